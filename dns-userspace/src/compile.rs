@@ -1,0 +1,1 @@
+//! From a snapshot to ready answers: table entries for names.

@@ -1,0 +1,1 @@
+//! The one writer: takes changes from sources, makes them durable, publishes them.

@@ -1,0 +1,1 @@
+//! The planes that answer: XDP and sockets.

@@ -1,0 +1,1 @@
+//! Names that are not ours: upstream servers in order.

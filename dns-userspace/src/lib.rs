@@ -1,0 +1,23 @@
+//! The hotdns server: sources, store, reference answerer, compiler, data planes and control plane.
+//!
+//! `docs/ARCHITECTURE.md` has the map.
+
+pub mod answer;
+pub mod compile;
+pub mod config;
+pub mod control;
+pub mod dataplane;
+pub mod fastpath;
+pub mod forward;
+pub mod http;
+pub mod metrics;
+pub mod name;
+pub mod publish;
+pub mod rdata;
+pub mod record;
+pub mod server;
+pub mod snapshot;
+pub mod storage;
+pub mod store;
+pub mod table;
+pub mod zonefile;

@@ -1,0 +1,1 @@
+//! The life of a change: fence, publish, install.

@@ -1,0 +1,1 @@
+//! RDATA between presentation format and wire form.

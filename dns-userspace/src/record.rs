@@ -1,0 +1,144 @@
+//! Records as every part of the server passes them on: type, RDATA, RRset, and where an RRset came from.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// RDATA in uncompressed wire form.
+pub type Rdata = Box<[u8]>;
+
+/// A resource record type or QTYPE, in host order (IANA "DNS Resource Record (RR) TYPEs").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordType(pub u16);
+
+macro_rules! record_types {
+    ($($name:ident = $number:literal $text:literal),* $(,)?) => {
+        #[allow(missing_docs, reason = "the mnemonics are the IANA registry's")]
+        impl RecordType {
+            $(pub const $name: RecordType = RecordType($number);)*
+        }
+        const MNEMONICS: &[(u16, &str)] = &[$(($number, $text)),*];
+    };
+}
+
+record_types! {
+    A = 1 "A", NS = 2 "NS", CNAME = 5 "CNAME", SOA = 6 "SOA", PTR = 12 "PTR", HINFO = 13 "HINFO",
+    MINFO = 14 "MINFO", MX = 15 "MX", TXT = 16 "TXT", RP = 17 "RP", AFSDB = 18 "AFSDB", SIG = 24 "SIG",
+    KEY = 25 "KEY", AAAA = 28 "AAAA", LOC = 29 "LOC", SRV = 33 "SRV", NAPTR = 35 "NAPTR", KX = 36 "KX",
+    CERT = 37 "CERT", DNAME = 39 "DNAME", OPT = 41 "OPT", APL = 42 "APL", DS = 43 "DS", SSHFP = 44 "SSHFP",
+    IPSECKEY = 45 "IPSECKEY", RRSIG = 46 "RRSIG", NSEC = 47 "NSEC", DNSKEY = 48 "DNSKEY", DHCID = 49 "DHCID",
+    NSEC3 = 50 "NSEC3", NSEC3PARAM = 51 "NSEC3PARAM", TLSA = 52 "TLSA", SMIMEA = 53 "SMIMEA", HIP = 55 "HIP",
+    CDS = 59 "CDS", CDNSKEY = 60 "CDNSKEY", OPENPGPKEY = 61 "OPENPGPKEY", CSYNC = 62 "CSYNC",
+    ZONEMD = 63 "ZONEMD", SVCB = 64 "SVCB", HTTPS = 65 "HTTPS", SPF = 99 "SPF", EUI48 = 108 "EUI48",
+    EUI64 = 109 "EUI64", TKEY = 249 "TKEY", TSIG = 250 "TSIG", IXFR = 251 "IXFR", AXFR = 252 "AXFR",
+    ANY = 255 "ANY", URI = 256 "URI", CAA = 257 "CAA",
+}
+
+impl RecordType {
+    /// Whether RRs of this type can be data in a zone: not a QTYPE, not a meta-TYPE (RFC 6895 §3.1), not 0.
+    pub fn is_data(self) -> bool {
+        !matches!(self.0, 0 | 41 | 128..=255)
+    }
+
+    /// Whether an RRset of this type holds one RR at most (RFC 1034 §3.6.2, RFC 1035 §6.1, RFC 6672 §2.4).
+    pub fn is_singleton(self) -> bool {
+        matches!(self, Self::CNAME | Self::DNAME | Self::SOA)
+    }
+
+    /// Whether this type may stand beside a CNAME (RFC 4035 §2.5, RFC 3007).
+    pub fn may_stand_beside_cname(self) -> bool {
+        matches!(self, Self::CNAME | Self::RRSIG | Self::NSEC | Self::KEY)
+    }
+
+    /// The registered mnemonic, where it is one this server knows.
+    pub fn mnemonic(self) -> Option<&'static str> {
+        MNEMONICS
+            .iter()
+            .find(|(number, _)| *number == self.0)
+            .map(|(_, text)| *text)
+    }
+}
+
+impl fmt::Display for RecordType {
+    /// The mnemonic, or `TYPE123` (RFC 3597 §5).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mnemonic() {
+            Some(text) => f.write_str(text),
+            None => write!(f, "TYPE{}", self.0),
+        }
+    }
+}
+
+/// The text is neither a known mnemonic nor `TYPE` with a number up to 65535.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown record type `{0}`; write a mnemonic such as AAAA, or TYPE with its number (RFC 3597)")]
+pub struct UnknownType(pub String);
+
+impl FromStr for RecordType {
+    type Err = UnknownType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownType> {
+        if let Some((number, _)) = MNEMONICS.iter().find(|(_, known)| known.eq_ignore_ascii_case(text)) {
+            return Ok(Self(*number));
+        }
+        let (head, digits) = text.split_at_checked(4).unwrap_or(("", ""));
+        if head.eq_ignore_ascii_case("TYPE")
+            && digits.bytes().all(|digit| digit.is_ascii_digit())
+            && let Ok(number) = digits.parse()
+        {
+            return Ok(Self(number));
+        }
+        Err(UnknownType(text.to_owned()))
+    }
+}
+
+/// All RRs of one type at one owner; the owner is the node's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RrSet {
+    /// The type of every RR.
+    pub rtype: RecordType,
+    /// Seconds, at most 2^31-1 (RFC 2181 §8).
+    pub ttl: u32,
+    /// In the order they were given, no two equal; never empty.
+    pub rdatas: Vec<Rdata>,
+    /// Who brought it.
+    pub source: Source,
+}
+
+/// Who brought an RRset. Each RRset has one source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// `records` of the configuration file.
+    Config,
+    /// A zone file, by its path as the configuration gives it.
+    ZoneFile(Arc<str>),
+    /// The HTTP API.
+    Api,
+}
+
+impl Source {
+    /// The closed word for metrics and the API: `config`, `zone_file` or `api`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::ZoneFile(_) => "zone_file",
+            Self::Api => "api",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_parse_and_print() {
+        for text in ["A", "AAAA", "CAA", "TYPE65280", "HTTPS"] {
+            assert_eq!(text.parse::<RecordType>().expect("known").to_string(), text);
+        }
+        assert_eq!("type1".parse(), Ok(RecordType::A));
+        for text in ["", "B", "TYPE", "TYPE65536", "TYPE+1", "TYP€"] {
+            assert!(text.parse::<RecordType>().is_err(), "{text}");
+        }
+    }
+}

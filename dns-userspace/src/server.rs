@@ -1,0 +1,1 @@
+//! The supervisor: builds the parts, starts the tasks, stops them.

@@ -1,0 +1,89 @@
+//! What is served, at one moment: immutable, numbered, shared.
+//!
+//! ```text
+//! Snapshot ─ zones: apex ─► Zone ─ nodes: owner ─► Node ─ rrsets
+//!          └ overlays: owner ─► Node                      (contract: records in no zone)
+//! ```
+//!
+//! Maps are persistent: a new snapshot shares all that did not change, and taking one costs nothing. Empty
+//! non-terminals have no node; they show as "no node here, some below" (RFC 4592 §2.2.2), which an ordered map of
+//! [`NameKey`]s answers with one range look-up.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::name::{Name, NameKey};
+use crate::record::{RecordType, RrSet};
+
+/// Everything that is served, at one version.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// Raised by one with each change set.
+    pub version: u64,
+    /// Zones by apex.
+    pub zones: OrdMap<NameKey, Arc<Zone>>,
+    /// Owner names outside every zone.
+    pub overlays: OrdMap<NameKey, Arc<Node>>,
+}
+
+/// One zone: configured, or made by an SOA record of `records` or the API.
+#[derive(Clone)]
+pub struct Zone {
+    /// The name of the zone.
+    pub apex: Name,
+    /// A small number that stays this zone's for the life of the process: where planes keep its serial.
+    pub index: u32,
+    /// Why the zone cannot answer (its names get SERVFAIL with this text as EDE), if it cannot.
+    pub failed: Option<Arc<str>>,
+    /// Every owner name with data, the apex included, data below zone cuts included.
+    pub nodes: OrdMap<NameKey, Arc<Node>>,
+}
+
+/// One owner name and its RRsets.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The owner in the case in which it was given.
+    pub owner: Name,
+    /// By type, ascending; never empty.
+    pub rrsets: Vec<Arc<RrSet>>,
+}
+
+impl Snapshot {
+    /// The zone that holds `key`: the deepest with an apex at or above it.
+    pub fn zone_of(&self, key: &NameKey) -> Option<&Arc<Zone>> {
+        let mut at = Some(key.clone());
+        while let Some(apex) = at {
+            if let Some(zone) = self.zones.get(&apex) {
+                return Some(zone);
+            }
+            at = apex.parent();
+        }
+        None
+    }
+}
+
+impl Zone {
+    /// Whether `key` exists in the RFC 4592 §2.2 sense: it has data, or a name below it has.
+    pub fn name_exists(&self, key: &NameKey) -> bool {
+        self.nodes
+            .range::<_, NameKey>(key..)
+            .next()
+            .is_some_and(|(found, _)| found.is_at_or_below(key))
+    }
+
+    /// The RRset of `rtype` at `key`.
+    pub fn rrset(&self, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
+        self.nodes.get(key)?.rrset(rtype)
+    }
+}
+
+impl Node {
+    /// The RRset of `rtype`.
+    pub fn rrset(&self, rtype: RecordType) -> Option<&Arc<RrSet>> {
+        self.rrsets
+            .binary_search_by_key(&rtype, |set| set.rtype)
+            .ok()
+            .map(|at| &self.rrsets[at])
+    }
+}

@@ -1,0 +1,1 @@
+//! What must survive a restart: API records and served serials, in SQLite.

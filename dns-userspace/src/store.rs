@@ -1,0 +1,1 @@
+//! The store: sources in, snapshots and deltas out.

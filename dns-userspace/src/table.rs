@@ -1,0 +1,1 @@
+//! The answer table in memory: one writer, many readers.
