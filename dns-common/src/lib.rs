@@ -3,10 +3,10 @@
 //! The contract between kernel and userspace, and the answering core that both planes run.
 //!
 //! ```text
-//!  message bytes ─► scan ─► Query ─► search (hash, line, directory) ─► decide ─► Verdict
-//!                                        │                              │
-//!                                        ▼                              ▼
-//!                                 table of lines                 slots of ready answers
+//!  message bytes ─► scan ─► question ─► search (hash, line, directory) ─► decide ─► prepare ─► reply
+//!                                          │                                │
+//!                                          ▼                                ▼
+//!                                   table of lines                   slots of ready answers
 //! ```
 //!
 //! Nothing here allocates, knows packets or maps, or reads a clock: a plane copies the DNS message into a
@@ -20,6 +20,7 @@ pub mod decide;
 pub mod hash;
 pub mod line;
 pub mod pod;
+pub mod prepare;
 pub mod reason;
 pub mod reply;
 pub mod scan;

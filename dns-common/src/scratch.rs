@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::address::OwnKey;
+use crate::counters::Counters;
 use crate::hash::{MAX_WORDS, Sums};
 use crate::line::LINE_WORDS;
 use crate::reply::Reply;
@@ -10,6 +12,23 @@ use crate::reply::Reply;
 pub const MESSAGE_BYTES: usize = 512;
 /// Octets of the inline answers: four A, or one AAAA and slack for whole words.
 pub const INLINE_WORDS: usize = 8;
+
+/// Octets of a body that is patched, in words: the largest class but two. A power of two.
+pub const PREPARED_WORDS: usize = 128;
+
+/// What the XDP program keeps per processor.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct State {
+    /// What it has counted.
+    pub counters: Counters,
+    /// The query it works on.
+    pub scratch: Scratch,
+    /// The key of a look-up of one of our addresses. Here and not on the stack, where every access must be aligned.
+    pub own_key: OwnKey,
+    /// The key of a look-up of a client: the number of bits, then the address.
+    pub client_key: [u32; 5],
+}
 
 /// Working memory of the answering core. Never needs clearing between queries.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -25,6 +44,8 @@ pub struct Scratch {
     pub line: [u64; LINE_WORDS],
     /// Inline answers, ready to be sent.
     pub inline: [u64; INLINE_WORDS],
+    /// A body that is patched before it is sent.
+    pub prepared: [u64; PREPARED_WORDS],
     /// Sum of the question's octets, as if it started at an even offset.
     pub question_sum: u64,
     /// The table's epoch when the search began.
@@ -62,6 +83,7 @@ impl Scratch {
             offsets: [0; 128],
             line: [0; LINE_WORDS],
             inline: [0; INLINE_WORDS],
+            prepared: [0; PREPARED_WORDS],
             question_sum: 0,
             epoch: 0,
             length: 0,
@@ -118,6 +140,7 @@ mod tests {
             + 128
             + LINE_WORDS * 8
             + INLINE_WORDS * 8
+            + PREPARED_WORDS * 8
             + 2 * 8
             + 10 * 4
             + size_of::<Reply>();

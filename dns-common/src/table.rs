@@ -2,6 +2,7 @@
 
 use crate::hash::Keys;
 use crate::line::{LINE_WORDS, Reference};
+use crate::scratch::PREPARED_WORDS;
 use crate::slot::SlotHeader;
 
 /// What a plane's memory must give.
@@ -19,6 +20,8 @@ pub trait Table {
     fn epoch(&self) -> u64;
     /// The header of a slot.
     fn slot_header(&self, class: u32, slot: u32) -> Option<SlotHeader>;
+    /// Copies the first `words` words behind a slot's header.
+    fn copy_body(&self, class: u32, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool;
     /// The zone's words at `index`.
     fn zone(&self, index: u32) -> Option<ZoneEntry>;
 }

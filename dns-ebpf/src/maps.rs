@@ -15,20 +15,12 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use dns_common::address::{OwnKey, OwnValue};
-use dns_common::counters::Counters;
 use dns_common::hash::{Keys, MAX_WORDS};
 use dns_common::line::LINE_WORDS;
-use dns_common::scratch::Scratch;
+use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
 use dns_common::slot::{SLOT_HEADER_BYTES, Slot, SlotHeader};
 use dns_common::table::{Table, ZONE_WORDS, ZoneEntry};
-
-/// Counters and working memory of one processor.
-#[repr(C)]
-pub struct State {
-    pub counters: Counters,
-    pub scratch: Scratch,
-}
 
 // Sizes are set when the object is loaded; the numbers here are the least.
 #[map]
@@ -92,8 +84,22 @@ pub fn own(key: &OwnKey) -> Option<OwnValue> {
 
 /// Whether this client may use the upstream.
 #[inline(always)]
-pub fn may_recurse(client: [u8; 16]) -> bool {
-    settings().has_upstream != 0 && RECURSION.get(Key::new(128, client)).is_some()
+pub fn may_recurse((first, second): (u64, u64)) -> bool {
+    if settings().has_upstream == 0 {
+        return false;
+    }
+    let Some(state) = state() else { return false };
+    let key = &mut state.client_key;
+    *key = [
+        128,
+        first as u32,
+        (first >> 32) as u32,
+        second as u32,
+        (second >> 32) as u32,
+    ];
+    // SAFETY: a key is a number of bits and sixteen octets, packed, as these five words are.
+    let key = unsafe { &*core::ptr::from_ref(key).cast::<Key<[u8; 16]>>() };
+    RECURSION.get(key).is_some()
 }
 
 /// The table as the core sees it.
@@ -158,6 +164,17 @@ impl Table for KernelTable {
     }
 
     #[inline(always)]
+    fn copy_body(&self, class: u32, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool {
+        match class {
+            0 => SLOTS_0.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            1 => SLOTS_1.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            2 => SLOTS_2.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            3 => SLOTS_3.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
     fn zone(&self, index: u32) -> Option<ZoneEntry> {
         let zone = ZONES.get_ptr(index)?.cast::<u64>();
         // SAFETY: three aligned words of the map, each loaded at once.
@@ -169,4 +186,19 @@ impl Table for KernelTable {
             ))
         }
     }
+}
+
+/// Copies the first `words` words of a slot's octets.
+#[inline(always)]
+fn copy_words<const BODY: usize>(slot: *const Slot<BODY>, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool {
+    // SAFETY: the octets follow the header, which is a whole number of words.
+    let from = unsafe { slot.cast::<u8>().add(SLOT_HEADER_BYTES).cast::<u64>() };
+    for (index, to) in to.iter_mut().enumerate().take(BODY / 8) {
+        if index as u32 >= words {
+            return true;
+        }
+        // SAFETY: `index` is below the slot's number of words; the slot is not written while a line refers to it.
+        *to = unsafe { read_volatile(from.add(index)) };
+    }
+    words as usize <= BODY / 8
 }

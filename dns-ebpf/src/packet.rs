@@ -1,7 +1,104 @@
-//! The one place with packet pointers: bounds-checked reads and writes, and the helpers that take a context.
+//! The one place with packet pointers: bounds-checked views of headers, and the helpers that take a context.
 
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
+
+/// A header that may lie at any address and whose every bit pattern is a value.
+///
+/// # Safety
+/// Only for `repr(C, packed)` structs of integers and arrays of octets.
+pub unsafe trait Header: Copy {}
+
+/// Ethernet II.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Ethernet {
+    /// The first four octets of the destination, then the last two; the source alike.
+    pub destination: (u32, u16),
+    pub source: (u32, u16),
+    pub ethertype: u16,
+}
+
+/// An 802.1Q tag and the EtherType behind it.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Vlan {
+    pub tag: u16,
+    pub ethertype: u16,
+}
+
+/// IPv4 without options (RFC 791 §3.1), cut where this program needs it.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Ipv4 {
+    pub version_ihl: u8,
+    pub tos: u8,
+    pub total_bytes: u16,
+    pub identification: u16,
+    pub fragment: u16,
+    pub ttl: u8,
+    pub protocol: u8,
+    pub checksum: u16,
+    pub source: u32,
+    pub destination: u32,
+}
+
+/// IPv6 (RFC 8200 §3).
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Ipv6 {
+    pub version_class: u8,
+    pub class_flow: u8,
+    pub flow: u16,
+    pub payload_bytes: u16,
+    pub next_header: u8,
+    pub hop_limit: u8,
+    pub source: (u64, u64),
+    pub destination: (u64, u64),
+}
+
+/// UDP (RFC 768).
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Udp {
+    pub source: u16,
+    pub destination: u16,
+    pub bytes: u16,
+    pub checksum: u16,
+}
+
+/// The header of a DNS message (RFC 1035 §4.1.1).
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Dns {
+    pub id: u16,
+    /// Flags and the four counts.
+    pub tail: [u16; 5],
+}
+
+/// An OPT RR without options (RFC 6891 §6.1.2), as three words that overlap nothing.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Opt {
+    pub head: u64,
+    pub middle: u16,
+    pub last: u8,
+}
+
+// SAFETY: packed integers all.
+unsafe impl Header for Ethernet {}
+// SAFETY: packed integers all.
+unsafe impl Header for Vlan {}
+// SAFETY: packed integers all.
+unsafe impl Header for Ipv4 {}
+// SAFETY: packed integers all.
+unsafe impl Header for Ipv6 {}
+// SAFETY: packed integers all.
+unsafe impl Header for Udp {}
+// SAFETY: packed integers all.
+unsafe impl Header for Dns {}
+// SAFETY: packed integers all.
+unsafe impl Header for Opt {}
 
 /// The frame between the two pointers of the context. Any helper that changes the frame makes it stale: take a new
 /// one.
@@ -26,28 +123,27 @@ impl Packet {
         self.end - self.start
     }
 
-    /// `N` octets from `at`, if the frame has them. `at` must be known to be small (at most 0xFFFF).
+    /// The header at `at`, if the frame has all of it. `at` must be known to be small (at most 0xFFFF).
     #[inline(always)]
-    pub fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+    pub fn header<T: Header>(&self, at: usize) -> Option<&T> {
         let from = self.start + at;
-        if from + N > self.end {
+        if from + size_of::<T>() > self.end {
             return None;
         }
-        // SAFETY: `from` to `from + N` lies between the packet's pointers, as just checked (and as the verifier
-        // checks again); `[u8; N]` has no alignment.
-        Some(unsafe { *(from as *const [u8; N]) })
+        // SAFETY: all of it lies between the packet's pointers, as just checked (and as the verifier checks again);
+        // a `Header` has no alignment and no invalid values.
+        Some(unsafe { &*(from as *const T) })
     }
 
-    /// Writes `N` octets at `at`, if the frame has room.
+    /// The same, to be written.
     #[inline(always)]
-    pub fn write<const N: usize>(&mut self, at: usize, octets: [u8; N]) -> Option<()> {
-        let to = self.start + at;
-        if to + N > self.end {
+    pub fn header_mut<T: Header>(&mut self, at: usize) -> Option<&mut T> {
+        let from = self.start + at;
+        if from + size_of::<T>() > self.end {
             return None;
         }
-        // SAFETY: as in `read`; the frame is this program's alone.
-        unsafe { *(to as *mut [u8; N]) = octets };
-        Some(())
+        // SAFETY: as above; the frame is this program's alone, and `self` is borrowed meanwhile.
+        Some(unsafe { &mut *(from as *mut T) })
     }
 }
 

@@ -7,6 +7,7 @@ use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
 use dns_common::decide::decide;
+use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
 use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
@@ -40,7 +41,8 @@ pub fn load(ctx: &XdpContext, frame: &Frame) -> Result<(), PassReason> {
 #[inline(always)]
 pub fn scan_and_decide() -> Result<(), PassReason> {
     unpack(hotdns_scan())?;
-    unpack(hotdns_decide())
+    unpack(hotdns_decide())?;
+    unpack(hotdns_prepare())
 }
 
 #[inline(always)]
@@ -85,6 +87,15 @@ extern "C" fn hotdns_decide() -> u32 {
         &KernelTable,
         settings().udp_payload,
     ))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_prepare() -> u32 {
+    let Some(state) = state() else {
+        return pack(Err(PassReason::Internal));
+    };
+    pack(prepare(&mut state.scratch, &KernelTable))
 }
 
 #[inline(never)]
