@@ -184,3 +184,30 @@ pub enum Owner {
     /// This name.
     Name(Name),
 }
+
+impl Resolution {
+    /// No sections, AA=0, this RCODE.
+    fn empty(rcode: u8) -> Self {
+        Self {
+            rcode,
+            authoritative: false,
+            answer: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+            required_additional: 0,
+            suffix_labels: 0,
+            end: End::Final,
+        }
+    }
+}
+
+/// RCODEs (RFC 1035 §4.1.1, RFC 6891 §9).
+mod rcode {
+    pub(super) const NOERROR: u8 = 0;
+    pub(super) const FORMERR: u8 = 1;
+    pub(super) const SERVFAIL: u8 = 2;
+    pub(super) const NXDOMAIN: u8 = 3;
+    pub(super) const NOTIMP: u8 = 4;
+    pub(super) const REFUSED: u8 = 5;
+    pub(super) const YXDOMAIN: u8 = 6;
+}

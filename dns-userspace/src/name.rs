@@ -365,6 +365,11 @@ impl NameKey {
         }
     }
 
+    /// A key from bytes that [`NameKey::write`] made, or from a prefix of them that ends with a label.
+    pub(crate) fn from_key_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     /// The bytes that are compared.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
