@@ -387,6 +387,14 @@ impl NameKey {
         Some(Self(body[..end].into()))
     }
 
+    /// The bytes of this key, of its parent's, and so on up to the root's.
+    pub fn lineage(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::successors(Some(&self.0[..]), |key| {
+            let body = &key[..key.len().checked_sub(1)?];
+            Some(&key[..body.iter().rposition(|&octet| octet == 0).map_or(0, |at| at + 1)])
+        })
+    }
+
     /// Number of labels, the root label left out.
     pub fn label_count(&self) -> usize {
         self.0.iter().filter(|&&octet| octet == 0).count()

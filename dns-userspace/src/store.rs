@@ -11,8 +11,17 @@
 //! what it changes, and an abandoned one costs nothing. The merge follows the contract's "Sources" and "Overlays":
 //! the API's RRset before the zone file's before the configuration's; what is left out is a [`Conflict`].
 
+mod layers;
+mod merge;
+mod plan;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
+use imbl::{OrdMap, OrdSet};
+
+use self::layers::Layers;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
@@ -55,17 +64,59 @@ pub enum Change {
 /// The state of all sources, and what is served from it.
 #[derive(Default)]
 pub struct Store {
-    snapshot: Arc<Snapshot>,
+    state: State,
+    /// Raised by each commit.
+    revision: u64,
 }
 
 /// A computed next state: see [`Store::plan`].
 pub struct Plan {
-    /// What will be served.
+    /// What will be served. The very snapshot that is served now, if nothing differs.
     pub snapshot: Arc<Snapshot>,
     /// How that differs from what is served.
     pub delta: Delta,
     /// All conflicts in force then.
     pub conflicts: Arc<[Conflict]>,
+    next: State,
+    revision: u64,
+}
+
+/// All that a store knows; a clone costs nothing.
+#[derive(Clone, Default)]
+struct State {
+    layers: Layers,
+    conflicts: OrdMap<Place, Arc<[Conflict]>>,
+    conflict_list: Arc<[Conflict]>,
+    indexes: Indexes,
+    snapshot: Arc<Snapshot>,
+}
+
+/// One owner name in one zone, or among the overlays (`None`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    key: NameKey,
+    apex: Option<NameKey>,
+}
+
+/// The numbers of zones: the smallest free one is given next.
+#[derive(Clone, Default)]
+struct Indexes {
+    /// Returned ones, all below `next`.
+    free: OrdSet<u32>,
+    next: u32,
+}
+
+impl Indexes {
+    fn take(&mut self) -> u32 {
+        self.free.remove_min().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+
+    fn give_back(&mut self, index: u32) {
+        self.free.insert(index);
+    }
 }
 
 /// What differs between two snapshots.
@@ -123,13 +174,19 @@ impl Store {
 
     /// What is served.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.clone()
+        self.state.snapshot.clone()
     }
 
     /// The state after `changes`, in their order, all or nothing. The store itself stays as it is.
     pub fn plan(&self, changes: Vec<Change>) -> Plan {
-        let _ = changes;
-        unimplemented!()
+        let (next, delta) = plan::next_state(&self.state, changes);
+        Plan {
+            snapshot: next.snapshot.clone(),
+            delta,
+            conflicts: next.conflict_list.clone(),
+            next,
+            revision: self.revision,
+        }
     }
 
     /// Makes a plan the state.
@@ -137,17 +194,26 @@ impl Store {
     /// # Panics
     /// If the plan is not of the present state: another one was committed since it was made.
     pub fn commit(&mut self, plan: &Plan) {
-        self.snapshot = plan.snapshot.clone();
+        assert_eq!(
+            self.revision, plan.revision,
+            "a plan is committed before the next one is made"
+        );
+        self.state = plan.next.clone();
+        self.revision += 1;
+    }
+
+    /// All conflicts in force.
+    pub fn conflicts(&self) -> &Arc<[Conflict]> {
+        &self.state.conflict_list
     }
 
     /// The RRset that the API holds.
     pub fn api_rrset(&self, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
-        let _ = (key, rtype);
-        unimplemented!()
+        self.state.layers.api.get(key)?.rrset(rtype)
     }
 
     /// All that the API holds, in canonical order.
     pub fn api_records(&self) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
-        std::iter::empty()
+        self.state.layers.api.iter()
     }
 }
