@@ -25,6 +25,10 @@ pub fn decide<P: Prober, T: Table>(prober: &mut P, table: &T, udp_payload: u16) 
     let scratch = prober.scratch();
     scratch.lines_read = 0;
     scratch.epoch = table.epoch();
+    if scratch.epoch & 1 != 0 {
+        // This table is being replaced.
+        return Err(PassReason::Torn);
+    }
     let found = search(prober)?;
     let scratch = prober.scratch();
     let line = Line(scratch.line);

@@ -5,13 +5,13 @@
 //! word 1   tag (64): which name
 //! word 2   directory (4 × 16): where names live whose home this is
 //! word 3   zone (32) │ TTL of the inline answers (32)
-//! word 4   A2 A3   or a reference
-//! word 5   A0 A1   or a reference
-//! word 6   AAAA    or a reference
-//! word 7   AAAA    or a reference
+//! word 4   a reference, or A2 A3          without an inline AAAA:  a reference
+//! word 5   a reference, or A0 A1                                   a reference
+//! word 6   the first half of an AAAA                               a reference, or A2 A3
+//! word 7   the second half                                         a reference, or A0 A1
 //! ```
 //!
-//! References fill words from 4 upwards, inline addresses are where they are shown; what does not fit makes the line
+//! References fill words from 4 upwards, inline addresses from 7 downwards; what does not fit makes the line
 //! *incomplete*. Directory and the overflow flag belong to the position and survive its occupant.
 
 use crate::hash::NameHash;
@@ -135,6 +135,17 @@ impl Line {
     #[inline(always)]
     pub const fn inline_a(&self) -> u32 {
         (self.flags() >> flag::INLINE_A_SHIFT) & 0x7
+    }
+
+    /// The inline A addresses, each as it lies in memory: A0 A1 in the low and high half of the first word, A2 A3 in
+    /// the second.
+    #[inline(always)]
+    pub const fn inline_a_words(&self) -> (u64, u64) {
+        if self.flags() & flag::INLINE_AAAA != 0 {
+            (self.0[5], self.0[4])
+        } else {
+            (self.0[7], self.0[6])
+        }
     }
 
     /// Number of references.

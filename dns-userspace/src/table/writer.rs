@@ -27,7 +27,7 @@ pub struct Entry {
     pub zone: u32,
     /// TTL of the inline answers.
     pub ttl: u32,
-    /// A addresses to be answered inline; at most four.
+    /// A addresses to be answered inline; at most four. With an AAAA they must leave room in four cells.
     pub inline_a: Vec<[u8; 4]>,
     /// An AAAA address to be answered inline.
     pub inline_aaaa: Option<[u8; 16]>,
@@ -132,23 +132,20 @@ impl TableWriter {
         let old = self.references(index);
         let mut flags = entry.flags & !flag::OF_POSITION | (entry.inline_a.len() as u32) << flag::INLINE_A_SHIFT;
         let mut cells = [0u64; CELLS];
-        for (at, address) in entry.inline_a.iter().enumerate() {
-            let cell = if at < 2 { 1 } else { 0 };
-            cells[cell] |= u64::from(u32::from_le_bytes(*address)) << (32 * (at % 2));
-        }
+        let mut room = CELLS;
         if let Some(address) = entry.inline_aaaa {
             flags |= flag::INLINE_AAAA;
             let (high, low) = address.split_at(8);
             cells[2] = u64::from_le_bytes(high.try_into().expect("half of sixteen octets"));
             cells[3] = u64::from_le_bytes(low.try_into().expect("half of sixteen octets"));
+            room -= 2;
         }
-        // References go where no inline answer is, from the first cell upwards.
-        let room = match (entry.inline_a.len(), entry.inline_aaaa) {
-            (0, None) => 4,
-            (0, Some(_)) => 2,
-            (1..=2, _) => 1,
-            _ => 0,
-        };
+        for pair in entry.inline_a.chunks(2) {
+            room -= 1;
+            for (at, address) in pair.iter().enumerate() {
+                cells[room] |= u64::from(u32::from_le_bytes(*address)) << (32 * at);
+            }
+        }
         let mut used = 0;
         for (rtype, body) in &entry.bodies {
             if used == room || body.class().is_none() {
@@ -229,10 +226,31 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Says which serial a zone has now.
+    pub fn set_serial(&self, zone: u32, serial: u32) {
+        if let Some(words) = self.reader.memory.zones.words(zone as usize * ZONE_WORDS, 1) {
+            words[0].store(u64::from(serial), Ordering::Release);
+        }
+    }
+
+    /// Whether the line where the name would be found first is empty.
+    pub fn is_home_free(&self, name: &[u8]) -> bool {
+        let home = self.hash(name).home(self.reader.lines());
+        Line(self.copy(home)).flags() & flag::OCCUPIED == 0
+    }
+
+    /// Makes every query pass from now on: an odd epoch says that the table is not to be used.
+    pub fn close(&self) {
+        if let Some(words) = self.reader.memory.epoch.words(0, 1) {
+            words[0].fetch_or(1, Ordering::AcqRel);
+        }
+        fence(Ordering::SeqCst);
+    }
+
     /// Raises the epoch: searches over several lines that began before now pass.
     pub fn raise_epoch(&self) {
         if let Some(words) = self.reader.memory.epoch.words(0, 1) {
-            words[0].fetch_add(1, Ordering::AcqRel);
+            words[0].fetch_add(2, Ordering::AcqRel);
         }
         fence(Ordering::SeqCst);
     }
