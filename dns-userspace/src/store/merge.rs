@@ -70,7 +70,8 @@ pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Plac
     {
         let blocker = of_api().find(|before| excludes(before, rrset)).cloned();
         let blocker = blocker.or_else(|| served.iter().find(|before| excludes(before, rrset)).cloned());
-        match blocker.or_else(|| soa_blocker(layers, key, rrset)) {
+        let makes_no_zone = !zones.contains_key(key);
+        match blocker.or_else(|| makes_no_zone.then(|| soa_blocker(layers, key, rrset)).flatten()) {
             Some(before) => leave_out(rrset, &before),
             None => served.push(rrset.clone()),
         }
