@@ -37,6 +37,7 @@ pub use walk::EmbeddedName;
 
 pub(crate) use error::Fault;
 pub(crate) use parse::{integer, parse};
+pub(crate) use strings::decode as unescape_word;
 pub(crate) use time::parse_seconds;
 pub(crate) use token::{Lexer, Token, TokenKind, Word, Words};
 

@@ -113,15 +113,12 @@ impl<'a> Reader<'_, 'a> {
             Kind::U16 => self.integer(u16::MAX.into()).map(|value| self.push_u16(value as u16)),
             Kind::U32 => self.integer(u32::MAX).map(|value| self.push_u32(value)),
             Kind::Seconds => {
-                let value = self.convert(
-                    |word| time::parse_seconds(word),
-                    RdataFault::Seconds { what: self.what },
-                )?;
+                let value = self.convert(time::parse_seconds, RdataFault::Seconds { what: self.what })?;
                 self.push_u32(value);
                 Ok(())
             }
             Kind::Time => {
-                let value = self.convert(|word| time::parse_time(word), RdataFault::Time { what: self.what })?;
+                let value = self.convert(time::parse_time, RdataFault::Time { what: self.what })?;
                 self.push_u32(value);
                 Ok(())
             }

@@ -62,7 +62,7 @@ pub(super) fn parse(words: &mut Words<'_>, wire: &mut Vec<u8>) -> Result<(), Fau
     }
     // RFC 9460 §8: the keys that are listed as mandatory must be there.
     if let Some((listed, index)) = parameters.get(&MANDATORY) {
-        for key in u16s(listed).filter(|key| !parameters.contains_key(key)) {
+        if let Some(key) = u16s(listed).find(|key| !parameters.contains_key(key)) {
             return Err(Fault::new(*index, RdataFault::ParameterMissing { key: key_name(key) }));
         }
     }
@@ -248,7 +248,7 @@ fn value_is_well_formed(key: u16, value: &[u8]) -> bool {
         MANDATORY => {
             let keys: Vec<_> = u16s(value).collect();
             !keys.is_empty()
-                && value.len() % 2 == 0
+                && value.len().is_multiple_of(2)
                 && keys[0] != MANDATORY
                 && keys.is_sorted_by(|first, second| first < second)
         }
@@ -264,8 +264,8 @@ fn value_is_well_formed(key: u16, value: &[u8]) -> bool {
         }
         NO_DEFAULT_ALPN | OHTTP => value.is_empty(),
         PORT => value.len() == 2,
-        IPV4HINT => !value.is_empty() && value.len() % 4 == 0,
-        IPV6HINT => !value.is_empty() && value.len() % 16 == 0,
+        IPV4HINT => !value.is_empty() && value.len().is_multiple_of(4),
+        IPV6HINT => !value.is_empty() && value.len().is_multiple_of(16),
         ECH => !value.is_empty(),
         // RFC 9461 §5
         DOHPATH => std::str::from_utf8(value).is_ok_and(|path| path.starts_with('/') && path.contains("dns")),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::name::unescape;
 
 /// Appends the octets that `escaped`, the inside of a word, stands for; `None` where an escape is bad.
-pub(super) fn decode(escaped: &[u8], octets: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn decode(escaped: &[u8], octets: &mut Vec<u8>) -> Option<()> {
     let mut rest = escaped;
     while let Some(at) = rest.iter().position(|&octet| octet == b'\\') {
         octets.extend_from_slice(&rest[..at]);

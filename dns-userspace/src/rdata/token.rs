@@ -84,6 +84,10 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at >= self.text.len()
+    }
+
     /// Whether there was a comment in what has been read.
     pub(crate) fn has_seen_comment(&self) -> bool {
         self.seen_comment
