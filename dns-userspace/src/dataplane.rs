@@ -1,1 +1,3 @@
 //! The planes that answer: XDP and sockets.
+
+pub mod object;
