@@ -1,3 +1,4 @@
 //! The planes that answer: XDP and sockets.
 
+pub mod object;
 pub mod xdp;
