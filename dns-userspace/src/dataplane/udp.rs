@@ -37,7 +37,7 @@ const SLOT_BYTES: usize = 4096 + 128;
 pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io::Result<()> {
     let stop = desk.borrow().shared.stop.clone();
     let mut batch = Batch::new(socket.local_addr()?.ip());
-    let ready = AsyncFd::with_interest(Arc::clone(&socket), Interest::READABLE)?;
+    let ready = AsyncFd::register_with_interest(Arc::clone(&socket), Interest::READABLE)?;
     loop {
         let mut guard = tokio::select! {
             guard = ready.readable() => guard?,
