@@ -1,0 +1,7 @@
+//! x
+use anyhow::Result;
+/// x
+#[derive(clap::Args)]
+pub struct Options {}
+/// x
+pub fn run(_: &Options) -> Result<()> { Ok(()) }
