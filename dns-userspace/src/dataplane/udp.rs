@@ -23,7 +23,6 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
 };
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::worker::{Desk, Disposition, Shared, Transport};
 use crate::forward::failure;
@@ -37,24 +36,20 @@ const SLOT_BYTES: usize = 4096 + 128;
 pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io::Result<()> {
     let stop = desk.borrow().shared.stop.clone();
     let mut batch = Batch::new(socket.local_addr()?.ip());
-    let ready = AsyncFd::register_with_interest(Arc::clone(&socket), Interest::READABLE)?;
+    // A second descriptor of the same socket, which tokio owns and waits on.
+    let ready = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
     loop {
-        let mut guard = tokio::select! {
-            guard = ready.readable() => guard?,
+        tokio::select! {
+            readable = ready.readable() => readable?,
             () = stop.cancelled() => break,
-        };
-        match batch.receive(socket.as_raw_fd()) {
-            Ok(received) => {
+        }
+        match ready.try_io(Interest::READABLE, || Ok(batch.receive(socket.as_raw_fd())?)) {
+            Ok(_) => {
                 batch.answer(&socket, &mut desk.borrow_mut());
                 batch.send(socket.as_raw_fd(), &desk.borrow().shared);
-                // Fewer than asked for: the queue was empty, and epoll tells of what has come since.
-                if received < BATCH {
-                    guard.clear_ready();
-                }
             }
-            Err(Errno::EAGAIN) => guard.clear_ready(),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
         }
         tokio::task::yield_now().await;
     }
