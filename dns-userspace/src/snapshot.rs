@@ -41,7 +41,7 @@ pub struct Zone {
 }
 
 /// One owner name and its RRsets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The owner in the case in which it was given.
     pub owner: Name,
