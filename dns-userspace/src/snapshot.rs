@@ -61,6 +61,14 @@ impl Snapshot {
         }
         None
     }
+
+    /// The node that answers for `key`: that of the deepest zone above it, or the overlay.
+    pub fn node(&self, key: &NameKey) -> Option<&Arc<Node>> {
+        match self.zone_of(key) {
+            Some(zone) => zone.nodes.get(key),
+            None => self.overlays.get(key),
+        }
+    }
 }
 
 impl Zone {
