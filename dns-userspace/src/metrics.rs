@@ -39,7 +39,11 @@ impl Metrics {
     pub fn new(xdp: Option<Arc<dyn XdpFigures>>) -> Self {
         let registry = Registry::new();
         let queries = Arc::new(QueryCounters::new());
-        let records = gauges("hotdns_records", "Resource records that are served, by source.", &["source"]);
+        let records = gauges(
+            "hotdns_records",
+            "Resource records that are served, by source.",
+            &["source"],
+        );
         let conflicts = gauges(
             "hotdns_conflicts",
             "RRsets of files that are left out (name, type), because another source's is served (served_type, \
@@ -237,7 +241,11 @@ mod tests {
         ] {
             assert!(first.lines().any(|found| found == line), "{line} in\n{first}");
         }
-        assert!(first.contains(concat!("hotdns_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
+        assert!(first.contains(concat!(
+            "hotdns_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1"
+        )));
         assert!(first.contains("process_resident_memory_bytes"));
         metrics.set_conflicts(&[]);
         assert!(!text(&metrics).contains("www.x."), "a conflict that is over is gone");

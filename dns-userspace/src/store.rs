@@ -206,7 +206,11 @@ impl Sources {
             .values()
             .flat_map(|node| node.rrsets.iter().map(|rrset| (node.owner.clone(), (**rrset).clone())));
         let mut all: Vec<(Name, RrSet)> = api.collect();
-        all.extend(self.zones.values().flat_map(|(_, content)| content.iter().flatten().cloned()));
+        all.extend(
+            self.zones
+                .values()
+                .flat_map(|(_, content)| content.iter().flatten().cloned()),
+        );
         all.extend(self.config.iter().cloned());
         let mut apexes: Vec<(Name, Option<Arc<str>>)> = self
             .zones

@@ -18,7 +18,9 @@ pub enum ControlError {
         rtype: RecordType,
     },
     /// The RRset has another TTL.
-    #[error("{owner} {rtype} has the TTL {held}, not {given}; leave `ttl` out to add values, or replace the RRset with PUT")]
+    #[error(
+        "{owner} {rtype} has the TTL {held}, not {given}; leave `ttl` out to add values, or replace the RRset with PUT"
+    )]
     TtlConflict {
         /// The owner.
         owner: Name,

@@ -270,7 +270,10 @@ impl<'a> Pending<'a> {
 
     /// What is served at a name, with the pending changes.
     fn served(&self, key: &NameKey) -> Vec<Arc<RrSet>> {
-        let mut rrsets = self.snapshot.node(key).map_or_else(Vec::new, |node| node.rrsets.clone());
+        let mut rrsets = self
+            .snapshot
+            .node(key)
+            .map_or_else(Vec::new, |node| node.rrsets.clone());
         if let Some(pending) = self.names.get(key) {
             rrsets.retain(|rrset| !pending.rrsets.contains_key(&rrset.rtype));
             rrsets.extend(pending.rrsets.values().flatten().cloned());

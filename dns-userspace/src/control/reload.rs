@@ -138,7 +138,11 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
         let was_good = known.get(&key).is_some_and(|zone| zone.is_good);
         let is_good = content.is_ok() || was_good;
         let content = content.map_err(|errors| {
-            let kept = if was_good { "its last good content is kept" } else { "it has no content" };
+            let kept = if was_good {
+                "its last good content is kept"
+            } else {
+                "it has no content"
+            };
             for error in &errors {
                 warn!("zone {apex}: {error}; {kept}");
             }
@@ -173,7 +177,11 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
 impl Writer {
     /// Reads the files again and serves what they say.
     pub(super) fn reload(&mut self) -> Result<ReloadReport, ControlError> {
-        let token = self.settings.token.clone().map(|file| file.read().map(|token| (file, token)));
+        let token = self
+            .settings
+            .token
+            .clone()
+            .map(|file| file.read().map(|token| (file, token)));
         let loaded = catch_unwind(AssertUnwindSafe(&mut self.settings.loader))
             .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
         let (desired, token) = match (loaded, token.transpose()) {
@@ -207,9 +215,15 @@ impl Writer {
         let mut report = compare(&old, &plan);
         report.failed = failed;
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
-        report.failed.extend(left_out.map(|conflict| left_out_entry(conflict, &self.settings.config_file)));
+        report
+            .failed
+            .extend(left_out.map(|conflict| left_out_entry(conflict, &self.settings.config_file)));
         report.restart_needed = restart_needed;
-        let Counts { added, changed, removed } = report.counts;
+        let Counts {
+            added,
+            changed,
+            removed,
+        } = report.counts;
         info!(
             "reloaded: {added} RRsets added, {changed} changed, {removed} removed, {} failed",
             report.failed.len()
@@ -276,7 +290,10 @@ fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
             };
             note(list, count, key, rrset, &plan.snapshot);
         }
-        for rrset in before.iter().filter(|was| after.iter().all(|now| now.rtype != was.rtype)) {
+        for rrset in before
+            .iter()
+            .filter(|was| after.iter().all(|now| now.rtype != was.rtype))
+        {
             note(&mut report.removed, &mut report.counts.removed, key, rrset, old);
         }
     }
@@ -287,12 +304,17 @@ fn note(list: &mut Vec<RrsetRef>, count: &mut usize, key: &NameKey, rrset: &RrSe
     *count += 1;
     if list.len() < LIST_LIMIT {
         list.push(RrsetRef {
-            name: snapshot.node(key).map_or_else(|| key.to_name(), |node| node.owner.clone()).to_string(),
+            name: snapshot
+                .node(key)
+                .map_or_else(|| key.to_name(), |node| node.owner.clone())
+                .to_string(),
             r#type: rrset.rtype.to_string(),
         });
     }
 }
 
 fn rrsets(snapshot: &Snapshot, key: &NameKey) -> Vec<Arc<RrSet>> {
-    snapshot.node(key).map_or_else(Vec::new, |node: &Arc<Node>| node.rrsets.clone())
+    snapshot
+        .node(key)
+        .map_or_else(Vec::new, |node: &Arc<Node>| node.rrsets.clone())
 }

@@ -71,7 +71,12 @@ impl Book {
             publish: Vec::new(),
             next: Vec::new(),
         };
-        for delta in plan.delta.zones.iter().filter(|delta| delta.change != ZoneChange::Removed) {
+        for delta in plan
+            .delta
+            .zones
+            .iter()
+            .filter(|delta| delta.change != ZoneChange::Removed)
+        {
             let Some(zone) = plan.snapshot.zones.get(&delta.apex) else {
                 continue;
             };
@@ -79,7 +84,10 @@ impl Book {
                 continue;
             };
             let known = self.zones.get(&delta.apex);
-            let before = old.zones.get(&delta.apex).filter(|zone| own_serial(zone, &delta.apex).is_some());
+            let before = old
+                .zones
+                .get(&delta.apex)
+                .filter(|zone| own_serial(zone, &delta.apex).is_some());
             let fingerprint = match (known, before) {
                 (Some(known), Some(before)) => changed(known.fingerprint, before, zone),
                 _ => whole(zone),
@@ -202,7 +210,9 @@ mod tests {
 
     #[test]
     fn the_serial_of_an_soa_is_found_behind_its_names() {
-        let mut soa = [0, 1, b'a', 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
+        let mut soa = [
+            0, 1, b'a', 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1,
+        ];
         set(&mut soa, 0x0102_0304);
         assert_eq!(soa[4..8], [1, 2, 3, 4]);
     }

@@ -242,7 +242,9 @@ impl Writer {
         if let Err(error) = self.planes.publish(&plan, &turn.publish) {
             error!("cannot publish a change, the state before is served: {error:#}");
             self.take_back(api);
-            return Err(ControlError::Internal(format!("the change cannot be published: {error:#}")));
+            return Err(ControlError::Internal(format!(
+                "the change cannot be published: {error:#}"
+            )));
         }
         self.store.commit(&plan);
         self.book.commit(turn, saved);

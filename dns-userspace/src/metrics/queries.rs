@@ -67,7 +67,10 @@ impl QueryCounters {
     }
 
     fn sum(&self, cell: usize) -> u64 {
-        self.shards.iter().map(|shard| shard[cell].load(Ordering::Relaxed)).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard[cell].load(Ordering::Relaxed))
+            .sum()
     }
 }
 

@@ -33,7 +33,9 @@ const LAYOUT: &str = "
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Refusal> {
     let sqlite = |error| Refusal::from_sqlite(path, error);
     // Before the first access, so that the write-ahead log needs no shared memory and the lock is never let go.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(sqlite)?;
+    connection
+        .pragma_update(None, "locking_mode", "EXCLUSIVE")
+        .map_err(sqlite)?;
     // A database that is not ours is not to be changed, the journal's mode included.
     if !is_empty(connection).map_err(sqlite)? {
         check(connection, path)?;
@@ -67,7 +69,9 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Refusal>
     let found: i64 = connection
         .query_row("SELECT version FROM schema_version", [], |row| row.get(0))
         .map_err(|error| match error {
-            error @ rusqlite::Error::SqliteFailure(..) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::Unknown) => {
+            error @ rusqlite::Error::SqliteFailure(..)
+                if error.sqlite_error_code() != Some(rusqlite::ErrorCode::Unknown) =>
+            {
                 sqlite(error)
             }
             error => Refusal::damaged(path, error.to_string()),

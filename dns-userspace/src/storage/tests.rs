@@ -90,7 +90,10 @@ fn damage_refuses_start_up_and_deletes_nothing() {
     let path = folder.path().join(FILE_NAME);
     std::fs::write(&path, "not a database, but long enough to look at it".repeat(40)).expect("garbage");
     let before = std::fs::read(&path).expect("readable");
-    assert!(matches!(Storage::open(folder.path()), Err(StorageError::Damaged { .. })));
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Damaged { .. })
+    ));
     assert_eq!(std::fs::read(&path).expect("still there"), before);
 }
 
@@ -129,7 +132,10 @@ fn another_programs_and_a_newer_database_are_named_as_such() {
     let connection = Connection::open(&path).expect("opened");
     connection.execute_batch("CREATE TABLE theirs (x)").expect("made");
     drop(connection);
-    assert!(matches!(Storage::open(folder.path()), Err(StorageError::Foreign { .. })));
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Foreign { .. })
+    ));
 
     std::fs::remove_file(&path).expect("removed");
     drop(Storage::open(folder.path()).expect("a new database"));
@@ -165,7 +171,10 @@ fn a_full_disk_changes_nothing_and_passes() {
         .map(|i| ApiChange::Put(name(&format!("n{i}.x.")), address(2)))
         .collect();
     let error = storage.write(&many, &[]).expect_err("full");
-    assert!(matches!(&error, WriteError::Unavailable(reason) if reason.contains("full")), "{error}");
+    assert!(
+        matches!(&error, WriteError::Unavailable(reason) if reason.contains("full")),
+        "{error}"
+    );
     let State::Open(connection) = &storage.state else {
         panic!("open");
     };

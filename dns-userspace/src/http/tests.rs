@@ -1,0 +1,3 @@
+pub(super) async fn panics() -> axum::response::Response {
+    panic!("as the test asks")
+}
