@@ -249,4 +249,4 @@ impl ControlHandle {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,8 @@ use imbl::ordmap::DiffItem;
 
 use crate::name::NameKey;
 use crate::record::Source;
-use crate::snapshot::{Node, Snapshot};
+use crate::snapshot::{Node, Snapshot, Zone};
+use crate::store::Plan;
 
 /// RRs by source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,24 +19,29 @@ pub(crate) struct Census {
 }
 
 impl Census {
-    /// Goes from what `old` serves to what `new` does.
-    pub(super) fn follow(&mut self, old: &Snapshot, new: &Snapshot) {
+    /// Goes from what is served, `old`, to what a plan serves. `everywhere` also looks for zones that the delta does
+    /// not name: where only the source of an RRset has changed, no answer differs.
+    pub(super) fn follow(&mut self, old: &Snapshot, plan: &Plan, everywhere: bool) {
+        let new = &plan.snapshot;
         let nothing = OrdMap::new();
+        let nodes = |zone: Option<&Arc<Zone>>| zone.map_or_else(|| nothing.clone(), |zone| zone.nodes.clone());
         let mut count = |_: &NameKey, old: Option<&Node>, new: Option<&Node>| {
             self.add(old, -1);
             self.add(new, 1);
         };
         node_changes(&old.overlays, &new.overlays, &mut count);
-        for (apex, zone) in &new.zones {
-            match old.zones.get(apex) {
-                Some(before) if Arc::ptr_eq(before, zone) => {}
-                before => node_changes(before.map_or(&nothing, |zone| &zone.nodes), &zone.nodes, &mut count),
-            }
-        }
-        for (apex, zone) in &old.zones {
-            if !new.zones.contains_key(apex) {
-                node_changes(&zone.nodes, &nothing, &mut count);
-            }
+        let mut compare = |apex: &NameKey| match (old.zones.get(apex), new.zones.get(apex)) {
+            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
+            (old, new) => node_changes(&nodes(old), &nodes(new), &mut count),
+        };
+        if everywhere {
+            new.zones.keys().for_each(&mut compare);
+            old.zones
+                .keys()
+                .filter(|apex| !new.zones.contains_key(*apex))
+                .for_each(compare);
+        } else {
+            plan.delta.zones.iter().map(|delta| &delta.apex).for_each(compare);
         }
     }
 

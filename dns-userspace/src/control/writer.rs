@@ -248,7 +248,7 @@ impl Writer {
         }
         self.store.commit(&plan);
         self.book.commit(turn, saved);
-        self.census.follow(&old, &plan.snapshot);
+        self.census.follow(&old, &plan, durability != Durability::Required);
         self.settings.metrics.set_records(self.census);
         self.note_conflicts(&plan);
         Ok(plan)

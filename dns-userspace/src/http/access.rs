@@ -141,7 +141,7 @@ fn bearer(headers: &HeaderMap, token: &TokenFile) -> Result<(), Problem> {
 
 /// Without a token: this machine's own users, but neither what a proxy passes on nor what a web page makes a browser
 /// send (DNS rebinding shows in `Host`).
-fn direct_and_local(request: &Request) -> Result<(), Problem> {
+pub(super) fn direct_and_local(request: &Request) -> Result<(), Problem> {
     let disabled = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "api_disabled", detail));
     let local = request.extensions().get::<LocalAddress>();
     if !local.is_some_and(|local| local.0.ip().to_canonical().is_loopback()) {

@@ -100,9 +100,7 @@ impl From<ControlError> for Problem {
             ControlError::ReloadFailed(errors) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reload_failed", detail).member("errors", errors)
             }
-            ControlError::Internal(_) => Self::internal(&detail),
-            ControlError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
-                .header(header::RETRY_AFTER, RETRY_AFTER_SECS),
+            ControlError::Internal(_) | ControlError::Stopped => Self::internal(&detail),
         }
     }
 }
