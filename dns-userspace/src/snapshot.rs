@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::name::{Name, NameKey};
+use crate::name::{Name, NameKey, wire_name_length};
 use crate::record::{RecordType, RrSet};
 
 /// Everything that is served, at one version.
@@ -83,6 +83,18 @@ impl Zone {
     /// The RRset of `rtype` at `key`.
     pub fn rrset(&self, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
         self.nodes.get(key)?.rrset(rtype)
+    }
+}
+
+impl Zone {
+    /// The serial in the zone's own SOA record (RFC 1035 §3.3.13: behind two names).
+    pub fn soa_serial(&self) -> Option<u32> {
+        let soa = self.rrset(&self.apex.key(), RecordType::SOA)?;
+        let rdata = soa.rdatas.first()?;
+        let mname = wire_name_length(rdata)?;
+        let rname = wire_name_length(&rdata[mname..])?;
+        let octets = rdata.get(mname + rname..mname + rname + 4)?;
+        Some(u32::from_be_bytes(octets.try_into().ok()?))
     }
 }
 

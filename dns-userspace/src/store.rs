@@ -1,321 +1,219 @@
 //! The store: sources in, snapshots and deltas out.
 //!
-//! A stand-in that rebuilds everything with each change; for the control plane's tests alone.
+//! ```text
+//!   layers                       effective                     published
+//!   zone files by apex ─┐
+//!   configuration       ├─ plan(changes): merge per name ─► Snapshot + Delta + conflicts
+//!   API                 ┘      commit(plan): becomes the state
+//! ```
+//!
+//! A pure index: no IO, no clock, no await. Layers and snapshots are persistent maps, so a plan costs in proportion to
+//! what it changes, and an abandoned one costs nothing. The merge follows the contract's "Sources" and "Overlays":
+//! the API's RRset before the zone file's before the configuration's; what is left out is a [`Conflict`].
 
-use std::collections::BTreeMap;
+mod layers;
+mod merge;
+mod plan;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
+use imbl::{OrdMap, OrdSet};
+
+use self::layers::Layers;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Source};
-use crate::snapshot::{Node, Snapshot, Zone};
+use crate::snapshot::{Node, Snapshot};
 
-/// One change of what a source brings.
+/// One change to a layer.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A configured zone appears or gets new content.
     Zone {
-        /// The zone.
+        /// Its name.
         apex: Name,
-        /// Its file as the configuration gives it.
+        /// Its file, as the configuration gives it.
         file: Arc<str>,
-        /// The content, or why there is none.
+        /// Its RRsets, or why there are none and never were.
         content: Result<Vec<(Name, RrSet)>, Arc<str>>,
     },
-    /// A configured zone goes.
+    /// A zone is configured no more.
     RemoveZone {
-        /// The zone.
+        /// Its name.
         apex: Name,
     },
-    /// Replaces all of `records:`.
+    /// Replaces all of `records:` of the configuration file.
     ConfigRecords(Vec<(Name, RrSet)>),
-    /// An RRset of the API.
+    /// The API holds this RRset from now on.
     PutApi {
-        /// The owner.
+        /// The RRset's owner.
         owner: Name,
-        /// The RRset.
+        /// The whole RRset.
         rrset: RrSet,
     },
-    /// An RRset of the API goes.
+    /// The API no longer holds this RRset.
     DeleteApi {
-        /// The owner.
+        /// The RRset's owner.
         owner: Name,
-        /// The type.
+        /// The RRset's type.
         rtype: RecordType,
     },
 }
 
-type Content = Result<Vec<(Name, RrSet)>, Arc<str>>;
-
-#[derive(Clone, Default)]
-struct Sources {
-    zones: BTreeMap<NameKey, (Name, Content)>,
-    config: Vec<(Name, RrSet)>,
-    api: BTreeMap<NameKey, Arc<Node>>,
-    indexes: BTreeMap<NameKey, u32>,
-}
-
-/// The store.
+/// The state of all sources, and what is served from it.
 #[derive(Default)]
 pub struct Store {
-    sources: Sources,
+    state: State,
+    /// Raised by each commit.
+    revision: u64,
+}
+
+/// A computed next state: see [`Store::plan`].
+pub struct Plan {
+    /// What will be served. The very snapshot that is served now, if nothing differs.
+    pub snapshot: Arc<Snapshot>,
+    /// How that differs from what is served.
+    pub delta: Delta,
+    /// All conflicts in force then.
+    pub conflicts: Arc<[Conflict]>,
+    next: State,
+    revision: u64,
+}
+
+/// All that a store knows; a clone costs nothing.
+#[derive(Clone, Default)]
+struct State {
+    layers: Layers,
+    conflicts: OrdMap<Place, Arc<[Conflict]>>,
+    conflict_list: Arc<[Conflict]>,
+    indexes: Indexes,
     snapshot: Arc<Snapshot>,
 }
 
-/// The state after some changes.
-pub struct Plan {
-    /// What will be served.
-    pub snapshot: Arc<Snapshot>,
-    /// What differs.
-    pub delta: Delta,
-    /// All conflicts then in force.
-    pub conflicts: Vec<Conflict>,
-    next: Sources,
+/// One owner name in one zone, or among the overlays (`None`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    key: NameKey,
+    apex: Option<NameKey>,
 }
 
-/// What differs between two states.
-#[derive(Debug, Default)]
+/// The numbers of zones: the smallest free one is given next.
+#[derive(Clone, Default)]
+struct Indexes {
+    /// Returned ones, all below `next`.
+    free: OrdSet<u32>,
+    next: u32,
+}
+
+impl Indexes {
+    fn take(&mut self) -> u32 {
+        self.free.remove_min().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+
+    fn give_back(&mut self, index: u32) {
+        self.free.insert(index);
+    }
+}
+
+/// What differs between two snapshots.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delta {
-    /// Owners whose data differ.
+    /// Owner names, of zone nodes and overlays, whose data differ: created, changed, deleted, or now of another zone.
+    /// Ascending; the apex of every zone in `zones` that was added, removed or failed is one of them.
     pub names: Vec<NameKey>,
-    /// Zones that differ.
+    /// Zones that differ, by apex.
     pub zones: Vec<ZoneDelta>,
 }
 
-/// One zone that differs.
-#[derive(Debug)]
+/// How one zone differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneDelta {
-    /// The zone.
+    /// The zone's name.
     pub apex: NameKey,
-    /// Its index.
+    /// The zone's index.
     pub index: u32,
-    /// How.
+    /// What became of it.
     pub change: ZoneChange,
 }
 
-/// How a zone differs.
-#[derive(Debug, PartialEq, Eq)]
+/// What became of a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZoneChange {
-    /// New.
+    /// It is served now and was not.
     Added,
-    /// Gone.
+    /// It was served and is not.
     Removed,
-    /// Other content.
+    /// Its content or its failed state differs.
     Changed,
 }
 
-/// An RRset of a file that is left out.
+/// An RRset that is left out because of another source's (contract, "Sources").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// The owner.
+    /// The owner of both.
     pub owner: Name,
-    /// The type left out.
+    /// The type that is left out.
     pub rtype: RecordType,
-    /// Whose it is.
+    /// Whose RRset is left out.
     pub left_out: Source,
-    /// Whose is served.
+    /// Whose RRset is served.
     pub served: Source,
-    /// The type served.
+    /// The type of the RRset that is served: the same, or one that cannot stand beside it.
     pub served_type: RecordType,
 }
 
 impl Store {
-    /// An empty store.
+    /// A store with no records.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// What is served.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.clone()
+        self.state.snapshot.clone()
     }
 
-    /// The state after `changes`.
+    /// The state after `changes`, in their order, all or nothing. The store itself stays as it is.
     pub fn plan(&self, changes: Vec<Change>) -> Plan {
-        let mut next = self.sources.clone();
-        for change in changes {
-            next.apply(change);
-        }
-        let (snapshot, conflicts) = next.build(self.snapshot.version + 1);
-        let delta = difference(&self.snapshot, &snapshot);
+        let (next, delta) = plan::next_state(&self.state, changes);
         Plan {
-            snapshot: Arc::new(snapshot),
+            snapshot: next.snapshot.clone(),
             delta,
-            conflicts,
+            conflicts: next.conflict_list.clone(),
             next,
+            revision: self.revision,
         }
     }
 
     /// Makes a plan the state.
+    ///
+    /// # Panics
+    /// If the plan is not of the present state: another one was committed since it was made.
     pub fn commit(&mut self, plan: &Plan) {
-        self.sources = plan.next.clone();
-        self.snapshot = plan.snapshot.clone();
+        assert_eq!(
+            self.revision, plan.revision,
+            "a plan is committed before the next one is made"
+        );
+        self.state = plan.next.clone();
+        self.revision += 1;
     }
 
-    /// The API's RRset.
+    /// All conflicts in force.
+    pub fn conflicts(&self) -> &Arc<[Conflict]> {
+        &self.state.conflict_list
+    }
+
+    /// The RRset that the API holds.
     pub fn api_rrset(&self, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
-        self.sources.api.get(key)?.rrset(rtype)
+        self.state.layers.api.get(key)?.rrset(rtype)
     }
 
-    /// All of the API's.
+    /// All that the API holds, in canonical order.
     pub fn api_records(&self) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
-        self.sources.api.iter()
+        self.state.layers.api.iter()
     }
-}
-
-impl Sources {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Zone { apex, content, .. } => {
-                let index = self.indexes.len() as u32;
-                self.indexes.entry(apex.key()).or_insert(index);
-                self.zones.insert(apex.key(), (apex, content));
-            }
-            Change::RemoveZone { apex } => {
-                self.zones.remove(&apex.key());
-            }
-            Change::ConfigRecords(records) => self.config = records,
-            Change::PutApi { owner, rrset } => {
-                let node = self.api.entry(owner.key()).or_insert_with(|| {
-                    Arc::new(Node {
-                        owner,
-                        rrsets: Vec::new(),
-                    })
-                });
-                put(Arc::make_mut(node), rrset);
-            }
-            Change::DeleteApi { owner, rtype } => {
-                let key = owner.key();
-                if let Some(node) = self.api.get_mut(&key) {
-                    Arc::make_mut(node).rrsets.retain(|rrset| rrset.rtype != rtype);
-                    if node.rrsets.is_empty() {
-                        self.api.remove(&key);
-                    }
-                }
-            }
-        }
-    }
-
-    fn build(&mut self, version: u64) -> (Snapshot, Vec<Conflict>) {
-        let mut snapshot = Snapshot {
-            version,
-            ..Snapshot::default()
-        };
-        let mut conflicts = Vec::new();
-        let api = self
-            .api
-            .values()
-            .flat_map(|node| node.rrsets.iter().map(|rrset| (node.owner.clone(), (**rrset).clone())));
-        let mut all: Vec<(Name, RrSet)> = api.collect();
-        all.extend(
-            self.zones
-                .values()
-                .flat_map(|(_, content)| content.iter().flatten().cloned()),
-        );
-        all.extend(self.config.iter().cloned());
-        let mut apexes: Vec<(Name, Option<Arc<str>>)> = self
-            .zones
-            .values()
-            .map(|(apex, content)| (apex.clone(), content.as_ref().err().cloned()))
-            .collect();
-        apexes.extend(
-            all.iter()
-                .filter(|(_, rrset)| rrset.rtype == RecordType::SOA)
-                .map(|(owner, _)| (owner.clone(), None)),
-        );
-        for (apex, failed) in apexes {
-            let index = self.indexes.len() as u32;
-            let index = *self.indexes.entry(apex.key()).or_insert(index);
-            snapshot.zones.entry(apex.key()).or_insert_with(|| {
-                Arc::new(Zone {
-                    apex,
-                    index,
-                    failed,
-                    nodes: imbl::OrdMap::new(),
-                })
-            });
-        }
-        for (owner, rrset) in all {
-            let key = owner.key();
-            let zone = snapshot.zone_of(&key).map(|zone| zone.apex.key());
-            let nodes = match &zone {
-                Some(apex) => &mut Arc::make_mut(snapshot.zones.get_mut(apex).expect("found above")).nodes,
-                None => &mut snapshot.overlays,
-            };
-            let node = nodes.entry(key).or_insert_with(|| {
-                Arc::new(Node {
-                    owner: owner.clone(),
-                    rrsets: Vec::new(),
-                })
-            });
-            let clash = node.rrsets.iter().find(|held| {
-                held.rtype == rrset.rtype
-                    || held.rtype == RecordType::CNAME && !rrset.rtype.may_stand_beside_cname()
-                    || rrset.rtype == RecordType::CNAME && !held.rtype.may_stand_beside_cname()
-            });
-            match clash {
-                Some(held) => conflicts.push(Conflict {
-                    owner,
-                    rtype: rrset.rtype,
-                    left_out: rrset.source,
-                    served: held.source.clone(),
-                    served_type: held.rtype,
-                }),
-                None => put(Arc::make_mut(node), rrset),
-            }
-        }
-        (snapshot, conflicts)
-    }
-}
-
-fn put(node: &mut Node, rrset: RrSet) {
-    match node.rrsets.binary_search_by_key(&rrset.rtype, |held| held.rtype) {
-        Ok(at) => node.rrsets[at] = Arc::new(rrset),
-        Err(at) => node.rrsets.insert(at, Arc::new(rrset)),
-    }
-}
-
-fn difference(old: &Snapshot, new: &Snapshot) -> Delta {
-    let all = |snapshot: &Snapshot| {
-        let mut nodes: BTreeMap<(NameKey, Option<u32>), Arc<Node>> = BTreeMap::new();
-        for (key, node) in &snapshot.overlays {
-            nodes.insert((key.clone(), None), node.clone());
-        }
-        for zone in snapshot.zones.values() {
-            for (key, node) in &zone.nodes {
-                nodes.insert((key.clone(), Some(zone.index)), node.clone());
-            }
-        }
-        nodes
-    };
-    let (before, after) = (all(old), all(new));
-    let mut delta = Delta::default();
-    let mut touched = std::collections::BTreeSet::new();
-    for at in before.keys().chain(after.keys()) {
-        let rrsets = |nodes: &BTreeMap<_, Arc<Node>>| nodes.get(at).map(|node| node.rrsets.clone());
-        if rrsets(&before) != rrsets(&after) {
-            delta.names.push(at.0.clone());
-            touched.extend(at.1);
-        }
-    }
-    delta.names.sort();
-    delta.names.dedup();
-    let mut apexes: Vec<&NameKey> = old.zones.keys().chain(new.zones.keys()).collect();
-    apexes.sort();
-    apexes.dedup();
-    for apex in apexes {
-        let (change, zone) = match (old.zones.get(apex), new.zones.get(apex)) {
-            (None, Some(zone)) => (ZoneChange::Added, zone),
-            (Some(zone), None) => (ZoneChange::Removed, zone),
-            (Some(was), Some(zone)) if was.failed != zone.failed || touched.contains(&zone.index) => {
-                (ZoneChange::Changed, zone)
-            }
-            _ => continue,
-        };
-        delta.zones.push(ZoneDelta {
-            apex: apex.clone(),
-            index: zone.index,
-            change,
-        });
-    }
-    delta
 }

@@ -1,6 +1,7 @@
 //! The writer's thread: groups of commands in, one transaction and one publication out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,8 @@ use crate::store::{self, Conflict, Plan, Store};
 
 /// Commands in one transaction at most.
 const GROUP: usize = 4096;
+/// Conflicts of one change that are logged one by one.
+const LOGGED_CONFLICTS: usize = 100;
 /// How often an unavailable database is tried again at most.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,7 +33,9 @@ pub(super) struct Writer {
     planes: Box<dyn Planes>,
     book: Book,
     census: Census,
-    conflicts: Vec<Conflict>,
+    conflicts: Arc<[Conflict]>,
+    /// Names at which a file's RRset is left out.
+    contested: BTreeSet<NameKey>,
     last_retry: Instant,
 }
 
@@ -79,7 +84,8 @@ impl Writer {
             planes,
             book: Book::new(stored.serials),
             census: Census::default(),
-            conflicts: Vec::new(),
+            conflicts: Arc::default(),
+            contested: BTreeSet::new(),
             last_retry: Instant::now(),
         };
         let step = reload::step(&writer.zones, initial);
@@ -141,7 +147,6 @@ impl Writer {
     /// store can tell about an earlier one (an SOA, which makes or ends a zone; what a file has below an RRset that
     /// goes).
     fn change(&mut self, changes: Vec<(Change, Reply)>) {
-        let contested: BTreeSet<NameKey> = self.conflicts.iter().map(|conflict| conflict.owner.key()).collect();
         let mut queue = changes.into_iter().peekable();
         while queue.peek().is_some() {
             let mut verdicts = Vec::new();
@@ -152,7 +157,7 @@ impl Writer {
                 let key = change.key();
                 let is_alone = self.makes_zone(change, &key);
                 let touched = pending.touches(&key);
-                if !is_first && (is_alone || (touched && contested.contains(&key))) {
+                if !is_first && (is_alone || (touched && self.contested.contains(&key))) {
                     break;
                 }
                 is_first = false;
@@ -276,15 +281,24 @@ impl Writer {
 
     /// Logs conflicts that are new, and says all of them in the metrics.
     fn note_conflicts(&mut self, plan: &Plan) {
-        if plan.conflicts == self.conflicts {
+        if Arc::ptr_eq(&plan.conflicts, &self.conflicts) {
             return;
         }
-        for conflict in &plan.conflicts {
-            if !self.conflicts.contains(conflict) {
-                warn!("{}", reload::describe(conflict, &self.settings.config_file));
-            }
+        let place = |conflict: &Conflict| (conflict.owner.key(), conflict.rtype);
+        let known: BTreeSet<_> = self.conflicts.iter().map(place).collect();
+        let new = plan
+            .conflicts
+            .iter()
+            .filter(|conflict| !known.contains(&place(conflict)));
+        for conflict in new.clone().take(LOGGED_CONFLICTS) {
+            warn!("{}", reload::describe(conflict, &self.settings.config_file));
         }
-        self.conflicts.clone_from(&plan.conflicts);
+        let unlogged = new.count().saturating_sub(LOGGED_CONFLICTS);
+        if unlogged != 0 {
+            warn!("{unlogged} more RRsets of files are left out");
+        }
+        self.conflicts = plan.conflicts.clone();
+        self.contested = self.conflicts.iter().map(|conflict| conflict.owner.key()).collect();
         self.settings.metrics.set_conflicts(&self.conflicts);
     }
 

@@ -59,11 +59,7 @@ async fn serials_go_on_over_restarts() {
     let fixture = fixture.restart(desired(vec![], vec![])).await;
     assert_eq!(fixture.serial("x."), None);
     let fixture = fixture.restart(desired(vec![zone("x.", 10, WWW_MOVED)], vec![])).await;
-    assert_eq!(
-        fixture.serial("x."),
-        Some(13),
-        "the zone was away, its serial was not; new.x. is in it again"
-    );
+    assert_eq!(fixture.serial("x."), Some(12), "the zone was away, its serial was not");
 }
 
 #[tokio::test]

@@ -57,9 +57,8 @@ async fn methods_that_a_path_does_not_have() {
 #[tokio::test]
 async fn bodies_over_the_limit() {
     let server = server().await;
-    let big = format!("{{\"name\":\"{}\"}}", "a".repeat(1 << 20));
-    for size in [big.len(), 8 << 20] {
-        let body = format!("{big:size$}");
+    for size in [(1 << 20) + 1, 8 << 20] {
+        let body = " ".repeat(size);
         server
             .post("/api/v1/records", &body)
             .await
@@ -83,7 +82,7 @@ async fn bodies_over_the_limit() {
                    Connection: close\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n";
     server.raw(expects.as_bytes()).await.is_problem(413, "body_too_large");
     // Up to the limit a body is read.
-    let fits = format!("{:size$}", "{}", size = 1 << 20);
+    let fits = " ".repeat(1 << 20);
     server
         .post("/api/v1/records", &fits)
         .await
