@@ -111,7 +111,10 @@ impl Admissions {
         }
         *open += 1;
         self.in_all.fetch_add(1, Ordering::Relaxed);
-        Some(Admission { admissions: Arc::clone(self), client })
+        Some(Admission {
+            admissions: Arc::clone(self),
+            client,
+        })
     }
 
     fn idle_timeout(&self, usual: Duration) -> Duration {
@@ -191,7 +194,11 @@ pub(super) async fn accept(
         };
         if let Ok(stream) = stream.into_std() {
             // The worker is gone only when the plane stops.
-            let _ = desks[next].send(Accepted { stream, client, admission });
+            let _ = desks[next].send(Accepted {
+                stream,
+                client,
+                admission,
+            });
             next = (next + 1) % desks.len();
         }
     }
@@ -199,7 +206,11 @@ pub(super) async fn accept(
 
 /// Serves one connection until the client or a time-out ends it, or the plane stops.
 pub(super) async fn serve(accepted: Accepted, desk: Rc<RefCell<Desk>>) {
-    let Accepted { stream, client, admission } = accepted;
+    let Accepted {
+        stream,
+        client,
+        admission,
+    } = accepted;
     let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;

@@ -68,16 +68,13 @@ pub(super) async fn ask(server: SocketAddr, asking: &Asking<'_>, time: Duration)
             return Ok(message);
         }
         let query = asking.encode(edns);
-        return timeout_at(deadline, ask_tcp(server, asking, &query)).await.map_err(|_| Failed::TimedOut)?;
+        return timeout_at(deadline, ask_tcp(server, asking, &query))
+            .await
+            .map_err(|_| Failed::TimedOut)?;
     }
 }
 
-async fn ask_udp(
-    server: SocketAddr,
-    asking: &Asking<'_>,
-    query: &[u8],
-    deadline: Instant,
-) -> Result<Message, Failed> {
+async fn ask_udp(server: SocketAddr, asking: &Asking<'_>, query: &[u8], deadline: Instant) -> Result<Message, Failed> {
     let socket = UdpSocket::bind(match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

@@ -16,7 +16,9 @@ impl Answerer for Scripted {
         if query.len() < 12 || query[2] & 0x80 != 0 {
             return Disposition::Silence;
         }
-        let label = query.get(13..13 + usize::from(*query.get(12).unwrap_or(&0))).unwrap_or_default();
+        let label = query
+            .get(13..13 + usize::from(*query.get(12).unwrap_or(&0)))
+            .unwrap_or_default();
         match label {
             b"panic" => panic!("as the query says"),
             b"silence" => return Disposition::Silence,
@@ -29,7 +31,10 @@ impl Answerer for Scripted {
                     rdatas: vec![target.as_wire().into()],
                     source: Source::Config,
                 };
-                return Disposition::CompleteUpstream(PartialChain { target, answer: vec![(None, Arc::new(alias))] });
+                return Disposition::CompleteUpstream(PartialChain {
+                    target,
+                    answer: vec![(None, Arc::new(alias))],
+                });
             }
             _ => {}
         }
