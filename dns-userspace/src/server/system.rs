@@ -4,6 +4,7 @@ mod control;
 mod http;
 mod xdp;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,9 +27,6 @@ use crate::forward::{ForwardSettings, Forwarder};
 use crate::http::{ApiState, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
 use crate::publish::{Publisher, Served};
-
-/// Queries that may be on their way upstream at once.
-const FORWARDS_IN_FLIGHT: usize = 10_000;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -77,13 +75,14 @@ impl System {
         let Control { handle, thread } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        let forwarder = forwarder(&config, &listening)?;
+        let files = raise_file_limit();
+        let forwarder = forwarder(&config, &listening, files)?;
         let parts = Parts {
             endpoints,
             answerers: answerers(&served, environment, &recursion),
             forwarder,
             counters: metrics.queries(),
-            tcp: TcpSettings::for_file_limit(raise_file_limit()),
+            tcp: TcpSettings::for_file_limit(files),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         xdp::attach(&config, &listening, program, &spawner).await;
@@ -172,7 +171,7 @@ fn answerers(served: &Arc<Served>, environment: Environment, recursion: &Arc<[Ip
     })
 }
 
-fn forwarder(config: &Config, listening: &[std::net::SocketAddr]) -> anyhow::Result<Option<Arc<Forwarder>>> {
+fn forwarder(config: &Config, listening: &[SocketAddr], files: u64) -> anyhow::Result<Option<Arc<Forwarder>>> {
     let upstream = &config.backend.upstream;
     if !upstream.enabled {
         return Ok(None);
@@ -188,7 +187,7 @@ fn forwarder(config: &Config, listening: &[std::net::SocketAddr]) -> anyhow::Res
         servers: upstream.servers.clone(),
         timeout: upstream.timeout,
         udp_payload: config.udp_payload,
-        in_flight: FORWARDS_IN_FLIGHT,
+        in_flight: ForwardSettings::in_flight_for_file_limit(files),
     }))))
 }
 
