@@ -32,11 +32,13 @@ pub(crate) fn kernel(series: &str) -> Result<Kernel> {
         .join("kernels")
         .join(format!(".{series}.{}", std::process::id()));
     std::fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
-    process::run(
-        Command::new("apt-get")
-            .current_dir(&work)
-            .args(["-q", "download", &name]),
-    )?;
+    process::run(Command::new("apt-get").current_dir(&work).args([
+        "-q",
+        "-o",
+        "APT::Sandbox::User=root",
+        "download",
+        &name,
+    ]))?;
     let archive = entries(&work)?
         .into_iter()
         .find(|file| file.extension().is_some_and(|extension| extension == "deb"));
