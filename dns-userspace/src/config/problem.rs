@@ -78,7 +78,7 @@ pub enum Problem {
         section: String,
         example: &'static str,
     },
-    #[error("`{key}` is {value}: write a number from {min} to {max}{}", unit(.unit))]
+    #[error("`{key}` is {value}: write a number from {min} to {max}{}", in_units(.unit))]
     OutOfRange {
         key: String,
         value: String,
@@ -298,7 +298,7 @@ fn list(words: &[&'static str]) -> String {
     words.join(", ")
 }
 
-fn unit(unit: &'static str) -> String {
+fn in_units(unit: &'static str) -> String {
     if unit.is_empty() {
         String::new()
     } else {
