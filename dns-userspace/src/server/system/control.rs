@@ -1,0 +1,54 @@
+//! Between the configuration and the control thread: what is desired, at start and at each reload.
+
+use crate::config::{Config, ConfigSource, Desired};
+use crate::control::{self, Loader, Planes, TtlRules};
+use crate::publish::Publisher;
+use crate::store::Plan;
+
+/// Reads everything again; `running` is what the process was started with.
+pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
+    Box::new(move || {
+        let read = source.load_everything().and_then(Desired::without_clashes);
+        let read = read.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        for warning in &read.warnings {
+            tracing::warn!("{warning}");
+        }
+        let restart = Config::restart_needed(&running, &read.config);
+        Ok(desired(read, restart.into_iter().map(str::to_owned).collect()))
+    })
+}
+
+/// The configuration as the control thread takes it.
+pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
+    let records = read.config.record_sets();
+    let ttl = TtlRules {
+        min: read.config.ttl_bounds.min,
+        max: read.config.ttl_bounds.max,
+        default: read.config.backend.default_ttl,
+    };
+    let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
+        apex: zone.zone.apex,
+        file: zone.zone.shown_as,
+        content: match zone.content {
+            Ok(content) => {
+                for warning in &content.warnings {
+                    tracing::warn!("{warning}");
+                }
+                Ok(content.rrsets)
+            }
+            Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
+        },
+    });
+    control::Desired {
+        records,
+        zones: zones.collect(),
+        ttl,
+        restart_needed,
+    }
+}
+
+impl Planes for Publisher {
+    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
+        Publisher::publish(self, plan, serials)
+    }
+}
