@@ -38,6 +38,10 @@ use self::dependents::Dependents;
 const REBUILD_FROM: usize = 4096;
 /// A table is at most this full, in percent.
 const FULL_PERCENT: usize = 80;
+/// Slots beyond need, so that changes seldom wait for those that were given up: of the two smallest classes.
+const SPARE_SMALL_SLOTS: usize = 1024;
+/// Of each other class.
+const SPARE_SLOTS: usize = 64;
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
 
@@ -270,10 +274,9 @@ impl Publisher {
             writer.set_serial(zone.index, serial.unwrap_or(0));
         }
 
-        // The old table passes everything from here on, on every plane, and then nothing reads it any more.
-        self.writer.close();
-        self.served.snapshot.store(Arc::clone(snapshot));
-        self.served.table.store(Arc::new(writer.reader().clone()));
+        // The program first, which passes everything until the new table is open: what fails up to here changes
+        // nothing that is served.
+        writer.close();
         let mut shared = self.program.lock();
         if let Some(mut program) = program {
             if let Some(old) = shared.take() {
@@ -284,6 +287,11 @@ impl Publisher {
             *shared = Some(program);
         }
         drop(shared);
+        // Then the old table passes everything too, and nothing reads it any more.
+        self.writer.close();
+        self.served.snapshot.store(Arc::clone(snapshot));
+        self.served.table.store(Arc::new(writer.reader().clone()));
+        writer.open();
         self.writer = writer;
         self.dependents = dependents;
         if self.writer.unplaced() > 0 {
@@ -325,7 +333,10 @@ fn new_table(loader: &Loader, entries: &[&Entry], zones: u32) -> anyhow::Result<
     let lines = (entries.len() * 100 / 60).max(LEAST_LINES);
     let sizes = Sizes {
         lines: u32::try_from(lines).context("too many names for one table")?,
-        slots: slots.map(|count| u32::try_from(count + count / 4 + 64).unwrap_or(u32::MAX)),
+        slots: std::array::from_fn(|class| {
+            let spare = if class < 2 { SPARE_SMALL_SLOTS } else { SPARE_SLOTS };
+            u32::try_from(slots[class] + slots[class] / 4 + spare).unwrap_or(u32::MAX)
+        }),
         zones: zones + zones / 2 + 16,
     };
     let mut random = [0; size_of::<Keys>()];

@@ -14,18 +14,17 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
             tracing::warn!("{warning}");
         }
         let restart = Config::restart_needed(&running, &read.config);
-        Ok(desired(read, restart.into_iter().map(str::to_owned).collect()))
+        let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
+        // These keys take a restart.
+        desired.ttl = ttl_rules(&running);
+        Ok(desired)
     })
 }
 
 /// The configuration as the control thread takes it.
 pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
     let records = read.config.record_sets();
-    let ttl = TtlRules {
-        min: read.config.ttl_bounds.min,
-        max: read.config.ttl_bounds.max,
-        default: read.config.backend.default_ttl,
-    };
+    let ttl = ttl_rules(&read.config);
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,
@@ -47,8 +46,20 @@ pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::De
     }
 }
 
+fn ttl_rules(config: &Config) -> TtlRules {
+    TtlRules {
+        min: config.ttl_bounds.min,
+        max: config.ttl_bounds.max,
+        default: config.backend.default_ttl,
+    }
+}
+
 impl Planes for Publisher {
     fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
         Publisher::publish(self, plan, serials)
+    }
+
+    fn rest(&mut self) {
+        self.reclaim();
     }
 }
