@@ -256,10 +256,10 @@ fn wrong_types() {
     refused(
         "dns_port: \"53\"\n",
         "1:11",
-        "`dns_port` is text, not a number: write it as `dns_port: 53`",
+        "`dns_port` is text, not a whole number: write it as `dns_port: 53`",
     );
     refused("dns_port: 5.3\n", "1:11", "not a whole number");
-    refused("dns_port: [53]\n", "1:11", "is a list, not a number");
+    refused("dns_port: [53]\n", "1:11", "is a list, not a whole number");
     refused("dns_port:\n", "1:9", "is nothing, not a whole number");
     refused("listen: 127.0.0.1\n", "1:9", "`listen` is text, not a list");
     refused("listen: [53]\n", "1:10", "`listen` is a number, not text");
@@ -501,7 +501,7 @@ fn records() {
     refused(
         &record("name: a., type: A, ttl: 5m, value: [192.0.2.1]"),
         "2:30",
-        "is text, not a number",
+        "is text, not a whole number",
     );
     refused(
         &record("name: a., type: CNAME, value: [b., c.]"),
@@ -577,7 +577,7 @@ fn all_errors_come_at_once_and_in_order() {
 #[test]
 fn files_that_are_no_yaml() {
     refused("a: [1\n", "1:4", "not valid YAML");
-    refused("dns_port: 53\n\thttp_port: 80\n", "2:1", "not valid YAML");
+    refused("dns_port: 53\n\thttp_port: 80\n", "1:11", "not valid YAML");
     let folder = Folder::with("");
     fs::write(folder.source().path, b"log_level: \xFF\n").expect("written");
     assert!(
