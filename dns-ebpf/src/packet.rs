@@ -13,9 +13,8 @@ pub unsafe trait Header: Copy {}
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub struct Ethernet {
-    /// The first four octets of the destination, then the last two; the source alike.
-    pub destination: (u32, u16),
-    pub source: (u32, u16),
+    pub destination: [u16; 3],
+    pub source: [u16; 3],
     pub ethertype: u16,
 }
 
@@ -53,8 +52,8 @@ pub struct Ipv6 {
     pub payload_bytes: u16,
     pub next_header: u8,
     pub hop_limit: u8,
-    pub source: (u64, u64),
-    pub destination: (u64, u64),
+    pub source: [u64; 2],
+    pub destination: [u64; 2],
 }
 
 /// UDP (RFC 768).
@@ -84,6 +83,11 @@ pub struct Opt {
     pub middle: u16,
     pub last: u8,
 }
+
+// The lengths on the wire.
+const _: () = assert!(size_of::<Ethernet>() == 14 && size_of::<Vlan>() == 4 && size_of::<Ipv4>() == 20);
+const _: () =
+    assert!(size_of::<Ipv6>() == 40 && size_of::<Udp>() == 8 && size_of::<Dns>() == 12 && size_of::<Opt>() == 11);
 
 // SAFETY: packed integers all.
 unsafe impl Header for Ethernet {}

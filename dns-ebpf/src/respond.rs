@@ -102,7 +102,7 @@ fn write(ctx: &XdpContext, frame: &Frame, scratch: &Scratch, message: usize) -> 
 
 /// Writes the IPv4 header; gives the client's address and the sum of the pseudo-header (RFC 768).
 #[inline(always)]
-fn ipv4(ip: &mut Ipv4, udp_bytes: usize) -> ((u64, u64), u64) {
+fn ipv4(ip: &mut Ipv4, udp_bytes: usize) -> ([u64; 2], u64) {
     let client = ip.source;
     (ip.source, ip.destination) = (ip.destination, client);
     ip.tos &= !ECN;
@@ -120,7 +120,7 @@ fn ipv4(ip: &mut Ipv4, udp_bytes: usize) -> ((u64, u64), u64) {
 
 /// Writes the IPv6 header; gives the client's address and the sum of the pseudo-header (RFC 8200 §8.1).
 #[inline(always)]
-fn ipv6(ip: &mut Ipv6, udp_bytes: usize) -> ((u64, u64), u64) {
+fn ipv6(ip: &mut Ipv6, udp_bytes: usize) -> ([u64; 2], u64) {
     let client = ip.source;
     let ours = ip.destination;
     ip.source = ours;
@@ -129,8 +129,8 @@ fn ipv6(ip: &mut Ipv6, udp_bytes: usize) -> ((u64, u64), u64) {
     ip.class_flow &= !(ECN << 4);
     ip.payload_bytes = (udp_bytes as u16).to_be();
     ip.hop_limit = HOPS;
-    let clients = checksum::add(checksum::add(0, client.0), client.1);
-    let addresses = checksum::add(checksum::add(clients, ours.0), ours.1);
+    let clients = checksum::add(checksum::add(0, client[0]), client[1]);
+    let addresses = checksum::add(checksum::add(clients, ours[0]), ours[1]);
     (client, pseudo(addresses, udp_bytes))
 }
 

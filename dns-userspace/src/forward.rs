@@ -50,6 +50,13 @@ pub struct ForwardSettings {
     pub in_flight: usize,
 }
 
+impl ForwardSettings {
+    /// A value for `in_flight`: 10,000, or less where the limit of open files asks for it.
+    pub fn in_flight_for_file_limit(files: u64) -> usize {
+        usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, 10_000)
+    }
+}
+
 /// A chain of aliases of ours whose last target is not ours.
 #[derive(Debug, Clone)]
 pub struct PartialChain {
@@ -81,7 +88,10 @@ impl Forwarder {
 
     /// A permit for one more query; `None` where too many are on their way. The caller keeps it until the reply.
     pub fn admit(&self) -> Option<Permit> {
-        Arc::clone(&self.slots).try_acquire_owned().ok().map(|slot| Permit { _slot: slot })
+        Arc::clone(&self.slots)
+            .try_acquire_owned()
+            .ok()
+            .map(|slot| Permit { _slot: slot })
     }
 
     /// The reply to a client's `query`, as upstream has it, or SERVFAIL. RA=1 and AA=0.
@@ -156,7 +166,20 @@ pub fn failure(query: &[u8], rcode: u8, out: &mut Vec<u8>) -> Disposition {
         return Disposition::Silence;
     }
     // Opcode and RD are copied, the rest is zero.
-    out.extend_from_slice(&[header[0], header[1], 0x80 | header[2] & 0x79, rcode, 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&[
+        header[0],
+        header[1],
+        0x80 | header[2] & 0x79,
+        rcode,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]);
     if header[4..6] == [0, 1]
         && let Some(question) = crate::name::wire_name_length(rest).and_then(|length| rest.get(..length + 4))
     {

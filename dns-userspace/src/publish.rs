@@ -38,6 +38,10 @@ use self::dependents::Dependents;
 const REBUILD_FROM: usize = 4096;
 /// A table is at most this full, in percent.
 const FULL_PERCENT: usize = 80;
+/// Slots beyond need, so that changes seldom wait for those that were given up: of the two smallest classes.
+const SPARE_SMALL_SLOTS: usize = 1024;
+/// Of each other class.
+const SPARE_SLOTS: usize = 64;
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
 
@@ -217,6 +221,7 @@ impl Publisher {
         self.writer.raise_epoch();
         observe(Stage::Fenced);
         // Publish.
+        self.set_serials_of_new_zones(new);
         self.served.snapshot.store(Arc::clone(new));
         observe(Stage::Published);
         // Install.
@@ -256,6 +261,18 @@ impl Publisher {
             observe(Stage::Installing);
         }
         Ok(())
+    }
+
+    /// A zone that was not served has its serial before its content: there is none in its place yet, or that of a zone
+    /// that is gone. The serials of all others move last.
+    fn set_serials_of_new_zones(&self, new: &Snapshot) {
+        let old = self.served.snapshot();
+        for (apex, zone) in &new.zones {
+            if old.zones.get(apex).is_none_or(|old| old.index != zone.index) {
+                let serial = self.serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
+                self.writer.set_serial(zone.index, serial.unwrap_or(0));
+            }
+        }
     }
 
     fn install_zones(&mut self, snapshot: &Snapshot, zones: &[&ZoneDelta]) -> Result<(), TableFull> {
@@ -309,12 +326,9 @@ impl Publisher {
         }
 
         observe(Stage::Rebuilding);
-        // The old table passes everything from here on, on every plane, and then nothing reads it any more.
-        self.writer.close();
-        observe(Stage::Closed);
-        self.served.snapshot.store(Arc::clone(snapshot));
-        observe(Stage::Published);
-        self.served.table.store(Arc::new(writer.reader().clone()));
+        // The program first, which passes everything until the new table is open: what fails up to here changes
+        // nothing that is served.
+        writer.close();
         let mut shared = self.program.lock();
         if let Some(mut program) = program {
             if let Some(old) = shared.take() {
@@ -325,6 +339,14 @@ impl Publisher {
             *shared = Some(program);
         }
         drop(shared);
+        // Then the old table passes everything too, and nothing reads it any more.
+        self.writer.close();
+        observe(Stage::Closed);
+        self.set_serials_of_new_zones(snapshot);
+        self.served.snapshot.store(Arc::clone(snapshot));
+        observe(Stage::Published);
+        self.served.table.store(Arc::new(writer.reader().clone()));
+        writer.open();
         self.writer = writer;
         self.dependents = dependents;
         if self.writer.unplaced() > 0 {
@@ -366,7 +388,10 @@ fn new_table(loader: &Loader, entries: &[&Entry], zones: u32) -> anyhow::Result<
     let lines = (entries.len() * 100 / 60).max(LEAST_LINES);
     let sizes = Sizes {
         lines: u32::try_from(lines).context("too many names for one table")?,
-        slots: slots.map(|count| u32::try_from(count + count / 4 + 64).unwrap_or(u32::MAX)),
+        slots: std::array::from_fn(|class| {
+            let spare = if class < 2 { SPARE_SMALL_SLOTS } else { SPARE_SLOTS };
+            u32::try_from(slots[class] + slots[class] / 4 + spare).unwrap_or(u32::MAX)
+        }),
         zones: zones + zones / 2 + 16,
     };
     let mut random = [0; size_of::<Keys>()];

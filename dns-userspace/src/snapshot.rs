@@ -41,7 +41,7 @@ pub struct Zone {
 }
 
 /// One owner name and its RRsets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The owner in the case in which it was given.
     pub owner: Name,
@@ -60,6 +60,14 @@ impl Snapshot {
             at = apex.parent();
         }
         None
+    }
+
+    /// The node that answers for `key`: that of the deepest zone above it, or the overlay.
+    pub fn node(&self, key: &NameKey) -> Option<&Arc<Node>> {
+        match self.zone_of(key) {
+            Some(zone) => zone.nodes.get(key),
+            None => self.overlays.get(key),
+        }
     }
 }
 

@@ -14,9 +14,10 @@ use super::encode::{Marks, Pointer};
 
 /// Where names begin in the message so far.
 pub(super) struct Compressor<'a> {
-    /// Permitted suffixes of the question, longest first: their offset in the message and wire form.
+    /// The longest permitted suffix of the question, in wire form, and where it stands.
     question: &'a [u8],
     question_offset: usize,
+    /// Names behind the question, and where they begin.
     written: Vec<(&'a [u8], u16)>,
     /// The same as `written`, once that has become long.
     index: HashMap<&'a [u8], u16>,

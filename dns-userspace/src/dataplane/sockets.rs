@@ -123,15 +123,24 @@ pub fn bind(listen: &[SocketAddr], port: u16, workers: usize) -> Result<Vec<Endp
             wanted.push(*address);
         }
     }
-    for wide in wanted.iter().filter(|wide| wide.ip().is_unspecified() && wide.port() != 0) {
+    for wide in wanted
+        .iter()
+        .filter(|wide| wide.ip().is_unspecified() && wide.port() != 0)
+    {
         let includes = |narrow: &&SocketAddr| {
             *narrow != wide && narrow.port() == wide.port() && narrow.is_ipv4() == wide.is_ipv4()
         };
         if let Some(narrow) = wanted.iter().find(includes) {
-            return Err(BindError::Overlap { wide: *wide, narrow: *narrow });
+            return Err(BindError::Overlap {
+                wide: *wide,
+                narrow: *narrow,
+            });
         }
     }
-    wanted.into_iter().map(|address| bind_retrying(address, workers)).collect()
+    wanted
+        .into_iter()
+        .map(|address| bind_retrying(address, workers))
+        .collect()
 }
 
 /// Whether `server` is a name for ourselves: one of our ports at an address of this host, or at one we listen on. To
@@ -245,7 +254,11 @@ fn explain(source: io::Error, address: SocketAddr, protocol: Protocols) -> BindE
         },
         io::ErrorKind::PermissionDenied => BindError::NotPermitted { address, protocol },
         io::ErrorKind::AddrNotAvailable => BindError::NotOurs { address },
-        _ => BindError::Io { address, protocol, source },
+        _ => BindError::Io {
+            address,
+            protocol,
+            source,
+        },
     }
 }
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What a client may cost is bounded: an idle connection is a task without buffers; a message must be whole within the
-//! idle time-out of the last one; a client that does not read stops being read from once [`OUTPUT_BYTES`] wait for
+//! idle time-out of the last one; a client that does not read stops being read from once 128 KiB wait for
 //! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`].
 
 use std::cell::RefCell;
@@ -111,7 +111,10 @@ impl Admissions {
         }
         *open += 1;
         self.in_all.fetch_add(1, Ordering::Relaxed);
-        Some(Admission { admissions: Arc::clone(self), client })
+        Some(Admission {
+            admissions: Arc::clone(self),
+            client,
+        })
     }
 
     fn idle_timeout(&self, usual: Duration) -> Duration {
@@ -191,7 +194,11 @@ pub(super) async fn accept(
         };
         if let Ok(stream) = stream.into_std() {
             // The worker is gone only when the plane stops.
-            let _ = desks[next].send(Accepted { stream, client, admission });
+            let _ = desks[next].send(Accepted {
+                stream,
+                client,
+                admission,
+            });
             next = (next + 1) % desks.len();
         }
     }
@@ -199,7 +206,11 @@ pub(super) async fn accept(
 
 /// Serves one connection until the client or a time-out ends it, or the plane stops.
 pub(super) async fn serve(accepted: Accepted, desk: Rc<RefCell<Desk>>) {
-    let Accepted { stream, client, admission } = accepted;
+    let Accepted {
+        stream,
+        client,
+        admission,
+    } = accepted;
     let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;

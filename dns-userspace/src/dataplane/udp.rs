@@ -32,30 +32,36 @@ const BATCH: usize = 64;
 /// Room for one query. Not a power of two, so that the slots do not all fall on the same cache lines.
 const SLOT_BYTES: usize = 4096 + 128;
 
+/// How much a worker that stops still answers, however much comes: about what the receive buffer holds.
+const LAST_BATCHES: usize = 128;
+
 /// Answers what comes in on `socket` until the plane stops, and then what has already come.
 pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io::Result<()> {
     let stop = desk.borrow().shared.stop.clone();
     let mut batch = Batch::new(socket.local_addr()?.ip());
-    // A second descriptor of the same socket, which tokio owns and waits on.
     let ready = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
     loop {
         tokio::select! {
-            readable = ready.readable() => readable?,
+            ready = ready.readable() => ready?,
             () = stop.cancelled() => break,
         }
-        match ready.try_io(Interest::READABLE, || Ok(batch.receive(socket.as_raw_fd())?)) {
-            Ok(_) => {
-                batch.answer(&socket, &mut desk.borrow_mut());
-                batch.send(socket.as_raw_fd(), &desk.borrow().shared);
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error),
+        let received = ready.try_io(Interest::READABLE, || match batch.receive(socket.as_raw_fd()) {
+            Ok(BATCH) | Err(Errno::EINTR) => Ok(()),
+            // Fewer than asked for: the queue is empty. Saying so here spares a call, and epoll tells of what has come since.
+            Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error.into()),
+        });
+        match received {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => batch.answer_and_send(&socket, &desk),
         }
         tokio::task::yield_now().await;
     }
-    while batch.receive(socket.as_raw_fd()).is_ok_and(|received| received > 0) {
-        batch.answer(&socket, &mut desk.borrow_mut());
-        batch.send(socket.as_raw_fd(), &desk.borrow().shared);
+    for _ in 0..LAST_BATCHES {
+        match batch.receive(socket.as_raw_fd()) {
+            Ok(received) if received > 0 => batch.answer_and_send(&socket, &desk),
+            Ok(_) | Err(_) => break,
+        }
     }
     Ok(())
 }
@@ -77,11 +83,15 @@ impl Asked {
             Self::Bound => send(&[]),
             Self::V4(address) => send(&[ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
                 ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(address.octets()),
+                },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             })]),
             Self::V6(address, interface) => send(&[ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: address.octets(),
+                },
                 ipi6_ifindex: interface,
             })]),
         }
@@ -122,7 +132,13 @@ impl Batch {
             control,
             queries: vec![0; BATCH * SLOT_BYTES].into(),
             replies: (0..BATCH).map(|_| Vec::with_capacity(512)).collect(),
-            slots: [Slot { length: 0, client: None, asked: Asked::Bound, cut_off: false, has_reply: false }; BATCH],
+            slots: [Slot {
+                length: 0,
+                client: None,
+                asked: Asked::Bound,
+                cut_off: false,
+                has_reply: false,
+            }; BATCH],
             received: 0,
         }
     }
@@ -132,7 +148,13 @@ impl Batch {
         let mut chunks = self.queries.chunks_exact_mut(SLOT_BYTES);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             array::from_fn(|_| [IoSliceMut::new(chunks.next().expect("one chunk per slot"))]);
-        let messages = recvmmsg(socket, &mut self.incoming, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let messages = recvmmsg(
+            socket,
+            &mut self.incoming,
+            slices.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
         let mut lost_control = false;
         for (slot, message) in self.slots.iter_mut().zip(messages) {
             let asked = match &self.control {
@@ -157,9 +179,19 @@ impl Batch {
         Ok(self.received)
     }
 
+    fn answer_and_send(&mut self, socket: &Arc<UdpSocket>, desk: &RefCell<Desk>) {
+        let mut desk = desk.borrow_mut();
+        self.answer(socket, &mut desk);
+        self.send(socket.as_raw_fd(), &desk.shared);
+    }
+
     fn answer(&mut self, socket: &Arc<UdpSocket>, desk: &mut Desk) {
         let queries = self.queries.chunks_exact(SLOT_BYTES);
-        for ((slot, query), reply) in self.slots[..self.received].iter_mut().zip(queries).zip(&mut self.replies) {
+        for ((slot, query), reply) in self.slots[..self.received]
+            .iter_mut()
+            .zip(queries)
+            .zip(&mut self.replies)
+        {
             let Some((client, address)) = slot.client.and_then(|client| Some((client, client_ip(&client)?))) else {
                 continue;
             };
@@ -239,12 +271,17 @@ impl Batch {
             });
             match sent {
                 Ok(sent) => {
-                    group[done..done + sent].iter().for_each(|&number| shared.count(Transport::Udp, &self.replies[number]));
+                    group[done..done + sent]
+                        .iter()
+                        .for_each(|&number| shared.count(Transport::Udp, &self.replies[number]));
                     done += sent.max(1);
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN | Errno::ENOBUFS) => {
-                    shared.figures.udp_unsent.fetch_add((group.len() - done) as u64, Ordering::Relaxed);
+                    shared
+                        .figures
+                        .udp_unsent
+                        .fetch_add((group.len() - done) as u64, Ordering::Relaxed);
                     return;
                 }
                 // It concerns the first of them alone, say a client at port 0 or without a route.
@@ -263,7 +300,11 @@ fn asked_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Asked> {
         ControlMessageOwned::Ipv4PacketInfo(info) => Some(Asked::V4(info.ipi_spec_dst.s_addr.to_ne_bytes().into())),
         ControlMessageOwned::Ipv6PacketInfo(info) => {
             let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-            let interface = if address.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
+            let interface = if address.is_unicast_link_local() {
+                info.ipi6_ifindex
+            } else {
+                0
+            };
             Some(Asked::V6(address, interface))
         }
         _ => None,
@@ -287,7 +328,13 @@ async fn reply_later(
 ) {
     let reply = work.await;
     let sent = asked.with_control(|control| {
-        sendmsg(socket.as_raw_fd(), &[IoSlice::new(&reply)], control, MsgFlags::MSG_DONTWAIT, Some(&client))
+        sendmsg(
+            socket.as_raw_fd(),
+            &[IoSlice::new(&reply)],
+            control,
+            MsgFlags::MSG_DONTWAIT,
+            Some(&client),
+        )
     });
     match sent {
         Ok(_) => shared.count(Transport::Udp, &reply),

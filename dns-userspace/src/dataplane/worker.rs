@@ -28,16 +28,8 @@ use tokio_util::task::TaskTracker;
 use super::sockets::Endpoint;
 use super::tcp::{self, Admissions, TcpSettings};
 use super::udp;
+pub use crate::answer::Transport;
 use crate::forward::{Forwarder, PartialChain, failure};
-
-/// How a query came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// One datagram.
-    Udp,
-    /// Length-prefixed on a connection.
-    Tcp,
-}
 
 /// What becomes of a query.
 #[derive(Debug)]
@@ -108,7 +100,13 @@ pub struct Plane {
 impl Plane {
     /// Starts the workers, as many as each endpoint has UDP sockets; on a tokio runtime, which carries what is forwarded.
     pub fn start(parts: Parts) -> io::Result<Self> {
-        let Parts { endpoints, answerers, forwarder, counters, tcp } = parts;
+        let Parts {
+            endpoints,
+            answerers,
+            forwarder,
+            counters,
+            tcp,
+        } = parts;
         let stop = CancellationToken::new();
         let forwards = TaskTracker::new();
         let figures = Arc::new(Figures::default());
@@ -119,7 +117,10 @@ impl Plane {
         for number in 0..workers {
             let (sender, connections) = mpsc::unbounded_channel();
             desks.push(sender);
-            let sockets: Vec<_> = endpoints.iter().filter_map(|endpoint| endpoint.udp.get(number).cloned()).collect();
+            let sockets: Vec<_> = endpoints
+                .iter()
+                .filter_map(|endpoint| endpoint.udp.get(number).cloned())
+                .collect();
             let shared = Shared {
                 counters: Arc::clone(&counters),
                 figures: Arc::clone(&figures),
@@ -135,7 +136,8 @@ impl Plane {
                 .enable_all()
                 .event_interval(7)
                 .build()?;
-            let run = move || runtime.block_on(LocalSet::new().run_until(work(sockets, connections, answerers, shared)));
+            let run =
+                move || runtime.block_on(LocalSet::new().run_until(work(sockets, connections, answerers, shared)));
             threads.push(thread::Builder::new().name(format!("dns-{number}")).spawn(run)?);
         }
         let mut acceptors = JoinSet::new();
@@ -151,7 +153,14 @@ impl Plane {
                 stop.clone(),
             ));
         }
-        Ok(Self { addresses, figures, stop, forwards, acceptors, threads })
+        Ok(Self {
+            addresses,
+            figures,
+            stop,
+            forwards,
+            acceptors,
+            threads,
+        })
     }
 
     /// The addresses that are served, with their real ports.
@@ -245,7 +254,13 @@ pub(super) struct Desk {
 
 impl Desk {
     /// As [`Answerer::answer`], with `out` emptied first; never panics.
-    pub(super) fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
+    pub(super) fn answer(
+        &mut self,
+        query: &[u8],
+        client: IpAddr,
+        transport: Transport,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
         out.clear();
         match catch_unwind(AssertUnwindSafe(|| self.answerer.answer(query, client, transport, out))) {
             Ok(disposition) => disposition,
@@ -258,7 +273,10 @@ impl Desk {
 
     fn recover(&mut self, query: &[u8], client: IpAddr) {
         let panics = self.shared.figures.panics.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.last_said.is_none_or(|said| said.elapsed() >= Duration::from_secs(1)) {
+        if self
+            .last_said
+            .is_none_or(|said| said.elapsed() >= Duration::from_secs(1))
+        {
             self.last_said = Some(Instant::now());
             let shown = data_encoding::HEXLOWER.encode(&query[..query.len().min(512)]);
             tracing::error!(%client, panics, query = %shown, "a query made the answerer panic; it was answered SERVFAIL");
@@ -278,7 +296,12 @@ async fn work(
     shared: Shared,
 ) {
     let stop = shared.stop.clone();
-    let desk = Rc::new(RefCell::new(Desk { answerer: answerers(), answerers, shared, last_said: None }));
+    let desk = Rc::new(RefCell::new(Desk {
+        answerer: answerers(),
+        answerers,
+        shared,
+        last_said: None,
+    }));
     let mut datagrams = JoinSet::new();
     for socket in sockets {
         let desk = Rc::clone(&desk);
@@ -321,7 +344,9 @@ fn describe(reply: &[u8]) -> (u16, u8) {
     let has_question = reply.get(4..6).is_some_and(|count| count != [0, 0]);
     let mut qtype = 0;
     if has_question && let Some(length) = crate::name::wire_name_length(&reply[12..]) {
-        qtype = reply.get(12 + length..14 + length).map_or(0, |octets| u16::from_be_bytes([octets[0], octets[1]]));
+        qtype = reply
+            .get(12 + length..14 + length)
+            .map_or(0, |octets| u16::from_be_bytes([octets[0], octets[1]]));
     }
     // RFC 6891 §6.1.3: the upper bits are in the OPT, which alone follows the question of a BADVERS.
     if rcode == 0

@@ -47,10 +47,21 @@ impl Message {
         };
         let mut section = |count: u16| (0..count).map(|_| reader.record()).collect::<Option<Vec<_>>>();
         let (answer, authority, mut additional) = (section(field(6))?, section(field(8))?, section(field(10))?);
-        let opt = additional.iter().position(|record| record.rtype == OPT).map(|place| additional.remove(place));
+        let opt = additional
+            .iter()
+            .position(|record| record.rtype == OPT)
+            .map(|place| additional.remove(place));
         // RFC 6891 §6.1.1: one OPT at most.
         let second = additional.iter().any(|record| record.rtype == OPT);
-        (!second).then_some(Self { id: field(0), flags: field(2), question, answer, authority, additional, opt })
+        (!second).then_some(Self {
+            id: field(0),
+            flags: field(2),
+            question,
+            answer,
+            authority,
+            additional,
+            opt,
+        })
     }
 
     /// With the upper bits that the OPT carries (RFC 6891 §6.1.3).
@@ -131,7 +142,13 @@ impl<'a> Reader<'a> {
         }
         rdata.extend_from_slice(self.bytes.get(self.at..end)?);
         self.at = end;
-        Some(Record { owner, rtype, class, ttl, rdata })
+        Some(Record {
+            owner,
+            rtype,
+            class,
+            ttl,
+            rdata,
+        })
     }
 }
 
@@ -177,7 +194,11 @@ impl Writer {
     /// `out` has a header and one uncompressed question.
     pub(super) fn new(out: Vec<u8>) -> Self {
         let question = 12..out.len() - 4;
-        Self { out, question, seen: HashMap::new() }
+        Self {
+            out,
+            question,
+            seen: HashMap::new(),
+        }
     }
 
     pub(super) fn record(&mut self, record: &Record) {
@@ -250,7 +271,12 @@ mod tests {
     #[test]
     fn pointers_that_do_not_go_back_end_the_reading() {
         let mut bytes = b"\0\x01\x80\0\0\x01\0\0\0\0\0\0".to_vec();
-        for question in [&b"\xC0\x0C\0\x01\0\x01"[..], b"\xC0\x20\0\x01\0\x01", b"\x01a\xC0\x0E\0\x01\0\x01", b"\x41"] {
+        for question in [
+            &b"\xC0\x0C\0\x01\0\x01"[..],
+            b"\xC0\x20\0\x01\0\x01",
+            b"\x01a\xC0\x0E\0\x01\0\x01",
+            b"\x41",
+        ] {
             bytes.truncate(12);
             bytes.extend_from_slice(question);
             assert_eq!(Message::read(&bytes), None);

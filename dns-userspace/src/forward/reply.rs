@@ -73,7 +73,12 @@ pub(super) fn write(
     let mut out = Vec::with_capacity(512);
     // QR, opcode and RD as asked, RA; CD is copied (RFC 4035 §3.2.2). AD stays 0: nothing was validated here.
     let rcode = upstream.map_or(SERVFAIL, |message| message.rcode() as u8 & 0x0F);
-    out.extend_from_slice(&[header[0], header[1], 0x80 | header[2] & 0x79, RA | header[3] & 0x10 | rcode]);
+    out.extend_from_slice(&[
+        header[0],
+        header[1],
+        0x80 | header[2] & 0x79,
+        RA | header[3] & 0x10 | rcode,
+    ]);
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(query.question);
     let mut writer = Writer::new(out);

@@ -32,7 +32,16 @@ fn a_second_server_on_the_same_address_is_refused_and_told_who_holds_it() {
     let address = first[0].address;
     for wanted in [address, (Ipv4Addr::UNSPECIFIED, address.port()).into()] {
         let error = bind(&[wanted], 53, 2).unwrap_err();
-        assert!(matches!(error, BindError::InUse { protocol: Protocols::Tcp, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                BindError::InUse {
+                    protocol: Protocols::Tcp,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         let text = error.to_string();
         assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
         assert!(text.contains(&address.to_string()), "{text}");
@@ -46,7 +55,16 @@ fn a_server_that_shares_its_udp_port_is_refused_too() {
     let other = udp_socket(loopback(0), true).unwrap();
     let address = other.local_addr().unwrap().as_socket().unwrap();
     let error = bind(&[address], 53, 1).unwrap_err();
-    assert!(matches!(error, BindError::InUse { protocol: Protocols::Udp, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            BindError::InUse {
+                protocol: Protocols::Udp,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]

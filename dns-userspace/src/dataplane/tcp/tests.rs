@@ -37,7 +37,11 @@ async fn read_message(stream: &mut TcpStream) -> Vec<u8> {
 async fn until_closed(stream: &mut TcpStream) -> Duration {
     let start = Instant::now();
     let mut buffer = [0; 4096];
-    while timeout(SOON, stream.read(&mut buffer)).await.expect("closed in time").is_ok_and(|length| length > 0) {}
+    while timeout(SOON, stream.read(&mut buffer))
+        .await
+        .expect("closed in time")
+        .is_ok_and(|length| length > 0)
+    {}
     start.elapsed()
 }
 
@@ -50,7 +54,7 @@ async fn rfc7766_6_2_1_1_pipelined_queries_are_all_answered() {
     for id in 0..2000u16 {
         assert_eq!(read_message(&mut stream).await[..2], id.to_be_bytes());
     }
-    let counts = test.counts.0.lock().unwrap();
+    let counts = test.counts.wait(2000).await;
     assert_eq!(counts.len(), 2000);
     assert!(counts.iter().all(|count| *count == (Transport::Tcp, 1, 0)));
 }
@@ -80,7 +84,10 @@ async fn a_client_that_has_finished_sending_still_gets_its_answers() {
 #[tokio::test]
 async fn idle_connections_are_closed_and_activity_keeps_them() {
     let idle = Duration::from_millis(600);
-    let (_test, address) = plane(TcpSettings { idle_timeout: idle, ..settings() });
+    let (_test, address) = plane(TcpSettings {
+        idle_timeout: idle,
+        ..settings()
+    });
     let mut stream = TcpStream::connect(address).await.unwrap();
     for id in 0..4 {
         tokio::time::sleep(idle / 2).await;
@@ -94,7 +101,10 @@ async fn idle_connections_are_closed_and_activity_keeps_them() {
 #[tokio::test]
 async fn half_a_message_does_not_keep_a_connection_however_it_trickles() {
     let idle = Duration::from_millis(400);
-    let (_test, address) = plane(TcpSettings { idle_timeout: idle, ..settings() });
+    let (_test, address) = plane(TcpSettings {
+        idle_timeout: idle,
+        ..settings()
+    });
     let mut stream = TcpStream::connect(address).await.unwrap();
     let start = Instant::now();
     let mut failed = false;
@@ -102,12 +112,19 @@ async fn half_a_message_does_not_keep_a_connection_however_it_trickles() {
         failed |= stream.write_all(&[octet]).await.is_err();
         tokio::time::sleep(idle / 4).await;
     }
-    assert!(failed || until_closed(&mut stream).await < idle, "open after {:?}", start.elapsed());
+    assert!(
+        failed || until_closed(&mut stream).await < idle,
+        "open after {:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() {
-    let (test, address) = plane(TcpSettings { write_timeout: Duration::from_millis(500), ..settings() });
+    let (test, address) = plane(TcpSettings {
+        write_timeout: Duration::from_millis(500),
+        ..settings()
+    });
     let mut stream = TcpStream::connect(address).await.unwrap();
     let queries: Vec<u8> = (0..2000).flat_map(|id| framed(&query(id, "big.test."))).collect();
     // 120 MB of replies to 60 kB of queries.
@@ -122,7 +139,10 @@ async fn a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() {
 
 #[tokio::test]
 async fn a_slow_but_steady_reader_gets_everything() {
-    let (_test, address) = plane(TcpSettings { write_timeout: Duration::from_millis(800), ..settings() });
+    let (_test, address) = plane(TcpSettings {
+        write_timeout: Duration::from_millis(800),
+        ..settings()
+    });
     let mut stream = TcpStream::connect(address).await.unwrap();
     let queries: Vec<u8> = (0..200).flat_map(|id| framed(&query(id, "big.test."))).collect();
     stream.write_all(&queries).await.unwrap();
@@ -141,21 +161,37 @@ async fn two_thousand_idle_connections_leave_room_for_more() {
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     for number in [0, 999, 1999] {
-        idle[number].write_all(&framed(&query(number as u16, "a.test."))).await.unwrap();
-        assert_eq!(read_message(&mut idle[number]).await[..2], (number as u16).to_be_bytes());
+        idle[number]
+            .write_all(&framed(&query(number as u16, "a.test.")))
+            .await
+            .unwrap();
+        assert_eq!(
+            read_message(&mut idle[number]).await[..2],
+            (number as u16).to_be_bytes()
+        );
     }
 }
 
 #[tokio::test]
 async fn limits_hold_in_all_and_per_client_and_places_come_back() {
-    let (test, address) = plane(TcpSettings { connections: 40, connections_per_client: 2, ..settings() });
+    let (test, address) = plane(TcpSettings {
+        connections: 40,
+        connections_per_client: 2,
+        ..settings()
+    });
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(&framed(&query(1, "a.test."))).await.unwrap();
     read_message(&mut first).await;
     let _second = TcpStream::connect(address).await.unwrap();
     let mut third = TcpStream::connect(address).await.unwrap();
     until_closed(&mut third).await;
-    assert_eq!(test.plane.figures().tcp_refused.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(
+        test.plane
+            .figures()
+            .tcp_refused
+            .load(std::sync::atomic::Ordering::Relaxed),
+        1
+    );
     drop(first);
     let start = Instant::now();
     loop {

@@ -33,7 +33,7 @@ async fn answers_and_counts() {
     let mut expected = query(7, "a.test.");
     expected[2] |= 0x80;
     assert_eq!(exchange(&socket, &query(7, "a.test.")).await, expected);
-    assert_eq!(*test.counts.0.lock().unwrap(), [(Transport::Udp, 1, 0)]);
+    assert_eq!(test.counts.wait(1).await, [(Transport::Udp, 1, 0)]);
 }
 
 /// Connected sockets take replies from the address they asked alone.
@@ -50,7 +50,11 @@ async fn on_a_wildcard_replies_leave_from_the_address_that_was_asked() {
         let socket = client(server).await;
         // Twice: the second receive re-uses the headers of the first.
         for id in 0..2 {
-            assert_eq!(exchange(&socket, &query(id, "a.test.")).await[..2], id.to_be_bytes(), "{server}");
+            assert_eq!(
+                exchange(&socket, &query(id, "a.test.")).await[..2],
+                id.to_be_bytes(),
+                "{server}"
+            );
         }
     }
 }
@@ -89,7 +93,10 @@ async fn a_panicking_query_gets_servfail_and_stops_nothing() {
         assert_eq!(reply, expected);
         assert_eq!(exchange(&socket, &query(id, "a.test.")).await[3] & 0x0F, 0);
     }
-    assert_eq!(test.plane.figures().panics.load(std::sync::atomic::Ordering::Relaxed), 20);
+    assert_eq!(
+        test.plane.figures().panics.load(std::sync::atomic::Ordering::Relaxed),
+        20
+    );
 }
 
 #[tokio::test]
@@ -104,7 +111,10 @@ async fn noise_is_passed_over_and_oversized_datagrams_are_formerr() {
     let mut long = query(3, "a.test.");
     long.resize(9000, 0);
     let reply = exchange(&socket, &long).await;
-    assert_eq!(reply, b"\0\x03\x81\x01\0\0\0\0\0\0\0\0", "the first reply of all is this FORMERR");
+    assert_eq!(
+        reply, b"\0\x03\x81\x01\0\0\0\0\0\0\0\0",
+        "the first reply of all is this FORMERR"
+    );
 }
 
 #[tokio::test]
@@ -112,7 +122,7 @@ async fn without_an_upstream_what_would_be_forwarded_is_servfail() {
     let test = loopback();
     let socket = client(test.plane.addresses()[0]).await;
     assert_eq!(exchange(&socket, &query(1, "forward.test.")).await[3], 2);
-    assert_eq!(*test.counts.0.lock().unwrap(), [(Transport::Udp, 1, 2)]);
+    assert_eq!(test.counts.wait(1).await, [(Transport::Udp, 1, 2)]);
 }
 
 #[tokio::test]

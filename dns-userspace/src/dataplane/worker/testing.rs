@@ -16,7 +16,9 @@ impl Answerer for Scripted {
         if query.len() < 12 || query[2] & 0x80 != 0 {
             return Disposition::Silence;
         }
-        let label = query.get(13..13 + usize::from(*query.get(12).unwrap_or(&0))).unwrap_or_default();
+        let label = query
+            .get(13..13 + usize::from(*query.get(12).unwrap_or(&0)))
+            .unwrap_or_default();
         match label {
             b"panic" => panic!("as the query says"),
             b"silence" => return Disposition::Silence,
@@ -29,7 +31,10 @@ impl Answerer for Scripted {
                     rdatas: vec![target.as_wire().into()],
                     source: Source::Config,
                 };
-                return Disposition::CompleteUpstream(PartialChain { target, answer: vec![(None, Arc::new(alias))] });
+                return Disposition::CompleteUpstream(PartialChain {
+                    target,
+                    answer: vec![(None, Arc::new(alias))],
+                });
             }
             _ => {}
         }
@@ -44,6 +49,19 @@ impl Answerer for Scripted {
 
 #[derive(Default)]
 pub(crate) struct Counts(pub(crate) Mutex<Vec<(Transport, u16, u8)>>);
+
+impl Counts {
+    /// The first `number` counts; a reply is counted once it is sent, so its client may be quicker.
+    pub(crate) async fn wait(&self, number: usize) -> Vec<(Transport, u16, u8)> {
+        for _ in 0..500 {
+            if self.0.lock().unwrap().len() >= number {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl CountAnswers for Counts {
     fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
