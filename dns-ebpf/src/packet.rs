@@ -1,5 +1,7 @@
 //! The one place with packet pointers: bounds-checked views of headers, and the helpers that take a context.
 
+use core::hint::black_box;
+
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 
@@ -148,6 +150,22 @@ impl Packet {
         }
         // SAFETY: as above; the frame is this program's alone, and `self` is borrowed meanwhile.
         Some(unsafe { &mut *(from as *mut T) })
+    }
+}
+
+/// A length for a helper, from `least` (at least 2) to `most`, in a form that verifiers before Linux 6.3 follow: the
+/// compiler would fold two comparisons of one value into one of another value, and from `!= 0` they learn nothing.
+#[inline(always)]
+pub fn bounded(length: u32, least: u32, most: u32) -> Option<u32> {
+    let length = black_box(length as u64);
+    if length > most as u64 {
+        return None;
+    }
+    let length = black_box(length);
+    if length < least as u64 {
+        None
+    } else {
+        Some(length as u32)
     }
 }
 

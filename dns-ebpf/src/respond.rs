@@ -3,8 +3,6 @@
 //! The checksum of the UDP datagram is taken from scratch (what came in may be partial on veth): the sums of the
 //! question and of the body are known, the rest is added as it is written.
 
-use core::hint::black_box;
-
 use aya_ebpf::programs::XdpContext;
 use dns_common::checksum;
 use dns_common::decide::message_bytes;
@@ -25,6 +23,9 @@ const HOPS: u8 = 64;
 const ECN: u8 = 0x03;
 /// Don't fragment; such a packet may have any identification (RFC 6864 §4.1).
 const DONT_FRAGMENT: u16 = 0x4000;
+
+/// The smallest RR: root, type, class, TTL, no RDATA.
+const RR_BYTES: u32 = 11;
 
 /// The frame has been changed: it can only be dropped.
 struct Unfinished;
@@ -175,20 +176,18 @@ fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
 
 #[inline(always)]
 fn store_words(ctx: &XdpContext, words: &[u64], count: usize, at: u32, length: u32) -> bool {
-    let length = black_box(length);
-    if length == 0 || length > 8 * count as u32 {
+    let Some(length) = packet::bounded(length, RR_BYTES, 8 * count as u32) else {
         return false;
-    }
+    };
     // SAFETY: the words have room for `length` octets, as just checked.
     unsafe { packet::store(ctx, at, words.as_ptr().cast(), length) }
 }
 
 #[inline(always)]
 fn store_slot<const BODY: usize>(ctx: &XdpContext, slot: *const Slot<BODY>, at: u32, length: u32) -> bool {
-    let length = black_box(length);
-    if length == 0 || length > BODY as u32 {
+    let Some(length) = packet::bounded(length, RR_BYTES, BODY as u32) else {
         return false;
-    }
+    };
     // SAFETY: the slot is the map's, its octets follow its header, and `length` of them are inside, as just checked.
     unsafe { packet::store(ctx, at, slot.cast::<u8>().add(SLOT_HEADER_BYTES), length) }
 }

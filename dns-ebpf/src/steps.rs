@@ -13,6 +13,7 @@ use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
+use dns_common::wire::HEADER_BYTES;
 
 use crate::maps::{KernelTable, settings, state};
 use crate::packet;
@@ -24,13 +25,13 @@ pub fn load(ctx: &XdpContext, frame: &Frame) -> Result<(), PassReason> {
     let Some(state) = state() else {
         return Err(PassReason::Internal);
     };
-    let length = black_box(frame.payload as u32);
-    if length == 0 {
+    let length = frame.payload as u32;
+    if length < HEADER_BYTES as u32 {
         return Err(PassReason::Short);
     }
-    if length > MESSAGE_BYTES as u32 {
+    let Some(length) = packet::bounded(length, HEADER_BYTES as u32, MESSAGE_BYTES as u32) else {
         return Err(PassReason::Long);
-    }
+    };
     state.scratch.length = length;
     // SAFETY: the scratch's message has room for `length` octets, as just checked.
     let loaded = unsafe { packet::load(ctx, frame.message() as u32, state.scratch.message.as_mut_ptr(), length) };
