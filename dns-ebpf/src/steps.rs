@@ -29,12 +29,19 @@ pub fn load(ctx: &XdpContext, frame: &Frame) -> Result<(), PassReason> {
     if length < HEADER_BYTES as u32 {
         return Err(PassReason::Short);
     }
-    let Some(length) = packet::bounded(length, HEADER_BYTES as u32, MESSAGE_BYTES as u32) else {
+    if length > MESSAGE_BYTES as u32 {
         return Err(PassReason::Long);
-    };
+    }
     state.scratch.length = length;
-    // SAFETY: the scratch's message has room for `length` octets, as just checked.
-    let loaded = unsafe { packet::load(ctx, frame.message() as u32, state.scratch.message.as_mut_ptr(), length) };
+    let to = &mut state.scratch.message;
+    let loaded = packet::load(
+        ctx,
+        frame.message() as u32,
+        to,
+        length,
+        HEADER_BYTES as u32,
+        MESSAGE_BYTES,
+    );
     if loaded { Ok(()) } else { Err(PassReason::Internal) }
 }
 
@@ -107,7 +114,8 @@ extern "C" fn hotdns_probe(offset: u32, wildcard: u32) -> u32 {
 }
 
 struct KernelProber {
-    scratch: *mut Scratch,
+    /// This processor's own; the core takes it anew after each probe.
+    scratch: &'static mut Scratch,
 }
 
 impl Prober for KernelProber {
@@ -118,7 +126,6 @@ impl Prober for KernelProber {
 
     #[inline(always)]
     fn scratch(&mut self) -> &mut Scratch {
-        // SAFETY: this processor's own scratch; the core takes it anew after each probe.
-        unsafe { &mut *self.scratch }
+        self.scratch
     }
 }
