@@ -42,6 +42,8 @@ pub struct Circuit {
     pub server: Namespace,
     /// What joins them: the client's end is the first.
     pub pair: VethPair,
+    /// Whether both ends have an interface in the VLAN.
+    pub has_vlan: bool,
     cpus: Vec<usize>,
 }
 
@@ -93,8 +95,9 @@ impl Sample {
 }
 
 impl Circuit {
-    /// Makes the namespaces, joins them, and starts the generator, which has nothing to do yet.
-    pub fn new(label: &str) -> Result<Self> {
+    /// Makes the namespaces, joins them, and starts the generator, which has nothing to do yet. With a VLAN interface
+    /// on the server's end the server has an address in it, which not every kernel can do.
+    pub fn new(label: &str, with_vlan: bool) -> Result<Self> {
         let cpus = processors()?;
         let client = Namespace::new(&format!("{label}-client"))?;
         let server = Namespace::new(&format!("{label}-server"))?;
@@ -102,13 +105,15 @@ impl Circuit {
         let queues = cpus.iter().max().map_or(1, |last| last + 1);
         let options = VethOptions { queues, ..VethOptions::default() };
         let pair = VethPair::new((&client, "client"), (&server, "server"), &options)?;
-        server.add_vlan("server", VLAN, &format!("{}/24", VLAN_ADDRESSES[0]))?;
-        client.add_vlan("client", VLAN, &format!("{}/24", VLAN_ADDRESSES[1]))?;
+        if with_vlan {
+            server.add_vlan("server", VLAN, &format!("{}/24", VLAN_ADDRESSES[0]))?;
+            client.add_vlan("client", VLAN, &format!("{}/24", VLAN_ADDRESSES[1]))?;
+        }
         let path = object::generator()?;
         let mut programs =
             EbpfLoader::new().load_file(&path).with_context(|| format!("cannot load {}", path.display()))?;
         let generator = client.enter(|| attach(&mut programs, "generate", pair.first.index))?;
-        Ok(Self { _generator: generator, programs, client, server, pair, cpus })
+        Ok(Self { _generator: generator, programs, client, server, pair, has_vlan: with_vlan, cpus })
     }
 
     /// Attaches one of our own programs (`bounce`, `pass`) to the server's end, until the link is dropped.
@@ -148,6 +153,7 @@ impl Circuit {
                 here.set(*cpu).with_context(|| format!("no processor {cpu}"))?;
                 sched_setaffinity(Pid::from_raw(0), &here).context("cannot stay on a processor")?;
                 let socket = RawSocket::open(index).context("cannot open a packet socket")?;
+                socket.use_own_queue().context("cannot choose a queue")?;
                 for _ in 0..share {
                     socket.send(&frame).context("cannot put a frame on the wire")?;
                 }

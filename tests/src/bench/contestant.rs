@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use aya::programs::loaded_programs;
+use aya::programs::{ProgramInfo, loaded_programs};
 use aya::programs::xdp::XdpLink;
 use clap::ValueEnum;
 use tempfile::TempDir;
@@ -84,7 +84,9 @@ impl Contestant {
     /// Starts it at the server's end of a circuit of its own, with these zones; returns once it answers these loads.
     pub fn start(self, zones: &[Zone], loads: &[Load]) -> Result<Stage> {
         let label = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        let mut circuit = Circuit::new(&label)?;
+        // What bounces needs no address.
+        let with_vlan = self != Self::Bounce && loads.iter().any(|load| load.vlan.is_some() && self.takes(load));
+        let mut circuit = Circuit::new(&label, with_vlan)?;
         let folder = TempDir::with_prefix("hotdns-bench-").context("cannot make a folder")?;
         // Servers that give up root read it too.
         run("chmod", &["755", &folder.path().to_string_lossy()])?;
@@ -101,7 +103,7 @@ impl Contestant {
             Self::Bounce => None,
             _ => Some(self.launch(&circuit, folder.path(), &files)?),
         };
-        let mut stage = Stage { contestant: self, process, _link: link, circuit, folder };
+        let mut stage = Stage { contestant: self, process, files, _link: link, circuit, folder };
         for load in loads.iter().filter(|load| self.takes(load)) {
             stage.wait_for_answer(load)?;
         }
@@ -111,7 +113,9 @@ impl Contestant {
     fn launch(self, circuit: &Circuit, folder: &Path, zones: &[(String, String)]) -> Result<Running> {
         let own = &circuit.pair.second;
         let mut addresses: Vec<String> = own.addresses.iter().map(ToString::to_string).collect();
-        addresses.push(VLAN_ADDRESSES[0].to_owned());
+        if circuit.has_vlan {
+            addresses.push(VLAN_ADDRESSES[0].to_owned());
+        }
         let workers = processors()?.len();
         let root = folder.display();
         let each = |line: &dyn Fn(&str, &str) -> String| -> String {
@@ -189,6 +193,7 @@ pub struct Stage {
     pub contestant: Contestant,
     /// Its process; the limit has none.
     pub process: Option<Running>,
+    files: Vec<(String, String)>,
     _link: Option<XdpLink>,
     /// The circuit.
     pub circuit: Circuit,
@@ -209,7 +214,7 @@ pub struct ProgramFigures {
 
 impl Stage {
     /// Waits until the last name of the load's zone is answered as the load expects.
-    fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
+    pub fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
         let Some(process) = &mut self.process else { return Ok(()) };
         let address = self.circuit.server_address(load);
         let socket = self.circuit.client.enter(|| {
@@ -236,28 +241,41 @@ impl Stage {
         answered.with_context(|| format!("{}: last reply {last}", self.contestant.title()))
     }
 
-    /// What the kernel knows of the XDP program on the server's end.
-    pub fn program_figures(&self) -> Result<ProgramFigures> {
+    /// The XDP program on the server's end.
+    pub fn program(&self) -> Result<ProgramInfo> {
         let text = self.circuit.server.ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
         let links: serde_json::Value = serde_json::from_str(&text).context("`ip -j` does not speak JSON")?;
         let id = links[0]["xdp"]["prog"]["id"].as_u64().context("no XDP program on the server's end")?;
         for program in loaded_programs() {
             let program = program.context("cannot list the loaded programs")?;
             if u64::from(program.id()) == id {
-                let fd = program.fd().context("cannot open the program")?;
-                let path = format!("/proc/self/fdinfo/{}", std::os::fd::AsFd::as_fd(&fd).as_raw_fd());
-                let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-                let field = |name: &str| {
-                    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-                    line.and_then(|value| value.trim().parse().ok()).with_context(|| format!("no {name} in {path}"))
-                };
-                return Ok(ProgramFigures {
-                    run_time_ns: field("run_time_ns")?,
-                    run_count: field("run_cnt")?,
-                    verified_instructions: field("verified_insns")?,
-                });
+                return Ok(program);
             }
         }
         bail!("the program {id} is gone")
+    }
+
+    /// What the kernel knows of it (`/proc/self/fdinfo`).
+    pub fn program_figures(&self) -> Result<ProgramFigures> {
+        let fd = self.program()?.fd().context("cannot open the program")?;
+        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+        let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse().ok()).with_context(|| format!("no {name} in {path}"))
+        };
+        Ok(ProgramFigures {
+            run_time_ns: field("run_time_ns")?,
+            run_count: field("run_cnt")?,
+            verified_instructions: field("verified_insns")?,
+        })
+    }
+
+    /// Ends the server at once (SIGKILL) and starts it again over the same files; returns while it is starting.
+    pub fn restart(&mut self) -> Result<()> {
+        // First the old one has to be gone: it holds the addresses and the interface.
+        self.process = None;
+        self.process = Some(self.contestant.launch(&self.circuit, self.folder.path(), &self.files)?);
+        Ok(())
     }
 }

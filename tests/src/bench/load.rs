@@ -192,7 +192,7 @@ impl Load {
         configuration[words::FRAME_LEN] = length as u64;
         configuration[words::NAMES] = self.numbers;
         configuration[words::DIGITS_AT] = digits_at as u64;
-        configuration[words::DNS_AT] = dns_at as u64;
+        configuration[words::UDP_AT] = dns_at as u64 - 8;
         configuration[words::TAIL_WORDS] = tail_words as u64;
         configuration[words::ETHERTYPE] = u64::from(u16::from_ne_bytes([bytes[12], bytes[13]]));
         configuration[words::PORT_BASE] = 32768;
