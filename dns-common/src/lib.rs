@@ -1,2 +1,32 @@
 #![no_std]
-//! x
+#![forbid(unsafe_op_in_unsafe_fn)]
+//! The contract between kernel and userspace, and the answering core that both planes run.
+//!
+//! ```text
+//!  message bytes ─► scan ─► question ─► search (hash, line, directory) ─► decide ─► prepare ─► reply
+//!                                          │                                │
+//!                                          ▼                                ▼
+//!                                   table of lines                   slots of ready answers
+//! ```
+//!
+//! Nothing here allocates, knows packets or maps, or reads a clock: a plane copies the DNS message into a
+//! [`scratch::Scratch`], implements [`table::Table`] over its memory, and performs the verdict. So equal inputs give
+//! equal bytes in the XDP program and on sockets. `unsafe` is confined to [`pod`].
+
+pub mod address;
+pub mod checksum;
+pub mod counters;
+pub mod decide;
+pub mod hash;
+pub mod line;
+pub mod pod;
+pub mod prepare;
+pub mod reason;
+pub mod reply;
+pub mod scan;
+pub mod scratch;
+pub mod search;
+pub mod settings;
+pub mod slot;
+pub mod table;
+pub mod wire;

@@ -1,1 +1,213 @@
-//! The reference answerer: RFC 1034 §4.3.2 over a snapshot.
+//! The reference answerer: RFC 1034 §4.3.2 over an immutable snapshot, with no hash, no table and no ready answer.
+//!
+//! ```text
+//!  query bytes ─ query::parse ─► Query ─ resolve ─► Resolution ─ encode ─► reply bytes
+//!                   │                      ▲  │
+//!                   └ FORMERR, NOTIMP …    snapshot   └► Forward, CompleteUpstream (effects of the caller)
+//! ```
+//!
+//! It answers all that the fast path passes, and it is what XDP and the fast path are tested against. The compiler of
+//! ready answers calls [`resolve`] and [`encode`] too, so the bytes are the same wherever an answer is made.
+//!
+//! RFCs: 1034, 1035, 2181, 2308, 3597, 4592, 6604, 6672, 6891, 6895, 8020, 8482, 8906, 8914, 9471, 9619.
+//! `docs/answers.md` says what was decided where they leave a choice.
+
+mod additional;
+mod compress;
+mod embedded;
+mod encode;
+mod query;
+mod resolve;
+mod respond;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::name::{Name, NameKey};
+use crate::record::{RecordType, RrSet};
+
+pub use encode::{Edns, Encoded, ExtendedError, Framing, Marks, Pointer, Question, SerialMark, encode};
+pub use resolve::resolve;
+pub use respond::{Upstream, complete, respond};
+
+/// What an answer depends on besides the query and the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Environment {
+    /// `edns.udp_payload`: the class of our OPT, and the most that a UDP answer may have; octets.
+    pub udp_payload: u16,
+    /// Whether this client may use the upstream: RA, and what happens to names that are not ours.
+    pub recursion_available: bool,
+    /// How the query came.
+    pub transport: Transport,
+    /// `backend.max_cname_depth`: the most aliases of one chain.
+    pub max_cname_depth: u8,
+    /// `backend.resolve_cname_chain`: whether an answer goes on behind its first alias.
+    pub resolve_cname_chain: bool,
+    /// `backend.return_soa_on_nxdomain`.
+    pub return_soa_on_nxdomain: bool,
+}
+
+/// How a query came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// One datagram: the answer has a size limit.
+    Udp,
+    /// A stream of messages of up to 65535 octets.
+    Tcp,
+}
+
+/// The SOA serials in force; they move without a new snapshot.
+pub trait Serials {
+    /// The serial to serve for the zone with this index; `None`: the one in its SOA record.
+    fn serial(&self, zone_index: u32) -> Option<u32>;
+}
+
+/// Every zone with the serial of its SOA record.
+impl Serials for () {
+    fn serial(&self, _zone_index: u32) -> Option<u32> {
+        None
+    }
+}
+
+/// What became of a query.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The reply is in `out`.
+    Reply,
+    /// Nothing is to be sent: a response, or too short to have a header.
+    Silence,
+    /// A name that is not ours, RD=1, and the client may use the upstream: forward the query.
+    Forward,
+    /// Our chain leads to a name that is not ours: resolve `target` upstream, then call [`complete`].
+    CompleteUpstream(PartialChain),
+}
+
+/// A chain of aliases whose end is to be asked upstream.
+#[derive(Debug)]
+pub struct PartialChain {
+    /// The name to ask upstream, with the query's type.
+    pub target: Name,
+    /// The query's type.
+    pub qtype: RecordType,
+    /// The sections so far: the aliases.
+    pub resolution: Resolution,
+}
+
+/// The parts of the configuration that decide what is in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResolveOptions {
+    /// The most aliases of one chain; at least one is given.
+    pub max_cname_depth: u8,
+    /// Whether an answer goes on behind its first alias.
+    pub resolve_cname_chain: bool,
+    /// Whether NXDOMAIN carries the SOA.
+    pub return_soa_on_nxdomain: bool,
+    /// Decides what ANY gets: RFC 8482's HINFO over UDP, all RRsets over TCP.
+    pub transport: Transport,
+}
+
+impl Environment {
+    /// The part of this environment that [`resolve`] takes.
+    pub fn resolve_options(&self) -> ResolveOptions {
+        ResolveOptions {
+            max_cname_depth: self.max_cname_depth,
+            resolve_cname_chain: self.resolve_cname_chain,
+            return_soa_on_nxdomain: self.return_soa_on_nxdomain,
+            transport: self.transport,
+        }
+    }
+}
+
+/// What an answer depends on. Any change to one of these may change the answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Consulted {
+    /// The data at this name, and whether it exists.
+    Data(NameKey),
+    /// Only whether this name exists (has data, or a name below it has).
+    Existence(NameKey),
+}
+
+/// The sections of an answer to one question, before they are encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// RCODE, one of the 4-bit ones.
+    pub rcode: u8,
+    /// AA.
+    pub authoritative: bool,
+    /// The chain in order, then what it leads to.
+    pub answer: Vec<Section>,
+    /// The SOA of a negative answer, the NS of a referral.
+    pub authority: Vec<Section>,
+    /// Addresses: first those that a referral needs, then the optional ones.
+    pub additional: Vec<Section>,
+    /// How many RRsets of `additional` are required glue (RFC 9471).
+    pub required_additional: usize,
+    /// Names are compressed onto the suffixes of the question with at most this many labels, so that the text of the
+    /// answer does not depend on the labels before.
+    pub suffix_labels: usize,
+    /// How the search ended.
+    pub end: End,
+}
+
+/// How the search for an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The sections are the answer.
+    Final,
+    /// The question's name is in no zone and no overlay; sections empty, REFUSED.
+    NotOurs,
+    /// The answer is a chain whose last alias leads to this name, which is not ours.
+    ChainLeaves(Name),
+    /// The zone has no content, for this reason; sections empty, SERVFAIL.
+    ZoneFailed(Arc<str>),
+}
+
+/// One RRset in a section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its owner as written.
+    pub owner: Owner,
+    /// Type, TTL and RDATA.
+    pub rrset: Arc<RrSet>,
+    /// The TTL to write in place of the RRset's (RFC 2308 §5).
+    pub ttl_override: Option<u32>,
+    /// Set where this is the SOA of the zone with this index: its serial comes from [`Serials`].
+    pub soa_zone: Option<u32>,
+}
+
+/// The owner of an RRset in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// The question's name, written as a pointer to it.
+    Question,
+    /// This name.
+    Name(Name),
+}
+
+impl Resolution {
+    /// No sections, AA=0, this RCODE.
+    fn empty(rcode: u8) -> Self {
+        Self {
+            rcode,
+            authoritative: false,
+            answer: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+            required_additional: 0,
+            suffix_labels: 0,
+            end: End::Final,
+        }
+    }
+}
+
+/// RCODEs (RFC 1035 §4.1.1, RFC 6891 §9).
+mod rcode {
+    pub(super) const NOERROR: u8 = 0;
+    pub(super) const FORMERR: u8 = 1;
+    pub(super) const SERVFAIL: u8 = 2;
+    pub(super) const NXDOMAIN: u8 = 3;
+    pub(super) const NOTIMP: u8 = 4;
+    pub(super) const REFUSED: u8 = 5;
+    pub(super) const YXDOMAIN: u8 = 6;
+}

@@ -1,1 +1,496 @@
-//! From a snapshot to ready answers: table entries for names.
+//! From a snapshot to ready answers: what the table is to say of one name.
+//!
+//! ```text
+//!  snapshot, name ─ where it stands (zone, cut, occluded, overlay, above) ─► flags
+//!                 └ resolve + encode for each type ─► bodies ─► Entry, and what it was made from
+//! ```
+//!
+//! A body is the reference answerer's own answer without header and question, so there is one place that knows what
+//! is right. What this module adds is where an answer may be used: exactly for its owner, or for every name below a
+//! wildcard's encloser, a cut or an apex, with the pointers that move listed.
+
+use std::sync::Arc;
+
+use dns_common::line::{CELLS, REFERRAL, flag};
+use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES, flags};
+
+use crate::answer::{
+    Consulted, End, Environment, Framing, Marks, Owner, Question, Resolution, ResolveOptions, Transport, encode,
+    resolve,
+};
+use crate::name::{Name, NameKey};
+use crate::record::{RecordType, RrSet};
+use crate::snapshot::{Node, Snapshot, Zone};
+use crate::table::{Body, Entry, ZoneNegatives};
+
+/// The most asked types, first; all others follow by number.
+const MOST_ASKED: [RecordType; 8] = [
+    RecordType::A,
+    RecordType::AAAA,
+    RecordType::HTTPS,
+    RecordType::NS,
+    RecordType::SOA,
+    RecordType::MX,
+    RecordType::TXT,
+    RecordType::SRV,
+];
+
+/// First of the types for private use (RFC 6895 §3.1): one that a name does not have shows its NODATA.
+const PRIVATE_USE: u16 = 65280;
+
+/// The parts of the configuration on which compiled answers depend.
+#[derive(Debug, Clone, Copy)]
+pub struct CompileOptions {
+    /// Whether chains that leave our zones are completed upstream: then they are userspace's.
+    pub has_upstream: bool,
+    /// As [`Environment::max_cname_depth`].
+    pub max_cname_depth: u8,
+    /// As [`Environment::resolve_cname_chain`].
+    pub resolve_cname_chain: bool,
+    /// As [`Environment::return_soa_on_nxdomain`].
+    pub return_soa_on_nxdomain: bool,
+}
+
+impl CompileOptions {
+    /// The options that give what `environment` gives over UDP.
+    pub fn of(environment: &Environment, has_upstream: bool) -> Self {
+        Self {
+            has_upstream,
+            max_cname_depth: environment.max_cname_depth,
+            resolve_cname_chain: environment.resolve_cname_chain,
+            return_soa_on_nxdomain: environment.return_soa_on_nxdomain,
+        }
+    }
+
+    fn resolve_options(&self) -> ResolveOptions {
+        ResolveOptions {
+            max_cname_depth: self.max_cname_depth,
+            resolve_cname_chain: self.resolve_cname_chain,
+            return_soa_on_nxdomain: self.return_soa_on_nxdomain,
+            transport: Transport::Udp,
+        }
+    }
+}
+
+/// What the table is to say of a name, and what that was made from.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// `None`: the name needs no line.
+    pub entry: Option<Entry>,
+    /// Other names on which the entry depends.
+    pub consulted: Vec<Consulted>,
+}
+
+/// Whether something of ours is at `key` or below it: then it has a line.
+pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let next_zone = snapshot.zones.range::<_, NameKey>(key..).next();
+    let next_overlay = snapshot.overlays.range::<_, NameKey>(key..).next();
+    next_zone.is_some_and(|(apex, _)| apex.is_at_or_below(key))
+        || next_overlay.is_some_and(|(owner, _)| owner.is_at_or_below(key))
+        || snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key))
+}
+
+/// Compiles one name.
+pub fn compile(snapshot: &Snapshot, key: &NameKey, options: &CompileOptions) -> Compiled {
+    let mut compiler = Compiler {
+        snapshot,
+        options: *options,
+        key,
+        consulted: Vec::new(),
+    };
+    let entry = compiler.entry();
+    Compiled {
+        entry,
+        consulted: compiler.consulted,
+    }
+}
+
+/// Compiles a zone's NODATA and NXDOMAIN; `None` where they are userspace's.
+pub fn negatives(snapshot: &Snapshot, zone: &Zone, options: &CompileOptions) -> Option<ZoneNegatives> {
+    if zone.failed.is_some() {
+        return None;
+    }
+    let key = zone.apex.key();
+    let mut compiler = Compiler {
+        snapshot,
+        options: *options,
+        key: &key,
+        consulted: Vec::new(),
+    };
+    let node = zone.nodes.get(&key)?;
+    let mut nodata = compiler.resolve(&zone.apex, absent_type(node));
+    if nodata.end != End::Final || !nodata.answer.is_empty() || nodata.authority.is_empty() {
+        return None;
+    }
+    own_by_name(&mut nodata, &zone.apex);
+    let mut nxdomain = nodata.clone();
+    nxdomain.rcode = 3;
+    if !options.return_soa_on_nxdomain {
+        nxdomain.authority.clear();
+    }
+    let base = zone.apex.as_wire();
+    Some(ZoneNegatives {
+        nodata: body(&nodata, base, true)?,
+        nxdomain: body(&nxdomain, base, true)?,
+    })
+}
+
+struct Compiler<'a> {
+    snapshot: &'a Snapshot,
+    options: CompileOptions,
+    key: &'a NameKey,
+    consulted: Vec<Consulted>,
+}
+
+impl Compiler<'_> {
+    fn entry(&mut self) -> Option<Entry> {
+        let snapshot = self.snapshot;
+        let is_root = self.key.as_bytes().is_empty();
+        if !is_root && !is_in_use(snapshot, self.key) {
+            return None;
+        }
+        let Some(zone) = snapshot.zone_of(self.key) else {
+            return Some(match snapshot.overlays.get(self.key) {
+                Some(node) => self.overlay(node),
+                None => Entry::bare(flag::NOT_OURS),
+            });
+        };
+        let all_passes = Entry::bare(flag::PASS_SELF | flag::PASS_BELOW);
+        if zone.failed.is_some() {
+            return (zone.apex.key() == *self.key || self.is_above_a_zone()).then_some(all_passes);
+        }
+        if is_occluded(zone, self.key) {
+            return self.is_above_a_zone().then_some(all_passes);
+        }
+        if !zone.name_exists(self.key) {
+            // Only the ancestor of another zone's apex.
+            return Some(all_passes);
+        }
+        Some(self.in_zone(zone))
+    }
+
+    fn is_above_a_zone(&self) -> bool {
+        let next = self.snapshot.zones.range::<_, NameKey>(self.key..).next();
+        next.is_some_and(|(apex, _)| apex.is_at_or_below(self.key))
+    }
+
+    /// An overlay: its own types; no SOA for other types, and names below are not ours.
+    fn overlay(&mut self, node: &Node) -> Entry {
+        let mut entry = Entry::bare(flag::PASS_BELOW);
+        self.types(node, &mut entry, &node.owner, false);
+        entry
+    }
+
+    fn in_zone(&mut self, zone: &Arc<Zone>) -> Entry {
+        let mut entry = Entry::bare(0);
+        entry.zone = zone.index;
+        let is_apex = zone.apex.key() == *self.key;
+        if is_apex {
+            entry.flags |= flag::APEX;
+        }
+        let wildcard = self.key.wildcard_child();
+        if zone.name_exists(&wildcard) {
+            entry.flags |= flag::WILDCARD_CHILD;
+            let special = zone
+                .nodes
+                .get(&wildcard)
+                .is_some_and(|node| node.rrset(RecordType::NS).is_some() || node.rrset(RecordType::DNAME).is_some());
+            if special {
+                // RFC 4592 §4.2, §4.4: no defined meaning.
+                entry.flags |= flag::PASS_BELOW;
+            }
+        }
+        let Some(node) = zone.nodes.get(self.key) else {
+            return entry;
+        };
+        if !is_apex && node.rrset(RecordType::NS).is_some() {
+            entry.flags |= flag::CUT;
+            let mut referral = self.resolve(&node.owner, RecordType::A);
+            own_by_name(&mut referral, &node.owner);
+            match (referral.end == End::Final)
+                .then(|| body(&referral, node.owner.as_wire(), true))
+                .flatten()
+            {
+                Some(body) => entry.bodies.push((REFERRAL, body)),
+                None => entry.flags |= flag::PASS_SELF | flag::PASS_BELOW,
+            }
+            return entry;
+        }
+        if node.rrset(RecordType::DNAME).is_some() {
+            entry.flags |= flag::DNAME;
+        }
+        match self.wildcard_question(zone) {
+            None if self.key.is_wildcard() => entry.flags |= flag::PASS_SELF,
+            None => self.types(node, &mut entry, &node.owner, false),
+            Some(question) => {
+                self.types(node, &mut entry, &question, true);
+                // Asked for by its own name, `*` included, the answer is the same but for where pointers go: it is
+                // compiled for the shortest name below the encloser, and `*` is as short.
+            }
+        }
+        entry
+    }
+
+    /// For a wildcard: a name of one octet below its encloser that the wildcard answers for.
+    fn wildcard_question(&self, zone: &Zone) -> Option<Name> {
+        if !self.key.is_wildcard() {
+            return None;
+        }
+        let encloser = self.key.parent()?.to_name();
+        (0..=255u8).find_map(|octet| {
+            let name = encloser.child(&[octet])?;
+            let key = name.key();
+            (octet != b'*' && !zone.name_exists(&key) && !self.snapshot.zones.contains_key(&key)).then_some(name)
+        })
+    }
+
+    /// Fills in what the node's types answer. `moves`: for every name that is longer than `question` too.
+    fn types(&mut self, node: &Node, entry: &mut Entry, question: &Name, moves: bool) {
+        let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
+        let mut absent = RecordType(PRIVATE_USE);
+        if node.rrset(RecordType::CNAME).is_some() {
+            entry.flags |= flag::CNAME;
+            (types, absent) = self.types_of_chain(question);
+        }
+        types.retain(|rtype| rtype.is_data() || rtype.0 == 0);
+        types.sort_by_key(|rtype| {
+            MOST_ASKED
+                .iter()
+                .position(|most| most == rtype)
+                .unwrap_or(MOST_ASKED.len())
+        });
+        let mut inline_ttl = None;
+        for rtype in types {
+            let asked = if rtype.0 == 0 { absent } else { rtype };
+            let resolution = self.resolve(question, asked);
+            let is_final = match resolution.end {
+                End::Final => true,
+                End::ChainLeaves(_) => !self.options.has_upstream,
+                End::NotOurs | End::ZoneFailed(_) => false,
+            };
+            if !is_final {
+                entry.flags |= flag::PASS_SELF;
+                return;
+            }
+            if inline(&resolution, rtype, entry, &mut inline_ttl) {
+                continue;
+            }
+            match body(&resolution, question.as_wire(), moves) {
+                Some(body) => entry.bodies.push((rtype.0, body)),
+                None => entry.flags |= flag::INCOMPLETE,
+            }
+        }
+        entry.ttl = inline_ttl.unwrap_or(0);
+        make_room(entry, self, question, moves);
+    }
+
+    /// CNAME, every type at the chain's end, and 0 for all others; and one of those others.
+    fn types_of_chain(&mut self, question: &Name) -> (Vec<RecordType>, RecordType) {
+        let mut types = vec![RecordType::CNAME, RecordType(0)];
+        let mut absent = RecordType(PRIVATE_USE);
+        // Whatever type the end has, the aliases are the same.
+        let end = self.resolve(question, absent);
+        let target = end.answer.iter().rev().find_map(|section| {
+            let rdata = section.rrset.rdatas.first()?;
+            (section.rrset.rtype == RecordType::CNAME)
+                .then(|| Name::from_wire(rdata).ok())
+                .flatten()
+        });
+        if let Some(node) = target.and_then(|target| self.node_for(&target.key())) {
+            types.extend(node.rrsets.iter().map(|rrset| rrset.rtype));
+            absent = absent_type(&node);
+        }
+        types.sort_unstable();
+        types.dedup();
+        (types, absent)
+    }
+
+    /// The node that answers for a name: its own, or the wildcard's at its closest encloser.
+    fn node_for(&self, key: &NameKey) -> Option<Arc<Node>> {
+        let Some(zone) = self.snapshot.zone_of(key) else {
+            return self.snapshot.overlays.get(key).cloned();
+        };
+        if zone.name_exists(key) {
+            return zone.nodes.get(key).cloned();
+        }
+        let mut encloser = key.parent()?;
+        while !zone.name_exists(&encloser) {
+            encloser = encloser.parent()?;
+        }
+        zone.nodes.get(&encloser.wildcard_child()).cloned()
+    }
+
+    fn resolve(&mut self, question: &Name, rtype: RecordType) -> Resolution {
+        let own = self.key;
+        let consulted = &mut self.consulted;
+        resolve(
+            self.snapshot,
+            question,
+            rtype,
+            &self.options.resolve_options(),
+            &mut |name| {
+                let (Consulted::Data(key) | Consulted::Existence(key)) = &name;
+                if key != own && !consulted.contains(&name) {
+                    consulted.push(name);
+                }
+            },
+        )
+    }
+}
+
+/// Whether a cut or a DNAME above `key`, within its zone, takes its place.
+fn is_occluded(zone: &Zone, key: &NameKey) -> bool {
+    let apex = zone.apex.key();
+    let mut at = key.clone();
+    while at != apex {
+        let Some(parent) = at.parent() else { return false };
+        at = parent;
+        let Some(node) = zone.nodes.get(&at) else { continue };
+        if (at != apex && node.rrset(RecordType::NS).is_some()) || node.rrset(RecordType::DNAME).is_some() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Takes an answer of nothing but addresses into the line itself.
+fn inline(resolution: &Resolution, rtype: RecordType, entry: &mut Entry, ttl: &mut Option<u32>) -> bool {
+    let [section] = &resolution.answer[..] else {
+        return false;
+    };
+    let is_plain = section.owner == Owner::Question
+        && section.rrset.rtype == rtype
+        && resolution.authority.is_empty()
+        && resolution.additional.is_empty()
+        && resolution.authoritative
+        && ttl.is_none_or(|ttl| ttl == section.rrset.ttl);
+    if !is_plain {
+        return false;
+    }
+    let taken = match rtype {
+        RecordType::A => inline_a(&section.rrset, entry),
+        RecordType::AAAA => inline_aaaa(&section.rrset, entry),
+        _ => false,
+    };
+    if taken {
+        *ttl = Some(section.rrset.ttl);
+    }
+    taken
+}
+
+fn inline_a(rrset: &RrSet, entry: &mut Entry) -> bool {
+    let addresses: Option<Vec<[u8; 4]>> = rrset.rdatas.iter().map(|rdata| rdata[..].try_into().ok()).collect();
+    match addresses {
+        Some(addresses) if addresses.len() <= 4 => {
+            entry.inline_a = addresses;
+            true
+        }
+        _ => false,
+    }
+}
+
+fn inline_aaaa(rrset: &RrSet, entry: &mut Entry) -> bool {
+    match &rrset.rdatas[..] {
+        [rdata] => {
+            entry.inline_aaaa = rdata[..].try_into().ok();
+            entry.inline_aaaa.is_some()
+        }
+        _ => false,
+    }
+}
+
+/// Where inline addresses leave too little room for references, they become bodies.
+fn make_room(entry: &mut Entry, compiler: &mut Compiler<'_>, question: &Name, moves: bool) {
+    let cells = |entry: &Entry| {
+        entry.bodies.len() + entry.inline_a.len().div_ceil(2) + 2 * usize::from(entry.inline_aaaa.is_some())
+    };
+    if cells(entry) > CELLS && entry.inline_aaaa.take().is_some() {
+        let resolution = compiler.resolve(question, RecordType::AAAA);
+        let at = entry.bodies.len().min(1);
+        entry
+            .bodies
+            .extend(body(&resolution, question.as_wire(), moves).map(|body| (RecordType::AAAA.0, body)));
+        entry.bodies[at..].rotate_right(1);
+    }
+    if cells(entry) > CELLS && entry.inline_a.len() > 2 {
+        entry.inline_a.clear();
+        let resolution = compiler.resolve(question, RecordType::A);
+        entry
+            .bodies
+            .extend(body(&resolution, question.as_wire(), moves).map(|body| (RecordType::A.0, body)));
+        entry.bodies.rotate_right(1);
+    }
+}
+
+/// Makes the sections of an answer independent of whether its owner is the question.
+fn own_by_name(resolution: &mut Resolution, owner: &Name) {
+    let sections = resolution
+        .answer
+        .iter_mut()
+        .chain(&mut resolution.authority)
+        .chain(&mut resolution.additional);
+    for section in sections {
+        if section.owner == Owner::Question {
+            section.owner = Owner::Name(owner.clone());
+        }
+    }
+}
+
+/// A type that the node does not have.
+fn absent_type(node: &Node) -> RecordType {
+    let absent = (PRIVATE_USE..u16::MAX)
+        .map(RecordType)
+        .find(|&rtype| node.rrset(rtype).is_none());
+    absent.unwrap_or(RecordType(PRIVATE_USE))
+}
+
+/// The answer behind the question, compiled for `base`. `None` where only userspace can send it.
+fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<Body> {
+    let question = Question {
+        name: base,
+        qtype: RecordType::A,
+        qclass: 1,
+    };
+    let framing = Framing {
+        id: 0,
+        opcode: 0,
+        recursion_desired: false,
+        recursion_available: false,
+        edns: None,
+        limit: usize::from(u16::MAX),
+    };
+    let mut message = Vec::with_capacity(512);
+    let mut marks = Marks::default();
+    let encoded = encode(resolution, &question, &framing, &(), &mut message, Some(&mut marks));
+    let start = HEADER_BYTES + base.len() + QUESTION_TAIL_BYTES;
+    if encoded.truncated || marks.serials.len() > 1 || message.len() > usize::from(u16::MAX) {
+        return None;
+    }
+    let mut octets = message.split_off(start);
+    let serial = marks
+        .serials
+        .first()
+        .map(|mark| (mark.offset - start as u16, mark.zone_index));
+    if let Some((at, _)) = serial {
+        octets[usize::from(at)..usize::from(at) + 4].fill(0);
+    }
+    let pointers = if moves {
+        marks
+            .pointers
+            .iter()
+            .map(|pointer| pointer.offset - start as u16)
+            .collect()
+    } else {
+        Vec::new()
+    };
+    let authoritative = if resolution.authoritative { flags::AA } else { 0 };
+    let [_, answers, authorities, additionals] = encoded.counts;
+    Some(Body {
+        octets,
+        counts: [answers, authorities, additionals],
+        flags: authoritative | u16::from(resolution.rcode),
+        pointers,
+        serial,
+        base_bytes: base.len() as u32,
+    })
+}

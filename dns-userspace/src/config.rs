@@ -1,1 +1,204 @@
 //! The configuration file.
+//!
+//! ```text
+//! file ─ document ─► located tree ─ read ─► Config (complete, frozen)     ─ desired ─► Desired: with zone files
+//!                                     └──► every ConfigError, with its line and column
+//! ```
+//!
+//! Every key has a default and a unit; a [`Config`] that exists is valid. The file is one unit: any error in it, and
+//! nothing of it is used. What the zone files hold is not part of it: a bad zone file is that zone's failure alone.
+//! `docs/configuration.md` describes the keys for users.
+
+mod address;
+mod choice;
+mod desired;
+mod document;
+mod problem;
+mod read;
+mod records;
+mod restart;
+mod section;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use self::choice::{LogFormat, LogLevel, UnknownWord, XdpMode};
+pub use self::desired::{Desired, DesiredZone};
+pub use self::document::Position;
+pub use self::problem::{ConfigError, ConfigWarning, Problem};
+pub use self::records::{ConfiguredRecord, ConfiguredZone};
+
+use crate::name::Name;
+use crate::record::RrSet;
+
+/// The whole configuration, defaults filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file, as it was named to us.
+    pub file: Arc<Path>,
+    /// The port of `listen` addresses that name none.
+    pub dns_port: u16,
+    /// The port of `http.listen` addresses that name none.
+    pub http_port: u16,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Where DNS is served, over UDP and TCP; empty, the default, is all addresses at `dns_port`.
+    pub listen: Vec<SocketAddr>,
+    /// The XDP program.
+    pub xdp: Xdp,
+    /// The folder of what the server itself keeps.
+    pub storage_path: PathBuf,
+    /// The HTTP API.
+    pub http: Http,
+    /// Bounds of TTLs in `records` and the API.
+    pub ttl_bounds: TtlBounds,
+    /// The largest UDP answer to a client that takes it, in octets: 512 to 4096.
+    pub udp_payload: u16,
+    /// How questions are answered.
+    pub backend: Backend,
+    /// The zones, in the order of the file.
+    pub zones: Vec<ConfiguredZone>,
+    /// The RRsets of `records`, in the order of the file.
+    pub records: Vec<ConfiguredRecord>,
+}
+
+/// `xdp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Xdp {
+    /// Interfaces by name; none by default.
+    pub interfaces: Vec<String>,
+    /// How the program is attached to them.
+    pub mode: XdpMode,
+}
+
+/// `http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where HTTP is served.
+    pub listen: Vec<SocketAddr>,
+    /// `http.token_file`: readable, and with a token in it, when the configuration was read.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `ttl_bounds`, both included, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TtlBounds {
+    /// The smallest TTL.
+    pub min: u32,
+    /// The largest TTL.
+    pub max: u32,
+}
+
+/// `backend`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// The TTL of records that name none, in seconds.
+    pub default_ttl: u32,
+    /// Whether an answer follows CNAMEs.
+    pub resolve_cname_chain: bool,
+    /// The most CNAMEs that an answer follows.
+    pub max_cname_depth: u8,
+    /// Whether NXDOMAIN carries the zone's SOA record.
+    pub return_soa_on_nxdomain: bool,
+    /// Where questions for names that are not ours go.
+    pub upstream: Upstream,
+}
+
+/// `backend.upstream`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Whether anything is forwarded.
+    pub enabled: bool,
+    /// Resolvers in the order in which they are asked.
+    pub servers: Vec<SocketAddr>,
+    /// How long one server may take.
+    pub timeout: Duration,
+    /// Clients whose questions are forwarded.
+    pub allow: Vec<IpNet>,
+}
+
+/// What the command line puts in the place of the file's values, in the same notation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`, in the place of `listen`; none given, none replaced.
+    pub listen: Vec<String>,
+    /// `--http`, in the place of `http.listen`.
+    pub http: Option<String>,
+    /// `--interface`, in the place of `xdp.interfaces`; none given, none replaced.
+    pub interfaces: Vec<String>,
+    /// `--xdp`, in the place of `xdp.mode`.
+    pub xdp_mode: Option<XdpMode>,
+}
+
+/// A configuration that can be used, and what is odd about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Oddities for the log.
+    pub warnings: Vec<ConfigWarning>,
+}
+
+/// Where the configuration comes from, at start and at each reload.
+#[derive(Debug, Clone)]
+pub struct ConfigSource {
+    /// The file.
+    pub path: PathBuf,
+    /// What the command line overrides.
+    pub overrides: Overrides,
+}
+
+impl ConfigSource {
+    /// Reads the file with the overrides of the command line, without the zone files.
+    pub fn load(&self) -> Result<Loaded, Vec<ConfigError>> {
+        read::load(&self.path, &self.overrides)
+    }
+
+    /// Reads the file and every zone file.
+    pub fn load_everything(&self) -> Result<Desired, Vec<ConfigError>> {
+        self.load().map(Desired::read_zone_files)
+    }
+}
+
+/// Reads the configuration file at `path`, without the zone files.
+pub fn load(path: &Path) -> Result<Loaded, Vec<ConfigError>> {
+    read::load(path, &Overrides::default())
+}
+
+/// Reads the configuration file at `path` and every zone file.
+pub fn load_everything(path: &Path) -> Result<Desired, Vec<ConfigError>> {
+    load(path).map(Desired::read_zone_files)
+}
+
+impl Config {
+    /// The RRsets of `records`, as the store takes them.
+    pub fn record_sets(&self) -> Vec<(Name, RrSet)> {
+        self.records
+            .iter()
+            .map(|record| (record.owner.clone(), record.rrset.clone()))
+            .collect()
+    }
+
+    /// The keys that differ between two configurations and take effect only at a restart: all but `zones` and
+    /// `records`.
+    pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
+        restart::changed_keys(old, new)
+    }
+}
+
+impl Default for Config {
+    /// What an empty file gives.
+    fn default() -> Self {
+        read::defaults()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,252 @@
-//! The one writer: takes changes from sources, makes them durable, publishes them.
+//! The one writer: takes changes from the HTTP API and from reloads, makes them durable, publishes them.
+//!
+//! ```text
+//! ControlHandle ─ commands ─► writer thread ─ evaluate each in order, on top of those before it
+//!  (any task)  ◄─ replies ──                ├ Store::plan          what would be served
+//!                                           ├ Storage::write       one SQLite transaction
+//!                                           ├ Planes::publish      fence, publish, install
+//!                                           └ Store::commit
+//! ```
+//!
+//! The writer takes all commands that wait and makes them one transaction and one publication (group commit), so that
+//! many clients share one `fsync`. A command is answered after that: a reply means "on disk, and served". Where the
+//! transaction fails, all commands of the group that depend on it fail, and nothing has changed. A crash between the
+//! transaction and the publication loses nothing: the next start serves what is on disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::http::TokenFile;
+use crate::metrics::Metrics;
+use crate::name::{Name, NameKey};
+use crate::record::{Rdata, RecordType, RrSet};
+use crate::storage::{Storage, StorageError};
+use crate::store::Plan;
+
+mod census;
+mod error;
+mod evaluate;
+mod reload;
+mod serial;
+mod writer;
+
+pub(crate) use census::Census;
+pub(crate) use serial::set as set_serial;
+
+pub use error::ControlError;
+pub use reload::{Desired, DesiredZone, Failure, Loader, ReloadReport, RrsetRef};
+pub use serial::is_greater;
+
+/// Commands that wait before senders do.
+const QUEUE: usize = 4096;
+
+/// Where plans become what is served.
+pub trait Planes: Send {
+    /// Serves the plan's snapshot from every plane when it returns; `serials` are (zone index, SOA serial) pairs, of
+    /// all zones that are new and of all whose serial changes.
+    ///
+    /// An error means that the old state is served still.
+    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()>;
+}
+
+/// Bounds and default of TTLs that come through the API, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TtlRules {
+    /// The smallest allowed.
+    pub min: u32,
+    /// The largest allowed.
+    pub max: u32,
+    /// What a new RRset without a TTL gets.
+    pub default: u32,
+}
+
+/// What the writer works with.
+pub struct Settings {
+    /// `storage.path`.
+    pub storage_path: PathBuf,
+    /// The configuration file, as errors name it.
+    pub config_file: Arc<str>,
+    /// Reads the configuration file and all zone files, for a reload.
+    pub loader: Loader,
+    /// The token file, which a reload reads again.
+    pub token: Option<Arc<TokenFile>>,
+    /// Where records, conflicts and failures are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The running writer.
+pub struct Control {
+    /// For everyone who wants changes.
+    pub handle: ControlHandle,
+    /// Ends after [`ControlHandle::stop`], or when every handle is gone; the database is closed then.
+    pub thread: JoinHandle<()>,
+}
+
+/// Sends commands to the writer.
+#[derive(Clone)]
+pub struct ControlHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// An RRset that the API has put, as it is after the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The owner, in the case in which it was given first.
+    pub owner: Name,
+    /// The whole RRset.
+    pub rrset: Arc<RrSet>,
+    /// Whether there was none before.
+    pub created: bool,
+}
+
+/// One change of the API's RRsets.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// Creates an RRset or adds the values it lacks.
+    Create {
+        owner: Name,
+        rtype: RecordType,
+        ttl: Option<u32>,
+        rdatas: Vec<Rdata>,
+    },
+    /// Replaces an RRset, or creates it.
+    Put {
+        owner: Name,
+        rtype: RecordType,
+        ttl: Option<u32>,
+        rdatas: Vec<Rdata>,
+    },
+    /// Deletes a value, an RRset, or all RRsets that the API has at a name.
+    Delete {
+        owner: Name,
+        rtype: Option<RecordType>,
+        rdata: Option<Rdata>,
+    },
+}
+
+impl Change {
+    fn key(&self) -> NameKey {
+        match self {
+            Self::Create { owner, .. } | Self::Put { owner, .. } | Self::Delete { owner, .. } => owner.key(),
+        }
+    }
+}
+
+enum Command {
+    Change(Change, oneshot::Sender<Result<Option<Written>, ControlError>>),
+    Reload(oneshot::Sender<Result<ReloadReport, ControlError>>),
+    Stop(oneshot::Sender<()>),
+}
+
+impl Control {
+    /// Opens the database, publishes `initial` with the records and serials in it, and starts the writer.
+    ///
+    /// What is amiss but does not keep the server from running (no database, bad zone files, RRsets left out) is
+    /// logged. Blocks.
+    pub fn start(settings: Settings, initial: Desired, planes: Box<dyn Planes>) -> Result<Self, StartError> {
+        let (storage, stored) = Storage::open(&settings.storage_path)?;
+        let writer = writer::Writer::start(settings, storage, stored, initial, planes).map_err(StartError::Publish)?;
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("hotdns-control".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            handle: ControlHandle { commands },
+            thread,
+        })
+    }
+}
+
+/// Why the writer cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database's content cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The planes did not take the first state.
+    #[error("cannot publish the records: {0:#}")]
+    Publish(anyhow::Error),
+    /// No thread.
+    #[error("cannot start the control thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl ControlHandle {
+    /// Creates an RRset, or adds the values it lacks; `ttl` is checked against an existing RRset's.
+    pub async fn create(
+        &self,
+        owner: Name,
+        rtype: RecordType,
+        ttl: Option<u32>,
+        rdatas: Vec<Rdata>,
+    ) -> Result<Written, ControlError> {
+        self.write(Change::Create {
+            owner,
+            rtype,
+            ttl,
+            rdatas,
+        })
+        .await
+    }
+
+    /// Replaces an RRset, or creates it. Without a `ttl` an RRset keeps its own.
+    pub async fn put(
+        &self,
+        owner: Name,
+        rtype: RecordType,
+        ttl: Option<u32>,
+        rdatas: Vec<Rdata>,
+    ) -> Result<Written, ControlError> {
+        self.write(Change::Put {
+            owner,
+            rtype,
+            ttl,
+            rdatas,
+        })
+        .await
+    }
+
+    /// Deletes one value, one RRset (no `rdata`), or all that the API holds at a name (no `rtype`).
+    pub async fn delete(
+        &self,
+        owner: Name,
+        rtype: Option<RecordType>,
+        rdata: Option<Rdata>,
+    ) -> Result<(), ControlError> {
+        self.change(Change::Delete { owner, rtype, rdata }).await.map(|_| ())
+    }
+
+    /// Reads the configuration file and the zone files again and serves what they say.
+    pub async fn reload(&self) -> Result<ReloadReport, ControlError> {
+        self.ask(Command::Reload).await?
+    }
+
+    /// Ends the writer after all commands sent before; later ones fail.
+    pub async fn stop(&self) {
+        let _ = self.ask(Command::Stop).await;
+    }
+
+    async fn write(&self, change: Change) -> Result<Written, ControlError> {
+        self.change(change).await?.ok_or(ControlError::Stopped)
+    }
+
+    async fn change(&self, change: Change) -> Result<Option<Written>, ControlError> {
+        self.ask(|reply| Command::Change(change, reply)).await?
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| ControlError::Stopped)?;
+        answer.await.map_err(|_| ControlError::Stopped)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,1 +1,8 @@
 //! The planes that answer: XDP and sockets.
+
+pub mod object;
+pub mod sockets;
+pub mod tcp;
+pub mod udp;
+pub mod worker;
+pub mod xdp;

@@ -1,1 +1,134 @@
-//! The answering core on the shared table, for sockets.
+//! The answering core on the shared table, for sockets: what the XDP program does, without a packet around it.
+//!
+//! What it passes goes to the reference answerer ([`crate::answer::respond`]).
+
+use std::sync::Arc;
+
+use dns_common::decide::decide;
+use dns_common::prepare::prepare;
+use dns_common::reason::PassReason;
+use dns_common::reply::{INLINE, PREPARED, header_tail, opt};
+use dns_common::scan::scan;
+use dns_common::scratch::{MESSAGE_BYTES, Scratch};
+use dns_common::search::{Prober, probe};
+use dns_common::table::Table;
+use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
+
+use crate::publish::Served;
+use crate::table::TableReader;
+
+/// One worker's scratch.
+pub struct Worker {
+    served: Arc<Served>,
+    udp_payload: u16,
+    scratch: Box<Scratch>,
+}
+
+/// What became of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fast {
+    /// The reply is in `out`.
+    Answered,
+    /// Not for the fast path, for this reason.
+    Pass(PassReason),
+}
+
+impl Worker {
+    /// A worker on what is served. `udp_payload` as in the configuration, in octets.
+    pub fn new(served: Arc<Served>, udp_payload: u16) -> Self {
+        Self {
+            served,
+            udp_payload,
+            scratch: Box::default(),
+        }
+    }
+
+    /// Answers a query that came over UDP. `out` is emptied first.
+    pub fn answer(&mut self, query: &[u8], recursion_available: bool, out: &mut Vec<u8>) -> Fast {
+        out.clear();
+        let table = self.served.table();
+        match self.try_answer(&table, query, recursion_available, out) {
+            Ok(()) => Fast::Answered,
+            Err(reason) => {
+                out.clear();
+                Fast::Pass(reason)
+            }
+        }
+    }
+
+    fn try_answer(
+        &mut self,
+        table: &TableReader,
+        query: &[u8],
+        recursion_available: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), PassReason> {
+        let scratch = &mut *self.scratch;
+        if query.len() > MESSAGE_BYTES {
+            return Err(PassReason::Long);
+        }
+        scratch.message[..query.len()].copy_from_slice(query);
+        scratch.length = query.len() as u32;
+        scan(scratch, table.keys())?;
+        decide(&mut SocketProber { scratch, table }, table, self.udp_payload)?;
+        let epoch = scratch.epoch;
+        prepare(scratch, table)?;
+        compose(scratch, table, query, self.udp_payload, recursion_available, out)?;
+        // Slots are used again only after the epoch was raised.
+        if table.epoch() == epoch {
+            Ok(())
+        } else {
+            Err(PassReason::Torn)
+        }
+    }
+}
+
+/// Header, question, body, OPT.
+fn compose(
+    scratch: &Scratch,
+    table: &TableReader,
+    query: &[u8],
+    udp_payload: u16,
+    recursion_available: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), PassReason> {
+    let reply = &scratch.reply;
+    let has_opt = scratch.has_opt != 0;
+    let question_end = HEADER_BYTES + scratch.name_bytes as usize + QUESTION_TAIL_BYTES;
+    let body_bytes = usize::from(reply.header.body_bytes);
+    out.extend_from_slice(&query[..question_end]);
+    let tail = header_tail(scratch.query_flags as u16, &reply.header, recursion_available, has_opt);
+    out[2..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&tail));
+    match reply.source {
+        INLINE => out.extend_from_slice(&bytemuck::cast_slice(&scratch.inline)[..body_bytes]),
+        PREPARED => out.extend_from_slice(&bytemuck::cast_slice(&scratch.prepared)[..body_bytes]),
+        class => {
+            out.resize(question_end + body_bytes, 0);
+            if !table.slot_octets(class as usize - 1, reply.slot, 0, &mut out[question_end..]) {
+                return Err(PassReason::Internal);
+            }
+        }
+    }
+    if has_opt {
+        let (head, middle) = opt(udp_payload, scratch.edns_do as u16);
+        out.extend_from_slice(&head.to_le_bytes());
+        out.extend_from_slice(&middle.to_le_bytes());
+        out.push(0);
+    }
+    Ok(())
+}
+
+struct SocketProber<'a> {
+    scratch: &'a mut Scratch,
+    table: &'a TableReader,
+}
+
+impl Prober for SocketProber<'_> {
+    fn probe(&mut self, offset: u32, wildcard: u32) -> u32 {
+        probe(self.scratch, self.table, offset, wildcard)
+    }
+
+    fn scratch(&mut self) -> &mut Scratch {
+        self.scratch
+    }
+}

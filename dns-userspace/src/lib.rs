@@ -3,6 +3,7 @@
 //! `docs/ARCHITECTURE.md` has the map.
 
 pub mod answer;
+pub mod check;
 pub mod compile;
 pub mod config;
 pub mod control;

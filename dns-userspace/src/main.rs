@@ -1,2 +1,29 @@
-//! x
-fn main() {}
+//! The program `hotdns`: arguments in, exit code out. Everything else is in the library.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dns_userspace::{check, server};
+
+use crate::cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Run(run) => match server::run(run.into_source()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("hotdns: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        Verb::Check(check) => match check::check(&check.into_source(), &mut std::io::stderr().lock()) {
+            Ok(summary) => {
+                println!("{summary}");
+                ExitCode::SUCCESS
+            }
+            Err(_) => ExitCode::FAILURE,
+        },
+    }
+}

@@ -1,1 +1,253 @@
-//! Prometheus metrics.
+//! What is counted, and how it is shown to Prometheus. `docs/metrics.md` lists every name.
+//!
+//! ```text
+//! socket workers ─ QueryCounters (atomics in shards) ─┐
+//! XDP program    ─ XdpFigures (read on demand) ───────┼─► Metrics::render  (text exposition format)
+//! writer         ─ gauges and counters ───────────────┘
+//! ```
+//!
+//! Nothing is added up before someone asks.
+
+use std::sync::Arc;
+
+use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::control::Census;
+use crate::store::Conflict;
+
+mod queries;
+mod xdp;
+
+pub use queries::{QueryCounters, Transport};
+pub use xdp::{XdpFigures, XdpReading};
+
+/// Series of `hotdns_conflicts` at most: a file can bring any number.
+const CONFLICT_SERIES: usize = 1000;
+
+/// Everything that `GET /metrics` shows.
+pub struct Metrics {
+    registry: Registry,
+    queries: Arc<QueryCounters>,
+    records: IntGaugeVec,
+    conflicts: IntGaugeVec,
+    conflicts_total: IntGauge,
+    reload_failures: IntCounter,
+}
+
+impl Metrics {
+    /// All metrics at zero; `xdp` is absent where no program is loaded.
+    pub fn new(xdp: Option<Arc<dyn XdpFigures>>) -> Self {
+        let registry = Registry::new();
+        let queries = Arc::new(QueryCounters::new());
+        let records = gauges(
+            "hotdns_records",
+            "Resource records that are served, by source.",
+            &["source"],
+        );
+        let conflicts = gauges(
+            "hotdns_conflicts",
+            "RRsets of files that are left out (name, type), because another source's is served (served_type, \
+             served_source); the first 1000.",
+            &["name", "type", "source", "served_type", "served_source"],
+        );
+        let conflicts_total = gauge(
+            "hotdns_conflicts_count",
+            "Number of RRsets of files that are left out, because another source's is served.",
+        );
+        let reload_failures = IntCounter::new(
+            "hotdns_reload_failures_total",
+            "Configuration files and zone files that could not be loaded.",
+        )
+        .expect("the name and help are constants");
+        let build_info = gauges(
+            "hotdns_build_info",
+            "Always 1; the labels say what is running.",
+            &["version"],
+        );
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        for source in ["zone_file", "config", "api"] {
+            records.with_label_values(&[source]).set(0);
+        }
+        let collectors: [Box<dyn prometheus::core::Collector>; 8] = [
+            Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
+            Box::new(xdp::XdpCollector::new(xdp)),
+            Box::new(records.clone()),
+            Box::new(conflicts.clone()),
+            Box::new(conflicts_total.clone()),
+            Box::new(reload_failures.clone()),
+            Box::new(build_info),
+            Box::new(prometheus::process_collector::ProcessCollector::for_self()),
+        ];
+        for collector in collectors {
+            registry.register(collector).expect("every name is registered once");
+        }
+        Self {
+            registry,
+            queries,
+            records,
+            conflicts,
+            conflicts_total,
+            reload_failures,
+        }
+    }
+
+    /// Where the socket servers count the answers they send.
+    pub fn queries(&self) -> Arc<QueryCounters> {
+        self.queries.clone()
+    }
+
+    /// The content type of [`Metrics::render`].
+    pub fn content_type() -> &'static str {
+        prometheus::TEXT_FORMAT
+    }
+
+    /// Everything in Prometheus' text exposition format.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    pub(crate) fn set_records(&self, census: Census) {
+        for (source, rrs) in [
+            ("zone_file", census.zone_file),
+            ("config", census.config),
+            ("api", census.api),
+        ] {
+            self.records.with_label_values(&[source]).set(rrs);
+        }
+    }
+
+    pub(crate) fn set_conflicts(&self, conflicts: &[Conflict]) {
+        self.conflicts.reset();
+        for conflict in conflicts.iter().take(CONFLICT_SERIES) {
+            let labels = [
+                &conflict.owner.to_string(),
+                &conflict.rtype.to_string(),
+                conflict.left_out.label(),
+                &conflict.served_type.to_string(),
+                conflict.served.label(),
+            ];
+            self.conflicts.with_label_values(&labels).set(1);
+        }
+        self.conflicts_total
+            .set(i64::try_from(conflicts.len()).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn count_reload_failures(&self, units: usize) {
+        self.reload_failures.inc_by(units as u64);
+    }
+}
+
+fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    IntGaugeVec::new(Opts::new(name, help), labels).expect("the names and help are constants")
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::new(name, help).expect("the name and help are constants")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{RecordType, Source};
+
+    struct Program;
+
+    impl XdpFigures for Program {
+        fn read(&self) -> XdpReading {
+            XdpReading {
+                answers: vec![(1, 0, 40), (16, 0, 2), (1, 0, 1)],
+                passed: vec![("not_found", 5), ("fragment", 0)],
+                dropped: vec![("response", 6)],
+            }
+        }
+    }
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render().expect("rendered")).expect("text")
+    }
+
+    #[test]
+    fn every_answer_shows_by_transport_qtype_and_rcode() {
+        let metrics = Metrics::new(None);
+        let queries = metrics.queries();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        queries.count(Transport::Udp, 1, 0);
+                    }
+                });
+            }
+        });
+        queries.count(Transport::Tcp, 255, 0);
+        queries.count(Transport::Tcp, 65280, 5);
+        queries.count(Transport::Udp, 28, 16);
+        queries.count(Transport::Udp, 0, 200);
+        let text = text(&metrics);
+        for line in [
+            r#"hotdns_queries_total{qtype="A",rcode="NOERROR",transport="udp"} 400"#,
+            r#"hotdns_queries_total{qtype="ANY",rcode="NOERROR",transport="tcp"} 1"#,
+            r#"hotdns_queries_total{qtype="other",rcode="REFUSED",transport="tcp"} 1"#,
+            r#"hotdns_queries_total{qtype="AAAA",rcode="BADVERS",transport="udp"} 1"#,
+            r#"hotdns_queries_total{qtype="other",rcode="other",transport="udp"} 1"#,
+            r#"hotdns_queries_total{qtype="A",rcode="NOERROR",transport="xdp"} 0"#,
+            "hotdns_xdp_answers_total 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn xdp_figures_are_read_when_asked_for() {
+        let text = text(&Metrics::new(Some(Arc::new(Program))));
+        for line in [
+            r#"hotdns_queries_total{qtype="A",rcode="NOERROR",transport="xdp"} 41"#,
+            r#"hotdns_queries_total{qtype="TXT",rcode="NOERROR",transport="xdp"} 2"#,
+            "hotdns_xdp_answers_total 43",
+            r#"hotdns_xdp_passed_total{reason="not_found"} 5"#,
+            r#"hotdns_xdp_passed_total{reason="fragment"} 0"#,
+            r#"hotdns_xdp_dropped_total{reason="response"} 6"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn records_conflicts_failures_build_and_process_show() {
+        let metrics = Metrics::new(None);
+        metrics.set_records(Census {
+            config: 1,
+            zone_file: 20,
+            api: 3,
+        });
+        let conflict = Conflict {
+            owner: "www.x.".parse().expect("a name"),
+            rtype: RecordType::A,
+            left_out: Source::ZoneFile("zones/x".into()),
+            served: Source::Api,
+            served_type: RecordType::CNAME,
+        };
+        metrics.set_conflicts(&[conflict]);
+        metrics.count_reload_failures(2);
+        let first = text(&metrics);
+        for line in [
+            r#"hotdns_records{source="zone_file"} 20"#,
+            r#"hotdns_records{source="api"} 3"#,
+            r#"hotdns_conflicts{name="www.x.",served_source="api",served_type="CNAME",source="zone_file",type="A"} 1"#,
+            "hotdns_conflicts_count 1",
+            "hotdns_reload_failures_total 2",
+        ] {
+            assert!(first.lines().any(|found| found == line), "{line} in\n{first}");
+        }
+        assert!(first.contains(concat!(
+            "hotdns_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1"
+        )));
+        assert!(first.contains("process_resident_memory_bytes"));
+        metrics.set_conflicts(&[]);
+        assert!(!text(&metrics).contains("www.x."), "a conflict that is over is gone");
+    }
+}

@@ -365,6 +365,11 @@ impl NameKey {
         }
     }
 
+    /// A key from bytes that [`NameKey::write`] made, or from a prefix of them that ends with a label.
+    pub(crate) fn from_key_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     /// The bytes that are compared.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -380,6 +385,14 @@ impl NameKey {
         let body = &self.0[..self.0.len().checked_sub(1)?];
         let end = body.iter().rposition(|&octet| octet == 0).map_or(0, |at| at + 1);
         Some(Self(body[..end].into()))
+    }
+
+    /// The bytes of this key, of its parent's, and so on up to the root's.
+    pub fn lineage(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::successors(Some(&self.0[..]), |key| {
+            let body = &key[..key.len().checked_sub(1)?];
+            Some(&key[..body.iter().rposition(|&octet| octet == 0).map_or(0, |at| at + 1)])
+        })
     }
 
     /// Number of labels, the root label left out.

@@ -1,1 +1,128 @@
 //! RDATA between presentation format and wire form.
+//!
+//! ```text
+//!                     layout::LAYOUTS: type ─► parts
+//!                                │
+//! words ── parse ──► wire RDATA ─┼─ walk ──► well-formed? embedded names
+//!                                └─ format ► canonical presentation format
+//! ```
+//!
+//! One table says what each type's RDATA is made of; one reader, one writer and one checker follow it. Types that the
+//! table lacks are octets, written `\# LENGTH HEX` (RFC 3597 §5); so may those be that it has. What is formatted parses
+//! back to the same octets.
+//!
+//! RFC 1035 §3.3 and §5.1, RFC 3597, and the RFC of each type.
+
+mod address_prefixes;
+mod bitmap;
+mod error;
+mod format;
+mod layout;
+mod location;
+mod mnemonic;
+mod parse;
+mod service;
+mod strings;
+mod time;
+mod token;
+#[cfg(test)]
+mod vectors;
+mod walk;
+
+use crate::record::{Rdata, RecordType};
+
+pub use error::{RdataError, RdataFault};
+pub use token::LexError;
+pub use walk::EmbeddedName;
+
+pub(crate) use error::Fault;
+pub(crate) use parse::{integer, parse};
+pub(crate) use strings::decode as unescape_word;
+pub(crate) use time::parse_seconds;
+pub(crate) use token::{Lexer, Token, TokenKind, Word, Words};
+
+/// The RDATA of one RR from a value of the configuration or the API: presentation format with absolute names, the
+/// final dot optional. Text (TXT, SPF) that does not begin with `"` is taken literally and split at 255 octets.
+pub fn parse_value(rtype: RecordType, text: &str) -> Result<Rdata, RdataError> {
+    let whole = |fault| RdataError {
+        fault,
+        text: text.to_owned(),
+    };
+    if !rtype.is_data() {
+        return Err(whole(RdataFault::NoData { rtype }));
+    }
+    if matches!(rtype, RecordType::TXT | RecordType::SPF) && !text.starts_with('"') {
+        let wire = strings::split_literal(text.as_bytes());
+        if wire.len() > usize::from(u16::MAX) {
+            return Err(whole(RdataFault::TooLong { bytes: wire.len() }));
+        }
+        return Ok(wire.into());
+    }
+    let octets = text.as_bytes();
+    let mut lexer = Lexer::new(octets);
+    let mut tokens = Vec::new();
+    lexer.next_entry(&mut tokens).map_err(|error| whole(error.into()))?;
+    if lexer.has_seen_comment() {
+        return Err(whole(RdataFault::Comment));
+    }
+    let mut wire = Vec::new();
+    if let Err(Fault { token, fault }) = parse(rtype, &mut Words::new(octets, &tokens), None, &mut wire) {
+        let part = tokens
+            .get(token)
+            .map_or(octets, |token| &octets[token.start..token.end]);
+        return Err(RdataError {
+            fault,
+            text: String::from_utf8_lossy(part).into_owned(),
+        });
+    }
+    match lexer.next_entry(&mut tokens) {
+        Ok(None) if !lexer.has_seen_comment() => Ok(wire.into()),
+        Ok(None) => Err(whole(RdataFault::Comment)),
+        _ => Err(whole(RdataFault::SeveralLines)),
+    }
+}
+
+/// The canonical presentation format: absolute names with their case, numbers instead of mnemonics, hexadecimal in
+/// lower case, text in quotes. Unknown types, and RDATA that is malformed or that its type's format cannot give back
+/// octet for octet, are written as `\# LENGTH HEX` (RFC 3597 §5).
+pub fn format_value(rtype: RecordType, rdata: &[u8]) -> String {
+    format::format(rtype, rdata)
+}
+
+/// Whether `rdata` is well-formed for its type. For a type without a layout, any octets up to 65,535 are.
+pub fn is_well_formed(rtype: RecordType, rdata: &[u8]) -> bool {
+    walk::is_well_formed(rtype, rdata)
+}
+
+/// The names inside `rdata`, in order of position; ends early where it is malformed.
+pub fn embedded_names(rtype: RecordType, rdata: &[u8]) -> impl Iterator<Item = EmbeddedName> {
+    walk::EmbeddedNames::new(layout::layout(rtype), rdata)
+}
+
+/// The wire name whose addresses belong into the additional section: of NS, MX (RFC 1035 §3.3), SRV (RFC 2782), SVCB
+/// and HTTPS (RFC 9460 §4.1). `None` for the root, which stands for "none" or for the owner.
+pub fn additional_target(rtype: RecordType, rdata: &[u8]) -> Option<&[u8]> {
+    use RecordType as T;
+    if !matches!(rtype, T::NS | T::MX | T::SRV | T::SVCB | T::HTTPS) {
+        return None;
+    }
+    let name = embedded_names(rtype, rdata).next()?;
+    (name.length > 1).then(|| &rdata[name.offset..name.offset + name.length])
+}
+
+/// The form in which values are compared: names in lower case in the types of RFC 4034 §6.2 (as RFC 6840 §5.1
+/// corrects it), all else as it is.
+pub fn canonical(rtype: RecordType, rdata: &[u8]) -> Rdata {
+    let mut canonical: Rdata = rdata.into();
+    if layout::layout(rtype).is_some_and(|layout| layout.names != layout::Names::Kept) {
+        for name in embedded_names(rtype, rdata) {
+            canonical[name.offset..name.offset + name.length].make_ascii_lowercase();
+        }
+    }
+    canonical
+}
+
+/// Whether two RDATA are the same value: equal in [`canonical`] form.
+pub fn same_value(rtype: RecordType, first: &[u8], second: &[u8]) -> bool {
+    first == second || (first.eq_ignore_ascii_case(second) && canonical(rtype, first) == canonical(rtype, second))
+}

@@ -1,1 +1,77 @@
-//! The supervisor: builds the parts, starts the tasks, stops them.
+//! The running server: brings the parts up in order, takes them down, and acts on signals.
+//!
+//! ```text
+//! configuration ─► storage ─► store ─► first publish ─► sockets bound ─► XDP attached ─► ready
+//!      SIGHUP ─► reload       SIGTERM, SIGINT ─► accept nothing new, drain, stop (a second one: at once)
+//! ```
+//!
+//! A bad configuration refuses the start; a bad zone never does. Only the supervisor spawns tasks: one that dies
+//! ends the process with an error, and whoever started it starts it anew. `kill -9` is a way to stop, too: nothing
+//! is pinned or left attached, and what was acknowledged is on disk.
+
+mod logging;
+mod signals;
+mod supervisor;
+mod system;
+
+use anyhow::{Context, bail};
+use tracing::{info, warn};
+
+use self::signals::Signals;
+use self::supervisor::Supervisor;
+use self::system::System;
+use crate::config::{ConfigError, ConfigSource, Desired};
+
+/// Serves until a signal says stop (then `Ok`) or a part fails.
+pub fn run(source: ConfigSource) -> anyhow::Result<()> {
+    let desired = source.load_everything().or_else(|errors| refuse(&errors))?;
+    logging::start(desired.config.log_level, desired.config.log_format);
+    announce(&desired);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(source, desired));
+    // Whatever did not stop in time is not waited for again.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(source: ConfigSource, desired: Desired) -> anyhow::Result<()> {
+    let mut signals = Signals::install().context("cannot listen for signals")?;
+    let supervisor = Supervisor::new();
+    let system = tokio::select! {
+        started = System::start(source, desired, supervisor.spawner()) => started?,
+        signal = signals.stop() => {
+            info!("{signal} before the start was done: stopping");
+            return Ok(());
+        }
+    };
+    supervisor.supervise(system, signals).await
+}
+
+/// Prints every error of the configuration, which is before there is a log.
+fn refuse<T>(errors: &[ConfigError]) -> anyhow::Result<T> {
+    for error in errors {
+        eprintln!("{error}");
+    }
+    bail!("the configuration has {} error(s) and nothing is served", errors.len());
+}
+
+/// Logs what is odd but no reason to refuse the start.
+fn announce(desired: &Desired) {
+    let config = &desired.config;
+    info!(
+        config = %config.file.display(),
+        zones = desired.zones.len(),
+        records = config.records.len(),
+        version = env!("CARGO_PKG_VERSION"),
+        "starting",
+    );
+    for warning in &desired.warnings {
+        warn!("{warning}");
+    }
+    for clash in &desired.clashes {
+        warn!("{clash} (the zone file's is served)");
+    }
+}

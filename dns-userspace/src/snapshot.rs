@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::name::{Name, NameKey};
+use crate::name::{Name, NameKey, wire_name_length};
 use crate::record::{RecordType, RrSet};
 
 /// Everything that is served, at one version.
@@ -41,7 +41,7 @@ pub struct Zone {
 }
 
 /// One owner name and its RRsets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The owner in the case in which it was given.
     pub owner: Name,
@@ -61,6 +61,14 @@ impl Snapshot {
         }
         None
     }
+
+    /// The node that answers for `key`: that of the deepest zone above it, or the overlay.
+    pub fn node(&self, key: &NameKey) -> Option<&Arc<Node>> {
+        match self.zone_of(key) {
+            Some(zone) => zone.nodes.get(key),
+            None => self.overlays.get(key),
+        }
+    }
 }
 
 impl Zone {
@@ -75,6 +83,18 @@ impl Zone {
     /// The RRset of `rtype` at `key`.
     pub fn rrset(&self, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
         self.nodes.get(key)?.rrset(rtype)
+    }
+}
+
+impl Zone {
+    /// The serial in the zone's own SOA record (RFC 1035 §3.3.13: behind two names).
+    pub fn soa_serial(&self) -> Option<u32> {
+        let soa = self.rrset(&self.apex.key(), RecordType::SOA)?;
+        let rdata = soa.rdatas.first()?;
+        let mname = wire_name_length(rdata)?;
+        let rname = wire_name_length(&rdata[mname..])?;
+        let octets = rdata.get(mname + rname..mname + rname + 4)?;
+        Some(u32::from_be_bytes(octets.try_into().ok()?))
     }
 }
 

@@ -1,1 +1,219 @@
 //! The store: sources in, snapshots and deltas out.
+//!
+//! ```text
+//!   layers                       effective                     published
+//!   zone files by apex ─┐
+//!   configuration       ├─ plan(changes): merge per name ─► Snapshot + Delta + conflicts
+//!   API                 ┘      commit(plan): becomes the state
+//! ```
+//!
+//! A pure index: no IO, no clock, no await. Layers and snapshots are persistent maps, so a plan costs in proportion to
+//! what it changes, and an abandoned one costs nothing. The merge follows the contract's "Sources" and "Overlays":
+//! the API's RRset before the zone file's before the configuration's; what is left out is a [`Conflict`].
+
+mod layers;
+mod merge;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use self::layers::Layers;
+use crate::name::{Name, NameKey};
+use crate::record::{RecordType, RrSet, Source};
+use crate::snapshot::{Node, Snapshot};
+
+/// One change to a layer.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A configured zone appears or gets new content.
+    Zone {
+        /// Its name.
+        apex: Name,
+        /// Its file, as the configuration gives it.
+        file: Arc<str>,
+        /// Its RRsets, or why there are none and never were.
+        content: Result<Vec<(Name, RrSet)>, Arc<str>>,
+    },
+    /// A zone is configured no more.
+    RemoveZone {
+        /// Its name.
+        apex: Name,
+    },
+    /// Replaces all of `records:` of the configuration file.
+    ConfigRecords(Vec<(Name, RrSet)>),
+    /// The API holds this RRset from now on.
+    PutApi {
+        /// The RRset's owner.
+        owner: Name,
+        /// The whole RRset.
+        rrset: RrSet,
+    },
+    /// The API no longer holds this RRset.
+    DeleteApi {
+        /// The RRset's owner.
+        owner: Name,
+        /// The RRset's type.
+        rtype: RecordType,
+    },
+}
+
+/// The state of all sources, and what is served from it.
+#[derive(Default)]
+pub struct Store {
+    state: State,
+    /// Raised by each commit.
+    revision: u64,
+}
+
+/// A computed next state: see [`Store::plan`].
+pub struct Plan {
+    /// What will be served. The very snapshot that is served now, if nothing differs.
+    pub snapshot: Arc<Snapshot>,
+    /// How that differs from what is served.
+    pub delta: Delta,
+    /// All conflicts in force then.
+    pub conflicts: Arc<[Conflict]>,
+    next: State,
+    revision: u64,
+}
+
+/// All that a store knows; a clone costs nothing.
+#[derive(Clone, Default)]
+struct State {
+    layers: Layers,
+    conflicts: OrdMap<Place, Arc<[Conflict]>>,
+    conflict_list: Arc<[Conflict]>,
+    indexes: Indexes,
+    snapshot: Arc<Snapshot>,
+}
+
+/// One owner name in one zone, or among the overlays (`None`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    key: NameKey,
+    apex: Option<NameKey>,
+}
+
+/// The numbers of zones: the smallest free one is given next.
+#[derive(Clone, Default)]
+struct Indexes {
+    /// Returned ones, all below `next`.
+    free: OrdSet<u32>,
+    next: u32,
+}
+
+impl Indexes {
+    fn take(&mut self) -> u32 {
+        self.free.remove_min().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+
+    fn give_back(&mut self, index: u32) {
+        self.free.insert(index);
+    }
+}
+
+/// What differs between two snapshots.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Owner names, of zone nodes and overlays, whose data differ: created, changed, deleted, or now of another zone.
+    /// Ascending; the apex of every zone in `zones` that was added, removed or failed is one of them.
+    pub names: Vec<NameKey>,
+    /// Zones that differ, by apex.
+    pub zones: Vec<ZoneDelta>,
+}
+
+/// How one zone differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneDelta {
+    /// The zone's name.
+    pub apex: NameKey,
+    /// The zone's index.
+    pub index: u32,
+    /// What became of it.
+    pub change: ZoneChange,
+}
+
+/// What became of a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZoneChange {
+    /// It is served now and was not.
+    Added,
+    /// It was served and is not.
+    Removed,
+    /// Its content or its failed state differs.
+    Changed,
+}
+
+/// An RRset that is left out because of another source's (contract, "Sources").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The owner of both.
+    pub owner: Name,
+    /// The type that is left out.
+    pub rtype: RecordType,
+    /// Whose RRset is left out.
+    pub left_out: Source,
+    /// Whose RRset is served.
+    pub served: Source,
+    /// The type of the RRset that is served: the same, or one that cannot stand beside it.
+    pub served_type: RecordType,
+}
+
+impl Store {
+    /// A store with no records.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is served.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.state.snapshot.clone()
+    }
+
+    /// The state after `changes`, in their order, all or nothing. The store itself stays as it is.
+    pub fn plan(&self, changes: Vec<Change>) -> Plan {
+        let (next, delta) = plan::next_state(&self.state, changes);
+        Plan {
+            snapshot: next.snapshot.clone(),
+            delta,
+            conflicts: next.conflict_list.clone(),
+            next,
+            revision: self.revision,
+        }
+    }
+
+    /// Makes a plan the state.
+    ///
+    /// # Panics
+    /// If the plan is not of the present state: another one was committed since it was made.
+    pub fn commit(&mut self, plan: &Plan) {
+        assert_eq!(
+            self.revision, plan.revision,
+            "a plan is committed before the next one is made"
+        );
+        self.state = plan.next.clone();
+        self.revision += 1;
+    }
+
+    /// All conflicts in force.
+    pub fn conflicts(&self) -> &Arc<[Conflict]> {
+        &self.state.conflict_list
+    }
+
+    /// The RRset that the API holds.
+    pub fn api_rrset(&self, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
+        self.state.layers.api.get(key)?.rrset(rtype)
+    }
+
+    /// All that the API holds, in canonical order.
+    pub fn api_records(&self) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
+        self.state.layers.api.iter()
+    }
+}

@@ -1,1 +1,79 @@
-//! Zone files: RFC 1035 master files.
+//! Zone files: RFC 1035 §5 master files as Knot, NSD and BIND read them.
+//!
+//! ```text
+//! file ─► Lexer ─► entries ─► Reader ── RRs ──► Collection ─► checks ─► ZoneContent
+//!                             $ORIGIN $TTL       by owner
+//!                             $INCLUDE $GENERATE  and type
+//! ```
+//!
+//! An error does not end the reading: up to [`MAX_ERRORS`] are reported, each with file, line, column, the offending
+//! text and what to do. Class IN only. A file that is included lies in the folder of the zone file or below it.
+//!
+//! RFC 1035 §5, RFC 2308 §4 (`$TTL`), RFC 3597 §5, RFC 2181 §5 and §8 (RRsets and TTLs); `$GENERATE` as in BIND.
+
+mod collection;
+mod generate;
+mod include;
+mod problem;
+mod reader;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::name::Name;
+use crate::record::RrSet;
+
+/// Errors of one zone after which the reading ends.
+pub const MAX_ERRORS: usize = 20;
+
+/// What a zone file holds.
+#[derive(Debug)]
+pub struct ZoneContent {
+    /// Each RRset with its owner, in the order in which they first appear.
+    pub rrsets: Vec<(Name, RrSet)>,
+    /// What loads and is doubtful, each with its file, line and column.
+    pub warnings: Vec<String>,
+}
+
+/// An error in a zone file and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneFileError {
+    /// The zone file, or the included one with the error.
+    pub file: PathBuf,
+    /// From 1; 0 where the error is of no line, as when the file cannot be read.
+    pub line: u32,
+    /// In characters from 1; 0 like `line`.
+    pub column: u32,
+    /// The offending text; may be empty.
+    pub text: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for ZoneFileError {
+    /// ``FILE:LINE:COLUMN: MESSAGE: `TEXT` ``
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if self.line != 0 {
+            write!(f, "{}:{}:", self.line, self.column)?;
+        }
+        write!(f, " {}", self.message)?;
+        if self.text.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": `{}`", self.text)
+        }
+    }
+}
+
+impl std::error::Error for ZoneFileError {}
+
+/// Reads the zone `apex` from `path`. `shown_as` becomes the source of its RRsets. On failure there is at least one
+/// error, and at most [`MAX_ERRORS`].
+pub fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent, Vec<ZoneFileError>> {
+    reader::load(path, apex, shown_as)
+}

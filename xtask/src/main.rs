@@ -1,2 +1,110 @@
-//! x
-fn main() {}
+//! Every developer command of hotdns: `cargo xtask COMMAND`, each with `--help`.
+//!
+//! ```text
+//! setup ──► build-ebpf ──► build ──► run
+//!                     └──► test, bench, ci
+//! ```
+//!
+//! Each command does what it needs of those before it, and is quick where that is done already.
+
+mod bench;
+mod build;
+mod ci;
+mod kernels;
+mod packages;
+mod privilege;
+mod process;
+mod serve;
+mod setup;
+mod suite;
+mod tidy;
+mod toolchain;
+mod workspace;
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Every developer command of hotdns"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find or install the eBPF toolchain and the tools that the tests call
+    Setup {
+        /// Also what `bench` compares with and what `test --kernels` boots
+        #[arg(long)]
+        all: bool,
+    },
+    /// Build the XDP program into target/ebpf
+    BuildEbpf,
+    /// Build everything for release: target/release/hotdns, with the XDP program inside
+    Build,
+    /// Serve a sample zone on 127.0.0.1:5300, HTTP on 127.0.0.1:8080, with XDP on lo where permitted
+    Run {
+        /// Arguments for `hotdns run`, after `--`
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run all tests; those that need root through `sudo -n` where the caller is not root
+    Test {
+        /// Load the XDP program and run it on Linux 6.1 and 6.12 in QEMU, instead of the suite
+        #[arg(long)]
+        kernels: bool,
+        /// Run the long differential comparison (release build), instead of the suite
+        #[arg(long, conflicts_with = "kernels")]
+        differential: bool,
+        /// Arguments for `cargo test`, such as a filter, after `--`
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run a benchmark; without a name, list them
+    Bench {
+        /// The benchmark and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Check style, lints and documentation, warnings denied, then run all tests
+    Ci {
+        /// Leave the tests out
+        #[arg(long)]
+        checks_only: bool,
+    },
+    /// Check the rules of layout, layering and `unsafe` that a program can check
+    Tidy,
+    /// What cargo starts a test with where the caller is not root
+    #[command(hide = true)]
+    RunPrivileged {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Setup { all } => setup::setup(all),
+        Command::BuildEbpf => build::ebpf_or_explain(build::Warnings::Allow).map(|_| ()),
+        Command::Build => build::release().map(|_| ()),
+        Command::Run { arguments } => serve::serve(&arguments),
+        Command::Test { kernels: true, .. } => kernels::test(),
+        Command::Test {
+            differential: true,
+            arguments,
+            ..
+        } => suite::differential(&arguments),
+        Command::Test { arguments, .. } => suite::test(&arguments),
+        Command::Bench { arguments } => bench::bench(&arguments),
+        Command::Ci { checks_only } => ci::ci(checks_only),
+        Command::Tidy => tidy::tidy(),
+        Command::RunPrivileged { command } => privilege::run_privileged(&command),
+    }
+}

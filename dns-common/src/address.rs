@@ -1,0 +1,51 @@
+//! Our own addresses, as the XDP program looks them up.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Where a packet would have to be addressed to be ours: interface, VLAN tags, address and port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct OwnKey {
+    /// The address; IPv4 as an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2), in network order.
+    pub address: [u8; 16],
+    /// Index of the interface that the program is attached to.
+    pub interface: u32,
+    /// Outer VLAN ID plus [`TAGGED`], or 0 without a tag.
+    pub outer_vlan: u16,
+    /// Inner VLAN ID plus [`TAGGED`], or 0 without a second tag.
+    pub inner_vlan: u16,
+    /// UDP port in host order; 0 in the entry that says "some port of this address is ours".
+    pub port: u16,
+    /// Zero.
+    pub unused: u16,
+}
+
+/// Set in a VLAN field of [`OwnKey`] where there is a tag: VLAN ID 0 is a tag too (priority tag).
+pub const TAGGED: u16 = 0x8000;
+
+/// What the program needs to know of an interface when it answers for one of its addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct OwnValue {
+    /// The interface's own MAC address; frames to others pass.
+    pub mac: [u8; 6],
+    /// The largest IP packet that may leave there, in octets.
+    pub mtu: u16,
+}
+
+/// An IPv4 address in the form of [`OwnKey::address`].
+pub const fn mapped(address: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = address;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_is_pinned() {
+        assert_eq!(size_of::<OwnKey>(), 28);
+        assert_eq!(size_of::<OwnValue>(), 8);
+    }
+}

@@ -1,0 +1,255 @@
+//! What to do with a question: an answer with its place, or a pass with its reason.
+//!
+//! ```text
+//! found the name ── cut ─► referral     type listed ─► answer    CNAME ─► its chain    else NODATA
+//! found an encloser ── cut ─► referral  wildcard child ─► as above   else NXDOMAIN
+//! ```
+//!
+//! The decision is data ([`Reply`]); the plane performs it. RFC 1034 §4.3.2, RFC 2308 §2, RFC 4592 §3.3.
+
+use crate::checksum;
+use crate::line::{Line, REFERRAL, Reference, flag};
+use crate::reason::PassReason;
+use crate::reply::Reply;
+use crate::scratch::Scratch;
+use crate::search::{Found, Prober, probed, reason_of, search};
+use crate::slot::NO_SERIAL;
+use crate::table::Table;
+use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, rtype};
+
+/// Decides on the question in the prober's scratch, and leaves the reply there.
+///
+/// `udp_payload` is our own limit on a message, in octets.
+#[inline(always)]
+pub fn decide<P: Prober, T: Table>(prober: &mut P, table: &T, udp_payload: u16) -> Result<(), PassReason> {
+    let scratch = prober.scratch();
+    scratch.lines_read = 0;
+    scratch.epoch = table.epoch();
+    if scratch.epoch & 1 != 0 {
+        // This table is being replaced.
+        return Err(PassReason::Torn);
+    }
+    let found = search(prober)?;
+    let scratch = prober.scratch();
+    let line = Line(scratch.line);
+    let flags = line.flags();
+    let qtype = scratch.qtype as u16;
+    if flags & flag::PASS_SELF != 0 {
+        return Err(PassReason::Marked);
+    }
+    match found {
+        Found::Name => {
+            if flags & flag::NOT_OURS != 0 {
+                return Err(PassReason::Foreign);
+            }
+            if qtype == rtype::DS && flags & (flag::CUT | flag::APEX) != 0 {
+                // RFC 4035 §3.1.4.1: DS belongs to the parent's side.
+                return Err(PassReason::Qtype);
+            }
+            if flags & flag::CUT != 0 {
+                refer(scratch, table, &line)?;
+            } else {
+                answer_from(scratch, table, &line)?;
+            }
+        }
+        Found::Encloser => {
+            let base = scratch.encloser_at;
+            if flags & flag::PASS_BELOW != 0 {
+                return Err(PassReason::Below);
+            }
+            if flags & flag::CUT != 0 {
+                refer(scratch, table, &line)?;
+            } else if flags & flag::DNAME != 0 {
+                return Err(PassReason::Dname);
+            } else if flags & flag::WILDCARD_CHILD != 0 {
+                match prober.probe(base, 1) {
+                    probed::FOUND => {}
+                    // It came or went just now.
+                    probed::ABSENT => return Err(PassReason::Torn),
+                    fault => return Err(reason_of(fault)),
+                }
+                let scratch = prober.scratch();
+                let wildcard = Line(scratch.line);
+                if wildcard.flags() & flag::PASS_SELF != 0 {
+                    return Err(PassReason::Marked);
+                }
+                answer_from(scratch, table, &wildcard)?;
+            } else if flags & flag::NOT_OURS != 0 {
+                return Err(PassReason::Foreign);
+            } else {
+                negative(scratch, table, &line, false)?;
+            }
+        }
+    }
+    let scratch = prober.scratch();
+    // A search over several lines saw one state of the table only if no change came between.
+    if scratch.lines_read > 1 && table.epoch() != scratch.epoch {
+        return Err(PassReason::Torn);
+    }
+    if message_bytes(scratch) > limit(scratch, udp_payload) {
+        return Err(PassReason::TooLarge);
+    }
+    Ok(())
+}
+
+/// Octets of the reply's message.
+#[inline(always)]
+pub fn message_bytes(scratch: &Scratch) -> u32 {
+    let opt = if scratch.has_opt != 0 { OPT_BYTES as u32 } else { 0 };
+    (HEADER_BYTES + QUESTION_TAIL_BYTES) as u32 + scratch.name_bytes + scratch.reply.header.body_bytes as u32 + opt
+}
+
+/// 512 octets without OPT, else what both sides take (RFC 6891 §6.2.3).
+#[inline(always)]
+fn limit(scratch: &Scratch, udp_payload: u16) -> u32 {
+    let least = MIN_UDP_PAYLOAD as u32;
+    if scratch.has_opt == 0 {
+        return least;
+    }
+    let smaller = if scratch.client_payload < udp_payload as u32 {
+        scratch.client_payload
+    } else {
+        udp_payload as u32
+    };
+    if smaller < least { least } else { smaller }
+}
+
+/// Answers from the types that the line lists.
+#[inline(always)]
+fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Result<(), PassReason> {
+    let qtype = scratch.qtype as u16;
+    if qtype == rtype::A && line.inline_a() > 0 {
+        inline_a(scratch, line);
+        return Ok(());
+    }
+    if qtype == rtype::AAAA && line.flags() & flag::INLINE_AAAA != 0 {
+        inline_aaaa(scratch, line);
+        return Ok(());
+    }
+    let mut reference = line.reference(qtype);
+    if reference.is_none() {
+        if line.flags() & flag::INCOMPLETE != 0 {
+            return Err(PassReason::Incomplete);
+        }
+        if line.flags() & flag::CNAME != 0 {
+            reference = line.reference(0);
+            if reference.is_none() {
+                return Err(PassReason::Incomplete);
+            }
+        }
+    }
+    match reference {
+        Some(reference) => from_slot(scratch, table, reference, line.tag()),
+        None => negative(scratch, table, line, true),
+    }
+}
+
+/// The referral that a cut lists.
+#[inline(always)]
+fn refer<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Result<(), PassReason> {
+    match line.reference(REFERRAL) {
+        Some(reference) => from_slot(scratch, table, reference, line.tag()),
+        None => Err(PassReason::Incomplete),
+    }
+}
+
+/// NODATA or NXDOMAIN, with the zone's SOA (RFC 2308 §2.1, §2.2).
+#[inline(always)]
+fn negative<T: Table>(scratch: &mut Scratch, table: &T, line: &Line, exists: bool) -> Result<(), PassReason> {
+    let Some(zone) = table.zone(line.zone()) else {
+        return Err(PassReason::Incomplete);
+    };
+    let reference = if exists { zone.nodata } else { zone.nxdomain };
+    // The tag of a zone's negatives is the zone's number.
+    match reference {
+        Some(reference) => from_slot(scratch, table, reference, line.zone() as u64),
+        None => Err(PassReason::Marked),
+    }
+}
+
+#[inline(always)]
+fn from_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference, tag: u64) -> Result<(), PassReason> {
+    let Some(header) = table.slot_header(reference.class as u32, reference.slot) else {
+        return Err(PassReason::Internal);
+    };
+    if header.tag != tag {
+        return Err(PassReason::Torn);
+    }
+    let mut serial = 0;
+    if header.serial_at != NO_SERIAL {
+        let Some(zone) = table.zone(header.zone) else {
+            return Err(PassReason::Internal);
+        };
+        serial = zone.serial;
+    }
+    let raise = scratch.name_bytes.wrapping_sub(header.base_bytes) & 0xFF;
+    scratch.reply = Reply {
+        source: reference.class as u32 + 1,
+        slot: reference.slot,
+        raise,
+        serial,
+        header,
+    };
+    Ok(())
+}
+
+/// `C0 0C`, type, class and the first half of the TTL, as octets in memory order.
+#[inline(always)]
+const fn rr_head(qtype: u16, ttl: u32) -> u64 {
+    let ttl = ttl.to_be_bytes();
+    u64::from_le_bytes([0xC0, 0x0C, 0, qtype as u8, 0, CLASS_IN as u8, ttl[0], ttl[1]])
+}
+
+/// One to four A RRs of 16 octets each.
+#[inline(always)]
+fn inline_a(scratch: &mut Scratch, line: &Line) {
+    let count = line.inline_a();
+    let ttl = line.ttl().to_be_bytes();
+    let head = rr_head(rtype::A, line.ttl());
+    let middle = u32::from_le_bytes([ttl[2], ttl[3], 0, 4]) as u64;
+    let addresses = [
+        line.0[5] as u32,
+        (line.0[5] >> 32) as u32,
+        line.0[4] as u32,
+        (line.0[4] >> 32) as u32,
+    ];
+    let mut sum = 0;
+    for (index, address) in addresses.into_iter().enumerate() {
+        if index as u32 >= count {
+            break;
+        }
+        let tail = middle | (address as u64) << 32;
+        scratch.inline[2 * index] = head;
+        scratch.inline[2 * index + 1] = tail;
+        sum = checksum::add(checksum::add(sum, head), tail);
+    }
+    inline_reply(scratch, 16 * count as u16, count as u16, sum);
+}
+
+/// One AAAA RR of 28 octets.
+#[inline(always)]
+fn inline_aaaa(scratch: &mut Scratch, line: &Line) {
+    let ttl = line.ttl().to_be_bytes();
+    let (high, low) = (line.0[6], line.0[7]);
+    let words = [
+        rr_head(rtype::AAAA, line.ttl()),
+        u32::from_le_bytes([ttl[2], ttl[3], 0, 16]) as u64 | high << 32,
+        high >> 32 | low << 32,
+        low >> 32,
+    ];
+    let mut sum = 0;
+    for (index, word) in words.into_iter().enumerate() {
+        scratch.inline[index] = word;
+        sum = checksum::add(sum, word);
+    }
+    inline_reply(scratch, 28, 1, sum);
+}
+
+#[inline(always)]
+fn inline_reply(scratch: &mut Scratch, body_bytes: u16, answers: u16, sum: u64) {
+    scratch.reply = Reply::NONE;
+    scratch.reply.header.body_bytes = body_bytes;
+    scratch.reply.header.answers = answers;
+    scratch.reply.header.sum = checksum::fold(sum);
+    scratch.reply.header.flags = flags::AA;
+}

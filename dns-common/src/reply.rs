@@ -1,0 +1,77 @@
+//! What the core decided to send, and the few parts of a message that are made at answer time.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::slot::SlotHeader;
+use crate::wire::{EDNS_DO, flags, rtype};
+
+/// The body is in [`crate::scratch::Scratch::inline`].
+pub const INLINE: u32 = 0;
+/// The body is in [`crate::scratch::Scratch::prepared`].
+pub const PREPARED: u32 = 100;
+
+/// The verdict "answer", as data: where the body is and what is patched into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Reply {
+    /// Where the body is: [`INLINE`], [`PREPARED`], else one more than the class of its slot.
+    pub source: u32,
+    /// The slot's index in its class.
+    pub slot: u32,
+    /// By how many octets the question's name is longer than the one the body was compiled for.
+    pub raise: u32,
+    /// The serial that is patched in, where the header names a place.
+    pub serial: u32,
+    /// Counts, flags, length and sum of the body; the slot's own header, or one made for an inline answer.
+    pub header: SlotHeader,
+}
+
+impl Reply {
+    /// Nothing.
+    pub const NONE: Reply = Reply {
+        source: 0,
+        slot: 0,
+        raise: 0,
+        serial: 0,
+        header: SlotHeader {
+            tag: 0,
+            body_bytes: 0,
+            answers: 0,
+            authorities: 0,
+            additionals: 0,
+            sum: 0,
+            flags: 0,
+            pointers: 0,
+            serial_at: crate::slot::NO_SERIAL,
+            zone: 0,
+            base_bytes: 0,
+            unused: 0,
+        },
+    };
+}
+
+/// The header of the reply after its ID: flags and counts, each as it lies in memory.
+#[inline(always)]
+pub const fn header_tail(query_flags: u16, reply: &SlotHeader, recursion_available: bool, has_opt: bool) -> [u16; 5] {
+    // RFC 1035 §4.1.1: RD is copied. RFC 4035 §3.1.6: AD and CD are clear.
+    let ra = if recursion_available { flags::RA } else { 0 };
+    [
+        (flags::QR | (query_flags & flags::RD) | reply.flags | ra).to_be(),
+        1u16.to_be(),
+        reply.answers.to_be(),
+        reply.authorities.to_be(),
+        (reply.additionals + has_opt as u16).to_be(),
+    ]
+}
+
+/// The OPT RR of the reply (RFC 6891 §6.1.2): our payload size, version 0, DO as asked (RFC 3225 §3), no options.
+/// Its first eight octets and the next two, each as they lie in memory; the eleventh is zero.
+#[inline(always)]
+pub const fn opt(udp_payload: u16, edns_do: u16) -> (u64, u16) {
+    let [high, low] = udp_payload.to_be_bytes();
+    let edns_do = ((edns_do & EDNS_DO) >> 8) as u8;
+    (
+        u64::from_le_bytes([0, 0, rtype::OPT as u8, high, low, 0, 0, edns_do]),
+        0,
+    )
+}

@@ -1,0 +1,252 @@
+//! From message bytes to a question: header, name, type, class, OPT.
+//!
+//! Only well-formed queries of the common shape come through; every other is a pass with its reason, and userspace
+//! decides. In the same walk over the name, its hash sums and the sum of the question's octets are taken.
+
+use crate::checksum;
+use crate::hash::{self, Keys, MAX_WORDS, Sums};
+use crate::reason::PassReason;
+use crate::scratch::{MESSAGE_BYTES, Scratch};
+use crate::wire::{CLASS_IN, EDNS_DO, HEADER_BYTES, MAX_NAME_BYTES, OPT_BYTES, QUESTION_TAIL_BYTES, flags, rtype};
+
+/// The most options that are looked at.
+const MAX_OPTIONS: usize = 16;
+
+/// Reads the message of `scratch` (its first `length` octets) and fills in the question.
+#[inline(always)]
+pub fn scan(scratch: &mut Scratch, keys: &Keys) -> Result<(), PassReason> {
+    let length = scratch.length as usize;
+    if length < HEADER_BYTES + 1 + QUESTION_TAIL_BYTES {
+        return Err(PassReason::Short);
+    }
+    if length > MESSAGE_BYTES {
+        return Err(PassReason::Long);
+    }
+    let query_flags = scratch.number(2);
+    if query_flags & flags::QR != 0 {
+        return Err(PassReason::Response);
+    }
+    if query_flags & flags::OPCODE != 0 {
+        return Err(PassReason::Opcode);
+    }
+    let additionals = scratch.number(10);
+    if scratch.number(4) != 1 || scratch.number(6) != 0 || scratch.number(8) != 0 || additionals > 1 {
+        return Err(PassReason::Counts);
+    }
+    scratch.query_flags = query_flags as u32;
+
+    scan_name(scratch)?;
+    let name_bytes = scratch.name_bytes as usize & 0xFF;
+    let question_end = HEADER_BYTES + name_bytes + QUESTION_TAIL_BYTES;
+    if question_end > length {
+        return Err(PassReason::Short);
+    }
+    let qtype = scratch.number(HEADER_BYTES + name_bytes);
+    if scratch.number(HEADER_BYTES + name_bytes + 2) != CLASS_IN {
+        return Err(PassReason::Class);
+    }
+    // RFC 6895 §3.1: 0 is reserved, 41 is OPT's, 128 to 255 are meta and question types.
+    if matches!(qtype, 0 | rtype::OPT | rtype::META_FIRST..=rtype::META_LAST) {
+        return Err(PassReason::Qtype);
+    }
+    scratch.qtype = qtype as u32;
+    sum_name(scratch, keys);
+    scan_opt(scratch, question_end, additionals)
+}
+
+/// Walks the labels (RFC 1035 §3.1); compression cannot be in a first name (RFC 1035 §4.1.4).
+#[inline(always)]
+fn scan_name(scratch: &mut Scratch) -> Result<(), PassReason> {
+    let mut at = 0usize;
+    // 127 labels of one octet and the root fill 255 octets.
+    for labels in 0..128usize {
+        let label = scratch.octet(HEADER_BYTES + at) as usize;
+        if label == 0 {
+            scratch.name_bytes = at as u32 + 1;
+            scratch.labels = labels as u32;
+            return Ok(());
+        }
+        if label > 63 {
+            return Err(PassReason::Name);
+        }
+        scratch.offsets[labels & 127] = at as u8;
+        at += label + 1;
+        if at >= MAX_NAME_BYTES {
+            return Err(PassReason::Name);
+        }
+    }
+    Err(PassReason::Name)
+}
+
+/// Takes the name's hash sums, word by word from its end, and the sum of the question's octets.
+#[inline(always)]
+fn sum_name(scratch: &mut Scratch, keys: &Keys) {
+    let name_bytes = scratch.name_bytes as usize & 0xFF;
+    let end = HEADER_BYTES + name_bytes;
+    let mut sums = Sums::default();
+    let mut octets = checksum::add(0, scratch.word(end) & 0xFFFF_FFFF);
+    let whole = name_bytes / 8;
+    for index in 0..MAX_WORDS {
+        scratch.sums[index] = sums;
+        if index >= whole {
+            break;
+        }
+        let word = scratch.word(end - 8 * (index + 1));
+        octets = checksum::add(octets, word);
+        sums = hash::add_word(sums, hash::fold(word), keys.first[index], keys.second[index]);
+    }
+    let rest = name_bytes & 7;
+    if rest != 0 {
+        let word = hash::keep_last(scratch.word(HEADER_BYTES + rest - 8), rest as u32);
+        octets = checksum::add(octets, word);
+    }
+    scratch.question_sum = octets;
+}
+
+/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed and otherwise ignored.
+#[inline(always)]
+fn scan_opt(scratch: &mut Scratch, question_end: usize, additionals: u16) -> Result<(), PassReason> {
+    let length = scratch.length as usize;
+    scratch.has_opt = 0;
+    scratch.edns_do = 0;
+    scratch.client_payload = 0;
+    if additionals == 0 {
+        return if question_end == length {
+            Ok(())
+        } else {
+            Err(PassReason::Trailing)
+        };
+    }
+    let options = question_end + OPT_BYTES;
+    if options > length {
+        return Err(PassReason::Edns);
+    }
+    let version = scratch.octet(question_end + 6);
+    let options_bytes = scratch.number(question_end + 9) as usize;
+    if scratch.octet(question_end) != 0
+        || scratch.number(question_end + 1) != rtype::OPT
+        || version != 0
+        || options + options_bytes != length
+    {
+        return Err(PassReason::Edns);
+    }
+    scratch.has_opt = 1;
+    scratch.client_payload = scratch.number(question_end + 3) as u32;
+    scratch.edns_do = (scratch.number(question_end + 7) & EDNS_DO) as u32;
+    let mut at = options;
+    for _ in 0..MAX_OPTIONS {
+        if at == length {
+            return Ok(());
+        }
+        if at + 4 > length {
+            return Err(PassReason::Edns);
+        }
+        at += 4 + scratch.number(at + 2) as usize;
+        if at > length {
+            return Err(PassReason::Edns);
+        }
+    }
+    if at == length { Ok(()) } else { Err(PassReason::Edns) }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::hash::of_name;
+
+    fn keys() -> Keys {
+        let mut octets = [0u8; size_of::<Keys>()];
+        for (at, octet) in octets.iter_mut().enumerate() {
+            *octet = (at as u32 + 1).wrapping_mul(2_654_435_761).to_le_bytes()[3];
+        }
+        Keys::from_random(&octets)
+    }
+
+    fn scanned(message: &[u8]) -> (Scratch, Result<(), PassReason>) {
+        let mut scratch = Scratch::new();
+        scratch.message.fill(0xEE);
+        scratch.message[..message.len()].copy_from_slice(message);
+        scratch.length = message.len() as u32;
+        let result = scan(&mut scratch, &keys());
+        (scratch, result)
+    }
+
+    const QUERY: &[u8] =
+        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03wWw\x07example\x03com\x00\x00\x01\x00\x01";
+
+    #[test]
+    fn a_plain_query_is_read() {
+        let (scratch, result) = scanned(QUERY);
+        assert_eq!(result, Ok(()));
+        assert_eq!(
+            (scratch.name_bytes, scratch.labels, scratch.qtype, scratch.has_opt),
+            (17, 3, 1, 0)
+        );
+        assert_eq!(scratch.offsets[..3], [0, 4, 12]);
+        assert_eq!(
+            checksum::swap_if(true, checksum::fold(scratch.question_sum)),
+            checksum::of_bytes(&QUERY[12..]),
+        );
+    }
+
+    #[test]
+    fn kept_sums_give_the_hash_of_the_name() {
+        let (scratch, _) = scanned(QUERY);
+        let name = &QUERY[12..29];
+        let rest = hash::keep_last(scratch.word(12 + 1 - 8), 1);
+        let sums = hash::add_word(scratch.sums[2], hash::fold(rest), keys().first[2], keys().second[2]);
+        assert_eq!(hash::finish(sums, &keys().mix), of_name(name, &keys()));
+    }
+
+    #[test]
+    fn every_fault_has_its_reason() {
+        let with = |at: usize, octet: u8| {
+            let mut message = Vec::from(QUERY);
+            message[at] = octet;
+            scanned(&message).1
+        };
+        assert_eq!(scanned(&QUERY[..16]).1, Err(PassReason::Short));
+        assert_eq!(scanned(&QUERY[..QUERY.len() - 1]).1, Err(PassReason::Short));
+        assert_eq!(with(2, 0x81), Err(PassReason::Response));
+        assert_eq!(with(2, 0x28), Err(PassReason::Opcode));
+        assert_eq!(with(5, 2), Err(PassReason::Counts));
+        assert_eq!(with(7, 1), Err(PassReason::Counts));
+        assert_eq!(with(12, 0xC0), Err(PassReason::Name));
+        assert_eq!(with(QUERY.len() - 1, 3), Err(PassReason::Class));
+        assert_eq!(with(QUERY.len() - 3, 255), Err(PassReason::Qtype));
+        assert_eq!(with(11, 1), Err(PassReason::Edns));
+    }
+
+    #[test]
+    fn opt_is_read_and_checked() {
+        let mut message = Vec::from(QUERY);
+        message[11] = 1;
+        let cookie = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x0c\x00\x0a\x00\x08\x01\x02\x03\x04\x05\x06\x07\x08";
+        message.extend(cookie);
+        let (scratch, result) = scanned(&message);
+        assert_eq!(result, Ok(()));
+        assert_eq!(
+            (scratch.has_opt, scratch.client_payload, scratch.edns_do),
+            (1, 1232, 0x8000)
+        );
+        let opt_at = QUERY.len();
+        for (at, octet) in [(0, 1), (2, 1), (6, 1), (10, 11), (14, 9), (14, 7)] {
+            let mut bad = message.clone();
+            bad[opt_at + at] = octet;
+            assert_eq!(
+                scanned(&bad).1,
+                Err(PassReason::Edns),
+                "octet {at} of the OPT is {octet}"
+            );
+        }
+        message.push(0);
+        assert_eq!(scanned(&message).1, Err(PassReason::Edns));
+        let mut trailing = Vec::from(QUERY);
+        trailing.push(0);
+        assert_eq!(scanned(&trailing).1, Err(PassReason::Trailing));
+    }
+}

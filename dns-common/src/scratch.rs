@@ -1,0 +1,150 @@
+//! What one query needs while it is answered: per processor in the XDP program, per worker on sockets.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::address::OwnKey;
+use crate::counters::Counters;
+use crate::hash::{MAX_WORDS, Sums};
+use crate::line::LINE_WORDS;
+use crate::reply::Reply;
+
+/// The longest message that the fast path reads. A power of two, so that a mask keeps offsets inside.
+pub const MESSAGE_BYTES: usize = 512;
+/// Octets of the inline answers: four A, or one AAAA and slack for whole words.
+pub const INLINE_WORDS: usize = 8;
+
+/// Octets of a body that is patched, in words: the largest class but two. A power of two.
+pub const PREPARED_WORDS: usize = 128;
+
+/// What the XDP program keeps per processor.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct State {
+    /// What it has counted.
+    pub counters: Counters,
+    /// The query it works on.
+    pub scratch: Scratch,
+    /// The key of a look-up of one of our addresses. Here and not on the stack, where every access must be aligned.
+    pub own_key: OwnKey,
+    /// The key of a look-up of a client: the number of bits, then the address.
+    pub client_key: [u32; 5],
+}
+
+/// Working memory of the answering core. Never needs clearing between queries.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub struct Scratch {
+    /// The DNS message as it came, its first [`Scratch::length`] octets; room for whole words behind.
+    pub message: [u8; MESSAGE_BYTES + 8],
+    /// Kept sums: after 0, 1, 2 … whole words from the end of the name.
+    pub sums: [Sums; MAX_WORDS],
+    /// Where each label starts in the name, by label from the left.
+    pub offsets: [u8; 128],
+    /// The line that the last successful probe found.
+    pub line: [u64; LINE_WORDS],
+    /// Inline answers, ready to be sent.
+    pub inline: [u64; INLINE_WORDS],
+    /// A body that is patched before it is sent.
+    pub prepared: [u64; PREPARED_WORDS],
+    /// Sum of the question's octets, as if it started at an even offset.
+    pub question_sum: u64,
+    /// The table's epoch when the search began.
+    pub epoch: u64,
+    /// Octets of the message.
+    pub length: u32,
+    /// Octets of the question's name, root label included.
+    pub name_bytes: u32,
+    /// Labels of the question's name, root left out.
+    pub labels: u32,
+    /// QTYPE.
+    pub qtype: u32,
+    /// Flags word of the query's header.
+    pub query_flags: u32,
+    /// 1 where the query has an OPT.
+    pub has_opt: u32,
+    /// UDP payload size of the OPT.
+    pub client_payload: u32,
+    /// DO, in place ([`crate::wire::EDNS_DO`]).
+    pub edns_do: u32,
+    /// Offset in the name of the closest encloser, after a search that did not find the name itself.
+    pub encloser_at: u32,
+    /// How many lines the search looked at.
+    pub lines_read: u32,
+    /// What to send.
+    pub reply: Reply,
+}
+
+impl Scratch {
+    /// All zero.
+    pub const fn new() -> Self {
+        Self {
+            message: [0; MESSAGE_BYTES + 8],
+            sums: [Sums { first: 0, second: 0 }; MAX_WORDS],
+            offsets: [0; 128],
+            line: [0; LINE_WORDS],
+            inline: [0; INLINE_WORDS],
+            prepared: [0; PREPARED_WORDS],
+            question_sum: 0,
+            epoch: 0,
+            length: 0,
+            name_bytes: 0,
+            labels: 0,
+            qtype: 0,
+            query_flags: 0,
+            has_opt: 0,
+            client_payload: 0,
+            edns_do: 0,
+            encloser_at: 0,
+            lines_read: 0,
+            reply: Reply::NONE,
+        }
+    }
+
+    /// Eight octets of the message from `at`, little-endian.
+    #[inline(always)]
+    pub fn word(&self, at: usize) -> u64 {
+        let at = at & (MESSAGE_BYTES - 1);
+        let mut octets = [0; 8];
+        octets.copy_from_slice(&self.message[at..at + 8]);
+        u64::from_le_bytes(octets)
+    }
+
+    /// Two octets of the message from `at`, a number in network order.
+    #[inline(always)]
+    pub fn number(&self, at: usize) -> u16 {
+        let at = at & (MESSAGE_BYTES - 1);
+        u16::from_be_bytes([self.message[at], self.message[at + 1]])
+    }
+
+    /// One octet of the message.
+    #[inline(always)]
+    pub fn octet(&self, at: usize) -> u8 {
+        self.message[at & (MESSAGE_BYTES - 1)]
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_has_no_padding() {
+        let fields = (MESSAGE_BYTES + 8)
+            + MAX_WORDS * 16
+            + 128
+            + LINE_WORDS * 8
+            + INLINE_WORDS * 8
+            + PREPARED_WORDS * 8
+            + 2 * 8
+            + 10 * 4
+            + size_of::<Reply>();
+        assert_eq!(size_of::<Scratch>(), fields);
+        assert!(size_of::<Scratch>().is_multiple_of(8));
+    }
+}

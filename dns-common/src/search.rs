@@ -1,0 +1,166 @@
+//! Where a name is, or how far it exists: RFC 1034 §4.3.2 and RFC 4592 §3.3.1 on a table of lines.
+//!
+//! Existence is monotone: every ancestor of a name in the table is in the table. So the closest encloser of a name
+//! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
+//!
+//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says.
+
+use crate::hash::{self, MAX_WORDS, NameHash};
+use crate::line::{DIRECTORY_ENTRIES, Line, flag};
+use crate::reason::PassReason;
+use crate::scratch::Scratch;
+use crate::table::Table;
+use crate::wire::HEADER_BYTES;
+
+/// What a probe found, as the plain number that crosses the borders of the kernel's global functions.
+pub mod probed {
+    /// The name; its line is in the scratch.
+    pub const FOUND: u32 = 0;
+    /// Nothing.
+    pub const ABSENT: u32 = 1;
+    /// A line was being written.
+    pub const TORN: u32 = 2;
+    /// The home cannot say.
+    pub const OVERFLOW: u32 = 3;
+}
+
+/// A plane's way to call [`probe`] on its own scratch and table. In the kernel it is a function that the verifier
+/// checks once.
+pub trait Prober {
+    /// Probes the suffix of the question's name that starts at `offset`; `*.` before it where `wildcard` is 1.
+    fn probe(&mut self, offset: u32, wildcard: u32) -> u32;
+    /// The scratch that holds the question, and the line that was found.
+    fn scratch(&mut self) -> &mut Scratch;
+}
+
+/// What a search ends with; the line is in the scratch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The line of the name itself.
+    Name,
+    /// The line of the closest encloser, whose offset in the name is in the scratch.
+    Encloser,
+}
+
+/// Finds the question's name, or its closest encloser.
+#[inline(always)]
+pub fn search<P: Prober>(prober: &mut P) -> Result<Found, PassReason> {
+    match prober.probe(0, 0) {
+        probed::FOUND => return Ok(Found::Name),
+        probed::ABSENT => {}
+        fault => return Err(reason_of(fault)),
+    }
+    let labels = prober.scratch().labels & 127;
+    // The root has a line always. `exists` and `absent` count labels of suffixes.
+    let mut exists = 0;
+    let mut absent = labels;
+    let mut middle = labels.wrapping_sub(1) & 127;
+    for _ in 0..8 {
+        if absent - exists <= 1 || absent > 127 {
+            break;
+        }
+        let offset = prober.scratch().offsets[((labels - middle) & 127) as usize] as u32;
+        match prober.probe(offset, 0) {
+            probed::FOUND => {
+                exists = middle;
+                prober.scratch().encloser_at = offset;
+            }
+            probed::ABSENT => absent = middle,
+            fault => return Err(reason_of(fault)),
+        }
+        middle = (exists + absent) / 2;
+    }
+    if exists == 0 {
+        let root = prober.scratch().name_bytes.wrapping_sub(1) & 0xFF;
+        prober.scratch().encloser_at = root;
+        match prober.probe(root, 0) {
+            probed::FOUND => {}
+            probed::ABSENT => return Err(PassReason::Internal),
+            fault => return Err(reason_of(fault)),
+        }
+    }
+    Ok(Found::Encloser)
+}
+
+/// The reason of a probe that neither found nor missed.
+#[inline(always)]
+pub const fn reason_of(fault: u32) -> PassReason {
+    match fault {
+        probed::TORN => PassReason::Torn,
+        _ => PassReason::Overflow,
+    }
+}
+
+/// One probe: hashes the suffix at `offset` (with `*.` before it where `wildcard` is 1), and looks where the table
+/// has it. The line goes to the scratch where the name was found, which otherwise keeps the one it had.
+#[inline(always)]
+pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
+    let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0);
+    let lines = table.lines();
+    let home = hash.home(lines);
+    scratch.lines_read += 1;
+    let Some(words) = table.line(home) else {
+        return probed::TORN;
+    };
+    let line = Line(words);
+    if line.holds(hash) {
+        scratch.line = words;
+        return probed::FOUND;
+    }
+    for entry in 0..DIRECTORY_ENTRIES {
+        let (fingerprint, distance) = line.directory(entry);
+        if distance == 0 || fingerprint != hash.fingerprint() {
+            continue;
+        }
+        let mut index = home + distance as u32;
+        if index >= lines {
+            index -= lines;
+        }
+        scratch.lines_read += 1;
+        let Some(words) = table.line(index) else {
+            return probed::TORN;
+        };
+        if Line(words).holds(hash) {
+            scratch.line = words;
+            return probed::FOUND;
+        }
+    }
+    if line.flags() & flag::OVERFLOW != 0 {
+        probed::OVERFLOW
+    } else {
+        probed::ABSENT
+    }
+}
+
+/// The hash of a suffix out of the kept sums and one masked word.
+#[inline(always)]
+fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: bool) -> NameHash {
+    let keys = table.keys();
+    let name_bytes = scratch.name_bytes as usize & 0xFF;
+    let bytes = name_bytes.wrapping_sub(offset) & 0xFF;
+    let whole = (bytes / 8) & (MAX_WORDS - 1);
+    let rest = (bytes & 7) as u32;
+    let mut sums = scratch.sums[whole];
+    let mut word = 0;
+    if rest != 0 {
+        let at = HEADER_BYTES + name_bytes - 8 * whole - 8;
+        word = hash::fold(hash::keep_last(scratch.word(at), rest));
+    }
+    if !wildcard {
+        if rest != 0 {
+            sums = hash::add_word(sums, word, keys.first[whole], keys.second[whole]);
+        }
+        return hash::finish(sums, &keys.mix);
+    }
+    // `01 2A` in front: both octets go into this word, or the first of them into the next.
+    word |= (b'*' as u64) << (56 - 8 * rest);
+    if rest < 7 {
+        word |= 1 << (48 - 8 * rest);
+        sums = hash::add_word(sums, word, keys.first[whole], keys.second[whole]);
+    } else {
+        let next = (whole + 1) & (MAX_WORDS - 1);
+        sums = hash::add_word(sums, word, keys.first[whole], keys.second[whole]);
+        sums = hash::add_word(sums, 1 << 56, keys.first[next], keys.second[next]);
+    }
+    hash::finish(sums, &keys.mix)
+}

@@ -1,0 +1,76 @@
+//! What the configuration tells the XDP program, fixed while a program is loaded.
+
+use bytemuck::{Pod, Zeroable};
+
+/// How many ports are compared before an address is looked up.
+pub const QUICK_PORTS: usize = 4;
+
+/// Constants of one loaded program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Settings {
+    /// Number of lines of the table.
+    pub lines: u32,
+    /// The largest message that leaves, in octets (512 to 4096).
+    pub udp_payload: u16,
+    /// 1 where there is an upstream: then clients in `RECURSION` are told RA=1.
+    pub has_upstream: u16,
+    /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
+    pub ports: [u16; QUICK_PORTS],
+}
+
+impl Settings {
+    /// What the object file holds before it is loaded.
+    pub const DEFAULT: Settings = Settings {
+        lines: 1,
+        udp_payload: 1232,
+        has_upstream: 0,
+        ports: [53, 0, 0, 0],
+    };
+
+    /// The quick ports for a set of ports.
+    pub fn quick_ports(ports: impl IntoIterator<Item = u16>) -> [u16; QUICK_PORTS] {
+        let mut quick = [0; QUICK_PORTS];
+        let mut used = 0;
+        for port in ports {
+            if quick[..used].contains(&port) {
+                continue;
+            }
+            if used == QUICK_PORTS {
+                return [0; QUICK_PORTS];
+            }
+            quick[used] = port;
+            used += 1;
+        }
+        quick
+    }
+
+    /// False where `port` is certainly none of ours: keeps other traffic away from the address map.
+    #[inline(always)]
+    pub const fn may_be_port(&self, port: u16) -> bool {
+        let ports = &self.ports;
+        ports[0] == 0 || port == ports[0] || port == ports[1] || port == ports[2] || port == ports[3]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quick_ports_hold_up_to_four_and_then_any() {
+        let settings = |ports: &[u16]| Settings {
+            ports: Settings::quick_ports(ports.iter().copied()),
+            ..Settings::DEFAULT
+        };
+        let few = settings(&[53, 5300, 53]);
+        assert!(few.may_be_port(53) && few.may_be_port(5300) && !few.may_be_port(54));
+        let many = settings(&[1, 2, 3, 4, 5]);
+        assert!(many.may_be_port(5) && many.may_be_port(6));
+    }
+
+    #[test]
+    fn layout_is_pinned() {
+        assert_eq!(size_of::<Settings>(), 16);
+    }
+}

@@ -1,0 +1,62 @@
+//! How the core sees a table: copies of lines, headers of slots, and one word per zone.
+
+use crate::hash::Keys;
+use crate::line::{LINE_WORDS, Reference};
+use crate::scratch::PREPARED_WORDS;
+use crate::slot::SlotHeader;
+
+/// What a plane's memory must give.
+///
+/// Each method may be called at any moment while the one writer changes the table. A copy of a line is whole: of one
+/// version, not being written; where there is none, `None`.
+pub trait Table {
+    /// The secrets under which the table's names are hashed.
+    fn keys(&self) -> &Keys;
+    /// Number of lines.
+    fn lines(&self) -> u32;
+    /// A copy of the line at `index`.
+    fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]>;
+    /// The word that is raised with every change of more than one line.
+    fn epoch(&self) -> u64;
+    /// The header of a slot.
+    fn slot_header(&self, class: u32, slot: u32) -> Option<SlotHeader>;
+    /// Copies the first `words` words behind a slot's header.
+    fn copy_body(&self, class: u32, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool;
+    /// The zone's words at `index`.
+    fn zone(&self, index: u32) -> Option<ZoneEntry>;
+}
+
+/// What all names of a zone share. A reference is `None` while it is being changed, or where userspace answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZoneEntry {
+    /// The zone's present serial.
+    pub serial: u32,
+    /// What a name without the asked type gets.
+    pub nodata: Option<Reference>,
+    /// What a name that does not exist gets.
+    pub nxdomain: Option<Reference>,
+}
+
+/// Words of a zone's entry in memory: serial, NODATA and NXDOMAIN (0: none); the rest is unused.
+pub const ZONE_WORDS: usize = 8;
+
+impl ZoneEntry {
+    /// From the words as they are in memory.
+    #[inline(always)]
+    pub const fn from_words(serial: u64, nodata: u64, nxdomain: u64) -> Self {
+        Self {
+            serial: serial as u32,
+            nodata: reference(nodata),
+            nxdomain: reference(nxdomain),
+        }
+    }
+}
+
+#[inline(always)]
+const fn reference(word: u64) -> Option<Reference> {
+    if word == 0 {
+        None
+    } else {
+        Some(Reference::from_word(word))
+    }
+}

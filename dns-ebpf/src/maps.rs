@@ -1,0 +1,204 @@
+//! The program's maps and constants, and the one place where map memory is read.
+//!
+//! | map | what | written by |
+//! |---|---|---|
+//! | `LINES`, `SLOTS_*`, `ZONES`, `EPOCH` | the answer table | userspace, through mmap |
+//! | `OWN` | our addresses and ports | userspace |
+//! | `RECURSION` | prefixes of clients that may use the upstream | userspace |
+//! | `STATE` | counters and scratch, per processor | the program |
+
+use core::hint::black_box;
+use core::ptr::read_volatile;
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use dns_common::address::{OwnKey, OwnValue};
+use dns_common::hash::{Keys, MAX_WORDS};
+use dns_common::line::LINE_WORDS;
+use dns_common::scratch::{PREPARED_WORDS, State};
+use dns_common::settings::Settings;
+use dns_common::slot::{SLOT_HEADER_BYTES, Slot, SlotHeader};
+use dns_common::table::{Table, ZONE_WORDS, ZoneEntry};
+
+// Sizes are set when the object is loaded; the numbers here are the least.
+#[map]
+static LINES: Array<[u64; LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static SLOTS_0: Array<Slot<{ 128 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static SLOTS_1: Array<Slot<{ 256 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static SLOTS_2: Array<Slot<{ 512 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static SLOTS_3: Array<Slot<{ 1024 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static SLOTS_4: Array<Slot<{ 2048 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static SLOTS_5: Array<Slot<{ 4096 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static ZONES: Array<[u64; ZONE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static EPOCH: Array<[u64; 8]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(4096, 0);
+#[map]
+static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, BPF_F_NO_PREALLOC);
+#[map]
+static STATE: PerCpuArray<State> = PerCpuArray::with_max_entries(1, 0);
+
+/// The table's secrets; set when the object is loaded.
+#[unsafe(no_mangle)]
+static KEYS: Keys = Keys {
+    first: [1; MAX_WORDS],
+    second: [1; MAX_WORDS],
+    mix: [1; 4],
+};
+/// What the configuration says; set when the object is loaded.
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings::DEFAULT;
+
+/// The settings. The box keeps the compiler from folding in what the object file has.
+#[inline(always)]
+pub fn settings() -> &'static Settings {
+    black_box(&SETTINGS)
+}
+
+/// This processor's counters and scratch.
+#[inline(always)]
+pub fn state() -> Option<&'static mut State> {
+    let state = STATE.get_ptr_mut(0)?;
+    // SAFETY: the value is this processor's alone, and an XDP program is neither preempted by itself nor re-entered
+    // on its processor; references obtained by two calls are never used in turn without fetching them again.
+    unsafe { state.as_mut() }
+}
+
+/// What is known of an address and port, if they are ours.
+#[inline(always)]
+pub fn own(key: &OwnKey) -> Option<OwnValue> {
+    // SAFETY: the value is eight octets, copied at once; entries are only ever written whole and are not reused for
+    // another key while a program runs, except with values of the same interface.
+    unsafe { OWN.get(key) }.copied()
+}
+
+/// Whether this client may use the upstream.
+#[inline(always)]
+pub fn may_recurse((first, second): (u64, u64)) -> bool {
+    if settings().has_upstream == 0 {
+        return false;
+    }
+    let Some(state) = state() else { return false };
+    let key = &mut state.client_key;
+    *key = [
+        128,
+        first as u32,
+        (first >> 32) as u32,
+        second as u32,
+        (second >> 32) as u32,
+    ];
+    // SAFETY: a key is a number of bits and sixteen octets, packed, as these five words are.
+    let key = unsafe { &*core::ptr::from_ref(key).cast::<Key<[u8; 16]>>() };
+    RECURSION.get(key).is_some()
+}
+
+/// The table as the core sees it.
+pub struct KernelTable;
+
+impl Table for KernelTable {
+    #[inline(always)]
+    fn keys(&self) -> &Keys {
+        black_box(&KEYS)
+    }
+
+    #[inline(always)]
+    fn lines(&self) -> u32 {
+        settings().lines
+    }
+
+    #[inline(always)]
+    fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]> {
+        let line = LINES.get_ptr(index)?.cast::<u64>();
+        let mut words = [0; LINE_WORDS];
+        // SAFETY: `line` points at eight aligned words of the map. Userspace may write them meanwhile: volatile
+        // loads in order, the version first and again last, and only the copy is looked at.
+        unsafe {
+            words[0] = read_volatile(line);
+            words[1] = read_volatile(line.add(1));
+            words[2] = read_volatile(line.add(2));
+            words[3] = read_volatile(line.add(3));
+            words[4] = read_volatile(line.add(4));
+            words[5] = read_volatile(line.add(5));
+            words[6] = read_volatile(line.add(6));
+            words[7] = read_volatile(line.add(7));
+            let again = read_volatile(line);
+            if words[0] & 1 != 0 || again != words[0] {
+                return None;
+            }
+        }
+        Some(words)
+    }
+
+    #[inline(always)]
+    fn epoch(&self) -> u64 {
+        match EPOCH.get_ptr(0) {
+            // SAFETY: one aligned word of the map.
+            Some(epoch) => unsafe { read_volatile(epoch.cast::<u64>()) },
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn slot_header(&self, class: u32, slot: u32) -> Option<SlotHeader> {
+        let header = match class {
+            0 => SLOTS_0.get_ptr(slot)?.cast::<SlotHeader>(),
+            1 => SLOTS_1.get_ptr(slot)?.cast::<SlotHeader>(),
+            2 => SLOTS_2.get_ptr(slot)?.cast::<SlotHeader>(),
+            3 => SLOTS_3.get_ptr(slot)?.cast::<SlotHeader>(),
+            4 => SLOTS_4.get_ptr(slot)?.cast::<SlotHeader>(),
+            5 => SLOTS_5.get_ptr(slot)?.cast::<SlotHeader>(),
+            _ => return None,
+        };
+        // SAFETY: every slot begins with its header, and a slot that a line refers to is not written.
+        Some(unsafe { read_volatile(header) })
+    }
+
+    #[inline(always)]
+    fn copy_body(&self, class: u32, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool {
+        match class {
+            0 => SLOTS_0.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            1 => SLOTS_1.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            2 => SLOTS_2.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            3 => SLOTS_3.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn zone(&self, index: u32) -> Option<ZoneEntry> {
+        let zone = ZONES.get_ptr(index)?.cast::<u64>();
+        // SAFETY: three aligned words of the map, each loaded at once.
+        unsafe {
+            Some(ZoneEntry::from_words(
+                read_volatile(zone),
+                read_volatile(zone.add(1)),
+                read_volatile(zone.add(2)),
+            ))
+        }
+    }
+}
+
+/// Copies the first `words` words of a slot's octets.
+#[inline(always)]
+fn copy_words<const BODY: usize>(slot: *const Slot<BODY>, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool {
+    // SAFETY: the octets follow the header, which is a whole number of words.
+    let from = unsafe { slot.cast::<u8>().add(SLOT_HEADER_BYTES).cast::<u64>() };
+    for (index, to) in to.iter_mut().enumerate().take(BODY / 8) {
+        if index as u32 >= words {
+            return true;
+        }
+        // SAFETY: `index` is below the slot's number of words; the slot is not written while a line refers to it.
+        *to = unsafe { read_volatile(from.add(index)) };
+    }
+    words as usize <= BODY / 8
+}

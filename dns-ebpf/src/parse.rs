@@ -1,0 +1,254 @@
+//! From a frame to offsets: Ethernet, up to two VLAN tags, IPv4 or IPv6, UDP, and whether it is for us.
+
+use aya_ebpf::programs::XdpContext;
+use dns_common::address::{OwnKey, OwnValue, TAGGED};
+use dns_common::checksum;
+use dns_common::reason::PassReason;
+
+use crate::Verdict;
+use crate::maps::{own, settings, state};
+use crate::packet::{Ethernet, Header, Ipv4, Ipv6, Packet, Udp, Vlan};
+
+pub const IPV4_BYTES: usize = size_of::<Ipv4>();
+pub const IPV6_BYTES: usize = size_of::<Ipv6>();
+pub const UDP_BYTES: usize = size_of::<Udp>();
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86DD;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_PROVIDER_VLAN: u16 = 0x88A8;
+
+const PROTOCOL_UDP: u8 = 17;
+const NEXT_HEADER_FRAGMENT: u8 = 44;
+
+/// The low half of an IPv4-mapped address before the address, in memory order (RFC 4291 §2.5.5.2).
+const MAPPED: u64 = 0xFFFF_0000;
+
+/// A frame that carries a UDP datagram to one of our addresses and ports, with what an answer needs to know.
+pub struct Frame {
+    /// Where the IP header starts.
+    pub ip: usize,
+    /// Whether it is IPv6.
+    pub is_ipv6: bool,
+    /// Octets of the UDP payload.
+    pub payload: usize,
+    /// The largest IP packet that may leave.
+    pub mtu: usize,
+}
+
+impl Frame {
+    /// Where the UDP header starts.
+    #[inline(always)]
+    pub fn udp(&self) -> usize {
+        self.ip + if self.is_ipv6 { IPV6_BYTES } else { IPV4_BYTES }
+    }
+
+    /// Where the DNS message starts.
+    #[inline(always)]
+    pub fn message(&self) -> usize {
+        self.udp() + UDP_BYTES
+    }
+}
+
+/// An IPv4 address as the two words of its IPv4-mapped form, in memory order.
+#[inline(always)]
+pub fn mapped(address: u32) -> (u64, u64) {
+    (0, MAPPED | (address as u64) << 32)
+}
+
+type Parsed<T> = Result<T, Verdict>;
+
+#[inline(always)]
+fn header<T: Header>(packet: &Packet, at: usize) -> Parsed<&T> {
+    // Too short to say whose it is: the kernel's business.
+    packet.header(at).ok_or(Verdict::NotOurs)
+}
+
+#[inline(always)]
+fn pass<T>(reason: PassReason) -> Parsed<T> {
+    Err(Verdict::Pass(reason))
+}
+
+/// Reads the headers.
+#[inline(always)]
+pub fn parse(ctx: &XdpContext) -> Parsed<Frame> {
+    let packet = Packet::new(ctx);
+    let ethernet: &Ethernet = header(&packet, 0)?;
+    let mut ethertype = u16::from_be(ethernet.ethertype);
+    let mut ip = size_of::<Ethernet>();
+    let Some(state) = state() else {
+        return Err(Verdict::NotOurs);
+    };
+    let key = &mut state.own_key;
+    key.interface = ctx.ingress_ifindex() as u32;
+    key.outer_vlan = 0;
+    key.inner_vlan = 0;
+    key.port = 0;
+    if matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_PROVIDER_VLAN) {
+        let vlan: &Vlan = header(&packet, ip)?;
+        key.outer_vlan = tag(vlan);
+        ethertype = u16::from_be(vlan.ethertype);
+        ip += size_of::<Vlan>();
+        if ethertype == ETHERTYPE_VLAN {
+            let vlan: &Vlan = header(&packet, ip)?;
+            key.inner_vlan = tag(vlan);
+            ethertype = u16::from_be(vlan.ethertype);
+            ip += size_of::<Vlan>();
+        }
+    }
+    match ethertype {
+        ETHERTYPE_IPV4 => ipv4(&packet, ethernet, ip, key),
+        ETHERTYPE_IPV6 => ipv6(&packet, ethernet, ip, key),
+        _ => Err(Verdict::NotOurs),
+    }
+}
+
+#[inline(always)]
+fn tag(vlan: &Vlan) -> u16 {
+    (u16::from_be(vlan.tag) & 0x0FFF) | TAGGED
+}
+
+#[inline(always)]
+fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Parsed<Frame> {
+    let ip: &Ipv4 = header(packet, at)?;
+    if ip.protocol != PROTOCOL_UDP || ip.version_ihl >> 4 != 4 {
+        return Err(Verdict::NotOurs);
+    }
+    set_address(key, mapped(ip.destination));
+    if ip.version_ihl != 0x45 {
+        return unreadable(key, PassReason::Ipv4Options);
+    }
+    // RFC 791 §3.1: more fragments, or an offset.
+    if u16::from_be(ip.fragment) & 0x3FFF != 0 {
+        return unreadable(key, PassReason::Fragment);
+    }
+    let (udp, own) = udp(packet, at + IPV4_BYTES, key)?;
+    let udp_bytes = u16::from_be(udp.bytes) as usize;
+    let total_bytes = u16::from_be(ip.total_bytes) as usize;
+    if udp_bytes < UDP_BYTES || total_bytes != IPV4_BYTES + udp_bytes || at + total_bytes > packet.length() {
+        return pass(PassReason::Length);
+    }
+    // RFC 791 §3.1: the sum over a whole header, its checksum included, is all ones.
+    if checksum::fold(ipv4_sum(ip)) != 0xFFFF {
+        return pass(PassReason::Ipv4Checksum);
+    }
+    check_mac(ethernet, &own)?;
+    let source = u32::from_be(ip.source) >> 24;
+    // RFC 1122 §3.2.1.3: sources that no packet may have; loopback stays on the loopback interface.
+    if source == 0 || source >= 224 || (source == 127) != (u32::from_be(ip.destination) >> 24 == 127) {
+        return pass(PassReason::Source);
+    }
+    check_source(mapped(ip.source), udp, key)?;
+    Ok(Frame {
+        ip: at,
+        is_ipv6: false,
+        payload: udp_bytes - UDP_BYTES,
+        mtu: own.mtu as usize,
+    })
+}
+
+/// The sum over an IPv4 header as it is.
+#[inline(always)]
+pub fn ipv4_sum(ip: &Ipv4) -> u64 {
+    let first = u16::from_le_bytes([ip.version_ihl, ip.tos]) as u64 + ip.total_bytes as u64;
+    let second = ip.identification as u64 + ip.fragment as u64;
+    let third = u16::from_le_bytes([ip.ttl, ip.protocol]) as u64 + ip.checksum as u64;
+    first + second + third + ip.source as u64 + ip.destination as u64
+}
+
+#[inline(always)]
+fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Parsed<Frame> {
+    let ip: &Ipv6 = header(packet, at)?;
+    if ip.version_class >> 4 != 6 {
+        return Err(Verdict::NotOurs);
+    }
+    let destination = ip.destination;
+    set_address(key, destination);
+    match ip.next_header {
+        PROTOCOL_UDP => {}
+        NEXT_HEADER_FRAGMENT => return unreadable(key, PassReason::Fragment),
+        // RFC 7045 §4: hop-by-hop, routing, authentication, destination, mobility, HIP, shim6.
+        0 | 43 | 51 | 60 | 135 | 139 | 140 => return unreadable(key, PassReason::Ipv6Extension),
+        _ => return Err(Verdict::NotOurs),
+    }
+    let (udp, own) = udp(packet, at + IPV6_BYTES, key)?;
+    let udp_bytes = u16::from_be(udp.bytes) as usize;
+    let payload_bytes = u16::from_be(ip.payload_bytes) as usize;
+    if udp_bytes < UDP_BYTES || payload_bytes != udp_bytes || at + IPV6_BYTES + payload_bytes > packet.length() {
+        return pass(PassReason::Length);
+    }
+    if udp.checksum == 0 {
+        return pass(PassReason::ZeroChecksum);
+    }
+    check_mac(ethernet, &own)?;
+    let source = ip.source;
+    let (high, low) = (u64::from_be(source.0), u64::from_be(source.1));
+    // RFC 4291 §2.5.2, §2.5.3, §2.5.5.2, §2.7: unspecified, loopback (unless both ends are), IPv4-mapped, multicast.
+    let is_loopback = high == 0 && low == 1 && (source.0 != destination.0 || source.1 != destination.1);
+    if high >> 56 == 0xFF || (high == 0 && (low == 0 || low >> 32 == 0xFFFF)) || is_loopback {
+        return pass(PassReason::Source);
+    }
+    check_source(source, udp, key)?;
+    Ok(Frame {
+        ip: at,
+        is_ipv6: true,
+        payload: udp_bytes - UDP_BYTES,
+        mtu: own.mtu as usize,
+    })
+}
+
+#[inline(always)]
+fn set_address(key: &mut OwnKey, (first, second): (u64, u64)) {
+    key.address[..8].copy_from_slice(&first.to_ne_bytes());
+    key.address[8..].copy_from_slice(&second.to_ne_bytes());
+}
+
+/// A packet whose ports are not where we look; the key's port is 0, which stands for "some port".
+#[inline(always)]
+fn unreadable(key: &OwnKey, reason: PassReason) -> Parsed<Frame> {
+    if own(key).is_some() {
+        pass(reason)
+    } else {
+        Err(Verdict::NotOurs)
+    }
+}
+
+/// The UDP header, if it is to one of our ports at the key's address; the port goes into the key.
+#[inline(always)]
+fn udp<'a>(packet: &'a Packet, at: usize, key: &mut OwnKey) -> Parsed<(&'a Udp, OwnValue)> {
+    let udp: &Udp = header(packet, at)?;
+    let port = u16::from_be(udp.destination);
+    if !settings().may_be_port(port) {
+        return Err(Verdict::NotOurs);
+    }
+    key.port = port;
+    match own(key) {
+        Some(value) => Ok((udp, value)),
+        None => Err(Verdict::NotOurs),
+    }
+}
+
+#[inline(always)]
+fn check_mac(ethernet: &Ethernet, own: &OwnValue) -> Parsed<()> {
+    let [m0, m1, m2, m3, m4, m5] = own.mac;
+    let (high, low) = ethernet.destination;
+    let same = high == u32::from_ne_bytes([m0, m1, m2, m3]) && low == u16::from_ne_bytes([m4, m5]);
+    if same { Ok(()) } else { pass(PassReason::MacAddress) }
+}
+
+/// A client has a source port, and is not one of our own sockets: answers of two servers must not go in circles.
+#[inline(always)]
+fn check_source(source: (u64, u64), udp: &Udp, key: &mut OwnKey) -> Parsed<()> {
+    let port = u16::from_be(udp.source);
+    if port == 0 {
+        return pass(PassReason::Source);
+    }
+    if settings().may_be_port(port) {
+        set_address(key, source);
+        key.port = port;
+        if own(key).is_some() {
+            return pass(PassReason::OwnSource);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! From a decision to a reply: grow the frame, then write it.
+//!
+//! The checksum of the UDP datagram is taken from scratch (what came in may be partial on veth): the sums of the
+//! question and of the body are known, the rest is added as it is written.
+
+use core::hint::black_box;
+
+use aya_ebpf::programs::XdpContext;
+use dns_common::checksum;
+use dns_common::decide::message_bytes;
+use dns_common::reason::{DropReason, PassReason};
+use dns_common::reply::{INLINE, PREPARED, header_tail, opt};
+use dns_common::scratch::{INLINE_WORDS, PREPARED_WORDS, Scratch};
+use dns_common::slot::{SLOT_HEADER_BYTES, Slot};
+use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
+
+use crate::Verdict;
+use crate::maps::{self, may_recurse, settings, state};
+use crate::packet::{self, Dns, Ethernet, Ipv4, Ipv6, Opt, Packet, Udp, adjust_tail};
+use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
+
+/// TTL and hop limit of our packets.
+const HOPS: u8 = 64;
+/// The lowest two bits of the IPv4 TOS octet (RFC 3168 §5).
+const ECN: u8 = 0x03;
+/// Don't fragment; such a packet may have any identification (RFC 6864 §4.1).
+const DONT_FRAGMENT: u16 = 0x4000;
+
+/// The frame has been changed: it can only be dropped.
+struct Unfinished;
+
+/// Turns the frame into the reply that the scratch holds.
+#[inline(always)]
+pub fn respond(ctx: &XdpContext, frame: &Frame) -> Result<(), Verdict> {
+    let Some(state) = state() else {
+        return Err(Verdict::Pass(PassReason::Internal));
+    };
+    let scratch = &mut state.scratch;
+    let message = message_bytes(scratch) as usize;
+    let ip_bytes = frame.message() - frame.ip + message;
+    if ip_bytes > frame.mtu {
+        return Err(Verdict::Pass(PassReason::Mtu));
+    }
+    let now = Packet::new(ctx).length();
+    let by = (frame.ip + ip_bytes) as i32 - now as i32;
+    if by != 0 && !adjust_tail(ctx, by) {
+        return Err(Verdict::Pass(PassReason::NoRoom));
+    }
+    write(ctx, frame, scratch, message).map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))
+}
+
+#[inline(always)]
+fn write(ctx: &XdpContext, frame: &Frame, scratch: &Scratch, message: usize) -> Result<(), Unfinished> {
+    let reply = &scratch.reply;
+    let name_bytes = scratch.name_bytes as usize & 0xFF;
+    let body_at = frame.message() + HEADER_BYTES + name_bytes + QUESTION_TAIL_BYTES;
+    let body_bytes = reply.header.body_bytes as usize & 0xFFF;
+    if !store_body(ctx, scratch, body_at as u32) {
+        return Err(Unfinished);
+    }
+
+    let mut packet = Packet::new(ctx);
+    let ethernet: &mut Ethernet = packet.header_mut(0).ok_or(Unfinished)?;
+    (ethernet.destination, ethernet.source) = (ethernet.source, ethernet.destination);
+    let udp_bytes = UDP_BYTES + message;
+    let (client, mut sum) = if frame.is_ipv6 {
+        ipv6(packet.header_mut(frame.ip).ok_or(Unfinished)?, udp_bytes)
+    } else {
+        ipv4(packet.header_mut(frame.ip).ok_or(Unfinished)?, udp_bytes)
+    };
+
+    // The header: the ID stays.
+    let has_opt = scratch.has_opt != 0;
+    let dns: &mut Dns = packet.header_mut(frame.message()).ok_or(Unfinished)?;
+    let tail = header_tail(scratch.query_flags as u16, &reply.header, may_recurse(client), has_opt);
+    dns.tail = tail;
+    sum += dns.id as u64 + tail[0] as u64 + tail[1] as u64 + tail[2] as u64 + tail[3] as u64 + tail[4] as u64;
+
+    // Question and body start at offsets of the same parity: that of the name's length.
+    let text = checksum::fold(scratch.question_sum + reply.header.sum as u64);
+    sum += checksum::swap_if(name_bytes & 1 != 0, text) as u64;
+
+    if has_opt {
+        let to: &mut Opt = packet.header_mut(body_at + body_bytes).ok_or(Unfinished)?;
+        let (head, middle) = opt(settings().udp_payload, scratch.edns_do as u16);
+        *to = Opt { head, middle, last: 0 };
+        let text = checksum::fold(checksum::add(middle as u64, head));
+        sum += checksum::swap_if((name_bytes + body_bytes) & 1 != 0, text) as u64;
+    }
+
+    let udp: &mut Udp = packet.header_mut(frame.udp()).ok_or(Unfinished)?;
+    (udp.source, udp.destination) = (udp.destination, udp.source);
+    udp.bytes = (udp_bytes as u16).to_be();
+    sum += udp.source as u64 + udp.destination as u64 + udp.bytes as u64;
+    // RFC 768: a checksum of zero means none, so zero is sent as all ones.
+    udp.checksum = match !checksum::fold(sum) {
+        0 => 0xFFFF,
+        checksum => checksum,
+    };
+    Ok(())
+}
+
+/// Writes the IPv4 header; gives the client's address and the sum of the pseudo-header (RFC 768).
+#[inline(always)]
+fn ipv4(ip: &mut Ipv4, udp_bytes: usize) -> ((u64, u64), u64) {
+    let client = ip.source;
+    (ip.source, ip.destination) = (ip.destination, client);
+    ip.tos &= !ECN;
+    ip.total_bytes = ((IPV4_BYTES + udp_bytes) as u16).to_be();
+    ip.identification = 0;
+    ip.fragment = DONT_FRAGMENT.to_be();
+    ip.ttl = HOPS;
+    ip.checksum = 0;
+    ip.checksum = !checksum::fold(ipv4_sum(ip));
+    (
+        mapped(client),
+        pseudo(ip.source as u64 + ip.destination as u64, udp_bytes),
+    )
+}
+
+/// Writes the IPv6 header; gives the client's address and the sum of the pseudo-header (RFC 8200 §8.1).
+#[inline(always)]
+fn ipv6(ip: &mut Ipv6, udp_bytes: usize) -> ((u64, u64), u64) {
+    let client = ip.source;
+    let ours = ip.destination;
+    ip.source = ours;
+    ip.destination = client;
+    // The ECN bits of the traffic class are bits 4 and 5 of the second octet.
+    ip.class_flow &= !(ECN << 4);
+    ip.payload_bytes = (udp_bytes as u16).to_be();
+    ip.hop_limit = HOPS;
+    let clients = checksum::add(checksum::add(0, client.0), client.1);
+    let addresses = checksum::add(checksum::add(clients, ours.0), ours.1);
+    (client, pseudo(addresses, udp_bytes))
+}
+
+/// Addresses, protocol and length.
+#[inline(always)]
+fn pseudo(addresses: u64, udp_bytes: usize) -> u64 {
+    addresses + (17u16.to_be() as u64) + ((udp_bytes as u16).to_be() as u64)
+}
+
+/// Copies the body behind the question.
+#[inline(always)]
+fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
+    let reply = &scratch.reply;
+    let length = reply.header.body_bytes as u32;
+    if length == 0 {
+        return true;
+    }
+    match reply.source {
+        INLINE => store_words(ctx, &scratch.inline, INLINE_WORDS, at, length),
+        1 => maps::SLOTS_0
+            .get_ptr(reply.slot)
+            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
+        2 => maps::SLOTS_1
+            .get_ptr(reply.slot)
+            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
+        3 => maps::SLOTS_2
+            .get_ptr(reply.slot)
+            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
+        4 => maps::SLOTS_3
+            .get_ptr(reply.slot)
+            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
+        5 => maps::SLOTS_4
+            .get_ptr(reply.slot)
+            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
+        6 => maps::SLOTS_5
+            .get_ptr(reply.slot)
+            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
+        PREPARED => store_words(ctx, &scratch.prepared, PREPARED_WORDS, at, length),
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn store_words(ctx: &XdpContext, words: &[u64], count: usize, at: u32, length: u32) -> bool {
+    let length = black_box(length);
+    if length == 0 || length > 8 * count as u32 {
+        return false;
+    }
+    // SAFETY: the words have room for `length` octets, as just checked.
+    unsafe { packet::store(ctx, at, words.as_ptr().cast(), length) }
+}
+
+#[inline(always)]
+fn store_slot<const BODY: usize>(ctx: &XdpContext, slot: *const Slot<BODY>, at: u32, length: u32) -> bool {
+    let length = black_box(length);
+    if length == 0 || length > BODY as u32 {
+        return false;
+    }
+    // SAFETY: the slot is the map's, its octets follow its header, and `length` of them are inside, as just checked.
+    unsafe { packet::store(ctx, at, slot.cast::<u8>().add(SLOT_HEADER_BYTES), length) }
+}

@@ -1,0 +1,114 @@
+//! Name compression (RFC 1035 §4.1.4), so that a ready answer can be moved behind another question.
+//!
+//! A name is written as its own labels up to the longest suffix that is already there, then a pointer:
+//!
+//! - (a) a suffix of the question's name with at most `suffix_labels` labels, whatever its case;
+//! - (b) a name, or a suffix of one, that this message has behind the question, octet for octet the same.
+//!
+//! (a) before (b) for the same suffix; the longest suffix first; the root is never a pointer. Text that stands before
+//! the question's permitted suffix is never pointed to: it differs from one question to the next.
+
+use std::collections::HashMap;
+
+use super::encode::{Marks, Pointer};
+
+/// Where names begin in the message so far.
+pub(super) struct Compressor<'a> {
+    /// The longest permitted suffix of the question, in wire form, and where it stands.
+    question: &'a [u8],
+    question_offset: usize,
+    /// Names behind the question, and where they begin.
+    written: Vec<(&'a [u8], u16)>,
+    /// The same as `written`, once that has become long.
+    index: HashMap<&'a [u8], u16>,
+}
+
+/// From how many names on they are looked up in a hash map.
+const LINEAR: usize = 48;
+/// Offsets have 14 bits.
+const MAX_OFFSET: usize = 0x4000;
+
+impl<'a> Compressor<'a> {
+    /// Compression behind the question `name`, whose wire form stands at offset 12, onto its suffixes of at most
+    /// `suffix_labels` labels.
+    pub(super) fn new(name: &'a [u8], suffix_labels: usize) -> Self {
+        let mut at = 0;
+        for _ in suffix_labels..label_count(name) {
+            at += usize::from(name[at]) + 1;
+        }
+        Self {
+            question: &name[at..],
+            question_offset: super::query::HEADER_BYTES + at,
+            written: Vec::new(),
+            index: HashMap::new(),
+        }
+    }
+
+    /// Appends `name` (wire form) to `out`, and tells `marks` of the pointer, if there is one.
+    pub(super) fn write(&mut self, name: &'a [u8], out: &mut Vec<u8>, marks: &mut Option<&mut Marks>) {
+        let mut rest = name;
+        while rest[0] != 0 {
+            if let Some(target) = self.find(rest) {
+                if let Some(marks) = marks {
+                    marks.pointers.push(Pointer {
+                        offset: out.len() as u16,
+                        target,
+                    });
+                }
+                out.extend_from_slice(&(0xC000 | target).to_be_bytes());
+                return;
+            }
+            if out.len() < MAX_OFFSET {
+                self.remember(rest, out.len() as u16);
+            }
+            let (label, below) = rest.split_at(usize::from(rest[0]) + 1);
+            out.extend_from_slice(label);
+            rest = below;
+        }
+        out.push(0);
+    }
+
+    fn find(&self, name: &[u8]) -> Option<u16> {
+        // (a) `name` has to begin where a label of the question's suffix begins: look from the length.
+        if let Some(skip) = self.question.len().checked_sub(name.len())
+            && self.question[skip..].eq_ignore_ascii_case(name)
+            && starts_label(self.question, skip)
+        {
+            return Some((self.question_offset + skip) as u16);
+        }
+        if self.written.len() > LINEAR {
+            return self.index.get(name).copied();
+        }
+        self.written
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, offset)| *offset)
+    }
+
+    fn remember(&mut self, name: &'a [u8], offset: u16) {
+        self.written.push((name, offset));
+        if self.written.len() == LINEAR + 1 {
+            self.index.extend(self.written.iter().copied());
+        } else if self.written.len() > LINEAR {
+            self.index.insert(name, offset);
+        }
+    }
+}
+
+/// Labels of a valid wire name, the root label left out.
+pub(super) fn label_count(name: &[u8]) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while name[at] != 0 {
+        at += usize::from(name[at]) + 1;
+        count += 1;
+    }
+    count
+}
+
+fn starts_label(name: &[u8], offset: usize) -> bool {
+    let mut at = 0;
+    while at < offset {
+        at += usize::from(name[at]) + 1;
+    }
+    at == offset
+}

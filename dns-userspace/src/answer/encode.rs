@@ -1,0 +1,288 @@
+//! Resolutions to messages.
+//!
+//! RRsets are written in order until the limit is reached, and nothing is ever taken back but the RRset that did not
+//! fit: names only point backwards, so what stands is a message. Missing optional addresses are not a truncation;
+//! anything else that is missing is (RFC 2181 §9).
+//!
+//! RFCs: 1035 §4, 2181 §9, 6891 §6.1, 8914 §2, 9471.
+
+use super::compress::Compressor;
+use super::embedded::{Piece, pieces};
+use super::query::HEADER_BYTES;
+use super::{Owner, Resolution, Section, Serials};
+use crate::record::RecordType;
+
+/// The question of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question<'a> {
+    /// QNAME in uncompressed wire form, as it was asked.
+    pub name: &'a [u8],
+    /// QTYPE.
+    pub qtype: RecordType,
+    /// QCLASS, in host order.
+    pub qclass: u16,
+}
+
+/// What a reply has besides its sections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Framing<'a> {
+    /// The query's ID.
+    pub id: u16,
+    /// The query's opcode.
+    pub opcode: u8,
+    /// RD, copied.
+    pub recursion_desired: bool,
+    /// RA.
+    pub recursion_available: bool,
+    /// Our OPT, where the query had one.
+    pub edns: Option<Edns<'a>>,
+    /// The most octets that the message may have, OPT included.
+    pub limit: usize,
+}
+
+/// Our OPT record (RFC 6891 §6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edns<'a> {
+    /// The largest UDP message that we take.
+    pub udp_payload: u16,
+    /// DO, copied (RFC 3225).
+    pub dnssec_ok: bool,
+    /// The upper eight bits of the RCODE.
+    pub extended_rcode: u8,
+    /// An extended DNS error (RFC 8914).
+    pub error: Option<ExtendedError<'a>>,
+}
+
+/// An extended DNS error (RFC 8914 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtendedError<'a> {
+    /// INFO-CODE.
+    pub code: u16,
+    /// EXTRA-TEXT; cut at 200 octets.
+    pub text: &'a str,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoded {
+    /// Whether RRsets that belong into the answer did not fit: TC=1.
+    pub truncated: bool,
+    /// QDCOUNT, ANCOUNT, NSCOUNT and ARCOUNT, the OPT included.
+    pub counts: [u16; 4],
+}
+
+/// The places in a message that a compiler of ready answers has to patch; offsets from the start of the message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Every compression pointer but the `C0 0C` of an RRset owned by the question. All of them move with the end of
+    /// the question.
+    pub pointers: Vec<Pointer>,
+    /// Serial fields of SOA records of our zones.
+    pub serials: Vec<SerialMark>,
+    /// Where the optional additional RRsets begin: the octets of the message without them and without the OPT.
+    pub required_length: usize,
+    /// RRs up to there: ANCOUNT, NSCOUNT, ARCOUNT.
+    pub required_counts: [u16; 3],
+}
+
+/// A compression pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pointer {
+    /// Where its two octets are.
+    pub offset: u16,
+    /// The offset in it.
+    pub target: u16,
+}
+
+/// The serial field of an SOA record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SerialMark {
+    /// Where its four octets are.
+    pub offset: u16,
+    /// Whose serial it is.
+    pub zone_index: u32,
+}
+
+/// Octets of EXTRA-TEXT that are written at most.
+const MAX_EXTRA_TEXT_BYTES: usize = 200;
+/// Octets of an SOA's RDATA behind its names; the serial is the first four (RFC 1035 §3.3.13).
+const SOA_NUMBERS_BYTES: usize = 20;
+
+/// Writes the reply into `out`, which is emptied first. `marks`, where given, is overwritten.
+pub fn encode(
+    resolution: &Resolution,
+    question: &Question<'_>,
+    framing: &Framing<'_>,
+    serials: &dyn Serials,
+    out: &mut Vec<u8>,
+    mut marks: Option<&mut Marks>,
+) -> Encoded {
+    if let Some(marks) = marks.as_deref_mut() {
+        *marks = Marks::default();
+    }
+    write_header(framing, resolution, out);
+    out.extend_from_slice(question.name);
+    out.extend_from_slice(&question.qtype.0.to_be_bytes());
+    out.extend_from_slice(&question.qclass.to_be_bytes());
+
+    let room = framing.limit.saturating_sub(opt_bytes(framing.edns.as_ref()));
+    let mut compressor = Compressor::new(question.name, resolution.suffix_labels);
+    let mut counts = [1, 0, 0, 0];
+    let mut truncated = false;
+    let (required, optional) = resolution.additional.split_at(resolution.required_additional);
+    let parts = [
+        (1, &resolution.answer[..]),
+        (2, &resolution.authority),
+        (3, required),
+        (3, optional),
+    ];
+    'parts: for (part, (section, rrsets)) in parts.into_iter().enumerate() {
+        let is_optional = part == 3;
+        if is_optional && let Some(marks) = marks.as_deref_mut() {
+            marks.required_length = out.len();
+            marks.required_counts = [counts[1], counts[2], counts[3]];
+        }
+        for rrset in rrsets {
+            let before = out.len();
+            if !write_rrset(rrset, room, &mut compressor, serials, out, &mut marks) {
+                out.truncate(before);
+                if let Some(marks) = marks.as_deref_mut() {
+                    marks.forget_from(before);
+                }
+                truncated = !is_optional;
+                break 'parts;
+            }
+            counts[section] += rrset.rrset.rdatas.len() as u16;
+        }
+    }
+    if truncated && let Some(marks) = marks {
+        marks.required_length = out.len();
+        marks.required_counts = [counts[1], counts[2], counts[3]];
+    }
+    if let Some(edns) = &framing.edns {
+        write_opt(edns, out);
+        counts[3] += 1;
+    }
+    if truncated {
+        out[2] |= 0x02;
+    }
+    for (at, count) in counts.iter().enumerate() {
+        out[4 + 2 * at..][..2].copy_from_slice(&count.to_be_bytes());
+    }
+    Encoded { truncated, counts }
+}
+
+/// A reply with no question, or one that is only echoed, and no sections.
+pub(super) fn encode_bare(rcode: u8, question: Option<&Question<'_>>, framing: &Framing<'_>, out: &mut Vec<u8>) {
+    let resolution = Resolution::empty(rcode);
+    match question {
+        Some(question) => {
+            encode(&resolution, question, framing, &(), out, None);
+        }
+        None => {
+            write_header(framing, &resolution, out);
+            if let Some(edns) = &framing.edns {
+                write_opt(edns, out);
+                out[11] = 1;
+            }
+        }
+    }
+}
+
+/// The header, counts still zero. RFC 1035 §4.1.1: ID, opcode and RD are copied; Z, AD and CD are zero.
+fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&framing.id.to_be_bytes());
+    let authoritative = u8::from(resolution.authoritative) << 2;
+    out.push(0x80 | (framing.opcode & 0x0F) << 3 | authoritative | u8::from(framing.recursion_desired));
+    out.push(u8::from(framing.recursion_available) << 7 | (resolution.rcode & 0x0F));
+    out.extend_from_slice(&[0; HEADER_BYTES - 4]);
+}
+
+/// Whether the RRset ends within `room`; otherwise some of it may have been written.
+fn write_rrset<'a>(
+    section: &'a Section,
+    room: usize,
+    compressor: &mut Compressor<'a>,
+    serials: &dyn Serials,
+    out: &mut Vec<u8>,
+    marks: &mut Option<&mut Marks>,
+) -> bool {
+    let rrset = &section.rrset;
+    let ttl = section.ttl_override.unwrap_or(rrset.ttl);
+    for rdata in &rrset.rdatas {
+        match &section.owner {
+            Owner::Question => out.extend_from_slice(&[0xC0, HEADER_BYTES as u8]),
+            Owner::Name(owner) => compressor.write(owner.as_wire(), out, marks),
+        }
+        out.extend_from_slice(&rrset.rtype.0.to_be_bytes());
+        out.extend_from_slice(&1u16.to_be_bytes());
+        out.extend_from_slice(&ttl.to_be_bytes());
+        let length_at = out.len();
+        out.extend_from_slice(&[0; 2]);
+        for piece in pieces(rrset.rtype, rdata) {
+            match piece {
+                Piece::Octets(octets) => out.extend_from_slice(octets),
+                Piece::Name(name) => compressor.write(name, out, marks),
+            }
+        }
+        let length = out.len() - length_at - 2;
+        // Also keeps every offset and length within 16 bits: no limit is above 65535.
+        if out.len() > room {
+            return false;
+        }
+        out[length_at..length_at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+        if let Some(zone_index) = section.soa_zone
+            && let Some(offset) = out.len().checked_sub(SOA_NUMBERS_BYTES)
+            && length >= SOA_NUMBERS_BYTES
+        {
+            if let Some(serial) = serials.serial(zone_index) {
+                out[offset..offset + 4].copy_from_slice(&serial.to_be_bytes());
+            }
+            if let Some(marks) = marks {
+                marks.serials.push(SerialMark {
+                    offset: offset as u16,
+                    zone_index,
+                });
+            }
+        }
+    }
+    true
+}
+
+fn opt_bytes(edns: Option<&Edns<'_>>) -> usize {
+    edns.map_or(0, |edns| {
+        11 + edns.error.map_or(0, |error| 6 + extra_text(error.text).len())
+    })
+}
+
+/// RFC 6891 §6.1.2 and §6.1.3.
+fn write_opt(edns: &Edns<'_>, out: &mut Vec<u8>) {
+    out.push(0);
+    out.extend_from_slice(&RecordType::OPT.0.to_be_bytes());
+    out.extend_from_slice(&edns.udp_payload.to_be_bytes());
+    out.extend_from_slice(&[edns.extended_rcode, 0, u8::from(edns.dnssec_ok) << 7, 0]);
+    let Some(error) = edns.error else {
+        out.extend_from_slice(&[0; 2]);
+        return;
+    };
+    // RFC 8914 §2: option 15, INFO-CODE, EXTRA-TEXT with no terminating zero.
+    let text = extra_text(error.text);
+    out.extend_from_slice(&(6 + text.len() as u16).to_be_bytes());
+    out.extend_from_slice(&15u16.to_be_bytes());
+    out.extend_from_slice(&(2 + text.len() as u16).to_be_bytes());
+    out.extend_from_slice(&error.code.to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn extra_text(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_EXTRA_TEXT_BYTES)]
+}
+
+impl Marks {
+    /// Forgets what was marked at `length` octets and behind.
+    fn forget_from(&mut self, length: usize) {
+        self.pointers.retain(|pointer| usize::from(pointer.offset) < length);
+        self.serials.retain(|serial| usize::from(serial.offset) < length);
+    }
+}

@@ -1,0 +1,220 @@
+//! Queries from their octets: strict, every read checked, no panic on any input.
+//!
+//! What is wrong with a query becomes a [`Fault`]; what could be read before it (the question, that there was an OPT)
+//! is kept, so that the reply can say as much as RFC 8906 wants. The order of the checks is the order in which a
+//! reader meets them: header, opcode, question, records, OPT.
+//!
+//! RFCs: 1035 §4.1, 6891 §6.1 and §7, 8906, 9619.
+
+use super::encode::Question;
+use crate::name::wire_name_length;
+use crate::record::RecordType;
+
+/// Octets of a message's header.
+pub(super) const HEADER_BYTES: usize = 12;
+
+/// One query, as far as it could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Query<'a> {
+    pub(super) id: u16,
+    pub(super) opcode: u8,
+    pub(super) recursion_desired: bool,
+    /// Where it could be read; the octets behind it are whatever they are.
+    pub(super) question: Option<Question<'a>>,
+    /// Where there was an OPT, well-formed or not.
+    pub(super) edns: Option<QueryEdns>,
+    /// What is wrong, if something is.
+    pub(super) fault: Option<Fault>,
+}
+
+/// What an answer needs of the query's OPT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct QueryEdns {
+    /// The largest UDP message that the client takes.
+    pub(super) udp_payload: u16,
+    pub(super) dnssec_ok: bool,
+}
+
+/// Why a message is not answered from data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// FORMERR.
+    Malformed,
+    /// NOTIMP: an opcode other than QUERY.
+    Opcode,
+    /// BADVERS: an EDNS version above 0 (RFC 6891 §6.1.3).
+    Version,
+}
+
+/// Reads a message. `None`: no reply at all, since there is no header or it is itself a response (RFC 8906 §2: all
+/// else gets one).
+pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
+    let header: &[u8; HEADER_BYTES] = message.first_chunk()?;
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    if header[2] & 0x80 != 0 {
+        return None;
+    }
+    let mut query = Query {
+        id: word(0),
+        opcode: (header[2] >> 3) & 0x0F,
+        recursion_desired: header[2] & 1 != 0,
+        question: None,
+        edns: None,
+        fault: None,
+    };
+    let mut reader = Reader {
+        message,
+        at: HEADER_BYTES,
+    };
+    let counts = [word(4), word(6), word(8), word(10)];
+    let read = read_sections(&mut reader, counts, &mut query);
+    // Other opcodes give the sections another meaning: what they hold is no fault, and no question to echo.
+    if query.opcode != 0 {
+        query.question = None;
+        query.fault = Some(Fault::Opcode);
+    } else if let Err(fault) = read {
+        query.fault = Some(fault);
+    }
+    Some(query)
+}
+
+fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Query<'a>) -> Result<(), Fault> {
+    let [questions, answers, authorities, additionals] = counts;
+    // RFC 9619: a query has exactly one question.
+    if query.opcode == 0 && questions != 1 {
+        return Err(Fault::Malformed);
+    }
+    for _ in 0..questions {
+        query.question = Some(reader.question().ok_or(Fault::Malformed)?);
+    }
+    // A query answers nothing. IXFR alone has the client's SOA in its authority section (RFC 1995 §3).
+    let is_ixfr = query
+        .question
+        .is_some_and(|question| question.qtype == RecordType::IXFR);
+    if query.opcode == 0 && (answers != 0 || (authorities != 0 && !is_ixfr)) {
+        return Err(Fault::Malformed);
+    }
+    for _ in 0..u32::from(answers) + u32::from(authorities) {
+        reader.record().ok_or(Fault::Malformed)?;
+    }
+    let mut fault = None;
+    for _ in 0..additionals {
+        let record = reader.record().ok_or(Fault::Malformed)?;
+        if record.rtype != RecordType::OPT {
+            continue;
+        }
+        // RFC 6891 §6.1.1: more than one OPT is FORMERR, and so is one whose owner is not the root.
+        if query.edns.is_some() || !record.owner_is_root {
+            fault = Some(Fault::Malformed);
+        }
+        query.edns.get_or_insert(QueryEdns {
+            udp_payload: record.class,
+            dnssec_ok: record.ttl & 0x8000 != 0,
+        });
+        let version = (record.ttl >> 16) & 0xFF;
+        if version != 0 {
+            // What the options of another version look like is not known.
+            fault = fault.or(Some(Fault::Version));
+        } else if !options_are_well_formed(record.rdata) {
+            fault = Some(Fault::Malformed);
+        }
+    }
+    if reader.at != reader.message.len() {
+        return Err(Fault::Malformed);
+    }
+    fault.map_or(Ok(()), Err)
+}
+
+/// RFC 6891 §6.1.2: a sequence of code, length, and that many octets.
+fn options_are_well_formed(mut rdata: &[u8]) -> bool {
+    while !rdata.is_empty() {
+        let Some((&[_, _, high, low], rest)) = rdata.split_first_chunk() else {
+            return false;
+        };
+        let Some(rest) = rest.get(usize::from(u16::from_be_bytes([high, low]))..) else {
+            return false;
+        };
+        rdata = rest;
+    }
+    true
+}
+
+struct Reader<'a> {
+    message: &'a [u8],
+    at: usize,
+}
+
+struct Record<'a> {
+    owner_is_root: bool,
+    rtype: RecordType,
+    class: u16,
+    ttl: u32,
+    rdata: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
+        let taken = self.message.get(self.at..)?.get(..bytes)?;
+        self.at += bytes;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// The question: its name is uncompressed, since nothing stands before it that it could point to.
+    fn question(&mut self) -> Option<Question<'a>> {
+        let length = wire_name_length(self.message.get(self.at..)?)?;
+        let name = self.take(length)?;
+        Some(Question {
+            name,
+            qtype: RecordType(self.u16()?),
+            qclass: self.u16()?,
+        })
+    }
+
+    fn record(&mut self) -> Option<Record<'a>> {
+        let start = self.at;
+        self.skip_name()?;
+        let owner_is_root = self.message[start] == 0;
+        let rtype = RecordType(self.u16()?);
+        let class = self.u16()?;
+        let ttl = self.array().map(u32::from_be_bytes)?;
+        let length = self.u16()?;
+        Some(Record {
+            owner_is_root,
+            rtype,
+            class,
+            ttl,
+            rdata: self.take(usize::from(length))?,
+        })
+    }
+
+    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence).
+    fn skip_name(&mut self) -> Option<()> {
+        let start = self.at;
+        loop {
+            let [length] = self.array()?;
+            match length {
+                0 => return Some(()),
+                1..=63 => {
+                    self.take(usize::from(length))?;
+                }
+                0xC0.. => {
+                    let [low] = self.array()?;
+                    let target = usize::from(u16::from_be_bytes([length & 0x3F, low]));
+                    return (HEADER_BYTES..start).contains(&target).then_some(());
+                }
+                _ => return None,
+            }
+            if self.at - start > 255 {
+                return None;
+            }
+        }
+    }
+}

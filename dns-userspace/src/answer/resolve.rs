@@ -1,0 +1,470 @@
+//! The algorithm of RFC 1034 §4.3.2 over a snapshot.
+//!
+//! ```text
+//!  name ─► step: zone, cut, DNAME, exact, wildcard ─┬─► data ───────────────► answer
+//!    ▲                                              ├─► negative, referral ─► authority
+//!    └────────────── target ◄───────────────────────┴─► alias (CNAME, DNAME)
+//! ```
+//!
+//! One *step* looks up one name; a chain of aliases is several. The deepest zone at or above a name answers for it,
+//! whatever a zone above it holds there, DS at its apex alone excepted (RFC 4035 §3.1.4.1). A name exists if it has
+//! data, or a name below it has, or a zone of ours begins at or below it: the same for zones and overlays.
+//!
+//! RFCs: 1034 §4.3.2, 2308, 4592, 6604, 6672, 8020, 8482.
+
+use std::sync::{Arc, LazyLock};
+
+use super::embedded::alias_target;
+use super::{Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
+use crate::name::{Name, NameKey};
+use crate::record::{RecordType, RrSet, Source};
+use crate::snapshot::{Node, Snapshot, Zone};
+
+/// The sections for one question of class IN. `qtype` is a data type or ANY; `consulted` hears, at least once each,
+/// of every name that the answer depends on.
+pub fn resolve(
+    snapshot: &Snapshot,
+    qname: &Name,
+    qtype: RecordType,
+    options: &ResolveOptions,
+    consulted: &mut dyn FnMut(Consulted),
+) -> Resolution {
+    Search {
+        snapshot,
+        qtype,
+        options,
+        consulted: Some(consulted),
+    }
+    .run(qname)
+}
+
+/// The same for a caller that does not ask what was consulted, and does not pay for it.
+pub(super) fn resolve_unheard(
+    snapshot: &Snapshot,
+    qname: &Name,
+    qtype: RecordType,
+    options: &ResolveOptions,
+) -> Resolution {
+    Search {
+        snapshot,
+        qtype,
+        options,
+        consulted: None,
+    }
+    .run(qname)
+}
+
+/// RFC 8482 §4.2: what ANY gets over UDP. CPU is "RFC8482", OS is empty.
+static ANY_HINFO: LazyLock<Arc<RrSet>> = LazyLock::new(|| {
+    Arc::new(RrSet {
+        rtype: RecordType::HINFO,
+        ttl: 3789,
+        rdatas: vec![Box::from(&b"\x07RFC8482\0"[..])],
+        source: Source::Config,
+    })
+});
+
+pub(super) struct Search<'s, 'c> {
+    pub(super) snapshot: &'s Snapshot,
+    qtype: RecordType,
+    options: &'c ResolveOptions,
+    consulted: Option<&'c mut dyn FnMut(Consulted)>,
+}
+
+/// What one name leads to.
+enum Step<'s> {
+    NotOurs,
+    Failed(Arc<str>),
+    Answer(Vec<Section>),
+    Alias {
+        /// The DNAME RRset that the CNAME comes from.
+        dname: Option<Section>,
+        cname: Section,
+        target: Name,
+    },
+    /// A DNAME whose substitution gives too long a name.
+    Overflow(Section),
+    /// An SOA where there is one to give.
+    Negative {
+        name_error: bool,
+        soa: Option<Section>,
+    },
+    Referral {
+        zone: &'s Zone,
+        cut: &'s Arc<Node>,
+    },
+}
+
+/// A step, and how many labels of its name the text of its answer may depend on.
+struct Found<'s> {
+    step: Step<'s>,
+    suffix_labels: usize,
+}
+
+impl<'s> Search<'s, '_> {
+    fn run(mut self, qname: &Name) -> Resolution {
+        let mut resolution = Resolution::empty(rcode::NOERROR);
+        let mut seen: Vec<Name> = Vec::new();
+        let mut glue_zone = None;
+        loop {
+            let (name, owner) = match seen.last() {
+                None => (qname, Owner::Question),
+                Some(target) => (target, Owner::Name(target.clone())),
+            };
+            let found = self.step(name, owner);
+            if seen.is_empty() {
+                resolution.suffix_labels = found.suffix_labels;
+                resolution.authoritative = true;
+            }
+            match found.step {
+                Step::NotOurs => match seen.pop() {
+                    Some(target) => resolution.end = End::ChainLeaves(target),
+                    None => {
+                        resolution = Resolution {
+                            end: End::NotOurs,
+                            ..Resolution::empty(rcode::REFUSED)
+                        };
+                    }
+                },
+                Step::Failed(reason) => {
+                    resolution = Resolution {
+                        end: End::ZoneFailed(reason),
+                        ..Resolution::empty(rcode::SERVFAIL)
+                    };
+                }
+                Step::Answer(sections) => resolution.answer.extend(sections),
+                // RFC 6604 §3: the RCODE is that of the last name of the chain.
+                Step::Negative { name_error, soa } => {
+                    if name_error {
+                        resolution.rcode = rcode::NXDOMAIN;
+                    }
+                    if !name_error || self.options.return_soa_on_nxdomain {
+                        resolution.authority.extend(soa);
+                    }
+                }
+                Step::Referral { zone, cut } => {
+                    // RFC 1035 §4.1.1: AA stands for the first owner in the answer, so a chain keeps it.
+                    resolution.authoritative = !seen.is_empty();
+                    let ns = cut.rrset(RecordType::NS).into_iter();
+                    resolution
+                        .authority
+                        .extend(ns.map(|ns| section(Owner::Name(cut.owner.clone()), ns)));
+                    glue_zone = Some(zone);
+                }
+                // RFC 6672 §3.2: YXDOMAIN, with the DNAME that did it.
+                Step::Overflow(dname) => {
+                    resolution.rcode = rcode::YXDOMAIN;
+                    push_once(&mut resolution.answer, dname);
+                }
+                Step::Alias { dname, cname, target } => {
+                    // Each step so far was an alias. A longer chain ends at its last permitted one.
+                    if seen.len() >= usize::from(self.options.max_cname_depth.max(1)) {
+                        break;
+                    }
+                    if let Some(dname) = dname {
+                        push_once(&mut resolution.answer, dname);
+                    }
+                    resolution.answer.push(cname);
+                    let is_wanted = matches!(self.qtype, RecordType::CNAME | RecordType::ANY);
+                    if !is_wanted && self.options.resolve_cname_chain && target != *qname && !seen.contains(&target) {
+                        seen.push(target);
+                        continue;
+                    }
+                }
+            }
+            break;
+        }
+        self.add_addresses(&mut resolution, qname, glue_zone);
+        resolution
+    }
+
+    fn step(&mut self, name: &Name, owner: Owner) -> Found<'s> {
+        let mut key = Vec::new();
+        NameKey::write(name.as_wire(), &mut key);
+        match self.zone_at_or_above(&key, key.len()) {
+            Some((zone, apex_end)) => {
+                // RFC 4035 §3.1.4.1: DS belongs to the parent's side of the cut, where the parent is ours.
+                if self.qtype == RecordType::DS
+                    && apex_end == key.len()
+                    && let Some(parent_end) = parent_end(&key, apex_end)
+                    && let Some((parent, parent_apex_end)) = self.zone_at_or_above(&key, parent_end)
+                {
+                    return self.step_in_zone(name, owner, &key, parent, parent_apex_end);
+                }
+                self.step_in_zone(name, owner, &key, zone, apex_end)
+            }
+            None => self.step_in_overlays(name, owner, &key),
+        }
+    }
+
+    fn step_in_zone(&mut self, name: &Name, owner: Owner, key: &[u8], zone: &'s Zone, apex_end: usize) -> Found<'s> {
+        if let Some(reason) = &zone.failed {
+            self.data(key);
+            return Found {
+                step: Step::Failed(reason.clone()),
+                suffix_labels: 0,
+            };
+        }
+        let apex = &key[..apex_end];
+        let mut end = apex_end;
+        let mut encloser_end = apex_end;
+        loop {
+            let at = &key[..end];
+            self.data(at);
+            let node = zone.nodes.get(at);
+            let is_last = end == key.len();
+            if let Some(cut) = node
+                && end > apex_end
+                && cut.rrset(RecordType::NS).is_some()
+                && !(is_last && self.qtype == RecordType::DS)
+            {
+                return Found {
+                    step: Step::Referral { zone, cut },
+                    suffix_labels: labels(at),
+                };
+            }
+            if node.is_none() && end > apex_end && !self.exists(zone, at) {
+                break;
+            }
+            if is_last {
+                let soa_zone = (end == apex_end).then_some(zone.index);
+                return match node.and_then(|node| self.step_at_node(node, owner, soa_zone)) {
+                    Some(step) => Found {
+                        step,
+                        suffix_labels: labels(key),
+                    },
+                    None => negative(zone, apex, false),
+                };
+            }
+            if let Some(dname) = node.and_then(|node| Some((node, node.rrset(RecordType::DNAME)?))) {
+                return Found {
+                    step: substitute(name, owner, dname.0, dname.1),
+                    suffix_labels: labels(at),
+                };
+            }
+            encloser_end = end;
+            end = child_end(key, end);
+        }
+        // RFC 4592 §3.3.1: `end` is the next closer name, which does not exist; its parent is the closest encloser.
+        self.existence(&key[..end]);
+        let wildcard = wildcard_of(&key[..encloser_end]);
+        self.data(&wildcard);
+        match zone.nodes.get(&wildcard[..]) {
+            Some(node) => match self.step_at_node(node, owner, None) {
+                Some(step) => Found {
+                    step,
+                    suffix_labels: labels(&key[..encloser_end]),
+                },
+                None => negative(zone, apex, false),
+            },
+            None => negative(zone, apex, !self.exists(zone, &wildcard)),
+        }
+    }
+
+    /// The contract's "Overlays": an owner alone is ours, a wildcard covers what is below its parent. What exists
+    /// between stops the wildcard, as in a zone (RFC 4592 §3.3.1).
+    fn step_in_overlays(&mut self, name: &Name, owner: Owner, key: &[u8]) -> Found<'s> {
+        let nodata = || Found {
+            step: Step::Negative {
+                name_error: false,
+                soa: None,
+            },
+            suffix_labels: 0,
+        };
+        let not_ours = Found {
+            step: Step::NotOurs,
+            suffix_labels: 0,
+        };
+        let snapshot = self.snapshot;
+        if let Some(node) = snapshot.overlays.get(key) {
+            return match self.step_at_node(node, owner, None) {
+                Some(step) => Found {
+                    step,
+                    suffix_labels: name.label_count(),
+                },
+                None => nodata(),
+            };
+        }
+        if snapshot.overlays.is_empty() || self.exists_outside(key) {
+            return not_ours;
+        }
+        let mut end = key.len();
+        while let Some(above) = parent_end(key, end) {
+            end = above;
+            if self.exists_outside(&key[..end]) {
+                break;
+            }
+        }
+        let wildcard = wildcard_of(&key[..end]);
+        self.data(&wildcard);
+        match snapshot.overlays.get(&wildcard[..]) {
+            Some(node) => match self.step_at_node(node, owner, None) {
+                Some(step) => Found {
+                    step,
+                    suffix_labels: labels(&key[..end]),
+                },
+                None => nodata(),
+            },
+            None => not_ours,
+        }
+    }
+
+    /// What the node that was found says to the question's type; `None`: nothing.
+    fn step_at_node(&self, node: &Node, owner: Owner, soa_zone: Option<u32>) -> Option<Step<'s>> {
+        let own = |rrset: &Arc<RrSet>| Section {
+            soa_zone: soa_zone.filter(|_| rrset.rtype == RecordType::SOA),
+            ..section(owner.clone(), rrset)
+        };
+        let cname = node.rrset(RecordType::CNAME);
+        if self.qtype == RecordType::ANY {
+            let sections = match (self.options.transport, cname) {
+                (Transport::Tcp, _) => node.rrsets.iter().map(own).collect(),
+                // RFC 8482 §4.2: where there is a CNAME, it is the answer.
+                (Transport::Udp, Some(cname)) => vec![own(cname)],
+                (Transport::Udp, None) => vec![section(owner, &ANY_HINFO)],
+            };
+            return Some(Step::Answer(sections));
+        }
+        if let Some(rrset) = node.rrset(self.qtype) {
+            return Some(Step::Answer(vec![own(rrset)]));
+        }
+        let cname = cname?;
+        let target = Name::from_wire(alias_target(cname.rdatas.first()?)?).ok()?;
+        Some(Step::Alias {
+            dname: None,
+            cname: own(cname),
+            target,
+        })
+    }
+
+    /// The deepest zone whose apex is `key[..end]` or above, and the length of its apex's key. All names looked at
+    /// are consulted: a zone may begin there.
+    pub(super) fn zone_at_or_above(&mut self, key: &[u8], end: usize) -> Option<(&'s Zone, usize)> {
+        let mut end = Some(end);
+        while let Some(at) = end {
+            if let Some(zone) = self.snapshot.zones.get(&key[..at]) {
+                return Some((zone, at));
+            }
+            self.data(&key[..at]);
+            end = parent_end(key, at);
+        }
+        None
+    }
+
+    /// Whether `key`, below the zone's apex, exists in this zone (RFC 4592 §2.2.2), or has a zone of ours at or below
+    /// it. It would be wrong to deny what leads to an answer (RFC 8020).
+    fn exists(&self, zone: &Zone, key: &[u8]) -> bool {
+        zone.nodes
+            .get_next(key)
+            .is_some_and(|(next, _)| next.as_bytes().starts_with(key))
+            || self.has_zone_below(key)
+    }
+
+    fn exists_outside(&self, key: &[u8]) -> bool {
+        let next = self.snapshot.overlays.get_next(key);
+        next.is_some_and(|(next, _)| next.as_bytes().starts_with(key)) || self.has_zone_below(key)
+    }
+
+    fn has_zone_below(&self, key: &[u8]) -> bool {
+        self.snapshot
+            .zones
+            .get_next(key)
+            .is_some_and(|(next, _)| next.as_bytes().starts_with(key))
+    }
+
+    pub(super) fn data(&mut self, key: &[u8]) {
+        if let Some(consulted) = &mut self.consulted {
+            consulted(Consulted::Data(NameKey::from_key_bytes(key)));
+        }
+    }
+
+    fn existence(&mut self, key: &[u8]) {
+        if let Some(consulted) = &mut self.consulted {
+            consulted(Consulted::Existence(NameKey::from_key_bytes(key)));
+        }
+    }
+}
+
+/// NODATA or NXDOMAIN in a zone. RFC 2308 §3 and §5: with the SOA, its TTL the lesser of its own and MINIMUM.
+fn negative<'s>(zone: &Zone, apex: &[u8], name_error: bool) -> Found<'s> {
+    let soa = zone.nodes.get(apex).and_then(|node| node.rrset(RecordType::SOA));
+    let soa = soa.map(|soa| Section {
+        ttl_override: soa
+            .rdatas
+            .first()
+            .and_then(|rdata| rdata.last_chunk())
+            .map(|minimum| soa.ttl.min(u32::from_be_bytes(*minimum))),
+        soa_zone: Some(zone.index),
+        ..section(Owner::Name(zone.apex.clone()), soa)
+    });
+    Found {
+        step: Step::Negative { name_error, soa },
+        suffix_labels: labels(apex),
+    }
+}
+
+/// RFC 6672 §2.2 and §3.1: the labels of `name` before the DNAME's owner, in front of its target, as a CNAME with the
+/// DNAME's TTL.
+fn substitute<'s>(name: &Name, owner: Owner, node: &Node, dname: &Arc<RrSet>) -> Step<'s> {
+    let dname_section = section(Owner::Name(node.owner.clone()), dname);
+    let target = dname
+        .rdatas
+        .first()
+        .and_then(|rdata| alias_target(rdata))
+        .unwrap_or(&[0]);
+    let prefix = &name.as_wire()[..name.as_wire().len() - node.owner.as_wire().len()];
+    match Name::from_wire(&[prefix, target].concat()) {
+        Ok(target) => {
+            let cname = RrSet {
+                rtype: RecordType::CNAME,
+                ttl: dname.ttl,
+                rdatas: vec![target.as_wire().into()],
+                source: dname.source.clone(),
+            };
+            Step::Alias {
+                dname: Some(dname_section),
+                cname: section(owner, &Arc::new(cname)),
+                target,
+            }
+        }
+        Err(_) => Step::Overflow(dname_section),
+    }
+}
+
+pub(super) fn section(owner: Owner, rrset: &Arc<RrSet>) -> Section {
+    Section {
+        owner,
+        rrset: rrset.clone(),
+        ttl_override: None,
+        soa_zone: None,
+    }
+}
+
+/// A DNAME that a chain passes twice is given once.
+fn push_once(sections: &mut Vec<Section>, dname: Section) {
+    if !sections.contains(&dname) {
+        sections.push(dname);
+    }
+}
+
+/// Where the key of the parent of `key[..end]` ends; `None` at the root.
+pub(super) fn parent_end(key: &[u8], end: usize) -> Option<usize> {
+    let body = &key[..end.checked_sub(1)?];
+    Some(body.iter().rposition(|&octet| octet == 0).map_or(0, |at| at + 1))
+}
+
+/// Where the key of the next name below `key[..end]` on the way to `key` ends.
+pub(super) fn child_end(key: &[u8], end: usize) -> usize {
+    key[end..]
+        .iter()
+        .position(|&octet| octet == 0)
+        .map_or(key.len(), |at| end + at + 1)
+}
+
+fn wildcard_of(key: &[u8]) -> Vec<u8> {
+    [key, b"*\0"].concat()
+}
+
+fn labels(key: &[u8]) -> usize {
+    key.iter().filter(|&&octet| octet == 0).count()
+}

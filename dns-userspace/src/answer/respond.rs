@@ -1,0 +1,200 @@
+//! From a query's octets to a reply's: what is refused before the data are asked, size limits, and where the upstream
+//! comes in.
+//!
+//! RFC 8906 §2: every query gets a reply, so each way out of here but "not a query" writes one.
+
+use super::encode::{Edns, ExtendedError, Framing, Question, encode, encode_bare};
+use super::query::{Fault, Query, parse};
+use super::resolve::resolve_unheard;
+use super::{End, Environment, Outcome, PartialChain, Section, Serials, Transport, rcode};
+use crate::name::Name;
+use crate::record::RecordType;
+use crate::snapshot::Snapshot;
+
+/// Class IN.
+const CLASS_IN: u16 = 1;
+/// RFC 8914 §4.25: the server cannot answer with data for a zone that it is configured for.
+const EDE_INVALID_DATA: u16 = 24;
+
+/// Answers one query. `out` is emptied, and holds the reply where the outcome is [`Outcome::Reply`].
+pub fn respond(
+    query: &[u8],
+    snapshot: &Snapshot,
+    serials: &dyn Serials,
+    environment: &Environment,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    out.clear();
+    let Some(query) = parse(query) else {
+        return Outcome::Silence;
+    };
+    let framing = framing(&query, environment);
+    let question = match admit(&query) {
+        Ok(question) => question,
+        Err(refusal) => return refuse(refusal, &query, framing, out),
+    };
+    let Ok(qname) = Name::from_wire(question.name) else {
+        return refuse(Refusal::FORMERR, &query, framing, out);
+    };
+    let mut resolution = resolve_unheard(snapshot, &qname, question.qtype, &environment.resolve_options());
+    let may_ask_upstream = environment.recursion_available && query.recursion_desired;
+    match std::mem::replace(&mut resolution.end, End::Final) {
+        End::NotOurs if may_ask_upstream => return Outcome::Forward,
+        End::ChainLeaves(target) if may_ask_upstream => {
+            return Outcome::CompleteUpstream(PartialChain {
+                target,
+                qtype: question.qtype,
+                resolution,
+            });
+        }
+        End::ZoneFailed(reason) => {
+            let error = ExtendedError {
+                code: EDE_INVALID_DATA,
+                text: &reason,
+            };
+            let edns = framing.edns.map(|edns| Edns {
+                error: Some(error),
+                ..edns
+            });
+            encode(&resolution, &question, &Framing { edns, ..framing }, serials, out, None);
+        }
+        End::Final | End::NotOurs | End::ChainLeaves(_) => {
+            encode(&resolution, &question, &framing, serials, out, None);
+        }
+    }
+    Outcome::Reply
+}
+
+/// What an upstream said about the target of a [`PartialChain`].
+#[derive(Debug, Clone, Default)]
+pub struct Upstream {
+    /// Its RCODE, one of the 4-bit ones.
+    pub rcode: u8,
+    /// Its answer section, owners as names, RDATA uncompressed.
+    pub answer: Vec<Section>,
+    /// Its authority section, likewise.
+    pub authority: Vec<Section>,
+}
+
+/// Writes the reply to `query`, for which [`respond`] gave this chain, from the chain and what the upstream added.
+/// `None`: no upstream could answer, SERVFAIL.
+pub fn complete(
+    query: &[u8],
+    chain: PartialChain,
+    upstream: Option<Upstream>,
+    serials: &dyn Serials,
+    environment: &Environment,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    out.clear();
+    let Some(query) = parse(query) else {
+        return Outcome::Silence;
+    };
+    let framing = framing(&query, environment);
+    let question = match admit(&query) {
+        Ok(question) => question,
+        Err(refusal) => return refuse(refusal, &query, framing, out),
+    };
+    match upstream {
+        Some(upstream) => {
+            let mut resolution = chain.resolution;
+            // RFC 6604 §3: the RCODE is that of the chain's last name.
+            resolution.rcode = upstream.rcode;
+            resolution.answer.extend(upstream.answer);
+            resolution.authority.extend(upstream.authority);
+            encode(&resolution, &question, &framing, serials, out, None);
+        }
+        None => encode_bare(rcode::SERVFAIL, Some(&question), &framing, out),
+    }
+    Outcome::Reply
+}
+
+/// A reply that depends on no data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refusal {
+    rcode: u8,
+    extended_rcode: u8,
+}
+
+impl Refusal {
+    const FORMERR: Self = Self {
+        rcode: rcode::FORMERR,
+        extended_rcode: 0,
+    };
+    const NOTIMP: Self = Self {
+        rcode: rcode::NOTIMP,
+        extended_rcode: 0,
+    };
+    const REFUSED: Self = Self {
+        rcode: rcode::REFUSED,
+        extended_rcode: 0,
+    };
+    /// 16 (RFC 6891 §9): its lower four bits in the header, its upper eight in the OPT.
+    const BADVERS: Self = Self {
+        rcode: 0,
+        extended_rcode: 1,
+    };
+}
+
+/// The question, where it is one for the data.
+fn admit<'a>(query: &Query<'a>) -> Result<Question<'a>, Refusal> {
+    match query.fault {
+        Some(Fault::Malformed) => return Err(Refusal::FORMERR),
+        Some(Fault::Opcode) => return Err(Refusal::NOTIMP),
+        Some(Fault::Version) => return Err(Refusal::BADVERS),
+        None => {}
+    }
+    let question = query.question.ok_or(Refusal::FORMERR)?;
+    match question.qtype {
+        RecordType::ANY => {}
+        // No transfers. RFC 5936 §2.2.1: a server that does not give one says REFUSED.
+        RecordType::AXFR | RecordType::IXFR => return Err(Refusal::REFUSED),
+        // MAILB and MAILA, obsolete (RFC 1035 §3.2.3, RFC 6895 §3.1).
+        RecordType(253 | 254) => return Err(Refusal::NOTIMP),
+        // Type 0, OPT, TKEY, TSIG and the meta-TYPEs that nobody may ask for (RFC 6895 §3.1, RFC 9824 §3.5).
+        qtype if !qtype.is_data() => return Err(Refusal::FORMERR),
+        _ => {}
+    }
+    if question.qclass != CLASS_IN {
+        Err(Refusal::REFUSED)
+    } else {
+        Ok(question)
+    }
+}
+
+fn refuse(refusal: Refusal, query: &Query<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -> Outcome {
+    let edns = framing.edns.map(|edns| Edns {
+        extended_rcode: refusal.extended_rcode,
+        ..edns
+    });
+    encode_bare(
+        refusal.rcode,
+        query.question.as_ref(),
+        &Framing { edns, ..framing },
+        out,
+    );
+    Outcome::Reply
+}
+
+fn framing<'a>(query: &Query<'_>, environment: &Environment) -> Framing<'a> {
+    Framing {
+        id: query.id,
+        opcode: query.opcode,
+        recursion_desired: query.recursion_desired,
+        recursion_available: environment.recursion_available,
+        // RFC 6891 §7: an OPT in the query gets one in the reply, whatever is wrong with it.
+        edns: query.edns.map(|edns| Edns {
+            udp_payload: environment.udp_payload,
+            dnssec_ok: edns.dnssec_ok,
+            extended_rcode: 0,
+            error: None,
+        }),
+        limit: match environment.transport {
+            Transport::Tcp => usize::from(u16::MAX),
+            // RFC 6891 §6.2.3 and §6.2.5: values below 512 count as 512.
+            Transport::Udp => query.edns.map_or(512, |edns| {
+                usize::from(edns.udp_payload.min(environment.udp_payload).max(512))
+            }),
+        },
+    }
+}

@@ -1,0 +1,217 @@
+//! Tests of the reference answerer, one module per RFC, one test per clause, on replies read by an independent
+//! decoder. The records are written in a small subset of the presentation format.
+
+mod contract;
+mod fuzz;
+mod rfc1034;
+mod rfc1035;
+mod rfc2308;
+mod rfc4592;
+mod rfc6672;
+mod rfc6891;
+mod rfc8482;
+mod rfc8906;
+mod rfc9471;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::Record;
+
+use super::*;
+use crate::record::{Rdata, Source};
+use crate::snapshot::Snapshot;
+use crate::store::{Change, Store};
+
+const UDP: Environment = Environment {
+    udp_payload: 1232,
+    recursion_available: false,
+    transport: Transport::Udp,
+    max_cname_depth: 10,
+    resolve_cname_chain: true,
+    return_soa_on_nxdomain: true,
+};
+const TCP: Environment = Environment {
+    transport: Transport::Tcp,
+    ..UDP
+};
+const RECURSIVE: Environment = Environment {
+    recursion_available: true,
+    ..UDP
+};
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a valid name")
+}
+
+/// What is served: zones by apex, and overlays.
+struct World {
+    snapshot: Arc<Snapshot>,
+    environment: Environment,
+}
+
+/// A reply as text, one line per RR: "owner ttl IN TYPE rdata".
+#[derive(Debug)]
+struct Reply {
+    bytes: Vec<u8>,
+    rcode: ResponseCode,
+    aa: bool,
+    tc: bool,
+    ra: bool,
+    answer: Vec<String>,
+    authority: Vec<String>,
+    additional: Vec<String>,
+    message: Message,
+}
+
+impl World {
+    fn new(zones: &[(&str, &str)], overlays: &str) -> Self {
+        let mut changes = vec![Change::ConfigRecords(records(overlays, &name("."), Source::Config))];
+        for (apex, text) in zones {
+            let apex = name(apex);
+            let content = Ok(records(text, &apex, Source::ZoneFile("test".into())));
+            changes.push(Change::Zone {
+                apex,
+                file: "test".into(),
+                content,
+            });
+        }
+        Self {
+            snapshot: Store::new().plan(changes).snapshot,
+            environment: UDP,
+        }
+    }
+
+    fn zone(text: &str) -> Self {
+        Self::new(&[("example.", text)], "")
+    }
+
+    fn with(self, environment: Environment) -> Self {
+        Self { environment, ..self }
+    }
+
+    fn outcome(&self, query: &[u8]) -> (Outcome, Vec<u8>) {
+        let mut out = vec![0xAA; 3];
+        let outcome = respond(query, &self.snapshot, &(), &self.environment, &mut out);
+        (outcome, out)
+    }
+
+    fn send(&self, query: &[u8]) -> Reply {
+        let (outcome, bytes) = self.outcome(query);
+        assert!(matches!(outcome, Outcome::Reply), "{outcome:?}");
+        Reply::read(bytes)
+    }
+
+    fn ask(&self, qname: &str, qtype: RecordType) -> Reply {
+        self.send(&query(qname, qtype))
+    }
+
+    fn resolve(&self, qname: &str, qtype: RecordType) -> (Resolution, Vec<Consulted>) {
+        let mut consulted = Vec::new();
+        let options = self.environment.resolve_options();
+        let resolution = resolve(&self.snapshot, &name(qname), qtype, &options, &mut |name| {
+            consulted.push(name)
+        });
+        (resolution, consulted)
+    }
+}
+
+impl Reply {
+    fn read(bytes: Vec<u8>) -> Self {
+        let message = Message::from_vec(&bytes).expect("a decodable reply");
+        let lines = |records: &[Record]| records.iter().map(Record::to_string).collect();
+        Self {
+            rcode: message.metadata.response_code,
+            aa: message.metadata.authoritative,
+            tc: message.metadata.truncation,
+            ra: message.metadata.recursion_available,
+            answer: lines(&message.answers),
+            authority: lines(&message.authorities),
+            additional: lines(&message.additionals),
+            bytes,
+            message,
+        }
+    }
+
+    #[track_caller]
+    fn has(&self, rcode: ResponseCode, aa: bool, answer: &[&str], authority: &[&str], additional: &[&str]) {
+        assert_eq!((self.rcode, self.aa), (rcode, aa), "{self:#?}");
+        assert_eq!(self.answer, answer, "answer");
+        assert_eq!(self.authority, authority, "authority");
+        assert_eq!(self.additional, additional, "additional");
+    }
+}
+
+/// A query with RD=0 and no OPT.
+fn query(qname: &str, qtype: RecordType) -> Vec<u8> {
+    raw_query(name(qname).as_wire(), qtype, 1)
+}
+
+fn raw_query(qname: &[u8], qtype: RecordType, qclass: u16) -> Vec<u8> {
+    let mut bytes = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    bytes.extend_from_slice(qname);
+    bytes.extend_from_slice(&qtype.0.to_be_bytes());
+    bytes.extend_from_slice(&qclass.to_be_bytes());
+    bytes
+}
+
+fn with_rd(mut query: Vec<u8>) -> Vec<u8> {
+    query[2] |= 1;
+    query
+}
+
+/// Adds an OPT with this class (payload), TTL field and options.
+fn with_opt(mut query: Vec<u8>, payload: u16, ttl: u32, options: &[u8]) -> Vec<u8> {
+    query[11] += 1;
+    query.extend_from_slice(&[0, 0, 41]);
+    query.extend_from_slice(&payload.to_be_bytes());
+    query.extend_from_slice(&ttl.to_be_bytes());
+    query.extend_from_slice(&(options.len() as u16).to_be_bytes());
+    query.extend_from_slice(options);
+    query
+}
+
+/// Lines "owner ttl type value", owners and names relative to `origin`; several RRs of an RRset stand together.
+fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines
+        .map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let rtype = fields[2].parse().expect("a type");
+            let rrset = RrSet {
+                rtype,
+                ttl: fields[1].parse().expect("a TTL"),
+                rdatas: vec![rdata(rtype, &fields[3..], origin)],
+                source: source.clone(),
+            };
+            (
+                Name::parse_relative(fields[0].as_bytes(), origin).expect("an owner"),
+                rrset,
+            )
+        })
+        .collect()
+}
+
+fn rdata(rtype: RecordType, fields: &[&str], origin: &Name) -> Rdata {
+    let name = |at: usize| {
+        Name::parse_relative(fields[at].as_bytes(), origin)
+            .expect("a name")
+            .as_wire()
+            .to_vec()
+    };
+    let u16 = |at: usize| fields[at].parse::<u16>().expect("a number").to_be_bytes().to_vec();
+    let u32 = |at: usize| fields[at].parse::<u32>().expect("a number").to_be_bytes().to_vec();
+    let bytes = match rtype {
+        RecordType::A => fields[0].parse::<Ipv4Addr>().expect("an address").octets().to_vec(),
+        RecordType::AAAA => fields[0].parse::<Ipv6Addr>().expect("an address").octets().to_vec(),
+        RecordType::NS | RecordType::CNAME | RecordType::DNAME | RecordType::PTR => name(0),
+        RecordType::MX => [u16(0), name(1)].concat(),
+        RecordType::SRV => [u16(0), u16(1), u16(2), name(3)].concat(),
+        RecordType::SVCB | RecordType::HTTPS => [u16(0), name(1)].concat(),
+        RecordType::SOA => [name(0), name(1), u32(2), u32(3), u32(4), u32(5), u32(6)].concat(),
+        RecordType::TXT => [&[fields[0].len() as u8], fields[0].as_bytes()].concat(),
+        _ => fields[0].as_bytes().to_vec(),
+    };
+    bytes.into()
+}

@@ -1,0 +1,307 @@
+//! What can be wrong with a configuration: one closed list, each with what to do about it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::document::Position;
+use crate::name::{Name, NameError};
+use crate::rdata::RdataError;
+use crate::record::{RecordType, UnknownType};
+
+/// A problem and where it is; shown as `file:line:column: what: what to do`.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// The file as it was named to us, or `command line`.
+    pub file: Arc<Path>,
+    /// Where in the file; none for the command line and for a file that cannot be read.
+    pub at: Option<Position>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(at) = self.at {
+            write!(f, "{}:{}:", at.line, at.column)?;
+        }
+        write!(f, " {}", self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What is wrong with a configuration; shown as "what: what to do".
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message documents it and its fields")]
+pub enum Problem {
+    #[error("the file cannot be read ({error}): check the path and its permissions")]
+    Unreadable { error: io::Error },
+    #[error("the file is not UTF-8: save it as UTF-8")]
+    NotUtf8,
+    #[error("not valid YAML ({message}): mind indentation, colons and quotes")]
+    Syntax { message: String },
+    #[error("a second YAML document: keep the configuration in one document, remove this `---`")]
+    SeveralDocuments,
+    #[error("the tag `{tag}`: tags have no meaning here, remove it")]
+    Tag { tag: String },
+    #[error("an alias inside the value that it stands for: write the value out")]
+    AliasWithinItself,
+
+    #[error("unknown key `{key}` in {section}: {}", remedy(.nearest, .known))]
+    UnknownKey {
+        key: String,
+        section: String,
+        nearest: Option<&'static str>,
+        known: &'static [&'static str],
+    },
+    #[error("a key that is {found}: keys are text, one of {}", list(.known))]
+    KeyNotText {
+        found: &'static str,
+        known: &'static [&'static str],
+    },
+    #[error("`{key}` is given a second time (first at {first}): keep one of the two")]
+    DuplicateKey { key: String, first: Position },
+    #[error("`{key}` is {found}, not {expected}: write it as `{example}`")]
+    WrongType {
+        key: String,
+        found: &'static str,
+        expected: &'static str,
+        example: &'static str,
+    },
+    #[error("`{key}` is missing in {section}: add `{example}`")]
+    MissingKey {
+        key: &'static str,
+        section: String,
+        example: &'static str,
+    },
+    #[error("`{key}` is {value}: write a number from {min} to {max}{}", in_units(.unit))]
+    OutOfRange {
+        key: String,
+        value: String,
+        min: u64,
+        max: u64,
+        unit: &'static str,
+    },
+    #[error("`{key}` is `{value}`: write one of {}", list(.choices))]
+    NotAChoice {
+        key: String,
+        value: String,
+        choices: &'static [&'static str],
+    },
+    #[error("`{key}` is empty: {remedy}")]
+    Empty { key: String, remedy: &'static str },
+
+    #[error(
+        "`{key}`: `{text}` is not an address: write an IP address, optionally with a port, such as 192.0.2.1, 192.0.2.1:{port}, 2001:db8::1 or [2001:db8::1]:{port}"
+    )]
+    BadAddress { key: String, text: String, port: u16 },
+    #[error(
+        "`{key}`: `{text}` may be an IPv6 address or one with a port: put the address in brackets, [{text}] or [{address}]:{port}"
+    )]
+    AmbiguousAddress {
+        key: String,
+        text: String,
+        address: String,
+        port: String,
+    },
+    #[error("`{key}`: `{text}` has port 0: write a port from 1 to 65535")]
+    PortZero { key: String, text: String },
+    #[error("`{key}`: {address} is there already: remove one of the two")]
+    DuplicateAddress { key: String, address: String },
+    #[error("`{key}`: {address} is covered by {by}: remove one of the two")]
+    CoveredAddress {
+        key: String,
+        address: SocketAddr,
+        by: SocketAddr,
+    },
+    #[error(
+        "HTTP and DNS over TCP both want {http} (DNS listens on {dns}): give `http.listen` or `http_port` another port"
+    )]
+    HttpOnDnsPort { http: SocketAddr, dns: SocketAddr },
+    #[error("`{key}`: `{text}` is not an address prefix: write one such as 10.0.0.0/8 or 2001:db8::/32")]
+    BadPrefix { key: String, text: String },
+    #[error("`{key}`: `{text}` has bits set beyond its length: write {network} for the whole network")]
+    PrefixHostBits { key: String, text: String, network: String },
+    #[error(
+        "`{key}`: `{text}` is not an interface name: write 1 to 15 characters without `/` and spaces, as `ip link` shows it"
+    )]
+    BadInterface { key: String, text: String },
+    #[error("`{key}`: interface `{text}` is given a second time: remove one of the two")]
+    DuplicateInterface { key: String, text: String },
+    #[error("`{key}` is `{text}`: write a duration with a unit from 10ms to 60s, such as 5s or 500ms")]
+    BadDuration { key: String, text: String },
+    #[error("`ttl_bounds.min` is {min}, more than `ttl_bounds.max`, {max}: raise one or lower the other")]
+    BoundsReversed { min: u32, max: u32 },
+    #[error(
+        "`backend.upstream` is enabled and has no servers: add `servers: [\"192.0.2.53:53\"]` or write `enabled: false`"
+    )]
+    NoUpstream,
+    #[error(
+        "`backend.upstream.servers`: {server} is this server itself ({listen} in `listen`): queries would go round in a circle, write another server"
+    )]
+    UpstreamIsSelf { server: SocketAddr, listen: SocketAddr },
+    #[error(
+        "`http.token_file`: {path} cannot be read ({error}): create it, for example with `openssl rand -hex 32`, readable for the server's user alone"
+    )]
+    TokenUnreadable { path: String, error: io::Error },
+    #[error(
+        "`http.token_file`: {path} holds no token: put one line of letters, digits and -._~+/= in it, for example from `openssl rand -hex 32`"
+    )]
+    BadToken { path: String },
+
+    #[error("`{key}`: {error}: write a domain name such as www.example.com.")]
+    BadName { key: String, error: NameError },
+    #[error("zone {apex} is given a second time (first at {first}): remove one of the two")]
+    DuplicateZone { apex: Name, first: Position },
+    #[error("{error}")]
+    BadType { error: UnknownType },
+    #[error("{rtype} is no type of data in a zone (RFC 6895 §3.1): remove the record")]
+    NotDataType { rtype: RecordType },
+    #[error("the TTL {ttl} is outside `ttl_bounds`: write {min} to {max} seconds, or change the bounds")]
+    TtlOutOfBounds { ttl: u32, min: u32, max: u32 },
+    #[error("`{text}` is no {rtype} value: {error}")]
+    BadValue {
+        rtype: RecordType,
+        text: String,
+        error: RdataError,
+    },
+    #[error("{owner} has {values} values of type {rtype}: keep one ({rfc})")]
+    SeveralOfSingleton {
+        owner: Name,
+        rtype: RecordType,
+        values: usize,
+        rfc: &'static str,
+    },
+    #[error("the {rtype} records of {owner} take {bytes} octets, more than fit a DNS message of 65535: remove values")]
+    RrsetTooLarge {
+        owner: Name,
+        rtype: RecordType,
+        bytes: usize,
+    },
+    #[error("{owner} {rtype} is given a second time (first at {first}): put all its values under one `value`")]
+    DuplicateRrset {
+        owner: Name,
+        rtype: RecordType,
+        first: Position,
+    },
+    #[error(
+        "{owner} has a CNAME and {rtype} (the other at {other}): a CNAME stands alone but for RRSIG, NSEC and KEY (RFC 1034 §3.6.2, RFC 4035 §2.5), remove one of the two"
+    )]
+    CnameBesideData {
+        owner: Name,
+        rtype: RecordType,
+        other: Position,
+    },
+    #[error("{owner} {rtype} is also in the zone file {zone_file}: keep one of the two")]
+    AlsoInZoneFile {
+        owner: Name,
+        rtype: RecordType,
+        zone_file: Arc<str>,
+    },
+    #[error(
+        "{owner} {rtype} cannot stand beside {zone_type} of the zone file {zone_file}: a CNAME stands alone but for RRSIG, NSEC and KEY (RFC 1034 §3.6.2, RFC 4035 §2.5), remove one of the two"
+    )]
+    CnameBesideZoneFile {
+        owner: Name,
+        rtype: RecordType,
+        zone_type: RecordType,
+        zone_file: Arc<str>,
+    },
+}
+
+/// Something odd that is served all the same; shown as `file:line:column: what`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigWarning {
+    /// The file as it was named to us.
+    pub file: Arc<Path>,
+    /// Where in the file.
+    pub at: Position,
+    /// What is odd.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file.display(),
+            self.at.line,
+            self.at.column,
+            self.message
+        )
+    }
+}
+
+/// Collects what is wrong while reading goes on, so that one run names as much as possible.
+pub(super) struct Findings {
+    pub(super) file: Arc<Path>,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<ConfigWarning>,
+}
+
+impl Findings {
+    pub(super) fn new(file: &Path) -> Self {
+        Self {
+            file: file.into(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn error(&mut self, at: Position, problem: Problem) {
+        self.errors.push(ConfigError {
+            file: Arc::clone(&self.file),
+            at: Some(at),
+            problem,
+        });
+    }
+
+    /// A problem that a command line flag brought.
+    pub(super) fn command_line_error(&mut self, problem: Problem) {
+        self.errors.push(ConfigError {
+            file: Path::new("command line").into(),
+            at: None,
+            problem,
+        });
+    }
+
+    /// A problem at a place of the file or, with none, of the command line.
+    pub(super) fn error_at(&mut self, at: Option<Position>, problem: Problem) {
+        match at {
+            Some(at) => self.error(at, problem),
+            None => self.command_line_error(problem),
+        }
+    }
+
+    pub(super) fn warning(&mut self, at: Position, message: String) {
+        self.warnings.push(ConfigWarning {
+            file: Arc::clone(&self.file),
+            at,
+            message,
+        });
+    }
+}
+
+fn remedy(nearest: &Option<&'static str>, known: &[&'static str]) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("remove it; known are {}", list(known)),
+    }
+}
+
+fn list(words: &[&'static str]) -> String {
+    words.join(", ")
+}
+
+fn in_units(unit: &'static str) -> String {
+    if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    }
+}

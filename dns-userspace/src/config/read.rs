@@ -1,0 +1,443 @@
+//! From the tree of the document to a [`Config`]: every key, its default, and the checks across keys.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use humantime_serde::re::humantime;
+use ipnet::IpNet;
+
+use super::address::{Located, check_overlaps, covers, parse_address, parse_prefix};
+use super::choice::{LogFormat, LogLevel, XdpMode};
+use super::document::{self, Node, Position};
+use super::problem::{ConfigError, Findings, Problem};
+use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
+use super::section::{Section, Text};
+use super::token::check_token_file;
+use super::{Backend, Config, Http, Loaded, Overrides, TtlBounds, Upstream, Xdp};
+
+const ROOT_KEYS: &[&str] = &[
+    "dns_port",
+    "http_port",
+    "log_level",
+    "log_format",
+    "listen",
+    "xdp",
+    "storage",
+    "http",
+    "ttl_bounds",
+    "edns",
+    "zones",
+    "records",
+    "backend",
+];
+const BACKEND_KEYS: &[&str] = &[
+    "default_ttl",
+    "resolve_cname_chain",
+    "max_cname_depth",
+    "return_soa_on_nxdomain",
+    "upstream",
+];
+const UPSTREAM_KEYS: &[&str] = &["enabled", "servers", "timeout", "allow"];
+
+const DNS_PORT: u16 = 53;
+const HTTP_PORT: u16 = 8080;
+const TTL_BOUNDS: TtlBounds = TtlBounds { min: 60, max: 86_400 };
+const DEFAULT_TTL: u32 = 300;
+const UDP_PAYLOAD: u16 = 1232;
+const MAX_CNAME_DEPTH: u8 = 10;
+const STORAGE_PATH: &str = "/var/lib/hotdns";
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
+const UPSTREAM_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+/// Loopback, private (RFC 1918, RFC 4193) and link-local (RFC 3927, RFC 4291 §2.5.6).
+const UPSTREAM_CLIENTS: &[&str] = &[
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+/// Reads a configuration file.
+pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<ConfigError>> {
+    let fail = |at, problem| {
+        vec![ConfigError {
+            file: path.into(),
+            at,
+            problem,
+        }]
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => fail(None, Problem::NotUtf8),
+        _ => fail(None, Problem::Unreadable { error }),
+    })?;
+    let document = document::parse(&text).map_err(|(at, problem)| fail(Some(at), problem))?;
+    let mut findings = Findings::new(path);
+    let base = path.parent().unwrap_or(Path::new(""));
+    let config = read(&document, base, overrides, &mut findings);
+    if findings.errors.is_empty() {
+        return Ok(Loaded {
+            config,
+            warnings: findings.warnings,
+        });
+    }
+    findings.errors.sort_by_key(|error| error.at);
+    Err(findings.errors)
+}
+
+/// What an empty file gives.
+pub(super) fn defaults() -> Config {
+    let empty = document::parse("").expect("an empty document parses");
+    read(
+        &empty,
+        Path::new(""),
+        &Overrides::default(),
+        &mut Findings::new(Path::new("")),
+    )
+}
+
+fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Findings) -> Config {
+    let root = Section::root(document, ROOT_KEYS, findings);
+    let dns_port = root
+        .number("dns_port", 1..=u16::MAX, "", "dns_port: 53", findings)
+        .unwrap_or(DNS_PORT);
+    let http_port = root
+        .number("http_port", 1..=u16::MAX, "", "http_port: 8080", findings)
+        .unwrap_or(HTTP_PORT);
+    let given = read_listen(&root, dns_port, overrides, findings);
+    let listen = given.clone().unwrap_or_else(|| all_addresses(&root, dns_port));
+    let (http, http_addresses) = read_http(&root, http_port, base, overrides, findings);
+    check_ports(&listen, &http_addresses, findings);
+    let ttl_bounds = read_ttl_bounds(&root, findings);
+    let backend = read_backend(&root, ttl_bounds, &listen, findings);
+    let rules = RecordRules {
+        default_ttl: backend.default_ttl,
+        bounds: ttl_bounds,
+    };
+    let zones = root.list(
+        "zones",
+        "zones: [{name: example.com., file: example.com.zone}]",
+        findings,
+    );
+    let records = root.list(
+        "records",
+        "records: [{name: a.example., type: A, value: [192.0.2.1]}]",
+        findings,
+    );
+    Config {
+        file: std::sync::Arc::clone(&findings.file),
+        dns_port,
+        http_port,
+        log_level: root.choice("log_level", findings).unwrap_or(LogLevel::Info),
+        log_format: root.choice("log_format", findings).unwrap_or(LogFormat::Text),
+        listen: given.unwrap_or_default().iter().map(|(address, _)| *address).collect(),
+        xdp: read_xdp(&root, overrides, findings),
+        storage_path: read_storage(&root, base, findings),
+        http,
+        ttl_bounds,
+        udp_payload: root
+            .section("edns", &["udp_payload"], findings)
+            .number("udp_payload", 512..=4096u16, "octets", "udp_payload: 1232", findings)
+            .unwrap_or(UDP_PAYLOAD),
+        zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
+        records: records
+            .map(|items| read_records(items, &rules, findings))
+            .unwrap_or_default(),
+        backend,
+    }
+}
+
+/// The addresses that are given, in the file or by the command line.
+fn read_listen(
+    root: &Section<'_>,
+    dns_port: u16,
+    overrides: &Overrides,
+    findings: &mut Findings,
+) -> Option<Vec<Located>> {
+    let listen = read_addresses(root, "listen", "listen: [\"192.0.2.1\"]", dns_port, findings);
+    replace_addresses(listen, "--listen", &overrides.listen, dns_port, findings)
+}
+
+/// What no `listen` stands for.
+fn all_addresses(root: &Section<'_>, dns_port: u16) -> Vec<Located> {
+    let at = root.position("dns_port").or(Some(root.at));
+    [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)]
+        .map(|address| (SocketAddr::new(address, dns_port), at))
+        .to_vec()
+}
+
+fn read_http(
+    root: &Section<'_>,
+    http_port: u16,
+    base: &Path,
+    overrides: &Overrides,
+    findings: &mut Findings,
+) -> (Http, Vec<Located>) {
+    let section = root.section("http", &["listen", "token_file"], findings);
+    let listen = read_addresses(&section, "listen", "listen: [\"127.0.0.1:8080\"]", http_port, findings);
+    let overriding: Vec<String> = overrides.http.iter().cloned().collect();
+    let listen = replace_addresses(listen, "--http", &overriding, http_port, findings).unwrap_or_else(|| {
+        let at = root.position("http_port").or(Some(root.at));
+        vec![(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), http_port), at)]
+    });
+    let token_file = section.text("token_file", "token_file: token", findings).map(|file| {
+        let path = base.join(file.text);
+        match check_token_file(&path) {
+            Ok(None) => {}
+            Ok(Some(oddity)) => findings.warning(file.at, oddity),
+            Err(problem) => findings.error(file.at, problem),
+        }
+        path
+    });
+    let addresses = listen.iter().map(|(address, _)| *address).collect();
+    (
+        Http {
+            listen: addresses,
+            token_file,
+        },
+        listen,
+    )
+}
+
+/// The addresses under `key`; `None` where it is not given.
+fn read_addresses(
+    section: &Section<'_>,
+    key: &'static str,
+    example: &'static str,
+    port: u16,
+    findings: &mut Findings,
+) -> Option<Vec<Located>> {
+    let texts = section.texts(key, example, findings)?;
+    let path = section.path(key);
+    if texts.is_empty()
+        && let Some(at) = section.position(key)
+        && section
+            .list(key, example, findings)
+            .is_some_and(|items| items.is_empty())
+    {
+        findings.error(
+            at,
+            Problem::Empty {
+                key: path,
+                remedy: "write an address, or leave the key out for the default",
+            },
+        );
+        return None;
+    }
+    let mut addresses = Vec::with_capacity(texts.len());
+    for Text { at, text } in texts {
+        match parse_address(&path, text, port) {
+            Ok(address) => addresses.push((address, Some(at))),
+            Err(problem) => findings.error(at, problem),
+        }
+    }
+    check_overlaps(&path, &addresses, findings);
+    Some(addresses)
+}
+
+/// The command line's addresses where it has any, else the file's.
+fn replace_addresses(
+    listen: Option<Vec<Located>>,
+    flag: &str,
+    texts: &[String],
+    port: u16,
+    findings: &mut Findings,
+) -> Option<Vec<Located>> {
+    if texts.is_empty() {
+        return listen;
+    }
+    let mut addresses: Vec<Located> = Vec::with_capacity(texts.len());
+    for text in texts {
+        match parse_address(flag, text, port) {
+            Ok(address) => addresses.push((address, None)),
+            Err(problem) => findings.command_line_error(problem),
+        }
+    }
+    check_overlaps(flag, &addresses, findings);
+    Some(addresses)
+}
+
+/// DNS over TCP and HTTP cannot share an address and port.
+fn check_ports(listen: &[Located], http: &[Located], findings: &mut Findings) {
+    for &(http, at) in http {
+        if let Some((dns, _)) = listen.iter().find(|(dns, _)| covers(*dns, http) || covers(http, *dns)) {
+            findings.error_at(at, Problem::HttpOnDnsPort { http, dns: *dns });
+        }
+    }
+}
+
+fn read_xdp(root: &Section<'_>, overrides: &Overrides, findings: &mut Findings) -> Xdp {
+    let section = root.section("xdp", &["interfaces", "mode"], findings);
+    let in_file = section
+        .texts("interfaces", "interfaces: [eth0]", findings)
+        .unwrap_or_default();
+    let in_file: Vec<_> = in_file.iter().map(|Text { at, text }| (*text, Some(*at))).collect();
+    check_interfaces(&section.path("interfaces"), &in_file, findings);
+    let given: Vec<_> = overrides.interfaces.iter().map(|text| (text.as_str(), None)).collect();
+    check_interfaces("--interface", &given, findings);
+    let used = if given.is_empty() { in_file } else { given };
+    let mode = section.choice("mode", findings).unwrap_or(XdpMode::Auto);
+    Xdp {
+        interfaces: used.into_iter().map(|(text, _)| text.to_owned()).collect(),
+        mode: overrides.xdp_mode.unwrap_or(mode),
+    }
+}
+
+/// Linux's rule, `dev_valid_name`: up to 15 octets, no `/`, no `:`, no white space, not `.` or `..`.
+fn check_interfaces(key: &str, names: &[(&str, Option<Position>)], findings: &mut Findings) {
+    let mut seen = HashSet::new();
+    for &(text, at) in names {
+        let (key, owned) = (key.to_owned(), text.to_owned());
+        let forbidden = |octet: u8| octet == b'/' || octet == b':' || octet.is_ascii_whitespace();
+        if !(1..=15).contains(&text.len()) || matches!(text, "." | "..") || text.bytes().any(forbidden) {
+            findings.error_at(at, Problem::BadInterface { key, text: owned });
+        } else if !seen.insert(text) {
+            findings.error_at(at, Problem::DuplicateInterface { key, text: owned });
+        }
+    }
+}
+
+fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> std::path::PathBuf {
+    let section = root.section("storage", &["path"], findings);
+    match section.text("path", "path: /var/lib/hotdns", findings) {
+        Some(Text { at, text: "" }) => {
+            findings.error(
+                at,
+                Problem::Empty {
+                    key: section.path("path"),
+                    remedy: "write the path of a folder",
+                },
+            );
+            STORAGE_PATH.into()
+        }
+        Some(Text { text, .. }) => base.join(text),
+        None => STORAGE_PATH.into(),
+    }
+}
+
+fn read_ttl_bounds(root: &Section<'_>, findings: &mut Findings) -> TtlBounds {
+    let section = root.section("ttl_bounds", &["min", "max"], findings);
+    let min = section.number("min", 0..=MAX_TTL, "seconds", "min: 60", findings);
+    let max = section.number("max", 0..=MAX_TTL, "seconds", "max: 86400", findings);
+    let bounds = TtlBounds {
+        min: min.unwrap_or(TTL_BOUNDS.min),
+        max: max.unwrap_or(TTL_BOUNDS.max),
+    };
+    if bounds.min <= bounds.max {
+        return bounds;
+    }
+    let at = section
+        .position("min")
+        .or(section.position("max"))
+        .unwrap_or(section.at);
+    findings.error(
+        at,
+        Problem::BoundsReversed {
+            min: bounds.min,
+            max: bounds.max,
+        },
+    );
+    // Nothing is outside these: the records' TTLs are not to blame.
+    TtlBounds { min: 0, max: MAX_TTL }
+}
+
+fn read_backend(root: &Section<'_>, bounds: TtlBounds, listen: &[Located], findings: &mut Findings) -> Backend {
+    let section = root.section("backend", BACKEND_KEYS, findings);
+    let default_ttl = section.number(
+        "default_ttl",
+        bounds.min..=bounds.max,
+        "seconds (`ttl_bounds`)",
+        "default_ttl: 300",
+        findings,
+    );
+    Backend {
+        default_ttl: default_ttl.unwrap_or(DEFAULT_TTL.clamp(bounds.min, bounds.max)),
+        resolve_cname_chain: section
+            .boolean("resolve_cname_chain", "resolve_cname_chain: true", findings)
+            .unwrap_or(true),
+        max_cname_depth: section
+            .number("max_cname_depth", 1..=u8::MAX, "", "max_cname_depth: 10", findings)
+            .unwrap_or(MAX_CNAME_DEPTH),
+        return_soa_on_nxdomain: section
+            .boolean("return_soa_on_nxdomain", "return_soa_on_nxdomain: true", findings)
+            .unwrap_or(true),
+        upstream: read_upstream(&section, listen, findings),
+    }
+}
+
+fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findings) -> Upstream {
+    let section = backend.section("upstream", UPSTREAM_KEYS, findings);
+    let enabled = section.boolean("enabled", "enabled: true", findings).unwrap_or(false);
+    let key = section.path("servers");
+    let mut servers: Vec<Located> = Vec::new();
+    for Text { at, text } in section
+        .texts("servers", "servers: [\"192.0.2.53:53\"]", findings)
+        .unwrap_or_default()
+    {
+        match parse_address(&key, text, DNS_PORT) {
+            Ok(server) if servers.iter().any(|(other, _)| *other == server) => {
+                findings.error(
+                    at,
+                    Problem::DuplicateAddress {
+                        key: key.clone(),
+                        address: server.to_string(),
+                    },
+                );
+            }
+            Ok(server) => {
+                servers.push((server, Some(at)));
+                let is_self = |own: &SocketAddr| *own == server || (covers(*own, server) && server.ip().is_loopback());
+                if let Some((own, _)) = listen.iter().find(|(own, _)| is_self(own)) {
+                    findings.error(at, Problem::UpstreamIsSelf { server, listen: *own });
+                }
+            }
+            Err(problem) => findings.error(at, problem),
+        }
+    }
+    if enabled && servers.is_empty() {
+        findings.error(section.position("servers").unwrap_or(section.at), Problem::NoUpstream);
+    }
+    Upstream {
+        enabled,
+        servers: servers.into_iter().map(|(server, _)| server).collect(),
+        timeout: read_timeout(&section, findings).unwrap_or(UPSTREAM_TIMEOUT),
+        allow: read_clients(&section, findings),
+    }
+}
+
+fn read_timeout(section: &Section<'_>, findings: &mut Findings) -> Option<Duration> {
+    let Text { at, text } = section.text("timeout", "timeout: 5s", findings)?;
+    let timeout = humantime::parse_duration(text)
+        .ok()
+        .filter(|timeout| UPSTREAM_TIMEOUTS.contains(timeout));
+    if timeout.is_none() {
+        findings.error(
+            at,
+            Problem::BadDuration {
+                key: section.path("timeout"),
+                text: text.to_owned(),
+            },
+        );
+    }
+    timeout
+}
+
+fn read_clients(section: &Section<'_>, findings: &mut Findings) -> Vec<IpNet> {
+    let key = section.path("allow");
+    let Some(texts) = section.texts("allow", "allow: [10.0.0.0/8]", findings) else {
+        return UPSTREAM_CLIENTS.iter().filter_map(|text| text.parse().ok()).collect();
+    };
+    let mut prefixes = Vec::with_capacity(texts.len());
+    for Text { at, text } in texts {
+        match parse_prefix(&key, text) {
+            Ok(prefix) => prefixes.push(prefix),
+            Err(problem) => findings.error(at, problem),
+        }
+    }
+    prefixes
+}

@@ -1,0 +1,333 @@
+//! `zones` and `records` of the configuration file.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::TtlBounds;
+use super::document::{Kind, Node, Position};
+use super::problem::{Findings, Problem};
+use super::section::{Section, Text};
+use crate::name::Name;
+use crate::rdata;
+use crate::record::{Rdata, RecordType, RrSet, Source};
+
+/// A zone of the configuration file. What its zone file holds is not part of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredZone {
+    /// The name of the zone.
+    pub apex: Name,
+    /// Where the zone file is.
+    pub file: PathBuf,
+    /// The zone file as the configuration writes it: what logs and replies call it.
+    pub shown_as: Arc<str>,
+    /// Where the configuration says so.
+    pub at: Position,
+}
+
+/// An RRset of `records`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredRecord {
+    /// The owner, in the case in which it was written.
+    pub owner: Name,
+    /// Type, TTL and values.
+    pub rrset: RrSet,
+    /// Where the configuration says so.
+    pub at: Position,
+}
+
+const ZONE_KEYS: &[&str] = &["name", "file"];
+const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value"];
+/// The largest TTL (RFC 2181 §8).
+pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
+
+pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Findings) -> Vec<ConfiguredZone> {
+    let mut zones = Vec::with_capacity(items.len());
+    let mut first: HashMap<Name, Position> = HashMap::new();
+    for item in items {
+        let section = Section::item(item, "a zone", ZONE_KEYS, findings);
+        if !matches!(item.kind, Kind::Mapping(_)) {
+            continue;
+        }
+        let name = section.required_text("name", "name: example.com.", findings);
+        let file = section.required_text("file", "file: zones/example.com.zone", findings);
+        let apex = name.and_then(|name| parse_name("name", name, findings));
+        if let (Some(apex), Some(name)) = (&apex, name) {
+            if let Some(first) = first.get(apex) {
+                findings.error(
+                    name.at,
+                    Problem::DuplicateZone {
+                        apex: apex.clone(),
+                        first: *first,
+                    },
+                );
+                continue;
+            }
+            first.insert(apex.clone(), name.at);
+        }
+        if let Some(Text { at, text: "" }) = file {
+            findings.error(
+                at,
+                Problem::Empty {
+                    key: "file".to_owned(),
+                    remedy: "write the zone file's path",
+                },
+            );
+            continue;
+        }
+        if let (Some(apex), Some(file)) = (apex, file) {
+            zones.push(ConfiguredZone {
+                apex,
+                file: base.join(file.text),
+                shown_as: file.text.into(),
+                at: section.at,
+            });
+        }
+    }
+    zones
+}
+
+/// What `records` takes from the rest of the configuration.
+pub(super) struct RecordRules {
+    pub(super) default_ttl: u32,
+    pub(super) bounds: TtlBounds,
+}
+
+pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &mut Findings) -> Vec<ConfiguredRecord> {
+    let mut records = Vec::with_capacity(items.len());
+    let mut types: HashMap<Name, Vec<(RecordType, Position)>> = HashMap::new();
+    for item in items {
+        let section = Section::item(item, "a record", RECORD_KEYS, findings);
+        if !matches!(item.kind, Kind::Mapping(_)) {
+            continue;
+        }
+        let owner = section
+            .required_text("name", "name: www.example.com.", findings)
+            .and_then(|name| parse_name("name", name, findings));
+        let rtype = section
+            .required_text("type", "type: A", findings)
+            .and_then(|rtype| parse_type(rtype, findings));
+        let ttl = section
+            .number("ttl", 0..=MAX_TTL, "seconds", "ttl: 300", findings)
+            .map_or(rules.default_ttl, |ttl| {
+                rules.check_ttl(ttl, section.position("ttl"), findings)
+            });
+        let Some(rdatas) = read_values(&section, owner.as_ref(), rtype, findings) else {
+            continue;
+        };
+        let (Some(owner), Some(rtype)) = (owner, rtype) else {
+            continue;
+        };
+
+        let beside = types.entry(owner.clone()).or_default();
+        if !stands_beside(&owner, rtype, section.at, beside, findings) {
+            continue;
+        }
+        beside.push((rtype, section.at));
+        let rrset = RrSet {
+            rtype,
+            ttl,
+            rdatas,
+            source: Source::Config,
+        };
+        records.push(ConfiguredRecord {
+            owner,
+            rrset,
+            at: section.at,
+        });
+    }
+    records
+}
+
+impl RecordRules {
+    fn check_ttl(&self, ttl: u32, at: Option<Position>, findings: &mut Findings) -> u32 {
+        let TtlBounds { min, max } = self.bounds;
+        if !(min..=max).contains(&ttl) {
+            findings.error_at(at, Problem::TtlOutOfBounds { ttl, min, max });
+        }
+        ttl
+    }
+}
+
+/// Reports what cannot be at the same owner as an earlier record.
+fn stands_beside(
+    owner: &Name,
+    rtype: RecordType,
+    at: Position,
+    beside: &[(RecordType, Position)],
+    findings: &mut Findings,
+) -> bool {
+    for &(other, first) in beside {
+        if other == rtype {
+            findings.error(
+                at,
+                Problem::DuplicateRrset {
+                    owner: owner.clone(),
+                    rtype,
+                    first,
+                },
+            );
+            return false;
+        }
+        if !may_share_owner(rtype, other) {
+            let data = if rtype == RecordType::CNAME { other } else { rtype };
+            findings.error(
+                at,
+                Problem::CnameBesideData {
+                    owner: owner.clone(),
+                    rtype: data,
+                    other: first,
+                },
+            );
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether RRsets of two different types can be at one owner.
+pub(super) fn may_share_owner(left: RecordType, right: RecordType) -> bool {
+    match (left, right) {
+        (RecordType::CNAME, other) | (other, RecordType::CNAME) => other.may_stand_beside_cname(),
+        _ => true,
+    }
+}
+
+/// The values of a record, each once; `None` where they cannot be used.
+fn read_values(
+    section: &Section<'_>,
+    owner: Option<&Name>,
+    rtype: Option<RecordType>,
+    findings: &mut Findings,
+) -> Option<Vec<Rdata>> {
+    const EXAMPLE: &str = "value: [192.0.2.1]";
+    let Some(at) = section.position("value") else {
+        let section_name = "a record".to_owned();
+        findings.error(
+            section.at,
+            Problem::MissingKey {
+                key: "value",
+                section: section_name,
+                example: EXAMPLE,
+            },
+        );
+        return Some(Vec::new()); // the other keys are still worth checking
+    };
+    let items = section.list("value", EXAMPLE, findings)?;
+    if items.is_empty() {
+        findings.error(
+            at,
+            Problem::Empty {
+                key: "value".to_owned(),
+                remedy: "write at least one value",
+            },
+        );
+    }
+    let mut rdatas = Vec::with_capacity(items.len());
+    let mut seen = HashSet::new();
+    for item in items {
+        // Any scalar is a value as it is written: a TXT record may say 1.10, or true.
+        let Kind::Scalar { text, .. } = &item.kind else {
+            let key = "value".to_owned();
+            let problem = Problem::WrongType {
+                key,
+                found: item.describe(),
+                expected: "a list of text",
+                example: EXAMPLE,
+            };
+            findings.error(item.at, problem);
+            continue;
+        };
+        if item.is_null() {
+            let remedy = "remove the entry, or write the value in quotes";
+            findings.error(
+                item.at,
+                Problem::Empty {
+                    key: "value".to_owned(),
+                    remedy,
+                },
+            );
+            continue;
+        }
+        let Some(rtype) = rtype else { continue };
+        match rdata::parse_value(rtype, text) {
+            Ok(rdata) if seen.insert(rdata::canonical(rtype, &rdata)) => rdatas.push(rdata),
+            Ok(_) => findings.warning(item.at, format!("`{text}` is there already and counts once")),
+            Err(error) => findings.error(
+                item.at,
+                Problem::BadValue {
+                    rtype,
+                    text: text.clone(),
+                    error,
+                },
+            ),
+        }
+    }
+    if let (Some(owner), Some(rtype)) = (owner, rtype) {
+        check_rrset(owner, rtype, &rdatas, at, findings);
+    }
+    Some(rdatas)
+}
+
+/// Checks what a whole RRset must fulfil.
+fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, findings: &mut Findings) {
+    if rtype.is_singleton() && rdatas.len() > 1 {
+        let rfc = match rtype {
+            RecordType::CNAME => "RFC 2181 §10.1",
+            RecordType::DNAME => "RFC 6672 §2.4",
+            _ => "RFC 1035 §5.2",
+        };
+        let values = rdatas.len();
+        findings.error(
+            at,
+            Problem::SeveralOfSingleton {
+                owner: owner.clone(),
+                rtype,
+                values,
+                rfc,
+            },
+        );
+    }
+    // Header, question, the RRs with their owner as a pointer, and an OPT.
+    let fixed = 12 + owner.as_wire().len() + 4 + 11;
+    let bytes: usize = rdatas.iter().map(|rdata| rdata.len() + 12).sum();
+    if fixed + bytes > usize::from(u16::MAX) {
+        findings.error(
+            at,
+            Problem::RrsetTooLarge {
+                owner: owner.clone(),
+                rtype,
+                bytes,
+            },
+        );
+    }
+}
+
+fn parse_name(key: &str, name: Text<'_>, findings: &mut Findings) -> Option<Name> {
+    Name::parse(name.text)
+        .map_err(|error| {
+            findings.error(
+                name.at,
+                Problem::BadName {
+                    key: key.to_owned(),
+                    error,
+                },
+            )
+        })
+        .ok()
+}
+
+fn parse_type(rtype: Text<'_>, findings: &mut Findings) -> Option<RecordType> {
+    match rtype.text.parse::<RecordType>() {
+        Ok(known) if known.is_data() => Some(known),
+        Ok(known) => {
+            findings.error(rtype.at, Problem::NotDataType { rtype: known });
+            None
+        }
+        Err(error) => {
+            findings.error(rtype.at, Problem::BadType { error });
+            None
+        }
+    }
+}

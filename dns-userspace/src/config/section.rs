@@ -1,0 +1,331 @@
+//! Typed reading of a mapping: each accessor takes one key, reports what is wrong with it, and reading goes on.
+
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
+use super::choice::Choice;
+use super::document::{Kind, Node, Position};
+use super::problem::{Findings, Problem};
+
+/// A mapping whose keys are checked: no unknown ones, none twice.
+pub(super) struct Section<'a> {
+    /// Where the mapping begins.
+    pub(super) at: Position,
+    /// In front of the keys in messages: `backend.upstream.`, or nothing.
+    prefix: String,
+    /// In messages: "`backend.upstream`", "a record".
+    title: String,
+    entries: Vec<(&'static str, &'a Node)>,
+}
+
+/// Text and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) at: Position,
+    pub(super) text: &'a str,
+}
+
+impl<'a> Section<'a> {
+    /// The whole document.
+    pub(super) fn root(node: &'a Node, known: &'static [&'static str], findings: &mut Findings) -> Self {
+        Self::open(node, String::new(), "the configuration".to_owned(), known, findings)
+    }
+
+    /// One entry of a list of mappings, `title` being "a record" or the like.
+    pub(super) fn item(node: &'a Node, title: &str, known: &'static [&'static str], findings: &mut Findings) -> Self {
+        Self::open(node, String::new(), title.to_owned(), known, findings)
+    }
+
+    /// The mapping under `key`; empty where there is none.
+    pub(super) fn section(&self, key: &'static str, known: &'static [&'static str], findings: &mut Findings) -> Self {
+        let path = self.path(key);
+        match self.get(key).filter(|node| !node.is_null()) {
+            Some(node) => Self::open(node, format!("{path}."), format!("`{path}`"), known, findings),
+            None => Self {
+                at: self.at,
+                prefix: format!("{path}."),
+                title: format!("`{path}`"),
+                entries: Vec::new(),
+            },
+        }
+    }
+
+    fn open(
+        node: &'a Node,
+        prefix: String,
+        title: String,
+        known: &'static [&'static str],
+        findings: &mut Findings,
+    ) -> Self {
+        let mut section = Self {
+            at: node.at,
+            prefix,
+            title,
+            entries: Vec::new(),
+        };
+        let Kind::Mapping(entries) = &node.kind else {
+            let key = section.title.trim_matches('`').to_owned();
+            let problem = Problem::WrongType {
+                key,
+                found: node.describe(),
+                expected: "a mapping",
+                example: "key: value",
+            };
+            findings.error(node.at, problem);
+            return section;
+        };
+        let mut seen: Vec<(&str, Position)> = Vec::new();
+        for (key, value) in entries {
+            let Kind::Scalar { text, .. } = &key.kind else {
+                findings.error(
+                    key.at,
+                    Problem::KeyNotText {
+                        found: key.describe(),
+                        known,
+                    },
+                );
+                continue;
+            };
+            if let Some((_, first)) = seen.iter().find(|(other, _)| other == text) {
+                findings.error(
+                    key.at,
+                    Problem::DuplicateKey {
+                        key: section.path(text),
+                        first: *first,
+                    },
+                );
+                continue;
+            }
+            seen.push((text, key.at));
+            match known.iter().find(|known| *known == text) {
+                Some(known) => section.entries.push((known, value)),
+                None => {
+                    let problem = Problem::UnknownKey {
+                        key: text.clone(),
+                        section: section.title.clone(),
+                        nearest: nearest(text, known),
+                        known,
+                    };
+                    findings.error(key.at, problem);
+                }
+            }
+        }
+        section
+    }
+
+    /// The key with the sections above it, as messages name it.
+    pub(super) fn path(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn get(&self, key: &'static str) -> Option<&'a Node> {
+        self.entries
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, node)| *node)
+    }
+
+    /// Where the value of `key` stands, if it is given.
+    pub(super) fn position(&self, key: &'static str) -> Option<Position> {
+        self.get(key).map(|node| node.at)
+    }
+
+    /// The text under a key that must be there.
+    pub(super) fn required_text(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Text<'a>> {
+        if self.get(key).is_none() {
+            findings.error(
+                self.at,
+                Problem::MissingKey {
+                    key,
+                    section: self.title.clone(),
+                    example,
+                },
+            );
+        }
+        self.text(key, example, findings)
+    }
+
+    /// Text: quoted, or plain and neither a number nor a boolean nor null.
+    pub(super) fn text(&self, key: &'static str, example: &'static str, findings: &mut Findings) -> Option<Text<'a>> {
+        let node = self.get(key)?;
+        let text = text_of(node);
+        if text.is_none() {
+            findings.error(node.at, self.wrong_type(key, node, "text", example));
+        }
+        text
+    }
+
+    /// A whole number in decimal digits within `range`.
+    pub(super) fn number<T>(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        unit: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<T>
+    where
+        T: Copy + PartialOrd + TryFrom<i128> + Into<u64>,
+    {
+        let node = self.get(key)?;
+        let Kind::Scalar { text, plain: true } = &node.kind else {
+            findings.error(node.at, self.wrong_type(key, node, "a number", example));
+            return None;
+        };
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            findings.error(node.at, self.wrong_type(key, node, "a whole number", example));
+            return None;
+        }
+        // What exceeds even this type is outside every range.
+        let number = text.parse::<i128>().ok().and_then(|number| T::try_from(number).ok());
+        let within = number.filter(|number| range.contains(number));
+        if within.is_none() {
+            let problem = Problem::OutOfRange {
+                key: self.path(key),
+                value: text.clone(),
+                min: (*range.start()).into(),
+                max: (*range.end()).into(),
+                unit,
+            };
+            findings.error(node.at, problem);
+        }
+        within
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self, key: &'static str, example: &'static str, findings: &mut Findings) -> Option<bool> {
+        let node = self.get(key)?;
+        match &node.kind {
+            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "True" | "TRUE") => Some(true),
+            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE") => Some(false),
+            _ => {
+                findings.error(node.at, self.wrong_type(key, node, "a boolean", example));
+                None
+            }
+        }
+    }
+
+    /// One word of a closed list.
+    pub(super) fn choice<T: Choice>(&self, key: &'static str, findings: &mut Findings) -> Option<T> {
+        let node = self.get(key)?;
+        let Kind::Scalar { text, .. } = &node.kind else {
+            findings.error(node.at, self.wrong_type(key, node, "text", T::WORDS[0]));
+            return None;
+        };
+        let chosen = T::from_word(text);
+        if chosen.is_none() {
+            let problem = Problem::NotAChoice {
+                key: self.path(key),
+                value: text.clone(),
+                choices: T::WORDS,
+            };
+            findings.error(node.at, problem);
+        }
+        chosen
+    }
+
+    /// The items of a list; nothing where the key is absent or has no value.
+    pub(super) fn list(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<&'a [Rc<Node>]> {
+        let node = self.get(key).filter(|node| !node.is_null())?;
+        match &node.kind {
+            Kind::Sequence(items) => Some(items),
+            _ => {
+                findings.error(node.at, self.wrong_type(key, node, "a list", example));
+                None
+            }
+        }
+    }
+
+    /// The items of a list of text.
+    pub(super) fn texts(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Vec<Text<'a>>> {
+        let items = self.list(key, example, findings)?;
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            match text_of(item) {
+                Some(text) => texts.push(text),
+                None => findings.error(item.at, self.wrong_type(key, item, "text", example)),
+            }
+        }
+        Some(texts)
+    }
+
+    fn wrong_type(&self, key: &str, node: &Node, expected: &'static str, example: &'static str) -> Problem {
+        Problem::WrongType {
+            key: self.path(key),
+            found: node.describe(),
+            expected,
+            example,
+        }
+    }
+}
+
+fn text_of(node: &Node) -> Option<Text<'_>> {
+    match &node.kind {
+        Kind::Scalar { text, .. } if node.describe() == "text" => Some(Text { at: node.at, text }),
+        _ => None,
+    }
+}
+
+/// The known key that a typing error of one or two characters may have meant.
+fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let near = |known: &&'static str| (edit_distance(key, known), *known);
+    let limit = if key.len() < 5 { 1 } else { 2 };
+    known
+        .iter()
+        .map(near)
+        .min()
+        .filter(|(distance, _)| *distance <= limit)
+        .map(|(_, known)| known)
+}
+
+/// Levenshtein's distance in octets; `-` and `_` count as equal.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let fold = |octet: u8| {
+        if octet == b'-' {
+            b'_'
+        } else {
+            octet.to_ascii_lowercase()
+        }
+    };
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (line, a) in left.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, b) in right.bytes().enumerate() {
+            let substituted = diagonal + usize::from(fold(a) != fold(b));
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_errors_find_their_key() {
+        let known = &["dns_port", "http_port", "ttl"];
+        assert_eq!(nearest("dns-port", known), Some("dns_port"));
+        assert_eq!(nearest("dnsport", known), Some("dns_port"));
+        assert_eq!(nearest("tll", known), Some("ttl"));
+        assert_eq!(nearest("views", known), None);
+    }
+}

@@ -1,0 +1,663 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::record::RecordType;
+
+/// A folder with a configuration file in it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn with(text: &str) -> Self {
+        let folder = Self(tempfile::tempdir().expect("a folder"));
+        folder.write("hotdns.yaml", text);
+        folder
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.0.path().join(file), text).expect("written");
+    }
+
+    fn source(&self) -> ConfigSource {
+        ConfigSource {
+            path: self.0.path().join("hotdns.yaml"),
+            overrides: Overrides::default(),
+        }
+    }
+
+    fn load(&self) -> Result<Loaded, Vec<ConfigError>> {
+        self.source().load()
+    }
+}
+
+fn loaded(text: &str) -> Loaded {
+    Folder::with(text)
+        .load()
+        .unwrap_or_else(|errors| panic!("{text}: {errors:?}"))
+}
+
+/// The errors of `text` as "line:column: message", the file's name cut off.
+fn errors(text: &str) -> Vec<String> {
+    let folder = Folder::with(text);
+    let errors = folder.load().expect_err(text);
+    let prefix = format!("{}:", folder.source().path.display());
+    let cut = |error: &ConfigError| error.to_string().trim_start_matches(&prefix).to_owned();
+    errors.iter().map(cut).collect()
+}
+
+/// Asserts that `text` has exactly one error, there, which has `part` in its message.
+fn refused(text: &str, at: &str, part: &str) {
+    let errors = errors(text);
+    assert_eq!(errors.len(), 1, "{text}: {errors:#?}");
+    assert!(
+        errors[0].starts_with(&format!("{at}: ")),
+        "{text}: expected {at}, got {errors:#?}"
+    );
+    assert!(errors[0].contains(part), "{text}: expected `{part}`, got {errors:#?}");
+}
+
+const CONTRACT: &str = r#"
+dns_port: 53
+http_port: 8080                # loopback by default, see http.listen
+log_level: info
+listen: ["10.77.0.1"]          # addresses, optionally with a port; default: all
+xdp:
+  interfaces: [eth0]           # default: none
+  mode: auto                   # auto | native | generic | off
+zones:
+  - name: example.com.
+    file: zones/example.com.zone   # RFC 1035 master file
+records:                       # inside a zone above, or overlays (below)
+  - name: www.example.net.
+    type: A
+    ttl: 300
+    value: [192.0.2.1, 192.0.2.2]
+backend:
+  default_ttl: 300
+  resolve_cname_chain: true
+  max_cname_depth: 10
+  return_soa_on_nxdomain: true
+  upstream:
+    enabled: false
+    servers: ["1.1.1.1:53", "8.8.8.8:53"]
+    timeout: 5s
+"#;
+
+#[test]
+fn the_documented_example_loads() {
+    let folder = Folder::with(CONTRACT);
+    let config = folder.load().expect("valid").config;
+    assert_eq!(config.listen, ["10.77.0.1:53".parse().expect("an address")]);
+    assert_eq!(
+        config.xdp,
+        Xdp {
+            interfaces: vec!["eth0".to_owned()],
+            mode: XdpMode::Auto
+        }
+    );
+    assert_eq!(config.zones[0].file, folder.0.path().join("zones/example.com.zone"));
+    assert_eq!(&*config.zones[0].shown_as, "zones/example.com.zone");
+    let [record] = &config.records[..] else {
+        panic!("one record")
+    };
+    assert_eq!(
+        (record.rrset.rtype, record.rrset.ttl, record.rrset.rdatas.len()),
+        (RecordType::A, 300, 2)
+    );
+    assert_eq!(record.at, Position { line: 13, column: 5 });
+    assert_eq!(config.backend.upstream.servers.len(), 2);
+    assert!(!config.backend.upstream.enabled);
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let config = loaded("").config;
+    assert_eq!(
+        config,
+        Config {
+            file: config.file.clone(),
+            ..Config::default()
+        }
+    );
+    assert!(config.listen.is_empty() && config.xdp.interfaces.is_empty());
+    assert_eq!(config.http.listen, ["127.0.0.1:8080".parse().expect("an address")]);
+    assert_eq!(config.storage_path, Path::new("/var/lib/hotdns"));
+    assert_eq!(config.ttl_bounds, TtlBounds { min: 60, max: 86_400 });
+    assert_eq!((config.udp_payload, config.backend.default_ttl), (1232, 300));
+    assert_eq!(config.backend.upstream.timeout, Duration::from_secs(5));
+    let client = "192.168.7.7".parse::<std::net::IpAddr>().expect("an address");
+    assert!(
+        config
+            .backend
+            .upstream
+            .allow
+            .iter()
+            .any(|prefix| prefix.contains(&client))
+    );
+}
+
+#[test]
+fn sections_without_content_are_absent() {
+    let config = loaded("xdp:\nrecords:\nzones:\nbackend:\n  upstream:\n").config;
+    assert_eq!(
+        config,
+        Config {
+            file: config.file.clone(),
+            ..Config::default()
+        }
+    );
+}
+
+#[test]
+fn every_further_key_is_read() {
+    let folder = Folder::with(
+        "log_format: json\nstorage: {path: data}\nhttp: {listen: [\"127.0.0.1:9090\", \"[::1]\"], token_file: token}\n\
+         ttl_bounds: {min: 1, max: 10}\nedns: {udp_payload: 4096}\nhttp_port: 9091\n\
+         backend: {upstream: {enabled: true, servers: [192.0.2.53], timeout: 500ms, allow: [10.0.0.0/8]}}\n",
+    );
+    folder.write("token", "0123456789abcdef\n");
+    let config = folder.load().expect("valid").config;
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.storage_path, folder.0.path().join("data"));
+    let http: Vec<String> = config.http.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(http, ["127.0.0.1:9090", "[::1]:9091"]);
+    assert_eq!(config.http.token_file, Some(folder.0.path().join("token")));
+    assert_eq!(config.ttl_bounds, TtlBounds { min: 1, max: 10 });
+    assert_eq!(
+        config.backend.default_ttl, 10,
+        "the default TTL keeps within the bounds"
+    );
+    assert_eq!(
+        config.backend.upstream.servers,
+        ["192.0.2.53:53".parse().expect("an address")]
+    );
+    assert_eq!(config.backend.upstream.timeout, Duration::from_millis(500));
+}
+
+#[test]
+fn the_command_line_replaces_the_files_values() {
+    let folder = Folder::with(CONTRACT);
+    let mut source = folder.source();
+    source.overrides = Overrides {
+        listen: vec!["127.0.0.1:5300".to_owned(), "[::1]:5300".to_owned()],
+        http: Some("127.0.0.1:9090".to_owned()),
+        interfaces: vec!["lo".to_owned()],
+        xdp_mode: Some(XdpMode::Generic),
+    };
+    let config = source.load().expect("valid").config;
+    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.listen[0], "127.0.0.1:5300".parse().expect("an address"));
+    assert_eq!(config.http.listen, ["127.0.0.1:9090".parse().expect("an address")]);
+    assert_eq!(
+        config.xdp,
+        Xdp {
+            interfaces: vec!["lo".to_owned()],
+            mode: XdpMode::Generic
+        }
+    );
+
+    source.overrides.listen = vec!["localhost:5300".to_owned()];
+    let errors = source.load().expect_err("no address");
+    assert!(
+        errors[0]
+            .to_string()
+            .starts_with("command line: `--listen`: `localhost:5300` is not an address")
+    );
+}
+
+#[test]
+fn unknown_keys() {
+    refused(
+        "dns_prot: 53\n",
+        "1:1",
+        "unknown key `dns_prot` in the configuration: did you mean `dns_port`?",
+    );
+    refused(
+        "xdp:\n  mode: auto\n  speed: 9\n",
+        "3:3",
+        "unknown key `speed` in `xdp`: remove it; known are interfaces, mode",
+    );
+    refused(
+        "records:\n  - {name: a., type: A, value: [192.0.2.1], view: x}\n",
+        "2:49",
+        "unknown key `view` in a record",
+    );
+    refused(
+        "zones:\n  - name: a.\n    file: f\n    acl: {}\n",
+        "4:5",
+        "unknown key `acl` in a zone",
+    );
+    for key in ["views", "acl", "rate_limit"] {
+        refused(&format!("{key}: []\n"), "1:1", "unknown key");
+    }
+    for key in ["nsid", "cookie_secret_file"] {
+        refused(&format!("edns:\n  {key}: x\n"), "2:3", "unknown key");
+    }
+    refused("[a]: 1\n", "1:1", "a key that is a list");
+}
+
+#[test]
+fn keys_given_twice() {
+    refused(
+        "dns_port: 53\nhttp_port: 8080\ndns_port: 54\n",
+        "3:1",
+        "`dns_port` is given a second time (first at line 1, column 1)",
+    );
+    refused(
+        "backend:\n  upstream: {enabled: false, enabled: true}\n",
+        "2:30",
+        "`backend.upstream.enabled`",
+    );
+}
+
+#[test]
+fn wrong_types() {
+    refused(
+        "dns_port: \"53\"\n",
+        "1:11",
+        "`dns_port` is text, not a number: write it as `dns_port: 53`",
+    );
+    refused("dns_port: 5.3\n", "1:11", "not a whole number");
+    refused("dns_port: [53]\n", "1:11", "is a list, not a number");
+    refused("dns_port:\n", "1:10", "is nothing, not a number");
+    refused("listen: 127.0.0.1\n", "1:9", "`listen` is text, not a list");
+    refused("listen: [53]\n", "1:10", "`listen` is a number, not text");
+    refused(
+        "backend:\n  resolve_cname_chain: \"true\"\n",
+        "2:24",
+        "is text, not a boolean",
+    );
+    refused(
+        "backend:\n  resolve_cname_chain: yes\n",
+        "2:24",
+        "is text, not a boolean",
+    );
+    refused("xdp: [lo]\n", "1:6", "`xdp` is a list, not a mapping");
+    refused("zones: [a]\n", "1:9", "`a zone` is text, not a mapping");
+    refused("- a\n", "1:1", "is a list, not a mapping");
+    refused(
+        "records:\n  - name: a.\n    type: A\n    value: 192.0.2.1\n",
+        "4:12",
+        "`value` is text, not a list: write it as `value: [192.0.2.1]`",
+    );
+    refused(
+        "records:\n  - name: 5\n    type: A\n    value: [192.0.2.1]\n",
+        "2:11",
+        "`name` is a number, not text",
+    );
+    refused(
+        "records:\n  - name: a.\n    type: A\n    value: [[192.0.2.1]]\n",
+        "4:13",
+        "is a list, not",
+    );
+    refused(
+        "backend:\n  upstream:\n    timeout: 5\n",
+        "3:14",
+        "is a number, not text: write it as `timeout: 5s`",
+    );
+}
+
+#[test]
+fn numbers_outside_their_range() {
+    refused(
+        "dns_port: 0\n",
+        "1:11",
+        "`dns_port` is 0: write a number from 1 to 65535",
+    );
+    refused("http_port: 65536\n", "1:12", "from 1 to 65535");
+    refused("dns_port: -1\n", "1:11", "from 1 to 65535");
+    refused(
+        "dns_port: 99999999999999999999999999999999999999999999\n",
+        "1:11",
+        "from 1 to 65535",
+    );
+    for payload in ["511", "4097"] {
+        refused(
+            &format!("edns:\n  udp_payload: {payload}\n"),
+            "2:16",
+            "from 512 to 4096 octets",
+        );
+    }
+    for payload in ["512", "4096"] {
+        loaded(&format!("edns: {{udp_payload: {payload}}}\n"));
+    }
+    refused("backend:\n  max_cname_depth: 0\n", "2:20", "from 1 to 255");
+    refused("backend:\n  max_cname_depth: 256\n", "2:20", "from 1 to 255");
+    refused(
+        "backend:\n  default_ttl: 59\n",
+        "2:16",
+        "from 60 to 86400 seconds (`ttl_bounds`)",
+    );
+    refused(
+        "ttl_bounds: {min: 2147483648}\n",
+        "1:19",
+        "from 0 to 2147483647 seconds",
+    );
+    refused(
+        "ttl_bounds:\n  min: 90000\n",
+        "2:8",
+        "`ttl_bounds.min` is 90000, more than `ttl_bounds.max`, 86400",
+    );
+    for timeout in ["0s", "61s", "soon", "5"] {
+        let text = format!("backend: {{upstream: {{timeout: \"{timeout}\"}}}}\n");
+        refused(&text, "1:31", "write a duration with a unit from 10ms to 60s");
+    }
+}
+
+#[test]
+fn words_outside_their_list() {
+    refused(
+        "log_level: loud\n",
+        "1:12",
+        "`log_level` is `loud`: write one of error, warn, info, debug, trace",
+    );
+    refused("log_format: xml\n", "1:13", "text, json");
+    refused("xdp:\n  mode: fast\n", "2:9", "auto, native, generic, off");
+}
+
+#[test]
+fn addresses() {
+    refused("listen: [\"localhost\"]\n", "1:10", "`localhost` is not an address");
+    refused("listen: [\"127.0.0.1:0\"]\n", "1:10", "has port 0");
+    refused(
+        "listen: [\"::1:5300\"]\n",
+        "1:10",
+        "put the address in brackets, [::1:5300] or [::1]:5300",
+    );
+    refused("listen: []\n", "1:9", "`listen` is empty");
+    refused(
+        "listen: [127.0.0.1, \"127.0.0.1:53\"]\n",
+        "1:21",
+        "127.0.0.1:53 is there already",
+    );
+    refused(
+        "listen: [127.0.0.1, 0.0.0.0]\n",
+        "1:10",
+        "127.0.0.1:53 is covered by 0.0.0.0:53",
+    );
+    loaded("listen: [\"::\", 0.0.0.0]\n");
+    refused("http: {listen: [x]}\n", "1:17", "`http.listen`: `x` is not an address");
+    refused(
+        "http_port: 53\n",
+        "1:12",
+        "HTTP and DNS over TCP both want 127.0.0.1:53",
+    );
+    refused(
+        "listen: [192.0.2.1]\nhttp:\n  listen: [\"0.0.0.0:53\"]\n",
+        "3:12",
+        "both want 0.0.0.0:53",
+    );
+    loaded("listen: [192.0.2.1]\nhttp_port: 53\n");
+    refused("xdp: {interfaces: [a/b]}\n", "1:20", "is not an interface name");
+    refused(
+        "xdp: {interfaces: [sixteen-letters-]}\n",
+        "1:20",
+        "is not an interface name",
+    );
+    refused("xdp: {interfaces: [lo, lo]}\n", "1:24", "given a second time");
+}
+
+#[test]
+fn upstreams() {
+    let upstream = |inner: &str| format!("backend:\n  upstream: {{{inner}}}\n");
+    refused(&upstream("enabled: true"), "2:13", "is enabled and has no servers");
+    refused(&upstream("servers: [dns.example]"), "2:23", "is not an address");
+    refused(
+        &upstream("servers: [192.0.2.1, \"192.0.2.1:53\"]"),
+        "2:34",
+        "is there already",
+    );
+    refused(
+        &upstream("servers: [127.0.0.1]"),
+        "2:23",
+        "127.0.0.1:53 is this server itself (0.0.0.0:53 in `listen`)",
+    );
+    loaded(&upstream("servers: [\"127.0.0.1:5353\"]"));
+    refused(
+        &upstream("allow: [10.0.0.1/8]"),
+        "2:21",
+        "write 10.0.0.0/8 for the whole network",
+    );
+    refused(&upstream("allow: [10.0.0.0/33]"), "2:21", "is not an address prefix");
+}
+
+#[test]
+fn token_files() {
+    refused("http: {token_file: nowhere}\n", "1:20", "nowhere cannot be read");
+    let folder = Folder::with("http: {token_file: token}\n");
+    for bad in ["", "\n", "two words\n", "two\nlines\n"] {
+        folder.write("token", bad);
+        let errors = folder.load().expect_err("no token");
+        assert!(errors[0].to_string().contains("holds no token"), "{bad:?}: {errors:?}");
+    }
+    folder.write("token", "short\n");
+    assert_eq!(folder.load().expect("valid").warnings.len(), 1);
+}
+
+#[test]
+fn zones() {
+    refused(
+        "zones:\n  - name: example.com.\n    file: a\n  - name: EXAMPLE.com\n    file: b\n",
+        "4:11",
+        "zone EXAMPLE.com. is given a second time (first at line 2, column 11)",
+    );
+    refused(
+        "zones:\n  - name: example.com.\n",
+        "2:5",
+        "`file` is missing in a zone: add `file: zones/example.com.zone`",
+    );
+    refused("zones:\n  - file: x\n", "2:5", "`name` is missing in a zone");
+    refused("zones:\n  - {name: a..b, file: x}\n", "2:12", "has an empty label");
+    refused("zones:\n  - {name: a, file: \"\"}\n", "2:21", "`file` is empty");
+}
+
+#[test]
+fn records() {
+    let record = |inner: &str| format!("records:\n  - {{{inner}}}\n");
+    refused(
+        &record("type: A, value: [192.0.2.1]"),
+        "2:5",
+        "`name` is missing in a record",
+    );
+    refused(
+        &record("name: a., value: [192.0.2.1]"),
+        "2:5",
+        "`type` is missing in a record",
+    );
+    refused(&record("name: a., type: A"), "2:5", "`value` is missing in a record");
+    refused(&record("name: a., type: A, value: []"), "2:31", "`value` is empty");
+    refused(&record("name: a., type: A, value: [~]"), "2:32", "`value` is empty");
+    refused(
+        &record("name: a..b, type: A, value: [192.0.2.1]"),
+        "2:12",
+        "has an empty label",
+    );
+    refused(
+        &record("name: a., type: AB, value: [192.0.2.1]"),
+        "2:22",
+        "unknown record type `AB`",
+    );
+    refused(
+        &record("name: a., type: ANY, value: [192.0.2.1]"),
+        "2:22",
+        "ANY is no type of data in a zone",
+    );
+    refused(
+        &record("name: a., type: A, value: [192.0.2.1, 192.0.2.256]"),
+        "2:43",
+        "`192.0.2.256` is no A value",
+    );
+    refused(
+        &record("name: a., type: A, ttl: 59, value: [192.0.2.1]"),
+        "2:29",
+        "the TTL 59 is outside `ttl_bounds`: write 60 to 86400 seconds",
+    );
+    refused(
+        &record("name: a., type: A, ttl: 86401, value: [192.0.2.1]"),
+        "2:29",
+        "the TTL 86401 is outside",
+    );
+    refused(
+        &record("name: a., type: A, ttl: 5m, value: [192.0.2.1]"),
+        "2:29",
+        "is text, not a number",
+    );
+    refused(
+        &record("name: a., type: CNAME, value: [b., c.]"),
+        "2:35",
+        "a. has 2 values of type CNAME",
+    );
+    let long = format!("\"{}\"", "x".repeat(40_000));
+    refused(
+        &record(&format!("name: a., type: TXT, value: [{long}, y{long}]")),
+        "2:33",
+        "more than fit a DNS message",
+    );
+}
+
+#[test]
+fn records_beside_each_other() {
+    let pair = |left: &str, right: &str| {
+        format!("records:\n  - {{name: a., type: {left}]}}\n  - {{name: A, type: {right}]}}\n")
+    };
+    refused(
+        &pair("A, value: [192.0.2.1", "A, value: [192.0.2.2"),
+        "3:5",
+        "A. A is given a second time (first at line 2, column 5)",
+    );
+    refused(
+        &pair("A, value: [192.0.2.1", "CNAME, value: [b."),
+        "3:5",
+        "has a CNAME and A (the other at line 2, column 5)",
+    );
+    refused(
+        &pair("CNAME, value: [b.", "TXT, value: [x"),
+        "3:5",
+        "has a CNAME and TXT",
+    );
+    loaded(&pair("A, value: [192.0.2.1", "TXT, value: [x"));
+}
+
+#[test]
+fn values_keep_their_text_and_count_once() {
+    let loaded = loaded("records:\n  - {name: a., type: TXT, value: [1.10, true, 007, x, x]}\n");
+    let [record] = &loaded.config.records[..] else {
+        panic!("one record")
+    };
+    let values: Vec<&[u8]> = record.rrset.rdatas.iter().map(|rdata| &**rdata).collect();
+    assert_eq!(values, [&b"\x041.10"[..], b"\x04true", b"\x03007", b"\x01x"]);
+    assert_eq!(record.rrset.ttl, 300);
+    assert_eq!(loaded.warnings.len(), 1);
+    assert!(
+        loaded.warnings[0]
+            .to_string()
+            .ends_with(":2:54: `x` is there already and counts once"),
+        "{:?}",
+        loaded.warnings
+    );
+}
+
+#[test]
+fn all_errors_come_at_once_and_in_order() {
+    let errors = errors(
+        "log_level: loud\ndns_port: 0\nextra: 1\nrecords:\n  - {name: a., type: A, ttl: 1, value: [x, y]}\n  - 5\n",
+    );
+    let places: Vec<&str> = errors
+        .iter()
+        .map(|error| error.split(": ").next().expect("a place"))
+        .collect();
+    assert_eq!(
+        places,
+        ["1:12", "2:11", "3:1", "5:32", "5:43", "5:46", "6:5"],
+        "{errors:#?}"
+    );
+}
+
+#[test]
+fn files_that_are_no_yaml() {
+    refused("a: [1\n", "2:1", "not valid YAML");
+    refused("dns_port: 53\n\thttp_port: 80\n", "2:1", "not valid YAML");
+    let folder = Folder::with("");
+    fs::write(folder.source().path, b"log_level: \xFF\n").expect("written");
+    assert!(
+        folder.load().expect_err("no text")[0]
+            .to_string()
+            .ends_with("the file is not UTF-8: save it as UTF-8")
+    );
+}
+
+#[test]
+fn a_restart_is_needed_for_all_but_zones_and_records() {
+    let old = loaded(CONTRACT).config;
+    let restart = |from: &str, to: &str| {
+        let changed = CONTRACT.replace(from, to);
+        assert_ne!(changed, CONTRACT);
+        Config::restart_needed(
+            &old,
+            &Config {
+                zones: old.zones.clone(),
+                ..loaded(&changed).config
+            },
+        )
+    };
+    assert_eq!(restart("dns_port: 53", "dns_port: 54"), ["dns_port"]);
+    assert_eq!(restart("10.77.0.1", "10.77.0.2"), ["listen"]);
+    assert_eq!(
+        restart("log_level: info", "log_level: warn\nlog_format: json"),
+        ["log_level", "log_format"]
+    );
+    assert_eq!(restart("timeout: 5s", "timeout: 4s"), ["backend.upstream.timeout"]);
+    assert_eq!(restart("192.0.2.2", "192.0.2.3"), [""; 0]);
+}
+
+#[test]
+fn clashes_with_zone_files_name_both_places() {
+    let folder = Folder::with(
+        "zones:\n  - {name: example., file: parent}\n  - {name: sub.example., file: child}\nrecords:\n\
+         \x20 - {name: A.example., type: A, value: [192.0.2.1]}\n\
+         \x20 - {name: b.example., type: CNAME, value: [c.]}\n\
+         \x20 - {name: b.sub.example., type: A, value: [192.0.2.1]}\n\
+         \x20 - {name: c.example., type: TXT, value: [x]}\n\
+         \x20 - {name: a.other., type: A, value: [192.0.2.1]}\n",
+    );
+    let soa = |apex: &str| format!("{apex} 300 IN SOA ns.{apex} host.{apex} 1 2 3 4 5\n{apex} 300 IN NS ns.{apex}\n");
+    let rest = "a.example. 300 IN A 192.0.2.9\nb.example. 300 IN TXT t\nb.example. 300 IN AAAA ::1\nc.example. 300 IN A 192.0.2.9\n";
+    folder.write("parent", &(soa("example.") + rest));
+    folder.write("child", &soa("sub.example."));
+    let desired = folder.source().load_everything().expect("valid");
+    assert!(
+        desired.zones.iter().all(|zone| zone.content.is_ok()),
+        "{:?}",
+        desired.zones
+    );
+    let clashes: Vec<String> = desired.clashes.iter().map(ToString::to_string).collect();
+    assert_eq!(clashes.len(), 2, "{clashes:#?}");
+    assert!(
+        clashes[0].contains("hotdns.yaml:5:5: A.example. A is also in the zone file parent"),
+        "{clashes:#?}"
+    );
+    assert!(
+        clashes[1].contains("hotdns.yaml:6:5: b.example. CNAME cannot stand beside"),
+        "{clashes:#?}"
+    );
+    assert_eq!(desired.without_clashes().expect_err("clashes").len(), 2);
+}
+
+#[test]
+fn a_missing_zone_file_is_no_error_of_the_configuration() {
+    let desired = Folder::with("zones: [{name: a., file: nowhere}]\n")
+        .source()
+        .load_everything()
+        .expect("valid");
+    assert!(desired.zones[0].content.is_err());
+}
+
+#[test]
+fn ten_thousand_records_load() {
+    let mut text = "records:\n".to_owned();
+    for number in 0..10_000 {
+        text += &format!("  - name: h{number}.example.\n    type: A\n    value: [192.0.2.1]\n");
+    }
+    assert_eq!(loaded(&text).config.records.len(), 10_000);
+}

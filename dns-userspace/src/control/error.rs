@@ -1,0 +1,96 @@
+//! Why a command was refused. Nothing has changed then.
+
+use crate::name::Name;
+use crate::record::RecordType;
+
+/// A command's failure, with what a person needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Nothing of that name, type or value.
+    #[error("{0}")]
+    NotFound(String),
+    /// Every value is there already.
+    #[error("{owner} {rtype} has every one of these values already")]
+    Exists {
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+    },
+    /// The RRset has another TTL.
+    #[error(
+        "{owner} {rtype} has the TTL {held}, not {given}; leave `ttl` out to add values, or replace the RRset with PUT"
+    )]
+    TtlConflict {
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+        /// The RRset's.
+        held: u32,
+        /// The request's.
+        given: u32,
+    },
+    /// A second value of a type that has one at most.
+    #[error("{owner} can have one {rtype} value only; replace it with PUT")]
+    SingletonConflict {
+        /// The owner.
+        owner: Name,
+        /// CNAME, DNAME or SOA.
+        rtype: RecordType,
+    },
+    /// CNAME beside other data.
+    #[error("{owner} has {held}, and a CNAME cannot stand beside other data (RFC 1034 §3.6.2): {rtype} is refused")]
+    CnameConflict {
+        /// The owner.
+        owner: Name,
+        /// The type that is there.
+        held: RecordType,
+        /// The type refused.
+        rtype: RecordType,
+    },
+    /// The RRset comes from a file.
+    #[error("{owner} {rtype} comes from {file}; change it there and reload")]
+    ManagedByFile {
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+        /// The zone file or the configuration file.
+        file: String,
+    },
+    /// A TTL outside of `ttl_bounds`.
+    #[error("the TTL {given} is outside of `ttl_bounds`: {min} to {max} seconds")]
+    InvalidTtl {
+        /// The request's.
+        given: u32,
+        /// The smallest allowed.
+        min: u32,
+        /// The largest allowed.
+        max: u32,
+    },
+    /// More data than any DNS message can carry.
+    #[error("{owner} {rtype} would have {bytes} octets of answer; a DNS message carries at most {limit}")]
+    TooLarge {
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+        /// What the answer would take.
+        bytes: usize,
+        /// What there is room for.
+        limit: usize,
+    },
+    /// The database cannot be written at present.
+    #[error("{0}; nothing was changed")]
+    StorageLocked(String),
+    /// The configuration file has errors.
+    #[error("the configuration was not reloaded, nothing was changed: {}", .0.join("; "))]
+    ReloadFailed(Vec<String>),
+    /// A fault of the server.
+    #[error("{0}")]
+    Internal(String),
+    /// The server is on its way down.
+    #[error("the server is stopping")]
+    Stopped,
+}

@@ -1,0 +1,5 @@
+pub(crate) mod fixture;
+
+mod changes;
+mod reloads;
+mod serials;

@@ -1,0 +1,188 @@
+//! A writer on a real database, with planes that only remember.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Settings, TtlRules};
+use crate::http::TokenFile;
+use crate::metrics::Metrics;
+use crate::name::Name;
+use crate::rdata::{format_value, parse_value};
+use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::snapshot::Snapshot;
+use crate::store::Plan;
+
+pub(crate) const RULES: TtlRules = TtlRules {
+    min: 60,
+    max: 86_400,
+    default: 300,
+};
+
+/// What the planes serve.
+#[derive(Default)]
+pub(crate) struct Served {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) serials: HashMap<u32, u32>,
+    pub(crate) publications: usize,
+    pub(crate) fails: bool,
+}
+
+struct MemoryPlanes {
+    served: Arc<Mutex<Served>>,
+    gate: Arc<Mutex<()>>,
+}
+
+impl Planes for MemoryPlanes {
+    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
+        let _open = self.gate.lock().expect("not poisoned");
+        let mut served = self.served.lock().expect("not poisoned");
+        anyhow::ensure!(!served.fails, "as the test asks");
+        served.publications += 1;
+        served.snapshot = plan.snapshot.clone();
+        served.serials.extend(serials.iter().copied());
+        Ok(())
+    }
+}
+
+pub(crate) struct Fixture {
+    pub(crate) folder: Arc<tempfile::TempDir>,
+    pub(crate) served: Arc<Mutex<Served>>,
+    /// While it is locked, nothing is published.
+    pub(crate) gate: Arc<Mutex<()>>,
+    /// What the next reload finds.
+    pub(crate) files: Arc<Mutex<Result<Desired, Vec<String>>>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) token: Option<Arc<TokenFile>>,
+    control: Option<Control>,
+}
+
+impl Fixture {
+    pub(crate) fn new(initial: Desired) -> Self {
+        Self::within(Arc::new(tempfile::tempdir().expect("a folder")), initial, None)
+    }
+
+    pub(crate) fn with_token(initial: Desired, token: Arc<TokenFile>) -> Self {
+        Self::within(Arc::new(tempfile::tempdir().expect("a folder")), initial, Some(token))
+    }
+
+    pub(crate) fn within(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>) -> Self {
+        let served: Arc<Mutex<Served>> = Arc::default();
+        let gate: Arc<Mutex<()>> = Arc::default();
+        let files = Arc::new(Mutex::new(Ok(initial.clone())));
+        let metrics = Arc::new(Metrics::new(None));
+        let settings = Settings {
+            storage_path: folder.path().to_owned(),
+            config_file: "hotdns.yaml".into(),
+            loader: Box::new({
+                let files = files.clone();
+                move || files.lock().expect("not poisoned").clone()
+            }),
+            token: token.clone(),
+            metrics: metrics.clone(),
+        };
+        let planes = MemoryPlanes {
+            served: served.clone(),
+            gate: gate.clone(),
+        };
+        let control = Control::start(settings, initial, Box::new(planes)).expect("started");
+        Self {
+            folder,
+            served,
+            gate,
+            files,
+            metrics,
+            token,
+            control: Some(control),
+        }
+    }
+
+    /// Stops the writer and starts another on the same database.
+    pub(crate) async fn restart(mut self, initial: Desired) -> Self {
+        self.stop().await;
+        Self::within(self.folder.clone(), initial, self.token.clone())
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let control = self.control.take().expect("running");
+        control.handle.stop().await;
+        control.thread.join().expect("ended in order");
+    }
+
+    pub(crate) fn handle(&self) -> ControlHandle {
+        self.control.as_ref().expect("running").handle.clone()
+    }
+
+    pub(crate) fn storage_path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.served.lock().expect("not poisoned").snapshot.clone()
+    }
+
+    /// The values served, in presentation format.
+    pub(crate) fn values(&self, owner: &str, rtype: RecordType) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let rrset = snapshot.node(&name(owner).key()).and_then(|node| node.rrset(rtype));
+        rrset.map_or_else(Vec::new, |rrset| {
+            rrset.rdatas.iter().map(|rdata| format_value(rtype, rdata)).collect()
+        })
+    }
+
+    pub(crate) fn serial(&self, apex: &str) -> Option<u32> {
+        let served = self.served.lock().expect("not poisoned");
+        let index = served.snapshot.zones.get(&name(apex).key())?.index;
+        served.serials.get(&index).copied()
+    }
+
+    pub(crate) fn metric(&self, line: &str) -> bool {
+        let text = String::from_utf8(self.metrics.render().expect("rendered")).expect("text");
+        text.lines().any(|found| found == line)
+    }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().expect("a valid name")
+}
+
+pub(crate) fn value(rtype: RecordType, text: &str) -> Rdata {
+    parse_value(rtype, text).expect("a valid value")
+}
+
+pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source) -> (Name, RrSet) {
+    let rrset = RrSet {
+        rtype,
+        ttl: 3600,
+        rdatas: vec![value(rtype, text)],
+        source,
+    };
+    (name(owner), rrset)
+}
+
+/// A zone with an SOA of this serial, an NS and these records.
+pub(crate) fn zone(apex: &str, serial: u32, records: &[(&str, RecordType, &str)]) -> DesiredZone {
+    let file: Arc<str> = format!("zones/{apex}zone").into();
+    let source = || Source::ZoneFile(file.clone());
+    let soa = format!("ns.{apex} host.{apex} {serial} 3600 600 86400 300");
+    let mut content = vec![
+        record(apex, RecordType::SOA, &soa, source()),
+        record(apex, RecordType::NS, &format!("ns.{apex}"), source()),
+    ];
+    let more = records.iter();
+    content.extend(more.map(|(owner, rtype, text)| record(owner, *rtype, text, source())));
+    DesiredZone {
+        apex: name(apex),
+        file: file.clone(),
+        content: Ok(content),
+    }
+}
+
+pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> Desired {
+    Desired {
+        records,
+        zones,
+        ttl: RULES,
+        restart_needed: Vec::new(),
+    }
+}

@@ -1,0 +1,470 @@
+//! DNS over TCP (RFC 1035 §4.2.2, RFC 7766).
+//!
+//! ```text
+//! acceptor (main runtime) ─► Admissions: in all, per client ─► a worker, in turn
+//! connection (one task)      read ─► split by length ─► Desk::answer ─► output ─► write
+//!                                                      └─ forwarded ─► when it is there (RFC 7766 §7: any order)
+//! ```
+//!
+//! What a client may cost is bounded: an idle connection is a task without buffers; a message must be whole within the
+//! idle time-out of the last one; a client that does not read stops being read from once [`OUTPUT_BYTES`] wait for
+//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::worker::{Desk, Disposition, Figures, Transport};
+use crate::forward::failure;
+
+/// Octets of replies that may wait for a client before no more of its queries are read.
+const OUTPUT_BYTES: usize = 128 << 10;
+/// What a client must take of waiting output within the write time-out, unless less is waiting.
+const PROGRESS_BYTES: usize = 4096;
+/// Queries of one connection that may be on their way upstream.
+const FORWARDS: usize = 128;
+/// Queries answered before other tasks of the worker get their turn.
+const TURN: usize = 256;
+/// Buffers up to this size stay with an idle connection.
+const KEPT_BYTES: usize = 512;
+/// Octets of one read.
+const READ_BYTES: usize = 64 << 10;
+/// Room for the shortest message, a header.
+const HEADER_BYTES: usize = 12;
+
+/// Limits and times of connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpSettings {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one client: an IPv4 address, or an IPv6 /64.
+    pub connections_per_client: usize,
+    /// How long a connection may have nothing to do, and how long one message may take to come in. Shorter while more
+    /// than three quarters of all connections are in use (RFC 7766 §6.2.3).
+    pub idle_timeout: Duration,
+    /// How long a client may read next to nothing while replies wait for it.
+    pub write_timeout: Duration,
+}
+
+impl TcpSettings {
+    /// 16,384 connections, 12,288 of them for one client, or less where the limit of open files asks for it; 10 s each.
+    pub fn for_file_limit(files: u64) -> Self {
+        let connections = usize::try_from(files / 2).unwrap_or(usize::MAX).clamp(16, 16_384);
+        Self {
+            connections,
+            connections_per_client: connections / 4 * 3,
+            idle_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Raises this process's limit of open files as far as it may, and returns it. For start-up.
+pub fn raise_file_limit() -> u64 {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}
+
+/// Who is connected, over all acceptors and workers.
+#[derive(Debug)]
+pub(super) struct Admissions {
+    limit: usize,
+    per_client: usize,
+    in_all: AtomicUsize,
+    by_client: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Admissions {
+    pub(super) fn new(settings: &TcpSettings) -> Self {
+        Self {
+            limit: settings.connections,
+            per_client: settings.connections_per_client,
+            in_all: AtomicUsize::new(0),
+            by_client: Mutex::default(),
+        }
+    }
+
+    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
+        let client = client_key(client);
+        let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.in_all.load(Ordering::Relaxed) >= self.limit {
+            return None;
+        }
+        let open = by_client.entry(client).or_insert(0);
+        if *open >= self.per_client {
+            return None;
+        }
+        *open += 1;
+        self.in_all.fetch_add(1, Ordering::Relaxed);
+        Some(Admission {
+            admissions: Arc::clone(self),
+            client,
+        })
+    }
+
+    fn idle_timeout(&self, usual: Duration) -> Duration {
+        let open = self.in_all.load(Ordering::Relaxed);
+        if open * 10 >= self.limit * 9 {
+            usual.min(Duration::from_millis(500))
+        } else if open * 4 >= self.limit * 3 {
+            usual.min(Duration::from_secs(2))
+        } else {
+            usual
+        }
+    }
+}
+
+/// The holder of an IPv6 /64 has all of its addresses.
+fn client_key(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+    }
+}
+
+/// One admitted connection; gives its place back when dropped.
+#[derive(Debug)]
+struct Admission {
+    admissions: Arc<Admissions>,
+    client: IpAddr,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.admissions.in_all.fetch_sub(1, Ordering::Relaxed);
+        let mut by_client = self.admissions.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = by_client.get_mut(&self.client) {
+            *open -= 1;
+            if *open == 0 {
+                by_client.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// A connection on its way to a worker.
+pub(super) struct Accepted {
+    stream: std::net::TcpStream,
+    client: IpAddr,
+    admission: Admission,
+}
+
+/// Accepts until the plane stops, and hands the connections to the workers in turn.
+pub(super) async fn accept(
+    listener: TcpListener,
+    desks: Vec<mpsc::UnboundedSender<Accepted>>,
+    admissions: Arc<Admissions>,
+    figures: Arc<Figures>,
+    stop: CancellationToken,
+) {
+    let mut next = 0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let (stream, client) = match accepted {
+            Ok((stream, client)) => (stream, client.ip()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                // Out of files or memory: that passes, and the backlog waits.
+                tracing::warn!(%error, "cannot accept a TCP connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(admission) = admissions.admit(client) else {
+            figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        if let Ok(stream) = stream.into_std() {
+            // The worker is gone only when the plane stops.
+            let _ = desks[next].send(Accepted {
+                stream,
+                client,
+                admission,
+            });
+            next = (next + 1) % desks.len();
+        }
+    }
+}
+
+/// Serves one connection until the client or a time-out ends it, or the plane stops.
+pub(super) async fn serve(accepted: Accepted, desk: Rc<RefCell<Desk>>) {
+    let Accepted {
+        stream,
+        client,
+        admission,
+    } = accepted;
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
+    let (stop, settings) = {
+        let desk = desk.borrow();
+        (desk.shared.stop.clone(), desk.shared.tcp.clone())
+    };
+    let mut connection = Connection {
+        stream,
+        client,
+        desk,
+        settings,
+        input: Vec::new(),
+        output: Vec::new(),
+        written: 0,
+        forwards: JoinSet::new(),
+        ending: false,
+        idle_deadline: Instant::now(),
+        write_deadline: None,
+        unrewarded: 0,
+    };
+    connection.run(&admission.admissions, &stop).await;
+}
+
+struct Connection {
+    stream: TcpStream,
+    client: IpAddr,
+    desk: Rc<RefCell<Desk>>,
+    settings: TcpSettings,
+    /// Octets that are not yet answered.
+    input: Vec<u8>,
+    /// Replies, of which the first `written` octets are sent.
+    output: Vec<u8>,
+    written: usize,
+    forwards: JoinSet<Vec<u8>>,
+    /// Nothing more is read: the client has finished, broken the protocol, or the plane stops.
+    ending: bool,
+    idle_deadline: Instant,
+    write_deadline: Option<Instant>,
+    /// Octets written since the write deadline was last moved.
+    unrewarded: usize,
+}
+
+impl Connection {
+    async fn run(&mut self, admissions: &Admissions, stop: &CancellationToken) {
+        self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.idle_deadline));
+        let mut told_to_stop = false;
+        loop {
+            let answered = self.answer();
+            if answered > 0 {
+                self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+            }
+            if self.write().is_err() {
+                return;
+            }
+            self.watch_writes(timer.as_mut());
+            let may_answer = self.may_answer();
+            if may_answer && self.has_message() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let waits = self.written < self.output.len();
+            if self.ending && !waits && self.forwards.is_empty() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                ready = self.stream.writable(), if waits => if ready.is_err() { return },
+                ready = self.stream.readable(), if may_answer && !self.ending => {
+                    if ready.is_err() || self.read().is_err() {
+                        return;
+                    }
+                }
+                Some(reply) = self.forwards.join_next(), if !self.forwards.is_empty() => {
+                    if let Ok(reply) = reply {
+                        self.push(&reply);
+                    }
+                    self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+                }
+                () = stop.cancelled(), if !told_to_stop => {
+                    told_to_stop = true;
+                    // What has already come is still answered.
+                    if !self.ending && self.read().is_err() {
+                        return;
+                    }
+                    self.ending = true;
+                }
+                () = timer.as_mut() => if !self.has_time_left(timer.as_mut()) { return },
+            }
+        }
+    }
+
+    /// Whether the client has taken enough of its replies to be given more.
+    fn may_answer(&self) -> bool {
+        self.output.len() - self.written < OUTPUT_BYTES && self.forwards.len() < FORWARDS
+    }
+
+    /// Whether a whole message waits.
+    fn has_message(&self) -> bool {
+        split(&self.input).is_some()
+    }
+
+    /// Answers whole messages of the input, up to a turn's worth; returns how many.
+    fn answer(&mut self) -> usize {
+        let mut answered = 0;
+        let mut used = 0;
+        let input = std::mem::take(&mut self.input);
+        let mut reply = Vec::new();
+        while answered < TURN && self.may_answer() {
+            let Some(query) = split(&input[used..]) else {
+                break;
+            };
+            used += 2 + query.len();
+            answered += 1;
+            if query.len() < HEADER_BYTES {
+                // Whatever this is, it is not DNS.
+                self.ending = true;
+                used = input.len();
+                break;
+            }
+            self.answer_one(query, &mut reply);
+        }
+        self.input = input;
+        self.input.drain(..used);
+        if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
+            self.input = Vec::new();
+        }
+        answered
+    }
+
+    fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) {
+        let desk = Rc::clone(&self.desk);
+        let mut desk = desk.borrow_mut();
+        let chain = match desk.answer(query, self.client, Transport::Tcp, reply) {
+            Disposition::Reply => {
+                if reply.len() > usize::from(u16::MAX) {
+                    failure(query, 2, reply);
+                }
+                desk.shared.count(Transport::Tcp, reply);
+                return self.push(reply);
+            }
+            Disposition::Silence => return,
+            Disposition::Forward => None,
+            Disposition::CompleteUpstream(chain) => Some(chain),
+        };
+        let shared = &desk.shared;
+        match shared.upstream(query, chain, Transport::Tcp) {
+            Ok(work) => {
+                let counting = shared.clone();
+                let counted = async move {
+                    let reply = work.await;
+                    counting.count(Transport::Tcp, &reply);
+                    reply
+                };
+                self.forwards.spawn_on(counted, &shared.main);
+            }
+            Err(declined) => {
+                shared.count(Transport::Tcp, &declined);
+                self.push(&declined);
+            }
+        }
+    }
+
+    fn push(&mut self, reply: &[u8]) {
+        let Ok(length) = u16::try_from(reply.len()) else {
+            return;
+        };
+        // RFC 7766 §8: length and message in one write.
+        self.output.extend_from_slice(&length.to_be_bytes());
+        self.output.extend_from_slice(reply);
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+        }
+        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(scratch) {
+            Ok(0) => {
+                self.ending = true;
+                Ok(())
+            }
+            Ok(length) => {
+                self.input.extend_from_slice(&scratch[..length]);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Writes what the client takes.
+    fn write(&mut self) -> io::Result<()> {
+        while self.written < self.output.len() {
+            match self.stream.try_write(&self.output[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    self.written += length;
+                    self.unrewarded += length;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Keeps the buffer from growing at its end while its head is done with.
+                    self.output.drain(..self.written);
+                    self.written = 0;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.written = 0;
+        self.output.clear();
+        if self.output.capacity() > KEPT_BYTES {
+            self.output = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Sets, moves or clears the time by which the client must have taken something.
+    fn watch_writes(&mut self, timer: std::pin::Pin<&mut Sleep>) {
+        if self.output.is_empty() {
+            if self.write_deadline.take().is_some() {
+                self.idle_deadline = self.idle_deadline.max(Instant::now() + self.settings.idle_timeout);
+            }
+            self.unrewarded = 0;
+        } else if self.write_deadline.is_none() || self.unrewarded >= PROGRESS_BYTES {
+            let deadline = Instant::now() + self.settings.write_timeout;
+            self.write_deadline = Some(deadline);
+            self.unrewarded = 0;
+            if deadline < timer.deadline() {
+                timer.reset(deadline);
+            }
+        }
+    }
+
+    /// Sets the timer to what is due next; false where the connection's time is up.
+    fn has_time_left(&mut self, timer: std::pin::Pin<&mut Sleep>) -> bool {
+        let now = Instant::now();
+        let due = match self.write_deadline {
+            Some(deadline) => deadline,
+            // RFC 7766 §6.2.3: a connection with queries outstanding is not idle.
+            None if !self.forwards.is_empty() => now + self.settings.idle_timeout,
+            None => self.idle_deadline,
+        };
+        timer.reset(due);
+        due > now
+    }
+}
+
+/// The whole message at the start of `input`, without its length.
+fn split(input: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = input.split_first_chunk::<2>()?;
+    rest.get(..usize::from(u16::from_be_bytes(*length)))
+}
+
+#[cfg(test)]
+mod tests;

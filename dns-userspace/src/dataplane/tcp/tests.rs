@@ -1,0 +1,239 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::TcpSettings;
+use crate::dataplane::worker::Transport;
+use crate::dataplane::worker::testing::{TestPlane, query, settings, start};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn plane(tcp: TcpSettings) -> (TestPlane, SocketAddr) {
+    let test = start(&["127.0.0.1:0".parse().unwrap()], None, tcp);
+    let address = test.plane.addresses()[0];
+    (test, address)
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut framed = (message.len() as u16).to_be_bytes().to_vec();
+    framed.extend_from_slice(message);
+    framed
+}
+
+async fn read_message(stream: &mut TcpStream) -> Vec<u8> {
+    let read = async {
+        let length = stream.read_u16().await.unwrap();
+        let mut message = vec![0; usize::from(length)];
+        stream.read_exact(&mut message).await.unwrap();
+        message
+    };
+    timeout(SOON, read).await.expect("a reply")
+}
+
+/// How long until the server closes, whatever it still sends.
+async fn until_closed(stream: &mut TcpStream) -> Duration {
+    let start = Instant::now();
+    let mut buffer = [0; 4096];
+    while timeout(SOON, stream.read(&mut buffer))
+        .await
+        .expect("closed in time")
+        .is_ok_and(|length| length > 0)
+    {}
+    start.elapsed()
+}
+
+#[tokio::test]
+async fn rfc7766_6_2_1_1_pipelined_queries_are_all_answered() {
+    let (test, address) = plane(settings());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let queries: Vec<u8> = (0..2000).flat_map(|id| framed(&query(id, "a.test."))).collect();
+    stream.write_all(&queries).await.unwrap();
+    for id in 0..2000u16 {
+        assert_eq!(read_message(&mut stream).await[..2], id.to_be_bytes());
+    }
+    let counts = test.counts.0.lock().unwrap();
+    assert_eq!(counts.len(), 2000);
+    assert!(counts.iter().all(|count| *count == (Transport::Tcp, 1, 0)));
+}
+
+#[tokio::test]
+async fn rfc7766_8_messages_may_come_octet_by_octet() {
+    let (_test, address) = plane(settings());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for octet in framed(&query(5, "a.test.")) {
+        stream.write_all(&[octet]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read_message(&mut stream).await[..2], [0, 5]);
+}
+
+#[tokio::test]
+async fn a_client_that_has_finished_sending_still_gets_its_answers() {
+    let (_test, address) = plane(settings());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&framed(&query(1, "big.test."))).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_message(&mut stream).await.len(), 60_000);
+    until_closed(&mut stream).await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_and_activity_keeps_them() {
+    let idle = Duration::from_millis(600);
+    let (_test, address) = plane(TcpSettings {
+        idle_timeout: idle,
+        ..settings()
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for id in 0..4 {
+        tokio::time::sleep(idle / 2).await;
+        stream.write_all(&framed(&query(id, "a.test."))).await.unwrap();
+        read_message(&mut stream).await;
+    }
+    let closed = until_closed(&mut stream).await;
+    assert!(closed >= idle * 3 / 4, "{closed:?}");
+}
+
+#[tokio::test]
+async fn half_a_message_does_not_keep_a_connection_however_it_trickles() {
+    let idle = Duration::from_millis(400);
+    let (_test, address) = plane(TcpSettings {
+        idle_timeout: idle,
+        ..settings()
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let start = Instant::now();
+    let mut failed = false;
+    for octet in framed(&query(1, "a.test.")) {
+        failed |= stream.write_all(&[octet]).await.is_err();
+        tokio::time::sleep(idle / 4).await;
+    }
+    assert!(
+        failed || until_closed(&mut stream).await < idle,
+        "open after {:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() {
+    let (test, address) = plane(TcpSettings {
+        write_timeout: Duration::from_millis(500),
+        ..settings()
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let queries: Vec<u8> = (0..2000).flat_map(|id| framed(&query(id, "big.test."))).collect();
+    // 120 MB of replies to 60 kB of queries.
+    stream.write_all(&queries).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let answered = test.counts.0.lock().unwrap().len();
+    assert!(answered < 500, "answered {answered} that nobody reads");
+    until_closed(&mut stream).await;
+    let after = test.counts.0.lock().unwrap().len();
+    assert!(after < 2000, "the connection was not cut off");
+}
+
+#[tokio::test]
+async fn a_slow_but_steady_reader_gets_everything() {
+    let (_test, address) = plane(TcpSettings {
+        write_timeout: Duration::from_millis(800),
+        ..settings()
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let queries: Vec<u8> = (0..200).flat_map(|id| framed(&query(id, "big.test."))).collect();
+    stream.write_all(&queries).await.unwrap();
+    for id in 0..200u16 {
+        assert_eq!(read_message(&mut stream).await[..2], id.to_be_bytes());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn two_thousand_idle_connections_leave_room_for_more() {
+    super::raise_file_limit();
+    let (_test, address) = plane(settings());
+    let mut idle = Vec::new();
+    for _ in 0..2000 {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    for number in [0, 999, 1999] {
+        idle[number]
+            .write_all(&framed(&query(number as u16, "a.test.")))
+            .await
+            .unwrap();
+        assert_eq!(
+            read_message(&mut idle[number]).await[..2],
+            (number as u16).to_be_bytes()
+        );
+    }
+}
+
+#[tokio::test]
+async fn limits_hold_in_all_and_per_client_and_places_come_back() {
+    let (test, address) = plane(TcpSettings {
+        connections: 40,
+        connections_per_client: 2,
+        ..settings()
+    });
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(&framed(&query(1, "a.test."))).await.unwrap();
+    read_message(&mut first).await;
+    let _second = TcpStream::connect(address).await.unwrap();
+    let mut third = TcpStream::connect(address).await.unwrap();
+    until_closed(&mut third).await;
+    assert_eq!(
+        test.plane
+            .figures()
+            .tcp_refused
+            .load(std::sync::atomic::Ordering::Relaxed),
+        1
+    );
+    drop(first);
+    let start = Instant::now();
+    loop {
+        let mut again = TcpStream::connect(address).await.unwrap();
+        again.write_all(&framed(&query(2, "a.test."))).await.unwrap();
+        if again.read_u16().await.is_ok() {
+            break;
+        }
+        assert!(start.elapsed() < SOON, "the place did not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_dns_message_ends_the_connection() {
+    let (_test, address) = plane(settings());
+    for noise in [&b"\0\0"[..], b"\0\x05hello"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(noise).await.unwrap();
+        assert!(until_closed(&mut stream).await < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn a_panicking_query_gets_servfail_and_the_connection_goes_on() {
+    let (_test, address) = plane(settings());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&framed(&query(1, "panic.test."))).await.unwrap();
+    assert_eq!(read_message(&mut stream).await[3], 2);
+    stream.write_all(&framed(&query(2, "a.test."))).await.unwrap();
+    assert_eq!(read_message(&mut stream).await[3], 0);
+}
+
+#[tokio::test]
+async fn shutdown_answers_what_has_come_and_closes() {
+    let (test, address) = plane(settings());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&framed(&query(1, "a.test."))).await.unwrap();
+    read_message(&mut stream).await;
+    stream.write_all(&framed(&query(2, "big.test."))).await.unwrap();
+    let down = tokio::spawn(test.plane.shutdown(SOON));
+    assert_eq!(read_message(&mut stream).await.len(), 60_000);
+    until_closed(&mut stream).await;
+    assert!(down.await.unwrap(), "drained in time");
+}

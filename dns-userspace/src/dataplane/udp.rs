@@ -1,0 +1,334 @@
+//! DNS over UDP: batches in, batches out.
+//!
+//! ```text
+//! recvmmsg (64 slots) ─► Desk::answer for each ─► sendmmsg, one call per address that was asked
+//!                              └─ forwarded: a task of the main runtime, which replies through the same socket
+//! ```
+//!
+//! All buffers belong to the socket's task and are used again: a query that is answered from here allocates nothing and
+//! takes no lock. On a wildcard address each datagram tells which address was asked (`IP_PKTINFO`, RFC 3542 §6.2), and
+//! the reply leaves from there. What the kernel does not take at once is dropped and counted; the client asks again.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::{array, cell::RefCell};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
+};
+use tokio::io::Interest;
+
+use super::worker::{Desk, Disposition, Shared, Transport};
+use crate::forward::failure;
+
+/// Datagrams per system call.
+const BATCH: usize = 64;
+/// Room for one query. Not a power of two, so that the slots do not all fall on the same cache lines.
+const SLOT_BYTES: usize = 4096 + 128;
+
+/// Answers what comes in on `socket` until the plane stops, and then what has already come.
+pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io::Result<()> {
+    let stop = desk.borrow().shared.stop.clone();
+    let mut batch = Batch::new(socket.local_addr()?.ip());
+    // A second descriptor of the same socket, which tokio owns and waits on.
+    let ready = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
+    loop {
+        tokio::select! {
+            readable = ready.readable() => readable?,
+            () = stop.cancelled() => break,
+        }
+        match ready.try_io(Interest::READABLE, || Ok(batch.receive(socket.as_raw_fd())?)) {
+            Ok(_) => {
+                batch.answer(&socket, &mut desk.borrow_mut());
+                batch.send(socket.as_raw_fd(), &desk.borrow().shared);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        tokio::task::yield_now().await;
+    }
+    while batch.receive(socket.as_raw_fd()).is_ok_and(|received| received > 0) {
+        batch.answer(&socket, &mut desk.borrow_mut());
+        batch.send(socket.as_raw_fd(), &desk.borrow().shared);
+    }
+    Ok(())
+}
+
+/// The address of ours that a datagram was sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The one the socket is bound to.
+    Bound,
+    V4(Ipv4Addr),
+    /// With the interface, where the address means nothing without it.
+    V6(Ipv6Addr, u32),
+}
+
+impl Asked {
+    /// Calls `send` with the control messages that make a reply leave from this address.
+    fn with_control<R>(self, send: impl FnOnce(&[ControlMessage<'_>]) -> R) -> R {
+        match self {
+            Self::Bound => send(&[]),
+            Self::V4(address) => send(&[ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(address.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            })]),
+            Self::V6(address, interface) => send(&[ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: address.octets(),
+                },
+                ipi6_ifindex: interface,
+            })]),
+        }
+    }
+}
+
+/// One slot of a batch, from query to reply.
+#[derive(Clone, Copy)]
+struct Slot {
+    length: usize,
+    client: Option<SockaddrStorage>,
+    asked: Asked,
+    cut_off: bool,
+    has_reply: bool,
+}
+
+struct Batch {
+    control: Option<Vec<u8>>,
+    incoming: MultiHeaders<SockaddrStorage>,
+    outgoing: MultiHeaders<SockaddrStorage>,
+    queries: Box<[u8]>,
+    replies: Vec<Vec<u8>>,
+    slots: [Slot; BATCH],
+    received: usize,
+}
+
+impl Batch {
+    fn new(bound: IpAddr) -> Self {
+        // Exactly the size of the one message: the kernel reads all of it when sending.
+        let control = match bound {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Some(cmsg_space!(libc::in_pktinfo)),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some(cmsg_space!(libc::in6_pktinfo)),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        };
+        Self {
+            incoming: MultiHeaders::preallocate(BATCH, control.clone()),
+            outgoing: MultiHeaders::preallocate(BATCH, control.clone()),
+            control,
+            queries: vec![0; BATCH * SLOT_BYTES].into(),
+            replies: (0..BATCH).map(|_| Vec::with_capacity(512)).collect(),
+            slots: [Slot {
+                length: 0,
+                client: None,
+                asked: Asked::Bound,
+                cut_off: false,
+                has_reply: false,
+            }; BATCH],
+            received: 0,
+        }
+    }
+
+    fn receive(&mut self, socket: RawFd) -> Result<usize, Errno> {
+        self.received = 0;
+        let mut chunks = self.queries.chunks_exact_mut(SLOT_BYTES);
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+            array::from_fn(|_| [IoSliceMut::new(chunks.next().expect("one chunk per slot"))]);
+        let messages = recvmmsg(
+            socket,
+            &mut self.incoming,
+            slices.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
+        let mut lost_control = false;
+        for (slot, message) in self.slots.iter_mut().zip(messages) {
+            let asked = match &self.control {
+                Some(_) => asked_address(&message),
+                None => Some(Asked::Bound),
+            };
+            lost_control |= asked.is_none();
+            *slot = Slot {
+                length: message.bytes.min(SLOT_BYTES),
+                // Without the address no reply could leave from it.
+                client: message.address.filter(|_| asked.is_some()),
+                asked: asked.unwrap_or(Asked::Bound),
+                cut_off: message.flags.contains(MsgFlags::MSG_TRUNC),
+                has_reply: false,
+            };
+            self.received += 1;
+        }
+        if lost_control {
+            // The headers keep the size of what came last, so a datagram without control data would be followed by more.
+            self.incoming = MultiHeaders::preallocate(BATCH, self.control.clone());
+        }
+        Ok(self.received)
+    }
+
+    fn answer(&mut self, socket: &Arc<UdpSocket>, desk: &mut Desk) {
+        let queries = self.queries.chunks_exact(SLOT_BYTES);
+        for ((slot, query), reply) in self.slots[..self.received]
+            .iter_mut()
+            .zip(queries)
+            .zip(&mut self.replies)
+        {
+            let Some((client, address)) = slot.client.and_then(|client| Some((client, client_ip(&client)?))) else {
+                continue;
+            };
+            if matches!(slot.asked, Asked::V4(asked) if asked.is_multicast())
+                || matches!(slot.asked, Asked::V6(asked, _) if asked.is_multicast())
+            {
+                continue;
+            }
+            let query = &query[..slot.length];
+            let disposition = if slot.cut_off {
+                // No query is that long; the header is all that can be trusted to be there.
+                failure(&query[..query.len().min(12)], 1, reply)
+            } else {
+                desk.answer(query, address, Transport::Udp, reply)
+            };
+            let chain = match disposition {
+                Disposition::Reply => {
+                    slot.has_reply = true;
+                    continue;
+                }
+                Disposition::Silence => continue,
+                Disposition::Forward => None,
+                Disposition::CompleteUpstream(chain) => Some(chain),
+            };
+            match desk.shared.upstream(query, chain, Transport::Udp) {
+                Ok(work) => {
+                    let task = reply_later(work, Arc::clone(socket), client, slot.asked, desk.shared.clone());
+                    desk.shared.forwards.spawn_on(task, &desk.shared.main);
+                }
+                Err(declined) => {
+                    slot.has_reply = !declined.is_empty();
+                    *reply = declined;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, socket: RawFd, shared: &Shared) {
+        let mut pending = 0;
+        for (number, slot) in self.slots[..self.received].iter().enumerate() {
+            pending |= u64::from(slot.has_reply) << number;
+        }
+        while pending != 0 {
+            let asked = self.slots[pending.trailing_zeros() as usize].asked;
+            let mut group = [0; BATCH];
+            let mut members = 0;
+            for (number, slot) in self.slots[..self.received].iter().enumerate() {
+                if pending & (1 << number) != 0 && slot.asked == asked {
+                    group[members] = number;
+                    members += 1;
+                    pending &= !(1 << number);
+                }
+            }
+            self.send_group(socket, shared, asked, &group[..members]);
+        }
+    }
+
+    /// Sends the replies of the slots in `group`, which were all asked at `asked`.
+    fn send_group(&mut self, socket: RawFd, shared: &Shared, asked: Asked, group: &[usize]) {
+        let reply = |place: usize| group.get(place).map_or(&[][..], |&number| &self.replies[number][..]);
+        let slices: [[IoSlice<'_>; 1]; BATCH] = array::from_fn(|place| [IoSlice::new(reply(place))]);
+        let clients: [Option<SockaddrStorage>; BATCH] =
+            array::from_fn(|place| group.get(place).and_then(|&number| self.slots[number].client));
+        let mut done = 0;
+        while done < group.len() {
+            let left = done..group.len();
+            let sent = asked.with_control(|control| {
+                sendmmsg(
+                    socket,
+                    &mut self.outgoing,
+                    &slices[left.clone()],
+                    &clients[left],
+                    control,
+                    MsgFlags::MSG_DONTWAIT,
+                )
+                .map(Iterator::count)
+            });
+            match sent {
+                Ok(sent) => {
+                    group[done..done + sent]
+                        .iter()
+                        .for_each(|&number| shared.count(Transport::Udp, &self.replies[number]));
+                    done += sent.max(1);
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN | Errno::ENOBUFS) => {
+                    shared
+                        .figures
+                        .udp_unsent
+                        .fetch_add((group.len() - done) as u64, Ordering::Relaxed);
+                    return;
+                }
+                // It concerns the first of them alone, say a client at port 0 or without a route.
+                Err(_) => {
+                    shared.figures.udp_unsent.fetch_add(1, Ordering::Relaxed);
+                    done += 1;
+                }
+            }
+        }
+    }
+}
+
+fn asked_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Asked> {
+    message.cmsgs().ok()?.find_map(|control| match control {
+        // The local address that a reply would have: for a broadcast that is not the destination.
+        ControlMessageOwned::Ipv4PacketInfo(info) => Some(Asked::V4(info.ipi_spec_dst.s_addr.to_ne_bytes().into())),
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            let interface = if address.is_unicast_link_local() {
+                info.ipi6_ifindex
+            } else {
+                0
+            };
+            Some(Asked::V6(address, interface))
+        }
+        _ => None,
+    })
+}
+
+fn client_ip(client: &SockaddrStorage) -> Option<IpAddr> {
+    match (client.as_sockaddr_in(), client.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(v4.ip().into()),
+        (None, Some(v6)) => Some(v6.ip().into()),
+        (None, None) => None,
+    }
+}
+
+async fn reply_later(
+    work: impl Future<Output = Vec<u8>>,
+    socket: Arc<UdpSocket>,
+    client: SockaddrStorage,
+    asked: Asked,
+    shared: Shared,
+) {
+    let reply = work.await;
+    let sent = asked.with_control(|control| {
+        sendmsg(
+            socket.as_raw_fd(),
+            &[IoSlice::new(&reply)],
+            control,
+            MsgFlags::MSG_DONTWAIT,
+            Some(&client),
+        )
+    });
+    match sent {
+        Ok(_) => shared.count(Transport::Udp, &reply),
+        Err(_) => drop(shared.figures.udp_unsent.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

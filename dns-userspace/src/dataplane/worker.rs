@@ -1,0 +1,387 @@
+//! The socket plane: one thread per core, each with its own sockets, answerer and single-threaded runtime.
+//!
+//! ```text
+//! worker thread 0..n   UDP sockets (SO_REUSEPORT) ─┐
+//!                      TCP connections ────────────┴─► Desk ─► Answerer     no lock, nothing shared
+//! main runtime         acceptors ─► workers in turn;  queries that are forwarded ─► reply through the same socket
+//! ```
+//!
+//! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the log
+//! and [`Figures`] say so. A task that panics elsewhere is started again.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::sockets::Endpoint;
+use super::tcp::{self, Admissions, TcpSettings};
+use super::udp;
+use crate::forward::{Forwarder, PartialChain, failure};
+
+/// How a query came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// One datagram.
+    Udp,
+    /// Length-prefixed on a connection.
+    Tcp,
+}
+
+/// What becomes of a query.
+#[derive(Debug)]
+pub enum Disposition {
+    /// The reply is in `out`.
+    Reply,
+    /// Nothing is sent: not a query, or too short to be answered.
+    Silence,
+    /// To be resolved upstream as it is.
+    Forward,
+    /// The end of this chain is to be resolved upstream.
+    CompleteUpstream(PartialChain),
+}
+
+/// Answers queries; each worker has its own.
+pub trait Answerer: Send + 'static {
+    /// Decides on `query` from `client`; a reply is written to `out`, which is empty before and keeps its capacity
+    /// from query to query.
+    fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition;
+}
+
+/// Makes the answerer of each worker, and a new one after a panic.
+pub type AnswererFactory = Arc<dyn Fn() -> Box<dyn Answerer> + Send + Sync>;
+
+/// Is told of every answer that was sent.
+pub trait CountAnswers: Send + Sync + 'static {
+    /// `rcode` includes the upper bits of EDNS, so BADVERS is 16.
+    fn count(&self, transport: Transport, qtype: u16, rcode: u8);
+}
+
+/// Rare events of the socket plane, for metrics.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Queries that made the answerer panic.
+    pub panics: AtomicU64,
+    /// UDP replies that the kernel did not take.
+    pub udp_unsent: AtomicU64,
+    /// Connections closed at once because of a limit.
+    pub tcp_refused: AtomicU64,
+    /// Queries answered SERVFAIL because too many were on their way upstream.
+    pub forward_overflow: AtomicU64,
+}
+
+/// What the plane is made of.
+pub struct Parts {
+    /// The sockets; each endpoint has one UDP socket per worker.
+    pub endpoints: Vec<Endpoint>,
+    /// Makes answerers.
+    pub answerers: AnswererFactory,
+    /// Resolves what is not ours; without it such queries get SERVFAIL.
+    pub forwarder: Option<Arc<Forwarder>>,
+    /// Counts answers.
+    pub counters: Arc<dyn CountAnswers>,
+    /// Limits and times of connections.
+    pub tcp: TcpSettings,
+}
+
+/// The running socket plane.
+pub struct Plane {
+    addresses: Vec<SocketAddr>,
+    figures: Arc<Figures>,
+    stop: CancellationToken,
+    forwards: TaskTracker,
+    acceptors: JoinSet<()>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Plane {
+    /// Starts the workers, as many as each endpoint has UDP sockets; on a tokio runtime, which carries what is forwarded.
+    pub fn start(parts: Parts) -> io::Result<Self> {
+        let Parts {
+            endpoints,
+            answerers,
+            forwarder,
+            counters,
+            tcp,
+        } = parts;
+        let stop = CancellationToken::new();
+        let forwards = TaskTracker::new();
+        let figures = Arc::new(Figures::default());
+        let admissions = Arc::new(Admissions::new(&tcp));
+        let workers = endpoints.iter().map(|endpoint| endpoint.udp.len()).max().unwrap_or(0);
+        let mut threads = Vec::with_capacity(workers);
+        let mut desks = Vec::with_capacity(workers);
+        for number in 0..workers {
+            let (sender, connections) = mpsc::unbounded_channel();
+            desks.push(sender);
+            let sockets: Vec<_> = endpoints
+                .iter()
+                .filter_map(|endpoint| endpoint.udp.get(number).cloned())
+                .collect();
+            let shared = Shared {
+                counters: Arc::clone(&counters),
+                figures: Arc::clone(&figures),
+                forwarder: forwarder.clone(),
+                forwards: forwards.clone(),
+                main: Handle::current(),
+                stop: stop.clone(),
+                tcp: tcp.clone(),
+            };
+            let answerers = Arc::clone(&answerers);
+            // Few ticks between polls of the sockets: one tick is up to a batch of queries.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .event_interval(7)
+                .build()?;
+            let run =
+                move || runtime.block_on(LocalSet::new().run_until(work(sockets, connections, answerers, shared)));
+            threads.push(thread::Builder::new().name(format!("dns-{number}")).spawn(run)?);
+        }
+        let mut acceptors = JoinSet::new();
+        let mut addresses = Vec::with_capacity(endpoints.len());
+        for Endpoint { address, tcp, udp: _ } in endpoints {
+            addresses.push(address);
+            let listener = tokio::net::TcpListener::from_std(tcp)?;
+            acceptors.spawn(tcp::accept(
+                listener,
+                desks.clone(),
+                Arc::clone(&admissions),
+                Arc::clone(&figures),
+                stop.clone(),
+            ));
+        }
+        Ok(Self {
+            addresses,
+            figures,
+            stop,
+            forwards,
+            acceptors,
+            threads,
+        })
+    }
+
+    /// The addresses that are served, with their real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Rare events so far.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
+    /// Takes no more queries, answers those that have come, and returns when all is sent or after `grace`; true where
+    /// all of it was done.
+    pub async fn shutdown(mut self, grace: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + grace;
+        self.stop.cancel();
+        self.forwards.close();
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        let all = async {
+            while self.acceptors.join_next().await.is_some() {}
+            let _ = joined.await;
+            self.forwards.wait().await;
+        };
+        tokio::time::timeout_at(deadline, all).await.is_ok()
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// What the tasks of a worker share, and can give to a task of the main runtime.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) counters: Arc<dyn CountAnswers>,
+    pub(super) figures: Arc<Figures>,
+    pub(super) forwarder: Option<Arc<Forwarder>>,
+    pub(super) forwards: TaskTracker,
+    pub(super) main: Handle,
+    pub(super) stop: CancellationToken,
+    pub(super) tcp: TcpSettings,
+}
+
+impl Shared {
+    /// The work of resolving `query` upstream, to be run on the main runtime, or the reply where there is no upstream or too
+    /// much is on its way.
+    pub(super) fn upstream(
+        &self,
+        query: &[u8],
+        chain: Option<PartialChain>,
+        transport: Transport,
+    ) -> Result<impl Future<Output = Vec<u8>> + Send + 'static, Vec<u8>> {
+        let Some(forwarder) = self.forwarder.clone() else {
+            let mut reply = Vec::new();
+            failure(query, 2, &mut reply);
+            return Err(reply);
+        };
+        let Some(permit) = forwarder.admit() else {
+            self.figures.forward_overflow.fetch_add(1, Ordering::Relaxed);
+            return Err(forwarder.decline(query));
+        };
+        let query = query.to_vec();
+        Ok(async move {
+            let reply = match chain {
+                Some(chain) => forwarder.complete(&query, &chain, transport).await,
+                None => forwarder.forward(&query, transport).await,
+            };
+            drop(permit);
+            reply
+        })
+    }
+
+    /// Counts a reply by what it says of itself.
+    pub(super) fn count(&self, transport: Transport, reply: &[u8]) {
+        let (qtype, rcode) = describe(reply);
+        self.counters.count(transport, qtype, rcode);
+    }
+}
+
+/// The one answerer of a worker, which outlives its panics.
+pub(super) struct Desk {
+    answerer: Box<dyn Answerer>,
+    answerers: AnswererFactory,
+    pub(super) shared: Shared,
+    last_said: Option<Instant>,
+}
+
+impl Desk {
+    /// As [`Answerer::answer`], with `out` emptied first; never panics.
+    pub(super) fn answer(
+        &mut self,
+        query: &[u8],
+        client: IpAddr,
+        transport: Transport,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        out.clear();
+        match catch_unwind(AssertUnwindSafe(|| self.answerer.answer(query, client, transport, out))) {
+            Ok(disposition) => disposition,
+            Err(_) => {
+                self.recover(query, client);
+                failure(query, 2, out)
+            }
+        }
+    }
+
+    fn recover(&mut self, query: &[u8], client: IpAddr) {
+        let panics = self.shared.figures.panics.fetch_add(1, Ordering::Relaxed) + 1;
+        if self
+            .last_said
+            .is_none_or(|said| said.elapsed() >= Duration::from_secs(1))
+        {
+            self.last_said = Some(Instant::now());
+            let shown = data_encoding::HEXLOWER.encode(&query[..query.len().min(512)]);
+            tracing::error!(%client, panics, query = %shown, "a query made the answerer panic; it was answered SERVFAIL");
+        }
+        // Its state may be half changed.
+        if let Ok(answerer) = catch_unwind(AssertUnwindSafe(|| (self.answerers)())) {
+            self.answerer = answerer;
+        }
+    }
+}
+
+/// A worker's thread: its sockets and connections until it is told to stop and all of them are done.
+async fn work(
+    sockets: Vec<Arc<std::net::UdpSocket>>,
+    mut connections: mpsc::UnboundedReceiver<tcp::Accepted>,
+    answerers: AnswererFactory,
+    shared: Shared,
+) {
+    let stop = shared.stop.clone();
+    let desk = Rc::new(RefCell::new(Desk {
+        answerer: answerers(),
+        answerers,
+        shared,
+        last_said: None,
+    }));
+    let mut datagrams = JoinSet::new();
+    for socket in sockets {
+        let desk = Rc::clone(&desk);
+        let stop = stop.clone();
+        datagrams.spawn_local(async move {
+            loop {
+                let served = tokio::task::spawn_local(udp::serve(Arc::clone(&socket), Rc::clone(&desk))).await;
+                match served {
+                    Ok(Ok(())) => break,
+                    Ok(Err(error)) => tracing::error!(%error, "serving a UDP socket failed; it is started again"),
+                    Err(error) => tracing::error!(%error, "serving a UDP socket panicked; it is started again"),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                }
+            }
+        });
+    }
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            // Senders go when the acceptors stop.
+            accepted = connections.recv() => match accepted {
+                Some(accepted) => drop(open.spawn_local(tcp::serve(accepted, Rc::clone(&desk)))),
+                None => break,
+            },
+            Some(done) = open.join_next(), if !open.is_empty() => if let Err(error) = done {
+                tracing::error!(%error, "a TCP connection's task panicked; that connection is closed");
+            },
+        }
+    }
+    while open.join_next().await.is_some() {}
+    while datagrams.join_next().await.is_some() {}
+}
+
+/// QTYPE and RCODE of a reply; 0 where it has no question.
+fn describe(reply: &[u8]) -> (u16, u8) {
+    let rcode = reply.get(3).map_or(0, |flags| flags & 0x0F);
+    let has_question = reply.get(4..6).is_some_and(|count| count != [0, 0]);
+    let mut qtype = 0;
+    if has_question && let Some(length) = crate::name::wire_name_length(&reply[12..]) {
+        qtype = reply
+            .get(12 + length..14 + length)
+            .map_or(0, |octets| u16::from_be_bytes([octets[0], octets[1]]));
+    }
+    // RFC 6891 §6.1.3: the upper bits are in the OPT, which alone follows the question of a BADVERS.
+    if rcode == 0
+        && reply.get(6..12) == Some(&[0, 0, 0, 0, 0, 1])
+        && let Some([0, 0, 41, _, _, upper, _, _, _, 0, 0]) = reply.last_chunk::<11>()
+    {
+        return (qtype, upper.wrapping_shl(4));
+    }
+    (qtype, rcode)
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::describe;
+
+    #[test]
+    fn replies_are_counted_by_type_and_whole_rcode() {
+        let mut reply = b"\0\0\x80\x03\0\x01\0\0\0\0\0\0\x01a\0\0\x1c\0\x01".to_vec();
+        assert_eq!(describe(&reply), (28, 3));
+        reply[3] = 0;
+        reply[11] = 1;
+        reply.extend_from_slice(b"\0\0\x29\x04\xd0\x01\0\0\0\0\0");
+        assert_eq!(describe(&reply), (28, 16), "BADVERS");
+        assert_eq!(describe(b"\0\0\x80\x01\0\0\0\0\0\0\0\0"), (0, 1));
+        assert_eq!(describe(b"\0\0\x80\x01\0\x01\0\0\0\0\0\0"), (0, 1), "cut off");
+    }
+}

@@ -1,0 +1,93 @@
+//! A socket plane for tests: its answerer does what the first label of the question says.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::dataplane::sockets;
+use crate::name::Name;
+use crate::record::{RecordType, RrSet, Source};
+
+/// `panic`, `silence`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with no records.
+struct Scripted;
+
+impl Answerer for Scripted {
+    fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
+        assert!(out.is_empty() && client.is_loopback());
+        if query.len() < 12 || query[2] & 0x80 != 0 {
+            return Disposition::Silence;
+        }
+        let label = query
+            .get(13..13 + usize::from(*query.get(12).unwrap_or(&0)))
+            .unwrap_or_default();
+        match label {
+            b"panic" => panic!("as the query says"),
+            b"silence" => return Disposition::Silence,
+            b"forward" => return Disposition::Forward,
+            b"chain" => {
+                let target: Name = "target.upstream.".parse().unwrap();
+                let alias = RrSet {
+                    rtype: RecordType::CNAME,
+                    ttl: 77,
+                    rdatas: vec![target.as_wire().into()],
+                    source: Source::Config,
+                };
+                return Disposition::CompleteUpstream(PartialChain {
+                    target,
+                    answer: vec![(None, Arc::new(alias))],
+                });
+            }
+            _ => {}
+        }
+        out.extend_from_slice(query);
+        out[2] |= 0x80;
+        if label == b"big" && transport == Transport::Tcp {
+            out.resize(60_000, 0);
+        }
+        Disposition::Reply
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Counts(pub(crate) Mutex<Vec<(Transport, u16, u8)>>);
+
+impl CountAnswers for Counts {
+    fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
+        self.0.lock().unwrap().push((transport, qtype, rcode));
+    }
+}
+
+pub(crate) struct TestPlane {
+    pub(crate) plane: Plane,
+    pub(crate) counts: Arc<Counts>,
+}
+
+pub(crate) fn settings() -> TcpSettings {
+    TcpSettings {
+        connections: 4096,
+        connections_per_client: 4096,
+        idle_timeout: Duration::from_secs(10),
+        write_timeout: Duration::from_secs(10),
+    }
+}
+
+pub(crate) fn start(listen: &[SocketAddr], forwarder: Option<Forwarder>, tcp: TcpSettings) -> TestPlane {
+    let counts = Arc::new(Counts::default());
+    let plane = Plane::start(Parts {
+        endpoints: sockets::bind(listen, 0, 2).unwrap(),
+        answerers: Arc::new(|| Box::new(Scripted)),
+        forwarder: forwarder.map(Arc::new),
+        counters: Arc::<Counts>::clone(&counts),
+        tcp,
+    })
+    .unwrap();
+    TestPlane { plane, counts }
+}
+
+/// A query for the A records of `name`, RD=1.
+pub(crate) fn query(id: u16, name: &str) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(b"\x01\0\0\x01\0\0\0\0\0\0");
+    message.extend_from_slice(name.parse::<Name>().unwrap().as_wire());
+    message.extend_from_slice(b"\0\x01\0\x01");
+    message
+}

@@ -1,0 +1,329 @@
+//! The XDP plane: loads the program, hands out the memory of its maps, attaches it, keeps its addresses in step.
+//!
+//! ```text
+//!  object ─► Program::load ─► Memory (mmap of its maps) ─► TableWriter
+//!                 │
+//!                 ├─ attach(interface) ─ bpf_link, gone with the process
+//!                 ├─ set_own(addresses)      ◄─ own: netlink, followed live
+//!                 └─ counters()
+//! ```
+//!
+//! A larger table is a new [`Program`], filled beside the old one, which then takes over its links.
+
+pub mod own;
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+
+use anyhow::Context;
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::{Ebpf, EbpfLoader};
+use dns_common::address::{OwnKey, OwnValue, mapped};
+use dns_common::counters::Counters;
+use dns_common::hash::Keys;
+use dns_common::line::LINE_WORDS;
+use dns_common::scratch::State;
+use dns_common::settings::Settings;
+use dns_common::slot::CLASS_BYTES;
+use dns_common::table::ZONE_WORDS;
+use ipnet::IpNet;
+use nix::errno::Errno;
+
+use crate::table::{Memory, Region, Sizes};
+
+const STATE_WORDS: usize = size_of::<State>() / 8;
+const SLOT_MAPS: [&str; CLASS_BYTES.len()] = ["SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5"];
+
+/// How the program is to be attached (`xdp.mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Native where the driver has it, generic on veth and loopback.
+    Auto,
+    /// In the driver.
+    Native,
+    /// In the kernel's own receive path.
+    Generic,
+}
+
+/// Why the program could not be attached to an interface.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// No such interface.
+    #[error("there is no interface `{0}`; `ip link` lists those that exist")]
+    NoInterface(String),
+    /// Another program is there.
+    #[error(
+        "another XDP program is attached to `{0}`; `bpftool net show dev {0}` names it, `ip link set dev {0} xdp off` \
+         removes one that was attached that way"
+    )]
+    Busy(String),
+    /// The driver cannot.
+    #[error("the driver of `{interface}` refuses native XDP: {source}; use `xdp.mode: generic` or `auto`")]
+    NotNative {
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+    /// The kernel refused otherwise.
+    #[error("the XDP program cannot be attached to `{interface}`: {source}")]
+    Refused {
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+}
+
+/// One attachment.
+struct Attached {
+    interface: String,
+    index: u32,
+    mode: &'static str,
+    link: aya::programs::xdp::XdpLink,
+}
+
+/// A loaded program with its maps and links.
+pub struct Program {
+    ebpf: Ebpf,
+    own: HashMap<MapData, [u8; size_of::<OwnKey>()], [u8; size_of::<OwnValue>()]>,
+    state: PerCpuArray<MapData, [u64; STATE_WORDS]>,
+    links: Vec<Attached>,
+    entries: BTreeMap<OwnKey, OwnValue>,
+    /// What programs that this one took over from have counted.
+    before: Box<Counters>,
+}
+
+impl Program {
+    /// Loads the object with maps of these sizes, and maps their memory.
+    pub fn load(object: &[u8], settings: &Settings, keys: &Keys, sizes: Sizes) -> anyhow::Result<(Self, Memory)> {
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("KEYS", bytemuck::bytes_of(keys), true)
+            .override_global("SETTINGS", bytemuck::bytes_of(settings), true)
+            .map_max_entries("LINES", sizes.lines)
+            .map_max_entries("ZONES", sizes.zones);
+        for (name, count) in SLOT_MAPS.iter().zip(sizes.slots) {
+            loader.map_max_entries(name, count);
+        }
+        let mut ebpf = loader
+            .load(object)
+            .context("the kernel refuses the maps of the XDP program")?;
+        let program: &mut Xdp = ebpf
+            .program_mut("hotdns")
+            .context("the object has no program `hotdns`")?
+            .try_into()?;
+        program.load().context("the kernel refuses the XDP program")?;
+
+        let region = |name: &str, words: usize| -> anyhow::Result<Region> {
+            let Some(Map::Array(data)) = ebpf.map(name) else {
+                anyhow::bail!("the object has no array `{name}`")
+            };
+            Region::of_map(data.fd().as_fd(), words).with_context(|| format!("the map `{name}` cannot be mapped"))
+        };
+        let mut slots = Vec::with_capacity(CLASS_BYTES.len());
+        for (class, name) in SLOT_MAPS.iter().enumerate() {
+            slots.push(region(name, sizes.slots[class] as usize * CLASS_BYTES[class] / 8)?);
+        }
+        let memory = Memory {
+            sizes,
+            lines: region("LINES", sizes.lines as usize * LINE_WORDS)?,
+            slots: slots
+                .try_into()
+                .map_err(|_| anyhow::anyhow!("as many slot maps as classes"))?,
+            zones: region("ZONES", sizes.zones as usize * ZONE_WORDS)?,
+            epoch: region("EPOCH", 8)?,
+        };
+        let own = HashMap::try_from(ebpf.take_map("OWN").context("the object has no map `OWN`")?)?;
+        let state = PerCpuArray::try_from(ebpf.take_map("STATE").context("the object has no map `STATE`")?)?;
+        let before = Box::new(bytemuck::Zeroable::zeroed());
+        Ok((
+            Self {
+                ebpf,
+                own,
+                state,
+                links: Vec::new(),
+                entries: BTreeMap::new(),
+                before,
+            },
+            memory,
+        ))
+    }
+
+    /// The loaded program, for its logs and statistics.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Attaches to an interface. Returns the mode that is in force: `native` or `generic`.
+    pub fn attach(&mut self, on: &own::Interface, mode: Mode) -> Result<&'static str, AttachError> {
+        let (interface, index) = (on.name.as_str(), on.index);
+        let refused = |source| AttachError::Refused {
+            interface: interface.to_owned(),
+            source,
+        };
+        let not_native = |source| AttachError::NotNative {
+            interface: interface.to_owned(),
+            source,
+        };
+        let program: &mut Xdp = match self.ebpf.program_mut("hotdns").map(TryInto::try_into) {
+            Some(Ok(program)) => program,
+            _ => return Err(refused(ProgramError::NotLoaded)),
+        };
+        let native_first = match mode {
+            Mode::Native => true,
+            Mode::Generic => false,
+            // Native there, answers would go to a peer that drops them unless it has a program too.
+            Mode::Auto => !on.is_veth_or_loopback,
+        };
+        let (link, mode) = if native_first {
+            match program.attach_to_if_index(index, XdpMode::Driver) {
+                Ok(link) => (link, "native"),
+                Err(error) if is_busy(&error) => return Err(AttachError::Busy(interface.to_owned())),
+                Err(error) if mode == Mode::Native => return Err(not_native(error)),
+                Err(error) => {
+                    tracing::info!(interface, %error, "the driver has no native XDP: attaching the generic way");
+                    (attach_generic(program, index, interface)?, "generic")
+                }
+            }
+        } else {
+            (attach_generic(program, index, interface)?, "generic")
+        };
+        let link = program.take_link(link).map_err(|source| refused(source))?;
+        self.links.push(Attached {
+            interface: interface.to_owned(),
+            index,
+            mode,
+            link,
+        });
+        Ok(mode)
+    }
+
+    /// Names and indexes of the interfaces it is attached to, and the mode.
+    pub fn interfaces(&self) -> impl Iterator<Item = (&str, u32, &'static str)> {
+        self.links
+            .iter()
+            .map(|link| (link.interface.as_str(), link.index, link.mode))
+    }
+
+    /// Moves the links of `old` to this program, one atomic update each, with its addresses and counts. Answers come
+    /// from this program's table from then on.
+    pub fn take_over(&mut self, mut old: Program) -> anyhow::Result<()> {
+        self.set_own(old.entries.clone())?;
+        let program: &mut Xdp = self
+            .ebpf
+            .program_mut("hotdns")
+            .context("the object has no program `hotdns`")?
+            .try_into()?;
+        for Attached {
+            interface,
+            index,
+            mode,
+            link,
+        } in std::mem::take(&mut old.links)
+        {
+            let link = program
+                .attach_to_link(link)
+                .with_context(|| format!("replacing the program on {interface}"))?;
+            let link = program.take_link(link)?;
+            self.links.push(Attached {
+                interface,
+                index,
+                mode,
+                link,
+            });
+        }
+        *self.before = old.counters()?;
+        Ok(())
+    }
+
+    /// Makes `entries` the whole set of our addresses and ports.
+    pub fn set_own(&mut self, entries: BTreeMap<OwnKey, OwnValue>) -> anyhow::Result<()> {
+        for key in self.entries.keys().filter(|key| !entries.contains_key(key)) {
+            match self.own.remove(bytemuck::cast_ref(key)) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error).context("an address cannot be taken from the XDP program"),
+            }
+        }
+        for (key, value) in &entries {
+            if self.entries.get(key) != Some(value) {
+                self.own
+                    .insert(
+                        bytemuck::cast_ref::<_, [u8; size_of::<OwnKey>()]>(key),
+                        bytemuck::cast_ref::<_, [u8; size_of::<OwnValue>()]>(value),
+                        0,
+                    )
+                    .context("an address cannot be given to the XDP program")?;
+            }
+        }
+        self.entries = entries;
+        Ok(())
+    }
+
+    /// Says which clients may use the upstream.
+    pub fn set_recursion(&mut self, prefixes: &[IpNet]) -> anyhow::Result<()> {
+        let map = self
+            .ebpf
+            .map_mut("RECURSION")
+            .context("the object has no map `RECURSION`")?;
+        let mut trie: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map)?;
+        for prefix in prefixes {
+            let (bits, address) = match prefix {
+                IpNet::V4(prefix) => (96 + u32::from(prefix.prefix_len()), mapped(prefix.network().octets())),
+                IpNet::V6(prefix) => (u32::from(prefix.prefix_len()), prefix.network().octets()),
+            };
+            trie.insert(&Key::new(bits, address), 1, 0)
+                .with_context(|| format!("the prefix {prefix} does not fit"))?;
+        }
+        Ok(())
+    }
+
+    /// What the program, and those it took over from, have counted on all processors.
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        let mut sum = *self.before;
+        for state in self.state.get(&0, 0)?.iter() {
+            let state: &State = bytemuck::cast_ref(state);
+            add(&mut sum, &state.counters);
+        }
+        Ok(sum)
+    }
+}
+
+fn add(sum: &mut Counters, one: &Counters) {
+    let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(sum));
+    for (sum, one) in words
+        .iter_mut()
+        .zip(bytemuck::cast_slice::<_, u64>(std::slice::from_ref(one)))
+    {
+        *sum += one;
+    }
+}
+
+fn attach_generic(
+    program: &mut Xdp,
+    index: u32,
+    interface: &str,
+) -> Result<aya::programs::xdp::XdpLinkId, AttachError> {
+    program.attach_to_if_index(index, XdpMode::Skb).map_err(|source| {
+        if is_busy(&source) {
+            AttachError::Busy(interface.to_owned())
+        } else {
+            AttachError::Refused {
+                interface: interface.to_owned(),
+                source,
+            }
+        }
+    })
+}
+
+fn is_busy(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else {
+        return false;
+    };
+    matches!(
+        error.io_error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EBUSY | Errno::EEXIST)
+    )
+}

@@ -1,0 +1,155 @@
+//! From a client's query to the reply that it gets.
+
+use super::message::{Message, Record, Writer};
+use super::{PartialChain, SERVFAIL, Transport};
+use crate::name::wire_name_length;
+
+const CLASS_IN: u16 = 1;
+const OPT_BYTES: usize = 11;
+const RA: u8 = 0x80;
+
+/// What of a client's query matters here.
+pub(super) struct Query<'a> {
+    header: &'a [u8; 12],
+    question: &'a [u8],
+    pub(super) name: &'a [u8],
+    pub(super) qtype: u16,
+    pub(super) qclass: u16,
+    /// CD (RFC 4035 §3.2.2).
+    pub(super) checking_disabled: bool,
+    /// AD: the client understands it (RFC 6840 §5.7).
+    pub(super) authentic_data: bool,
+    /// The client's OPT: its payload and DO.
+    edns: Option<(u16, bool)>,
+}
+
+impl<'a> Query<'a> {
+    /// `None` where it is not a query with one question.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_first_chunk::<12>()?;
+        let message = Message::read(bytes)?;
+        let length = wire_name_length(rest)?;
+        let question = rest.get(..length + 4)?;
+        let (_, qtype, qclass) = message.question?;
+        Some(Self {
+            header,
+            question,
+            name: &question[..length],
+            qtype,
+            qclass,
+            checking_disabled: header[3] & 0x10 != 0,
+            authentic_data: header[3] & 0x20 != 0,
+            edns: message.opt.map(|opt| (opt.class, opt.ttl & 0x8000 != 0)),
+        })
+    }
+
+    pub(super) fn dnssec_ok(&self) -> bool {
+        self.edns.is_some_and(|(_, dnssec_ok)| dnssec_ok)
+    }
+
+    /// Octets that a reply may have.
+    pub(super) fn limit(&self, transport: Transport, udp_payload: u16) -> usize {
+        match (transport, self.edns) {
+            (Transport::Tcp, _) => usize::from(u16::MAX),
+            (Transport::Udp, None) => 512,
+            // RFC 6891 §6.2.3: values below 512 are 512.
+            (Transport::Udp, Some((payload, _))) => usize::from(payload.min(udp_payload).max(512)),
+        }
+    }
+}
+
+/// The reply from what upstream says (SERVFAIL where it says nothing), behind what a chain of ours begins with.
+///
+/// Where it is too large, what does not fit is left out from the end by whole RRsets; TC says so unless only additional data is
+/// missing (RFC 2181 §9).
+pub(super) fn write(
+    query: &Query<'_>,
+    upstream: Option<&Message>,
+    chain: Option<&PartialChain>,
+    udp_payload: u16,
+    limit: usize,
+) -> Vec<u8> {
+    let header = query.header;
+    let mut out = Vec::with_capacity(512);
+    // QR, opcode and RD as asked, RA; CD is copied (RFC 4035 §3.2.2). AD stays 0: nothing was validated here.
+    let rcode = upstream.map_or(SERVFAIL, |message| message.rcode() as u8 & 0x0F);
+    out.extend_from_slice(&[
+        header[0],
+        header[1],
+        0x80 | header[2] & 0x79,
+        RA | header[3] & 0x10 | rcode,
+    ]);
+    out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(query.question);
+    let mut writer = Writer::new(out);
+    let room = limit.saturating_sub(if query.edns.is_some() { OPT_BYTES } else { 0 });
+    if let Some(message) = upstream {
+        let ours = chain.map(|chain| aliases(chain, query.name)).unwrap_or_default();
+        if !ours.is_empty() {
+            writer.out[2] |= 0x04;
+        }
+        let truncated = message.flags & 0x0200 != 0;
+        let sections = [
+            (6, ours.iter().chain(&message.answer).collect::<Vec<_>>()),
+            (8, message.authority.iter().collect()),
+            (10, message.additional.iter().collect()),
+        ];
+        let fitted = sections.iter().all(|(count_at, records)| {
+            let fits = write_section(&mut writer, *count_at, records, room);
+            fits || *count_at == 10
+        });
+        if truncated || !fitted {
+            writer.out[2] |= 0x02;
+        }
+    }
+    let mut out = writer.out;
+    if let Some((_, dnssec_ok)) = query.edns {
+        out.extend_from_slice(&[0, 0, 41]);
+        out.extend_from_slice(&udp_payload.to_be_bytes());
+        out.extend_from_slice(&[0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+        let count = u16::from_be_bytes([out[10], out[11]]) + 1;
+        out[10..12].copy_from_slice(&count.to_be_bytes());
+    }
+    out
+}
+
+/// Writes `records` as far as whole RRsets fit into `room`; false where they do not all.
+fn write_section(writer: &mut Writer, count_at: usize, records: &[&Record], room: usize) -> bool {
+    let mut written = 0u16;
+    let mut boundary = (writer.out.len(), 0u16);
+    let mut previous: Option<&Record> = None;
+    for record in records {
+        let continues = previous.is_some_and(|previous| {
+            previous.rtype == record.rtype && previous.owner.eq_ignore_ascii_case(&record.owner)
+        });
+        if !continues {
+            boundary = (writer.out.len(), written);
+        }
+        writer.record(record);
+        previous = Some(record);
+        if writer.out.len() > room {
+            writer.out.truncate(boundary.0);
+            writer.out[count_at..count_at + 2].copy_from_slice(&boundary.1.to_be_bytes());
+            return false;
+        }
+        written = written.saturating_add(1);
+    }
+    writer.out[count_at..count_at + 2].copy_from_slice(&written.to_be_bytes());
+    true
+}
+
+fn aliases(chain: &PartialChain, question: &[u8]) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (owner, rrset) in &chain.answer {
+        for rdata in &rrset.rdatas {
+            records.push(Record {
+                owner: owner.as_ref().map_or(question, |owner| owner.as_wire()).to_vec(),
+                rtype: rrset.rtype.0,
+                class: CLASS_IN,
+                ttl: rrset.ttl,
+                rdata: rdata.to_vec(),
+            });
+        }
+    }
+    records
+}

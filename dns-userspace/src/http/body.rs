@@ -1,0 +1,183 @@
+//! JSON bodies of requests.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde_json::Number;
+
+use super::parameters::{parse_name, parse_type};
+use super::problem::Problem;
+use crate::name::Name;
+use crate::rdata;
+use crate::record::{Rdata, RecordType};
+
+/// The largest body that is read.
+pub(super) const LIMIT_BYTES: usize = 1 << 20;
+/// What is read and thrown away of a larger body, so that its sender gets to see the answer.
+const DRAIN_BYTES: usize = 16 << 20;
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An RRset as clients write it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RrsetBody {
+    name: Option<String>,
+    r#type: Option<String>,
+    ttl: Option<Number>,
+    value: Values,
+}
+
+/// One value, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "`value` must be a string or a list of strings")]
+enum Values {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// An RRset in a request, every part of it valid by itself.
+#[derive(Debug)]
+pub(super) struct RequestedRrset {
+    pub(super) owner: Name,
+    pub(super) rtype: RecordType,
+    pub(super) ttl: Option<u32>,
+    pub(super) rdatas: Vec<Rdata>,
+}
+
+/// Reads an RRset; `name` and `rtype` are those of the URL, which the body may leave out and must not contradict.
+pub(super) async fn read_rrset(
+    headers: &HeaderMap,
+    body: Body,
+    name: Option<Name>,
+    rtype: Option<RecordType>,
+) -> Result<RequestedRrset, Problem> {
+    require_json(headers)?;
+    let bytes = read(headers, body).await?;
+    let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
+    let body: RrsetBody = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let missing = |member: &str| invalid(format!("the member `{member}` is missing"));
+    let given_name = body.name.as_deref().map(parse_name).transpose()?;
+    let given_type = body.r#type.as_deref().map(parse_type).transpose()?;
+    let owner = agree("name", name, given_name)?.ok_or_else(|| missing("name"))?;
+    let rtype = agree("type", rtype, given_type)?.ok_or_else(|| missing("type"))?;
+    let ttl = body.ttl.as_ref().map(parse_ttl).transpose()?;
+    let values = match body.value {
+        Values::One(value) => vec![value],
+        Values::Many(values) => values,
+    };
+    if values.is_empty() {
+        return Err(Problem::bad_request(
+            "invalid_value",
+            "`value` needs one value at least; use DELETE to remove an RRset",
+        ));
+    }
+    let rdatas = values
+        .iter()
+        .map(|value| parse_value(rtype, value))
+        .collect::<Result<_, _>>()?;
+    Ok(RequestedRrset {
+        owner,
+        rtype,
+        ttl,
+        rdatas,
+    })
+}
+
+/// One value in presentation format.
+pub(super) fn parse_value(rtype: RecordType, text: &str) -> Result<Rdata, Problem> {
+    rdata::parse_value(rtype, text).map_err(|error| Problem::bad_request("invalid_value", error.to_string()))
+}
+
+/// 415 unless the request says that its body is JSON: a web page cannot say so without being asked first (CORS).
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let is_json = match (types.next(), types.next()) {
+        (Some(only), None) => only.to_str().is_ok_and(|text| {
+            let essence = text.split(';').next().unwrap_or_default();
+            essence.trim().eq_ignore_ascii_case("application/json")
+        }),
+        _ => false,
+    };
+    if is_json {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "send the header `Content-Type: application/json`",
+    )
+    .header(header::ACCEPT, "application/json"))
+}
+
+fn agree<T: PartialEq + std::fmt::Display>(
+    member: &str,
+    in_url: Option<T>,
+    in_body: Option<T>,
+) -> Result<Option<T>, Problem> {
+    match (in_url, in_body) {
+        (Some(url), Some(body)) if url != body => Err(Problem::bad_request(
+            "invalid_body",
+            format!("the member `{member}` is {body}, and the URL says {url}"),
+        )),
+        (url, body) => Ok(url.or(body)),
+    }
+}
+
+fn parse_ttl(number: &Number) -> Result<u32, Problem> {
+    let ttl = number.as_u64().and_then(|ttl| u32::try_from(ttl).ok());
+    ttl.ok_or_else(|| {
+        Problem::bad_request(
+            "invalid_ttl",
+            format!("the TTL {number} is not a number of seconds from 0 to 2147483647 (RFC 2181 §8)"),
+        )
+    })
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("a body has at most {LIMIT_BYTES} octets"),
+        )
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+        .or(body.size_hint().exact());
+    let expects = headers.contains_key(header::EXPECT);
+    if expects && announced.is_some_and(|length| length > LIMIT_BYTES as u64) {
+        return Err(too_large());
+    }
+    let collected = tokio::time::timeout(PATIENCE, collect(body)).await.map_err(|_| {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            format!("the body did not arrive within {} seconds", PATIENCE.as_secs()),
+        )
+    })?;
+    collected
+        .map_err(|error| Problem::bad_request("invalid_body", format!("the body cannot be read: {error}")))?
+        .ok_or_else(too_large)
+}
+
+/// The whole body; `None` where it is too large.
+async fn collect(body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut stream = body.into_data_stream();
+    let (mut bytes, mut total) = (Vec::new(), 0);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        total += chunk.len();
+        if total > DRAIN_BYTES {
+            break;
+        }
+        if total <= LIMIT_BYTES {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    Ok((total <= LIMIT_BYTES).then_some(bytes))
+}

@@ -1,0 +1,140 @@
+//! Errors as RFC 9457 problems: `application/problem+json` with the members `type`, `title`, `status`, `detail` and
+//! `code`; the last is what programs should look at.
+
+use std::any::Any;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::control::ControlError;
+
+/// The media type of every error.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+/// When a client may try again that found the database locked or the disk full.
+const RETRY_AFTER_SECS: &str = "1";
+
+/// One error, on its way to the client.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            members: Map::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    pub(super) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(super) fn internal(detail: &str) -> Self {
+        tracing::error!("HTTP: {detail}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    pub(super) fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The body alone.
+    pub(super) fn body(&self) -> String {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        if let Some(body) = body.as_object_mut() {
+            body.extend(self.members.clone());
+        }
+        body.to_string()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        let detail = error.to_string();
+        let conflict = |code| Self::new(StatusCode::CONFLICT, code, detail.clone());
+        match error {
+            ControlError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            ControlError::Exists { .. } => conflict("exists"),
+            ControlError::TtlConflict { held, .. } => conflict("ttl_conflict").member("ttl", held),
+            ControlError::SingletonConflict { .. } => conflict("singleton_conflict"),
+            ControlError::CnameConflict { .. } => conflict("cname_conflict"),
+            ControlError::ManagedByFile { file, .. } => conflict("managed_by_file").member("file", file),
+            ControlError::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
+            ControlError::TooLarge { .. } => Self::bad_request("invalid_value", detail),
+            ControlError::StorageLocked(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_locked", detail)
+                .header(header::RETRY_AFTER, RETRY_AFTER_SECS),
+            ControlError::ReloadFailed(errors) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reload_failed", detail).member("errors", errors)
+            }
+            ControlError::Internal(_) | ControlError::Stopped => Self::internal(&detail),
+        }
+    }
+}
+
+/// For paths that are no call's.
+pub(super) async fn no_such_path(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is nothing at {}", uri.path()),
+    )
+}
+
+/// For methods that a path does not have; the router adds `Allow`.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} is no method of {}; `Allow` lists those that are", uri.path()),
+    )
+}
+
+/// For a handler that panicked.
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!("a request handler panicked: {text}");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the request failed for a fault of the server; its log says more",
+    )
+    .into_response()
+}

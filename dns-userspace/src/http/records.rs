@@ -1,0 +1,205 @@
+//! The calls of the API.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::body::{parse_value, read_rrset, require_json};
+use super::listing::{self, Filter, Position};
+use super::parameters::{Parameters, location, name_in_path};
+use super::problem::Problem;
+use super::{ApiState, View};
+use crate::control::{Written, set_serial};
+use crate::name::Name;
+use crate::rdata;
+use crate::record::{RecordType, RrSet};
+use crate::snapshot::Snapshot;
+
+/// RRsets in a page, where the request does not say.
+const DEFAULT_LIMIT: usize = 100;
+/// RRsets in a page at most.
+const MAX_LIMIT: usize = 1000;
+
+/// An RRset as the API shows it.
+#[derive(Serialize)]
+struct Record {
+    name: String,
+    r#type: String,
+    ttl: u32,
+    value: Vec<String>,
+    source: &'static str,
+}
+
+/// A page of RRsets.
+#[derive(Serialize)]
+struct Page {
+    records: Vec<Record>,
+    next: Option<String>,
+}
+
+/// `GET /api/v1/records`
+pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &["name", "type", "zone", "limit", "cursor"])?;
+    let filter = Filter {
+        name: parameters.name("name")?.map(|name| name.key()),
+        rtype: parameters.rtype()?,
+        zone: parameters.name("zone")?.map(|name| name.key()),
+    };
+    let invalid = |detail: String| Problem::bad_request("invalid_parameter", detail);
+    let limit = match parameters.get("limit") {
+        None => DEFAULT_LIMIT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")))?,
+    };
+    let after = match parameters.get("cursor") {
+        None => None,
+        Some(text) => {
+            let position = Position::decode(text);
+            Some(position.ok_or_else(|| invalid("`cursor` is not the `next` of an earlier answer".to_owned()))?)
+        }
+    };
+    // A filter that few RRsets pass can make this long: not on the threads that serve DNS.
+    let page = tokio::task::spawn_blocking(move || {
+        let snapshot = (state.view.snapshot)();
+        let (found, next) = listing::page(&snapshot, &filter, after.as_ref(), limit);
+        Page {
+            records: found
+                .iter()
+                .map(|(owner, rrset)| record(&state.view, &snapshot, owner, rrset))
+                .collect(),
+            next: next.map(|position| position.encode()),
+        }
+    })
+    .await
+    .map_err(|error| Problem::internal(&error.to_string()))?;
+    Ok(axum::Json(page).into_response())
+}
+
+/// `GET /api/v1/records/{name}`
+pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+    let name = name_in_path(&uri)?;
+    let rtype = Parameters::read(&uri, &["type"])?.rtype()?;
+    let snapshot = (state.view.snapshot)();
+    let node = snapshot.node(&name.key());
+    let records: Vec<Record> = node
+        .into_iter()
+        .flat_map(|node| node.rrsets.iter().map(move |rrset| (&node.owner, rrset)))
+        .filter(|(_, rrset)| rtype.is_none_or(|rtype| rrset.rtype == rtype))
+        .map(|(owner, rrset)| record(&state.view, &snapshot, owner, rrset))
+        .collect();
+    if records.is_empty() {
+        let what = rtype.map_or_else(|| "records".to_owned(), |rtype| format!("{rtype} records"));
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("{name} has no {what}"),
+        ));
+    }
+    Ok(axum::Json(Page { records, next: None }).into_response())
+}
+
+/// `POST /api/v1/records`
+pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    Parameters::read(&parts.uri, &[])?;
+    let wanted = read_rrset(&parts.headers, body, None, None).await?;
+    let written = state
+        .control
+        .create(wanted.owner, wanted.rtype, wanted.ttl, wanted.rdatas)
+        .await?;
+    Ok(written_response(&state.view, &written, StatusCode::CREATED))
+}
+
+/// `PUT /api/v1/records/{name}`
+pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let name = name_in_path(&parts.uri)?;
+    let rtype = Parameters::read(&parts.uri, &["type"])?.rtype()?;
+    let wanted = read_rrset(&parts.headers, body, Some(name), rtype).await?;
+    let written = state
+        .control
+        .put(wanted.owner, wanted.rtype, wanted.ttl, wanted.rdatas)
+        .await?;
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(written_response(&state.view, &written, status))
+}
+
+/// `DELETE /api/v1/records/{name}`
+pub(super) async fn delete(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+    let name = name_in_path(&uri)?;
+    let parameters = Parameters::read(&uri, &["type", "value"])?;
+    let rtype = parameters.rtype()?;
+    let rdata = match (parameters.get("value"), rtype) {
+        (None, _) => None,
+        (Some(value), Some(rtype)) => Some(parse_value(rtype, value)?),
+        (Some(_), None) => {
+            return Err(Problem::bad_request(
+                "invalid_parameter",
+                "`value` needs `type`, which says how to read it",
+            ));
+        }
+    };
+    state.control.delete(name, rtype, rdata).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/v1/reload`
+pub(super) async fn reload(
+    State(state): State<ApiState>,
+    uri: Uri,
+    headers: HeaderMap,
+    _body: Body,
+) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    // It has no body; the header keeps web pages from making this call where there is no token to do so.
+    if state.token.is_none() {
+        require_json(&headers)?;
+    }
+    let report = state.control.reload().await?;
+    Ok(axum::Json(report).into_response())
+}
+
+fn written_response(view: &View, written: &Written, status: StatusCode) -> Response {
+    let snapshot = (view.snapshot)();
+    let shown = record(view, &snapshot, &written.owner, &written.rrset);
+    let mut response = (status, axum::Json(shown)).into_response();
+    if status == StatusCode::CREATED
+        && let Ok(location) = HeaderValue::try_from(location(&written.owner, written.rrset.rtype))
+    {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn record(view: &View, snapshot: &Snapshot, owner: &Name, rrset: &Arc<RrSet>) -> Record {
+    let served = (rrset.rtype == RecordType::SOA)
+        .then(|| snapshot.zones.get(&owner.key()))
+        .flatten()
+        .and_then(|zone| (view.serial)(zone.index));
+    let value = rrset.rdatas.iter().map(|rdata| match served {
+        Some(serial) => {
+            let mut soa = rdata.clone();
+            set_serial(&mut soa, serial);
+            rdata::format_value(rrset.rtype, &soa)
+        }
+        None => rdata::format_value(rrset.rtype, rdata),
+    });
+    Record {
+        name: owner.to_string(),
+        r#type: rrset.rtype.to_string(),
+        ttl: rrset.ttl,
+        value: value.collect(),
+        source: rrset.source.label(),
+    }
+}

@@ -1,0 +1,132 @@
+//! Which lines of the table differ between two snapshots.
+//!
+//! Besides the names with other data: ancestors that come or go with them (empty non-terminals, wildcards' enclosers),
+//! everything below a cut or DNAME that comes or goes, and every name whose answer was made from one of these.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::dependents::Dependents;
+use crate::answer::Consulted;
+use crate::compile::is_in_use;
+use crate::name::NameKey;
+use crate::record::RecordType;
+use crate::snapshot::{Snapshot, Zone};
+use crate::store::Delta;
+
+/// Every name whose line may differ; always all that do.
+pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents: &Dependents) -> BTreeSet<NameKey> {
+    let mut names: BTreeSet<NameKey> = BTreeSet::new();
+    for key in &delta.names {
+        if names.insert(key.clone()) && covers_below(old, key) != covers_below(new, key) {
+            add_below(old, key, &mut names);
+            add_below(new, key, &mut names);
+        }
+    }
+    for zone in &delta.zones {
+        let (before, after) = (old.zones.get(&zone.apex), new.zones.get(&zone.apex));
+        let state = |zone: Option<&std::sync::Arc<Zone>>| zone.map(|zone| (zone.failed.is_some(), zone.index));
+        if state(before) != state(after) {
+            names.insert(zone.apex.clone());
+            add_below(old, &zone.apex, &mut names);
+            add_below(new, &zone.apex, &mut names);
+        }
+    }
+    for key in names.clone() {
+        add_ancestors(old, new, key, &mut names);
+    }
+    let mut more = Vec::new();
+    for key in &names {
+        more.extend(dependents.of(&Consulted::Data(key.clone())).cloned());
+        more.extend(dependents.of(&Consulted::Existence(key.clone())).cloned());
+    }
+    names.extend(more);
+    names
+}
+
+/// Every name that needs a line.
+pub(super) fn all_names(snapshot: &Snapshot) -> Vec<NameKey> {
+    let mut names = HashSet::new();
+    names.insert(NameKey::from_wire(&[0]));
+    let owners = snapshot
+        .zones
+        .iter()
+        .flat_map(|(apex, zone)| std::iter::once(apex).chain(zone.nodes.keys()));
+    for key in owners.chain(snapshot.overlays.keys()) {
+        let mut at = Some(key.clone());
+        while let Some(key) = at {
+            let parent = key.parent();
+            if !names.insert(key) {
+                break;
+            }
+            at = parent;
+        }
+    }
+    let mut names: Vec<NameKey> = names.into_iter().collect();
+    names.sort_unstable();
+    names
+}
+
+/// What at `key` decides about the names below it: cut, DNAME, apex, overlay.
+fn covers_below(snapshot: &Snapshot, key: &NameKey) -> (bool, bool, bool, bool) {
+    let is_apex = snapshot.zones.contains_key(key);
+    let is_overlay = snapshot.overlays.contains_key(key);
+    let node = snapshot.zone_of(key).and_then(|zone| zone.nodes.get(key));
+    let has = |rtype| node.is_some_and(|node| node.rrset(rtype).is_some());
+    (
+        !is_apex && has(RecordType::NS),
+        has(RecordType::DNAME),
+        is_apex,
+        is_overlay,
+    )
+}
+
+/// Every owner name below `key`, in whatever zone, and the names between.
+fn add_below(snapshot: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) {
+    let below = |found: &NameKey| found.is_at_or_below(key);
+    let mut add = |found: &NameKey| {
+        let mut at = Some(found.clone());
+        while let Some(found) = at {
+            if !found.is_at_or_below(key) || !names.insert(found.clone()) {
+                break;
+            }
+            at = found.parent();
+        }
+    };
+    if let Some(zone) = snapshot.zone_of(key) {
+        zone.nodes
+            .range::<_, NameKey>(key..)
+            .map(|(found, _)| found)
+            .take_while(|found| below(found))
+            .for_each(&mut add);
+    }
+    for (apex, zone) in snapshot
+        .zones
+        .range::<_, NameKey>(key..)
+        .take_while(|(apex, _)| below(apex))
+    {
+        add(apex);
+        zone.nodes.keys().for_each(&mut add);
+    }
+    snapshot
+        .overlays
+        .range::<_, NameKey>(key..)
+        .map(|(found, _)| found)
+        .take_while(|found| below(found))
+        .for_each(add);
+}
+
+/// Ancestors that come or go with `key`, and the encloser of a wildcard that does.
+fn add_ancestors(old: &Snapshot, new: &Snapshot, key: NameKey, names: &mut BTreeSet<NameKey>) {
+    let mut child = key;
+    while let Some(parent) = child.parent() {
+        let comes_or_goes = is_in_use(old, &parent) != is_in_use(new, &parent);
+        if !comes_or_goes && !child.is_wildcard() {
+            break;
+        }
+        names.insert(parent.clone());
+        if !comes_or_goes {
+            break;
+        }
+        child = parent;
+    }
+}

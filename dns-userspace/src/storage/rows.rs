@@ -1,0 +1,114 @@
+//! Rows to records and back. What hotdns would not have written is damage.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Row};
+
+use super::{Refusal, ServedSerial, Stored};
+use crate::name::{Name, NameKey};
+use crate::rdata;
+use crate::record::{Rdata, RecordType, RrSet, Source};
+
+/// RDATAs one after another, each behind its length in two octets.
+pub(super) fn encode_rdatas(rdatas: &[Rdata]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(rdatas.iter().map(|rdata| rdata.len() + 2).sum());
+    for rdata in rdatas {
+        let length = u16::try_from(rdata.len()).expect("RDATA has at most 65535 octets (RFC 1035 §3.2.1)");
+        encoded.extend_from_slice(&length.to_be_bytes());
+        encoded.extend_from_slice(rdata);
+    }
+    encoded
+}
+
+/// Everything in the database.
+pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Stored, Refusal> {
+    Ok(Stored {
+        rrsets: read(
+            connection,
+            path,
+            "SELECT owner_key, rtype, owner, ttl, rdatas FROM api_rrsets ORDER BY owner_key, rtype",
+            rrset,
+        )?,
+        serials: read(
+            connection,
+            path,
+            "SELECT apex_key, serial, apex, fingerprint FROM served_serials",
+            serial,
+        )?,
+    })
+}
+
+fn read<T>(
+    connection: &Connection,
+    path: &Path,
+    query: &str,
+    decode: fn(&Row<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, Refusal> {
+    // A missing table or column is damage too: the version said that it is there.
+    let sqlite = |error: rusqlite::Error| match error.sqlite_error_code() {
+        None | Some(rusqlite::ErrorCode::Unknown) => Refusal::damaged(path, error.to_string()),
+        _ => Refusal::from_sqlite(path, error),
+    };
+    let mut statement = connection.prepare(query).map_err(sqlite)?;
+    let mut rows = statement.query([]).map_err(sqlite)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        all.push(decode(row).map_err(|reason| Refusal::damaged(path, reason))?);
+    }
+    Ok(all)
+}
+
+fn rrset(row: &Row<'_>) -> Result<(Name, RrSet), String> {
+    let owner = name(row)?;
+    let wrong = |what: &str| format!("an RRset of {owner} has {what}");
+    let rtype = RecordType(row.get(1).map_err(|_| wrong("no type"))?);
+    let ttl: u32 = row.get(3).map_err(|_| wrong("no TTL"))?;
+    let encoded: Vec<u8> = row.get(4).map_err(|_| wrong("no data"))?;
+    let rdatas = decode_rdatas(&encoded).ok_or_else(|| wrong("data of a wrong length"))?;
+    if !rtype.is_data() || ttl > 0x7FFF_FFFF || rdatas.is_empty() || (rtype.is_singleton() && rdatas.len() > 1) {
+        return Err(wrong("a type, TTL or count that cannot be"));
+    }
+    if !rdatas.iter().all(|rdata| rdata::is_well_formed(rtype, rdata)) {
+        return Err(wrong("malformed data"));
+    }
+    let rrset = RrSet {
+        rtype,
+        ttl,
+        rdatas,
+        source: Source::Api,
+    };
+    Ok((owner, rrset))
+}
+
+fn serial(row: &Row<'_>) -> Result<ServedSerial, String> {
+    let apex = name(row)?;
+    let wrong = |_| format!("the serial of {apex} is no number");
+    Ok(ServedSerial {
+        serial: row.get(1).map_err(wrong)?,
+        fingerprint: row.get::<_, i64>(3).map_err(wrong)?.cast_unsigned(),
+        apex: apex.clone(),
+    })
+}
+
+/// The name in column 2, which column 0 must be the key of.
+fn name(row: &Row<'_>) -> Result<Name, String> {
+    let text: String = row.get(2).map_err(|error| error.to_string())?;
+    let name = Name::parse(&text).map_err(|error| error.to_string())?;
+    let key: Vec<u8> = row.get(0).map_err(|error| error.to_string())?;
+    if NameKey::from_wire(name.as_wire()).as_bytes() == key {
+        Ok(name)
+    } else {
+        Err(format!("the key of {name} is another name's"))
+    }
+}
+
+fn decode_rdatas(mut encoded: &[u8]) -> Option<Vec<Rdata>> {
+    let mut rdatas = Vec::new();
+    while !encoded.is_empty() {
+        let (length, rest) = encoded.split_first_chunk::<2>()?;
+        let (rdata, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        rdatas.push(rdata.into());
+        encoded = rest;
+    }
+    Some(rdatas)
+}

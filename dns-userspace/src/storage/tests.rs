@@ -1,0 +1,186 @@
+use super::*;
+use crate::record::Source;
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a valid name")
+}
+
+fn address(last: u8) -> Arc<RrSet> {
+    Arc::new(RrSet {
+        rtype: RecordType::A,
+        ttl: 300,
+        rdatas: vec![[192, 0, 2, last].into(), [192, 0, 2, 1].into()],
+        source: Source::Api,
+    })
+}
+
+fn served(serial: u32) -> ServedSerial {
+    ServedSerial {
+        apex: name("Example.com."),
+        serial,
+        fingerprint: u64::MAX - 1,
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, stored) = Storage::open(folder.path()).expect("a new database");
+    assert!(stored.rrsets.is_empty() && storage.unavailable().is_none());
+    let puts: Vec<_> = [("b.x.", 9), ("WWW.x.", 8), ("gone.x.", 7)]
+        .map(|(owner, last)| ApiChange::Put(name(owner), address(last)))
+        .into();
+    storage.write(&puts, &[served(7)]).expect("written");
+    storage
+        .write(
+            &[
+                ApiChange::Put(name("www.x."), address(5)),
+                ApiChange::Delete(name("GONE.x.").key(), RecordType::A),
+            ],
+            &[served(4_000_000_000)],
+        )
+        .expect("written");
+    drop(storage);
+
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let found: Vec<_> = stored
+        .rrsets
+        .iter()
+        .map(|(owner, rrset)| (owner.to_string(), rrset.clone()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("b.x.".to_owned(), (*address(9)).clone()),
+            ("www.x.".to_owned(), (*address(5)).clone())
+        ]
+    );
+    assert_eq!(stored.serials, [served(4_000_000_000)]);
+    assert_eq!(stored.serials[0].apex.to_string(), "Example.com.");
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_lets_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut first, _) = Storage::open(folder.path()).expect("a new database");
+    let (mut second, stored) = Storage::open(folder.path()).expect("no start-up error");
+    assert!(second.unavailable().expect("held").contains("another process holds"));
+    assert!(stored.rrsets.is_empty() && second.reopen().is_none());
+    let change = [ApiChange::Put(name("a.x."), address(2))];
+    assert!(matches!(second.write(&change, &[]), Err(WriteError::Unavailable(_))));
+    first.write(&change, &[]).expect("the holder writes");
+    drop(first);
+    assert_eq!(second.reopen().expect("free now").rrsets.len(), 1);
+    second.write(&change, &[]).expect("the new holder writes");
+    assert!(second.reopen().is_none(), "it is open");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_no_start_up_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let (storage, _) = Storage::open(&file.join("below")).expect("no start-up error");
+    assert!(storage.unavailable().expect("no folder").contains("cannot create"));
+}
+
+#[test]
+fn damage_refuses_start_up_and_deletes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    std::fs::write(&path, "not a database, but long enough to look at it".repeat(40)).expect("garbage");
+    let before = std::fs::read(&path).expect("readable");
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Damaged { .. })
+    ));
+    assert_eq!(std::fs::read(&path).expect("still there"), before);
+}
+
+#[test]
+fn rows_that_cannot_be_ours_are_damage() {
+    for sql in [
+        "UPDATE api_rrsets SET rdatas = x'0004C000'",
+        "UPDATE api_rrsets SET rdatas = x''",
+        "UPDATE api_rrsets SET owner = 'other.x.'",
+        "UPDATE api_rrsets SET rtype = 255",
+        "UPDATE api_rrsets SET ttl = -1",
+        "DROP TABLE served_serials",
+        "DELETE FROM schema_version",
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+        storage
+            .write(&[ApiChange::Put(name("a.x."), address(2))], &[])
+            .expect("written");
+        drop(storage);
+        let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
+        connection.execute_batch(sql).expect("changed");
+        drop(connection);
+        match Storage::open(folder.path()) {
+            Err(StorageError::Damaged { .. }) => {}
+            Err(other) => panic!("{sql}: {other}"),
+            Ok(_) => panic!("{sql}: opened"),
+        }
+    }
+}
+
+#[test]
+fn another_programs_and_a_newer_database_are_named_as_such() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let connection = Connection::open(&path).expect("opened");
+    connection.execute_batch("CREATE TABLE theirs (x)").expect("made");
+    drop(connection);
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Foreign { .. })
+    ));
+
+    std::fs::remove_file(&path).expect("removed");
+    drop(Storage::open(folder.path()).expect("a new database"));
+    let connection = Connection::open(&path).expect("opened");
+    connection
+        .execute_batch("UPDATE schema_version SET version = 99")
+        .expect("changed");
+    drop(connection);
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Newer { found: 99, .. })
+    ));
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_passes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let State::Open(connection) = &storage.state else {
+        panic!("open");
+    };
+    // SQLite answers SQLITE_FULL past this many pages, as it does on a full disk.
+    let pages: i64 = connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .expect("counted");
+    let limit = |connection: &Connection, pages: i64| {
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .expect("limited");
+    };
+    limit(connection, pages);
+    let many: Vec<_> = (0..2000)
+        .map(|i| ApiChange::Put(name(&format!("n{i}.x.")), address(2)))
+        .collect();
+    let error = storage.write(&many, &[]).expect_err("full");
+    assert!(
+        matches!(&error, WriteError::Unavailable(reason) if reason.contains("full")),
+        "{error}"
+    );
+    let State::Open(connection) = &storage.state else {
+        panic!("open");
+    };
+    limit(connection, 1_000_000);
+    storage.write(&many[..1], &[]).expect("room again");
+    drop(storage);
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert_eq!(stored.rrsets.len(), 1, "nothing of the failed write");
+}

@@ -1,0 +1,185 @@
+//! What the sources said, one layer each, as persistent maps. Applying a change tells at which names a layer differs.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use super::Change;
+use crate::name::{Name, NameKey};
+use crate::record::{RecordType, RrSet};
+use crate::snapshot::Node;
+
+/// Owner names and their RRsets.
+pub(super) type Nodes = OrdMap<NameKey, Arc<Node>>;
+
+/// The layers of all sources.
+#[derive(Clone, Default)]
+pub(super) struct Layers {
+    pub(super) files: OrdMap<NameKey, Arc<FileZone>>,
+    pub(super) config: Nodes,
+    pub(super) api: Nodes,
+}
+
+/// A configured zone.
+pub(super) struct FileZone {
+    pub(super) apex: Name,
+    /// What is in its file, or why nothing is.
+    pub(super) content: Result<Nodes, Arc<str>>,
+}
+
+impl FileZone {
+    pub(super) fn node(&self, key: &[u8]) -> Option<&Arc<Node>> {
+        self.content.as_ref().ok()?.get(key)
+    }
+}
+
+impl Layers {
+    /// Applies one change and adds the names at which its layer may differ now to `dirty`.
+    pub(super) fn apply(&mut self, change: Change, dirty: &mut Vec<NameKey>) {
+        match change {
+            Change::Zone { apex, file: _, content } => {
+                let key = apex.key();
+                let mut old = self.nodes_of_file(&key);
+                let content = match content {
+                    Ok(records) => {
+                        let inside = records
+                            .into_iter()
+                            .filter(|(owner, _)| owner.is_at_or_below(&apex))
+                            .collect();
+                        replace(&mut old, inside, dirty);
+                        Ok(old)
+                    }
+                    Err(reason) => {
+                        dirty.extend(old.keys().cloned());
+                        Err(reason)
+                    }
+                };
+                dirty.push(key.clone());
+                self.files.insert(key, Arc::new(FileZone { apex, content }));
+            }
+            Change::RemoveZone { apex } => {
+                let key = apex.key();
+                dirty.extend(self.nodes_of_file(&key).keys().cloned());
+                self.files.remove(&key);
+                dirty.push(key);
+            }
+            Change::ConfigRecords(records) => replace(&mut self.config, records, dirty),
+            Change::PutApi { owner, rrset } => {
+                let (key, rtype) = (owner.key(), rrset.rtype);
+                let rrset = (!rrset.rdatas.is_empty()).then(|| Arc::new(rrset));
+                put(&mut self.api, &key, &owner, rtype, rrset);
+                dirty.push(key);
+            }
+            Change::DeleteApi { owner, rtype } => {
+                let key = owner.key();
+                put(&mut self.api, &key, &owner, rtype, None);
+                dirty.push(key);
+            }
+        }
+    }
+
+    /// All names at or below `key` that the configuration or the API has records for.
+    pub(super) fn record_keys_below(&self, key: &NameKey, into: &mut Vec<NameKey>) {
+        for layer in [&self.config, &self.api] {
+            into.extend(keys_below(layer, key).cloned());
+        }
+    }
+
+    fn nodes_of_file(&self, apex: &NameKey) -> Nodes {
+        let zone = self.files.get(apex);
+        zone.and_then(|zone| zone.content.as_ref().ok())
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+/// The keys in `nodes` at or below `key`.
+pub(super) fn keys_below<'a>(nodes: &'a Nodes, key: &'a NameKey) -> impl Iterator<Item = &'a NameKey> {
+    nodes
+        .range::<_, NameKey>(key..)
+        .map(|(found, _)| found)
+        .take_while(|found| found.is_at_or_below(key))
+}
+
+/// Whether two nodes are served alike, and listed alike.
+pub(super) fn is_same(one: &Node, other: &Node) -> bool {
+    one.owner.as_wire() == other.owner.as_wire() && one.rrsets == other.rrsets
+}
+
+/// Sets or removes one RRset.
+fn put(nodes: &mut Nodes, key: &NameKey, owner: &Name, rtype: RecordType, rrset: Option<Arc<RrSet>>) {
+    let old = nodes.get(key);
+    let mut rrsets = old.map(|node| node.rrsets.clone()).unwrap_or_default();
+    match (rrsets.binary_search_by_key(&rtype, |set| set.rtype), rrset) {
+        (Ok(at), Some(rrset)) => rrsets[at] = rrset,
+        (Ok(at), None) => drop(rrsets.remove(at)),
+        (Err(at), Some(rrset)) => rrsets.insert(at, rrset),
+        (Err(_), None) => return,
+    }
+    if rrsets.is_empty() {
+        nodes.remove(key);
+    } else {
+        let owner = old.map_or(owner, |node| &node.owner).clone();
+        nodes.insert(key.clone(), Arc::new(Node { owner, rrsets }));
+    }
+}
+
+/// Makes `records` the content of `nodes`. Nodes that stay the same stay the very same.
+fn replace(nodes: &mut Nodes, records: Vec<(Name, RrSet)>, dirty: &mut Vec<NameKey>) {
+    let new = group(records);
+    let old = nodes.clone();
+    let mut old = old.iter().peekable();
+    for (key, node) in new {
+        while let Some((gone, _)) = old.next_if(|(at, _)| **at < key) {
+            nodes.remove(gone);
+            dirty.push(gone.clone());
+        }
+        let before = old.next_if(|(at, _)| **at == key);
+        if before.is_none_or(|(_, before)| !is_same(before, &node)) {
+            dirty.push(key.clone());
+            nodes.insert(key, Arc::new(node));
+        }
+    }
+    for (gone, _) in old {
+        nodes.remove(gone);
+        dirty.push(gone.clone());
+    }
+}
+
+/// RRsets to nodes in canonical order. An RRset that comes in parts is put together, its TTL the smallest.
+fn group(records: Vec<(Name, RrSet)>) -> Vec<(NameKey, Node)> {
+    let mut records: Vec<_> = records
+        .into_iter()
+        .map(|(owner, rrset)| (owner.key(), owner, rrset))
+        .collect();
+    records.sort_by(|(one, _, a), (other, _, b)| one.cmp(other).then(a.rtype.cmp(&b.rtype)));
+    let mut nodes: Vec<(NameKey, Node)> = Vec::new();
+    for (key, owner, rrset) in records {
+        if rrset.rdatas.is_empty() {
+            continue;
+        }
+        match nodes.last_mut() {
+            Some((last, node)) if *last == key => match node.rrsets.last_mut() {
+                Some(part) if part.rtype == rrset.rtype => {
+                    let part = Arc::make_mut(part);
+                    part.ttl = part.ttl.min(rrset.ttl);
+                    let missing: Vec<_> = rrset
+                        .rdatas
+                        .into_iter()
+                        .filter(|new| !part.rdatas.contains(new))
+                        .collect();
+                    part.rdatas.extend(missing);
+                }
+                _ => node.rrsets.push(Arc::new(rrset)),
+            },
+            _ => nodes.push((
+                key,
+                Node {
+                    owner,
+                    rrsets: vec![Arc::new(rrset)],
+                },
+            )),
+        }
+    }
+    nodes
+}

@@ -1,0 +1,294 @@
+//! The next state from the present one and a list of changes, in proportion to what they touch.
+//!
+//! 1. Apply the changes to the layers; the names at which these differ are *dirty*.
+//! 2. A zone can only come or go at a dirty name. Where one does, all records of the configuration and the API below
+//!    it are dirty too: they move in or out.
+//! 3. Merge each dirty name anew in each zone at or above it and among the overlays, and keep what differs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::layers::{FileZone, Layers, is_same, keys_below};
+use super::merge::{is_zone, merge};
+use super::{Change, Conflict, Delta, Place, State, ZoneChange, ZoneDelta};
+use crate::name::{Name, NameKey};
+use crate::record::RecordType;
+use crate::snapshot::{Snapshot, Zone};
+
+pub(super) fn next_state(old: &State, changes: Vec<Change>) -> (State, Delta) {
+    let mut state = old.clone();
+    let mut dirty = Vec::new();
+    for change in changes {
+        state.layers.apply(change, &mut dirty);
+    }
+    sort(&mut dirty);
+
+    let mut next = Next::new(&mut state, &old.snapshot);
+    next.move_zones(&mut dirty);
+    for key in &dirty {
+        next.update_name(key);
+    }
+    let (snapshot, delta) = next.finish();
+    state.snapshot = snapshot;
+    (state, delta)
+}
+
+struct Next<'s> {
+    state: &'s mut State,
+    old: &'s Snapshot,
+    new: Snapshot,
+    /// Zones that are touched, taken out of the snapshot while they change.
+    open: BTreeMap<NameKey, Zone>,
+    zones: BTreeMap<NameKey, (u32, ZoneChange)>,
+    names: Vec<NameKey>,
+    conflicts_differ: bool,
+}
+
+impl<'s> Next<'s> {
+    fn new(state: &'s mut State, old: &'s Snapshot) -> Self {
+        Self {
+            state,
+            old,
+            new: old.clone(),
+            open: BTreeMap::new(),
+            zones: BTreeMap::new(),
+            names: Vec::new(),
+            conflicts_differ: false,
+        }
+    }
+
+    /// Adds, removes and renames zones, and extends `dirty` by the records that move.
+    fn move_zones(&mut self, dirty: &mut Vec<NameKey>) {
+        let mut moved = Vec::new();
+        let mut removed = Vec::new();
+        for key in dirty.iter() {
+            let zone = self.old.zones.get(key);
+            match (zone, is_zone(&self.state.layers, key)) {
+                (None, true) => {
+                    self.add_zone(key);
+                    moved.push(key.clone());
+                }
+                (Some(zone), false) => {
+                    self.new.zones.remove(key);
+                    self.note_zone(key, zone.index, ZoneChange::Removed);
+                    removed.push(zone.index);
+                    moved.push(key.clone());
+                }
+                (Some(zone), true) => self.rename_zone(key, zone),
+                (None, false) => {}
+            }
+        }
+        // Only now: the number of a zone that goes is not given to one that comes with the same change.
+        for index in removed {
+            self.state.indexes.give_back(index);
+        }
+        for apex in &moved {
+            self.names.push(apex.clone());
+            self.state.layers.record_keys_below(apex, dirty);
+            // What zones above hold here is hidden, or seen again.
+            for above in apex.lineage().skip(1) {
+                for snapshot in [self.old, &self.new] {
+                    if let Some(zone) = snapshot.zones.get(above) {
+                        self.names.extend(keys_below(&zone.nodes, apex).cloned());
+                    }
+                }
+            }
+        }
+        if !moved.is_empty() {
+            sort(dirty);
+        }
+    }
+
+    fn add_zone(&mut self, key: &NameKey) {
+        let index = self.state.indexes.take();
+        let file = self.state.layers.files.get(key);
+        let zone = Zone {
+            apex: apex_name(&self.state.layers, key),
+            index,
+            failed: failure(file),
+            // Shared with the layer; what other sources change is copied on the way.
+            nodes: file
+                .and_then(|file| file.content.as_ref().ok())
+                .cloned()
+                .unwrap_or_default(),
+        };
+        self.new.zones.insert(key.clone(), Arc::new(zone));
+        self.note_zone(key, index, ZoneChange::Added);
+    }
+
+    fn rename_zone(&mut self, key: &NameKey, zone: &Zone) {
+        let apex = apex_name(&self.state.layers, key);
+        let failed = failure(self.state.layers.files.get(key));
+        if zone.apex.as_wire() != apex.as_wire() || zone.failed != failed {
+            let open = self.open_zone(key);
+            open.apex = apex;
+            open.failed = failed;
+            self.note_zone(key, zone.index, ZoneChange::Changed);
+            self.names.push(key.clone());
+        }
+    }
+
+    fn update_name(&mut self, key: &NameKey) {
+        let has_records = self.state.layers.config.contains_key(key) || self.state.layers.api.contains_key(key);
+        for at in key.lineage() {
+            let old = self.old.zones.get_key_value(at);
+            if let Some((apex, new)) = self.new.zones.get_key_value(at) {
+                if old.is_none() && !has_records {
+                    // The file's node, if any, is there already.
+                    if new.nodes.contains_key(key) {
+                        self.names.push(key.clone());
+                    }
+                } else {
+                    let apex = apex.clone();
+                    self.update_in_zone(
+                        &Place {
+                            key: key.clone(),
+                            apex: Some(apex.clone()),
+                        },
+                        &apex,
+                    );
+                }
+            } else if let Some((apex, zone)) = old {
+                if zone.nodes.contains_key(key) {
+                    self.names.push(key.clone());
+                }
+                self.set_conflicts(
+                    Place {
+                        key: key.clone(),
+                        apex: Some(apex.clone()),
+                    },
+                    Vec::new(),
+                );
+            }
+        }
+        if has_records || self.old.overlays.contains_key(key) {
+            self.update_overlay(Place {
+                key: key.clone(),
+                apex: None,
+            });
+        }
+    }
+
+    fn update_in_zone(&mut self, place: &Place, apex: &NameKey) {
+        let merged = merge(&self.state.layers, &self.new.zones, place);
+        // Conflicts first: they may differ where the node does not.
+        self.set_conflicts(place.clone(), merged.conflicts);
+        let is_as_before = match (self.zone(apex).nodes.get(&place.key), &merged.node) {
+            (Some(before), Some(node)) => is_same(before, node),
+            (None, None) => true,
+            _ => false,
+        };
+        let index = self.zone(apex).index;
+        if !is_as_before {
+            let nodes = &mut self.open_zone(apex).nodes;
+            match merged.node {
+                Some(node) => drop(nodes.insert(place.key.clone(), node)),
+                None => drop(nodes.remove(&place.key)),
+            }
+            self.note_zone(apex, index, ZoneChange::Changed);
+        }
+        let is_new = !self.old.zones.contains_key(apex);
+        if !is_as_before || (is_new && self.zone(apex).nodes.contains_key(&place.key)) {
+            self.names.push(place.key.clone());
+        }
+    }
+
+    fn update_overlay(&mut self, place: Place) {
+        let merged = merge(&self.state.layers, &self.new.zones, &place);
+        let key = &place.key;
+        let is_as_before = match (self.old.overlays.get(key), &merged.node) {
+            (Some(before), Some(node)) => is_same(before, node),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_as_before {
+            self.names.push(key.clone());
+            match merged.node {
+                Some(node) => drop(self.new.overlays.insert(key.clone(), node)),
+                None => drop(self.new.overlays.remove(key)),
+            }
+        }
+        self.set_conflicts(place, merged.conflicts);
+    }
+
+    fn set_conflicts(&mut self, place: Place, conflicts: Vec<Conflict>) {
+        let known = &mut self.state.conflicts;
+        let is_as_before = known.get(&place).map_or(&[][..], |known| known) == conflicts;
+        if is_as_before {
+            return;
+        }
+        self.conflicts_differ = true;
+        if conflicts.is_empty() {
+            known.remove(&place);
+        } else {
+            known.insert(place, conflicts.into());
+        }
+    }
+
+    fn zone(&self, apex: &NameKey) -> &Zone {
+        self.open.get(apex).unwrap_or_else(|| &self.new.zones[apex])
+    }
+
+    fn open_zone(&mut self, apex: &NameKey) -> &mut Zone {
+        let zones = &self.new.zones;
+        self.open
+            .entry(apex.clone())
+            .or_insert_with(|| Zone::clone(&zones[apex]))
+    }
+
+    /// Added and Removed stay what they are, whatever else happens to the zone.
+    fn note_zone(&mut self, apex: &NameKey, index: u32, change: ZoneChange) {
+        self.zones.entry(apex.clone()).or_insert((index, change));
+    }
+
+    fn finish(mut self) -> (Arc<Snapshot>, Delta) {
+        if self.conflicts_differ {
+            let all = self
+                .state
+                .conflicts
+                .values()
+                .flat_map(|conflicts| conflicts.iter().cloned());
+            self.state.conflict_list = all.collect();
+        }
+        sort(&mut self.names);
+        if self.names.is_empty() && self.zones.is_empty() {
+            return (self.state.snapshot.clone(), Delta::default());
+        }
+        for (apex, zone) in self.open {
+            self.new.zones.insert(apex, Arc::new(zone));
+        }
+        self.new.version += 1;
+        let zones = self.zones.into_iter();
+        let zones = zones
+            .map(|(apex, (index, change))| ZoneDelta { apex, index, change })
+            .collect();
+        (
+            Arc::new(self.new),
+            Delta {
+                names: self.names,
+                zones,
+            },
+        )
+    }
+}
+
+fn failure(file: Option<&Arc<FileZone>>) -> Option<Arc<str>> {
+    file.and_then(|file| file.content.as_ref().err()).cloned()
+}
+
+/// The zone's name in the case of the source that makes it one.
+fn apex_name(layers: &Layers, key: &NameKey) -> Name {
+    if let Some(file) = layers.files.get(key) {
+        return file.apex.clone();
+    }
+    let mut nodes = [&layers.api, &layers.config]
+        .into_iter()
+        .filter_map(|layer| layer.get(key));
+    let node = nodes.find(|node| node.rrset(RecordType::SOA).is_some());
+    node.map_or_else(|| key.to_name(), |node| node.owner.clone())
+}
+
+fn sort(keys: &mut Vec<NameKey>) {
+    keys.sort_unstable();
+    keys.dedup();
+}

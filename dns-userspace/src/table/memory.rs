@@ -1,0 +1,201 @@
+//! The map module: memory of atomic words, on the heap or mapped from a BPF map.
+//!
+//! This is the one place where userspace turns addresses into references. Everything outside sees slices of
+//! `AtomicU64`. The grace period of that memory's readers is here too.
+
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dns_common::line::LINE_WORDS;
+use dns_common::slot::{CLASS_BYTES, SLOT_CLASSES};
+use dns_common::table::ZONE_WORDS;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+/// How many elements each part of a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Lines.
+    pub lines: u32,
+    /// Slots, by class.
+    pub slots: [u32; SLOT_CLASSES],
+    /// Zones.
+    pub zones: u32,
+}
+
+impl Sizes {
+    /// Octets of the whole table.
+    pub fn bytes(&self) -> usize {
+        let slots: usize = self
+            .slots
+            .iter()
+            .zip(CLASS_BYTES)
+            .map(|(&count, bytes)| count as usize * bytes)
+            .sum();
+        (self.lines as usize * LINE_WORDS + self.zones as usize * ZONE_WORDS) * 8 + slots
+    }
+}
+
+/// The parts of a table.
+pub struct Memory {
+    /// How many elements each part has.
+    pub sizes: Sizes,
+    /// Lines of eight words.
+    pub lines: Region,
+    /// Slots, by class.
+    pub slots: [Region; SLOT_CLASSES],
+    /// Zone entries of eight words.
+    pub zones: Region,
+    /// The epoch, in the first of eight words.
+    pub epoch: Region,
+}
+
+impl Memory {
+    /// A table on the heap, for hosts without XDP.
+    pub fn on_heap(sizes: Sizes) -> Self {
+        Self {
+            sizes,
+            lines: Region::on_heap(sizes.lines as usize * LINE_WORDS),
+            slots: std::array::from_fn(|class| Region::on_heap(sizes.slots[class] as usize * CLASS_BYTES[class] / 8)),
+            zones: Region::on_heap(sizes.zones as usize * ZONE_WORDS),
+            epoch: Region::on_heap(8),
+        }
+    }
+}
+
+/// A run of words that several threads, and the kernel, read while one thread writes.
+pub struct Region {
+    start: NonNull<AtomicU64>,
+    words: usize,
+    /// Octets of the mapping; 0 where the words are on the heap.
+    mapped_bytes: usize,
+}
+
+// SAFETY: a region is plain memory that is only reached through atomics.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Zeroed words on the heap.
+    pub fn on_heap(words: usize) -> Self {
+        let boxed: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
+        let start = NonNull::from(Box::leak(boxed)).cast();
+        Self {
+            start,
+            words,
+            mapped_bytes: 0,
+        }
+    }
+
+    /// The elements of an mmapable BPF array whose elements have a multiple of eight octets.
+    pub fn of_map(map: BorrowedFd<'_>, words: usize) -> nix::Result<Self> {
+        let bytes = (words * 8).next_multiple_of(page_bytes());
+        let length = NonZeroUsize::new(bytes).ok_or(nix::Error::EINVAL)?;
+        // SAFETY: a new shared mapping at an address of the kernel's choice; the kernel checks that the map is
+        // mmapable and has as many octets.
+        let start = unsafe {
+            mmap(
+                None,
+                length,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED,
+                map,
+                0,
+            )?
+        };
+        Ok(Self {
+            start: start.cast(),
+            words,
+            mapped_bytes: bytes,
+        })
+    }
+
+    /// `count` words from `at`, if they are inside.
+    pub fn words(&self, at: usize, count: usize) -> Option<&[AtomicU64]> {
+        self.all().get(at..at.checked_add(count)?)
+    }
+
+    fn all(&self) -> &[AtomicU64] {
+        // SAFETY: `start` points at `words` initialised, aligned words that live as long as this region.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
+    }
+
+    /// Copies octets from `start` (in octets from the beginning). False where they are not inside.
+    pub fn copy_octets(&self, start: usize, out: &mut [u8]) -> bool {
+        let first = start / 8;
+        let Some(words) = self.words(first, (start + out.len()).div_ceil(8) - first) else {
+            return false;
+        };
+        let mut skip = start % 8;
+        let mut rest = out;
+        for word in words {
+            let octets = &word.load(Ordering::Relaxed).to_le_bytes()[skip..];
+            skip = 0;
+            let take = octets.len().min(rest.len());
+            let (now, later) = rest.split_at_mut(take);
+            now.copy_from_slice(&octets[..take]);
+            rest = later;
+        }
+        true
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.mapped_bytes == 0 {
+            let slice = NonNull::slice_from_raw_parts(self.start, self.words);
+            // SAFETY: made by `Box::leak` in `on_heap`, with this length, and dropped once.
+            drop(unsafe { Box::from_raw(slice.as_ptr()) });
+        } else {
+            // SAFETY: made by `mmap` in `of_map`, with this length; no reference outlives the region.
+            let _ = unsafe { munmap(self.start.cast(), self.mapped_bytes) };
+        }
+    }
+}
+
+/// Waits until every program of the kernel that ran when this was called has ended: `membarrier(2)` is an RCU grace
+/// period. False where the kernel has no such call.
+pub(super) fn grace_period() -> bool {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: a system call with plain numbers; it touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
+}
+
+fn page_bytes() -> usize {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_are_copied_from_any_offset() {
+        let region = Region::on_heap(4);
+        for (at, word) in region.all().iter().enumerate() {
+            word.store(
+                u64::from_le_bytes(std::array::from_fn(|octet| (8 * at + octet) as u8)),
+                Ordering::Relaxed,
+            );
+        }
+        for start in 0..24 {
+            for length in 0..=(32 - start) {
+                let mut out = vec![0xFF; length];
+                assert!(region.copy_octets(start, &mut out));
+                assert!(
+                    out.iter()
+                        .enumerate()
+                        .all(|(at, &octet)| usize::from(octet) == start + at)
+                );
+            }
+        }
+        assert!(!region.copy_octets(25, &mut [0; 8]));
+        assert!(region.words(usize::MAX, 1).is_none());
+    }
+}

@@ -1,0 +1,111 @@
+//! Slots: taking them, writing them, and giving them back after a grace period.
+
+use std::sync::atomic::Ordering;
+
+use dns_common::checksum;
+use dns_common::line::Reference;
+use dns_common::slot::{CLASS_BYTES, MAX_POINTERS, NO_SERIAL, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for};
+
+use super::memory::Memory;
+
+/// A ready answer: everything behind the question, and what is patched into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The octets; a serial's place holds zeros.
+    pub octets: Vec<u8>,
+    /// ANCOUNT, NSCOUNT, ARCOUNT without OPT.
+    pub counts: [u16; 3],
+    /// AA and rcode.
+    pub flags: u16,
+    /// Offsets of pointers that move with the length of the question's name.
+    pub pointers: Vec<u16>,
+    /// Where the zone's serial goes, and the zone's index.
+    pub serial: Option<(u16, u32)>,
+    /// Octets of the name for which this was compiled.
+    pub base_bytes: u32,
+}
+
+impl Body {
+    /// The smallest class with room for it; `None` where only userspace can send it.
+    pub fn class(&self) -> Option<usize> {
+        (self.pointers.len() <= MAX_POINTERS)
+            .then(|| class_for(self.octets.len(), self.pointers.len()))
+            .flatten()
+    }
+}
+
+/// Which slots are free, which are waiting.
+#[derive(Default)]
+pub(super) struct Slots {
+    free: [Vec<u32>; SLOT_CLASSES],
+    next: [u32; SLOT_CLASSES],
+    waiting: Vec<(u8, u32)>,
+}
+
+impl Slots {
+    /// Slots that wait for [`Slots::release_waiting`].
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Slots in use or waiting, by class.
+    pub(super) fn used(&self) -> [u32; SLOT_CLASSES] {
+        std::array::from_fn(|class| self.next[class] - self.free[class].len() as u32)
+    }
+
+    /// Writes a body into a slot to which nothing refers yet. `None` where the class is full.
+    pub(super) fn put(&mut self, memory: &Memory, body: &Body, rtype: u16, tag: u64) -> Option<Reference> {
+        let class = body.class()?;
+        let slot = match self.free[class].pop() {
+            Some(slot) => slot,
+            None if self.next[class] < memory.sizes.slots[class] => {
+                self.next[class] += 1;
+                self.next[class] - 1
+            }
+            None => return None,
+        };
+        let header = SlotHeader {
+            tag,
+            body_bytes: body.octets.len() as u16,
+            answers: body.counts[0],
+            authorities: body.counts[1],
+            additionals: body.counts[2],
+            sum: checksum::of_bytes(&body.octets),
+            flags: body.flags,
+            pointers: body.pointers.len() as u16,
+            serial_at: body.serial.map_or(NO_SERIAL, |(at, _)| at),
+            zone: body.serial.map_or(0, |(_, zone)| zone),
+            base_bytes: body.base_bytes,
+            unused: 0,
+        };
+        let mut octets = vec![0; CLASS_BYTES[class]];
+        octets[..SLOT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
+        let start = SLOT_HEADER_BYTES;
+        octets[start..start + body.octets.len()].copy_from_slice(&body.octets);
+        let list = start + body.octets.len().next_multiple_of(2);
+        for (index, pointer) in body.pointers.iter().enumerate() {
+            octets[list + 2 * index..list + 2 * index + 2].copy_from_slice(&pointer.to_le_bytes());
+        }
+        let words = memory.slots[class].words(slot as usize * CLASS_BYTES[class] / 8, CLASS_BYTES[class] / 8)?;
+        for (word, octets) in words.iter().zip(octets.as_chunks::<8>().0) {
+            word.store(u64::from_le_bytes(*octets), Ordering::Relaxed);
+        }
+        Some(Reference {
+            rtype,
+            class: class as u8,
+            slot,
+        })
+    }
+
+    /// Puts a slot to which nothing refers any more among those that wait.
+    pub(super) fn retire(&mut self, reference: Reference) {
+        self.waiting.push((reference.class, reference.slot));
+    }
+
+    /// Makes the waiting slots free. Only after a grace period.
+    pub(super) fn release_waiting(&mut self) {
+        for (class, slot) in self.waiting.drain(..) {
+            self.free[usize::from(class)].push(slot);
+        }
+    }
+}

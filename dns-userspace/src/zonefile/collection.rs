@@ -1,0 +1,235 @@
+//! RRs gathered into RRsets by owner and type, and the checks of a whole zone.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::problem::Problem;
+use super::source::Place;
+use crate::name::Name;
+use crate::rdata::{canonical, same_value};
+use crate::record::{Rdata, RecordType, RrSet, Source};
+
+/// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
+const COMPARED_ONE_BY_ONE: usize = 16;
+
+/// The RRsets of a zone while it is read.
+pub(super) struct Collection {
+    apex: Name,
+    source: Source,
+    rrsets: Vec<(Name, RrSet)>,
+    notes: Vec<Note>,
+    /// The first RRset of each owner; the others follow by [`Note::next`].
+    first: HashMap<Name, usize>,
+    /// The RRset that the last RR went to.
+    last: Option<usize>,
+    seen: HashMap<usize, HashSet<Rdata>>,
+    warnings: Vec<(Place, Warning)>,
+}
+
+struct Note {
+    place: Place,
+    /// The owner's next RRset.
+    next: Option<usize>,
+    ttl_differs: bool,
+}
+
+/// What loads and is doubtful.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Warning {
+    #[error("the TTLs in the {rtype} RRset of `{owner}` differ; the smallest is served (RFC 2181 §5.2)")]
+    Ttls { owner: Name, rtype: RecordType },
+    #[error("a wildcard owns an NS RRset (RFC 4592 §4.2); its answers differ between servers")]
+    WildcardNs,
+    #[error("the zone is signed; its DNSSEC records are served as data, and answers to DO=1 carry no signatures")]
+    Signed,
+    #[error("the zone has no NS record at its apex `{apex}`; resolvers expect one")]
+    NoNs { apex: Name },
+    #[error("no $TTL and no TTL before the SOA record: its minimum, {seconds} s, is the default TTL")]
+    SoaMinimum { seconds: u32 },
+}
+
+/// A zone's RRsets, the warnings and the errors of its checks.
+pub(super) struct Checked {
+    pub(super) rrsets: Vec<(Name, RrSet)>,
+    pub(super) warnings: Vec<(Place, Warning)>,
+    pub(super) errors: Vec<(Place, Problem)>,
+}
+
+impl Collection {
+    pub(super) fn new(apex: Name, shown_as: Arc<str>) -> Self {
+        Self {
+            apex,
+            source: Source::ZoneFile(shown_as),
+            rrsets: Vec::new(),
+            notes: Vec::new(),
+            first: HashMap::new(),
+            last: None,
+            seen: HashMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn apex(&self) -> &Name {
+        &self.apex
+    }
+
+    pub(super) fn warn(&mut self, place: Place, warning: Warning) {
+        self.warnings.push((place, warning));
+    }
+
+    /// Takes an RR in. A duplicate is left out (RFC 2181 §5).
+    pub(super) fn add(
+        &mut self,
+        owner: &Name,
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+        place: Place,
+    ) -> Result<(), Problem> {
+        let at = match self.find(owner, rtype) {
+            Ok(at) => at,
+            Err(previous) => {
+                let rrset = RrSet {
+                    rtype,
+                    ttl,
+                    rdatas: vec![rdata.into()],
+                    source: self.source.clone(),
+                };
+                let at = self.rrsets.len();
+                self.rrsets.push((owner.clone(), rrset));
+                self.notes.push(Note {
+                    place,
+                    next: None,
+                    ttl_differs: false,
+                });
+                match previous {
+                    Some(previous) => self.notes[previous].next = Some(at),
+                    None => _ = self.first.insert(owner.clone(), at),
+                }
+                self.last = Some(at);
+                return Ok(());
+            }
+        };
+        self.last = Some(at);
+        let rrset = &mut self.rrsets[at].1;
+        let is_known = if rrset.rdatas.len() <= COMPARED_ONE_BY_ONE {
+            rrset.rdatas.iter().any(|known| same_value(rtype, known, rdata))
+        } else {
+            let seen = self.seen.entry(at).or_default();
+            if seen.is_empty() {
+                seen.extend(rrset.rdatas.iter().map(|known| canonical(rtype, known)));
+            }
+            !seen.insert(canonical(rtype, rdata))
+        };
+        if !is_known && rtype.is_singleton() {
+            return Err(Problem::Singleton {
+                owner: owner.clone(),
+                rtype,
+            });
+        }
+        if rrset.ttl != ttl {
+            rrset.ttl = rrset.ttl.min(ttl);
+            if !std::mem::replace(&mut self.notes[at].ttl_differs, true) {
+                self.warnings.push((
+                    place,
+                    Warning::Ttls {
+                        owner: owner.clone(),
+                        rtype,
+                    },
+                ));
+            }
+        }
+        if !is_known {
+            rrset.rdatas.push(rdata.into());
+        }
+        Ok(())
+    }
+
+    /// The RRset's place, or that of the owner's last RRset.
+    fn find(&self, owner: &Name, rtype: RecordType) -> Result<usize, Option<usize>> {
+        let mut next = match self.last {
+            Some(last) if self.rrsets[last].1.rtype == rtype && self.rrsets[last].0 == *owner => return Ok(last),
+            _ => self.first.get(owner).copied(),
+        };
+        let mut previous = None;
+        while let Some(at) = next {
+            if self.rrsets[at].1.rtype == rtype {
+                return Ok(at);
+            }
+            previous = Some(at);
+            next = self.notes[at].next;
+        }
+        Err(previous)
+    }
+
+    /// The checks that need the whole zone. An SOA that is missing is no error where entries `were_lost` to errors.
+    pub(super) fn finish(mut self, were_lost: bool) -> Checked {
+        let mut errors = Vec::new();
+        let mut signed_at = None;
+        let mut has_soa = false;
+        let mut has_ns = false;
+        for ((owner, rrset), note) in self.rrsets.iter().zip(&self.notes) {
+            match rrset.rtype {
+                RecordType::SOA if *owner == self.apex => has_soa = true,
+                RecordType::SOA => {
+                    let problem = Problem::SoaBelowApex {
+                        owner: owner.clone(),
+                        apex: self.apex.clone(),
+                    };
+                    errors.push((note.place, problem));
+                }
+                RecordType::NS if *owner == self.apex => has_ns = true,
+                RecordType::NS if owner.is_wildcard() => self.warnings.push((note.place, Warning::WildcardNs)),
+                RecordType::CNAME => {
+                    if let Some(other) = self.beside_cname(owner) {
+                        let rtype = self.rrsets[other].1.rtype;
+                        let problem = Problem::CnameConflict {
+                            owner: owner.clone(),
+                            rtype,
+                        };
+                        errors.push((self.notes[other].place, problem));
+                    }
+                }
+                RecordType::RRSIG | RecordType::NSEC | RecordType::NSEC3 => signed_at = signed_at.or(Some(note.place)),
+                _ => {}
+            }
+        }
+        let start = Place::new(0, 0, 0);
+        if !has_soa && !were_lost {
+            errors.push((
+                start,
+                Problem::NoSoa {
+                    apex: self.apex.clone(),
+                },
+            ));
+        }
+        if !has_ns && !were_lost {
+            self.warnings.push((
+                start,
+                Warning::NoNs {
+                    apex: self.apex.clone(),
+                },
+            ));
+        }
+        if let Some(place) = signed_at {
+            self.warnings.push((place, Warning::Signed));
+        }
+        Checked {
+            rrsets: self.rrsets,
+            warnings: self.warnings,
+            errors,
+        }
+    }
+
+    /// An RRset of `owner` that may not stand beside a CNAME (RFC 1034 §3.6.2, RFC 4035 §2.5).
+    fn beside_cname(&self, owner: &Name) -> Option<usize> {
+        let mut next = self.first.get(owner).copied();
+        while let Some(at) = next {
+            if !self.rrsets[at].1.rtype.may_stand_beside_cname() {
+                return Some(at);
+            }
+            next = self.notes[at].next;
+        }
+        None
+    }
+}

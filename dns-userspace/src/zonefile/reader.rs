@@ -1,0 +1,454 @@
+//! Entries in order: directives change how the next ones are read, records go to the collection.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::collection::{Collection, Warning};
+use super::generate::{Range, expand};
+use super::include::Nesting;
+use super::problem::{Located, Problem};
+use super::source::{Place, SourceFile, shorten};
+use super::{MAX_ERRORS, ZoneContent, ZoneFileError};
+use crate::name::Name;
+use crate::rdata::{self, Lexer, Token, TokenKind, Word, Words, parse_seconds};
+use crate::record::RecordType;
+
+/// Warnings of one zone that are listed; the others are counted.
+const MAX_WARNINGS: usize = 20;
+/// RFC 2181 §8.
+const MAX_TTL: u32 = i32::MAX as u32;
+
+pub(super) fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent, Vec<ZoneFileError>> {
+    let unreadable = |error: std::io::Error| {
+        let message = format!("the zone file cannot be read: {error}");
+        vec![ZoneFileError {
+            file: path.to_owned(),
+            line: 0,
+            column: 0,
+            text: String::new(),
+            message,
+        }]
+    };
+    let nesting = Nesting::new(path).map_err(unreadable)?;
+    let source = SourceFile::read(path, path).map_err(unreadable)?;
+    let mut reader = Reader {
+        sources: Vec::new(),
+        nesting,
+        collection: Collection::new(apex.clone(), shown_as),
+        errors: Vec::new(),
+        rdata: Vec::new(),
+    };
+    let scope = Scope {
+        origin: apex.clone(),
+        owner: Owner::None,
+        default_ttl: None,
+        last_ttl: None,
+    };
+    reader.file(source, scope);
+    reader.finish()
+}
+
+struct Reader {
+    sources: Vec<Rc<SourceFile>>,
+    nesting: Nesting,
+    collection: Collection,
+    errors: Vec<ZoneFileError>,
+    /// Scratch.
+    rdata: Vec<u8>,
+}
+
+/// What later entries of a file go by. An included file begins with its own copy, and leaves the includer's as it is.
+#[derive(Clone)]
+struct Scope {
+    origin: Name,
+    owner: Owner,
+    /// `$TTL`, or without it the minimum of an SOA record that has no TTL.
+    default_ttl: Option<u32>,
+    /// The last TTL that was stated (RFC 1035 §5.1).
+    last_ttl: Option<u32>,
+}
+
+/// The owner that a line with a blank start has.
+#[derive(Clone)]
+enum Owner {
+    /// None so far.
+    None,
+    /// The last one was in error, which has been reported.
+    Bad,
+    Known {
+        name: Name,
+        /// As written under the present origin: the next line may repeat it.
+        written: Box<[u8]>,
+    },
+}
+
+/// What stands before the data of a record.
+struct Head {
+    ttl: Option<u32>,
+    rtype: RecordType,
+    /// Number of the type's token.
+    type_token: usize,
+}
+
+/// An entry whose octets may be those of a file or made by `$GENERATE`.
+#[derive(Clone, Copy)]
+struct EntryText<'a> {
+    octets: &'a [u8],
+    tokens: &'a [Token],
+    /// The file's number.
+    source: u32,
+    /// Where the entry is, if its octets are not the file's.
+    made_at: Option<Place>,
+}
+
+impl EntryText<'_> {
+    fn place(&self, token: usize) -> Place {
+        match (self.made_at, self.tokens.get(token).or(self.tokens.last())) {
+            (Some(place), _) => place,
+            (None, Some(token)) => Place::of(self.source, token),
+            (None, None) => Place::new(self.source, 0, 0),
+        }
+    }
+}
+
+impl Reader {
+    fn file(&mut self, source: SourceFile, mut scope: Scope) {
+        let source = Rc::new(source);
+        let number = self.sources.len() as u32;
+        self.sources.push(Rc::clone(&source));
+        let mut lexer = Lexer::new(&source.octets);
+        let mut tokens = Vec::new();
+        while self.errors.len() < MAX_ERRORS {
+            let entry = match lexer.next_entry(&mut tokens) {
+                Ok(None) => return,
+                Ok(Some(entry)) => entry,
+                Err(error) => {
+                    let rest = &source.octets[error.offset()..];
+                    let line = rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len());
+                    let place = Place::new(number, error.offset(), error.offset() + line);
+                    self.report(place, &error.into());
+                    if lexer.is_at_end() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let text = EntryText {
+                octets: &source.octets,
+                tokens: &tokens,
+                source: number,
+                made_at: None,
+            };
+            let is_directive =
+                !entry.blank_start && tokens[0].kind == TokenKind::Plain && source.octets[tokens[0].start] == b'$';
+            let result = match is_directive {
+                true => self.directive(&mut scope, text),
+                false => self.record(&mut scope, text, entry.blank_start),
+            };
+            if let Err(Located { token, problem }) = result {
+                self.report(text.place(token), &problem);
+            }
+        }
+    }
+
+    fn record(&mut self, scope: &mut Scope, text: EntryText<'_>, blank_start: bool) -> Result<(), Located> {
+        let mut words = Words::new(text.octets, text.tokens);
+        if !blank_start && let Some(word) = words.next() {
+            self.owner(scope, word)?;
+        }
+        let owner = match &scope.owner {
+            Owner::Known { name, .. } => name,
+            Owner::None => return Err(Located::new(0, Problem::NoOwner)),
+            Owner::Bad => return Ok(()),
+        };
+        let head = head(&mut words)?;
+        self.rdata.clear();
+        rdata::parse(head.rtype, &mut words, Some(&scope.origin), &mut self.rdata)?;
+        let place = text.place(head.type_token);
+        let ttl = match head.ttl {
+            Some(ttl) => {
+                scope.last_ttl = Some(ttl);
+                ttl
+            }
+            // RFC 2308 §4: $TTL; without it, RFC 1035 §5.1: the last one stated.
+            None => match scope.default_ttl.or(scope.last_ttl) {
+                Some(ttl) => ttl,
+                None if head.rtype == RecordType::SOA => {
+                    let seconds = soa_minimum(&self.rdata).min(MAX_TTL);
+                    self.collection.warn(place, Warning::SoaMinimum { seconds });
+                    scope.default_ttl = Some(seconds);
+                    seconds
+                }
+                None => return Err(Located::new(head.type_token, Problem::NoTtl)),
+            },
+        };
+        let added = self.collection.add(owner, head.rtype, ttl, &self.rdata, place);
+        added.map_err(|problem| Located::new(head.type_token, problem))
+    }
+
+    /// Makes the owner that `word` names the scope's.
+    fn owner(&self, scope: &mut Scope, word: Word<'_>) -> Result<(), Located> {
+        if let Owner::Known { written, .. } = &scope.owner
+            && **written == *word.octets
+            && word.kind == TokenKind::Plain
+        {
+            return Ok(());
+        }
+        scope.owner = Owner::Bad;
+        let name = name(word, &scope.origin)?;
+        if !name.is_at_or_below(self.collection.apex()) {
+            let apex = self.collection.apex().clone();
+            return Err(Located::new(word.index, Problem::OutOfZone { apex }));
+        }
+        scope.owner = Owner::Known {
+            name,
+            written: word.octets.into(),
+        };
+        Ok(())
+    }
+
+    fn directive(&mut self, scope: &mut Scope, text: EntryText<'_>) -> Result<(), Located> {
+        let mut words = Words::new(text.octets, text.tokens);
+        let Some(directive) = words.next() else { return Ok(()) };
+        match directive.octets.to_ascii_uppercase().as_slice() {
+            b"$ORIGIN" => {
+                let word = single(&mut words, "$ORIGIN", "one name")?;
+                set_origin(scope, name(word, &scope.origin)?);
+                Ok(())
+            }
+            b"$TTL" => {
+                let word = single(&mut words, "$TTL", "one time, as in `3600` or `1h`")?;
+                scope.default_ttl = Some(ttl(word.octets).ok_or(Located::new(word.index, Problem::Ttl))?);
+                Ok(())
+            }
+            b"$INCLUDE" => self.include(scope, text, &mut words),
+            b"$GENERATE" => self.generate(scope, text, &mut words),
+            _ => Err(Located::new(0, Problem::Directive)),
+        }
+    }
+
+    fn include(&mut self, scope: &Scope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
+        let shape = Problem::DirectiveShape {
+            directive: "$INCLUDE",
+            takes: "a file and, if wanted, an origin",
+        };
+        let file = match words.next() {
+            Some(word) if words.remaining() <= 1 => word,
+            _ => return Err(Located::new(words.last_index(), shape)),
+        };
+        let mut path = Vec::new();
+        if rdata::unescape_word(file.octets, &mut path).is_none() {
+            return Err(Located::new(file.index, rdata::RdataFault::Escape));
+        }
+        let mut inner = scope.clone();
+        if let Some(word) = words.next() {
+            set_origin(&mut inner, name(word, &scope.origin)?);
+        }
+        let from = Rc::clone(&self.sources[text.source as usize]);
+        let source = self
+            .nesting
+            .enter(&from.path, &path)
+            .map_err(|problem| Located::new(file.index, problem))?;
+        self.file(source, inner);
+        self.nesting.leave();
+        Ok(())
+    }
+
+    fn generate(&mut self, scope: &Scope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
+        let shape = || Problem::DirectiveShape {
+            directive: "$GENERATE",
+            takes: "a range, an owner, [TTL], [IN], a type and data, as in `$GENERATE 1-9 host$ A 192.0.2.$`",
+        };
+        let missing = |words: &Words<'_>| Located::new(words.last_index(), shape());
+        let range = words.next().ok_or_else(|| missing(words))?;
+        let numbers = Range::parse(range.octets).map_err(|problem| Located::new(range.index, problem))?;
+        let owner = words.next().ok_or_else(|| missing(words))?;
+        let head_from = owner.index + 1;
+        head(words)?;
+        let data_from = words.last_index() + 1;
+        if words.is_empty() {
+            return Err(missing(words));
+        }
+        let data = &text.tokens[data_from..];
+        let octets_of = |token: &Token| &text.octets[token.start..token.end];
+        let mut line = Vec::new();
+        let mut tokens = Vec::new();
+        let mut inner = scope.clone();
+        for value in numbers.numbers() {
+            line.clear();
+            expand(owner.octets, value, &mut line).map_err(|problem| Located::new(owner.index, problem))?;
+            for token in &text.tokens[head_from..data_from] {
+                line.push(b' ');
+                line.extend_from_slice(octets_of(token));
+            }
+            for (at, token) in data.iter().enumerate() {
+                let quote = if token.kind == TokenKind::Quoted && data.len() > 1 {
+                    "\""
+                } else {
+                    ""
+                };
+                line.push(b' ');
+                line.extend_from_slice(quote.as_bytes());
+                let expanded = expand(octets_of(token), value, &mut line);
+                expanded.map_err(|problem| Located::new(data_from + at, problem))?;
+                line.extend_from_slice(quote.as_bytes());
+            }
+            self.generated(&mut inner, text, value, &line, &mut tokens)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the record that `line` holds.
+    fn generated(
+        &mut self,
+        scope: &mut Scope,
+        directive: EntryText<'_>,
+        value: u32,
+        line: &[u8],
+        tokens: &mut Vec<Token>,
+    ) -> Result<(), Located> {
+        let wrap = |text: &[u8], problem: Problem| {
+            Located::new(
+                0,
+                Problem::Generated {
+                    value,
+                    text: shorten(text),
+                    problem: Box::new(problem),
+                },
+            )
+        };
+        if let Err(error) = Lexer::new(line).next_entry(tokens) {
+            return Err(wrap(line, error.into()));
+        }
+        let made = EntryText {
+            octets: line,
+            tokens,
+            made_at: Some(directive.place(0)),
+            ..directive
+        };
+        self.record(scope, made, false).map_err(|Located { token, problem }| {
+            let token = tokens.get(token).or(tokens.last());
+            wrap(token.map_or(line, |token| &line[token.start..token.end]), problem)
+        })
+    }
+
+    fn report(&mut self, place: Place, problem: &Problem) {
+        if self.errors.len() < MAX_ERRORS {
+            let error = self.sources[place.source as usize].error(place, problem.to_string());
+            self.errors.push(error);
+        }
+    }
+
+    fn finish(mut self) -> Result<ZoneContent, Vec<ZoneFileError>> {
+        let were_lost = !self.errors.is_empty();
+        let empty = Collection::new(Name::root(), Arc::from(""));
+        let checked = std::mem::replace(&mut self.collection, empty).finish(were_lost);
+        for (place, problem) in &checked.errors {
+            self.report(*place, problem);
+        }
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let mut warnings = Vec::new();
+        for (place, warning) in checked.warnings.iter().take(MAX_WARNINGS) {
+            let source = &self.sources[place.source as usize];
+            let (line, column) = source.line_and_column(*place);
+            warnings.push(format!("{}:{line}:{column}: {warning}", source.path.display()));
+        }
+        if let Some(more) = checked
+            .warnings
+            .len()
+            .checked_sub(MAX_WARNINGS)
+            .filter(|&more| more > 0)
+        {
+            warnings.push(format!("{}: and {more} more warnings", self.sources[0].path.display()));
+        }
+        Ok(ZoneContent {
+            rrsets: checked.rrsets,
+            warnings,
+        })
+    }
+}
+
+/// `[TTL] [CLASS] TYPE` or `[CLASS] [TTL] TYPE` (RFC 1035 §5.1).
+fn head(words: &mut Words<'_>) -> Result<Head, Located> {
+    let mut stated_ttl = None;
+    let mut has_class = false;
+    loop {
+        let missing = words.last_index();
+        let word = words.next().ok_or(Located::new(missing, Problem::NoType))?;
+        if word.kind != TokenKind::Plain {
+            return Err(Located::new(word.index, Problem::Quoted));
+        }
+        if stated_ttl.is_none() && word.octets[0].is_ascii_digit() {
+            stated_ttl = Some(ttl(word.octets).ok_or(Located::new(word.index, Problem::Ttl))?);
+            continue;
+        }
+        if !has_class && let Some(is_in) = class(word.octets) {
+            if !is_in {
+                return Err(Located::new(word.index, Problem::Class));
+            }
+            has_class = true;
+            continue;
+        }
+        let text = String::from_utf8_lossy(word.octets);
+        let rtype: RecordType = text
+            .parse()
+            .map_err(|error: crate::record::UnknownType| Located::new(word.index, error))?;
+        if !rtype.is_data() {
+            return Err(Located::new(word.index, Problem::NoData { rtype }));
+        }
+        return Ok(Head {
+            ttl: stated_ttl,
+            rtype,
+            type_token: word.index,
+        });
+    }
+}
+
+/// Whether a word that names a class names IN.
+fn class(word: &[u8]) -> Option<bool> {
+    let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
+    if is("IN") || is("CLASS1") {
+        return Some(true);
+    }
+    let numbered =
+        word.len() > 5 && word[..5].eq_ignore_ascii_case(b"CLASS") && word[5..].iter().all(u8::is_ascii_digit);
+    (is("CH") || is("CHAOS") || is("HS") || is("HESIOD") || is("CS") || numbered).then_some(false)
+}
+
+fn ttl(word: &[u8]) -> Option<u32> {
+    parse_seconds(word).filter(|&seconds| seconds <= MAX_TTL)
+}
+
+fn name(word: Word<'_>, origin: &Name) -> Result<Name, Located> {
+    if word.kind != TokenKind::Plain {
+        return Err(Located::new(word.index, Problem::Quoted));
+    }
+    Name::parse_relative(word.octets, origin).map_err(|error| Located::new(word.index, error))
+}
+
+/// The one word that a directive takes.
+fn single<'a>(words: &mut Words<'a>, directive: &'static str, takes: &'static str) -> Result<Word<'a>, Located> {
+    match (words.next(), words.peek()) {
+        (Some(word), None) => Ok(word),
+        (_, extra) => {
+            let at = extra.map_or(words.last_index(), |extra| extra.index);
+            Err(Located::new(at, Problem::DirectiveShape { directive, takes }))
+        }
+    }
+}
+
+fn set_origin(scope: &mut Scope, origin: Name) {
+    scope.origin = origin;
+    if let Owner::Known { written, .. } = &mut scope.owner {
+        // The same letters are another name from here on.
+        *written = Box::default();
+    }
+}
+
+/// RFC 1035 §3.3.13: the last 32 bits.
+fn soa_minimum(rdata: &[u8]) -> u32 {
+    rdata.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets))
+}

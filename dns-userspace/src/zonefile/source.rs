@@ -1,0 +1,103 @@
+//! The octets of a file, and places in it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::ZoneFileError;
+use crate::rdata::Token;
+
+/// A file that has been read.
+pub(super) struct SourceFile {
+    /// As messages show it.
+    pub(super) path: PathBuf,
+    /// Its content, without a byte order mark.
+    pub(super) octets: Vec<u8>,
+}
+
+/// A part of one of the files, for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Number of the file.
+    pub(super) source: u32,
+    length: u32,
+    offset: u64,
+}
+
+impl Place {
+    pub(super) fn new(source: u32, start: usize, end: usize) -> Self {
+        let length = u32::try_from(end - start).unwrap_or(u32::MAX);
+        Self {
+            source,
+            length,
+            offset: start as u64,
+        }
+    }
+
+    pub(super) fn of(source: u32, token: &Token) -> Self {
+        Self::new(source, token.start, token.end)
+    }
+}
+
+impl SourceFile {
+    /// Reads a regular file: not a pipe, which would wait for a writer.
+    pub(super) fn read(shown_as: &Path, path: &Path) -> io::Result<Self> {
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut octets = Vec::new();
+        File::open(path)?.read_to_end(&mut octets)?;
+        if octets.starts_with(b"\xEF\xBB\xBF") {
+            octets.drain(..3);
+        }
+        Ok(Self {
+            path: shown_as.to_owned(),
+            octets,
+        })
+    }
+
+    /// Line and column, both from 1, the column in characters.
+    pub(super) fn line_and_column(&self, place: Place) -> (u32, u32) {
+        let before = &self.octets[..self.octets.len().min(place.offset as usize)];
+        let newlines = before.iter().filter(|&&octet| octet == b'\n').count();
+        let line_start = before.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
+        // Octets that go on with a UTF-8 character begin with the bits 10.
+        let characters = before[line_start..]
+            .iter()
+            .filter(|&&octet| octet & 0xC0 != 0x80)
+            .count();
+        (newlines as u32 + 1, characters as u32 + 1)
+    }
+
+    pub(super) fn text(&self, place: Place) -> String {
+        let start = self.octets.len().min(place.offset as usize);
+        let end = self.octets.len().min(start + place.length as usize);
+        shorten(&self.octets[start..end])
+    }
+
+    pub(super) fn error(&self, place: Place, message: String) -> ZoneFileError {
+        let (line, column) = self.line_and_column(place);
+        ZoneFileError {
+            file: self.path.clone(),
+            line,
+            column,
+            text: self.text(place),
+            message,
+        }
+    }
+}
+
+/// Text for a message, cut where it is long, in one line.
+pub(super) fn shorten(octets: &[u8]) -> String {
+    const MAX_CHARACTERS: usize = 80;
+    let text = String::from_utf8_lossy(&octets[..octets.len().min(MAX_CHARACTERS * 4)]);
+    let mut shown: String = text
+        .chars()
+        .take(MAX_CHARACTERS)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().count() > MAX_CHARACTERS || octets.len() > MAX_CHARACTERS * 4 {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,153 @@
+//! Debian packages: what is missing, and its installation as root or through `sudo -n`.
+
+use anyhow::{Context, Result, bail};
+
+use crate::{privilege, process};
+
+/// A program that some command calls, and where Debian keeps it.
+pub(crate) struct Tool {
+    /// The program's name.
+    pub(crate) program: &'static str,
+    /// The package that brings it.
+    pub(crate) package: &'static str,
+    /// Who calls it.
+    pub(crate) needed_by: NeededBy,
+}
+
+/// Who calls a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NeededBy {
+    /// The test suite.
+    Tests,
+    /// `test --kernels`.
+    Kernels,
+    /// Benchmarks that compare with other servers.
+    Benches,
+}
+
+/// Every tool. Servers to compare with start on port 53 when Debian installs them, so only benches ask for those.
+pub(crate) const TOOLS: &[Tool] = &[
+    Tool {
+        program: "dig",
+        package: "bind9-dnsutils",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "kdig",
+        package: "knot-dnsutils",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "dnsperf",
+        package: "dnsperf",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "ethtool",
+        package: "ethtool",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "bpftool",
+        package: "bpftool",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "curl",
+        package: "curl",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        needed_by: NeededBy::Kernels,
+    },
+    Tool {
+        program: "busybox",
+        package: "busybox-static",
+        needed_by: NeededBy::Kernels,
+    },
+    Tool {
+        program: "knotd",
+        package: "knot",
+        needed_by: NeededBy::Benches,
+    },
+    Tool {
+        program: "nsd",
+        package: "nsd",
+        needed_by: NeededBy::Benches,
+    },
+];
+
+/// Installs the tools that are missing. The error is one line that says what to install.
+pub(crate) fn set_up_tools(needed_by: NeededBy) -> Result<()> {
+    let missing = missing_tools(needed_by);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
+    install(&packages).with_context(|| {
+        format!(
+            "missing: {}; install the packages {} (Debian's names)",
+            programs.join(", "),
+            packages.join(" ")
+        )
+    })?;
+    match missing_tools(needed_by).first() {
+        None => Ok(()),
+        Some(tool) => bail!(
+            "package {} is installed, but brought no program {}",
+            tool.package,
+            tool.program
+        ),
+    }
+}
+
+/// Whether packages can be installed here: apt, and a way to be root.
+pub(crate) fn can_install() -> bool {
+    process::find("apt-get").is_some() && privilege::as_root("true").is_some()
+}
+
+/// Installs packages with apt.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    if process::find("apt-get").is_none() {
+        bail!("there is no apt-get here");
+    }
+    if apt_get(&[&["install", "-y", "--no-install-recommends"], packages].concat()).is_ok() {
+        return Ok(());
+    }
+    // Old package lists name files that the mirrors no longer have.
+    refresh_lists()?;
+    apt_get(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+}
+
+/// Fetches the package lists anew.
+pub(crate) fn refresh_lists() -> Result<()> {
+    apt_get(&["update"])
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut command = privilege::as_root("env").context("not root, and `sudo -n` is refused")?;
+    // Another apt may be at work: wait for its lock.
+    command.args([
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-q",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+    ]);
+    process::run(command.args(arguments))
+}
+
+fn missing_tools(needed_by: NeededBy) -> Vec<&'static Tool> {
+    TOOLS
+        .iter()
+        .filter(|tool| tool.needed_by == needed_by && process::find(tool.program).is_none())
+        .collect()
+}

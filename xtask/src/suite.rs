@@ -1,0 +1,87 @@
+//! `cargo xtask test`: the whole suite in one `cargo test`.
+//!
+//! Tests that need root are those of the package `tests`. As root they just run; elsewhere cargo starts that package's
+//! test programs through `sudo -n`. Where that is refused too, the variable [`SKIP`] holds the reason, and those tests
+//! list themselves as skipped with it.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::build::{self, Warnings};
+use crate::packages::{self, NeededBy};
+use crate::privilege::{self, Privilege};
+use crate::process;
+
+/// The variable that tells tests to skip what needs root; its value is the reason.
+const SKIP: &str = "HOTDNS_SKIP_PRIVILEGED";
+
+const SUITE: &[&str] = &["--workspace", "--exclude", "dns-ebpf"];
+
+/// Runs all tests, with the XDP program built and embedded. `arguments` go to `cargo test`.
+pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
+    let privilege = privilege::privilege();
+    if let Privilege::Missing(reason) = &privilege {
+        if is_ci() {
+            bail!("{reason}: privileged tests cannot run, and with CI set they must not be skipped");
+        }
+        eprintln!("Privileged tests are skipped: {reason}");
+    }
+    set_up_tools(&privilege)?;
+    build::ebpf_or_explain(Warnings::Allow)?;
+    // `cargo test` alone does not build the server that the tests start.
+    process::run(process::cargo().arg("build").args(SUITE).arg("--bins"))?;
+    let mut cargo = prepared(&privilege)?;
+    process::run(cargo.arg("test").args(SUITE).args(arguments))
+}
+
+/// Runs the long comparison of both planes with the reference answerer.
+pub(crate) fn differential(arguments: &[OsString]) -> Result<()> {
+    let privilege = privilege::privilege();
+    if let Privilege::Missing(reason) = privilege {
+        bail!("{reason}: the comparison runs the XDP program, which needs root or `sudo -n`");
+    }
+    build::release()?;
+    let mut cargo = prepared(&privilege)?;
+    cargo.args([
+        "test",
+        "--release",
+        "--package",
+        "tests",
+        "--",
+        "--ignored",
+        "differential",
+    ]);
+    process::run(cargo.args(arguments))
+}
+
+/// Whether this runs as continuous integration, where nothing may be skipped.
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// What the tests call is needed where they run; where they are skipped for want of root, it is only mentioned.
+fn set_up_tools(privilege: &Privilege) -> Result<()> {
+    let outcome = packages::set_up_tools(NeededBy::Tests);
+    match (outcome, privilege) {
+        (Err(error), Privilege::Missing(_)) => {
+            eprintln!("{error:#}");
+            Ok(())
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+fn prepared(privilege: &Privilege) -> Result<Command> {
+    let mut cargo = process::cargo();
+    cargo.env("PATH", process::search_path()).env_remove(SKIP);
+    match privilege {
+        Privilege::Root => {}
+        Privilege::Sudo => privilege::through_sudo(&mut cargo)?,
+        Privilege::Missing(reason) => {
+            cargo.env(SKIP, reason);
+        }
+    }
+    Ok(cargo)
+}

@@ -1,0 +1,224 @@
+//! Rules about what code may name: the invariants of the architecture, which are about what is absent.
+
+use super::{Finding, source};
+
+/// Where `unsafe` may be: packet access, plain-bytes types, maps, and the XDP loader.
+const UNSAFE_FILES: &[&str] = &[
+    "dns-common/src/pod.rs",
+    "dns-ebpf/src/packet.rs",
+    "dns-ebpf/src/maps.rs",
+    "dns-userspace/src/table.rs",
+    "dns-userspace/src/table/",
+    "dns-userspace/src/dataplane/xdp.rs",
+    "dns-userspace/src/dataplane/xdp/",
+];
+
+/// Who may start threads and tasks in the server: the supervisor, and the owners of what it hands out.
+const SPAWNING_FILES: &[&str] = &[
+    "dns-userspace/src/main.rs",
+    "dns-userspace/src/server.rs",
+    "dns-userspace/src/server/",
+];
+
+/// Code that is a function of its input: no IO, no clock, nothing awaited.
+const PURE_FILES: &[&str] = &[
+    "dns-common/src/",
+    "dns-userspace/src/answer.rs",
+    "dns-userspace/src/answer/",
+    "dns-userspace/src/compile.rs",
+    "dns-userspace/src/compile/",
+    "dns-userspace/src/name.rs",
+    "dns-userspace/src/rdata.rs",
+    "dns-userspace/src/rdata/",
+    "dns-userspace/src/record.rs",
+    "dns-userspace/src/snapshot.rs",
+    "dns-userspace/src/store.rs",
+    "dns-userspace/src/store/",
+];
+
+/// A rule: in files that begin with one of `places`, save those that begin with one of `exceptions`, none of `names`.
+struct Rule {
+    places: &'static [&'static str],
+    exceptions: &'static [&'static str],
+    names: &'static [&'static str],
+    message: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        places: &[""],
+        exceptions: UNSAFE_FILES,
+        names: &["unsafe"],
+        message: "belongs into packet access, plain-bytes types, maps and the XDP loader alone",
+    },
+    Rule {
+        places: &["dns-userspace/src/"],
+        exceptions: &["dns-userspace/src/dataplane/xdp.rs", "dns-userspace/src/dataplane/xdp/"],
+        names: &["aya", "aya_log", "aya_obj"],
+        message: "only dataplane/xdp names aya",
+    },
+    Rule {
+        places: &["dns-userspace/src/"],
+        exceptions: &["dns-userspace/src/main.rs"],
+        names: &[
+            "std::env",
+            "env::args",
+            "env::args_os",
+            "env::var",
+            "env::var_os",
+            "env::vars",
+        ],
+        message: "only main reads arguments and environment",
+    },
+    Rule {
+        places: &["dns-userspace/src/"],
+        exceptions: SPAWNING_FILES,
+        names: &[
+            "tokio::spawn",
+            "task::spawn",
+            "thread::spawn",
+            "thread::Builder",
+            "task::spawn_blocking",
+        ],
+        message: "only the supervisor starts threads and tasks",
+    },
+    Rule {
+        places: PURE_FILES,
+        exceptions: &[],
+        names: &[
+            "async",
+            "await",
+            "tokio",
+            "std::fs",
+            "std::io",
+            "Instant::now",
+            "SystemTime::now",
+            "UdpSocket",
+            "TcpStream",
+        ],
+        message: "store, compiler and answerers do no IO, await nothing and read no clock",
+    },
+    Rule {
+        places: &[
+            "dns-userspace/src/dataplane.rs",
+            "dns-userspace/src/dataplane/",
+            "dns-userspace/src/fastpath.rs",
+        ],
+        exceptions: &[],
+        names: &["crate::store", "crate::control", "crate::storage", "crate::http"],
+        message: "data planes never write to the store",
+    },
+    Rule {
+        places: &[
+            "dns-userspace/src/config",
+            "dns-userspace/src/http",
+            "dns-userspace/src/zonefile",
+        ],
+        exceptions: &[],
+        names: &["crate::dataplane", "crate::publish", "crate::fastpath"],
+        message: "sources never talk to data planes",
+    },
+    Rule {
+        places: &[""],
+        exceptions: &[],
+        names: &[
+            "mod utils",
+            "mod util",
+            "mod helpers",
+            "mod helper",
+            "mod common",
+            "mod misc",
+        ],
+        message: "name the module after what it does",
+    },
+];
+
+/// Checks one source file.
+pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
+    let rules: Vec<&Rule> = RULES.iter().filter(|rule| rule.applies(file)).collect();
+    let code = source::code(text);
+    let mut findings = Vec::new();
+    for (number, line) in (1..).zip(code.lines()) {
+        for rule in &rules {
+            if let Some(name) = rule.names.iter().find(|name| names(line, name)) {
+                findings.push(Finding::new(file, number, format!("`{name}`: {}", rule.message)));
+            }
+        }
+    }
+    findings
+}
+
+impl Rule {
+    fn applies(&self, file: &str) -> bool {
+        let begins = |places: &[&str]| places.iter().any(|place| file.starts_with(place));
+        begins(self.places) && !begins(self.exceptions)
+    }
+}
+
+/// Whether `line` has `name` as whole words. `unsafe` in an attribute (`#[unsafe(no_mangle)]`) is a declaration.
+fn names(line: &str, name: &str) -> bool {
+    let is_word = |symbol: char| symbol.is_alphanumeric() || symbol == '_';
+    line.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + name.len()..]);
+        let whole = !(before.ends_with(is_word) || after.starts_with(is_word));
+        whole && (name != "unsafe" || !before.ends_with('['))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(file: &str, text: &str) -> Vec<usize> {
+        check(file, text).iter().map(|finding| finding.line).collect()
+    }
+
+    #[test]
+    fn unsafe_stays_in_its_files() {
+        let text = "// unsafe\nfn f() { unsafe { g() } }\n#[unsafe(no_mangle)]\n";
+        assert_eq!(lines("dns-userspace/src/http.rs", text), [2]);
+        assert_eq!(lines("dns-common/src/pod.rs", text), [0; 0]);
+        assert_eq!(lines("dns-userspace/src/dataplane/xdp/loader.rs", text), [0; 0]);
+    }
+
+    #[test]
+    fn only_dataplane_xdp_names_aya() {
+        let text = "use aya::Ebpf;\nlet ayatollah = 1;\n";
+        assert_eq!(lines("dns-userspace/src/server.rs", text), [1]);
+        assert_eq!(lines("dns-userspace/src/dataplane/udp.rs", text), [1]);
+        assert_eq!(lines("dns-userspace/src/dataplane/xdp.rs", text), [0; 0]);
+        assert_eq!(lines("tests/src/bin/kernel_probe.rs", text), [0; 0]);
+    }
+
+    #[test]
+    fn only_main_reads_the_environment() {
+        let text = "fn f() { std::env::var(\"X\"); }\nconst V: &str = env!(\"V\");\n";
+        assert_eq!(lines("dns-userspace/src/config.rs", text), [1]);
+        assert_eq!(lines("dns-userspace/src/main.rs", text), [0; 0]);
+    }
+
+    #[test]
+    fn pure_code_awaits_nothing() {
+        assert_eq!(
+            lines("dns-userspace/src/store.rs", "x.await;\nlet t = Instant::now();\n"),
+            [1, 2]
+        );
+        assert_eq!(lines("dns-userspace/src/control.rs", "x.await;\n"), [0; 0]);
+    }
+
+    #[test]
+    fn arrows_do_not_point_back() {
+        assert_eq!(
+            lines("dns-userspace/src/dataplane/udp.rs", "use crate::store::Store;\n"),
+            [1]
+        );
+        assert_eq!(
+            lines("dns-userspace/src/dataplane/udp.rs", "use crate::storefront::X;\n"),
+            [0; 0]
+        );
+        assert_eq!(
+            lines("dns-userspace/src/http/records.rs", "use crate::publish::Served;\n"),
+            [1]
+        );
+    }
+}
