@@ -101,7 +101,7 @@ fn start(options: &Options, loads: &[Load], report: &mut Report) -> Result<Vec<S
             Err(error) => eprintln!("\r\x1b[Kwithout {}: {error:#}", contestant.title()),
         }
     }
-    if stages.len() == 1 {
+    if stages.len() == 1 && !options.only.contains(&Contestant::Bounce) {
         bail!("nobody to compare with the limit: build hotdns (`cargo xtask build`)");
     }
     Ok(stages)
