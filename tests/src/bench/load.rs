@@ -45,7 +45,7 @@ const LONG: &str = concat!(
     "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg.",
     "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg.",
     "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg.",
-    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddee."
+    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeee."
 );
 
 /// Every load there is, over zones of this many names.
