@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
         let left = stage.circuit.stop()?;
         figures.push(Figure { name: "load meanwhile", value: sample.rate(), unit: "queries/s", limit: None });
         ensure!(sample.replies() > 0, "the closed loop came to a stand: {left} frames left");
-        ensure!(sample.wrong(load) == 0.0, "{} of the loop's replies were wrong", sample.wrong(load));
+        ensure!(sample.wrong(load) == 0.0, "some of the loop's replies were wrong: {sample:?}");
     }
     bulk?;
 

@@ -4,7 +4,8 @@
 //! in from a thread on each, and the counters show whether every processor has its share. And a frame made from a small
 //! socket buffer has no room to grow into an answer: full-size frames are put in, which the generator cuts down.
 
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,9 @@ pub struct Sample {
     pub lost: u64,
     /// Frames that were still going round at the end.
     pub left: u64,
+    /// The share of all processors' time that went into soft interrupts, where XDP programs run: what others on this
+    /// machine took is missing from it.
+    pub softirq: f64,
 }
 
 impl Sample {
@@ -87,10 +91,12 @@ impl Sample {
 
     /// The share of the replies that are not what this load should get.
     pub fn wrong(&self, load: &Load) -> f64 {
-        let right_rcode = self.rcodes[usize::from(load.rcode)];
-        let right_content = if load.answers { self.answered } else { self.replies() - self.answered };
-        let right = right_rcode.min(right_content).saturating_sub(self.mismatched);
-        1.0 - right as f64 / self.replies().max(1) as f64
+        let other_rcodes: u64 = self.rcodes.iter().sum::<u64>() - self.rcodes[usize::from(load.rcode)];
+        let other_contents = if load.answers { self.replies().saturating_sub(self.answered) } else { self.answered };
+        // A processor may be between two counters of one reply, both when they are first read and when they are last.
+        let unsure = 2 * self.per_cpu.len() as u64;
+        let other_contents = if other_contents <= unsure { 0 } else { other_contents };
+        (other_rcodes + other_contents + self.mismatched) as f64 / self.replies().max(1) as f64
     }
 }
 
@@ -133,6 +139,18 @@ impl Circuit {
         SocketAddr::new(address, 53)
     }
 
+    /// A UDP socket on the client's side whose replies the generator leaves alone.
+    pub fn client_socket(&self, server: SocketAddr) -> Result<UdpSocket> {
+        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        self.client.enter(|| {
+            // Below the ports of the generator, which takes what comes to them for replies to its queries.
+            let socket = (20000..30000).find_map(|port| UdpSocket::bind((any, port)).ok());
+            let socket = socket.context("no UDP port is free")?;
+            socket.connect(server).with_context(|| format!("cannot reach {server}"))?;
+            Ok(socket)
+        })
+    }
+
     /// Starts the traffic of a load: from now on `in_flight` queries are under way.
     pub fn start(&mut self, load: &Load, replies: bool, frames: Frames, in_flight: usize) -> Result<()> {
         let configuration = load.configuration(&self.pair, replies)?;
@@ -165,9 +183,10 @@ impl Circuit {
 
     /// Counts for some time.
     pub fn measure(&self, time: Duration) -> Result<Sample> {
-        let (start, before) = (Instant::now(), self.counters()?);
+        let (start, softirq, before) = (Instant::now(), self.softirq_seconds()?, self.counters()?);
         thread::sleep(time);
         let (elapsed, after) = (start.elapsed(), self.counters()?);
+        let softirq = (self.softirq_seconds()? - softirq) / (elapsed.as_secs_f64() * self.cpus.len() as f64);
         let of = |cpu: usize, index: usize| after[cpu][index].wrapping_sub(before[cpu][index]);
         let sum = |index| self.cpus.iter().map(|cpu| of(*cpu, index)).sum();
         Ok(Sample {
@@ -179,6 +198,7 @@ impl Circuit {
             truncated: sum(words::TRUNCATED),
             lost: sum(words::LOST),
             left: 0,
+            softirq,
         })
     }
 
@@ -208,6 +228,18 @@ impl Circuit {
         let sample = self.measure(time / 10).and_then(|_| self.measure(time));
         let left = self.stop()?;
         Ok(Sample { left, ..sample? })
+    }
+
+    /// Time that our processors have spent in soft interrupts (proc_stat(5), the seventh figure of a processor).
+    fn softirq_seconds(&self) -> Result<f64> {
+        let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+        let ticks_per_second = 100.0;
+        let of = |cpu: &usize| -> Option<f64> {
+            let name = format!("cpu{cpu} ");
+            text.lines().find_map(|line| line.strip_prefix(&name)?.split_whitespace().nth(6)?.parse().ok())
+        };
+        let sum = self.cpus.iter().map(of).sum::<Option<f64>>().context("/proc/stat lacks a processor")?;
+        Ok(sum / ticks_per_second)
     }
 
     fn map(&mut self) -> Result<Array<&mut aya::maps::MapData, [u64; words::CONFIG_WORDS]>> {

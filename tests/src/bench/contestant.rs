@@ -1,7 +1,6 @@
 //! What is measured: the limit, hotdns, and other servers that are installed.
 
 use std::fs;
-use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
@@ -217,13 +216,8 @@ impl Stage {
     pub fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
         let Some(process) = &mut self.process else { return Ok(()) };
         let address = self.circuit.server_address(load);
-        let socket = self.circuit.client.enter(|| {
-            let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            let socket = UdpSocket::bind(any).context("cannot open a socket")?;
-            socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-            socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
-            Ok(socket)
-        })?;
+        let socket = self.circuit.client_socket(address)?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
         let query = load.query(load.zone.names.saturating_sub(1)).build();
         let mut last = "no reply".to_owned();
         let answered = process.wait_until(&format!("answering the load {}", load.name), Duration::from_secs(120), || {

@@ -117,6 +117,13 @@ impl Report {
         row.outcomes.iter().zip(limit).map(|(own, limit)| own.rate / limit.rate).collect()
     }
 
+    /// The same for equal time in soft interrupts: of what runs nowhere else, and whatever else the machine does.
+    fn ratios_by_time(&self, load: &'static str, row: &Row) -> Vec<f64> {
+        let limit = self.row(load, Contestant::Bounce).map(|row| row.outcomes.as_slice()).unwrap_or_default();
+        let speed = |outcome: &Outcome| outcome.rate / outcome.sample.softirq;
+        row.outcomes.iter().zip(limit).map(|(own, limit)| speed(own) / speed(limit)).collect()
+    }
+
     /// Everything that makes a figure worthless; an error if there is something.
     pub fn faults(&self) -> Result<()> {
         let mut faults = Vec::new();
@@ -141,16 +148,19 @@ impl Report {
                 let row = self.row(load, *contestant)?;
                 let rates: Vec<f64> = row.outcomes.iter().map(|outcome| outcome.rate.round()).collect();
                 let ratios = self.ratios(load, row);
+                let by_time = contestant.is_xdp_program().then(|| median(&self.ratios_by_time(load, row)));
                 Some(json!({
                     "name": contestant.title(),
                     "queries_per_second": median(&rates),
                     "share_of_limit": median(&ratios),
+                    "share_of_limit_by_softirq_time": by_time,
                     "rounds": row.outcomes.iter().zip(&ratios).map(|(outcome, ratio)| json!({
                         "queries_per_second": outcome.rate.round(),
                         "share_of_limit": ratio,
                         "replies_per_processor": outcome.sample.per_cpu,
                         "replies_by_rcode": outcome.sample.rcodes,
                         "balance": outcome.balance,
+                        "softirq_share": outcome.sample.softirq,
                         "wrong": outcome.wrong,
                         "truncated": outcome.sample.truncated,
                         "frames_left": outcome.sample.left,
@@ -183,33 +193,41 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpus = processors().map_or(0, |cpus| cpus.len());
+        let frames = format!("{:?}", self.frames).to_lowercase();
         writeln!(
             formatter,
-            "{} names, {} frames of {:?} size in flight, {cpus} processors, {} s each; medians of the rounds",
-            self.names, self.in_flight, self.frames, self.seconds
+            "{} names, {} {frames} frames in flight, {cpus} processors, {} s each; medians of the rounds.\n\
+             balance: the least share of a processor, 1 where all have the same. softirq: the share of all time that\n\
+             went into soft interrupts. by time: the share of the limit for equal time there, whatever else ran.",
+            self.names, self.in_flight, self.seconds
         )?;
         for (load, title) in &self.loads {
             writeln!(
                 formatter,
-                "\n{title:<32} {:>12} {:>9} {:>15} {:>8} {:>8} {:>9}",
-                "queries/s", "of limit", "(min to max)", "balance", "ns/query", "verified"
+                "\n{title:<32} {:>12} {:>9} {:>15} {:>8} {:>8} {:>9} {:>8} {:>9}",
+                "queries/s", "of limit", "(min to max)", "balance", "softirq", "by time", "ns/query", "verified"
             )?;
             for (contestant, _) in &self.versions {
                 let Some(row) = self.row(load, *contestant) else { continue };
                 let ratios = self.ratios(load, row);
                 let rates: Vec<f64> = row.outcomes.iter().map(|outcome| outcome.rate).collect();
                 let balances: Vec<f64> = row.outcomes.iter().map(|outcome| outcome.balance).collect();
+                let softirq: Vec<f64> = row.outcomes.iter().map(|outcome| outcome.sample.softirq).collect();
                 let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
                 let most = ratios.iter().copied().fold(0.0, f64::max);
                 write!(
                     formatter,
-                    "  {:<30} {:>12} {:>9.4} {:>15} {:>8.2}",
+                    "  {:<30} {:>12} {:>9.4} {:>15} {:>8.2} {:>8.2}",
                     contestant.title(),
                     with_commas(median(&rates)),
                     median(&ratios),
                     format!("{least:.4}-{most:.4}"),
-                    median(&balances)
+                    median(&balances),
+                    median(&softirq)
                 )?;
+                if contestant.is_xdp_program() {
+                    write!(formatter, " {:>9.4}", median(&self.ratios_by_time(load, row)))?;
+                }
                 if let Some(figures) = row.figures {
                     write!(formatter, " {:>8.0} {:>9}", figures.nanoseconds, figures.verified_instructions)?;
                 }

@@ -26,14 +26,8 @@ impl<'a> Resolver<'a> {
     pub(super) fn connect(stage: &'a Stage, load: &Load) -> Result<Self> {
         let address = stage.circuit.server_address(load);
         let namespace = &stage.circuit.client;
-        let udp = namespace.enter(|| {
-            // Below the ports of the generator, which would take the replies for its own.
-            let socket = (20000..30000).find_map(|port| UdpSocket::bind(("0.0.0.0", port)).ok());
-            let socket = socket.context("no port is free")?;
-            socket.set_read_timeout(Some(LIMIT))?;
-            socket.connect(address)?;
-            Ok(socket)
-        })?;
+        let udp = stage.circuit.client_socket(address)?;
+        udp.set_read_timeout(Some(LIMIT))?;
         Ok(Self { udp, tcp: connect_tcp(namespace, address)?, namespace, address, id: 0 })
     }
 

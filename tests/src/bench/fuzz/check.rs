@@ -43,7 +43,7 @@ pub fn check(packet: &[u8], outcome: &Outcome) -> Result<Fate, String> {
 fn answer(packet: &[u8], frame: &[u8]) -> Result<Vec<u8>, String> {
     let query = query(packet)?;
     let source = query.source.ip();
-    if query.source.port() == 0 || source.is_unspecified() || source.is_multicast() || source == query.destination.ip() {
+    if query.source.port() == 0 || source.is_unspecified() || source.is_multicast() || query.source == query.destination {
         return Err(format!("answered to {}", query.source));
     }
     let reply = UdpFrame::parse(frame).map_err(|error| format!("the answer's frame is wrong: {error}"))?;
