@@ -1,1 +1,6 @@
-//! x
+//! What the integration tests and the benchmarks share: frames, TEST_RUN, and namespaces with real traffic.
+
+pub mod bench;
+pub mod frames;
+pub mod net;
+pub mod testrun;

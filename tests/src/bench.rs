@@ -1,0 +1,23 @@
+//! The benchmarks: what is measured, against what, and how it is shown.
+//!
+//! ```text
+//!   hot      closed loops, one namespace pair for each contestant, measured in turn:
+//!            load ─ queries ─► circuit (generate ⇄ contestant) ─ counters ─► report: table and JSON
+//!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
+//!   fuzz     the XDP program through TEST_RUN, on mutated packets
+//! ```
+//!
+//! The machine is shared and noisy: every figure is a ratio to what was measured beside it, in turn, in the same run.
+
+pub mod change;
+pub mod circuit;
+pub mod contestant;
+pub mod fuzz;
+pub mod hot;
+#[expect(dead_code, reason = "some of it is the generator's alone")]
+#[path = "../../dns-ebpf/src/bin/bench/layout.rs"]
+mod layout;
+pub mod load;
+pub mod object;
+pub mod report;
+pub mod zone;

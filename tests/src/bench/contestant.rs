@@ -1,0 +1,275 @@
+//! What is measured: the limit, hotdns, and other servers that are installed.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use aya::programs::{ProgramInfo, loaded_programs};
+use aya::programs::xdp::XdpLink;
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use super::circuit::{Circuit, processors};
+use super::load::{Load, VLAN_ADDRESSES};
+use super::object;
+use super::zone::Zone;
+use crate::net::{Running, run};
+
+/// A contestant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Contestant {
+    /// The limit: a program that only swaps addresses.
+    Bounce,
+    /// hotdns with its XDP program.
+    Hotdns,
+    /// hotdns from sockets.
+    HotdnsSockets,
+    /// Knot DNS with AF_XDP.
+    KnotXdp,
+    /// Knot DNS from sockets.
+    Knot,
+    /// NSD.
+    Nsd,
+    /// BIND 9.
+    Bind,
+}
+
+impl Contestant {
+    /// What the table calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Bounce => "bounce (the limit)",
+            Self::Hotdns => "hotdns, XDP",
+            Self::HotdnsSockets => "hotdns, sockets",
+            Self::KnotXdp => "Knot DNS, AF_XDP",
+            Self::Knot => "Knot DNS, sockets",
+            Self::Nsd => "NSD, sockets",
+            Self::Bind => "BIND, sockets",
+        }
+    }
+
+    /// Whether its answers leave from an XDP program, so that frames stay on their processors and none may be lost.
+    pub fn is_xdp_program(self) -> bool {
+        matches!(self, Self::Bounce | Self::Hotdns)
+    }
+
+    /// Whether it can take this load. Frames with a tag are no server's own matter, but the interface's.
+    pub fn takes(self, load: &Load) -> bool {
+        load.vlan.is_none() || self != Self::KnotXdp
+    }
+
+    /// What it is, in its own words; an error says why it cannot take part.
+    pub fn version(self) -> Result<String> {
+        let first_line = |program: &str, argument: &str| -> Result<String> {
+            // NSD says it on standard error.
+            let output = std::process::Command::new(program)
+                .arg(argument)
+                .output()
+                .map_err(|error| anyhow!("{program} is not installed ({error})"))?;
+            let text = [output.stdout, output.stderr].concat();
+            Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
+        };
+        match self {
+            Self::Bounce => Ok(object::generator()?.display().to_string()),
+            Self::Hotdns | Self::HotdnsSockets => first_line(&object::server()?.to_string_lossy(), "--version"),
+            Self::KnotXdp | Self::Knot => first_line("knotd", "--version"),
+            Self::Nsd => first_line("nsd", "-v"),
+            Self::Bind => first_line("named", "-v"),
+        }
+    }
+
+    /// Starts it at the server's end of a circuit of its own, with these zones; returns once it answers these loads.
+    pub fn start(self, zones: &[Zone], loads: &[Load]) -> Result<Stage> {
+        let label = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        // What bounces needs no address.
+        let with_vlan = self != Self::Bounce && loads.iter().any(|load| load.vlan.is_some() && self.takes(load));
+        let mut circuit = Circuit::new(&label, with_vlan)?;
+        let folder = TempDir::with_prefix("hotdns-bench-").context("cannot make a folder")?;
+        // Servers that give up root read it too.
+        run("chmod", &["755", &folder.path().to_string_lossy()])?;
+        let link = match self {
+            Self::Bounce => Some(circuit.attach_to_server("bounce")?),
+            Self::Hotdns | Self::KnotXdp => None,
+            Self::HotdnsSockets | Self::Knot | Self::Nsd | Self::Bind => Some(circuit.attach_to_server("pass")?),
+        };
+        let files = zones
+            .iter()
+            .map(|zone| Ok((zone.origin.clone(), zone.write(folder.path())?.display().to_string())))
+            .collect::<Result<Vec<_>>>()?;
+        let process = match self {
+            Self::Bounce => None,
+            _ => Some(self.launch(&circuit, folder.path(), &files)?),
+        };
+        let mut stage = Stage { contestant: self, process, files, _link: link, circuit, folder };
+        for load in loads.iter().filter(|load| self.takes(load)) {
+            stage.wait_for_answer(load)?;
+        }
+        Ok(stage)
+    }
+
+    fn launch(self, circuit: &Circuit, folder: &Path, zones: &[(String, String)]) -> Result<Running> {
+        let own = &circuit.pair.second;
+        let mut addresses: Vec<String> = own.addresses.iter().map(ToString::to_string).collect();
+        if circuit.has_vlan {
+            addresses.push(VLAN_ADDRESSES[0].to_owned());
+        }
+        let workers = processors()?.len();
+        let root = folder.display();
+        let each = |line: &dyn Fn(&str, &str) -> String| -> String {
+            zones.iter().map(|(origin, file)| line(origin, file)).collect()
+        };
+        let (name, text) = match self {
+            Self::Bounce => bail!("bounce is no process"),
+            Self::Hotdns | Self::HotdnsSockets => {
+                let mode = if self == Self::Hotdns { "native" } else { "off" };
+                let listen = addresses.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
+                let zones = each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n"));
+                let text = format!(
+                    "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: {{path: {root}/storage}}\n\
+                     xdp:\n  interfaces: [server]\n  mode: {mode}\nzones:\n{zones}"
+                );
+                ("hotdns.yaml", text)
+            }
+            Self::Knot | Self::KnotXdp => {
+                let listen = addresses.iter().map(|address| format!("{address}@53")).collect::<Vec<_>>().join(", ");
+                let xdp = if self == Self::KnotXdp { "xdp:\n  listen: server@53\n" } else { "" };
+                let zones = each(&|origin, file| format!("  - domain: {origin}\n    file: {file}\n"));
+                let text = format!(
+                    "server:\n  rundir: {root}\n  user: root\n  listen: [{listen}]\n  udp-workers: {workers}\n{xdp}\
+                     database:\n  storage: {root}\nlog:\n  - target: stderr\n    any: info\n\
+                     template:\n  - id: default\n    storage: {root}\n    zonefile-sync: -1\n    journal-content: none\n\
+                     zone:\n{zones}"
+                );
+                ("knot.conf", text)
+            }
+            Self::Nsd => {
+                let listen: String = addresses.iter().map(|address| format!("  ip-address: {address}\n")).collect();
+                let zones = each(&|origin, file| format!("zone:\n  name: {origin}\n  zonefile: {file}\n"));
+                let text = format!(
+                    "server:\n{listen}  port: 53\n  server-count: {workers}\n  reuseport: yes\n  username: root\n  \
+                     chroot: \"\"\n  zonesdir: {root}\n  database: \"\"\n  pidfile: {root}/nsd.pid\n  \
+                     xfrdfile: {root}/xfrd.state\n  zonelistfile: {root}/zone.list\n  xfrdir: {root}\n  \
+                     rrl-ratelimit: 0\nremote-control:\n  control-enable: no\n{zones}"
+                );
+                ("nsd.conf", text)
+            }
+            Self::Bind => {
+                let zones = each(&|origin, file| format!("zone \"{origin}\" {{ type primary; file \"{file}\"; }};\n"));
+                let text = format!(
+                    "options {{ directory \"{root}\"; recursion no; pid-file \"{root}/named.pid\"; \
+                     session-keyfile \"{root}/session.key\"; minimal-responses yes; notify no; }};\n\
+                     controls {{ }};\n{zones}"
+                );
+                ("named.conf", text)
+            }
+        };
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        let path = path.to_string_lossy().into_owned();
+        let (program, arguments) = match self {
+            Self::Bounce => bail!("bounce is no process"),
+            Self::Hotdns | Self::HotdnsSockets => {
+                (object::server()?.to_string_lossy().into_owned(), vec!["run".to_owned(), "--config".to_owned(), path])
+            }
+            Self::Knot | Self::KnotXdp => ("knotd".to_owned(), vec!["-c".to_owned(), path]),
+            Self::Nsd => ("nsd".to_owned(), vec!["-d".to_owned(), "-c".to_owned(), path]),
+            Self::Bind => {
+                let workers = workers.to_string();
+                ("named".to_owned(), ["-g", "-c", &path, "-n", &workers].map(str::to_owned).to_vec())
+            }
+        };
+        let mut command = circuit.server.command(&program);
+        command.args(arguments);
+        Running::start(command, &folder.join("log"))
+    }
+}
+
+/// A contestant that runs, with the circuit it is measured in.
+pub struct Stage {
+    /// Who it is.
+    pub contestant: Contestant,
+    /// Its process; the limit has none.
+    pub process: Option<Running>,
+    files: Vec<(String, String)>,
+    _link: Option<XdpLink>,
+    /// The circuit.
+    pub circuit: Circuit,
+    /// Its files.
+    pub folder: TempDir,
+}
+
+/// What the kernel knows of an XDP program.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramFigures {
+    /// Time in it, while statistics were on.
+    pub run_time_ns: u64,
+    /// Packets it saw, while statistics were on.
+    pub run_count: u64,
+    /// Instructions that the verifier walked.
+    pub verified_instructions: u64,
+}
+
+impl Stage {
+    /// Waits until the last name of the load's zone is answered as the load expects.
+    pub fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let address = self.circuit.server_address(load);
+        let socket = self.circuit.client_socket(address)?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        let query = load.query(load.zone.names.saturating_sub(1)).build();
+        let mut last = "no reply".to_owned();
+        let answered = process.wait_until(&format!("answering the load {}", load.name), Duration::from_secs(120), || {
+            let mut reply = [0; 4096];
+            // Refused while nothing listens yet.
+            let (Ok(_), Ok(length)) = (socket.send(&query), socket.recv(&mut reply)) else { return false };
+            let is_right = length >= 12
+                && reply[..2] == query[..2]
+                && reply[2] & 0x80 != 0
+                && reply[3] & 15 == load.rcode
+                && (reply[6..8] != [0, 0]) == load.answers;
+            last = format!("{:02x?}", &reply[..length.min(64)]);
+            is_right
+        });
+        answered.with_context(|| format!("{}: last reply {last}", self.contestant.title()))
+    }
+
+    /// The XDP program on the server's end.
+    pub fn program(&self) -> Result<ProgramInfo> {
+        let text = self.circuit.server.ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
+        let links: serde_json::Value = serde_json::from_str(&text).context("`ip -j` does not speak JSON")?;
+        let id = links[0]["xdp"]["prog"]["id"].as_u64().context("no XDP program on the server's end")?;
+        for program in loaded_programs() {
+            let program = program.context("cannot list the loaded programs")?;
+            if u64::from(program.id()) == id {
+                return Ok(program);
+            }
+        }
+        bail!("the program {id} is gone")
+    }
+
+    /// What the kernel knows of it (`/proc/self/fdinfo`).
+    pub fn program_figures(&self) -> Result<ProgramFigures> {
+        let fd = self.program()?.fd().context("cannot open the program")?;
+        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+        let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse().ok()).with_context(|| format!("no {name} in {path}"))
+        };
+        Ok(ProgramFigures {
+            run_time_ns: field("run_time_ns")?,
+            run_count: field("run_cnt")?,
+            verified_instructions: field("verified_insns")?,
+        })
+    }
+
+    /// Ends the server at once (SIGKILL) and starts it again over the same files; returns while it is starting.
+    pub fn restart(&mut self) -> Result<()> {
+        // First the old one has to be gone: it holds the addresses and the interface.
+        self.process = None;
+        self.process = Some(self.contestant.launch(&self.circuit, self.folder.path(), &self.files)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Loads: which queries go round, and which answers are right.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Result, bail, ensure};
+
+use super::layout as words;
+use super::zone::{Content, Zone};
+use crate::frames::{Edns, Query, UdpChecksum, UdpFrame, internet_checksum, pseudo_header, wire_name};
+use crate::net::VethPair;
+
+/// One kind of queries.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// What `--loads` calls it.
+    pub name: &'static str,
+    /// What it is, for readers of the table.
+    pub title: &'static str,
+    /// The zone that it asks.
+    pub zone: Zone,
+    /// What comes after a name's number, instead of the zone's own: names that the zone does not have.
+    pub elsewhere: Option<&'static str>,
+    /// Numbers are drawn below this.
+    pub numbers: u64,
+    /// The type asked for.
+    pub qtype: u16,
+    /// The OPT record.
+    pub edns: Option<Edns>,
+    /// Over IPv6.
+    pub ipv6: bool,
+    /// The VLAN that it comes in.
+    pub vlan: Option<u16>,
+    /// The RCODE of a right reply.
+    pub rcode: u8,
+    /// Whether a right reply has records in its answer section.
+    pub answers: bool,
+}
+
+/// The VLAN of loads with a tag.
+pub const VLAN: u16 = 7;
+/// The server's address in it, and the client's.
+pub const VLAN_ADDRESSES: [&str; 2] = ["10.78.0.1", "10.78.0.2"];
+
+const LONG: &str = concat!(
+    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg.",
+    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg.",
+    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg.",
+    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeee."
+);
+
+/// Every load there is, over zones of this many names.
+pub fn all(names: u64) -> Vec<Load> {
+    let zone = |origin: &str, content| Zone { origin: origin.to_owned(), middle: String::new(), content, names };
+    let addresses = zone("bench.test.", Content::Addresses);
+    let a = Load {
+        name: "a",
+        title: "A",
+        zone: addresses.clone(),
+        elsewhere: None,
+        numbers: names,
+        qtype: 1,
+        edns: None,
+        ipv6: false,
+        vlan: None,
+        rcode: 0,
+        answers: true,
+    };
+    let edns = Edns { udp_payload: 1232, ..Edns::default() };
+    let cookie = Edns { options: vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8], ..edns.clone() };
+    let random = 1 << 32;
+    vec![
+        Load { name: "edns", title: "A, EDNS", edns: Some(edns), ..a.clone() },
+        Load { name: "cookie", title: "A, EDNS with a cookie", edns: Some(cookie), ..a.clone() },
+        Load { name: "ipv6", title: "A, over IPv6", ipv6: true, ..a.clone() },
+        Load { name: "vlan", title: "A, one VLAN tag", vlan: Some(VLAN), ..a.clone() },
+        Load { name: "nodata", title: "NODATA", qtype: 28, answers: false, ..a.clone() },
+        Load {
+            name: "nxdomain",
+            title: "NXDOMAIN, random names",
+            elsewhere: Some("x."),
+            numbers: random,
+            rcode: 3,
+            answers: false,
+            ..a.clone()
+        },
+        Load {
+            name: "deep",
+            title: "NXDOMAIN, random deep names",
+            elsewhere: Some("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t.u.v.w.x."),
+            numbers: random,
+            rcode: 3,
+            answers: false,
+            ..a.clone()
+        },
+        Load {
+            name: "wildcard",
+            title: "wildcard, random names",
+            zone: zone("wild.test.", Content::Wildcard),
+            elsewhere: Some("any."),
+            numbers: random,
+            ..a.clone()
+        },
+        Load { name: "txt", title: "TXT of 200 bytes", zone: zone("text.test.", Content::Texts), qtype: 16, ..a.clone() },
+        Load {
+            name: "aaaa",
+            title: "AAAA",
+            zone: zone("six.test.", Content::Ipv6Addresses),
+            qtype: 28,
+            ..a.clone()
+        },
+        Load { name: "cname", title: "CNAME and its A", zone: zone("alias.test.", Content::Aliases), ..a.clone() },
+        Load {
+            name: "referral",
+            title: "referral with glue",
+            zone: zone("cut.test.", Content::Delegations),
+            answers: false,
+            ..a.clone()
+        },
+        Load {
+            name: "long",
+            title: "A, names of 255 bytes",
+            zone: Zone { middle: LONG.to_owned(), ..zone("l.test.", Content::Addresses) },
+            ..a.clone()
+        },
+        a,
+    ]
+}
+
+/// The loads of these names; an error names those there are.
+pub fn named(names: u64, wanted: &[String]) -> Result<Vec<Load>> {
+    let all = all(names);
+    let known = || all.iter().map(|load| load.name).collect::<Vec<_>>().join(", ");
+    wanted
+        .iter()
+        .map(|name| match all.iter().find(|load| load.name == *name) {
+            Some(load) => Ok(load.clone()),
+            None => bail!("there is no load {name}: there are {}", known()),
+        })
+        .collect()
+}
+
+impl Load {
+    /// The query for a number.
+    pub fn query(&self, number: u64) -> Query {
+        let name = match self.elsewhere {
+            Some(middle) => format!("{number:08x}.{middle}{}", self.zone.origin),
+            None => self.zone.name(number),
+        };
+        Query { edns: self.edns.clone(), ..Query::new(&wire_name(&name), self.qtype) }
+    }
+
+    /// What the generator needs to make these queries, from the first to the second end of a pair.
+    pub(super) fn configuration(&self, pair: &VethPair, replies: bool) -> Result<[u64; words::CONFIG_WORDS]> {
+        let address = |end: usize| -> IpAddr {
+            let client = [&pair.first, &pair.second][end];
+            match (self.vlan, self.ipv6) {
+                (Some(_), _) => VLAN_ADDRESSES[1 - end].parse().expect("a constant address"),
+                (None, true) => client.ipv6().expect("pairs of circuits have IPv6").into(),
+                (None, false) => client.ipv4().expect("pairs of circuits have IPv4").into(),
+            }
+        };
+        let mut query = self.query(0);
+        query.id = 0;
+        let mut frame = UdpFrame::new(
+            (pair.first.mac, pair.second.mac),
+            SocketAddr::new(address(0), 0),
+            SocketAddr::new(address(1), 53),
+            query.build(),
+        );
+        frame.vlans.extend(self.vlan);
+        frame.checksum = UdpChecksum::Zero;
+        let dns_at = frame.header_length();
+        let digits_at = dns_at + 13;
+        let mut bytes = frame.build();
+        let length = bytes.len();
+        ensure!((80..=words::TEMPLATE_BYTES).contains(&length) || (!self.ipv6 && length >= 72), "{length} bytes");
+        bytes[digits_at..digits_at + 8].fill(0);
+        let udp = &bytes[dns_at - 8..];
+        // The generator adds ID, port and digits in the order of the bytes in memory.
+        let covered = [pseudo_header(address(0), address(1), udp.len()).as_slice(), udp].concat();
+        let base = (!internet_checksum(&[&covered])).swap_bytes();
+        let tail_length = query.build().len() - (12 + query.name.len() + 4);
+        let tail_words = tail_length.div_ceil(8);
+        ensure!(tail_words <= words::TAIL_MAX, "an OPT record of {tail_length} bytes");
+
+        let mut configuration = [0; words::CONFIG_WORDS];
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        configuration[words::FLAGS] = flag(replies, words::FLAG_REPLIES)
+            | flag(self.ipv6, words::FLAG_IPV6)
+            // The datagram begins 8 bytes before the message, so both have the same parity.
+            | flag((digits_at - dns_at) % 2 == 1, words::FLAG_DIGITS_ODD);
+        configuration[words::FRAME_LEN] = length as u64;
+        configuration[words::NAMES] = self.numbers;
+        configuration[words::DIGITS_AT] = digits_at as u64;
+        configuration[words::UDP_AT] = dns_at as u64 - 8;
+        configuration[words::TAIL_WORDS] = tail_words as u64;
+        configuration[words::ETHERTYPE] = u64::from(u16::from_ne_bytes([bytes[12], bytes[13]]));
+        configuration[words::PORT_BASE] = 32768;
+        configuration[words::PORT_COUNT] = 1024;
+        configuration[words::CHECKSUM_BASE] = u64::from(base);
+        write_words(&mut configuration[words::TAIL..], &bytes[length - 8 * tail_words..]);
+        write_words(&mut configuration[words::TEMPLATE..], &bytes);
+        Ok(configuration)
+    }
+}
+
+/// Puts bytes into words, as they lie in memory; the rest of the last word is zero.
+fn write_words(to: &mut [u64], bytes: &[u8]) {
+    for (word, chunk) in to.iter_mut().zip(bytes.chunks(8)) {
+        let mut padded = [0; 8];
+        padded[..chunk.len()].copy_from_slice(chunk);
+        *word = u64::from_ne_bytes(padded);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_their_digits_where_the_generator_writes_them() {
+        for load in all(10) {
+            let message = load.query(0xABCD).build();
+            assert_eq!(&message[12..21], b"\x080000abcd", "{}", load.name);
+        }
+    }
+
+    #[test]
+    fn the_long_names_have_255_bytes() {
+        let load = named(1, &["long".to_owned()]).unwrap().remove(0);
+        assert_eq!(load.query(0).name.len(), 255);
+    }
+
+    #[test]
+    fn digits_are_those_of_the_zone_file() {
+        for number in [0, 9, 10, 0xABCD_EF01, 0x1234_5678, u32::MAX] {
+            assert_eq!(words::hex_digits(number).to_le_bytes(), *format!("{number:08x}").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The zones that are served while something is measured: many names of one pattern.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// What stands at each of the many names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// One A record at `HHHHHHHH.origin`.
+    Addresses,
+    /// One AAAA record.
+    Ipv6Addresses,
+    /// A TXT record of one string of 200 bytes.
+    Texts,
+    /// A CNAME to another name of the zone, with an A record.
+    Aliases,
+    /// A delegation with two name servers and their glue.
+    Delegations,
+    /// A wildcard alone: every name below exists by it.
+    Wildcard,
+}
+
+/// A zone file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// The apex, with its final dot.
+    pub origin: String,
+    /// What comes between the number of a name and the apex: labels, each with its dot.
+    pub middle: String,
+    /// What it holds.
+    pub content: Content,
+    /// How many names; their numbers begin at 0.
+    pub names: u64,
+}
+
+impl Zone {
+    /// The name of a number.
+    pub fn name(&self, number: u64) -> String {
+        format!("{number:08x}.{}{}", self.middle, self.origin)
+    }
+
+    /// The zone in the format of RFC 1035 §5.
+    pub fn text(&self) -> String {
+        let Self { origin, middle, .. } = self;
+        let mut text = format!(
+            "$ORIGIN {origin}\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n"
+        );
+        if self.content == Content::Wildcard {
+            text.push_str("*.any A 198.51.100.1\n");
+            return text;
+        }
+        for number in 0..self.names {
+            let [_, a, b, c] = (number as u32).to_be_bytes();
+            // Writing to a string cannot fail.
+            let _ = match self.content {
+                Content::Addresses => writeln!(text, "{number:08x}.{middle}{origin} A 10.{a}.{b}.{c}"),
+                Content::Ipv6Addresses => writeln!(text, "{number:08x} AAAA 2001:db8::{a:x}:{b:x}:{c:x}"),
+                Content::Texts => writeln!(text, "{number:08x} TXT \"{number:0200}\""),
+                Content::Aliases => writeln!(text, "{number:08x} CNAME t{number:08x}\nt{number:08x} A 10.{a}.{b}.{c}"),
+                Content::Delegations => writeln!(
+                    text,
+                    "{number:08x} NS ns1.{number:08x}\n{number:08x} NS ns2.{number:08x}\n\
+                     ns1.{number:08x} A 10.{a}.{b}.{c}\nns2.{number:08x} A 11.{a}.{b}.{c}"
+                ),
+                Content::Wildcard => Ok(()),
+            };
+        }
+        text
+    }
+
+    /// Writes the zone's file into a folder.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        let path = folder.join(format!("{}zone", self.origin));
+        fs::write(&path, self.text()).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+}

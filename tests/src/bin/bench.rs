@@ -1,0 +1,47 @@
+//! The benchmarks of hotdns: `cargo xtask bench`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use tests::bench::{change, fuzz, hot};
+use tests::net::missing_privileges;
+
+/// Measures hotdns, beside the limit of the path and other servers.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Queries a second, as a share of the limit: XDP, sockets and other servers in turn.
+    Hot(hot::Options),
+    /// How long changes, reloads and restarts take, under load.
+    Change(change::Options),
+    /// A million mutated packets through the XDP program.
+    Fuzz(fuzz::Options),
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(reason) = missing_privileges() {
+        bail!("cannot measure here: {reason}");
+    }
+    match &arguments.bench {
+        Bench::Hot(options) => hot::run(options),
+        Bench::Change(options) => change::run(options),
+        Bench::Fuzz(options) => fuzz::run(options),
+    }
+}

@@ -1,0 +1,31 @@
+//! Networks for tests and benchmarks: namespaces of their own, joined by veth pairs.
+//!
+//! ```text
+//!   Namespace "client" ── VethPair ── Namespace "server"     nothing touches the machine's own interfaces
+//! ```
+//!
+//! Names contain the process that made them, so that runs side by side never meet. A namespace goes with its value,
+//! also in a panic; on SIGINT, SIGTERM and SIGHUP all of this process go; what a killed process left is removed by
+//! the next one that starts.
+
+mod cleanup;
+mod namespace;
+mod process;
+mod raw;
+mod veth;
+
+pub use namespace::Namespace;
+pub use process::{Running, run};
+pub use raw::RawSocket;
+pub use veth::{End, VethOptions, VethPair};
+
+/// Why privileged tests cannot run here, if they cannot: what `cargo xtask test` found, or what is seen here.
+pub fn missing_privileges() -> Option<String> {
+    if let Ok(reason) = std::env::var("HOTDNS_SKIP_PRIVILEGED") {
+        return Some(reason);
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Some("needs root: namespaces and XDP".to_owned());
+    }
+    run("ip", &["netns", "list"]).err().map(|error| format!("needs `ip netns`: {error:#}"))
+}
