@@ -11,6 +11,11 @@ const UNSAFE_FILES: &[&str] = &[
     "dns-userspace/src/table/",
     "dns-userspace/src/dataplane/xdp.rs",
     "dns-userspace/src/dataplane/xdp/",
+    // The load generator of the benchmarks, and raw sockets and BPF_PROG_TEST_RUN of the tests.
+    "dns-ebpf/src/bin/bench/frame.rs",
+    "dns-ebpf/src/bin/bench/main.rs",
+    "tests/src/net/raw.rs",
+    "tests/src/testrun.rs",
 ];
 
 /// Who may start threads and tasks in the server: the supervisor, and the owners of what it hands out.
