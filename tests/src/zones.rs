@@ -268,7 +268,7 @@ impl Generator {
             }
             44..54 => {
                 let ns = self.ns();
-                for target in rdata::names_in(&ns).collect::<Vec<_>>() {
+                for target in names_in(&ns).collect::<Vec<_>>() {
                     // Where the target is elsewhere, the loader would not take it: `into_records` of a zone filters.
                     if target.is_at_or_below(&owner) || self.rng.random_bool(0.2) {
                         content.add_glue(&target, self.rrset(RecordType::A));
