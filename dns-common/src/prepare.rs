@@ -59,11 +59,16 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
     Ok(())
 }
 
+/// The prepared body and what lies behind it.
+#[inline(always)]
+pub fn prepared_octets(scratch: &Scratch) -> &[u8; 8 * PREPARED_WORDS] {
+    bytemuck::cast_ref(&scratch.prepared)
+}
+
 /// One octet of the prepared body.
 #[inline(always)]
-pub fn octet(scratch: &Scratch, at: usize) -> u8 {
-    let octets: &[u8; 8 * PREPARED_WORDS] = bytemuck::cast_ref(&scratch.prepared);
-    octets[at & (8 * PREPARED_WORDS - 1)]
+fn octet(scratch: &Scratch, at: usize) -> u8 {
+    prepared_octets(scratch)[at & (8 * PREPARED_WORDS - 1)]
 }
 
 #[inline(always)]

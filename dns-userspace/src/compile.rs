@@ -169,7 +169,6 @@ impl Compiler<'_> {
         Some(self.in_zone(zone))
     }
 
-
     /// An overlay: its own types; no SOA for other types, and names below are not ours.
     fn overlay(&mut self, node: &Node) -> Entry {
         let mut entry = Entry::bare(flag::PASS_BELOW);
@@ -242,7 +241,9 @@ impl Compiler<'_> {
     /// Whether a wildcard's chain leads to a name that the same wildcard answers for: asked for that name, the chain
     /// ends one alias earlier.
     fn leads_back(&mut self, zone: &Zone, question: &Name) -> bool {
-        let Some(encloser) = self.key.parent() else { return false };
+        let Some(encloser) = self.key.parent() else {
+            return false;
+        };
         let chain = self.resolve(question, RecordType::CNAME);
         let whole = self.resolve(question, RecordType(PRIVATE_USE));
         targets(&chain).chain(targets(&whole)).any(|target| {

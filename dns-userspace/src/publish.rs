@@ -225,7 +225,9 @@ impl Publisher {
         self.served.snapshot.store(Arc::clone(new));
         observe(Stage::Published);
         // Install.
-        let result = self.install(new, names, observe).and_then(|()| self.install_zones(new, &zones));
+        let result = self
+            .install(new, names, observe)
+            .and_then(|()| self.install_zones(new, &zones));
         match result {
             Ok(()) => {
                 for &(zone, serial) in serials {

@@ -14,6 +14,7 @@ pub mod circuit;
 pub mod contestant;
 pub mod fuzz;
 pub mod hot;
+#[expect(dead_code, reason = "some of it is the generator's alone")]
 #[path = "../../dns-ebpf/src/bin/bench/layout.rs"]
 mod layout;
 pub mod load;

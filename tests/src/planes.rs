@@ -127,7 +127,10 @@ impl Planes {
 
     /// Asks both planes, from a client that is told RA as the environment says.
     pub fn compare(&mut self, query: &[u8]) -> Result<Compared, Box<Difference>> {
-        match self.worker.answer(query, self.environment.recursion_available, &mut self.reply) {
+        match self
+            .worker
+            .answer(query, self.environment.recursion_available, &mut self.reply)
+        {
             Fast::Pass(reason) => Ok(Compared::Passed(reason)),
             Fast::Answered => {
                 let snapshot = self.served.snapshot_guard();

@@ -73,7 +73,9 @@ impl Names {
             }
             at = name.parent();
         }
-        let deeper = [&b"no"[..], b"b", b"x"].iter().try_fold(name.clone(), |name, label| name.child(label));
+        let deeper = [&b"no"[..], b"b", b"x"]
+            .iter()
+            .try_fold(name.clone(), |name, label| name.child(label));
         self.all.extend(deeper.map(|name| name.key()));
     }
 
@@ -113,7 +115,14 @@ pub fn well_formed(rng: &mut StdRng, name: &Name, qtype: RecordType) -> Query {
         dnssec_ok: rng.random(),
         options: options(rng),
     });
-    Query { id: rng.random(), flags, name: wire, qtype: qtype.0, qclass: 1, edns }
+    Query {
+        id: rng.random(),
+        flags,
+        name: wire,
+        qtype: qtype.0,
+        qclass: 1,
+        edns,
+    }
 }
 
 fn options(rng: &mut StdRng) -> Vec<u8> {
@@ -121,8 +130,9 @@ fn options(rng: &mut StdRng) -> Vec<u8> {
     if rng.random_bool(0.3) {
         for _ in 0..rng.random_range(1..4) {
             // COOKIE, NSID, client subnet, padding, one that nobody knows.
-            let (code, length) =
-                *[(10u16, 8usize), (3, 0), (8, 7), (12, 40), (65001, 5)].choose(rng).expect("not empty");
+            let (code, length) = *[(10u16, 8usize), (3, 0), (8, 7), (12, 40), (65001, 5)]
+                .choose(rng)
+                .expect("not empty");
             options.extend(code.to_be_bytes());
             options.extend((length as u16).to_be_bytes());
             options.extend((0..length).map(|_| rng.random::<u8>()));
@@ -159,4 +169,3 @@ pub fn mutated(rng: &mut StdRng, message: &[u8]) -> Vec<u8> {
     }
     message
 }
-

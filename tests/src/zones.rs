@@ -73,7 +73,12 @@ impl Generator {
             resolve_cname_chain: rng.random_bool(0.85),
             return_soa_on_nxdomain: rng.random_bool(0.85),
         };
-        Self { has_upstream: environment.recursion_available || rng.random_bool(0.1), rng, apexes, environment }
+        Self {
+            has_upstream: environment.recursion_available || rng.random_bool(0.1),
+            rng,
+            apexes,
+            environment,
+        }
     }
 
     /// The environment of every query to this configuration.
@@ -116,7 +121,9 @@ impl Generator {
             }
             84..89 => vec![Change::RemoveZone { apex: self.any_apex() }],
             89..94 => vec![self.config_records()],
-            _ => (0..self.rng.random_range(2..6)).flat_map(|_| self.put_api(store)).collect(),
+            _ => (0..self.rng.random_range(2..6))
+                .flat_map(|_| self.put_api(store))
+                .collect(),
         }
     }
 
@@ -162,7 +169,13 @@ impl Generator {
         content.add(&apex_in_case, self.soa());
         content.add(&apex_in_case, self.ns());
         if self.rng.random_bool(0.4) {
-            for rtype in [RecordType::A, RecordType::AAAA, RecordType::MX, RecordType::TXT, RecordType::CAA] {
+            for rtype in [
+                RecordType::A,
+                RecordType::AAAA,
+                RecordType::MX,
+                RecordType::TXT,
+                RecordType::CAA,
+            ] {
                 content.add(&apex_in_case, self.rrset(rtype));
             }
         }
@@ -206,7 +219,10 @@ impl Generator {
             let held = store.api_records().find(|(key, _)| **key == owner.key());
             for old in held.into_iter().flat_map(|(_, node)| &node.rrsets) {
                 if !content::may_stand_beside(old.rtype, rrset.rtype) {
-                    changes.push(Change::DeleteApi { owner: owner.clone(), rtype: old.rtype });
+                    changes.push(Change::DeleteApi {
+                        owner: owner.clone(),
+                        rtype: old.rtype,
+                    });
                 }
             }
             changes.push(Change::PutApi { owner, rrset });
@@ -220,7 +236,10 @@ impl Generator {
             .flat_map(|(_, node)| node.rrsets.iter().map(|rrset| (node.owner.clone(), rrset.rtype)))
             .collect();
         match held.choose(&mut self.rng) {
-            Some((owner, rtype)) => vec![Change::DeleteApi { owner: owner.clone(), rtype: *rtype }],
+            Some((owner, rtype)) => vec![Change::DeleteApi {
+                owner: owner.clone(),
+                rtype: *rtype,
+            }],
             None => self.put_api(store),
         }
     }
@@ -357,14 +376,27 @@ impl Generator {
         let wire: Vec<u8> = name
             .as_wire()
             .iter()
-            .map(|&octet| if octet.is_ascii_alphabetic() && self.rng.random() { octet ^ 0x20 } else { octet })
+            .map(|&octet| {
+                if octet.is_ascii_alphabetic() && self.rng.random() {
+                    octet ^ 0x20
+                } else {
+                    octet
+                }
+            })
             .collect();
         Name::from_wire(&wire).expect("letters are no lengths")
     }
 
     fn rrset_of(&mut self, rtype: RecordType, rdatas: Vec<Box<[u8]>>) -> RrSet {
-        let ttl = *[0, 60, 300, 300, 300, 3600, 0x7FFF_FFFF].choose(&mut self.rng).expect("not empty");
-        RrSet { rtype, ttl, rdatas, source: Source::Config }
+        let ttl = *[0, 60, 300, 300, 300, 3600, 0x7FFF_FFFF]
+            .choose(&mut self.rng)
+            .expect("not empty");
+        RrSet {
+            rtype,
+            ttl,
+            rdatas,
+            source: Source::Config,
+        }
     }
 }
 

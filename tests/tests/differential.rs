@@ -58,7 +58,11 @@ fn fast_path_equals_reference() {
         (PassReason::Internal, 0.0),
     ] {
         let share = answerable.percent(reason);
-        assert!(share <= ceiling, "{share:.3} % of what is answerable passes as {}", reason.label());
+        assert!(
+            share <= ceiling,
+            "{share:.3} % of what is answerable passes as {}",
+            reason.label()
+        );
     }
     assert!(answerable.percent_equal() >= 90.0, "{answerable}");
 }
@@ -93,7 +97,13 @@ impl Run {
     fn new(seed: u64) -> Self {
         let generator = Generator::new(seed);
         let planes = Planes::new(on_heap(), generator.environment(), generator.has_upstream());
-        Self { seed, step: 0, planes: planes.expect("a heap"), generator, names: Names::default() }
+        Self {
+            seed,
+            step: 0,
+            planes: planes.expect("a heap"),
+            generator,
+            names: Names::default(),
+        }
     }
 
     fn go(&mut self, report: &mut Report) {

@@ -209,7 +209,7 @@ impl Program {
         } else {
             (attach_generic(program, index, interface)?, "generic")
         };
-        let link = program.take_link(link).map_err(|source| refused(source))?;
+        let link = program.take_link(link).map_err(refused)?;
         self.links.push(Attached {
             interface: interface.to_owned(),
             index,

@@ -1,14 +1,13 @@
 //! What is measured: the limit, hotdns, and other servers that are installed.
 
 use std::fs;
-use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use aya::programs::loaded_programs;
 use aya::programs::xdp::XdpLink;
+use aya::programs::{ProgramInfo, loaded_programs};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
@@ -70,7 +69,11 @@ impl Contestant {
                 .output()
                 .map_err(|error| anyhow!("{program} is not installed ({error})"))?;
             let text = [output.stdout, output.stderr].concat();
-            Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
+            Ok(String::from_utf8_lossy(&text)
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned())
         };
         match self {
             Self::Bounce => Ok(object::generator()?.display().to_string()),
@@ -83,8 +86,13 @@ impl Contestant {
 
     /// Starts it at the server's end of a circuit of its own, with these zones; returns once it answers these loads.
     pub fn start(self, zones: &[Zone], loads: &[Load]) -> Result<Stage> {
-        let label = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        let mut circuit = Circuit::new(&label)?;
+        let label = self
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default();
+        // What bounces needs no address.
+        let with_vlan = self != Self::Bounce && loads.iter().any(|load| load.vlan.is_some() && self.takes(load));
+        let mut circuit = Circuit::new(&label, with_vlan)?;
         let folder = TempDir::with_prefix("hotdns-bench-").context("cannot make a folder")?;
         // Servers that give up root read it too.
         run("chmod", &["755", &folder.path().to_string_lossy()])?;
@@ -101,7 +109,14 @@ impl Contestant {
             Self::Bounce => None,
             _ => Some(self.launch(&circuit, folder.path(), &files)?),
         };
-        let mut stage = Stage { contestant: self, process, _link: link, circuit, folder };
+        let mut stage = Stage {
+            contestant: self,
+            process,
+            files,
+            _link: link,
+            circuit,
+            folder,
+        };
         for load in loads.iter().filter(|load| self.takes(load)) {
             stage.wait_for_answer(load)?;
         }
@@ -111,7 +126,9 @@ impl Contestant {
     fn launch(self, circuit: &Circuit, folder: &Path, zones: &[(String, String)]) -> Result<Running> {
         let own = &circuit.pair.second;
         let mut addresses: Vec<String> = own.addresses.iter().map(ToString::to_string).collect();
-        addresses.push(VLAN_ADDRESSES[0].to_owned());
+        if circuit.has_vlan {
+            addresses.push(VLAN_ADDRESSES[0].to_owned());
+        }
         let workers = processors()?.len();
         let root = folder.display();
         let each = |line: &dyn Fn(&str, &str) -> String| -> String {
@@ -121,7 +138,11 @@ impl Contestant {
             Self::Bounce => bail!("bounce is no process"),
             Self::Hotdns | Self::HotdnsSockets => {
                 let mode = if self == Self::Hotdns { "native" } else { "off" };
-                let listen = addresses.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
+                let listen = addresses
+                    .iter()
+                    .map(|address| format!("\"{address}\""))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 let zones = each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n"));
                 let text = format!(
                     "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: {{path: {root}/storage}}\n\
@@ -130,8 +151,16 @@ impl Contestant {
                 ("hotdns.yaml", text)
             }
             Self::Knot | Self::KnotXdp => {
-                let listen = addresses.iter().map(|address| format!("{address}@53")).collect::<Vec<_>>().join(", ");
-                let xdp = if self == Self::KnotXdp { "xdp:\n  listen: server@53\n" } else { "" };
+                let listen = addresses
+                    .iter()
+                    .map(|address| format!("{address}@53"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let xdp = if self == Self::KnotXdp {
+                    "xdp:\n  listen: server@53\n"
+                } else {
+                    ""
+                };
                 let zones = each(&|origin, file| format!("  - domain: {origin}\n    file: {file}\n"));
                 let text = format!(
                     "server:\n  rundir: {root}\n  user: root\n  listen: [{listen}]\n  udp-workers: {workers}\n{xdp}\
@@ -142,7 +171,10 @@ impl Contestant {
                 ("knot.conf", text)
             }
             Self::Nsd => {
-                let listen: String = addresses.iter().map(|address| format!("  ip-address: {address}\n")).collect();
+                let listen: String = addresses
+                    .iter()
+                    .map(|address| format!("  ip-address: {address}\n"))
+                    .collect();
                 let zones = each(&|origin, file| format!("zone:\n  name: {origin}\n  zonefile: {file}\n"));
                 let text = format!(
                     "server:\n{listen}  port: 53\n  server-count: {workers}\n  reuseport: yes\n  username: root\n  \
@@ -167,14 +199,18 @@ impl Contestant {
         let path = path.to_string_lossy().into_owned();
         let (program, arguments) = match self {
             Self::Bounce => bail!("bounce is no process"),
-            Self::Hotdns | Self::HotdnsSockets => {
-                (object::server()?.to_string_lossy().into_owned(), vec!["run".to_owned(), "--config".to_owned(), path])
-            }
+            Self::Hotdns | Self::HotdnsSockets => (
+                object::server()?.to_string_lossy().into_owned(),
+                vec!["run".to_owned(), "--config".to_owned(), path],
+            ),
             Self::Knot | Self::KnotXdp => ("knotd".to_owned(), vec!["-c".to_owned(), path]),
             Self::Nsd => ("nsd".to_owned(), vec!["-d".to_owned(), "-c".to_owned(), path]),
             Self::Bind => {
                 let workers = workers.to_string();
-                ("named".to_owned(), ["-g", "-c", &path, "-n", &workers].map(str::to_owned).to_vec())
+                (
+                    "named".to_owned(),
+                    ["-g", "-c", &path, "-n", &workers].map(str::to_owned).to_vec(),
+                )
             }
         };
         let mut command = circuit.server.command(&program);
@@ -189,6 +225,7 @@ pub struct Stage {
     pub contestant: Contestant,
     /// Its process; the limit has none.
     pub process: Option<Running>,
+    files: Vec<(String, String)>,
     _link: Option<XdpLink>,
     /// The circuit.
     pub circuit: Circuit,
@@ -209,55 +246,77 @@ pub struct ProgramFigures {
 
 impl Stage {
     /// Waits until the last name of the load's zone is answered as the load expects.
-    fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
-        let Some(process) = &mut self.process else { return Ok(()) };
+    pub fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
         let address = self.circuit.server_address(load);
-        let socket = self.circuit.client.enter(|| {
-            let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            let socket = UdpSocket::bind(any).context("cannot open a socket")?;
-            socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-            socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
-            Ok(socket)
-        })?;
+        let socket = self.circuit.client_socket(address)?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
         let query = load.query(load.zone.names.saturating_sub(1)).build();
         let mut last = "no reply".to_owned();
-        let answered = process.wait_until(&format!("answering the load {}", load.name), Duration::from_secs(120), || {
-            let mut reply = [0; 4096];
-            // Refused while nothing listens yet.
-            let (Ok(_), Ok(length)) = (socket.send(&query), socket.recv(&mut reply)) else { return false };
-            let is_right = length >= 12
-                && reply[..2] == query[..2]
-                && reply[2] & 0x80 != 0
-                && reply[3] & 15 == load.rcode
-                && (reply[6..8] != [0, 0]) == load.answers;
-            last = format!("{:02x?}", &reply[..length.min(64)]);
-            is_right
-        });
+        let answered = process.wait_until(
+            &format!("answering the load {}", load.name),
+            Duration::from_secs(120),
+            || {
+                let mut reply = [0; 4096];
+                // Refused while nothing listens yet.
+                let (Ok(_), Ok(length)) = (socket.send(&query), socket.recv(&mut reply)) else {
+                    return false;
+                };
+                let is_right = length >= 12
+                    && reply[..2] == query[..2]
+                    && reply[2] & 0x80 != 0
+                    && reply[3] & 15 == load.rcode
+                    && (reply[6..8] != [0, 0]) == load.answers;
+                last = format!("{:02x?}", &reply[..length.min(64)]);
+                is_right
+            },
+        );
         answered.with_context(|| format!("{}: last reply {last}", self.contestant.title()))
     }
 
-    /// What the kernel knows of the XDP program on the server's end.
-    pub fn program_figures(&self) -> Result<ProgramFigures> {
-        let text = self.circuit.server.ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
+    /// The XDP program on the server's end.
+    pub fn program(&self) -> Result<ProgramInfo> {
+        let text = self
+            .circuit
+            .server
+            .ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
         let links: serde_json::Value = serde_json::from_str(&text).context("`ip -j` does not speak JSON")?;
-        let id = links[0]["xdp"]["prog"]["id"].as_u64().context("no XDP program on the server's end")?;
+        let id = links[0]["xdp"]["prog"]["id"]
+            .as_u64()
+            .context("no XDP program on the server's end")?;
         for program in loaded_programs() {
             let program = program.context("cannot list the loaded programs")?;
             if u64::from(program.id()) == id {
-                let fd = program.fd().context("cannot open the program")?;
-                let path = format!("/proc/self/fdinfo/{}", std::os::fd::AsFd::as_fd(&fd).as_raw_fd());
-                let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-                let field = |name: &str| {
-                    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-                    line.and_then(|value| value.trim().parse().ok()).with_context(|| format!("no {name} in {path}"))
-                };
-                return Ok(ProgramFigures {
-                    run_time_ns: field("run_time_ns")?,
-                    run_count: field("run_cnt")?,
-                    verified_instructions: field("verified_insns")?,
-                });
+                return Ok(program);
             }
         }
         bail!("the program {id} is gone")
+    }
+
+    /// What the kernel knows of it (`/proc/self/fdinfo`).
+    pub fn program_figures(&self) -> Result<ProgramFigures> {
+        let fd = self.program()?.fd().context("cannot open the program")?;
+        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+        let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse().ok())
+                .with_context(|| format!("no {name} in {path}"))
+        };
+        Ok(ProgramFigures {
+            run_time_ns: field("run_time_ns")?,
+            run_count: field("run_cnt")?,
+            verified_instructions: field("verified_insns")?,
+        })
+    }
+
+    /// Ends the server at once (SIGKILL) and starts it again over the same files; returns while it is starting.
+    pub fn restart(&mut self) -> Result<()> {
+        // First the old one has to be gone: it holds the addresses and the interface.
+        self.process = None;
+        self.process = Some(self.contestant.launch(&self.circuit, self.folder.path(), &self.files)?);
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The benchmarks of hotdns: `cargo xtask bench`.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use tests::bench::{change, fuzz, hot};
@@ -23,14 +25,23 @@ enum Bench {
     Fuzz(fuzz::Options),
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
     if let Some(reason) = missing_privileges() {
         bail!("cannot measure here: {reason}");
     }
-    match arguments.bench {
-        Bench::Hot(options) => hot::run(&options),
-        Bench::Change(options) => change::run(&options),
-        Bench::Fuzz(options) => fuzz::run(&options),
+    match &arguments.bench {
+        Bench::Hot(options) => hot::run(options),
+        Bench::Change(options) => change::run(options),
+        Bench::Fuzz(options) => fuzz::run(options),
     }
 }

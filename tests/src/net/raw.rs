@@ -18,7 +18,11 @@ impl RawSocket {
         let protocol = (libc::ETH_P_ALL as u16).to_be();
         // SAFETY: socket(2) takes plain numbers; the descriptor it returns is ours alone.
         let socket = unsafe {
-            let descriptor = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(protocol));
+            let descriptor = libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+                i32::from(protocol),
+            );
             if descriptor < 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -33,7 +37,11 @@ impl RawSocket {
             let on: i32 = 1;
             let on = (&raw const on).cast();
             match libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, on, 4) {
-                0 => libc::bind(socket.as_raw_fd(), (&raw const address).cast(), mem::size_of_val(&address) as u32),
+                0 => libc::bind(
+                    socket.as_raw_fd(),
+                    (&raw const address).cast(),
+                    size_of_val(&address) as u32,
+                ),
                 error => error,
             }
         };
@@ -41,6 +49,18 @@ impl RawSocket {
             return Err(io::Error::last_os_error());
         }
         Ok(Self { socket })
+    }
+
+    /// From now on frames go into the queue of the processor that the thread is on; otherwise their flow's hash says
+    /// where, and frames that are alike all come to lie on one processor.
+    pub fn use_own_queue(&self) -> io::Result<()> {
+        let on: i32 = 1;
+        let (level, option) = (libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS);
+        // SAFETY: setsockopt(2) reads the four bytes that it is told of.
+        match unsafe { libc::setsockopt(self.socket.as_raw_fd(), level, option, (&raw const on).cast(), 4) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Puts a frame on the wire.
@@ -74,14 +94,17 @@ impl RawSocket {
         // the pointers live until it returns. The control messages are read where the macros say that they are.
         unsafe {
             let mut address: libc::sockaddr_ll = mem::zeroed();
-            let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            let mut part = libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: buffer.len(),
+            };
             let mut message: libc::msghdr = mem::zeroed();
             message.msg_name = (&raw mut address).cast();
-            message.msg_namelen = mem::size_of_val(&address) as u32;
+            message.msg_namelen = size_of_val(&address) as u32;
             message.msg_iov = &raw mut part;
             message.msg_iovlen = 1;
             message.msg_control = control.as_mut_ptr().cast();
-            message.msg_controllen = mem::size_of_val(&control);
+            message.msg_controllen = size_of_val(&control);
             let received = libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, 0);
             let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
             buffer.truncate(received);

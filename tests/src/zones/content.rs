@@ -15,7 +15,10 @@ pub(super) struct Content {
 impl Content {
     /// Adds an RRset, if there is none of its type, and no CNAME where it or the other is.
     pub(super) fn add(&mut self, owner: &Name, rrset: RrSet) {
-        let (_, types) = self.names.entry(owner.key()).or_insert_with(|| (owner.clone(), BTreeMap::new()));
+        let (_, types) = self
+            .names
+            .entry(owner.key())
+            .or_insert_with(|| (owner.clone(), BTreeMap::new()));
         if types.keys().all(|&other| may_stand_beside(other, rrset.rtype)) {
             types.entry(rrset.rtype).or_insert(rrset);
         }
@@ -28,7 +31,10 @@ impl Content {
 
     /// All of it, with this source.
     pub(super) fn into_records(mut self, source: &Source) -> Vec<(Name, RrSet)> {
-        let apex = self.names.values().find(|(_, types)| types.contains_key(&RecordType::SOA));
+        let apex = self
+            .names
+            .values()
+            .find(|(_, types)| types.contains_key(&RecordType::SOA));
         let apex = apex.map(|(owner, _)| owner.clone());
         for (owner, rrset) in std::mem::take(&mut self.glue) {
             if apex.as_ref().is_none_or(|apex| owner.is_at_or_below(apex)) {
@@ -37,7 +43,15 @@ impl Content {
         }
         let sets = self.names.into_values();
         sets.flat_map(|(owner, types)| types.into_values().map(move |rrset| (owner.clone(), rrset)))
-            .map(|(owner, rrset)| (owner, RrSet { source: source.clone(), ..rrset }))
+            .map(|(owner, rrset)| {
+                (
+                    owner,
+                    RrSet {
+                        source: source.clone(),
+                        ..rrset
+                    },
+                )
+            })
             .collect()
     }
 }

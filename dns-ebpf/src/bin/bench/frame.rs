@@ -55,12 +55,16 @@ pub(crate) struct Frame {
 impl Frame {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { data: context.data(), end: context.data_end() }
+        Self {
+            data: context.data(),
+            end: context.data_end(),
+        }
     }
 
     #[inline(always)]
     pub(crate) fn length(&self) -> usize {
-        self.end - self.data
+        // The compiler would compare `data + x` with `end` instead, with an `x` that the verifier knows no bound of.
+        core::hint::black_box(self.end - self.data)
     }
 
     /// The place of a `T` at `offset`, if it lies within the frame.
@@ -127,8 +131,7 @@ impl Frame {
     /// Reads a reply to one of our queries.
     #[inline(always)]
     pub(crate) fn reply(&self, config: &Config) -> Option<Reply> {
-        let dns_at = dns_at(config)?;
-        let udp = self.at::<[u16; 10]>(dns_at - 8)?;
+        let udp = self.at::<[u16; 10]>(udp_at(config)?)?;
         // SAFETY: `at` has checked the bounds.
         let header = unsafe { &*udp };
         let port = u64::from(u16::from_be(header[1])).wrapping_sub(config[PORT_BASE]);
@@ -194,7 +197,7 @@ impl Frame {
     /// Writes ID, source port, digits and, for IPv6, the checksum over a query that is otherwise the template's.
     #[inline(always)]
     pub(crate) fn write_query(&self, config: &Config, (number, port): (u32, u16)) -> Option<()> {
-        let udp = self.at::<[u16; 5]>(dns_at(config)? - 8)?;
+        let udp = self.at::<[u16; 5]>(udp_at(config)?)?;
         let place = self.at::<u64>((config[DIGITS_AT] & 0x1FF) as usize)?;
         let digits = hex_digits(number);
         let id = id_of(digits);
@@ -243,9 +246,9 @@ pub(crate) fn store_template(context: &XdpContext, config: &Config) -> Option<()
 }
 
 #[inline(always)]
-fn dns_at(config: &Config) -> Option<usize> {
-    let dns_at = config[DNS_AT];
-    (42..=66).contains(&dns_at).then_some(dns_at as usize)
+fn udp_at(config: &Config) -> Option<usize> {
+    let udp_at = config[UDP_AT];
+    (34..=58).contains(&udp_at).then_some(udp_at as usize)
 }
 
 /// The one's-complement sum in 16 bits.

@@ -12,8 +12,8 @@ pub(crate) const FRAME_LEN: usize = 1;
 pub(crate) const NAMES: usize = 2;
 /// Where in the frame the eight hexadecimal digits of that number go.
 pub(crate) const DIGITS_AT: usize = 3;
-/// Where in the frame the DNS message begins: 42, 46, 62 or 66.
-pub(crate) const DNS_AT: usize = 4;
+/// Where in the frame the UDP header begins: 34, 38, 54 or 58.
+pub(crate) const UDP_AT: usize = 4;
 /// How many words of [`TAIL`] end a frame: what follows the question is written anew, a reply has put its records there.
 pub(crate) const TAIL_WORDS: usize = 5;
 /// The ethertype at offset 12 of the frame, as the two bytes read on this machine.

@@ -1,0 +1,68 @@
+//! The reference answerer as oracle: an answer of the program has its very bytes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use dns_userspace::answer::{self, Environment, Outcome, Transport};
+use dns_userspace::name::Name;
+use dns_userspace::snapshot::Snapshot;
+use dns_userspace::store::{Change, Store};
+use dns_userspace::zonefile;
+
+use super::Oracle;
+use super::check::{Fate, query};
+use crate::bench::zone::Zone;
+
+/// What the reference answers over these zones, with the configuration's defaults.
+pub struct Reference {
+    snapshot: Arc<Snapshot>,
+    expected: Vec<u8>,
+}
+
+impl Reference {
+    /// Reads the zones from the files that the server reads.
+    pub fn new(zones: &[Zone], folder: &Path) -> Result<Self> {
+        let mut store = Store::new();
+        let changes = zones
+            .iter()
+            .map(|zone| {
+                let apex = Name::parse(&zone.origin).with_context(|| zone.origin.clone())?;
+                let file: Arc<str> = zone.origin.as_str().into();
+                let content = zonefile::load(&folder.join(format!("{}zone", zone.origin)), &apex, file.clone())
+                    .map_err(|errors| anyhow!("{}", errors.iter().map(ToString::to_string).collect::<String>()))?;
+                Ok(Change::Zone {
+                    apex,
+                    file,
+                    content: Ok(content.rrsets),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let plan = store.plan(changes);
+        store.commit(&plan);
+        Ok(Self {
+            snapshot: store.snapshot(),
+            expected: Vec::new(),
+        })
+    }
+}
+
+impl Oracle for Reference {
+    fn judge(&mut self, packet: &[u8], fate: &Fate) -> Result<(), String> {
+        let Fate::Answered(reply) = fate else { return Ok(()) };
+        let environment = Environment {
+            udp_payload: 1232,
+            recursion_available: false,
+            transport: Transport::Udp,
+            max_cname_depth: 10,
+            resolve_cname_chain: true,
+            return_soa_on_nxdomain: true,
+        };
+        let query = query(packet)?.payload;
+        match answer::respond(&query, &self.snapshot, &(), &environment, &mut self.expected) {
+            Outcome::Reply if self.expected == *reply => Ok(()),
+            Outcome::Reply => Err(format!("the reference answers otherwise: {:02x?}", self.expected)),
+            other => Err(format!("the reference does not answer: {other:?}")),
+        }
+    }
+}
