@@ -119,8 +119,24 @@ impl UdpFrame {
         match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 frame.extend([0x08, 0x00]);
-                let total = udp_length.checked_add(20).expect("a payload fits an IPv4 packet").to_be_bytes();
-                let mut header = vec![0x45, self.traffic_class, total[0], total[1], 0, 0, 0x40, 0, self.ttl, 17, 0, 0];
+                let total = udp_length
+                    .checked_add(20)
+                    .expect("a payload fits an IPv4 packet")
+                    .to_be_bytes();
+                let mut header = vec![
+                    0x45,
+                    self.traffic_class,
+                    total[0],
+                    total[1],
+                    0,
+                    0,
+                    0x40,
+                    0,
+                    self.ttl,
+                    17,
+                    0,
+                    0,
+                ];
                 header.extend(source.octets());
                 header.extend(destination.octets());
                 let sum = internet_checksum(&[&header]);
@@ -137,7 +153,9 @@ impl UdpFrame {
             }
             _ => panic!("{} and {} are of different families", self.source, self.destination),
         }
-        let mut udp = [self.source.port(), self.destination.port(), udp_length, 0].map(u16::to_be_bytes).concat();
+        let mut udp = [self.source.port(), self.destination.port(), udp_length, 0]
+            .map(u16::to_be_bytes)
+            .concat();
         udp.extend(&self.payload);
         let sum = match self.checksum {
             UdpChecksum::Right => udp_checksum(self.source.ip(), self.destination.ip(), &udp),
@@ -152,7 +170,10 @@ impl UdpFrame {
     /// Takes a frame apart. Padding after the IP packet is allowed; every length and checksum has to be right (a UDP
     /// checksum of zero is fine in IPv4).
     pub fn parse(frame: &[u8]) -> Result<Self, FrameError> {
-        let short = |within| FrameError::Short { length: frame.len(), within };
+        let short = |within| FrameError::Short {
+            length: frame.len(),
+            within,
+        };
         let ethernet: &[u8; 14] = frame.first_chunk().ok_or(short("Ethernet header"))?;
         let mac = |from: usize| std::array::from_fn(|byte| ethernet[from + byte]);
         let mut ethertype = u16::from_be_bytes([ethernet[12], ethernet[13]]);
@@ -173,7 +194,11 @@ impl UdpFrame {
         let header: &[u8; 8] = udp.first_chunk().ok_or(short("UDP header"))?;
         let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         if usize::from(field(4)) != udp.len() {
-            return Err(FrameError::Length { field: "UDP length", says: field(4).into(), expected: udp.len() });
+            return Err(FrameError::Length {
+                field: "UDP length",
+                says: field(4).into(),
+                expected: udp.len(),
+            });
         }
         let checksum = match field(6) {
             0 if packet.source.is_ipv4() => UdpChecksum::Zero,
@@ -221,7 +246,13 @@ impl<'a> Packet<'a> {
         let payload = bytes.get(20..total).ok_or(short)?;
         let address = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&header[at..at + 4]).expect("four bytes"));
         let (source, destination) = (address(12), address(16));
-        Ok(Self { source, destination, ttl: header[8], traffic_class: header[1], payload })
+        Ok(Self {
+            source,
+            destination,
+            ttl: header[8],
+            traffic_class: header[1],
+            payload,
+        })
     }
 
     fn ipv6(bytes: &'a [u8], short: FrameError) -> Result<Self, FrameError> {
@@ -233,7 +264,13 @@ impl<'a> Packet<'a> {
         let payload = bytes.get(40..40 + length).ok_or(short)?;
         let address = |at: usize| IpAddr::from(<[u8; 16]>::try_from(&header[at..at + 16]).expect("sixteen bytes"));
         let traffic_class = header[0] << 4 | header[1] >> 4;
-        Ok(Self { source: address(8), destination: address(24), ttl: header[7], traffic_class, payload })
+        Ok(Self {
+            source: address(8),
+            destination: address(24),
+            ttl: header[7],
+            traffic_class,
+            payload,
+        })
     }
 }
 
@@ -250,12 +287,20 @@ mod tests {
     use super::*;
 
     fn frame(source: &str, destination: &str, payload: Vec<u8>) -> UdpFrame {
-        UdpFrame::new(([2; 6], [4; 6]), source.parse().unwrap(), destination.parse().unwrap(), payload)
+        UdpFrame::new(
+            ([2; 6], [4; 6]),
+            source.parse().unwrap(),
+            destination.parse().unwrap(),
+            payload,
+        )
     }
 
     #[test]
     fn what_is_built_parses_to_the_same() {
-        for (source, destination) in [("192.0.2.1:4000", "192.0.2.2:53"), ("[2001:db8::1]:4000", "[2001:db8::2]:53")] {
+        for (source, destination) in [
+            ("192.0.2.1:4000", "192.0.2.2:53"),
+            ("[2001:db8::1]:4000", "[2001:db8::2]:53"),
+        ] {
             for vlans in [vec![], vec![7], vec![0x2007, 9]] {
                 for length in [0, 1, 2, 511] {
                     let mut frame = frame(source, destination, (0..length).map(|byte| byte as u8).collect());
@@ -273,7 +318,10 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_is_noticed() {
-        for (source, destination) in [("192.0.2.1:4000", "192.0.2.2:53"), ("[2001:db8::1]:4000", "[2001:db8::2]:53")] {
+        for (source, destination) in [
+            ("192.0.2.1:4000", "192.0.2.2:53"),
+            ("[2001:db8::1]:4000", "[2001:db8::2]:53"),
+        ] {
             let frame = frame(source, destination, vec![1, 2, 3]);
             let bytes = frame.build();
             for at in 14..bytes.len() {
@@ -282,7 +330,10 @@ mod tests {
                     changed[at] ^= 1 << bit;
                     // IPv6 has no sum over its version, traffic class, flow label and hop limit.
                     let uncovered = frame.source.is_ipv6() && matches!(at, 14..=17 | 21);
-                    assert!(uncovered || UdpFrame::parse(&changed) != Ok(frame.clone()), "{at} {bit}");
+                    assert!(
+                        uncovered || UdpFrame::parse(&changed) != Ok(frame.clone()),
+                        "{at} {bit}"
+                    );
                     assert!(uncovered || UdpFrame::parse(&changed).is_err(), "{at} {bit}");
                 }
             }

@@ -27,5 +27,7 @@ pub fn missing_privileges() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("needs root: namespaces and XDP".to_owned());
     }
-    run("ip", &["netns", "list"]).err().map(|error| format!("needs `ip netns`: {error:#}"))
+    run("ip", &["netns", "list"])
+        .err()
+        .map(|error| format!("needs `ip netns`: {error:#}"))
 }

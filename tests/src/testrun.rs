@@ -98,7 +98,11 @@ const BPF_ENABLE_STATS: libc::c_long = 32;
 impl<'a> TestRun<'a> {
     /// Runs this program, once, on packets from no interface in particular.
     pub fn new(program: BorrowedFd<'a>) -> Self {
-        Self { program, ingress_ifindex: 0, repeat: 1 }
+        Self {
+            program,
+            ingress_ifindex: 0,
+            repeat: 1,
+        }
     }
 
     /// Runs the program on a packet, of at least 14 bytes: the kernel refuses shorter ones.
@@ -125,7 +129,13 @@ impl<'a> TestRun<'a> {
             ..TestAttributes::default()
         };
         // SAFETY: every pointer in the attributes is valid for the length beside it, until the call returns.
-        unsafe { bpf(BPF_PROG_TEST_RUN, (&raw mut attributes).cast(), size_of::<TestAttributes>())? };
+        unsafe {
+            bpf(
+                BPF_PROG_TEST_RUN,
+                (&raw mut attributes).cast(),
+                size_of::<TestAttributes>(),
+            )?
+        };
         out.truncate(attributes.data_size_out as usize);
         Ok(Outcome {
             verdict: attributes.retval.into(),
@@ -148,7 +158,9 @@ impl BpfStatistics {
         // SAFETY: the attributes are this one word; the descriptor that comes back is ours alone.
         let descriptor =
             unsafe { OwnedFd::from_raw_fd(bpf(BPF_ENABLE_STATS, (&raw mut kind).cast(), size_of::<u32>())?) };
-        Ok(Self { _descriptor: descriptor })
+        Ok(Self {
+            _descriptor: descriptor,
+        })
     }
 }
 
@@ -158,5 +170,9 @@ impl BpfStatistics {
 unsafe fn bpf(command: libc::c_long, attributes: *mut libc::c_void, size: usize) -> io::Result<i32> {
     // SAFETY: as promised by the caller.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result as i32)
+    }
 }

@@ -18,7 +18,9 @@ use tests::testrun::{TestRun, Verdict};
 
 /// Whether this test is to be skipped; it says why, past the test harness, which keeps what passing tests print.
 fn is_skipped() -> bool {
-    let Some(reason) = missing_privileges() else { return false };
+    let Some(reason) = missing_privileges() else {
+        return false;
+    };
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
     true
 }
@@ -37,7 +39,10 @@ fn a_namespace_goes_with_its_value() -> Result<()> {
     let namespace = Namespace::new("short")?;
     let name = namespace.name().to_owned();
     assert!(run("ip", &["netns", "list"])?.contains(&name));
-    assert!(!namespace.ip(&["-br", "link"])?.contains("eth"), "a new namespace has its loopback interface alone");
+    assert!(
+        !namespace.ip(&["-br", "link"])?.contains("eth"),
+        "a new namespace has its loopback interface alone"
+    );
     drop(namespace);
     assert!(!run("ip", &["netns", "list"])?.contains(&name));
     Ok(())
@@ -49,7 +54,9 @@ fn a_panic_inside_is_an_error_outside() -> Result<()> {
         return Ok(());
     }
     let namespace = Namespace::new("panic")?;
-    let error = namespace.enter::<()>(|| panic!("on purpose")).expect_err("the closure panicked");
+    let error = namespace
+        .enter::<()>(|| panic!("on purpose"))
+        .expect_err("the closure panicked");
     assert!(error.to_string().contains("on purpose"), "{error}");
     Ok(())
 }
@@ -116,7 +123,10 @@ fn test_run_gives_verdict_and_packet() -> Result<()> {
         let fd = program.fd()?;
         Ok(TestRun::new(std::os::fd::AsFd::as_fd(fd)).run(&frame.build())?)
     };
-    for (client, server) in [("192.0.2.1:4000", "192.0.2.2:53"), ("[2001:db8::1]:4000", "[2001:db8::2]:53")] {
+    for (client, server) in [
+        ("192.0.2.1:4000", "192.0.2.2:53"),
+        ("[2001:db8::1]:4000", "[2001:db8::2]:53"),
+    ] {
         for vlans in [vec![], vec![7]] {
             let mut frame = UdpFrame::new(([2; 6], [4; 6]), client.parse()?, server.parse()?, vec![1, 2, 3]);
             frame.vlans = vlans;
@@ -143,7 +153,12 @@ fn the_closed_loop_keeps_every_frame() -> Result<()> {
         for frames in [Frames::Full, Frames::Small] {
             let sample = circuit.sample(&load, false, frames, 32, Duration::from_millis(50))?;
             assert!(sample.replies() > 0, "{}: {sample:?}", load.name);
-            assert_eq!((sample.left, sample.mismatched, sample.lost), (32, 0, 0), "{}: {sample:?}", load.name);
+            assert_eq!(
+                (sample.left, sample.mismatched, sample.lost),
+                (32, 0, 0),
+                "{}: {sample:?}",
+                load.name
+            );
         }
     }
     Ok(())

@@ -66,11 +66,18 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Measures and reports; an error where an answer was old or wrong, or a limit is missed.
 pub fn run(options: &Options) -> Result<()> {
-    ensure!(options.clients > 0 && options.records > 0, "--clients and --records must be above 0");
+    ensure!(
+        options.clients > 0 && options.records > 0,
+        "--clients and --records must be above 0"
+    );
     ensure!(options.records <= 1_000_000, "--records must be at most 1,000,000");
     let loads = load::named(options.records, &["a".to_owned()])?;
     let load = &loads[0];
-    let contestant = if options.sockets { Contestant::HotdnsSockets } else { Contestant::Hotdns };
+    let contestant = if options.sockets {
+        Contestant::HotdnsSockets
+    } else {
+        Contestant::Hotdns
+    };
     let mut stage = contestant.start(std::slice::from_ref(&load.zone), &loads)?;
     let mut figures = Vec::new();
 
@@ -85,9 +92,20 @@ pub fn run(options: &Options) -> Result<()> {
     if options.in_flight > 0 {
         let sample = stage.circuit.measure(Duration::from_millis(500))?;
         let left = stage.circuit.stop()?;
-        figures.push(Figure { name: "load meanwhile", value: sample.rate(), unit: "queries/s", limit: None });
-        ensure!(sample.replies() > 0, "the closed loop came to a stand: {left} frames left");
-        ensure!(sample.wrong(load) == 0.0, "some of the loop's replies were wrong: {sample:?}");
+        figures.push(Figure {
+            name: "load meanwhile",
+            value: sample.rate(),
+            unit: "queries/s",
+            limit: None,
+        });
+        ensure!(
+            sample.replies() > 0,
+            "the closed loop came to a stand: {left} frames left"
+        );
+        ensure!(
+            sample.wrong(load) == 0.0,
+            "some of the loop's replies were wrong: {sample:?}"
+        );
     }
     bulk?;
 
@@ -133,14 +151,27 @@ fn reload(stage: &mut Stage, load: &load::Load, figures: &mut Vec<Figure>) -> Re
             let (api, start) = (Api::new(), Instant::now());
             let reply = api.reload()?;
             let took = start.elapsed();
-            ensure!(reply["failed"] == json!([]) && reply["changed"] != json!([]), "reload says {reply}");
+            ensure!(
+                reply["failed"] == json!([]) && reply["changed"] != json!([]),
+                "reload says {reply}"
+            );
             Ok(took)
         })?;
         resolver.expect(&wire_name(&name), address)?;
         times.push(took.as_secs_f64() * 1e3);
     }
-    figures.push(Figure { name: "reload, p50", value: percentile(&times, 0.5), unit: "ms", limit: Some(100.0) });
-    figures.push(Figure { name: "reload, worst", value: percentile(&times, 1.0), unit: "ms", limit: Some(100.0) });
+    figures.push(Figure {
+        name: "reload, p50",
+        value: percentile(&times, 0.5),
+        unit: "ms",
+        limit: Some(100.0),
+    });
+    figures.push(Figure {
+        name: "reload, worst",
+        value: percentile(&times, 1.0),
+        unit: "ms",
+        limit: Some(100.0),
+    });
     Ok(())
 }
 
@@ -162,10 +193,14 @@ fn follow(stage: &Stage, load: &load::Load, options: &Options, figures: &mut Vec
             }
             api.put(&name, address)?;
             let done = Instant::now();
-            resolver.expect_over_udp(&wire, address).with_context(|| format!("change {number}"))?;
+            resolver
+                .expect_over_udp(&wire, address)
+                .with_context(|| format!("change {number}"))?;
             answered.push(done.elapsed().as_secs_f64() * 1e6);
             acknowledged.push((done - start).as_secs_f64() * 1e3);
-            resolver.expect_over_tcp(&wire, address).with_context(|| format!("change {number}"))?;
+            resolver
+                .expect_over_tcp(&wire, address)
+                .with_context(|| format!("change {number}"))?;
         }
         Ok(())
     })?;
@@ -175,9 +210,19 @@ fn follow(stage: &Stage, load: &load::Load, options: &Options, figures: &mut Vec
         ("2xx to the new answer, p50", &answered, 0.5, "µs"),
         ("2xx to the new answer, p99", &answered, 0.99, "µs"),
     ] {
-        figures.push(Figure { name, value: percentile(values, share), unit, limit: None });
+        figures.push(Figure {
+            name,
+            value: percentile(values, share),
+            unit,
+            limit: None,
+        });
     }
-    figures.push(Figure { name: "old or wrong answers", value: 0.0, unit: "", limit: Some(0.0) });
+    figures.push(Figure {
+        name: "old or wrong answers",
+        value: 0.0,
+        unit: "",
+        limit: Some(0.0),
+    });
     Ok(())
 }
 
@@ -206,7 +251,10 @@ fn bulk_address(client: u32, change: u32) -> Ipv4Addr {
 /// Many clients at once; then every record is asked for everywhere.
 fn bulk(stage: &Stage, load: &load::Load, options: &Options, figures: &mut Vec<Figure>) -> Result<()> {
     let each = options.bulk.div_ceil(options.clients);
-    ensure!(each < 1 << 12 && options.clients < 1 << 12, "too many changes or clients");
+    ensure!(
+        each < 1 << 12 && options.clients < 1 << 12,
+        "too many changes or clients"
+    );
     let barrier = Barrier::new(options.clients as usize + 1);
     let took = stage.circuit.server.enter(|| {
         thread::scope(|scope| {
@@ -233,7 +281,12 @@ fn bulk(stage: &Stage, load: &load::Load, options: &Options, figures: &mut Vec<F
         })
     })?;
     let changes = f64::from(each * options.clients);
-    figures.push(Figure { name: "API, all clients", value: changes / took.as_secs_f64(), unit: "changes/s", limit: None });
+    figures.push(Figure {
+        name: "API, all clients",
+        value: changes / took.as_secs_f64(),
+        unit: "changes/s",
+        limit: None,
+    });
     check_final_state(stage, load, options)
 }
 
@@ -241,12 +294,18 @@ fn check_final_state(stage: &Stage, load: &load::Load, options: &Options) -> Res
     let mut resolver = Resolver::connect(stage, load)?;
     for (client, record, address) in final_state(options) {
         let name = bulk_name(load, client, record);
-        resolver.expect(&wire_name(&name), address).with_context(|| name.clone())?;
+        resolver
+            .expect(&wire_name(&name), address)
+            .with_context(|| name.clone())?;
     }
     let stored = stage.circuit.server.enter(|| Api::new().addresses())?;
     for (client, record, address) in final_state(options) {
         let name = bulk_name(load, client, record);
-        ensure!(stored.get(&name) == Some(&address), "{name}: the API has {:?}, not {address}", stored.get(&name));
+        ensure!(
+            stored.get(&name) == Some(&address),
+            "{name}: the API has {:?}, not {address}",
+            stored.get(&name)
+        );
     }
     Ok(())
 }
@@ -257,14 +316,25 @@ fn kill_and_start(stage: &mut Stage, load: &load::Load, options: &Options, figur
     stage.restart()?;
     wait_until_ready(stage)?;
     let took = start.elapsed().as_secs_f64() * 1e3;
-    figures.push(Figure { name: "kill -9 to ready again", value: took, unit: "ms", limit: Some(1000.0) });
+    figures.push(Figure {
+        name: "kill -9 to ready again",
+        value: took,
+        unit: "ms",
+        limit: Some(1000.0),
+    });
     stage.wait_for_answer(load)?;
     check_final_state(stage, load, options)
 }
 
 fn report(options: &Options, figures: &[Figure]) -> Result<()> {
     let mut missed = Vec::new();
-    for Figure { name, value, unit, limit } in figures {
+    for Figure {
+        name,
+        value,
+        unit,
+        limit,
+    } in figures
+    {
         let verdict = match limit {
             Some(limit) if value > limit => {
                 missed.push(format!("{name}: {value:.1} {unit}, at most {limit}"));
@@ -278,7 +348,14 @@ fn report(options: &Options, figures: &[Figure]) -> Result<()> {
     if let Some(path) = &options.json {
         let values: Vec<Value> = figures
             .iter()
-            .map(|Figure { name, value, unit, limit }| json!({"name": name, "value": value, "unit": unit, "limit": limit}))
+            .map(
+                |Figure {
+                     name,
+                     value,
+                     unit,
+                     limit,
+                 }| json!({"name": name, "value": value, "unit": unit, "limit": limit}),
+            )
             .collect();
         let all = json!({
             "records": options.records, "changes": options.changes, "clients": options.clients, "bulk": options.bulk,
@@ -300,7 +377,13 @@ mod tests {
     #[test]
     fn the_final_state_is_what_the_last_changes_leave() {
         let options = Options {
-            records: 1, changes: 1, clients: 3, bulk: 3 * 37, in_flight: 0, sockets: true, json: None,
+            records: 1,
+            changes: 1,
+            clients: 3,
+            bulk: 3 * 37,
+            in_flight: 0,
+            sockets: true,
+            json: None,
         };
         let mut state = std::collections::BTreeMap::new();
         for client in 0..3 {
@@ -308,7 +391,10 @@ mod tests {
                 state.insert((client, change % RECORDS_PER_CLIENT), bulk_address(client, change));
             }
         }
-        let expected: Vec<_> = state.into_iter().map(|((client, record), address)| (client, record, address)).collect();
+        let expected: Vec<_> = state
+            .into_iter()
+            .map(|((client, record), address)| (client, record, address))
+            .collect();
         assert_eq!(final_state(&options).collect::<Vec<_>>(), expected);
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aya::maps::{Array, PerCpuArray};
-use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::Xdp;
+use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use clap::ValueEnum;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -92,7 +92,11 @@ impl Sample {
     /// The share of the replies that are not what this load should get.
     pub fn wrong(&self, load: &Load) -> f64 {
         let other_rcodes: u64 = self.rcodes.iter().sum::<u64>() - self.rcodes[usize::from(load.rcode)];
-        let other_contents = if load.answers { self.replies().saturating_sub(self.answered) } else { self.answered };
+        let other_contents = if load.answers {
+            self.replies().saturating_sub(self.answered)
+        } else {
+            self.answered
+        };
         // A processor may be between two counters of one reply, both when they are first read and when they are last.
         let unsure = 2 * self.per_cpu.len() as u64;
         let other_contents = if other_contents <= unsure { 0 } else { other_contents };
@@ -109,17 +113,29 @@ impl Circuit {
         let server = Namespace::new(&format!("{label}-server"))?;
         // Queues are chosen by the number of the processor.
         let queues = cpus.iter().max().map_or(1, |last| last + 1);
-        let options = VethOptions { queues, ..VethOptions::default() };
+        let options = VethOptions {
+            queues,
+            ..VethOptions::default()
+        };
         let pair = VethPair::new((&client, "client"), (&server, "server"), &options)?;
         if with_vlan {
             server.add_vlan("server", VLAN, &format!("{}/24", VLAN_ADDRESSES[0]))?;
             client.add_vlan("client", VLAN, &format!("{}/24", VLAN_ADDRESSES[1]))?;
         }
         let path = object::generator()?;
-        let mut programs =
-            EbpfLoader::new().load_file(&path).with_context(|| format!("cannot load {}", path.display()))?;
+        let mut programs = EbpfLoader::new()
+            .load_file(&path)
+            .with_context(|| format!("cannot load {}", path.display()))?;
         let generator = client.enter(|| attach(&mut programs, "generate", pair.first.index))?;
-        Ok(Self { _generator: generator, programs, client, server, pair, has_vlan: with_vlan, cpus })
+        Ok(Self {
+            _generator: generator,
+            programs,
+            client,
+            server,
+            pair,
+            has_vlan: with_vlan,
+            cpus,
+        })
     }
 
     /// Attaches one of our own programs (`bounce`, `pass`) to the server's end, until the link is dropped.
@@ -141,12 +157,18 @@ impl Circuit {
 
     /// A UDP socket on the client's side whose replies the generator leaves alone.
     pub fn client_socket(&self, server: SocketAddr) -> Result<UdpSocket> {
-        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let any: IpAddr = if server.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
         self.client.enter(|| {
             // Below the ports of the generator, which takes what comes to them for replies to its queries.
             let socket = (20000..30000).find_map(|port| UdpSocket::bind((any, port)).ok());
             let socket = socket.context("no UDP port is free")?;
-            socket.connect(server).with_context(|| format!("cannot reach {server}"))?;
+            socket
+                .connect(server)
+                .with_context(|| format!("cannot reach {server}"))?;
             Ok(socket)
         })
     }
@@ -204,10 +226,17 @@ impl Circuit {
 
     /// Swallows what goes round; gives how many frames that were.
     pub fn stop(&mut self) -> Result<u64> {
-        let mut configuration = self.map()?.get(&0, 0).context("cannot read the generator's configuration")?;
+        let mut configuration = self
+            .map()?
+            .get(&0, 0)
+            .context("cannot read the generator's configuration")?;
         configuration[words::FLAGS] |= words::FLAG_STOPPED;
         let drained = |circuit: &Self| -> Result<u64> {
-            Ok(circuit.counters()?.iter().map(|counters| counters[words::DRAINED]).sum())
+            Ok(circuit
+                .counters()?
+                .iter()
+                .map(|counters| counters[words::DRAINED])
+                .sum())
         };
         let before = drained(self)?;
         self.configure(configuration)?;
@@ -223,7 +252,14 @@ impl Circuit {
     }
 
     /// One measurement from start to stop, after a short time to warm up.
-    pub fn sample(&mut self, load: &Load, replies: bool, frames: Frames, in_flight: usize, time: Duration) -> Result<Sample> {
+    pub fn sample(
+        &mut self,
+        load: &Load,
+        replies: bool,
+        frames: Frames,
+        in_flight: usize,
+        time: Duration,
+    ) -> Result<Sample> {
         self.start(load, replies, frames, in_flight)?;
         let sample = self.measure(time / 10).and_then(|_| self.measure(time));
         let left = self.stop()?;
@@ -236,24 +272,38 @@ impl Circuit {
         let ticks_per_second = 100.0;
         let of = |cpu: &usize| -> Option<f64> {
             let name = format!("cpu{cpu} ");
-            text.lines().find_map(|line| line.strip_prefix(&name)?.split_whitespace().nth(6)?.parse().ok())
+            text.lines()
+                .find_map(|line| line.strip_prefix(&name)?.split_whitespace().nth(6)?.parse().ok())
         };
-        let sum = self.cpus.iter().map(of).sum::<Option<f64>>().context("/proc/stat lacks a processor")?;
+        let sum = self
+            .cpus
+            .iter()
+            .map(of)
+            .sum::<Option<f64>>()
+            .context("/proc/stat lacks a processor")?;
         Ok(sum / ticks_per_second)
     }
 
     fn map(&mut self) -> Result<Array<&mut aya::maps::MapData, [u64; words::CONFIG_WORDS]>> {
-        let map = self.programs.map_mut("CONFIG").context("the generator's object has no map CONFIG")?;
+        let map = self
+            .programs
+            .map_mut("CONFIG")
+            .context("the generator's object has no map CONFIG")?;
         Array::try_from(map).context("the map CONFIG is not what it should be")
     }
 
     fn configure(&mut self, configuration: [u64; words::CONFIG_WORDS]) -> Result<()> {
-        self.map()?.set(0, configuration, 0).context("cannot configure the generator")
+        self.map()?
+            .set(0, configuration, 0)
+            .context("cannot configure the generator")
     }
 
     /// The counters of every possible processor.
     fn counters(&self) -> Result<Vec<[u64; words::STATS_WORDS]>> {
-        let map = self.programs.map("STATS").context("the generator's object has no map STATS")?;
+        let map = self
+            .programs
+            .map("STATS")
+            .context("the generator's object has no map STATS")?;
         let map: PerCpuArray<_, [u64; words::STATS_WORDS]> =
             PerCpuArray::try_from(map).context("the map STATS is not what it should be")?;
         Ok(map.get(&0, 0).context("cannot read the generator's counters")?.to_vec())
@@ -269,14 +319,20 @@ fn attach(programs: &mut Ebpf, name: &str, index: u32) -> Result<XdpLink> {
     if program.fd().is_err() {
         program.load().with_context(|| format!("cannot load {name}"))?;
     }
-    let id = program.attach_to_if_index(index, XdpMode::Driver).with_context(|| format!("cannot attach {name}"))?;
-    program.take_link(id).with_context(|| format!("cannot keep the link of {name}"))
+    let id = program
+        .attach_to_if_index(index, XdpMode::Driver)
+        .with_context(|| format!("cannot attach {name}"))?;
+    program
+        .take_link(id)
+        .with_context(|| format!("cannot keep the link of {name}"))
 }
 
 /// The processors that this process may use.
 pub fn processors() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("cannot ask for the processors")?;
-    let cpus: Vec<usize> = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect();
+    let cpus: Vec<usize> = (0..CpuSet::count())
+        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
+        .collect();
     if cpus.is_empty() {
         bail!("no processor may be used");
     }

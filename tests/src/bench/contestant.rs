@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use aya::programs::{ProgramInfo, loaded_programs};
 use aya::programs::xdp::XdpLink;
+use aya::programs::{ProgramInfo, loaded_programs};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
@@ -69,7 +69,11 @@ impl Contestant {
                 .output()
                 .map_err(|error| anyhow!("{program} is not installed ({error})"))?;
             let text = [output.stdout, output.stderr].concat();
-            Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
+            Ok(String::from_utf8_lossy(&text)
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned())
         };
         match self {
             Self::Bounce => Ok(object::generator()?.display().to_string()),
@@ -82,7 +86,10 @@ impl Contestant {
 
     /// Starts it at the server's end of a circuit of its own, with these zones; returns once it answers these loads.
     pub fn start(self, zones: &[Zone], loads: &[Load]) -> Result<Stage> {
-        let label = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let label = self
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default();
         // What bounces needs no address.
         let with_vlan = self != Self::Bounce && loads.iter().any(|load| load.vlan.is_some() && self.takes(load));
         let mut circuit = Circuit::new(&label, with_vlan)?;
@@ -102,7 +109,14 @@ impl Contestant {
             Self::Bounce => None,
             _ => Some(self.launch(&circuit, folder.path(), &files)?),
         };
-        let mut stage = Stage { contestant: self, process, files, _link: link, circuit, folder };
+        let mut stage = Stage {
+            contestant: self,
+            process,
+            files,
+            _link: link,
+            circuit,
+            folder,
+        };
         for load in loads.iter().filter(|load| self.takes(load)) {
             stage.wait_for_answer(load)?;
         }
@@ -124,7 +138,11 @@ impl Contestant {
             Self::Bounce => bail!("bounce is no process"),
             Self::Hotdns | Self::HotdnsSockets => {
                 let mode = if self == Self::Hotdns { "native" } else { "off" };
-                let listen = addresses.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
+                let listen = addresses
+                    .iter()
+                    .map(|address| format!("\"{address}\""))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 let zones = each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n"));
                 let text = format!(
                     "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: {{path: {root}/storage}}\n\
@@ -133,8 +151,16 @@ impl Contestant {
                 ("hotdns.yaml", text)
             }
             Self::Knot | Self::KnotXdp => {
-                let listen = addresses.iter().map(|address| format!("{address}@53")).collect::<Vec<_>>().join(", ");
-                let xdp = if self == Self::KnotXdp { "xdp:\n  listen: server@53\n" } else { "" };
+                let listen = addresses
+                    .iter()
+                    .map(|address| format!("{address}@53"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let xdp = if self == Self::KnotXdp {
+                    "xdp:\n  listen: server@53\n"
+                } else {
+                    ""
+                };
                 let zones = each(&|origin, file| format!("  - domain: {origin}\n    file: {file}\n"));
                 let text = format!(
                     "server:\n  rundir: {root}\n  user: root\n  listen: [{listen}]\n  udp-workers: {workers}\n{xdp}\
@@ -145,7 +171,10 @@ impl Contestant {
                 ("knot.conf", text)
             }
             Self::Nsd => {
-                let listen: String = addresses.iter().map(|address| format!("  ip-address: {address}\n")).collect();
+                let listen: String = addresses
+                    .iter()
+                    .map(|address| format!("  ip-address: {address}\n"))
+                    .collect();
                 let zones = each(&|origin, file| format!("zone:\n  name: {origin}\n  zonefile: {file}\n"));
                 let text = format!(
                     "server:\n{listen}  port: 53\n  server-count: {workers}\n  reuseport: yes\n  username: root\n  \
@@ -170,14 +199,18 @@ impl Contestant {
         let path = path.to_string_lossy().into_owned();
         let (program, arguments) = match self {
             Self::Bounce => bail!("bounce is no process"),
-            Self::Hotdns | Self::HotdnsSockets => {
-                (object::server()?.to_string_lossy().into_owned(), vec!["run".to_owned(), "--config".to_owned(), path])
-            }
+            Self::Hotdns | Self::HotdnsSockets => (
+                object::server()?.to_string_lossy().into_owned(),
+                vec!["run".to_owned(), "--config".to_owned(), path],
+            ),
             Self::Knot | Self::KnotXdp => ("knotd".to_owned(), vec!["-c".to_owned(), path]),
             Self::Nsd => ("nsd".to_owned(), vec!["-d".to_owned(), "-c".to_owned(), path]),
             Self::Bind => {
                 let workers = workers.to_string();
-                ("named".to_owned(), ["-g", "-c", &path, "-n", &workers].map(str::to_owned).to_vec())
+                (
+                    "named".to_owned(),
+                    ["-g", "-c", &path, "-n", &workers].map(str::to_owned).to_vec(),
+                )
             }
         };
         let mut command = circuit.server.command(&program);
@@ -214,32 +247,45 @@ pub struct ProgramFigures {
 impl Stage {
     /// Waits until the last name of the load's zone is answered as the load expects.
     pub fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
-        let Some(process) = &mut self.process else { return Ok(()) };
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
         let address = self.circuit.server_address(load);
         let socket = self.circuit.client_socket(address)?;
         socket.set_read_timeout(Some(Duration::from_millis(200)))?;
         let query = load.query(load.zone.names.saturating_sub(1)).build();
         let mut last = "no reply".to_owned();
-        let answered = process.wait_until(&format!("answering the load {}", load.name), Duration::from_secs(120), || {
-            let mut reply = [0; 4096];
-            // Refused while nothing listens yet.
-            let (Ok(_), Ok(length)) = (socket.send(&query), socket.recv(&mut reply)) else { return false };
-            let is_right = length >= 12
-                && reply[..2] == query[..2]
-                && reply[2] & 0x80 != 0
-                && reply[3] & 15 == load.rcode
-                && (reply[6..8] != [0, 0]) == load.answers;
-            last = format!("{:02x?}", &reply[..length.min(64)]);
-            is_right
-        });
+        let answered = process.wait_until(
+            &format!("answering the load {}", load.name),
+            Duration::from_secs(120),
+            || {
+                let mut reply = [0; 4096];
+                // Refused while nothing listens yet.
+                let (Ok(_), Ok(length)) = (socket.send(&query), socket.recv(&mut reply)) else {
+                    return false;
+                };
+                let is_right = length >= 12
+                    && reply[..2] == query[..2]
+                    && reply[2] & 0x80 != 0
+                    && reply[3] & 15 == load.rcode
+                    && (reply[6..8] != [0, 0]) == load.answers;
+                last = format!("{:02x?}", &reply[..length.min(64)]);
+                is_right
+            },
+        );
         answered.with_context(|| format!("{}: last reply {last}", self.contestant.title()))
     }
 
     /// The XDP program on the server's end.
     pub fn program(&self) -> Result<ProgramInfo> {
-        let text = self.circuit.server.ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
+        let text = self
+            .circuit
+            .server
+            .ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
         let links: serde_json::Value = serde_json::from_str(&text).context("`ip -j` does not speak JSON")?;
-        let id = links[0]["xdp"]["prog"]["id"].as_u64().context("no XDP program on the server's end")?;
+        let id = links[0]["xdp"]["prog"]["id"]
+            .as_u64()
+            .context("no XDP program on the server's end")?;
         for program in loaded_programs() {
             let program = program.context("cannot list the loaded programs")?;
             if u64::from(program.id()) == id {
@@ -256,7 +302,8 @@ impl Stage {
         let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         let field = |name: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse().ok()).with_context(|| format!("no {name} in {path}"))
+            line.and_then(|value| value.trim().parse().ok())
+                .with_context(|| format!("no {name} in {path}"))
         };
         Ok(ProgramFigures {
             run_time_ns: field("run_time_ns")?,

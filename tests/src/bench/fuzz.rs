@@ -70,7 +70,11 @@ impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: u64 = self.fates.values().sum();
         for (fate, count) in &self.fates {
-            writeln!(formatter, "{fate:<24} {count:>12} {:>7.3} %", *count as f64 * 100.0 / all.max(1) as f64)?;
+            writeln!(
+                formatter,
+                "{fate:<24} {count:>12} {:>7.3} %",
+                *count as f64 * 100.0 / all.max(1) as f64
+            )?;
         }
         Ok(())
     }
@@ -81,7 +85,9 @@ pub fn fuzz(options: &Options, surface: &Surface, target: &TestRun<'_>, oracle: 
     let mut tally = Tally::default();
     for number in options.first..options.first + options.count {
         let packet = packet(options.seed, number, surface);
-        let outcome = target.run(&packet).with_context(|| describe(options, number, &packet, None))?;
+        let outcome = target
+            .run(&packet)
+            .with_context(|| describe(options, number, &packet, None))?;
         let judged = check(&packet, &outcome).and_then(|fate| oracle.judge(&packet, &fate).map(|()| fate));
         match judged {
             Ok(fate) => *tally.fates.entry(fate.name()).or_default() += 1,
@@ -99,7 +105,12 @@ pub fn packet(seed: u64, number: u64, surface: &Surface) -> Vec<u8> {
 }
 
 fn describe(options: &Options, number: u64, packet: &[u8], outcome: Option<&Outcome>) -> String {
-    let mut text = format!("case {number} of seed {}: {:?}\nin  {}", options.seed, UdpFrame::parse(packet), hex(packet));
+    let mut text = format!(
+        "case {number} of seed {}: {:?}\nin  {}",
+        options.seed,
+        UdpFrame::parse(packet),
+        hex(packet)
+    );
     if let Some(outcome) = outcome {
         text += &format!("\nout {} ({:?})", hex(&outcome.packet), outcome.verdict);
     }
@@ -115,7 +126,10 @@ const NAMES: u64 = 300;
 
 /// Fuzzes a running hotdns's own program, over its own tables, against the reference answerer.
 pub fn run(options: &Options) -> Result<()> {
-    let loads: Vec<_> = load::all(NAMES).into_iter().filter(|load| load.vlan.is_none()).collect();
+    let loads: Vec<_> = load::all(NAMES)
+        .into_iter()
+        .filter(|load| load.vlan.is_none())
+        .collect();
     let mut zones = Vec::new();
     for load in &loads {
         if !zones.contains(&load.zone) {
@@ -129,7 +143,10 @@ pub fn run(options: &Options) -> Result<()> {
         server_mac: second.mac,
         clients: first.addresses.clone(),
         servers: second.addresses.clone(),
-        names: loads.iter().flat_map(|load| (0..NAMES).step_by(30).map(|number| load.query(number).name)).collect(),
+        names: loads
+            .iter()
+            .flat_map(|load| (0..NAMES).step_by(30).map(|number| load.query(number).name))
+            .collect(),
         apexes: zones.iter().map(|zone| wire_name(&zone.origin)).collect(),
     };
     let mut reference = Reference::new(&zones, stage.folder.path())?;
@@ -137,8 +154,14 @@ pub fn run(options: &Options) -> Result<()> {
     let mut target = TestRun::new(fd.as_fd());
     target.ingress_ifindex = second.index;
     // The interface's number is looked up in the namespace of the caller.
-    let tally = stage.circuit.server.enter(|| fuzz(options, &surface, &target, &mut reference))?;
-    println!("{} packets of seed {}: each answer is the reference's\n{tally}", options.count, options.seed);
+    let tally = stage
+        .circuit
+        .server
+        .enter(|| fuzz(options, &surface, &target, &mut reference))?;
+    println!(
+        "{} packets of seed {}: each answer is the reference's\n{tally}",
+        options.count, options.seed
+    );
     if !tally.fates.keys().any(|fate| fate.starts_with("answered")) {
         bail!("not one packet was answered: nothing was tested");
     }

@@ -43,9 +43,18 @@ pub struct Options {
 
 /// Measures and reports; an error where the figures cannot be trusted.
 pub fn run(options: &Options) -> Result<()> {
-    ensure!(options.names > 0 && options.names <= 1 << 32, "--names must be 1 to 2^32");
-    ensure!(options.seconds > 0.0 && options.seconds.is_finite(), "--seconds must be above 0");
-    ensure!(options.rounds > 0 && options.in_flight > 0, "--rounds and --in-flight must be above 0");
+    ensure!(
+        options.names > 0 && options.names <= 1 << 32,
+        "--names must be 1 to 2^32"
+    );
+    ensure!(
+        options.seconds > 0.0 && options.seconds.is_finite(),
+        "--seconds must be above 0"
+    );
+    ensure!(
+        options.rounds > 0 && options.in_flight > 0,
+        "--rounds and --in-flight must be above 0"
+    );
     let loads = load::named(options.names, &options.loads)?;
     let mut report = Report::new(options.names, options.in_flight, options.seconds, options.frames);
     let mut stages = start(options, &loads, &mut report)?;
@@ -53,9 +62,19 @@ pub fn run(options: &Options) -> Result<()> {
     for round in 0..options.rounds {
         for load in &loads {
             for stage in stages.iter_mut().filter(|stage| stage.contestant.takes(load)) {
-                eprint!("\r\x1b[Kround {} of {}: {}: {}", round + 1, options.rounds, load.title, stage.contestant.title());
+                eprint!(
+                    "\r\x1b[Kround {} of {}: {}: {}",
+                    round + 1,
+                    options.rounds,
+                    load.title,
+                    stage.contestant.title()
+                );
                 let sample = measure(stage, load, options, time)?;
-                report.add(load, stage.contestant, Outcome::new(load, stage.contestant, options.in_flight, &sample));
+                report.add(
+                    load,
+                    stage.contestant,
+                    Outcome::new(load, stage.contestant, options.in_flight, &sample),
+                );
             }
         }
     }
@@ -89,7 +108,9 @@ fn start(options: &Options, loads: &[Load], report: &mut Report) -> Result<Vec<S
             continue;
         }
         eprint!("\r\x1b[Kstarting {}", contestant.title());
-        let started = contestant.version().and_then(|version| Ok((version, contestant.start(&zones, loads)?)));
+        let started = contestant
+            .version()
+            .and_then(|version| Ok((version, contestant.start(&zones, loads)?)));
         match started {
             Ok((version, stage)) => {
                 report.add_version(*contestant, version);
@@ -112,7 +133,9 @@ fn measure(stage: &mut Stage, load: &Load, options: &Options, time: Duration) ->
     let replies = stage.contestant != Contestant::Bounce;
     let mut best: Option<Sample> = None;
     for _ in 0..3 {
-        let sample = stage.circuit.sample(load, replies, options.frames, options.in_flight, time)?;
+        let sample = stage
+            .circuit
+            .sample(load, replies, options.frames, options.in_flight, time)?;
         let is_good = !stage.contestant.is_xdp_program() || sample.balance() >= super::report::BALANCE;
         if best.as_ref().is_none_or(|best| sample.balance() > best.balance()) {
             best = Some(sample);
@@ -130,10 +153,15 @@ fn figures(stage: &mut Stage, load: &Load, options: &Options) -> Result<Figures>
     let replies = stage.contestant != Contestant::Bounce;
     stage.circuit.start(load, replies, options.frames, options.in_flight)?;
     let before = stage.program_figures()?;
-    stage.circuit.measure(Duration::from_secs_f64(options.seconds.min(1.0)))?;
+    stage
+        .circuit
+        .measure(Duration::from_secs_f64(options.seconds.min(1.0)))?;
     let after = stage.program_figures()?;
     stage.circuit.stop()?;
-    let (time, count) = (after.run_time_ns - before.run_time_ns, after.run_count - before.run_count);
+    let (time, count) = (
+        after.run_time_ns - before.run_time_ns,
+        after.run_count - before.run_count,
+    );
     Ok(Figures {
         nanoseconds: time as f64 / count.max(1) as f64,
         verified_instructions: after.verified_instructions,

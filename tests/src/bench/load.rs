@@ -50,7 +50,12 @@ const LONG: &str = concat!(
 
 /// Every load there is, over zones of this many names.
 pub fn all(names: u64) -> Vec<Load> {
-    let zone = |origin: &str, content| Zone { origin: origin.to_owned(), middle: String::new(), content, names };
+    let zone = |origin: &str, content| Zone {
+        origin: origin.to_owned(),
+        middle: String::new(),
+        content,
+        names,
+    };
     let addresses = zone("bench.test.", Content::Addresses);
     let a = Load {
         name: "a",
@@ -65,15 +70,47 @@ pub fn all(names: u64) -> Vec<Load> {
         rcode: 0,
         answers: true,
     };
-    let edns = Edns { udp_payload: 1232, ..Edns::default() };
-    let cookie = Edns { options: vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8], ..edns.clone() };
+    let edns = Edns {
+        udp_payload: 1232,
+        ..Edns::default()
+    };
+    let cookie = Edns {
+        options: vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8],
+        ..edns.clone()
+    };
     let random = 1 << 32;
     vec![
-        Load { name: "edns", title: "A, EDNS", edns: Some(edns), ..a.clone() },
-        Load { name: "cookie", title: "A, EDNS with a cookie", edns: Some(cookie), ..a.clone() },
-        Load { name: "ipv6", title: "A, over IPv6", ipv6: true, ..a.clone() },
-        Load { name: "vlan", title: "A, one VLAN tag", vlan: Some(VLAN), ..a.clone() },
-        Load { name: "nodata", title: "NODATA", qtype: 28, answers: false, ..a.clone() },
+        Load {
+            name: "edns",
+            title: "A, EDNS",
+            edns: Some(edns),
+            ..a.clone()
+        },
+        Load {
+            name: "cookie",
+            title: "A, EDNS with a cookie",
+            edns: Some(cookie),
+            ..a.clone()
+        },
+        Load {
+            name: "ipv6",
+            title: "A, over IPv6",
+            ipv6: true,
+            ..a.clone()
+        },
+        Load {
+            name: "vlan",
+            title: "A, one VLAN tag",
+            vlan: Some(VLAN),
+            ..a.clone()
+        },
+        Load {
+            name: "nodata",
+            title: "NODATA",
+            qtype: 28,
+            answers: false,
+            ..a.clone()
+        },
         Load {
             name: "nxdomain",
             title: "NXDOMAIN, random names",
@@ -100,7 +137,13 @@ pub fn all(names: u64) -> Vec<Load> {
             numbers: random,
             ..a.clone()
         },
-        Load { name: "txt", title: "TXT of 200 bytes", zone: zone("text.test.", Content::Texts), qtype: 16, ..a.clone() },
+        Load {
+            name: "txt",
+            title: "TXT of 200 bytes",
+            zone: zone("text.test.", Content::Texts),
+            qtype: 16,
+            ..a.clone()
+        },
         Load {
             name: "aaaa",
             title: "AAAA",
@@ -108,7 +151,12 @@ pub fn all(names: u64) -> Vec<Load> {
             qtype: 28,
             ..a.clone()
         },
-        Load { name: "cname", title: "CNAME and its A", zone: zone("alias.test.", Content::Aliases), ..a.clone() },
+        Load {
+            name: "cname",
+            title: "CNAME and its A",
+            zone: zone("alias.test.", Content::Aliases),
+            ..a.clone()
+        },
         Load {
             name: "referral",
             title: "referral with glue",
@@ -119,7 +167,10 @@ pub fn all(names: u64) -> Vec<Load> {
         Load {
             name: "long",
             title: "A, names of 255 bytes",
-            zone: Zone { middle: LONG.to_owned(), ..zone("l.test.", Content::Addresses) },
+            zone: Zone {
+                middle: LONG.to_owned(),
+                ..zone("l.test.", Content::Addresses)
+            },
             ..a.clone()
         },
         a,
@@ -146,7 +197,10 @@ impl Load {
             Some(middle) => format!("{number:08x}.{middle}{}", self.zone.origin),
             None => self.zone.name(number),
         };
-        Query { edns: self.edns.clone(), ..Query::new(&wire_name(&name), self.qtype) }
+        Query {
+            edns: self.edns.clone(),
+            ..Query::new(&wire_name(&name), self.qtype)
+        }
     }
 
     /// What the generator needs to make these queries, from the first to the second end of a pair.
@@ -173,7 +227,10 @@ impl Load {
         let digits_at = dns_at + 13;
         let mut bytes = frame.build();
         let length = bytes.len();
-        ensure!((80..=words::TEMPLATE_BYTES).contains(&length) || (!self.ipv6 && length >= 72), "{length} bytes");
+        ensure!(
+            (80..=words::TEMPLATE_BYTES).contains(&length) || (!self.ipv6 && length >= 72),
+            "{length} bytes"
+        );
         bytes[digits_at..digits_at + 8].fill(0);
         let udp = &bytes[dns_at - 8..];
         // The generator adds ID, port and digits in the order of the bytes in memory.
@@ -234,7 +291,10 @@ mod tests {
     #[test]
     fn digits_are_those_of_the_zone_file() {
         for number in [0, 9, 10, 0xABCD_EF01, 0x1234_5678, u32::MAX] {
-            assert_eq!(words::hex_digits(number).to_le_bytes(), *format!("{number:08x}").as_bytes());
+            assert_eq!(
+                words::hex_digits(number).to_le_bytes(),
+                *format!("{number:08x}").as_bytes()
+            );
         }
     }
 }

@@ -44,15 +44,32 @@ impl Outcome {
             faults.push("no replies".to_owned());
         }
         if wrong > WRONG {
-            faults.push(format!("{:.4} % of the replies are wrong (by RCODE: {:?})", wrong * 100.0, sample.rcodes));
+            faults.push(format!(
+                "{:.4} % of the replies are wrong (by RCODE: {:?})",
+                wrong * 100.0,
+                sample.rcodes
+            ));
         }
         if contestant.is_xdp_program() && balance < BALANCE {
-            faults.push(format!("one processor has {balance:.2} of its share: {:?}", sample.per_cpu));
+            faults.push(format!(
+                "one processor has {balance:.2} of its share: {:?}",
+                sample.per_cpu
+            ));
         }
         if contestant.is_xdp_program() && kept < KEPT {
-            faults.push(format!("{} of {in_flight} frames are left, {} lost at the client", sample.left, sample.lost));
+            faults.push(format!(
+                "{} of {in_flight} frames are left, {} lost at the client",
+                sample.left, sample.lost
+            ));
         }
-        Self { rate: sample.rate(), balance, wrong, kept, sample: sample.clone(), faults }
+        Self {
+            rate: sample.rate(),
+            balance,
+            wrong,
+            kept,
+            sample: sample.clone(),
+            faults,
+        }
     }
 }
 
@@ -86,7 +103,15 @@ impl Report {
     /// An empty report of a run with these settings.
     pub fn new(names: u64, in_flight: usize, seconds: f64, frames: Frames) -> Self {
         let (versions, loads, rows) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { names, in_flight, seconds, frames, versions, loads, rows }
+        Self {
+            names,
+            in_flight,
+            seconds,
+            frames,
+            versions,
+            loads,
+            rows,
+        }
     }
 
     /// Adds someone who takes part.
@@ -99,7 +124,11 @@ impl Report {
         if !self.loads.contains(&(load.name, load.title)) {
             self.loads.push((load.name, load.title));
         }
-        self.rows.entry((load.name, contestant as u8)).or_default().outcomes.push(outcome);
+        self.rows
+            .entry((load.name, contestant as u8))
+            .or_default()
+            .outcomes
+            .push(outcome);
     }
 
     /// Adds what the kernel says.
@@ -108,20 +137,36 @@ impl Report {
     }
 
     fn row(&self, load: &'static str, contestant: Contestant) -> Option<&Row> {
-        self.rows.get(&(load, contestant as u8)).filter(|row| !row.outcomes.is_empty())
+        self.rows
+            .get(&(load, contestant as u8))
+            .filter(|row| !row.outcomes.is_empty())
     }
 
     /// Each round's rate over the same round's limit.
     fn ratios(&self, load: &'static str, row: &Row) -> Vec<f64> {
-        let limit = self.row(load, Contestant::Bounce).map(|row| row.outcomes.as_slice()).unwrap_or_default();
-        row.outcomes.iter().zip(limit).map(|(own, limit)| own.rate / limit.rate).collect()
+        let limit = self
+            .row(load, Contestant::Bounce)
+            .map(|row| row.outcomes.as_slice())
+            .unwrap_or_default();
+        row.outcomes
+            .iter()
+            .zip(limit)
+            .map(|(own, limit)| own.rate / limit.rate)
+            .collect()
     }
 
     /// The same for equal time in soft interrupts: of what runs nowhere else, and whatever else the machine does.
     fn ratios_by_time(&self, load: &'static str, row: &Row) -> Vec<f64> {
-        let limit = self.row(load, Contestant::Bounce).map(|row| row.outcomes.as_slice()).unwrap_or_default();
+        let limit = self
+            .row(load, Contestant::Bounce)
+            .map(|row| row.outcomes.as_slice())
+            .unwrap_or_default();
         let speed = |outcome: &Outcome| outcome.rate / outcome.sample.softirq;
-        row.outcomes.iter().zip(limit).map(|(own, limit)| speed(own) / speed(limit)).collect()
+        row.outcomes
+            .iter()
+            .zip(limit)
+            .map(|(own, limit)| speed(own) / speed(limit))
+            .collect()
     }
 
     /// Everything that makes a figure worthless; an error if there is something.
@@ -148,7 +193,9 @@ impl Report {
                 let row = self.row(load, *contestant)?;
                 let rates: Vec<f64> = row.outcomes.iter().map(|outcome| outcome.rate.round()).collect();
                 let ratios = self.ratios(load, row);
-                let by_time = contestant.is_xdp_program().then(|| median(&self.ratios_by_time(load, row)));
+                let by_time = contestant
+                    .is_xdp_program()
+                    .then(|| median(&self.ratios_by_time(load, row)));
                 Some(json!({
                     "name": contestant.title(),
                     "queries_per_second": median(&rates),
@@ -173,7 +220,9 @@ impl Report {
             });
             json!({"load": load, "title": title, "contestants": contestants.collect::<Vec<_>>()})
         });
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs());
         json!({
             "unix_time": time,
             "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
@@ -208,7 +257,9 @@ impl fmt::Display for Report {
                 "queries/s", "of limit", "(min to max)", "balance", "softirq", "by time", "ns/query", "verified"
             )?;
             for (contestant, _) in &self.versions {
-                let Some(row) = self.row(load, *contestant) else { continue };
+                let Some(row) = self.row(load, *contestant) else {
+                    continue;
+                };
                 let ratios = self.ratios(load, row);
                 let rates: Vec<f64> = row.outcomes.iter().map(|outcome| outcome.rate).collect();
                 let balances: Vec<f64> = row.outcomes.iter().map(|outcome| outcome.balance).collect();
@@ -229,7 +280,11 @@ impl fmt::Display for Report {
                     write!(formatter, " {:>9.4}", median(&self.ratios_by_time(load, row)))?;
                 }
                 if let Some(figures) = row.figures {
-                    write!(formatter, " {:>8.0} {:>9}", figures.nanoseconds, figures.verified_instructions)?;
+                    write!(
+                        formatter,
+                        " {:>8.0} {:>9}",
+                        figures.nanoseconds, figures.verified_instructions
+                    )?;
                 }
                 writeln!(formatter)?;
             }
@@ -254,7 +309,10 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);
-    sorted.get(((sorted.len() as f64 * share) as usize).min(last)).copied().unwrap_or(0.0)
+    sorted
+        .get(((sorted.len() as f64 * share) as usize).min(last))
+        .copied()
+        .unwrap_or(0.0)
 }
 
 fn with_commas(value: f64) -> String {
@@ -283,6 +341,9 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!([1.0, 999.0, 1000.0, 11_000_000.0].map(with_commas), ["1", "999", "1,000", "11,000,000"]);
+        assert_eq!(
+            [1.0, 999.0, 1000.0, 11_000_000.0].map(with_commas),
+            ["1", "999", "1,000", "11,000,000"]
+        );
     }
 }

@@ -45,9 +45,8 @@ impl Zone {
     /// The zone in the format of RFC 1035 §5.
     pub fn text(&self) -> String {
         let Self { origin, middle, .. } = self;
-        let mut text = format!(
-            "$ORIGIN {origin}\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n"
-        );
+        let mut text =
+            format!("$ORIGIN {origin}\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n");
         if self.content == Content::Wildcard {
             text.push_str("*.any A 198.51.100.1\n");
             return text;

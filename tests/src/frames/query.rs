@@ -50,13 +50,22 @@ pub struct Query {
 impl Query {
     /// A query of class IN for a name in wire form, with RD=0 and no OPT.
     pub fn new(name: &[u8], qtype: u16) -> Self {
-        Self { id: 0x1234, flags: 0, name: name.to_vec(), qtype, qclass: 1, edns: None }
+        Self {
+            id: 0x1234,
+            flags: 0,
+            name: name.to_vec(),
+            qtype,
+            qclass: 1,
+            edns: None,
+        }
     }
 
     /// The message.
     pub fn build(&self) -> Vec<u8> {
         let additional = u16::from(self.edns.is_some());
-        let mut message = [self.id, self.flags, 1, 0, 0, additional].map(u16::to_be_bytes).concat();
+        let mut message = [self.id, self.flags, 1, 0, 0, additional]
+            .map(u16::to_be_bytes)
+            .concat();
         message.extend(&self.name);
         message.extend(self.qtype.to_be_bytes());
         message.extend(self.qclass.to_be_bytes());
@@ -80,8 +89,17 @@ mod tests {
 
     #[test]
     fn an_independent_reader_reads_what_was_meant() {
-        let edns = Edns { udp_payload: 1232, dnssec_ok: true, options: vec![0, 3, 0, 0], ..Edns::default() };
-        let query = Query { edns: Some(edns), flags: 0x0100, ..Query::new(&wire_name("www.example.com."), 28) };
+        let edns = Edns {
+            udp_payload: 1232,
+            dnssec_ok: true,
+            options: vec![0, 3, 0, 0],
+            ..Edns::default()
+        };
+        let query = Query {
+            edns: Some(edns),
+            flags: 0x0100,
+            ..Query::new(&wire_name("www.example.com."), 28)
+        };
         let message = Message::from_bytes(&query.build()).unwrap();
         assert_eq!(message.queries[0].name().to_string(), "www.example.com.");
         assert_eq!(u16::from(message.queries[0].query_type()), 28);

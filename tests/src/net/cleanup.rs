@@ -26,8 +26,14 @@ pub(super) fn register(label: &str) -> String {
     });
     let pid = std::process::id();
     let started = started_at(pid).unwrap_or_default();
-    let name = format!("{PREFIX}{pid}-{started}-{}-{label}", NEXT.fetch_add(1, Ordering::Relaxed));
-    ALIVE.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+    let name = format!(
+        "{PREFIX}{pid}-{started}-{}-{label}",
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    ALIVE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(name.clone());
     name
 }
 
@@ -39,7 +45,10 @@ pub(super) fn remove(name: &str) {
 
 /// Everything that runs in it was started by us: nobody else knows the name.
 fn remove_namespace(name: &str) {
-    for pid in run("ip", &["netns", "pids", name]).unwrap_or_default().split_whitespace() {
+    for pid in run("ip", &["netns", "pids", name])
+        .unwrap_or_default()
+        .split_whitespace()
+    {
         // A thread of this very process may be in there.
         if let Ok(pid) = pid.parse()
             && pid != std::process::id() as i32
@@ -110,7 +119,10 @@ mod tests {
     #[test]
     fn a_name_tells_its_process() {
         let own = started_at(std::process::id()).unwrap();
-        assert_eq!(owner(&format!("hotdns-{}-{own}-0-client", std::process::id())), Some((std::process::id(), own)));
+        assert_eq!(
+            owner(&format!("hotdns-{}-{own}-0-client", std::process::id())),
+            Some((std::process::id(), own))
+        );
         assert_eq!(owner("hotdns-production"), None);
         assert_eq!(owner("other-1-2-3"), None);
     }

@@ -60,7 +60,10 @@ impl Namespace {
                 .join()
                 .unwrap_or_else(|panic| {
                     let text = panic.downcast_ref::<String>().map(String::as_str);
-                    Err(anyhow!("panicked: {}", text.or(panic.downcast_ref().copied()).unwrap_or("(no text)")))
+                    Err(anyhow!(
+                        "panicked: {}",
+                        text.or(panic.downcast_ref().copied()).unwrap_or("(no text)")
+                    ))
                 })
         })
     }

@@ -13,7 +13,10 @@ use nix::unistd::Pid;
 /// Runs a program to its end; gives its standard output, or an error with what it said.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let shown = || format!("{program} {}", arguments.join(" "));
-    let output = Command::new(program).args(arguments).output().with_context(|| format!("cannot start {}", shown()))?;
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot start {}", shown()))?;
     if !output.status.success() {
         bail!(
             "{} failed ({}): {}{}",
@@ -39,7 +42,10 @@ impl Running {
         let errors = file.try_clone().context("cannot duplicate the log's descriptor")?;
         command.stdin(Stdio::null()).stdout(file).stderr(errors);
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
-        Ok(Self { child, log: log.to_owned() })
+        Ok(Self {
+            child,
+            log: log.to_owned(),
+        })
     }
 
     /// Its process.

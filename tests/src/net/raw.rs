@@ -18,7 +18,11 @@ impl RawSocket {
         let protocol = (libc::ETH_P_ALL as u16).to_be();
         // SAFETY: socket(2) takes plain numbers; the descriptor it returns is ours alone.
         let socket = unsafe {
-            let descriptor = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(protocol));
+            let descriptor = libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+                i32::from(protocol),
+            );
             if descriptor < 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -33,7 +37,11 @@ impl RawSocket {
             let on: i32 = 1;
             let on = (&raw const on).cast();
             match libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, on, 4) {
-                0 => libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as u32),
+                0 => libc::bind(
+                    socket.as_raw_fd(),
+                    (&raw const address).cast(),
+                    size_of_val(&address) as u32,
+                ),
                 error => error,
             }
         };
@@ -86,7 +94,10 @@ impl RawSocket {
         // the pointers live until it returns. The control messages are read where the macros say that they are.
         unsafe {
             let mut address: libc::sockaddr_ll = mem::zeroed();
-            let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            let mut part = libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: buffer.len(),
+            };
             let mut message: libc::msghdr = mem::zeroed();
             message.msg_name = (&raw mut address).cast();
             message.msg_namelen = size_of_val(&address) as u32;

@@ -22,9 +22,17 @@ pub struct VethOptions {
 impl Default for VethOptions {
     /// One queue, an MTU of 1,500; 10.77.0.2 and fd77::2 for the first end, 10.77.0.1 and fd77::1 for the second.
     fn default() -> Self {
-        let addresses =
-            |host| vec![Ipv4Addr::new(10, 77, 0, host).into(), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, host.into()).into()];
-        Self { queues: 1, mtu: 1500, addresses: [addresses(2), addresses(1)] }
+        let addresses = |host| {
+            vec![
+                Ipv4Addr::new(10, 77, 0, host).into(),
+                Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, host.into()).into(),
+            ]
+        };
+        Self {
+            queues: 1,
+            mtu: 1500,
+            addresses: [addresses(2), addresses(1)],
+        }
     }
 }
 
@@ -59,8 +67,27 @@ impl VethPair {
     ) -> Result<Self> {
         let (queues, mtu) = (options.queues.to_string(), options.mtu.to_string());
         first.ip(&[
-            "link", "add", first_device, "mtu", &mtu, "numrxqueues", &queues, "numtxqueues", &queues, "type", "veth",
-            "peer", "name", second_device, "netns", second.name(), "mtu", &mtu, "numrxqueues", &queues, "numtxqueues",
+            "link",
+            "add",
+            first_device,
+            "mtu",
+            &mtu,
+            "numrxqueues",
+            &queues,
+            "numtxqueues",
+            &queues,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            second_device,
+            "netns",
+            second.name(),
+            "mtu",
+            &mtu,
+            "numrxqueues",
+            &queues,
+            "numtxqueues",
             &queues,
         ])?;
         let ends = [(first, first_device), (second, second_device)];
@@ -81,7 +108,10 @@ impl VethPair {
             let (namespace, device) = ends[end];
             End::read(namespace, device, &options.addresses[end])
         });
-        let pair = Self { first: first_end?, second: second_end? };
+        let pair = Self {
+            first: first_end?,
+            second: second_end?,
+        };
         pair.first.add_neighbours(first, &pair.second)?;
         pair.second.add_neighbours(second, &pair.first)?;
         Ok(pair)
@@ -91,20 +121,39 @@ impl VethPair {
 impl End {
     fn read(namespace: &Namespace, device: &str, addresses: &[IpAddr]) -> Result<Self> {
         let text = wait_until_up(namespace, device)?;
-        let shown = text.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).unwrap_or_default();
+        let shown = text
+            .split_whitespace()
+            .skip_while(|word| *word != "link/ether")
+            .nth(1)
+            .unwrap_or_default();
         let mut mac = [0; 6];
         for (byte, part) in mac.iter_mut().zip(shown.split(':')) {
             *byte = u8::from_str_radix(part, 16).with_context(|| format!("no MAC address in: {text}"))?;
         }
         let index = namespace.enter(|| Ok(nix::net::if_::if_nametoindex(device)?))?;
-        Ok(Self { device: device.to_owned(), index, mac, addresses: addresses.to_vec() })
+        Ok(Self {
+            device: device.to_owned(),
+            index,
+            mac,
+            addresses: addresses.to_vec(),
+        })
     }
 
     /// Nobody has to ask for addresses while something is measured.
     fn add_neighbours(&self, namespace: &Namespace, other: &End) -> Result<()> {
         for address in &other.addresses {
             let (address, mac) = (address.to_string(), format_mac(other.mac));
-            namespace.ip(&["neighbour", "replace", &address, "lladdr", &mac, "dev", &self.device, "nud", "permanent"])?;
+            namespace.ip(&[
+                "neighbour",
+                "replace",
+                &address,
+                "lladdr",
+                &mac,
+                "dev",
+                &self.device,
+                "nud",
+                "permanent",
+            ])?;
         }
         Ok(())
     }

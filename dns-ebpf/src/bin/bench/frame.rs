@@ -55,7 +55,10 @@ pub(crate) struct Frame {
 impl Frame {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { data: context.data(), end: context.data_end() }
+        Self {
+            data: context.data(),
+            end: context.data_end(),
+        }
     }
 
     #[inline(always)]

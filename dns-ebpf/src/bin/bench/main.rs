@@ -52,8 +52,12 @@ pub(crate) fn bounce(context: XdpContext) -> u32 {
 /// Counts a reply and turns it into the next query.
 #[xdp]
 pub(crate) fn generate(context: XdpContext) -> u32 {
-    let Some(config) = CONFIG.get(0) else { return xdp_action::XDP_PASS };
-    let Some(mut stats) = STATS.get_ptr_mut(0).map(Stats::new) else { return xdp_action::XDP_PASS };
+    let Some(config) = CONFIG.get(0) else {
+        return xdp_action::XDP_PASS;
+    };
+    let Some(mut stats) = STATS.get_ptr_mut(0).map(Stats::new) else {
+        return xdp_action::XDP_PASS;
+    };
     let frame = Frame::new(&context);
     match frame.ethertype() {
         Some(ethertype) if ethertype == INJECTED_ETHERTYPE.to_be() => {
@@ -63,7 +67,9 @@ pub(crate) fn generate(context: XdpContext) -> u32 {
         Some(ethertype) if u64::from(ethertype) == config[ETHERTYPE] => {}
         _ => return xdp_action::XDP_PASS,
     }
-    let Some(reply) = frame.reply(config) else { return xdp_action::XDP_PASS };
+    let Some(reply) = frame.reply(config) else {
+        return xdp_action::XDP_PASS;
+    };
     stats.count(REPLIES);
     stats.count(RCODES + reply.rcode);
     if reply.has_answers {

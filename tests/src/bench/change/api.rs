@@ -18,27 +18,45 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new() -> Self {
         let limit = Some(Duration::from_secs(60));
-        Self { agent: Agent::config_builder().http_status_as_error(false).timeout_global(limit).build().into() }
+        Self {
+            agent: Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_global(limit)
+                .build()
+                .into(),
+        }
     }
 
     /// Whether `/ready` says so.
     pub(super) fn is_ready(&self) -> bool {
-        self.agent.get(format!("{BASE}/ready")).call().is_ok_and(|response| response.status() == 200)
+        self.agent
+            .get(format!("{BASE}/ready"))
+            .call()
+            .is_ok_and(|response| response.status() == 200)
     }
 
     /// Gives a name this one address.
     pub(super) fn put(&self, name: &str, address: Ipv4Addr) -> Result<()> {
         let body = json!({"name": name, "type": "A", "ttl": 60, "value": [address.to_string()]}).to_string();
         let url = format!("{BASE}/api/v1/records/{name}");
-        let response = self.agent.put(&url).content_type("application/json").send(body).with_context(|| url.clone())?;
-        read(response, &[200, 201]).with_context(|| format!("PUT {url}")).map(drop)
+        let response = self
+            .agent
+            .put(&url)
+            .content_type("application/json")
+            .send(body)
+            .with_context(|| url.clone())?;
+        read(response, &[200, 201])
+            .with_context(|| format!("PUT {url}"))
+            .map(drop)
     }
 
     /// Takes all addresses from a name.
     pub(super) fn delete(&self, name: &str) -> Result<()> {
         let url = format!("{BASE}/api/v1/records/{name}?type=A");
         let response = self.agent.delete(&url).call().with_context(|| url.clone())?;
-        read(response, &[204]).with_context(|| format!("DELETE {url}")).map(drop)
+        read(response, &[204])
+            .with_context(|| format!("DELETE {url}"))
+            .map(drop)
     }
 
     /// Reloads; gives what changed.
@@ -57,10 +75,16 @@ impl Api {
             let url = format!("{BASE}/api/v1/records?type=A&limit=1000{cursor}");
             let text = read(self.agent.get(&url).call().with_context(|| url.clone())?, &[200])?;
             let page: Value = serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))?;
-            for record in page["records"].as_array().with_context(|| format!("no records in {text}"))? {
+            for record in page["records"]
+                .as_array()
+                .with_context(|| format!("no records in {text}"))?
+            {
                 let name = record["name"].as_str().context("a record without a name")?;
                 for value in record["value"].as_array().context("a record without values")? {
-                    let address = value.as_str().and_then(|text| text.parse().ok()).context("not an address")?;
+                    let address = value
+                        .as_str()
+                        .and_then(|text| text.parse().ok())
+                        .context("not an address")?;
                     addresses.insert(name.to_owned(), address);
                 }
             }

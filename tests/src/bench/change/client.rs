@@ -11,7 +11,10 @@ use crate::bench::load::Load;
 use crate::frames::Query;
 use crate::net::Namespace;
 
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long a reply over UDP may take: then the query is sent again.
+const UDP_LIMIT: Duration = Duration::from_secs(2);
+/// How long TCP may take, with segments that are sent again.
+const TCP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Sockets that were opened in the client's namespace, and may be used from anywhere.
 pub(super) struct Resolver<'a> {
@@ -27,8 +30,14 @@ impl<'a> Resolver<'a> {
         let address = stage.circuit.server_address(load);
         let namespace = &stage.circuit.client;
         let udp = stage.circuit.client_socket(address)?;
-        udp.set_read_timeout(Some(LIMIT))?;
-        Ok(Self { udp, tcp: connect_tcp(namespace, address)?, namespace, address, id: 0 })
+        udp.set_read_timeout(Some(UDP_LIMIT))?;
+        Ok(Self {
+            udp,
+            tcp: connect_tcp(namespace, address)?,
+            namespace,
+            address,
+            id: 0,
+        })
     }
 
     /// The name has this address, in both planes.
@@ -50,14 +59,21 @@ impl<'a> Resolver<'a> {
     /// The name does not exist, in both planes.
     pub(super) fn expect_absence(&mut self, name: &[u8]) -> Result<()> {
         for (reply, transport) in [(self.ask_over_udp(name)?, "UDP"), (self.ask_over_tcp(name)?, "TCP")] {
-            ensure!(reply[3] & 15 == 3 && reply[6..8] == [0, 0], "not NXDOMAIN over {transport}: {reply:02x?}");
+            ensure!(
+                reply[3] & 15 == 3 && reply[6..8] == [0, 0],
+                "not NXDOMAIN over {transport}: {reply:02x?}"
+            );
         }
         Ok(())
     }
 
     fn query(&mut self, name: &[u8]) -> Vec<u8> {
         self.id = self.id.wrapping_add(1);
-        Query { id: self.id, ..Query::new(name, 1) }.build()
+        Query {
+            id: self.id,
+            ..Query::new(name, 1)
+        }
+        .build()
     }
 
     /// A query or a reply may get lost where the machine is flooded: it is asked again.
@@ -73,7 +89,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        bail!("no reply over UDP within {LIMIT:?}, three times")
+        bail!("no reply over UDP within {UDP_LIMIT:?}, three times")
     }
 
     fn ask_over_tcp(&mut self, name: &[u8]) -> Result<Vec<u8>> {
@@ -91,8 +107,9 @@ impl<'a> Resolver<'a> {
 
 fn connect_tcp(namespace: &Namespace, address: SocketAddr) -> Result<TcpStream> {
     namespace.enter(|| {
-        let stream = TcpStream::connect_timeout(&address, LIMIT).with_context(|| format!("cannot reach {address}"))?;
-        stream.set_read_timeout(Some(LIMIT * 3))?;
+        let stream =
+            TcpStream::connect_timeout(&address, TCP_LIMIT).with_context(|| format!("cannot reach {address}"))?;
+        stream.set_read_timeout(Some(TCP_LIMIT))?;
         stream.set_nodelay(true)?;
         Ok(stream)
     })
@@ -105,7 +122,10 @@ fn exchange(stream: &mut TcpStream, query: &[u8]) -> Result<Vec<u8>> {
     stream.read_exact(&mut length)?;
     let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
     stream.read_exact(&mut reply)?;
-    ensure!(reply.len() >= 12 && reply[..2] == query[..2], "another message: {reply:02x?}");
+    ensure!(
+        reply.len() >= 12 && reply[..2] == query[..2],
+        "another message: {reply:02x?}"
+    );
     Ok(reply)
 }
 
@@ -116,7 +136,9 @@ fn has_address(name: &[u8], reply: &[u8], address: Ipv4Addr) -> Result<()> {
     let record = reply.get(answer..answer + 16);
     let is_right = reply[3] & 15 == 0
         && reply[6..8] == [0, 1]
-        && record.is_some_and(|record| record[..6] == [0xC0, 12, 0, 1, 0, 1] && record[10..] == [0, 4, octets[0], octets[1], octets[2], octets[3]]);
+        && record.is_some_and(|record| {
+            record[..6] == [0xC0, 12, 0, 1, 0, 1] && record[10..] == [0, 4, octets[0], octets[1], octets[2], octets[3]]
+        });
     ensure!(is_right, "not {address}: {reply:02x?}");
     Ok(())
 }

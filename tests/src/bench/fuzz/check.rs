@@ -43,7 +43,8 @@ pub fn check(packet: &[u8], outcome: &Outcome) -> Result<Fate, String> {
 fn answer(packet: &[u8], frame: &[u8]) -> Result<Vec<u8>, String> {
     let query = query(packet)?;
     let source = query.source.ip();
-    if query.source.port() == 0 || source.is_unspecified() || source.is_multicast() || query.source == query.destination {
+    if query.source.port() == 0 || source.is_unspecified() || source.is_multicast() || query.source == query.destination
+    {
         return Err(format!("answered to {}", query.source));
     }
     let reply = UdpFrame::parse(frame).map_err(|error| format!("the answer's frame is wrong: {error}"))?;
@@ -63,7 +64,10 @@ fn answer(packet: &[u8], frame: &[u8]) -> Result<Vec<u8>, String> {
         return Err(format!("the answer's headers are not the query's, swapped: {reply:?}"));
     }
     if frame.len() != reply.header_length() + reply.payload.len() {
-        return Err(format!("{} bytes follow the answer", frame.len() - reply.header_length() - reply.payload.len()));
+        return Err(format!(
+            "{} bytes follow the answer",
+            frame.len() - reply.header_length() - reply.payload.len()
+        ));
     }
     message(&query.payload, &reply.payload)?;
     Ok(reply.payload)
@@ -131,7 +135,10 @@ fn message(query: &[u8], reply: &[u8]) -> Result<(), String> {
     }
     // QR is set, OPCODE and RD are the query's.
     if reply[2] & 0xF9 != 0x80 | query[2] & 0x79 {
-        return Err(format!("flags {:02x} {:02x} for {:02x} {:02x}", reply[2], reply[3], query[2], query[3]));
+        return Err(format!(
+            "flags {:02x} {:02x} for {:02x} {:02x}",
+            reply[2], reply[3], query[2], query[3]
+        ));
     }
     if reply[4..6] == [0, 1] {
         let end = question_end(query).ok_or("a question that ends beyond the query was answered")?;
@@ -176,14 +183,24 @@ mod tests {
     }
 
     fn judge(verdict: Verdict, packet: &[u8], out: &[u8]) -> Result<Fate, String> {
-        check(packet, &Outcome { verdict, packet: out.to_vec(), duration: Duration::ZERO })
+        check(
+            packet,
+            &Outcome {
+                verdict,
+                packet: out.to_vec(),
+                duration: Duration::ZERO,
+            },
+        )
     }
 
     #[test]
     fn accepts_an_answer_and_what_is_left_alone() {
         let (query, reply) = case();
         let packet = query.build();
-        assert_eq!(judge(Verdict::Transmit, &packet, &reply.build()), Ok(Fate::Answered(reply.payload)));
+        assert_eq!(
+            judge(Verdict::Transmit, &packet, &reply.build()),
+            Ok(Fate::Answered(reply.payload))
+        );
         assert_eq!(judge(Verdict::Pass, &packet, &packet), Ok(Fate::Passed));
         assert_eq!(judge(Verdict::Drop, &packet, &packet), Ok(Fate::Dropped));
     }

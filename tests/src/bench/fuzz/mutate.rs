@@ -31,7 +31,9 @@ pub struct Mutator<'a> {
     surface: &'a Surface,
 }
 
-const QTYPES: [u16; 20] = [1, 1, 1, 1, 28, 28, 16, 16, 2, 5, 6, 12, 15, 33, 41, 43, 65, 255, 0, 65535];
+const QTYPES: [u16; 20] = [
+    1, 1, 1, 1, 28, 28, 16, 16, 2, 5, 6, 12, 15, 33, 41, 43, 65, 255, 0, 65535,
+];
 
 impl<'a> Mutator<'a> {
     /// A maker of packets, with its own source of randomness.
@@ -76,7 +78,11 @@ impl<'a> Mutator<'a> {
     fn frame(&mut self) -> UdpFrame {
         let servers = &self.surface.servers;
         let server = self.pick(servers);
-        let client = self.surface.clients.iter().find(|client| client.is_ipv4() == server.is_ipv4());
+        let client = self
+            .surface
+            .clients
+            .iter()
+            .find(|client| client.is_ipv4() == server.is_ipv4());
         let client = *client.expect("the client has an address of each family that the server has");
         let ports = [self.rng.random_range(1024..=65535), 0, 53, self.rng.random()];
         let weights = [0, 0, 0, 0, 0, 0, 0, 1, 2, 3];
@@ -133,7 +139,11 @@ impl<'a> Mutator<'a> {
             let mut data = vec![0; self.pick(&[0, 1, 7, 8, 16, 24, 40, 41])];
             self.rng.fill_bytes(&mut data);
             edns.options.extend(code.to_be_bytes());
-            let length = if self.chance(95) { data.len() as u16 } else { self.rng.random() };
+            let length = if self.chance(95) {
+                data.len() as u16
+            } else {
+                self.rng.random()
+            };
             edns.options.extend(length.to_be_bytes());
             edns.options.extend(data);
         }
@@ -149,7 +159,11 @@ impl<'a> Mutator<'a> {
             6 => apex,
             _ => {
                 let mut name = Vec::new();
-                let labels = if self.chance(90) { self.rng.random_range(1..4) } else { self.rng.random_range(1..127) };
+                let labels = if self.chance(90) {
+                    self.rng.random_range(1..4)
+                } else {
+                    self.rng.random_range(1..127)
+                };
                 let longest = if self.chance(80) { 8 } else { 63 };
                 for _ in 0..labels {
                     let label = self.rng.random_range(1..=longest);
@@ -159,7 +173,11 @@ impl<'a> Mutator<'a> {
                     name.push(label as u8);
                     let any = self.chance(10);
                     for _ in 0..label {
-                        let byte = if any { self.rng.random() } else { self.rng.random_range(b'a'..=b'z') };
+                        let byte = if any {
+                            self.rng.random()
+                        } else {
+                            self.rng.random_range(b'a'..=b'z')
+                        };
                         name.push(byte);
                     }
                 }
@@ -260,7 +278,14 @@ impl<'a> Mutator<'a> {
             }
             // Addresses that nobody answers: multicast, broadcast, unspecified, loopback.
             10 => {
-                let addresses = [[224, 0, 0, 1], [255; 4], [0; 4], [127, 0, 0, 1], [10, 77, 0, 1], [10, 77, 0, 255]];
+                let addresses = [
+                    [224, 0, 0, 1],
+                    [255; 4],
+                    [0; 4],
+                    [127, 0, 0, 1],
+                    [10, 77, 0, 1],
+                    [10, 77, 0, 255],
+                ];
                 let at = ip + self.pick(&[12usize, 16]);
                 if let Some(field) = frame.get_mut(at..at + 4) {
                     field.copy_from_slice(&self.pick(&addresses));
@@ -333,7 +358,11 @@ mod tests {
     #[test]
     fn cases_follow_from_seed_and_number() {
         let surface = surface();
-        let cases = |seed| (0..2000).map(|number| packet(seed, number, &surface)).collect::<Vec<_>>();
+        let cases = |seed| {
+            (0..2000)
+                .map(|number| packet(seed, number, &surface))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(cases(1), cases(1));
         assert_ne!(cases(1), cases(2));
         assert!(cases(1).iter().collect::<BTreeSet<_>>().len() > 1990);
@@ -342,7 +371,9 @@ mod tests {
     #[test]
     fn many_cases_are_queries_and_many_are_not() {
         let surface = surface();
-        let parsed = (0..4000).filter(|number| UdpFrame::parse(&packet(3, *number, &surface)).is_ok()).count();
+        let parsed = (0..4000)
+            .filter(|number| UdpFrame::parse(&packet(3, *number, &surface)).is_ok())
+            .count();
         assert!((1000..3500).contains(&parsed), "{parsed}");
     }
 }

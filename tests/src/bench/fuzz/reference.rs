@@ -10,8 +10,8 @@ use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::{Change, Store};
 use dns_userspace::zonefile;
 
-use super::check::{Fate, query};
 use super::Oracle;
+use super::check::{Fate, query};
 use crate::bench::zone::Zone;
 
 /// What the reference answers over these zones, with the configuration's defaults.
@@ -31,12 +31,19 @@ impl Reference {
                 let file: Arc<str> = zone.origin.as_str().into();
                 let content = zonefile::load(&folder.join(format!("{}zone", zone.origin)), &apex, file.clone())
                     .map_err(|errors| anyhow!("{}", errors.iter().map(ToString::to_string).collect::<String>()))?;
-                Ok(Change::Zone { apex, file, content: Ok(content.rrsets) })
+                Ok(Change::Zone {
+                    apex,
+                    file,
+                    content: Ok(content.rrsets),
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         let plan = store.plan(changes);
         store.commit(&plan);
-        Ok(Self { snapshot: store.snapshot(), expected: Vec::new() })
+        Ok(Self {
+            snapshot: store.snapshot(),
+            expected: Vec::new(),
+        })
     }
 }
 
