@@ -61,8 +61,8 @@ pub const fn rcode_class(rcode: u16) -> usize {
     }
 }
 
-/// The rcodes by class; the last stands for all others.
-pub const RCODES: [&str; RCODE_CLASSES] = ["NOERROR", "NXDOMAIN", "REFUSED", "other"];
+/// The rcodes by class; the last, which is no rcode, stands for all others.
+pub const RCODES: [u8; RCODE_CLASSES] = [0, 3, 5, u8::MAX];
 
 #[cfg(test)]
 mod tests {

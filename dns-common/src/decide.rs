@@ -207,12 +207,8 @@ fn inline_a(scratch: &mut Scratch, line: &Line) {
     let ttl = line.ttl().to_be_bytes();
     let head = rr_head(rtype::A, line.ttl());
     let middle = u32::from_le_bytes([ttl[2], ttl[3], 0, 4]) as u64;
-    let addresses = [
-        line.0[5] as u32,
-        (line.0[5] >> 32) as u32,
-        line.0[4] as u32,
-        (line.0[4] >> 32) as u32,
-    ];
+    let (first, second) = line.inline_a_words();
+    let addresses = [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32];
     let mut sum = 0;
     for (index, address) in addresses.into_iter().enumerate() {
         if index as u32 >= count {

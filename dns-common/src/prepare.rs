@@ -6,7 +6,7 @@
 use crate::checksum;
 use crate::reason::PassReason;
 use crate::reply::{INLINE, PREPARED};
-use crate::scratch::{PREPARED_WORDS, Scratch};
+use crate::scratch::{PREPARED_CLASSES, PREPARED_WORDS, Scratch};
 use crate::slot::{MAX_POINTERS, NO_SERIAL};
 use crate::table::Table;
 
@@ -23,7 +23,8 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
     let list = (reply.header.body_bytes as usize + 1) & !1;
     let pointers = if moves { reply.header.pointers as usize } else { 0 };
     let octets = list + 2 * pointers;
-    if octets > 8 * PREPARED_WORDS {
+    // The larger classes do not fit the scratch; what is in one of them may be shorter, but for its pointers.
+    if reply.source > PREPARED_CLASSES || octets > 8 * PREPARED_WORDS {
         return Err(PassReason::TooLarge);
     }
     let words = octets.div_ceil(8);
@@ -58,11 +59,16 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
     Ok(())
 }
 
+/// The prepared body and what lies behind it.
+#[inline(always)]
+pub fn prepared_octets(scratch: &Scratch) -> &[u8; 8 * PREPARED_WORDS] {
+    bytemuck::cast_ref(&scratch.prepared)
+}
+
 /// One octet of the prepared body.
 #[inline(always)]
-pub fn octet(scratch: &Scratch, at: usize) -> u8 {
-    let octets: &[u8; 8 * PREPARED_WORDS] = bytemuck::cast_ref(&scratch.prepared);
-    octets[at & (8 * PREPARED_WORDS - 1)]
+fn octet(scratch: &Scratch, at: usize) -> u8 {
+    prepared_octets(scratch)[at & (8 * PREPARED_WORDS - 1)]
 }
 
 #[inline(always)]

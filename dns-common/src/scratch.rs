@@ -15,6 +15,8 @@ pub const INLINE_WORDS: usize = 8;
 
 /// Octets of a body that is patched, in words: the largest class but two. A power of two.
 pub const PREPARED_WORDS: usize = 128;
+/// How many of the size classes hold bodies that can be patched.
+pub const PREPARED_CLASSES: u32 = 4;
 
 /// What the XDP program keeps per processor.
 #[derive(Clone, Copy, Pod, Zeroable)]

@@ -84,7 +84,7 @@ pub fn own(key: &OwnKey) -> Option<OwnValue> {
 
 /// Whether this client may use the upstream.
 #[inline(always)]
-pub fn may_recurse((first, second): (u64, u64)) -> bool {
+pub fn may_recurse([first, second]: [u64; 2]) -> bool {
     if settings().has_upstream == 0 {
         return false;
     }

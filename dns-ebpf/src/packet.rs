@@ -1,5 +1,7 @@
 //! The one place with packet pointers: bounds-checked views of headers, and the helpers that take a context.
 
+use core::hint::black_box;
+
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 
@@ -13,9 +15,8 @@ pub unsafe trait Header: Copy {}
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub struct Ethernet {
-    /// The first four octets of the destination, then the last two; the source alike.
-    pub destination: (u32, u16),
-    pub source: (u32, u16),
+    pub destination: [u16; 3],
+    pub source: [u16; 3],
     pub ethertype: u16,
 }
 
@@ -53,8 +54,8 @@ pub struct Ipv6 {
     pub payload_bytes: u16,
     pub next_header: u8,
     pub hop_limit: u8,
-    pub source: (u64, u64),
-    pub destination: (u64, u64),
+    pub source: [u64; 2],
+    pub destination: [u64; 2],
 }
 
 /// UDP (RFC 768).
@@ -84,6 +85,11 @@ pub struct Opt {
     pub middle: u16,
     pub last: u8,
 }
+
+// The lengths on the wire.
+const _: () = assert!(size_of::<Ethernet>() == 14 && size_of::<Vlan>() == 4 && size_of::<Ipv4>() == 20);
+const _: () =
+    assert!(size_of::<Ipv6>() == 40 && size_of::<Udp>() == 8 && size_of::<Dns>() == 12 && size_of::<Opt>() == 11);
 
 // SAFETY: packed integers all.
 unsafe impl Header for Ethernet {}
@@ -147,24 +153,50 @@ impl Packet {
     }
 }
 
-/// Copies `length` octets of the frame from `offset` to `to`. False where the frame has fewer.
-///
-/// # Safety
-/// `to` must be valid for writes of `length` octets.
+/// A length for a helper, from `least` (at least 2) to `most`, in a form that verifiers before Linux 6.3 follow: the
+/// compiler would fold two comparisons of one value into one of another value, and from `!= 0` they learn nothing.
 #[inline(always)]
-pub unsafe fn load(ctx: &XdpContext, offset: u32, to: *mut u8, length: u32) -> bool {
-    // SAFETY: the context is the program's own; `to` by the caller.
-    unsafe { bpf_xdp_load_bytes(ctx.ctx, offset, to.cast(), length) == 0 }
+fn bounded(length: u32, least: u32, most: u32) -> Option<u32> {
+    let length = black_box(length as u64);
+    if length > most as u64 {
+        return None;
+    }
+    let length = black_box(length);
+    if length < least as u64 {
+        None
+    } else {
+        Some(length as u32)
+    }
 }
 
-/// Copies `length` octets from `from` into the frame at `offset`. False where the frame has no room there.
-///
-/// # Safety
-/// `from` must be valid for reads of `length` octets.
+/// Copies `length` octets of the frame from `offset` to the start of `to`. False where the frame has fewer, or
+/// `length` is not from `least` (at least 2) to `most` octets.
 #[inline(always)]
-pub unsafe fn store(ctx: &XdpContext, offset: u32, from: *const u8, length: u32) -> bool {
-    // SAFETY: the context is the program's own; `from` by the caller. The helper only reads from it.
-    unsafe { bpf_xdp_store_bytes(ctx.ctx, offset, from.cast_mut().cast(), length) == 0 }
+pub fn load<const N: usize>(
+    ctx: &XdpContext,
+    offset: u32,
+    to: &mut [u8; N],
+    length: u32,
+    least: u32,
+    most: usize,
+) -> bool {
+    let Some(length) = bounded(length, least, if most < N { most as u32 } else { N as u32 }) else {
+        return false;
+    };
+    // SAFETY: the context is the program's own, and `to` has room for `length` octets, as just checked.
+    unsafe { bpf_xdp_load_bytes(ctx.ctx, offset, to.as_mut_ptr().cast(), length) == 0 }
+}
+
+/// Copies the first `length` octets of `from` into the frame at `offset`. False where the frame has no room there, or
+/// `from` has fewer, or `length` is below `least` (at least 2).
+#[inline(always)]
+pub fn store<const N: usize>(ctx: &XdpContext, offset: u32, from: &[u8; N], length: u32, least: u32) -> bool {
+    let Some(length) = bounded(length, least, N as u32) else {
+        return false;
+    };
+    // SAFETY: the context is the program's own, and `from` has `length` octets, as just checked. The helper only
+    // reads from it.
+    unsafe { bpf_xdp_store_bytes(ctx.ctx, offset, from.as_ptr().cast_mut().cast(), length) == 0 }
 }
 
 /// Moves the end of the frame by `by` octets. False where there is no room; then nothing has changed.

@@ -52,8 +52,8 @@ impl Frame {
 
 /// An IPv4 address as the two words of its IPv4-mapped form, in memory order.
 #[inline(always)]
-pub fn mapped(address: u32) -> (u64, u64) {
-    (0, MAPPED | (address as u64) << 32)
+pub fn mapped(address: u32) -> [u64; 2] {
+    [0, MAPPED | (address as u64) << 32]
 }
 
 type Parsed<T> = Result<T, Verdict>;
@@ -182,9 +182,9 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Pa
     }
     check_mac(ethernet, &own)?;
     let source = ip.source;
-    let (high, low) = (u64::from_be(source.0), u64::from_be(source.1));
+    let (high, low) = (u64::from_be(source[0]), u64::from_be(source[1]));
     // RFC 4291 §2.5.2, §2.5.3, §2.5.5.2, §2.7: unspecified, loopback (unless both ends are), IPv4-mapped, multicast.
-    let is_loopback = high == 0 && low == 1 && (source.0 != destination.0 || source.1 != destination.1);
+    let is_loopback = high == 0 && low == 1 && (source[0] != destination[0] || source[1] != destination[1]);
     if high >> 56 == 0xFF || (high == 0 && (low == 0 || low >> 32 == 0xFFFF)) || is_loopback {
         return pass(PassReason::Source);
     }
@@ -198,7 +198,7 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Pa
 }
 
 #[inline(always)]
-fn set_address(key: &mut OwnKey, (first, second): (u64, u64)) {
+fn set_address(key: &mut OwnKey, [first, second]: [u64; 2]) {
     key.address[..8].copy_from_slice(&first.to_ne_bytes());
     key.address[8..].copy_from_slice(&second.to_ne_bytes());
 }
@@ -231,14 +231,19 @@ fn udp<'a>(packet: &'a Packet, at: usize, key: &mut OwnKey) -> Parsed<(&'a Udp, 
 #[inline(always)]
 fn check_mac(ethernet: &Ethernet, own: &OwnValue) -> Parsed<()> {
     let [m0, m1, m2, m3, m4, m5] = own.mac;
-    let (high, low) = ethernet.destination;
-    let same = high == u32::from_ne_bytes([m0, m1, m2, m3]) && low == u16::from_ne_bytes([m4, m5]);
+    let mac = [
+        u16::from_ne_bytes([m0, m1]),
+        u16::from_ne_bytes([m2, m3]),
+        u16::from_ne_bytes([m4, m5]),
+    ];
+    let destination = ethernet.destination;
+    let same = destination[0] == mac[0] && destination[1] == mac[1] && destination[2] == mac[2];
     if same { Ok(()) } else { pass(PassReason::MacAddress) }
 }
 
 /// A client has a source port, and is not one of our own sockets: answers of two servers must not go in circles.
 #[inline(always)]
-fn check_source(source: (u64, u64), udp: &Udp, key: &mut OwnKey) -> Parsed<()> {
+fn check_source(source: [u64; 2], udp: &Udp, key: &mut OwnKey) -> Parsed<()> {
     let port = u16::from_be(udp.source);
     if port == 0 {
         return pass(PassReason::Source);

@@ -3,15 +3,14 @@
 //! The checksum of the UDP datagram is taken from scratch (what came in may be partial on veth): the sums of the
 //! question and of the body are known, the rest is added as it is written.
 
-use core::hint::black_box;
-
 use aya_ebpf::programs::XdpContext;
 use dns_common::checksum;
 use dns_common::decide::message_bytes;
+use dns_common::prepare::prepared_octets;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::{INLINE, PREPARED, header_tail, opt};
-use dns_common::scratch::{INLINE_WORDS, PREPARED_WORDS, Scratch};
-use dns_common::slot::{SLOT_HEADER_BYTES, Slot};
+use dns_common::scratch::{INLINE_WORDS, Scratch};
+use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::Verdict;
@@ -25,6 +24,9 @@ const HOPS: u8 = 64;
 const ECN: u8 = 0x03;
 /// Don't fragment; such a packet may have any identification (RFC 6864 §4.1).
 const DONT_FRAGMENT: u16 = 0x4000;
+
+/// The smallest RR: root, type, class, TTL, no RDATA.
+const RR_BYTES: u32 = 11;
 
 /// The frame has been changed: it can only be dropped.
 struct Unfinished;
@@ -102,7 +104,7 @@ fn write(ctx: &XdpContext, frame: &Frame, scratch: &Scratch, message: usize) -> 
 
 /// Writes the IPv4 header; gives the client's address and the sum of the pseudo-header (RFC 768).
 #[inline(always)]
-fn ipv4(ip: &mut Ipv4, udp_bytes: usize) -> ((u64, u64), u64) {
+fn ipv4(ip: &mut Ipv4, udp_bytes: usize) -> ([u64; 2], u64) {
     let client = ip.source;
     (ip.source, ip.destination) = (ip.destination, client);
     ip.tos &= !ECN;
@@ -120,7 +122,7 @@ fn ipv4(ip: &mut Ipv4, udp_bytes: usize) -> ((u64, u64), u64) {
 
 /// Writes the IPv6 header; gives the client's address and the sum of the pseudo-header (RFC 8200 §8.1).
 #[inline(always)]
-fn ipv6(ip: &mut Ipv6, udp_bytes: usize) -> ((u64, u64), u64) {
+fn ipv6(ip: &mut Ipv6, udp_bytes: usize) -> ([u64; 2], u64) {
     let client = ip.source;
     let ours = ip.destination;
     ip.source = ours;
@@ -129,8 +131,8 @@ fn ipv6(ip: &mut Ipv6, udp_bytes: usize) -> ((u64, u64), u64) {
     ip.class_flow &= !(ECN << 4);
     ip.payload_bytes = (udp_bytes as u16).to_be();
     ip.hop_limit = HOPS;
-    let clients = checksum::add(checksum::add(0, client.0), client.1);
-    let addresses = checksum::add(checksum::add(clients, ours.0), ours.1);
+    let clients = checksum::add(checksum::add(0, client[0]), client[1]);
+    let addresses = checksum::add(checksum::add(clients, ours[0]), ours[1]);
     (client, pseudo(addresses, udp_bytes))
 }
 
@@ -149,46 +151,25 @@ fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
         return true;
     }
     match reply.source {
-        INLINE => store_words(ctx, &scratch.inline, INLINE_WORDS, at, length),
-        1 => maps::SLOTS_0
-            .get_ptr(reply.slot)
-            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
-        2 => maps::SLOTS_1
-            .get_ptr(reply.slot)
-            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
-        3 => maps::SLOTS_2
-            .get_ptr(reply.slot)
-            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
-        4 => maps::SLOTS_3
-            .get_ptr(reply.slot)
-            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
-        5 => maps::SLOTS_4
-            .get_ptr(reply.slot)
-            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
-        6 => maps::SLOTS_5
-            .get_ptr(reply.slot)
-            .is_some_and(|slot| store_slot(ctx, slot, at, length)),
-        PREPARED => store_words(ctx, &scratch.prepared, PREPARED_WORDS, at, length),
+        INLINE => store_words(ctx, &scratch.inline, at, length),
+        1 => store_slot(ctx, maps::SLOTS_0.get(reply.slot), at, length),
+        2 => store_slot(ctx, maps::SLOTS_1.get(reply.slot), at, length),
+        3 => store_slot(ctx, maps::SLOTS_2.get(reply.slot), at, length),
+        4 => store_slot(ctx, maps::SLOTS_3.get(reply.slot), at, length),
+        5 => store_slot(ctx, maps::SLOTS_4.get(reply.slot), at, length),
+        6 => store_slot(ctx, maps::SLOTS_5.get(reply.slot), at, length),
+        PREPARED => packet::store(ctx, at, prepared_octets(scratch), length, RR_BYTES),
         _ => false,
     }
 }
 
 #[inline(always)]
-fn store_words(ctx: &XdpContext, words: &[u64], count: usize, at: u32, length: u32) -> bool {
-    let length = black_box(length);
-    if length == 0 || length > 8 * count as u32 {
-        return false;
-    }
-    // SAFETY: the words have room for `length` octets, as just checked.
-    unsafe { packet::store(ctx, at, words.as_ptr().cast(), length) }
+fn store_words(ctx: &XdpContext, words: &[u64; INLINE_WORDS], at: u32, length: u32) -> bool {
+    let octets: &[u8; 8 * INLINE_WORDS] = bytemuck::cast_ref(words);
+    packet::store(ctx, at, octets, length, RR_BYTES)
 }
 
 #[inline(always)]
-fn store_slot<const BODY: usize>(ctx: &XdpContext, slot: *const Slot<BODY>, at: u32, length: u32) -> bool {
-    let length = black_box(length);
-    if length == 0 || length > BODY as u32 {
-        return false;
-    }
-    // SAFETY: the slot is the map's, its octets follow its header, and `length` of them are inside, as just checked.
-    unsafe { packet::store(ctx, at, slot.cast::<u8>().add(SLOT_HEADER_BYTES), length) }
+fn store_slot<const BODY: usize>(ctx: &XdpContext, slot: Option<&Slot<BODY>>, at: u32, length: u32) -> bool {
+    slot.is_some_and(|slot| packet::store(ctx, at, &slot.octets, length, RR_BYTES))
 }

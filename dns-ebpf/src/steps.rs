@@ -13,6 +13,7 @@ use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
+use dns_common::wire::HEADER_BYTES;
 
 use crate::maps::{KernelTable, settings, state};
 use crate::packet;
@@ -24,16 +25,23 @@ pub fn load(ctx: &XdpContext, frame: &Frame) -> Result<(), PassReason> {
     let Some(state) = state() else {
         return Err(PassReason::Internal);
     };
-    let length = black_box(frame.payload as u32);
-    if length == 0 {
+    let length = frame.payload as u32;
+    if length < HEADER_BYTES as u32 {
         return Err(PassReason::Short);
     }
     if length > MESSAGE_BYTES as u32 {
         return Err(PassReason::Long);
     }
     state.scratch.length = length;
-    // SAFETY: the scratch's message has room for `length` octets, as just checked.
-    let loaded = unsafe { packet::load(ctx, frame.message() as u32, state.scratch.message.as_mut_ptr(), length) };
+    let to = &mut state.scratch.message;
+    let loaded = packet::load(
+        ctx,
+        frame.message() as u32,
+        to,
+        length,
+        HEADER_BYTES as u32,
+        MESSAGE_BYTES,
+    );
     if loaded { Ok(()) } else { Err(PassReason::Internal) }
 }
 
@@ -106,7 +114,8 @@ extern "C" fn hotdns_probe(offset: u32, wildcard: u32) -> u32 {
 }
 
 struct KernelProber {
-    scratch: *mut Scratch,
+    /// This processor's own; the core takes it anew after each probe.
+    scratch: &'static mut Scratch,
 }
 
 impl Prober for KernelProber {
@@ -117,7 +126,6 @@ impl Prober for KernelProber {
 
     #[inline(always)]
     fn scratch(&mut self) -> &mut Scratch {
-        // SAFETY: this processor's own scratch; the core takes it anew after each probe.
-        unsafe { &mut *self.scratch }
+        self.scratch
     }
 }

@@ -83,11 +83,15 @@ pub struct Compiled {
 
 /// Whether something of ours is at `key` or below it: then it has a line.
 pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
-    let next_zone = snapshot.zones.range::<_, NameKey>(key..).next();
     let next_overlay = snapshot.overlays.range::<_, NameKey>(key..).next();
-    next_zone.is_some_and(|(apex, _)| apex.is_at_or_below(key))
+    has_zone_at_or_below(snapshot, key)
         || next_overlay.is_some_and(|(owner, _)| owner.is_at_or_below(key))
         || snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key))
+}
+
+fn has_zone_at_or_below(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let next = snapshot.zones.range::<_, NameKey>(key..).next();
+    next.is_some_and(|(apex, _)| apex.is_at_or_below(key))
 }
 
 /// Compiles one name.
@@ -157,21 +161,16 @@ impl Compiler<'_> {
         };
         let all_passes = Entry::bare(flag::PASS_SELF | flag::PASS_BELOW);
         if zone.failed.is_some() {
-            return (zone.apex.key() == *self.key || self.is_above_a_zone()).then_some(all_passes);
+            return (zone.apex.key() == *self.key || has_zone_at_or_below(snapshot, self.key)).then_some(all_passes);
         }
         if is_occluded(zone, self.key) {
-            return self.is_above_a_zone().then_some(all_passes);
+            return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
         }
         if !zone.name_exists(self.key) {
             // Only the ancestor of another zone's apex.
             return Some(all_passes);
         }
         Some(self.in_zone(zone))
-    }
-
-    fn is_above_a_zone(&self) -> bool {
-        let next = self.snapshot.zones.range::<_, NameKey>(self.key..).next();
-        next.is_some_and(|(apex, _)| apex.is_at_or_below(self.key))
     }
 
     /// An overlay: its own types; no SOA for other types, and names below are not ours.
@@ -189,6 +188,10 @@ impl Compiler<'_> {
             entry.flags |= flag::APEX;
         }
         let wildcard = self.key.wildcard_child();
+        if has_zone_at_or_below(self.snapshot, &wildcard) {
+            // What is not there then has a wildcard that another zone holds, or that exists by that zone alone.
+            entry.flags |= flag::PASS_BELOW;
+        }
         if zone.name_exists(&wildcard) {
             entry.flags |= flag::WILDCARD_CHILD;
             let special = zone
@@ -219,23 +222,42 @@ impl Compiler<'_> {
         if node.rrset(RecordType::DNAME).is_some() {
             entry.flags |= flag::DNAME;
         }
-        match self.wildcard_question(zone) {
-            None if self.key.is_wildcard() => entry.flags |= flag::PASS_SELF,
-            None => self.types(node, &mut entry, &node.owner, false),
-            Some(question) => {
-                self.types(node, &mut entry, &question, true);
-                // Asked for by its own name, `*` included, the answer is the same but for where pointers go: it is
-                // compiled for the shortest name below the encloser, and `*` is as short.
-            }
+        if is_apex || !self.key.is_wildcard() {
+            self.types(node, &mut entry, &node.owner, false);
+            return entry;
+        }
+        let Some(question) = self.wildcard_question(zone) else {
+            entry.flags |= flag::PASS_SELF;
+            return entry;
+        };
+        // One line serves the names that the wildcard stands for and its own, `*` included, which is as long as the
+        // shortest of them: only where they get the same.
+        let mut own = entry.clone();
+        self.types(node, &mut own, &node.owner, true);
+        self.types(node, &mut entry, &question, true);
+        if own != entry || self.leads_back(zone, &question) {
+            entry = Entry::bare(entry.flags | flag::PASS_SELF);
+            entry.zone = zone.index;
         }
         entry
     }
 
+    /// Whether a wildcard's chain leads to a name that the same wildcard answers for: asked for that name, the chain
+    /// ends one alias earlier.
+    fn leads_back(&mut self, zone: &Zone, question: &Name) -> bool {
+        let Some(encloser) = self.key.parent() else {
+            return false;
+        };
+        let chain = self.resolve(question, RecordType::CNAME);
+        let whole = self.resolve(question, RecordType(PRIVATE_USE));
+        targets(&chain).chain(targets(&whole)).any(|target| {
+            let key = target.key();
+            key.is_at_or_below(&encloser) && (!zone.name_exists(&key) || key.is_at_or_below(self.key))
+        })
+    }
+
     /// For a wildcard: a name of one octet below its encloser that the wildcard answers for.
     fn wildcard_question(&self, zone: &Zone) -> Option<Name> {
-        if !self.key.is_wildcard() {
-            return None;
-        }
         let encloser = self.key.parent()?.to_name();
         (0..=255u8).find_map(|octet| {
             let name = encloser.child(&[octet])?;
@@ -248,9 +270,11 @@ impl Compiler<'_> {
     fn types(&mut self, node: &Node, entry: &mut Entry, question: &Name, moves: bool) {
         let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
         let mut absent = RecordType(PRIVATE_USE);
+        let mut others = None;
         if node.rrset(RecordType::CNAME).is_some() {
             entry.flags |= flag::CNAME;
-            (types, absent) = self.types_of_chain(question);
+            (types, absent) = self.types_of_chain(node, question);
+            others = Some(self.resolve(question, absent));
         }
         types.retain(|rtype| rtype.is_data() || rtype.0 == 0);
         types.sort_by_key(|rtype| {
@@ -272,6 +296,9 @@ impl Compiler<'_> {
                 entry.flags |= flag::PASS_SELF;
                 return;
             }
+            if rtype.0 != 0 && others.as_ref() == Some(&resolution) {
+                continue;
+            }
             if inline(&resolution, rtype, entry, &mut inline_ttl) {
                 continue;
             }
@@ -284,25 +311,28 @@ impl Compiler<'_> {
         make_room(entry, self, question, moves);
     }
 
-    /// CNAME, every type at the chain's end, and 0 for all others; and one of those others.
-    fn types_of_chain(&mut self, question: &Name) -> (Vec<RecordType>, RecordType) {
-        let mut types = vec![RecordType::CNAME, RecordType(0)];
-        let mut absent = RecordType(PRIVATE_USE);
-        // Whatever type the end has, the aliases are the same.
-        let end = self.resolve(question, absent);
-        let target = end.answer.iter().rev().find_map(|section| {
-            let rdata = section.rrset.rdatas.first()?;
-            (section.rrset.rtype == RecordType::CNAME)
-                .then(|| Name::from_wire(rdata).ok())
-                .flatten()
-        });
-        if let Some(node) = target.and_then(|target| self.node_for(&target.key())) {
-            types.extend(node.rrsets.iter().map(|rrset| rrset.rtype));
-            absent = absent_type(&node);
+    /// CNAME, every type at any name of the chain, DS, and 0 for all others; and one of those others.
+    fn types_of_chain(&mut self, node: &Node, question: &Name) -> (Vec<RecordType>, RecordType) {
+        let mut absent = PRIVATE_USE;
+        loop {
+            // A chain ends at the first name that has the type, so this one follows it as far as it goes.
+            let whole = self.resolve(question, RecordType(absent));
+            let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
+            for target in targets(&whole) {
+                if let Some(node) = self.node_for(&target.key()) {
+                    types.extend(node.rrsets.iter().map(|rrset| rrset.rtype));
+                }
+            }
+            if types.contains(&RecordType(absent)) && absent < u16::MAX {
+                absent += 1;
+                continue;
+            }
+            // RFC 4035 §3.1.4.1: where the chain leads to a cut or an apex, DS is another zone's than the rest.
+            types.extend([RecordType(0), RecordType::DS]);
+            types.sort_unstable();
+            types.dedup();
+            return (types, RecordType(absent));
         }
-        types.sort_unstable();
-        types.dedup();
-        (types, absent)
     }
 
     /// The node that answers for a name: its own, or the wildcard's at its closest encloser.
@@ -336,6 +366,15 @@ impl Compiler<'_> {
             },
         )
     }
+}
+
+/// The targets of the aliases in an answer, in order.
+fn targets(resolution: &Resolution) -> impl Iterator<Item = Name> {
+    let aliases = resolution
+        .answer
+        .iter()
+        .filter(|section| section.rrset.rtype == RecordType::CNAME);
+    aliases.filter_map(|section| Name::from_wire(section.rrset.rdatas.first()?).ok())
 }
 
 /// Whether a cut or a DNAME above `key`, within its zone, takes its place.

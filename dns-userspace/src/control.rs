@@ -50,6 +50,9 @@ pub trait Planes: Send {
     ///
     /// An error means that the old state is served still.
     fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()>;
+
+    /// Called once after changes, when no other has come for a while: time to free what they left behind.
+    fn rest(&mut self) {}
 }
 
 /// Bounds and default of TTLs that come through the API, in seconds.
@@ -149,10 +152,14 @@ impl Control {
     pub fn start(settings: Settings, initial: Desired, planes: Box<dyn Planes>) -> Result<Self, StartError> {
         let (storage, stored) = Storage::open(&settings.storage_path)?;
         let writer = writer::Writer::start(settings, storage, stored, initial, planes).map_err(StartError::Publish)?;
+        let clock = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(StartError::Thread)?;
         let (commands, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("hotdns-control".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || writer.run(queue, &clock))
             .map_err(StartError::Thread)?;
         Ok(Self {
             handle: ControlHandle { commands },

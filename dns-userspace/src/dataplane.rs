@@ -1,5 +1,6 @@
 //! The planes that answer: XDP and sockets.
 
+pub mod answerer;
 pub mod object;
 pub mod sockets;
 pub mod tcp;

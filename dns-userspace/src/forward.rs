@@ -50,6 +50,13 @@ pub struct ForwardSettings {
     pub in_flight: usize,
 }
 
+impl ForwardSettings {
+    /// A value for `in_flight`: 10,000, or less where the limit of open files asks for it.
+    pub fn in_flight_for_file_limit(files: u64) -> usize {
+        usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, 10_000)
+    }
+}
+
 /// A chain of aliases of ours whose last target is not ours.
 #[derive(Debug, Clone)]
 pub struct PartialChain {

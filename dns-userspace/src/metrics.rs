@@ -18,7 +18,7 @@ use crate::store::Conflict;
 mod queries;
 mod xdp;
 
-pub use queries::{QueryCounters, Transport};
+pub use queries::QueryCounters;
 pub use xdp::{XdpFigures, XdpReading};
 
 /// Series of `hotdns_conflicts` at most: a file can bring any number.
@@ -150,6 +150,7 @@ fn gauge(name: &str, help: &str) -> IntGauge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Transport;
     use crate::record::{RecordType, Source};
 
     struct Program;

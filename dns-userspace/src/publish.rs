@@ -38,6 +38,10 @@ use self::dependents::Dependents;
 const REBUILD_FROM: usize = 4096;
 /// A table is at most this full, in percent.
 const FULL_PERCENT: usize = 80;
+/// Slots beyond need, so that changes seldom wait for those that were given up: of the two smallest classes.
+const SPARE_SMALL_SLOTS: usize = 1024;
+/// Of each other class.
+const SPARE_SLOTS: usize = 64;
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
 
@@ -97,6 +101,24 @@ pub struct TableFigures {
     pub bytes: usize,
 }
 
+/// How far a publication has come; what tests step through.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// One more line passes.
+    Fencing,
+    /// All lines that will differ pass.
+    Fenced,
+    /// Userspace answers from the new snapshot.
+    Published,
+    /// One more line says what is new.
+    Installing,
+    /// A new table is being built: nothing has changed yet.
+    Rebuilding,
+    /// The old table passes all.
+    Closed,
+}
+
 /// The one that writes tables.
 pub struct Publisher {
     served: Arc<Served>,
@@ -128,7 +150,7 @@ impl Publisher {
             dependents: Dependents::default(),
             serials: HashMap::new(),
         };
-        publisher.install(&Snapshot::default(), [NameKey::from_wire(&[0])])?;
+        publisher.install(&Snapshot::default(), [NameKey::from_wire(&[0])], &mut |_| {})?;
         Ok(publisher)
     }
 
@@ -155,6 +177,17 @@ impl Publisher {
     /// Makes a plan what is served, by every plane. `serials` are the serials to serve from now on, by zone index, of
     /// the zones whose serial moves.
     pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
+        self.publish_observed(plan, serials, &mut |_| {})
+    }
+
+    /// [`Publisher::publish`] with a look between the steps.
+    #[doc(hidden)]
+    pub fn publish_observed(
+        &mut self,
+        plan: &Plan,
+        serials: &[(u32, u32)],
+        observe: &mut dyn FnMut(Stage),
+    ) -> anyhow::Result<()> {
         let old = self.served.snapshot();
         let new = &plan.snapshot;
         for delta in &plan.delta.zones {
@@ -172,23 +205,29 @@ impl Publisher {
             .iter()
             .all(|(_, zone)| zone.index < self.writer.reader().memory.sizes.zones);
         if is_bulk || !has_room || !zones_fit {
-            return self.rebuild(new);
+            return self.rebuild(new, observe);
         }
 
         // Fence.
         for key in &names {
             let insert = is_in_use(new, key);
             self.writer.fence(key.to_name().as_wire(), insert);
+            observe(Stage::Fencing);
         }
         let zones = with_other_negatives(&old, plan);
         for delta in &zones {
             self.set_negatives(None, delta.index)?;
         }
         self.writer.raise_epoch();
+        observe(Stage::Fenced);
         // Publish.
+        self.set_serials_of_new_zones(new);
         self.served.snapshot.store(Arc::clone(new));
+        observe(Stage::Published);
         // Install.
-        let result = self.install(new, names).and_then(|()| self.install_zones(new, &zones));
+        let result = self
+            .install(new, names, observe)
+            .and_then(|()| self.install_zones(new, &zones));
         match result {
             Ok(()) => {
                 for &(zone, serial) in serials {
@@ -198,7 +237,7 @@ impl Publisher {
                 Ok(())
             }
             // Whatever was not written passes, so nothing wrong is answered meanwhile.
-            Err(TableFull) => self.rebuild(new),
+            Err(TableFull) => self.rebuild(new, observe),
         }
     }
 
@@ -207,7 +246,12 @@ impl Publisher {
         self.writer.reclaim(true);
     }
 
-    fn install(&mut self, snapshot: &Snapshot, names: impl IntoIterator<Item = NameKey>) -> Result<(), TableFull> {
+    fn install(
+        &mut self,
+        snapshot: &Snapshot,
+        names: impl IntoIterator<Item = NameKey>,
+        observe: &mut dyn FnMut(Stage),
+    ) -> Result<(), TableFull> {
         for key in names {
             let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
             let name = key.to_name();
@@ -216,8 +260,21 @@ impl Publisher {
                 None => self.writer.remove(name.as_wire()),
             }
             self.dependents.set(key, consulted);
+            observe(Stage::Installing);
         }
         Ok(())
+    }
+
+    /// A zone that was not served has its serial before its content: there is none in its place yet, or that of a zone
+    /// that is gone. The serials of all others move last.
+    fn set_serials_of_new_zones(&self, new: &Snapshot) {
+        let old = self.served.snapshot();
+        for (apex, zone) in &new.zones {
+            if old.zones.get(apex).is_none_or(|old| old.index != zone.index) {
+                let serial = self.serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
+                self.writer.set_serial(zone.index, serial.unwrap_or(0));
+            }
+        }
     }
 
     fn install_zones(&mut self, snapshot: &Snapshot, zones: &[&ZoneDelta]) -> Result<(), TableFull> {
@@ -237,7 +294,7 @@ impl Publisher {
     }
 
     /// Builds a new table from a snapshot and swaps it in.
-    fn rebuild(&mut self, snapshot: &Arc<Snapshot>) -> anyhow::Result<()> {
+    fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
         let names = all_names(snapshot);
         let mut dependents = Dependents::default();
         let mut entries = Vec::with_capacity(names.len());
@@ -270,10 +327,10 @@ impl Publisher {
             writer.set_serial(zone.index, serial.unwrap_or(0));
         }
 
-        // The old table passes everything from here on, on every plane, and then nothing reads it any more.
-        self.writer.close();
-        self.served.snapshot.store(Arc::clone(snapshot));
-        self.served.table.store(Arc::new(writer.reader().clone()));
+        observe(Stage::Rebuilding);
+        // The program first, which passes everything until the new table is open: what fails up to here changes
+        // nothing that is served.
+        writer.close();
         let mut shared = self.program.lock();
         if let Some(mut program) = program {
             if let Some(old) = shared.take() {
@@ -284,6 +341,14 @@ impl Publisher {
             *shared = Some(program);
         }
         drop(shared);
+        // Then the old table passes everything too, and nothing reads it any more.
+        self.writer.close();
+        observe(Stage::Closed);
+        self.set_serials_of_new_zones(snapshot);
+        self.served.snapshot.store(Arc::clone(snapshot));
+        observe(Stage::Published);
+        self.served.table.store(Arc::new(writer.reader().clone()));
+        writer.open();
         self.writer = writer;
         self.dependents = dependents;
         if self.writer.unplaced() > 0 {
@@ -325,7 +390,10 @@ fn new_table(loader: &Loader, entries: &[&Entry], zones: u32) -> anyhow::Result<
     let lines = (entries.len() * 100 / 60).max(LEAST_LINES);
     let sizes = Sizes {
         lines: u32::try_from(lines).context("too many names for one table")?,
-        slots: slots.map(|count| u32::try_from(count + count / 4 + 64).unwrap_or(u32::MAX)),
+        slots: std::array::from_fn(|class| {
+            let spare = if class < 2 { SPARE_SMALL_SLOTS } else { SPARE_SLOTS };
+            u32::try_from(slots[class] + slots[class] / 4 + spare).unwrap_or(u32::MAX)
+        }),
         zones: zones + zones / 2 + 16,
     };
     let mut random = [0; size_of::<Keys>()];

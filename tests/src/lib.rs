@@ -3,4 +3,7 @@
 pub mod bench;
 pub mod frames;
 pub mod net;
+pub mod planes;
+pub mod queries;
 pub mod testrun;
+pub mod zones;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Warnings};
 use crate::packages::{self, NeededBy};
-use crate::{process, workspace};
+use crate::{suite, workspace};
 
 /// Series of kernels: Debian 12's own, where the verifier needs most, and the one of its backports and of Debian 13.
 const SERIES: &[&str] = &["6.1", "6.12"];
@@ -24,7 +24,7 @@ const SERIES: &[&str] = &["6.1", "6.12"];
 pub(crate) fn test() -> Result<()> {
     packages::set_up_tools(NeededBy::Kernels)?;
     build::ebpf_or_explain(Warnings::Allow)?;
-    process::run(process::cargo().args(["build", "--package", "tests", "--bin", "kernel_probe"]))?;
+    suite::build_programs()?;
     let probe = workspace::target().join("debug").join("kernel_probe");
 
     let mut failed = Vec::new();

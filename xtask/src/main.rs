@@ -22,6 +22,7 @@ mod toolchain;
 mod workspace;
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -89,8 +90,19 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match perform(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, without the backtrace that RUST_BACKTRACE would add: these errors are for users.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<()> {
+    match command {
         Command::Setup { all } => setup::setup(all),
         Command::BuildEbpf => build::ebpf_or_explain(build::Warnings::Allow).map(|_| ()),
         Command::Build => build::release().map(|_| ()),

@@ -30,10 +30,16 @@ pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
     }
     set_up_tools(&privilege)?;
     build::ebpf_or_explain(Warnings::Allow)?;
-    // `cargo test` alone does not build the server that the tests start.
-    process::run(process::cargo().arg("build").args(SUITE).arg("--bins"))?;
+    build_programs()?;
     let mut cargo = prepared(&privilege)?;
     process::run(cargo.arg("test").args(SUITE).args(arguments))
+}
+
+/// Builds the programs that tests start, which `cargo test` alone does not: the server, the probe of kernels.
+///
+/// For the whole workspace, so that dependencies are compiled with the features that `cargo test` wants, once.
+pub(crate) fn build_programs() -> Result<()> {
+    process::run(process::cargo().arg("build").args(SUITE).arg("--bins"))
 }
 
 /// Runs the long comparison of both planes with the reference answerer.

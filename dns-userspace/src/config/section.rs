@@ -174,7 +174,7 @@ impl<'a> Section<'a> {
     {
         let node = self.get(key)?;
         let Kind::Scalar { text, plain: true } = &node.kind else {
-            findings.error(node.at, self.wrong_type(key, node, "a number", example));
+            findings.error(node.at, self.wrong_type(key, node, "a whole number", example));
             return None;
         };
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);

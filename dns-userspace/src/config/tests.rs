@@ -220,7 +220,7 @@ fn unknown_keys() {
     );
     refused(
         "records:\n  - {name: a., type: A, value: [192.0.2.1], view: x}\n",
-        "2:49",
+        "2:45",
         "unknown key `view` in a record",
     );
     refused(
@@ -256,11 +256,11 @@ fn wrong_types() {
     refused(
         "dns_port: \"53\"\n",
         "1:11",
-        "`dns_port` is text, not a number: write it as `dns_port: 53`",
+        "`dns_port` is text, not a whole number: write it as `dns_port: 53`",
     );
     refused("dns_port: 5.3\n", "1:11", "not a whole number");
-    refused("dns_port: [53]\n", "1:11", "is a list, not a number");
-    refused("dns_port:\n", "1:10", "is nothing, not a number");
+    refused("dns_port: [53]\n", "1:11", "is a list, not a whole number");
+    refused("dns_port:\n", "1:9", "is nothing, not a whole number");
     refused("listen: 127.0.0.1\n", "1:9", "`listen` is text, not a list");
     refused("listen: [53]\n", "1:10", "`listen` is a number, not text");
     refused(
@@ -402,24 +402,24 @@ fn addresses() {
 fn upstreams() {
     let upstream = |inner: &str| format!("backend:\n  upstream: {{{inner}}}\n");
     refused(&upstream("enabled: true"), "2:13", "is enabled and has no servers");
-    refused(&upstream("servers: [dns.example]"), "2:23", "is not an address");
+    refused(&upstream("servers: [dns.example]"), "2:24", "is not an address");
     refused(
         &upstream("servers: [192.0.2.1, \"192.0.2.1:53\"]"),
-        "2:34",
+        "2:35",
         "is there already",
     );
     refused(
         &upstream("servers: [127.0.0.1]"),
-        "2:23",
+        "2:24",
         "127.0.0.1:53 is this server itself (0.0.0.0:53 in `listen`)",
     );
     loaded(&upstream("servers: [\"127.0.0.1:5353\"]"));
     refused(
         &upstream("allow: [10.0.0.1/8]"),
-        "2:21",
+        "2:22",
         "write 10.0.0.0/8 for the whole network",
     );
-    refused(&upstream("allow: [10.0.0.0/33]"), "2:21", "is not an address prefix");
+    refused(&upstream("allow: [10.0.0.0/33]"), "2:22", "is not an address prefix");
 }
 
 #[test]
@@ -466,8 +466,8 @@ fn records() {
         "`type` is missing in a record",
     );
     refused(&record("name: a., type: A"), "2:5", "`value` is missing in a record");
-    refused(&record("name: a., type: A, value: []"), "2:31", "`value` is empty");
-    refused(&record("name: a., type: A, value: [~]"), "2:32", "`value` is empty");
+    refused(&record("name: a., type: A, value: []"), "2:32", "`value` is empty");
+    refused(&record("name: a., type: A, value: [~]"), "2:33", "`value` is empty");
     refused(
         &record("name: a..b, type: A, value: [192.0.2.1]"),
         "2:12",
@@ -485,33 +485,33 @@ fn records() {
     );
     refused(
         &record("name: a., type: A, value: [192.0.2.1, 192.0.2.256]"),
-        "2:43",
+        "2:44",
         "`192.0.2.256` is no A value",
     );
     refused(
         &record("name: a., type: A, ttl: 59, value: [192.0.2.1]"),
-        "2:29",
+        "2:30",
         "the TTL 59 is outside `ttl_bounds`: write 60 to 86400 seconds",
     );
     refused(
         &record("name: a., type: A, ttl: 86401, value: [192.0.2.1]"),
-        "2:29",
+        "2:30",
         "the TTL 86401 is outside",
     );
     refused(
         &record("name: a., type: A, ttl: 5m, value: [192.0.2.1]"),
-        "2:29",
-        "is text, not a number",
+        "2:30",
+        "is text, not a whole number",
     );
     refused(
         &record("name: a., type: CNAME, value: [b., c.]"),
-        "2:35",
+        "2:36",
         "a. has 2 values of type CNAME",
     );
     let long = format!("\"{}\"", "x".repeat(40_000));
     refused(
         &record(&format!("name: a., type: TXT, value: [{long}, y{long}]")),
-        "2:33",
+        "2:34",
         "more than fit a DNS message",
     );
 }
@@ -552,7 +552,7 @@ fn values_keep_their_text_and_count_once() {
     assert!(
         loaded.warnings[0]
             .to_string()
-            .ends_with(":2:54: `x` is there already and counts once"),
+            .ends_with(":2:55: `x` is there already and counts once"),
         "{:?}",
         loaded.warnings
     );
@@ -569,15 +569,15 @@ fn all_errors_come_at_once_and_in_order() {
         .collect();
     assert_eq!(
         places,
-        ["1:12", "2:11", "3:1", "5:32", "5:43", "5:46", "6:5"],
+        ["1:12", "2:11", "3:1", "5:30", "5:41", "5:44", "6:5"],
         "{errors:#?}"
     );
 }
 
 #[test]
 fn files_that_are_no_yaml() {
-    refused("a: [1\n", "2:1", "not valid YAML");
-    refused("dns_port: 53\n\thttp_port: 80\n", "2:1", "not valid YAML");
+    refused("a: [1\n", "1:4", "not valid YAML");
+    refused("dns_port: 53\n\thttp_port: 80\n", "1:11", "not valid YAML");
     let folder = Folder::with("");
     fs::write(folder.source().path, b"log_level: \xFF\n").expect("written");
     assert!(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -21,6 +22,8 @@ use crate::store::{self, Conflict, Plan, Store};
 const GROUP: usize = 4096;
 /// Conflicts of one change that are logged one by one.
 const LOGGED_CONFLICTS: usize = 100;
+/// After this long without a command the planes may clean up.
+const QUIET: Duration = Duration::from_millis(200);
 /// How often an unavailable database is tried again at most.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -104,9 +107,25 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Serves commands until there can be no more.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
-        while let Some(first) = queue.blocking_recv() {
+    /// Serves commands until there can be no more. `clock` is for waiting alone.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>, clock: &Runtime) {
+        let mut is_rested = false;
+        loop {
+            let next = if is_rested {
+                Ok(queue.blocking_recv())
+            } else {
+                clock.block_on(async { tokio::time::timeout(QUIET, queue.recv()).await })
+            };
+            let first = match next {
+                Ok(Some(first)) => first,
+                Ok(None) => return,
+                Err(_) => {
+                    self.planes.rest();
+                    is_rested = true;
+                    continue;
+                }
+            };
+            is_rested = false;
             let mut group = vec![first];
             while group.len() < GROUP
                 && let Ok(next) = queue.try_recv()

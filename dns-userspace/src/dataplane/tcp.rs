@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What a client may cost is bounded: an idle connection is a task without buffers; a message must be whole within the
-//! idle time-out of the last one; a client that does not read stops being read from once [`OUTPUT_BYTES`] wait for
+//! idle time-out of the last one; a client that does not read stops being read from once 128 KiB wait for
 //! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`].
 
 use std::cell::RefCell;

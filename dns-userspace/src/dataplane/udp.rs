@@ -32,30 +32,36 @@ const BATCH: usize = 64;
 /// Room for one query. Not a power of two, so that the slots do not all fall on the same cache lines.
 const SLOT_BYTES: usize = 4096 + 128;
 
+/// How much a worker that stops still answers, however much comes: about what the receive buffer holds.
+const LAST_BATCHES: usize = 128;
+
 /// Answers what comes in on `socket` until the plane stops, and then what has already come.
 pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io::Result<()> {
     let stop = desk.borrow().shared.stop.clone();
     let mut batch = Batch::new(socket.local_addr()?.ip());
-    // A second descriptor of the same socket, which tokio owns and waits on.
     let ready = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
     loop {
         tokio::select! {
-            readable = ready.readable() => readable?,
+            ready = ready.readable() => ready?,
             () = stop.cancelled() => break,
         }
-        match ready.try_io(Interest::READABLE, || Ok(batch.receive(socket.as_raw_fd())?)) {
-            Ok(_) => {
-                batch.answer(&socket, &mut desk.borrow_mut());
-                batch.send(socket.as_raw_fd(), &desk.borrow().shared);
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error),
+        let received = ready.try_io(Interest::READABLE, || match batch.receive(socket.as_raw_fd()) {
+            Ok(BATCH) | Err(Errno::EINTR) => Ok(()),
+            // Fewer than asked for: the queue is empty. Saying so here spares a call, and epoll tells of what has come since.
+            Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error.into()),
+        });
+        match received {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => batch.answer_and_send(&socket, &desk),
         }
         tokio::task::yield_now().await;
     }
-    while batch.receive(socket.as_raw_fd()).is_ok_and(|received| received > 0) {
-        batch.answer(&socket, &mut desk.borrow_mut());
-        batch.send(socket.as_raw_fd(), &desk.borrow().shared);
+    for _ in 0..LAST_BATCHES {
+        match batch.receive(socket.as_raw_fd()) {
+            Ok(received) if received > 0 => batch.answer_and_send(&socket, &desk),
+            Ok(_) | Err(_) => break,
+        }
     }
     Ok(())
 }
@@ -171,6 +177,12 @@ impl Batch {
             self.incoming = MultiHeaders::preallocate(BATCH, self.control.clone());
         }
         Ok(self.received)
+    }
+
+    fn answer_and_send(&mut self, socket: &Arc<UdpSocket>, desk: &RefCell<Desk>) {
+        let mut desk = desk.borrow_mut();
+        self.answer(socket, &mut desk);
+        self.send(socket.as_raw_fd(), &desk.shared);
     }
 
     fn answer(&mut self, socket: &Arc<UdpSocket>, desk: &mut Desk) {

@@ -28,16 +28,8 @@ use tokio_util::task::TaskTracker;
 use super::sockets::Endpoint;
 use super::tcp::{self, Admissions, TcpSettings};
 use super::udp;
+pub use crate::answer::Transport;
 use crate::forward::{Forwarder, PartialChain, failure};
-
-/// How a query came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// One datagram.
-    Udp,
-    /// Length-prefixed on a connection.
-    Tcp,
-}
 
 /// What becomes of a query.
 #[derive(Debug)]

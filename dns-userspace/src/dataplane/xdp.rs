@@ -20,6 +20,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
 use dns_common::address::{OwnKey, OwnValue, mapped};
 use dns_common::counters::Counters;
 use dns_common::hash::Keys;
@@ -94,6 +95,8 @@ pub struct Program {
     entries: BTreeMap<OwnKey, OwnValue>,
     /// What programs that this one took over from have counted.
     before: Box<Counters>,
+    /// Where the program's own log lines come from; `None` where they cannot be read.
+    logger: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl Program {
@@ -111,6 +114,13 @@ impl Program {
         let mut ebpf = loader
             .load(object)
             .context("the kernel refuses the maps of the XDP program")?;
+        let logger = match EbpfLogger::init(&mut ebpf) {
+            Ok(mut logger) => Some(Box::new(move || logger.flush()) as Box<dyn FnMut() + Send>),
+            Err(error) => {
+                tracing::debug!(%error, "the XDP program's own log lines cannot be read");
+                None
+            }
+        };
         let program: &mut Xdp = ebpf
             .program_mut("hotdns")
             .context("the object has no program `hotdns`")?
@@ -147,6 +157,7 @@ impl Program {
                 links: Vec::new(),
                 entries: BTreeMap::new(),
                 before,
+                logger,
             },
             memory,
         ))
@@ -155,6 +166,13 @@ impl Program {
     /// The loaded program, for its logs and statistics.
     pub fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+
+    /// Hands the program's own log lines to the log.
+    pub fn flush_log(&mut self) {
+        if let Some(flush) = &mut self.logger {
+            flush();
+        }
     }
 
     /// Attaches to an interface. Returns the mode that is in force: `native` or `generic`.

@@ -19,7 +19,9 @@ pub(super) const UDP_PAYLOAD: u16 = 1232;
 /// A query over UDP is sent a second time when there is no reply within this, or within half of the time there is.
 const RESEND: Duration = Duration::from_secs(1);
 const FORMERR: u16 = 1;
+const SERVFAIL: u16 = 2;
 const NOTIMP: u16 = 4;
+const REFUSED: u16 = 5;
 const RD: u8 = 0x01;
 const AD: u8 = 0x20;
 const CD: u8 = 0x10;
@@ -144,8 +146,9 @@ impl Asking<'_> {
             Some((name, qtype, qclass)) => {
                 name.eq_ignore_ascii_case(self.name) && *qtype == self.qtype && *qclass == self.qclass
             }
-            // Servers leave the question out of errors that they report before they have read it.
-            None => message.rcode() != 0 && message.answer.is_empty(),
+            // Servers leave the question out of errors that they report before they have read it. None of these is an answer
+            // that a client gets, so to forge one is worth little.
+            None => matches!(message.rcode(), FORMERR | SERVFAIL | NOTIMP | REFUSED),
         };
         (is_reply && answers_it).then_some(message)
     }

@@ -93,10 +93,9 @@ fn completed(bytes: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let (code, detail) = match status {
-        StatusCode::URI_TOO_LONG => ("uri_too_long", "the request target is too long"),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+        StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
             "headers_too_large",
-            "the request's header fields are too many or too large",
+            "the request line and the header fields are too many or too large",
         ),
         _ => ("bad_request", "the request is not HTTP/1.1 (RFC 9112)"),
     };

@@ -9,6 +9,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, Opts};
 
 use super::xdp::XdpFigures;
+use crate::answer::Transport;
+use crate::dataplane::worker::CountAnswers;
 use crate::record::RecordType;
 
 /// QTYPEs with a number of their own, up to here; CAA is the last that has a mnemonic.
@@ -17,15 +19,6 @@ const QTYPES: usize = 258;
 const RCODES: usize = 25;
 /// Copies of all counters, so that threads seldom share a cache line.
 const SHARDS: usize = 8;
-
-/// How a query reached userspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// UDP sockets.
-    Udp,
-    /// TCP connections.
-    Tcp,
-}
 
 /// Answers by transport, QTYPE and RCODE. Counting takes one uncontended atomic addition.
 pub struct QueryCounters {
@@ -170,4 +163,10 @@ fn rcode_label(rcode: usize) -> String {
         _ => "other",
     };
     name.to_owned()
+}
+
+impl CountAnswers for QueryCounters {
+    fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
+        QueryCounters::count(self, transport, qtype, rcode);
+    }
 }

@@ -115,17 +115,20 @@ fn add_below(snapshot: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) 
         .for_each(add);
 }
 
-/// Ancestors that come or go with `key`, and the encloser of a wildcard that does.
+/// Ancestors that come or go with `key`, or begin to exist in their own right, and the enclosers of wildcards among
+/// the names on the way.
 fn add_ancestors(old: &Snapshot, new: &Snapshot, key: NameKey, names: &mut BTreeSet<NameKey>) {
+    let state = |snapshot: &Snapshot, key: &NameKey| {
+        let exists = snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key));
+        (is_in_use(snapshot, key), exists)
+    };
     let mut child = key;
+    // Existence is monotone: above a name that stays as it is, nothing comes or goes.
+    let mut may_differ = true;
     while let Some(parent) = child.parent() {
-        let comes_or_goes = is_in_use(old, &parent) != is_in_use(new, &parent);
-        if !comes_or_goes && !child.is_wildcard() {
-            break;
-        }
-        names.insert(parent.clone());
-        if !comes_or_goes {
-            break;
+        may_differ = may_differ && state(old, &parent) != state(new, &parent);
+        if may_differ || child.is_wildcard() {
+            names.insert(parent.clone());
         }
         child = parent;
     }

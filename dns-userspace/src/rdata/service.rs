@@ -61,10 +61,10 @@ pub(super) fn parse(words: &mut Words<'_>, wire: &mut Vec<u8>) -> Result<(), Fau
         }
     }
     // RFC 9460 §8: the keys that are listed as mandatory must be there.
-    if let Some((listed, index)) = parameters.get(&MANDATORY) {
-        if let Some(key) = u16s(listed).find(|key| !parameters.contains_key(key)) {
-            return Err(Fault::new(*index, RdataFault::ParameterMissing { key: key_name(key) }));
-        }
+    if let Some((listed, index)) = parameters.get(&MANDATORY)
+        && let Some(key) = u16s(listed).find(|key| !parameters.contains_key(key))
+    {
+        return Err(Fault::new(*index, RdataFault::ParameterMissing { key: key_name(key) }));
     }
     if let Some((_, index)) = parameters.get(&NO_DEFAULT_ALPN)
         && !parameters.contains_key(&ALPN)

@@ -212,7 +212,7 @@ const VECTORS: &[(&str, &str, &str, &str)] = &[
     (
         "LOC",
         "52 s 0 0 59.999 e 42849672.95m 0 0.01m 90000000.00m",
-        "00 00 01 99 74d7ae00 8000ea5f ffffffff",
+        "00 00 10 99 74d78e00 8000ea5f ffffffff",
         "52 0 0.000 S 0 0 59.999 E 42849672.95m 0.00m 0.01m 90000000.00m",
     ),
     // RFC 9460 appendix D

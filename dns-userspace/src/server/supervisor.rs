@@ -146,10 +146,6 @@ impl Spawner {
     }
 
     /// Watches a thread that has no end of its own before [`Self::stopping`].
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the control thread, which is wired at the merge")
-    )]
     pub(super) fn watch_thread(&self, name: &'static str, thread: JoinHandle<()>) {
         let reporter = self.clone();
         self.tasks.spawn(async move {

@@ -1,82 +1,200 @@
 //! What the server is made of, started in order and stopped in the opposite one.
 
-use std::io;
+mod control;
+mod http;
+mod xdp;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use anyhow::Context;
+use ipnet::IpNet;
+use tokio::sync::Mutex;
+use tracing::{error, info, warn};
 
 use super::supervisor::{Service, Spawner};
-use crate::config::{ConfigSource, Desired};
+use crate::answer::{Environment, Serials, Transport};
+use crate::compile::CompileOptions;
+use crate::config::{Config, ConfigSource, Desired};
+use crate::control::{Control, ControlHandle, ReloadReport, Settings};
+use crate::dataplane::answerer::LocalAnswerer;
+use crate::dataplane::sockets;
+use crate::dataplane::tcp::{TcpSettings, raise_file_limit};
+use crate::dataplane::worker::{AnswererFactory, Parts, Plane};
+use crate::forward::{ForwardSettings, Forwarder};
+use crate::http::{ApiState, TokenFile, View};
+use crate::metrics::{Metrics, XdpFigures};
+use crate::publish::{Publisher, Served};
 
 /// Everything that runs.
 pub(super) struct System {
-    http: Vec<TcpListener>,
+    control: ControlHandle,
+    plane: Mutex<Option<Plane>>,
+    ready: Arc<AtomicBool>,
 }
 
 impl System {
     /// Starts the parts; an error stops those that were started.
-    pub(super) async fn start(_source: ConfigSource, desired: Desired, _spawner: Spawner) -> anyhow::Result<Self> {
-        let mut http = Vec::new();
-        for &address in &desired.config.http.listen {
-            http.push(bind_http(address).await?);
-        }
-        Ok(Self { http })
+    pub(super) async fn start(source: ConfigSource, desired: Desired, spawner: Spawner) -> anyhow::Result<Self> {
+        let config = desired.config.clone();
+        let token = config
+            .http
+            .token_file
+            .as_deref()
+            .map(TokenFile::load)
+            .transpose()?
+            .map(Arc::new);
+        let listeners = http::bind(&config, token.is_some()).await?;
+        let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
+        let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
+
+        let environment = environment(&config);
+        let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
+        let recursion = recursion(&config);
+        let loader = xdp::table_loader(&config, &listening, &recursion);
+        let publisher = Publisher::new(loader, options)?;
+        let served = publisher.served();
+        let program = publisher.program();
+        let figures = program
+            .lock()
+            .is_some()
+            .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
+        let metrics = Arc::new(Metrics::new(figures));
+
+        let settings = Settings {
+            storage_path: config.storage_path.clone(),
+            config_file: config.file.display().to_string().into(),
+            loader: control::loader(source, config.clone()),
+            token: token.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let initial = control::desired(desired, Vec::new());
+        let started = tokio::task::spawn_blocking(move || Control::start(settings, initial, Box::new(publisher)));
+        let Control { handle, thread } = started.await.context("the control thread could not be started")??;
+        spawner.watch_thread("control", thread);
+
+        let files = raise_file_limit();
+        let forwarder = forwarder(&config, &listening, files)?;
+        let parts = Parts {
+            endpoints,
+            answerers: answerers(&served, environment, &recursion),
+            forwarder,
+            counters: metrics.queries(),
+            tcp: TcpSettings::for_file_limit(files),
+        };
+        let plane = Plane::start(parts).context("the sockets cannot be served")?;
+        xdp::attach(&config, &listening, program, &spawner).await;
+
+        let ready = Arc::new(AtomicBool::new(true));
+        let state = ApiState {
+            control: handle.clone(),
+            view: view(&served),
+            metrics,
+            ready: Arc::clone(&ready),
+            token,
+        };
+        let stopping = spawner.stopping();
+        spawner.spawn("http", async move {
+            crate::http::serve(listeners, state, stopping).await;
+            Ok(())
+        });
+        info!(listen = ?plane.addresses(), "ready");
+        Ok(Self {
+            control: handle,
+            plane: Mutex::new(Some(plane)),
+            ready,
+        })
     }
 }
 
 impl Service for System {
-    async fn reload(&self) {}
+    async fn reload(&self) {
+        match self.control.reload().await {
+            Ok(ReloadReport { counts, failed, .. }) => info!(
+                added = counts.added,
+                changed = counts.changed,
+                removed = counts.removed,
+                failed = failed.len(),
+                "reloaded",
+            ),
+            Err(error) => error!("the reload changed nothing: {error}"),
+        }
+    }
 
-    async fn stop(&self, _limit: Duration) {
-        let _ = &self.http;
+    async fn stop(&self, limit: Duration) {
+        self.ready.store(false, Ordering::Release);
+        if let Some(plane) = self.plane.lock().await.take()
+            && !plane.shutdown(limit).await
+        {
+            warn!("not every query was answered within {} s", limit.as_secs());
+        }
+        self.control.stop().await;
     }
 }
 
-/// Why HTTP cannot be served.
-#[derive(Debug, thiserror::Error)]
-enum HttpBindError {
-    #[error(
-        "another program answers on {0} (TCP): stop it, or give another address with `http.listen`, `http_port` or --http"
-    )]
-    InUse(SocketAddr),
-    #[error(
-        "no permission for {0}: take a port of 1024 or above with `http.listen` or `http_port`, or give CAP_NET_BIND_SERVICE"
-    )]
-    NotPermitted(SocketAddr),
-    #[error("{0} is not an address of this machine: correct `http.listen`, or add the address first")]
-    NotOurs(SocketAddr),
-    #[error("cannot serve HTTP on {0}: {1}")]
-    Io(SocketAddr, io::Error),
+/// One worker per processor.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-async fn bind_http(address: SocketAddr) -> Result<TcpListener, HttpBindError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => HttpBindError::InUse(address),
-        io::ErrorKind::PermissionDenied => HttpBindError::NotPermitted(address),
-        io::ErrorKind::AddrNotAvailable => HttpBindError::NotOurs(address),
-        _ => HttpBindError::Io(address, error),
+fn environment(config: &Config) -> Environment {
+    Environment {
+        udp_payload: config.udp_payload,
+        recursion_available: false,
+        transport: Transport::Udp,
+        max_cname_depth: config.backend.max_cname_depth,
+        resolve_cname_chain: config.backend.resolve_cname_chain,
+        return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
+    }
+}
+
+/// The clients that may use the upstream; none where there is none.
+fn recursion(config: &Config) -> Arc<[IpNet]> {
+    let upstream = &config.backend.upstream;
+    if upstream.enabled {
+        upstream.allow.clone().into()
+    } else {
+        Arc::default()
+    }
+}
+
+fn answerers(served: &Arc<Served>, environment: Environment, recursion: &Arc<[IpNet]>) -> AnswererFactory {
+    let (served, recursion) = (Arc::clone(served), Arc::clone(recursion));
+    Arc::new(move || {
+        Box::new(LocalAnswerer::new(
+            Arc::clone(&served),
+            environment,
+            Arc::clone(&recursion),
+        ))
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn forwarder(config: &Config, listening: &[SocketAddr], files: u64) -> anyhow::Result<Option<Arc<Forwarder>>> {
+    let upstream = &config.backend.upstream;
+    if !upstream.enabled {
+        return Ok(None);
+    }
+    if let Some(server) = upstream
+        .servers
+        .iter()
+        .find(|&&server| sockets::is_ourselves(server, listening))
+    {
+        anyhow::bail!("`backend.upstream.servers` names {server}, which is this server: name another resolver");
+    }
+    Ok(Some(Arc::new(Forwarder::new(ForwardSettings {
+        servers: upstream.servers.clone(),
+        timeout: upstream.timeout,
+        udp_payload: config.udp_payload,
+        in_flight: ForwardSettings::in_flight_for_file_limit(files),
+    }))))
+}
 
-    #[tokio::test]
-    async fn a_taken_port_is_named() {
-        let first = bind_http("127.0.0.1:0".parse().expect("an address"))
-            .await
-            .expect("free");
-        let address = first.local_addr().expect("bound");
-        let error = bind_http(address).await.expect_err("taken").to_string();
-        assert!(
-            error.contains(&format!("another program answers on {address}")),
-            "{error}"
-        );
-        let elsewhere = bind_http("192.0.2.1:8080".parse().expect("an address"))
-            .await
-            .expect_err("not ours");
-        assert!(matches!(elsewhere, HttpBindError::NotOurs(_)), "{elsewhere}");
+fn view(served: &Arc<Served>) -> View {
+    let (snapshot, serial) = (Arc::clone(served), Arc::clone(served));
+    View {
+        snapshot: Arc::new(move || snapshot.snapshot()),
+        serial: Arc::new(move |zone| serial.serial(zone)),
     }
 }

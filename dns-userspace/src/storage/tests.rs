@@ -184,3 +184,25 @@ fn a_full_disk_changes_nothing_and_passes() {
     let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
     assert_eq!(stored.rrsets.len(), 1, "nothing of the failed write");
 }
+
+#[test]
+fn a_database_that_can_only_be_read_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    storage
+        .write(&[ApiChange::Put(name("a.x."), address(2))], &[served(3)])
+        .expect("written");
+    assert!(
+        matches!(read_only(&path), Err(Refusal::Unavailable(_))),
+        "a log has to be replayed first"
+    );
+    drop(storage);
+    let stored = read_only(&path).ok().expect("readable");
+    assert_eq!((stored.rrsets.len(), stored.serials.len()), (1, 1));
+    std::fs::write(&path, "x".repeat(5000)).expect("garbage");
+    assert!(matches!(
+        read_only(&path),
+        Err(Refusal::Content(StorageError::Damaged { .. }))
+    ));
+}

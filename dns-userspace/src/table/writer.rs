@@ -152,7 +152,13 @@ impl TableWriter {
                 flags |= flag::INCOMPLETE;
                 continue;
             }
-            match self.slots.put(&self.reader.memory, body, *rtype, hash.tag) {
+            let memory = &self.reader.memory;
+            let mut reference = self.slots.put(memory, body, *rtype, hash.tag);
+            if reference.is_none() && self.slots.waiting() > 0 {
+                self.reclaim(true);
+                reference = self.slots.put(&self.reader.memory, body, *rtype, hash.tag);
+            }
+            match reference {
                 Some(reference) => {
                     cells[used] = reference.to_word();
                     used += 1;
@@ -243,6 +249,16 @@ impl TableWriter {
     pub fn close(&self) {
         if let Some(words) = self.reader.memory.epoch.words(0, 1) {
             words[0].fetch_or(1, Ordering::AcqRel);
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    /// Lets a closed table be used (again).
+    pub fn open(&self) {
+        if let Some(words) = self.reader.memory.epoch.words(0, 1)
+            && words[0].load(Ordering::Relaxed) & 1 != 0
+        {
+            words[0].fetch_add(1, Ordering::AcqRel);
         }
         fence(Ordering::SeqCst);
     }

@@ -1,47 +1,199 @@
-//! Runs in the guest of `cargo xtask test --kernels`: does this kernel load and run the XDP program?
+//! Runs in the guest of `cargo xtask test --kernels`: does this kernel load the XDP program, and does it answer there?
 
-use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
+use dns_common::address::{OwnKey, OwnValue, mapped};
+use dns_common::settings::Settings;
+use dns_userspace::answer::{Environment, Outcome, Transport, respond};
+use dns_userspace::compile::CompileOptions;
 use dns_userspace::dataplane::object;
+use dns_userspace::dataplane::xdp::Program;
+use dns_userspace::name::Name;
+use dns_userspace::publish::{Publisher, SharedProgram};
+use dns_userspace::rdata::parse_value;
+use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::store::{Change, Store};
 
-/// XDP_PASS (include/uapi/linux/bpf.h).
+/// `enum xdp_action` (include/uapi/linux/bpf.h).
 const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
+/// BPF_PROG_TEST_RUN without a context runs as if on the loopback interface.
+const LOOPBACK: u32 = 1;
+const SERVER: [u8; 4] = [192, 0, 2, 1];
+const CLIENT: [u8; 4] = [192, 0, 2, 2];
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+const ENVIRONMENT: Environment = Environment {
+    udp_payload: 1232,
+    recursion_available: false,
+    transport: Transport::Udp,
+    max_cname_depth: 10,
+    resolve_cname_chain: true,
+    return_soa_on_nxdomain: true,
+};
 
 fn main() -> Result<()> {
     let object = object::OBJECT.context(object::ABSENT)?;
-    let mut ebpf = aya::Ebpf::load(object).context("the object does not load")?;
-    let program: &mut Xdp = ebpf
-        .program_mut("hotdns")
-        .context("the object has no program `hotdns`")?
-        .try_into()
-        .context("not XDP")?;
-    program.load().context("the verifier refuses the program")?;
-    let instructions = program.info().context("no program info")?.verified_instruction_count();
-    println!("verified instructions: {instructions:?}");
+    let loader = Box::new(move |keys: &_, sizes: dns_userspace::table::Sizes| {
+        let settings = Settings {
+            lines: sizes.lines,
+            ..Settings::DEFAULT
+        };
+        let (program, memory) = Program::load(object, &settings, keys, sizes)?;
+        Ok((Some(program), memory))
+    });
+    let mut publisher = Publisher::new(loader, CompileOptions::of(&ENVIRONMENT, false))?;
+    let mut store = Store::new();
+    let plan = store.plan(vec![Change::Zone {
+        apex: name("example.com."),
+        file: "probe".into(),
+        content: Ok(vec![
+            rrset(
+                "example.com.",
+                "SOA",
+                "ns1.example.com. hostmaster.example.com. 7 7200 3600 1209600 300",
+            )?,
+            rrset("www.example.com.", "A", "192.0.2.80")?,
+            rrset(
+                "www.example.com.",
+                "TXT",
+                "a text of some length, which does not fit a line of the table",
+            )?,
+        ]),
+    }]);
+    publisher.publish(&plan, &[])?;
+    store.commit(&plan);
 
-    let frame = arp_request();
-    let mut out = [0; 128];
-    let options = TestRunOptions {
-        data_in: Some(&frame),
-        data_out: Some(&mut out),
-        ..TestRunOptions::new()
-    };
-    let result = program.test_run(options).context("BPF_PROG_TEST_RUN fails")?;
+    let program = publisher.program();
+    with_program(&program, |program| {
+        let value = OwnValue { mac: MAC, mtu: 1500 };
+        let key = OwnKey {
+            address: mapped(SERVER),
+            interface: LOOPBACK,
+            outer_vlan: 0,
+            inner_vlan: 0,
+            port: 53,
+            unused: 0,
+        };
+        program.set_own(BTreeMap::from([(key, value)]))?;
+        let info = xdp(program)?.info().context("no program info")?;
+        println!("verified instructions: {:?}", info.verified_instruction_count());
+        Ok(())
+    })?;
+
+    let arp = arp_request();
+    let (verdict, frame) = run(&program, &arp)?;
     ensure!(
-        result.return_value == XDP_PASS,
-        "an ARP frame: verdict {}, not XDP_PASS",
-        result.return_value
+        verdict == XDP_PASS && frame == arp,
+        "an ARP frame: verdict {verdict}, or it is changed"
     );
-    ensure!(out[..frame.len()] == frame, "an ARP frame is changed");
     println!("passes what is not DNS, unchanged");
+
+    let served = publisher.served();
+    for (qname, qtype) in [
+        ("www.example.com.", 1),
+        ("www.example.com.", 16),
+        ("nope.example.com.", 1),
+    ] {
+        let query = query(&name(qname), qtype);
+        let mut expected = Vec::new();
+        let outcome = respond(&query, &served.snapshot(), &*served, &ENVIRONMENT, &mut expected);
+        ensure!(matches!(outcome, Outcome::Reply), "the reference answerer has no reply");
+        let (verdict, frame) = run(&program, &frame_of(&query))?;
+        ensure!(verdict == XDP_TX, "{qname} {qtype}: verdict {verdict}, not XDP_TX");
+        ensure!(
+            frame[42..] == expected,
+            "{qname} {qtype}: another answer than the reference answerer's"
+        );
+        println!("answers {qname} type {qtype} as the reference answerer does");
+    }
     Ok(())
 }
 
+fn name(text: &str) -> Name {
+    text.parse().expect("a constant name")
+}
+
+fn rrset(owner: &str, rtype: &str, value: &str) -> Result<(Name, RrSet)> {
+    let rtype: RecordType = rtype.parse()?;
+    let rdatas = vec![parse_value(rtype, value)?];
+    let source = Source::ZoneFile("probe".into());
+    Ok((
+        name(owner),
+        RrSet {
+            rtype,
+            ttl: 300,
+            rdatas,
+            source,
+        },
+    ))
+}
+
+fn with_program<T>(shared: &SharedProgram, act: impl FnOnce(&mut Program) -> Result<T>) -> Result<T> {
+    match &mut *shared.lock() {
+        Some(program) => act(program),
+        None => bail!("no program is loaded"),
+    }
+}
+
+fn xdp(program: &mut Program) -> Result<&mut Xdp> {
+    let program = program
+        .ebpf_mut()
+        .program_mut("hotdns")
+        .context("the object has no program `hotdns`")?;
+    program.try_into().context("not XDP")
+}
+
+fn run(shared: &SharedProgram, frame: &[u8]) -> Result<(u32, Vec<u8>)> {
+    with_program(shared, |program| {
+        let mut out = vec![0; 4096];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::new()
+        };
+        let result = xdp(program)?.test_run(options).context("BPF_PROG_TEST_RUN fails")?;
+        out.truncate(result.data_size_out as usize);
+        Ok((result.return_value, out))
+    })
+}
+
+/// A query with RD and without OPT.
+fn query(name: &Name, qtype: u8) -> Vec<u8> {
+    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    query.extend_from_slice(name.as_wire());
+    query.extend_from_slice(&[0, qtype, 0, 1]);
+    query
+}
+
+/// Ethernet, IPv4 and UDP (without a checksum, as RFC 768 allows) around a message.
+fn frame_of(message: &[u8]) -> Vec<u8> {
+    let udp_bytes = (8 + message.len()) as u16;
+    let mut ip = vec![0x45, 0];
+    ip.extend_from_slice(&(20 + udp_bytes).to_be_bytes());
+    ip.extend_from_slice(&[0, 1, 0, 0, 64, 17, 0, 0]);
+    ip.extend_from_slice(&CLIENT);
+    ip.extend_from_slice(&SERVER);
+    let sum = !dns_common::checksum::of_bytes(&ip);
+    ip[10..12].copy_from_slice(&sum.to_le_bytes());
+
+    let mut frame = MAC.to_vec();
+    frame.extend_from_slice(&[2, 0, 0, 0, 0, 2, 0x08, 0x00]);
+    frame.extend_from_slice(&ip);
+    frame.extend_from_slice(&[0x9C, 0x40, 0, 53]);
+    frame.extend_from_slice(&udp_bytes.to_be_bytes());
+    frame.extend_from_slice(&[0, 0]);
+    frame.extend_from_slice(message);
+    frame
+}
+
 /// A broadcast ARP request, padded as on the wire.
-fn arp_request() -> [u8; 60] {
-    let mut frame = [0; 60];
+fn arp_request() -> Vec<u8> {
+    let mut frame = vec![0; 60];
     frame[..6].fill(0xff);
-    frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
     frame[12..22].copy_from_slice(&[0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
     frame
 }

@@ -32,17 +32,20 @@ pub(crate) fn kernel(series: &str) -> Result<Kernel> {
         .join("kernels")
         .join(format!(".{series}.{}", std::process::id()));
     std::fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
-    process::run(
-        Command::new("apt-get")
-            .current_dir(&work)
-            .args(["-q", "download", &name]),
-    )?;
+    process::run(Command::new("apt-get").current_dir(&work).args([
+        "-q",
+        "-o",
+        "APT::Sandbox::User=root",
+        "download",
+        &name,
+    ]))?;
     let archive = entries(&work)?
         .into_iter()
         .find(|file| file.extension().is_some_and(|extension| extension == "deb"));
     let archive = archive.context("apt-get download left no package")?;
     process::run(Command::new("dpkg").arg("-x").arg(&archive).arg(work.join(&name)))?;
     std::fs::remove_file(&archive).context("cannot remove the downloaded package")?;
+    unpack_modules(&work.join(&name))?;
     if std::fs::rename(&work, &store).is_err() {
         // Another run was quicker.
         std::fs::remove_dir_all(&work).context("cannot remove a second download")?;
@@ -70,6 +73,19 @@ fn unpacked(store: &Path) -> Result<Option<Kernel>> {
         return Ok(Some(Kernel { name, vmlinuz, modules }));
     }
     Ok(None)
+}
+
+/// Newer packages compress modules, which the guest's busybox does not undo.
+fn unpack_modules(package: &Path) -> Result<()> {
+    for release in entries(&package.join("lib/modules"))? {
+        for module in MODULES {
+            let compressed = release.join("kernel").join(format!("{module}.xz"));
+            if compressed.is_file() {
+                process::run(Command::new("xz").arg("--decompress").arg(compressed))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn newest_package(series: &str) -> Result<String> {

@@ -223,3 +223,21 @@ async fn commands_after_a_stop_fail() {
         .write(&[], &[])
         .expect("free");
 }
+
+#[tokio::test]
+async fn the_planes_rest_once_when_it_is_quiet() {
+    let fixture = Fixture::new(desired(vec![], vec![]));
+    let rests = || fixture.served.lock().expect("not poisoned").rests;
+    for round in 1..=2 {
+        while rests() < round {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        assert_eq!(rests(), round, "once");
+        let created = fixture
+            .handle()
+            .create(name(&format!("r{round}.x.")), A, None, address(1))
+            .await;
+        created.expect("created");
+    }
+}

@@ -25,6 +25,7 @@ pub(crate) struct Served {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) serials: HashMap<u32, u32>,
     pub(crate) publications: usize,
+    pub(crate) rests: usize,
     pub(crate) fails: bool,
 }
 
@@ -42,6 +43,10 @@ impl Planes for MemoryPlanes {
         served.snapshot = plan.snapshot.clone();
         served.serials.extend(serials.iter().copied());
         Ok(())
+    }
+
+    fn rest(&mut self) {
+        self.served.lock().expect("not poisoned").rests += 1;
     }
 }
 

@@ -54,7 +54,7 @@ async fn rfc7766_6_2_1_1_pipelined_queries_are_all_answered() {
     for id in 0..2000u16 {
         assert_eq!(read_message(&mut stream).await[..2], id.to_be_bytes());
     }
-    let counts = test.counts.0.lock().unwrap();
+    let counts = test.counts.wait(2000).await;
     assert_eq!(counts.len(), 2000);
     assert!(counts.iter().all(|count| *count == (Transport::Tcp, 1, 0)));
 }

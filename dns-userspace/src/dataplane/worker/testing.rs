@@ -50,6 +50,19 @@ impl Answerer for Scripted {
 #[derive(Default)]
 pub(crate) struct Counts(pub(crate) Mutex<Vec<(Transport, u16, u8)>>);
 
+impl Counts {
+    /// The first `number` counts; a reply is counted once it is sent, so its client may be quicker.
+    pub(crate) async fn wait(&self, number: usize) -> Vec<(Transport, u16, u8)> {
+        for _ in 0..500 {
+            if self.0.lock().unwrap().len() >= number {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.0.lock().unwrap().clone()
+    }
+}
+
 impl CountAnswers for Counts {
     fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
         self.0.lock().unwrap().push((transport, qtype, rcode));

@@ -106,6 +106,7 @@ async fn what_is_no_http_gets_a_problem_too() {
         ("GET /\x01 HTTP/1.1\r\n\r\n".to_owned(), 400, "bad_request"),
         ("GET / HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), 400, "bad_request"),
         (format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n"), 431, "headers_too_large"),
+        (format!("GET /{long} HTTP/1.1\r\n\r\n"), 431, "headers_too_large"),
         (
             format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(150)),
             431,

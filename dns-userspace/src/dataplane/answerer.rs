@@ -1,0 +1,66 @@
+//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::worker::{Answerer, Disposition};
+use crate::answer::{Environment, Outcome, Owner, Transport, respond};
+use crate::fastpath::{Fast, Worker};
+use crate::forward::PartialChain;
+use crate::publish::Served;
+
+/// The answerer of one worker.
+pub struct LocalAnswerer {
+    served: Arc<Served>,
+    fast: Worker,
+    environment: Environment,
+    recursion: Arc<[IpNet]>,
+}
+
+impl LocalAnswerer {
+    /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
+    /// transport and RA of `environment` are set for each query.
+    pub fn new(served: Arc<Served>, environment: Environment, recursion: Arc<[IpNet]>) -> Self {
+        let fast = Worker::new(Arc::clone(&served), environment.udp_payload);
+        Self {
+            served,
+            fast,
+            environment,
+            recursion,
+        }
+    }
+}
+
+impl Answerer for LocalAnswerer {
+    fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
+        let client = client.to_canonical();
+        let recursion_available = self.recursion.iter().any(|prefix| prefix.contains(&client));
+        if transport == Transport::Udp && self.fast.answer(query, recursion_available, out) == Fast::Answered {
+            return Disposition::Reply;
+        }
+        let environment = Environment {
+            transport,
+            recursion_available,
+            ..self.environment
+        };
+        match respond(query, &self.served.snapshot_guard(), &*self.served, &environment, out) {
+            Outcome::Reply => Disposition::Reply,
+            Outcome::Silence => Disposition::Silence,
+            Outcome::Forward => Disposition::Forward,
+            Outcome::CompleteUpstream(chain) => Disposition::CompleteUpstream(PartialChain {
+                target: chain.target,
+                answer: chain
+                    .resolution
+                    .answer
+                    .into_iter()
+                    .map(|section| match section.owner {
+                        Owner::Question => (None, section.rrset),
+                        Owner::Name(name) => (Some(name), section.rrset),
+                    })
+                    .collect(),
+            }),
+        }
+    }
+}

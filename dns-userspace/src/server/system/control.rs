@@ -1,0 +1,65 @@
+//! Between the configuration and the control thread: what is desired, at start and at each reload.
+
+use crate::config::{Config, ConfigSource, Desired};
+use crate::control::{self, Loader, Planes, TtlRules};
+use crate::publish::Publisher;
+use crate::store::Plan;
+
+/// Reads everything again; `running` is what the process was started with.
+pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
+    Box::new(move || {
+        let read = source.load_everything().and_then(Desired::without_clashes);
+        let read = read.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        for warning in &read.warnings {
+            tracing::warn!("{warning}");
+        }
+        let restart = Config::restart_needed(&running, &read.config);
+        let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
+        // These keys take a restart.
+        desired.ttl = ttl_rules(&running);
+        Ok(desired)
+    })
+}
+
+/// The configuration as the control thread takes it.
+pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
+    let records = read.config.record_sets();
+    let ttl = ttl_rules(&read.config);
+    let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
+        apex: zone.zone.apex,
+        file: zone.zone.shown_as,
+        content: match zone.content {
+            Ok(content) => {
+                for warning in &content.warnings {
+                    tracing::warn!("{warning}");
+                }
+                Ok(content.rrsets)
+            }
+            Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
+        },
+    });
+    control::Desired {
+        records,
+        zones: zones.collect(),
+        ttl,
+        restart_needed,
+    }
+}
+
+fn ttl_rules(config: &Config) -> TtlRules {
+    TtlRules {
+        min: config.ttl_bounds.min,
+        max: config.ttl_bounds.max,
+        default: config.backend.default_ttl,
+    }
+}
+
+impl Planes for Publisher {
+    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
+        Publisher::publish(self, plan, serials)
+    }
+
+    fn rest(&mut self) {
+        self.reclaim();
+    }
+}

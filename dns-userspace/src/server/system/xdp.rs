@@ -1,0 +1,212 @@
+//! The XDP plane at start-up, and the addresses that it follows.
+//!
+//! Where anything is missing (privileges, support, the object itself), userspace answers everything, and the log says
+//! what is missing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use dns_common::counters::{RCODES, qtype_of_class};
+use dns_common::reason::{DropReason, PassReason};
+use dns_common::settings::Settings;
+use futures_util::StreamExt;
+use ipnet::IpNet;
+use tracing::{debug, error, info, warn};
+
+use super::super::supervisor::Spawner;
+use crate::config::{Config, XdpMode};
+use crate::dataplane::object::OBJECT;
+use crate::dataplane::xdp::own::{self, GROUPS, Listen};
+use crate::dataplane::xdp::{Mode, Program};
+use crate::metrics::{XdpFigures, XdpReading};
+use crate::publish::{Loader, SharedProgram};
+use crate::table::{Memory, Sizes};
+
+/// Changes of addresses come in bursts: this long after the first, all are read at once.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often the program's own log lines are looked for.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where tables are to live: in the program's maps where XDP is asked for and can be had, else on the heap.
+pub(super) fn table_loader(config: &Config, listening: &[SocketAddr], recursion: &Arc<[IpNet]>) -> Loader {
+    let settings = Settings {
+        udp_payload: config.udp_payload,
+        has_upstream: u16::from(config.backend.upstream.enabled),
+        ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
+        ..Settings::DEFAULT
+    };
+    let object = match wanted(config).and_then(|()| usable(&settings)) {
+        Ok(object) => Some(object),
+        Err(None) => None,
+        Err(Some(reason)) => {
+            warn!("XDP is off, userspace answers everything: {reason:#}");
+            None
+        }
+    };
+    let recursion = Arc::clone(recursion);
+    Box::new(move |keys, sizes| {
+        let Some(object) = object else {
+            return Ok((None, Memory::on_heap(sizes)));
+        };
+        let mut settings = settings;
+        settings.lines = sizes.lines;
+        let (mut program, memory) = Program::load(object, &settings, keys, sizes)?;
+        program.set_recursion(&recursion)?;
+        Ok((Some(program), memory))
+    })
+}
+
+fn wanted(config: &Config) -> Result<(), Option<anyhow::Error>> {
+    if config.xdp.mode == XdpMode::Off || config.xdp.interfaces.is_empty() {
+        Err(None)
+    } else {
+        Ok(())
+    }
+}
+
+/// The object, after it was loaded once on trial.
+fn usable(settings: &Settings) -> Result<&'static [u8], Option<anyhow::Error>> {
+    let object = OBJECT.context("this program was built without the XDP object; build it with `cargo xtask build`")?;
+    let keys = bytemuck::Zeroable::zeroed();
+    let sizes = Sizes {
+        lines: 1,
+        slots: [1; dns_common::slot::SLOT_CLASSES],
+        zones: 1,
+    };
+    Program::load(object, settings, &keys, sizes)
+        .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;
+    Ok(object)
+}
+
+/// Attaches the program to the configured interfaces, and keeps its addresses in step with the kernel's.
+pub(super) async fn attach(config: &Config, listening: &[SocketAddr], program: SharedProgram, spawner: &Spawner) {
+    if program.lock().is_none() {
+        return;
+    }
+    let listens: Vec<Listen> = listening.iter().copied().map(listen).collect();
+    if let Err(error) = try_attach(config, listens, program, spawner).await {
+        error!("XDP is off, userspace answers everything: {error:#}");
+    }
+}
+
+async fn try_attach(
+    config: &Config,
+    listens: Vec<Listen>,
+    program: SharedProgram,
+    spawner: &Spawner,
+) -> anyhow::Result<()> {
+    let (connection, handle, mut changes) =
+        rtnetlink::new_multicast_connection(&GROUPS).context("no netlink connection")?;
+    spawner.spawn("netlink", async move {
+        connection.await;
+        Ok(())
+    });
+    let interfaces = own::interfaces(&handle)
+        .await
+        .context("the interfaces cannot be listed")?;
+    let mode = match config.xdp.mode {
+        XdpMode::Native => Mode::Native,
+        XdpMode::Generic => Mode::Generic,
+        XdpMode::Auto | XdpMode::Off => Mode::Auto,
+    };
+    for name in &config.xdp.interfaces {
+        let Some(interface) = interfaces.iter().find(|interface| interface.name == *name) else {
+            error!("{}", crate::dataplane::xdp::AttachError::NoInterface(name.clone()));
+            continue;
+        };
+        // The addresses first: a program without any passes everything.
+        let result = match &mut *program.lock() {
+            Some(program) => program.attach(interface, mode),
+            None => return Ok(()),
+        };
+        match result {
+            Ok(mode) => info!(interface = %name, mode, "XDP attached"),
+            Err(error) => error!("{error}"),
+        }
+    }
+    set_own(&program, &interfaces, &listens);
+
+    spawner.spawn("xdp", async move {
+        let mut log = tokio::time::interval(LOG_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = log.tick() => {
+                    if let Some(program) = &mut *program.lock() {
+                        program.flush_log();
+                    }
+                }
+                change = changes.next() => {
+                    if change.is_none() {
+                        anyhow::bail!("the kernel's messages on addresses ended");
+                    }
+                    tokio::time::sleep(SETTLE).await;
+                    while let Some(Some(_)) = futures_util::FutureExt::now_or_never(changes.next()) {}
+                    match own::interfaces(&handle).await {
+                        Ok(interfaces) => set_own(&program, &interfaces, &listens),
+                        Err(error) => warn!(%error, "the addresses cannot be listed: XDP keeps those it had"),
+                    }
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+fn set_own(program: &SharedProgram, interfaces: &[own::Interface], listens: &[Listen]) {
+    let mut program = program.lock();
+    let Some(program) = &mut *program else { return };
+    let attached: Vec<u32> = program.interfaces().map(|(_, index, _)| index).collect();
+    let entries = own::entries(interfaces, &attached, listens);
+    for (name, index, _) in program.interfaces() {
+        if !entries.keys().any(|key| key.interface == index) {
+            warn!(
+                interface = name,
+                "no address of this interface is listened on: XDP passes all that comes there"
+            );
+        }
+    }
+    debug!(entries = entries.len(), "addresses for XDP");
+    if let Err(error) = program.set_own(entries) {
+        error!("XDP may pass what it could answer: {error:#}");
+    }
+}
+
+fn listen(address: SocketAddr) -> Listen {
+    Listen {
+        address: (!address.ip().is_unspecified()).then(|| address.ip()),
+        port: address.port(),
+    }
+}
+
+impl XdpFigures for SharedProgram {
+    fn read(&self) -> XdpReading {
+        let program = self.lock();
+        let counters = match program.as_ref().map(Program::counters) {
+            Some(Ok(counters)) => counters,
+            Some(Err(error)) => {
+                warn!("the counters of XDP cannot be read: {error:#}");
+                return XdpReading::default();
+            }
+            None => return XdpReading::default(),
+        };
+        let mut reading = XdpReading::default();
+        for (class, by_rcode) in counters.answers.iter().enumerate() {
+            for (&count, rcode) in by_rcode.iter().zip(RCODES) {
+                if count > 0 {
+                    reading.answers.push((qtype_of_class(class).unwrap_or(0), rcode, count));
+                }
+            }
+        }
+        let pairs = PassReason::ALL
+            .iter()
+            .map(|reason| (reason.label(), counters.passed[reason.index()]));
+        reading.passed = pairs.collect();
+        let pairs = DropReason::ALL
+            .iter()
+            .map(|reason| (reason.label(), counters.dropped[reason.index()]));
+        reading.dropped = pairs.collect();
+        reading
+    }
+}

@@ -1,0 +1,406 @@
+//! Configurations at random, dense with what is hard: few labels, so that names meet everywhere.
+//!
+//! ```text
+//!  seed ─► Universe (zones, names) ─► Generator ─┬─► first changes: zones, `records`, API
+//!                                                └─► one random change after the other
+//! ```
+//!
+//! Zones nest; names are cuts, wildcards, empty non-terminals, aliases in chains and circles, DNAMEs, as long and as
+//! deep as names can be; RRsets are of every size class. Equal seeds give equal configurations.
+
+mod content;
+mod rdata;
+
+pub use self::rdata::names_in;
+
+use std::sync::Arc;
+
+use dns_userspace::answer::{Environment, Transport};
+use dns_userspace::name::Name;
+use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::store::{Change, Store};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use self::content::Content;
+
+/// Zones that a configuration may have, outermost first. The last ones are rare in the wild, and easy to get wrong.
+const APEXES: [&str; 11] = [
+    "example.",
+    "sub.example.",
+    "a.b.example.",
+    "test.",
+    "c.a.test.",
+    "*.test.",
+    "b.*.example.",
+    "ns.a.example.",
+    ".",
+    "x.y.z.w.v.far.",
+    "in-addr.arpa.",
+];
+
+/// Where `records` and the API put names that no zone holds.
+const OUTSIDE: [&str; 5] = ["overlay.", "a.overlay.", "b.a.overlay.", "wild.", "made.overlay."];
+
+/// Labels of nearly all names.
+const LABELS: [&str; 7] = ["a", "b", "c", "*", "ns", "www", "_tcp"];
+
+/// A configuration to begin with, and all random changes to it.
+pub struct Generator {
+    rng: StdRng,
+    apexes: Vec<Name>,
+    environment: Environment,
+    has_upstream: bool,
+}
+
+impl Generator {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut apexes: Vec<Name> = Vec::new();
+        for (position, text) in APEXES.iter().enumerate() {
+            let share = [1.0, 0.6, 0.5, 0.8, 0.4, 0.2, 0.2, 0.3, 0.12, 0.5, 0.3][position];
+            if rng.random_bool(share) {
+                apexes.push(name(text));
+            }
+        }
+        let environment = Environment {
+            udp_payload: *[512, 1232, 1232, 1452, 4096].choose(&mut rng).expect("not empty"),
+            recursion_available: rng.random_bool(0.3),
+            transport: Transport::Udp,
+            max_cname_depth: *[1, 3, 10, 10].choose(&mut rng).expect("not empty"),
+            resolve_cname_chain: rng.random_bool(0.85),
+            return_soa_on_nxdomain: rng.random_bool(0.85),
+        };
+        Self {
+            has_upstream: environment.recursion_available || rng.random_bool(0.1),
+            rng,
+            apexes,
+            environment,
+        }
+    }
+
+    /// The environment of every query to this configuration.
+    pub fn environment(&self) -> Environment {
+        self.environment
+    }
+
+    /// Whether this configuration has an upstream, for whatever clients.
+    pub fn has_upstream(&self) -> bool {
+        self.has_upstream
+    }
+
+    /// The random numbers, for those who go on with this seed.
+    pub fn rng(&mut self) -> &mut StdRng {
+        &mut self.rng
+    }
+
+    /// The zones, `records` and API records to begin with.
+    pub fn first(&mut self) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for apex in self.apexes.clone() {
+            changes.push(self.zone(apex));
+        }
+        changes.push(self.config_records());
+        changes
+    }
+
+    /// One change set, as a source would bring it.
+    pub fn next(&mut self, store: &Store) -> Vec<Change> {
+        match self.rng.random_range(0..100) {
+            0..45 => self.put_api(store),
+            45..70 => self.delete_api(store),
+            70..80 => {
+                let apex = self.any_apex();
+                vec![self.changed_zone(apex, store)]
+            }
+            80..84 => {
+                let apex = self.any_apex();
+                vec![self.zone(apex)]
+            }
+            84..89 => vec![Change::RemoveZone { apex: self.any_apex() }],
+            89..94 => vec![self.config_records()],
+            _ => (0..self.rng.random_range(2..6))
+                .flat_map(|_| self.put_api(store))
+                .collect(),
+        }
+    }
+
+    fn any_apex(&mut self) -> Name {
+        match self.rng.random_bool(0.9) {
+            true => self.apexes.choose(&mut self.rng).expect("`example.` at least").clone(),
+            false => name(APEXES.choose(&mut self.rng).expect("not empty")),
+        }
+    }
+
+    fn zone(&mut self, apex: Name) -> Change {
+        let file: Arc<str> = format!("{apex}zone").into();
+        let content = match self.rng.random_bool(0.04) {
+            true => Err("the file has an error".into()),
+            false => {
+                let names = *[3, 10, 25].choose(&mut self.rng).expect("not empty");
+                Ok(self.content(&apex, names).into_records(&Source::ZoneFile(file.clone())))
+            }
+        };
+        Change::Zone { apex, file, content }
+    }
+
+    /// The zone as it is served now, with a few names more and a few fewer.
+    fn changed_zone(&mut self, apex: Name, store: &Store) -> Change {
+        let snapshot = store.snapshot();
+        let zone = snapshot.zones.get(&apex.key()).filter(|zone| zone.failed.is_none());
+        let Some(zone) = zone else { return self.zone(apex) };
+        let mut content = self.content(&apex, 2);
+        for node in zone.nodes.values() {
+            let is_kept = node.owner == apex || self.rng.random_bool(0.95);
+            for rrset in node.rrsets.iter().filter(|_| is_kept) {
+                content.add(&node.owner, (**rrset).clone());
+            }
+        }
+        let file: Arc<str> = format!("{apex}zone").into();
+        let content = Ok(content.into_records(&Source::ZoneFile(file.clone())));
+        Change::Zone { apex, file, content }
+    }
+
+    fn content(&mut self, apex: &Name, names: usize) -> Content {
+        let mut content = Content::default();
+        let apex_in_case = self.in_some_case(apex);
+        content.add(&apex_in_case, self.soa());
+        content.add(&apex_in_case, self.ns());
+        if self.rng.random_bool(0.4) {
+            for rtype in [
+                RecordType::A,
+                RecordType::AAAA,
+                RecordType::MX,
+                RecordType::TXT,
+                RecordType::CAA,
+            ] {
+                content.add(&apex_in_case, self.rrset(rtype));
+            }
+        }
+        if self.rng.random_bool(0.1) {
+            self.shape(apex_in_case.clone(), &mut content);
+        }
+        for _ in 0..names {
+            let owner = self.owner_below(apex);
+            self.shape(owner, &mut content);
+        }
+        content
+    }
+
+    fn config_records(&mut self) -> Change {
+        let mut content = Content::default();
+        for _ in 0..self.rng.random_range(0..14) {
+            let owner = self.owner_outside();
+            self.shape(owner, &mut content);
+        }
+        if self.rng.random_bool(0.5) {
+            content.add(&name("made.overlay."), self.soa());
+        }
+        Change::ConfigRecords(content.into_records(&Source::Config))
+    }
+
+    /// An RRset from the API, without those that cannot stand beside it.
+    fn put_api(&mut self, store: &Store) -> Vec<Change> {
+        let mut content = Content::default();
+        let owner = match self.rng.random_range(0..10) {
+            0..2 => self.owner_outside(),
+            2..6 => self.existing(store).unwrap_or_else(|| name("a.example.")),
+            _ => self.any_owner(),
+        };
+        match self.rng.random_range(0..40) {
+            0 => content.add(&owner, self.soa()),
+            1..4 => content.add(&owner, self.ns()),
+            _ => self.shape(owner, &mut content),
+        }
+        let mut changes = Vec::new();
+        for (owner, rrset) in content.into_records(&Source::Api) {
+            let held = store.api_records().find(|(key, _)| **key == owner.key());
+            for old in held.into_iter().flat_map(|(_, node)| &node.rrsets) {
+                if !content::may_stand_beside(old.rtype, rrset.rtype) {
+                    changes.push(Change::DeleteApi {
+                        owner: owner.clone(),
+                        rtype: old.rtype,
+                    });
+                }
+            }
+            changes.push(Change::PutApi { owner, rrset });
+        }
+        changes
+    }
+
+    fn delete_api(&mut self, store: &Store) -> Vec<Change> {
+        let held: Vec<(Name, RecordType)> = store
+            .api_records()
+            .flat_map(|(_, node)| node.rrsets.iter().map(|rrset| (node.owner.clone(), rrset.rtype)))
+            .collect();
+        match held.choose(&mut self.rng) {
+            Some((owner, rtype)) => vec![Change::DeleteApi {
+                owner: owner.clone(),
+                rtype: *rtype,
+            }],
+            None => self.put_api(store),
+        }
+    }
+
+    fn existing(&mut self, store: &Store) -> Option<Name> {
+        let snapshot = store.snapshot();
+        let zones: Vec<_> = snapshot.zones.values().collect();
+        let nodes: Vec<_> = zones.choose(&mut self.rng)?.nodes.values().collect();
+        Some(nodes.choose(&mut self.rng)?.owner.clone())
+    }
+
+    /// Gives a name what one kind of name has.
+    fn shape(&mut self, owner: Name, content: &mut Content) {
+        match self.rng.random_range(0..100) {
+            0..22 => {
+                content.add(&owner, self.rrset(RecordType::A));
+                if self.rng.random_bool(0.4) {
+                    content.add(&owner, self.rrset(RecordType::AAAA));
+                }
+            }
+            22..44 => {
+                content.add(&owner, self.rrset(RecordType::CNAME));
+                if self.rng.random_bool(0.15) {
+                    content.add(&owner, self.rrset(RecordType::KEY));
+                }
+            }
+            44..54 => {
+                let ns = self.ns();
+                for target in rdata::names_in(&ns).collect::<Vec<_>>() {
+                    // Where the target is elsewhere, the loader would not take it: `into_records` of a zone filters.
+                    if target.is_at_or_below(&owner) || self.rng.random_bool(0.2) {
+                        content.add_glue(&target, self.rrset(RecordType::A));
+                        if self.rng.random_bool(0.5) {
+                            content.add_glue(&target, self.rrset(RecordType::AAAA));
+                        }
+                    }
+                }
+                if self.rng.random_bool(0.3)
+                    && let Some(own) = owner.child(b"ns")
+                {
+                    content.add(&owner, self.rrset_of(RecordType::NS, vec![own.as_wire().into()]));
+                    content.add_glue(&own, self.rrset(RecordType::A));
+                }
+                content.add(&owner, ns);
+                if self.rng.random_bool(0.3) {
+                    content.add(&owner, self.rrset(RecordType::DS));
+                }
+            }
+            54..58 => {
+                content.add(&owner, self.rrset(RecordType::DNAME));
+                if self.rng.random_bool(0.3) {
+                    content.add(&owner, self.rrset(RecordType::TXT));
+                }
+            }
+            58..66 => {
+                for rtype in rdata::MANY {
+                    if self.rng.random_bool(0.6) {
+                        content.add(&owner, self.rrset(rtype));
+                    }
+                }
+            }
+            66..80 => content.add(&owner, self.rrset(RecordType::TXT)),
+            80..90 => {
+                let rtype = *[RecordType::MX, RecordType::SRV, RecordType::HTTPS, RecordType::PTR]
+                    .choose(&mut self.rng)
+                    .expect("not empty");
+                content.add(&owner, self.rrset(rtype));
+            }
+            _ => {
+                let rtype = *rdata::MANY.choose(&mut self.rng).expect("not empty");
+                content.add(&owner, self.rrset(rtype));
+            }
+        }
+    }
+
+    /// Any name that a target or a question may be: mostly ours.
+    pub fn any_name(&mut self) -> Name {
+        match self.rng.random_range(0..20) {
+            0 => name("elsewhere."),
+            1 => name("www.elsewhere.invalid."),
+            2..4 => self.owner_outside(),
+            4 => self.any_apex(),
+            _ => self.any_owner(),
+        }
+    }
+
+    fn any_owner(&mut self) -> Name {
+        let apex = self.any_apex();
+        self.owner_below(&apex)
+    }
+
+    fn owner_outside(&mut self) -> Name {
+        let above = name(OUTSIDE.choose(&mut self.rng).expect("not empty"));
+        match self.rng.random_bool(0.5) {
+            true => self.in_some_case(&above),
+            false => self.owner_below(&above),
+        }
+    }
+
+    fn owner_below(&mut self, apex: &Name) -> Name {
+        let mut owner = apex.clone();
+        match self.rng.random_range(0..60) {
+            // As deep as a name can be.
+            0 => {
+                while let Some(next) = owner.child(b"a") {
+                    owner = next;
+                }
+            }
+            // As long as a name can be.
+            1 => {
+                let mut label = 63;
+                while label > 0 {
+                    match owner.child(&[b'l'; 63][..label]) {
+                        Some(next) => owner = next,
+                        None => label -= 1,
+                    }
+                }
+            }
+            _ => {
+                for _ in 0..*[1, 1, 1, 2, 2, 3, 4].choose(&mut self.rng).expect("not empty") {
+                    let label = LABELS.choose(&mut self.rng).expect("not empty").as_bytes();
+                    owner = owner.child(label).unwrap_or(owner);
+                }
+            }
+        }
+        self.in_some_case(&owner)
+    }
+
+    /// The name, sometimes with letters in another case.
+    pub fn in_some_case(&mut self, name: &Name) -> Name {
+        if self.rng.random_bool(0.7) {
+            return name.clone();
+        }
+        let wire: Vec<u8> = name
+            .as_wire()
+            .iter()
+            .map(|&octet| {
+                if octet.is_ascii_alphabetic() && self.rng.random() {
+                    octet ^ 0x20
+                } else {
+                    octet
+                }
+            })
+            .collect();
+        Name::from_wire(&wire).expect("letters are no lengths")
+    }
+
+    fn rrset_of(&mut self, rtype: RecordType, rdatas: Vec<Box<[u8]>>) -> RrSet {
+        let ttl = *[0, 60, 300, 300, 300, 3600, 0x7FFF_FFFF]
+            .choose(&mut self.rng)
+            .expect("not empty");
+        RrSet {
+            rtype,
+            ttl,
+            rdatas,
+            source: Source::Config,
+        }
+    }
+}
+
+/// A name that this module wrote down.
+pub fn name(text: &str) -> Name {
+    text.parse().expect("a name that is written down here")
+}

@@ -1,0 +1,185 @@
+//! The socket fast path against the reference answerer: equal octets, or passed.
+//!
+//! Each case is a random configuration, changed step by step; after every step all names around it are asked again,
+//! which finds lines that a change should have touched and did not. `HOTDNS_DIFFERENTIAL_SEED` picks the first seed,
+//! `HOTDNS_DIFFERENTIAL_CASES` how many queries are asked at least.
+
+use std::collections::BTreeMap;
+
+use dns_common::reason::PassReason;
+use dns_userspace::answer::{End, ResolveOptions, resolve};
+use dns_userspace::name::Name;
+use dns_userspace::record::RecordType;
+use rand::seq::IndexedRandom;
+use tests::planes::{Compared, Planes, Tally, message, on_heap};
+use tests::queries::{Names, TYPES, mutated, well_formed};
+use tests::zones::Generator;
+
+/// Queries of the suite.
+const CASES: u64 = 400_000;
+/// Changes of each configuration.
+const CHANGES: usize = 14;
+
+/// What a query is, as the ceilings know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Data, referrals, NODATA and NXDOMAIN from our zones, of a size that the client takes.
+    Answerable,
+    /// What the design leaves to userspace: foreign names, below DNAMEs, failed zones, chains that go upstream, ANY, DS
+    /// where two zones meet, and what is too large.
+    Userspace,
+    /// Messages that are not well-formed.
+    Mutated,
+}
+
+#[derive(Default)]
+struct Report(BTreeMap<Kind, Tally>);
+
+struct Run {
+    seed: u64,
+    step: usize,
+    planes: Planes,
+    generator: Generator,
+    names: Names,
+}
+
+#[test]
+fn fast_path_equals_reference() {
+    let report = run(from_environment("CASES").unwrap_or(CASES));
+    let answerable = &report.0[&Kind::Answerable];
+    for (reason, ceiling) in [
+        // Names at which something is left to userspace as a whole.
+        (PassReason::Marked, 3.0),
+        (PassReason::Below, 4.0),
+        (PassReason::Incomplete, 5.0),
+        (PassReason::Overflow, 0.1),
+        (PassReason::TooLarge, 2.0),
+        (PassReason::Torn, 0.0),
+        (PassReason::Internal, 0.0),
+    ] {
+        let share = answerable.percent(reason);
+        assert!(
+            share <= ceiling,
+            "{share:.3} % of what is answerable passes as {}",
+            reason.label()
+        );
+    }
+    assert!(answerable.percent_equal() >= 90.0, "{answerable}");
+}
+
+#[test]
+#[ignore = "hours: cargo xtask differential"]
+fn differential_at_length() {
+    run(from_environment("CASES").unwrap_or(100_000_000));
+}
+
+fn run(cases: u64) -> Report {
+    let first = from_environment("SEED").unwrap_or(1);
+    let mut report = Report::default();
+    for seed in first.. {
+        Run::new(seed).go(&mut report);
+        if report.0.values().map(Tally::total).sum::<u64>() >= cases {
+            break;
+        }
+    }
+    for (kind, tally) in &report.0 {
+        println!("{kind:?}: {tally}");
+    }
+    report
+}
+
+fn from_environment(what: &str) -> Option<u64> {
+    let value = std::env::var(format!("HOTDNS_DIFFERENTIAL_{what}")).ok()?;
+    Some(value.parse().expect("a number in HOTDNS_DIFFERENTIAL_*"))
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let generator = Generator::new(seed);
+        let planes = Planes::new(on_heap(), generator.environment(), generator.has_upstream());
+        Self {
+            seed,
+            step: 0,
+            planes: planes.expect("a heap"),
+            generator,
+            names: Names::default(),
+        }
+    }
+
+    fn go(&mut self, report: &mut Report) {
+        let first = self.generator.first();
+        self.change(first);
+        self.ask(report, 3);
+        for step in 1..=CHANGES {
+            self.step = step;
+            let changes = self.generator.next(&self.planes.store);
+            self.change(changes);
+            self.ask(report, 1);
+        }
+    }
+
+    fn change(&mut self, changes: Vec<dns_userspace::store::Change>) {
+        if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
+            eprintln!("seed {} step {}: {changes:#?}", self.seed, self.step);
+        }
+        self.planes.apply(changes).expect("a heap has room");
+        self.names.add(&self.planes.store.snapshot());
+    }
+
+    /// Asks every name, each with a few types, and some nonsense.
+    fn ask(&mut self, report: &mut Report, times: usize) {
+        let names: Vec<Name> = self.names.iter().collect();
+        for name in names {
+            for _ in 0..times {
+                for at in 0..5 {
+                    let qtype = match at {
+                        0 => RecordType::A,
+                        1 => RecordType(65281),
+                        _ => *TYPES.choose(self.generator.rng()).expect("not empty"),
+                    };
+                    let query = well_formed(self.generator.rng(), &name, qtype).build();
+                    let kind = self.kind(&name, qtype, &query);
+                    self.one(report, &query, kind);
+                    if at == 4 {
+                        let query = mutated(self.generator.rng(), &query);
+                        self.one(report, &query, Kind::Mutated);
+                    }
+                }
+            }
+        }
+    }
+
+    fn one(&mut self, report: &mut Report, query: &[u8], kind: Kind) {
+        match self.planes.compare(query) {
+            Ok(compared) => {
+                if kind == Kind::Answerable && compared == Compared::Passed(PassReason::Internal) {
+                    panic!("seed {} step {}: internal\n{}", self.seed, self.step, message(query));
+                }
+                report.0.entry(kind).or_default().count(compared);
+            }
+            Err(difference) => panic!(
+                "HOTDNS_DIFFERENTIAL_SEED={} HOTDNS_DIFFERENTIAL_CASES=1 (step {}):\n{:?}\n{difference}",
+                self.seed, self.step, self.planes.environment
+            ),
+        }
+    }
+
+    /// What the reference answerer says of the query.
+    fn kind(&self, name: &Name, qtype: RecordType, query: &[u8]) -> Kind {
+        let snapshot = self.planes.served.snapshot();
+        let options: ResolveOptions = self.planes.environment.resolve_options();
+        let resolution = resolve(&snapshot, name, qtype, &options, &mut |_| {});
+        let is_final = match &resolution.end {
+            End::Final => true,
+            End::ChainLeaves(_) => !self.generator.has_upstream(),
+            End::NotOurs | End::ZoneFailed(_) => false,
+        };
+        let sections = resolution.answer.iter().chain(&resolution.authority);
+        let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
+        let is_overlay_nodata = resolution.answer.is_empty() && resolution.authority.is_empty();
+        let mut answerable = is_final && !has_dname && !is_overlay_nodata;
+        answerable &= qtype != RecordType::ANY && qtype != RecordType::DS;
+        answerable &= self.planes.reference(query).is_some_and(|reply| reply[2] & 0x02 == 0);
+        if answerable { Kind::Answerable } else { Kind::Userspace }
+    }
+}
