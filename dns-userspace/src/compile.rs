@@ -166,10 +166,6 @@ impl Compiler<'_> {
         if is_occluded(zone, self.key) {
             return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
         }
-        if !zone.name_exists(self.key) {
-            // Only the ancestor of another zone's apex.
-            return Some(all_passes);
-        }
         Some(self.in_zone(zone))
     }
 
@@ -319,9 +315,7 @@ impl Compiler<'_> {
             let whole = self.resolve(question, RecordType(absent));
             let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
             for target in targets(&whole) {
-                if let Some(node) = self.node_for(&target.key()) {
-                    types.extend(node.rrsets.iter().map(|rrset| rrset.rtype));
-                }
+                self.types_for(&target.key(), &mut types);
             }
             if types.contains(&RecordType(absent)) && absent < u16::MAX {
                 absent += 1;
@@ -335,19 +329,22 @@ impl Compiler<'_> {
         }
     }
 
-    /// The node that answers for a name: its own, or the wildcard's at its closest encloser.
-    fn node_for(&self, key: &NameKey) -> Option<Arc<Node>> {
-        let Some(zone) = self.snapshot.zone_of(key) else {
-            return self.snapshot.overlays.get(key).cloned();
+    /// Adds the types of all nodes that may answer for a name: its own, and every wildcard above it. Too many are no
+    /// harm: each is asked for.
+    fn types_for(&self, key: &NameKey, types: &mut Vec<RecordType>) {
+        let mut add = |key: &NameKey| {
+            let zones = key.lineage().filter_map(|above| self.snapshot.zones.get(above));
+            let nodes = zones.filter_map(|zone| zone.nodes.get(key));
+            for node in nodes.chain(self.snapshot.overlays.get(key)) {
+                types.extend(node.rrsets.iter().map(|rrset| rrset.rtype));
+            }
         };
-        if zone.name_exists(key) {
-            return zone.nodes.get(key).cloned();
+        add(key);
+        let mut above = key.parent();
+        while let Some(encloser) = above {
+            add(&encloser.wildcard_child());
+            above = encloser.parent();
         }
-        let mut encloser = key.parent()?;
-        while !zone.name_exists(&encloser) {
-            encloser = encloser.parent()?;
-        }
-        zone.nodes.get(&encloser.wildcard_child()).cloned()
     }
 
     fn resolve(&mut self, question: &Name, rtype: RecordType) -> Resolution {

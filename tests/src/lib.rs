@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod frames;
+pub mod kernel;
 pub mod net;
 pub mod planes;
 pub mod queries;

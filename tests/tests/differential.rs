@@ -155,12 +155,23 @@ impl Run {
                 if kind == Kind::Answerable && compared == Compared::Passed(PassReason::Internal) {
                     panic!("seed {} step {}: internal\n{}", self.seed, self.step, message(query));
                 }
+                self.explain(query, kind, compared);
                 report.0.entry(kind).or_default().count(compared);
             }
             Err(difference) => panic!(
                 "HOTDNS_DIFFERENTIAL_SEED={} HOTDNS_DIFFERENTIAL_CASES=1 (step {}):\n{:?}\n{difference}",
                 self.seed, self.step, self.planes.environment
             ),
+        }
+    }
+
+    /// `HOTDNS_DIFFERENTIAL_EXPLAIN=marked` shows what of the answerable passes so.
+    fn explain(&self, query: &[u8], kind: Kind, compared: Compared) {
+        if let (Kind::Answerable, Compared::Passed(reason)) = (kind, compared)
+            && std::env::var("HOTDNS_DIFFERENTIAL_EXPLAIN").is_ok_and(|wanted| wanted == reason.label())
+        {
+            let reply = self.planes.reference(query).unwrap_or_default();
+            println!("seed {} step {} {}: {}", self.seed, self.step, reason.label(), message(&reply));
         }
     }
 

@@ -20,7 +20,7 @@ use clap::Args;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-pub use check::{Fate, check};
+pub use check::{Fate, check, query};
 pub use mutate::{Mutator, Surface};
 pub use reference::Reference;
 

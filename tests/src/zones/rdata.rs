@@ -86,7 +86,7 @@ impl Generator {
             RecordType::KEY => [&[1, 0, 3, 8][..], &self.octets(20)].concat(),
             RecordType::TXT => self.text(),
             _ => {
-                let length = *[0, 1, 7, 60, 300].choose(&mut self.rng).expect("not empty");
+                let length = *[1, 7, 60, 300].choose(&mut self.rng).expect("not empty");
                 self.octets(length)
             }
         }

@@ -74,7 +74,7 @@ fn answer(packet: &[u8], frame: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// The query, which may have a wrong UDP checksum: it is not verified, as it is partial on veth and lo.
-pub(super) fn query(packet: &[u8]) -> Result<UdpFrame, String> {
+pub fn query(packet: &[u8]) -> Result<UdpFrame, String> {
     let mut fixed = packet.to_vec();
     if let Some(at) = udp_checksum_at(packet)
         && let Some(field) = fixed.get_mut(at..at + 2)

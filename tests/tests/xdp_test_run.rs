@@ -1,0 +1,744 @@
+//! The XDP program by `BPF_PROG_TEST_RUN`: its object, exact frames, every reason to pass, and the comparison with the
+//! reference answerer.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+use dns_common::line::{LINE_WORDS, Reference, flag};
+use dns_common::reason::{DropReason, PassReason};
+use dns_common::table::Table;
+use dns_userspace::answer::{Environment, Transport};
+use dns_userspace::name::Name;
+use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::store::Change;
+use dns_userspace::zonefile;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use tests::bench::fuzz::{self, Fate, Oracle, Surface, check};
+use tests::frames::{Edns, Query, UdpChecksum, UdpFrame, internet_checksum, wire_name};
+use tests::kernel::{CLIENT, Kernel, MACS, OWN, PLACES, PORT, frame, is_skipped, object};
+use tests::planes::Compared;
+use tests::queries::{Names, TYPES, mutated, well_formed};
+use tests::testrun::{TestRun, Verdict};
+use tests::zones::{Generator, name};
+
+/// Verified instructions. Measured: about 54,000.
+const MOST_INSTRUCTIONS: u32 = 100_000;
+/// Octets of stack of any one function; the kernel's limit is 512 for all that call each other.
+const MOST_STACK: i64 = 256;
+/// Frames of the comparison.
+const CASES: u64 = 40_000;
+/// Frames of the fuzzing.
+const FUZZED: u64 = 25_000;
+
+const ENVIRONMENT: Environment = Environment {
+    udp_payload: 4096,
+    recursion_available: false,
+    transport: Transport::Udp,
+    max_cname_depth: 10,
+    resolve_cname_chain: true,
+    return_soa_on_nxdomain: true,
+};
+
+const ZONE: &str = r#"
+$TTL 300
+@          SOA    ns hostmaster 1 3600 600 86400 60
+@          NS     ns
+@          NS     ns.elsewhere.net.
+@          MX     10 mail
+@          A      192.0.2.80
+ns         A      192.0.2.53
+mail       A      192.0.2.25
+mail       AAAA   2001:db8::25
+www        A      192.0.2.80
+www        AAAA   2001:db8::80
+w3         A      192.0.2.81
+w3         A      192.0.2.82
+w3         A      192.0.2.83
+w3         A      192.0.2.84
+alias      CNAME  www
+chain      CNAME  alias
+leaves     CNAME  www.elsewhere.net.
+loop       CNAME  loop2
+loop2      CNAME  loop
+text       TXT    "some text" "and more"
+*.wild     A      192.0.2.90
+*.wild     MX     10 mail
+deep.wild  TXT    "beside"
+*.alias.w  CNAME  www
+a.b.c.ent  A      192.0.2.91
+sub        NS     ns.sub
+sub        NS     ns
+ns.sub     A      192.0.2.54
+dname      DNAME  other.example.
+_sip._tcp  SRV    1 2 5060 www
+many       A      192.0.2.100
+many       AAAA   2001:db8::100
+many       AAAA   2001:db8::101
+many       MX     10 mail
+many       TXT    "many"
+many       SRV    0 0 1 www
+many       CAA    0 issue "ca.example.net"
+"#;
+
+fn zone() -> Result<Vec<Change>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("zone");
+    let mut text = ZONE.to_owned();
+    for (owner, count) in [("t1000", 4), ("t1200", 5), ("t3000", 12), ("t4000", 16)] {
+        let strings = format!("\"{}\" ", "x".repeat(249)).repeat(count);
+        text.push_str(&format!("{owner} TXT {strings}\n"));
+    }
+    std::fs::write(&path, text)?;
+    let apex = name("example.org.");
+    let content = zonefile::load(&path, &apex, "zone".into()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
+    let broken = Change::Zone {
+        apex: name("broken.example."),
+        file: "broken".into(),
+        content: Err("it is broken".into()),
+    };
+    let address = RrSet {
+        rtype: RecordType::A,
+        ttl: 300,
+        rdatas: vec![Box::from([192, 0, 2, 99])],
+        source: Source::Config,
+    };
+    let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
+    Ok(vec![Change::Zone { apex, file: "zone".into(), content: Ok(content.rrsets) }, broken, overlay])
+}
+
+fn kernel() -> Result<Kernel> {
+    let mut kernel = Kernel::new(ENVIRONMENT, false)?;
+    kernel.apply(zone()?)?;
+    Ok(kernel)
+}
+
+fn query(owner: &str, qtype: RecordType) -> Query {
+    Query::new(&wire_name(owner), qtype.0)
+}
+
+fn with_edns(query: Query, udp_payload: u16) -> Query {
+    Query { edns: Some(Edns { udp_payload, ..Edns::default() }), ..query }
+}
+
+fn load() -> Result<Ebpf> {
+    let mut ebpf = EbpfLoader::new().load(object()?)?;
+    let program: &mut Xdp = ebpf.program_mut("hotdns").context("no program")?.try_into()?;
+    program.load()?;
+    Ok(ebpf)
+}
+
+#[test]
+fn object_has_its_program_and_maps() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let ebpf = load()?;
+    let programs: Vec<&str> = ebpf.programs().map(|(name, _)| name).collect();
+    assert_eq!(programs, ["hotdns"]);
+    let expected = [
+        ("LINES", "Array", 64),
+        ("SLOTS_0", "Array", 128),
+        ("SLOTS_1", "Array", 256),
+        ("SLOTS_2", "Array", 512),
+        ("SLOTS_3", "Array", 1024),
+        ("SLOTS_4", "Array", 2048),
+        ("SLOTS_5", "Array", 4096),
+        ("ZONES", "Array", 64),
+        ("EPOCH", "Array", 64),
+        ("OWN", "HashMap", 8),
+        ("RECURSION", "LpmTrie", 1),
+        ("STATE", "PerCpuArray", size_of::<dns_common::scratch::State>() as u32),
+    ];
+    let maps: BTreeSet<&str> = ebpf.maps().map(|(name, _)| name).collect();
+    for (map, kind, value_bytes) in expected {
+        assert!(maps.contains(map), "no map {map} among {maps:?}");
+        let found = format!("{:?}", ebpf.map(map).context("just seen")?);
+        assert!(found.starts_with(kind), "{map} is {found}, not {kind}");
+        let info = aya::maps::loaded_maps()
+            .filter_map(Result::ok)
+            .find(|info| info.name_as_str() == Some(map) && info.value_size() == value_bytes);
+        assert!(info.is_some(), "no {map} with values of {value_bytes} octets");
+    }
+    Ok(())
+}
+
+#[test]
+fn program_stays_below_its_ceilings() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let ebpf = load()?;
+    let info = ebpf.program("hotdns").context("no program")?.info()?;
+    let verified = info.verified_instruction_count().context("this kernel does not say")?;
+    let stack = stack_octets(object()?);
+    println!("{verified} verified instructions, {stack} octets of stack in the function that uses most");
+    assert!(verified > 1000 && verified <= MOST_INSTRUCTIONS, "{verified} verified instructions");
+    assert!(stack > 0 && stack <= MOST_STACK, "{stack} octets of stack in one function");
+    Ok(())
+}
+
+/// The deepest access below the frame pointer in any function, read off the instructions.
+fn stack_octets(object: &[u8]) -> i64 {
+    let word = |at: usize, bytes: usize| {
+        object[at..at + bytes].iter().rev().fold(0u64, |number, &octet| number << 8 | u64::from(octet)) as usize
+    };
+    let (sections, size, count) = (word(40, 8), word(58, 2), word(60, 2));
+    let mut deepest = 0;
+    for header in (0..count).map(|number| sections + number * size) {
+        const EXECUTABLE: usize = 4;
+        if word(header + 8, 8) & EXECUTABLE == 0 {
+            continue;
+        }
+        let code = &object[word(header + 24, 8)..][..word(header + 32, 8)];
+        let mut copies = [false; 16];
+        for instruction in code.as_chunks::<8>().0 {
+            let (opcode, to, from) = (instruction[0], instruction[1] & 15, instruction[1] >> 4);
+            let offset = i64::from(i16::from_le_bytes([instruction[2], instruction[3]]));
+            let [.., a, b, c, d] = *instruction;
+            let constant = i64::from(i32::from_le_bytes([a, b, c, d]));
+            const FRAME_POINTER: u8 = 10;
+            match opcode & 7 {
+                // LDX; ST and STX.
+                1 if from == FRAME_POINTER => deepest = deepest.max(-offset),
+                2 | 3 if to == FRAME_POINTER => deepest = deepest.max(-offset),
+                // A 64-bit move from the frame pointer, then an addition of a constant.
+                7 if opcode == 0xBF => copies[usize::from(to)] = from == FRAME_POINTER,
+                7 if opcode == 0x07 && copies[usize::from(to)] => {
+                    deepest = deepest.max(-constant);
+                    copies[usize::from(to)] = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    deepest
+}
+
+#[test]
+fn answers_are_exact_frames() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let kernel = kernel()?;
+    use RecordType as T;
+    let questions = [
+        ("www.example.org", T::A, 1),
+        ("wWw.ExamPle.oRg", T::AAAA, 1),
+        ("w3.example.org", T::A, 4),
+        ("text.example.org", T::TXT, 1),
+        ("alias.example.org", T::A, 2),
+        ("alias.example.org", T::TXT, 1),
+        ("chain.example.org", T::AAAA, 3),
+        ("leaves.example.org", T::A, 1),
+        ("loop.example.org", T::A, 2),
+        ("example.org", T::MX, 1),
+        ("example.org", T::SOA, 1),
+        ("example.org", T::NS, 2),
+        ("_sip._tcp.example.org", T::SRV, 1),
+        ("www.example.org", T::MX, 0),
+        ("ent.example.org", T::A, 0),
+        ("c.ent.example.org", T::TXT, 0),
+        ("nx.example.org", T::A, 0),
+        ("very.deep.down.in.a.b.nx.example.org", T::A, 0),
+        ("any.wild.example.org", T::A, 1),
+        ("any.thing.at.all.wild.example.org", T::MX, 1),
+        ("odd.wild.example.org", T::TXT, 0),
+        ("deep.wild.example.org", T::A, 0),
+        ("*.wild.example.org", T::A, 1),
+        ("x.alias.w.example.org", T::A, 2),
+        ("sub.example.org", T::A, 0),
+        ("www.sub.example.org", T::A, 0),
+        ("ns.sub.example.org", T::AAAA, 0),
+        ("t1000.example.org", T::TXT, 1),
+        ("t1200.example.org", T::TXT, 1),
+    ];
+    let mut answered = 0;
+    for (owner, qtype, answers) in questions {
+        for edns in [None, Some((1452, false)), Some((4096, true))] {
+            for (vlans, _) in PLACES {
+                for is_ipv6 in [false, true] {
+                    for padding in [0, 1, 18] {
+                        let mut query = query(owner, qtype);
+                        query.flags = 0x0100;
+                        query.edns = edns.map(|(udp_payload, dnssec_ok)| Edns {
+                            udp_payload,
+                            dnssec_ok,
+                            options: vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8],
+                            ..Edns::default()
+                        });
+                        let mut frame = frame(is_ipv6, vlans, query.build());
+                        // DSCP 46, ECN 3: congestion experienced.
+                        (frame.traffic_class, frame.ttl) = (46 << 2 | 3, 7);
+                        // The checksum that came in is not looked at: it may be partial.
+                        frame.checksum = UdpChecksum::Fixed(0x1234);
+                        let bytes = [frame.build(), vec![0xEE; padding]].concat();
+                        let what = || format!("{owner} {qtype} {edns:?} {vlans:?} IPv6 {is_ipv6} padding {padding}");
+                        let outcome = kernel.run(&bytes)?;
+                        let reference = kernel.planes.reference(&frame.payload).with_context(what)?;
+                        if edns.is_none() && owner.starts_with("t1") {
+                            // Too large without EDNS.
+                            assert_eq!(check(&bytes, &outcome), Ok(Fate::Passed), "{}", what());
+                            continue;
+                        }
+                        let is_fit = frame.header_length() - 14 - 4 * vlans.len() + reference.len() <= 1500;
+                        if !is_fit && vlans != [9] {
+                            assert_eq!(check(&bytes, &outcome), Ok(Fate::Passed), "{}", what());
+                            continue;
+                        }
+                        assert_eq!(outcome.verdict, Verdict::Transmit, "{}", what());
+                        let reply = UdpFrame::parse(&outcome.packet).with_context(what)?;
+                        let expected = UdpFrame {
+                            source_mac: MACS.1,
+                            destination_mac: MACS.0,
+                            source: frame.destination,
+                            destination: frame.source,
+                            ttl: 64,
+                            traffic_class: 46 << 2,
+                            checksum: UdpChecksum::Right,
+                            payload: reference,
+                            ..frame.clone()
+                        };
+                        assert_eq!(reply, expected, "{}", what());
+                        assert_eq!(outcome.packet.len(), reply.header_length() + reply.payload.len(), "{}", what());
+                        assert_eq!(reply.payload[7], answers, "{}", what());
+                        answered += 1;
+                    }
+                }
+            }
+        }
+    }
+    ensure!(answered > 1500, "{answered}");
+    Ok(())
+}
+
+#[test]
+fn checksum_is_never_zero() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let kernel = kernel()?;
+    let mut ones = 0;
+    // One of 65,536 IDs brings the sum to zero, for each family.
+    for is_ipv6 in [false, true] {
+        let mut frame = frame(is_ipv6, &[], query("www.example.org", RecordType::A).build());
+        let reply = UdpFrame::parse(&kernel.run(&frame.build())?.packet)?;
+        let udp = &reply.build()[reply.header_length() - 8..];
+        let sum = u16::from_be_bytes([udp[6], udp[7]]);
+        // The ID that adds what is missing to all ones.
+        let id = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+        let total = u32::from(id) + u32::from(sum);
+        let wanted = (total as u16).wrapping_add((total >> 16) as u16);
+        frame.payload[..2].copy_from_slice(&wanted.to_be_bytes());
+        let outcome = kernel.run(&frame.build())?;
+        let at = frame.header_length() - 2;
+        ensure!(outcome.packet[at..at + 2] != [0, 0], "a checksum of zero");
+        ones += u32::from(outcome.packet[at..at + 2] == [0xFF, 0xFF]);
+        UdpFrame::parse(&outcome.packet)?;
+    }
+    assert_eq!(ones, 2, "the IDs that give all ones");
+    Ok(())
+}
+
+#[test]
+fn every_reason_is_reached_and_counted() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut kernel = kernel()?;
+    let good = || frame(false, &[], query("www.example.org", RecordType::A).build());
+    let good6 = || frame(true, &[], query("www.example.org", RecordType::A).build());
+    let asking = |query: Query| frame(false, &[], query.build()).build();
+    // The IPv4 header's sum is made right again.
+    let with_ipv4 = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good().build();
+        change(&mut bytes);
+        bytes[24..26].fill(0);
+        let sum = internet_checksum(&[&bytes[14..34]]);
+        bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    };
+    let with = |mut bytes: Vec<u8>, at: usize, octet: u8| {
+        bytes[at] = octet;
+        bytes
+    };
+    let message = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut frame = good();
+        change(&mut frame.payload);
+        frame.build()
+    };
+    let from = |source: &str| UdpFrame { source: source.parse().expect("an address"), ..good() }.build();
+    let from6 = |source: &str| UdpFrame { source: source.parse().expect("an address"), ..good6() }.build();
+    let opt = with_edns(query("www.example.org", RecordType::A), 1232);
+    use PassReason as P;
+    let mut reached = BTreeSet::new();
+    let cases = [
+        (P::Ipv4Options, with_ipv4(&|bytes| bytes[14] = 0x46)),
+        (P::Fragment, with_ipv4(&|bytes| bytes[20] = 0x20)),
+        (P::Fragment, with_ipv4(&|bytes| bytes[21] = 1)),
+        (P::Fragment, with(good6().build(), 20, 44)),
+        (P::Ipv6Extension, with(good6().build(), 20, 0)),
+        (P::Ipv6Extension, with(good6().build(), 20, 43)),
+        (P::Ipv6Extension, with(good6().build(), 20, 60)),
+        (P::Ipv4Checksum, with(good().build(), 25, 0x55)),
+        (P::Length, with_ipv4(&|bytes| bytes[17] += 1)),
+        (P::Length, with(good().build(), 39, 7)),
+        (P::Length, good().build().split_last().context("octets")?.1.to_vec()),
+        (P::ZeroChecksum, UdpFrame { checksum: UdpChecksum::Zero, ..good6() }.build()),
+        (P::MacAddress, with(good().build(), 5, 9)),
+        (P::Source, from("198.51.100.7:0")),
+        (P::Source, from("0.1.2.3:40000")),
+        (P::Source, from("224.0.0.1:40000")),
+        (P::Source, from("255.255.255.255:40000")),
+        (P::Source, from("127.0.0.1:40000")),
+        (P::Source, from6("[::]:40000")),
+        (P::Source, from6("[ff02::1]:40000")),
+        (P::Source, from6("[::1]:40000")),
+        (P::OwnSource, from("192.0.2.1:53")),
+        (P::OwnSource, from6("[2001:db8::1]:53")),
+        (P::Short, message(&|message| message.clear())),
+        (P::Short, message(&|message| message.truncate(11))),
+        (P::Short, message(&|message| message.truncate(message.len() - 1))),
+        (P::Long, message(&|message| message.resize(513, 0))),
+        (P::Response, message(&|message| message[2] |= 0x80)),
+        (P::Opcode, message(&|message| message[2] |= 0x28)),
+        (P::Counts, message(&|message| message[5] = 2)),
+        (P::Counts, message(&|message| message[5] = 0)),
+        (P::Counts, message(&|message| message[7] = 1)),
+        (P::Counts, message(&|message| message[9] = 1)),
+        (P::Counts, message(&|message| message[11] = 2)),
+        (P::Name, message(&|message| message[12] = 0xC0)),
+        (P::Name, message(&|message| message[12] = 64)),
+        (P::Class, asking(Query { qclass: 3, ..query("www.example.org", RecordType::A) })),
+        (P::Qtype, asking(query("www.example.org", RecordType::ANY))),
+        (P::Qtype, asking(query("www.example.org", RecordType(0)))),
+        (P::Qtype, asking(query("www.example.org", RecordType::OPT))),
+        (P::Qtype, asking(query("example.org", RecordType::DS))),
+        (P::Qtype, asking(query("sub.example.org", RecordType::DS))),
+        (P::Edns, message(&|message| message[11] = 1)),
+        (P::Edns, {
+            let edns = Edns { version: 1, ..Edns::default() };
+            asking(Query { edns: Some(edns), ..opt.clone() })
+        }),
+        (P::Edns, {
+            let edns = Edns { options: vec![0, 10, 0, 9, 1], ..Edns::default() };
+            asking(Query { edns: Some(edns), ..opt.clone() })
+        }),
+        (P::Trailing, message(&|message| message.push(0))),
+        (P::Marked, asking(query("broken.example", RecordType::A))),
+        (P::Marked, asking(query("www.broken.example", RecordType::A))),
+        (P::Below, asking(query("www.over.lay", RecordType::A))),
+        (P::Incomplete, asking(query("many.example.org", RecordType(4711)))),
+        (P::Foreign, asking(query("www.elsewhere.net", RecordType::A))),
+        (P::Foreign, asking(query("org", RecordType::A))),
+        (P::Dname, asking(query("x.dname.example.org", RecordType::A))),
+        (P::TooLarge, asking(query("t1000.example.org", RecordType::TXT))),
+        (P::TooLarge, asking(with_edns(query("t1000.example.org", RecordType::TXT), 600))),
+        (P::Mtu, asking(with_edns(query("t3000.example.org", RecordType::TXT), 4096))),
+        (P::NoRoom, {
+            let query = with_edns(query("t4000.example.org", RecordType::TXT), 4096);
+            frame(false, &[9], query.build()).build()
+        }),
+    ];
+    for (number, (reason, bytes)) in cases.iter().enumerate() {
+        let found = kernel.pass_reason(bytes).with_context(|| format!("case {number}, {reason:?}"))?;
+        assert_eq!(found, Some(*reason), "case {number}");
+        reached.insert(reason.index());
+    }
+    // Not ours: nothing is counted.
+    let uncounted = [
+        UdpFrame { destination: "192.0.2.2:53".parse()?, ..good() }.build(),
+        UdpFrame { destination: "192.0.2.1:54".parse()?, ..good() }.build(),
+        frame(false, &[8], good().payload).build(),
+        frame(false, &[8, 7], good().payload).build(),
+        frame(false, &[7, 8, 9], good().payload).build(),
+        UdpFrame { destination: "[2001:db8::2]:53".parse()?, ..good6() }.build(),
+        with_ipv4(&|bytes| bytes[23] = 6),
+        with(good6().build(), 20, 6),
+        with(good6().build(), 20, 58),
+        with(good().build(), 12, 0x07),
+        good().build()[..40].to_vec(),
+        good().build()[..20].to_vec(),
+        vec![0; 14],
+        vec![0xFF; 1514],
+    ];
+    for (number, bytes) in uncounted.iter().enumerate() {
+        assert_eq!(kernel.pass_reason(bytes)?, None, "case {number} is not ours");
+    }
+    // States of the table that only a writer at work, or a fault, brings about.
+    let good = good().build();
+    let table = Arc::clone(&kernel.planes.served.table());
+    let lines = table.memory.lines.words(0, table.lines() as usize * LINE_WORDS).context("lines")?;
+    let epoch = &table.memory.epoch.words(0, 1).context("epoch")?[0];
+    let all = |change: &dyn Fn(u64) -> u64| {
+        for line in lines.chunks(LINE_WORDS) {
+            line[0].store(change(line[0].load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
+    };
+    all(&|word| word | 1);
+    assert_eq!(kernel.pass_reason(&good)?, Some(P::Torn));
+    all(&|word| word & !1);
+    epoch.fetch_or(1, Ordering::SeqCst);
+    assert_eq!(kernel.pass_reason(&good)?, Some(P::Torn));
+    epoch.fetch_and(!1, Ordering::SeqCst);
+    all(&|word| word | u64::from(flag::OVERFLOW) << 32);
+    let absent = asking(query("nx.example.org", RecordType::A));
+    assert_eq!(kernel.pass_reason(&absent)?, Some(P::Overflow));
+    all(&|word| word & !(u64::from(flag::OVERFLOW) << 32));
+    assert_eq!(kernel.run(&absent)?.verdict, Verdict::Transmit);
+    reached.extend([P::Torn, P::Overflow].map(P::index));
+    // A reference to a slot that there is none of; then a header that says more than its slot holds.
+    let text = asking(query("text.example.org", RecordType::TXT));
+    let cell = lines.iter().find(|word| {
+        let reference = Reference::from_word(word.load(Ordering::Relaxed));
+        let header = table.slot_header(reference.class.into(), reference.slot);
+        reference.rtype == RecordType::TXT.0 && header.is_some_and(|header| header.body_bytes == 12 + 19)
+    });
+    let cell = cell.context("the line of text.example.org")?;
+    let word = cell.load(Ordering::Relaxed);
+    cell.store(word | 0xFFFF_FFFF << 32, Ordering::Relaxed);
+    assert_eq!(kernel.pass_reason(&text)?, Some(P::Internal));
+    reached.insert(P::Internal.index());
+    cell.store(word, Ordering::Relaxed);
+    let reference = Reference::from_word(word);
+    let slot = table.memory.slots[usize::from(reference.class)].words(reference.slot as usize * 16, 16);
+    slot.context("the slot")?[1].fetch_add(200, Ordering::Relaxed);
+    let before = kernel.counters()?;
+    assert_eq!(kernel.run(&text)?.verdict, Verdict::Drop);
+    let dropped = DropReason::HalfWritten.index();
+    assert_eq!(kernel.counters()?.dropped[dropped], before.dropped[dropped] + 1);
+    for reason in PassReason::ALL {
+        assert!(reached.contains(&reason.index()), "{reason:?} is not reached");
+    }
+    // A new table makes all of that good again.
+    kernel.apply(vec![Change::RemoveZone { apex: name("example.org.") }])?;
+    Ok(())
+}
+
+#[test]
+fn answers_are_counted_by_type_and_rcode() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let kernel = kernel()?;
+    for (owner, qtype, class, rcode) in [
+        ("www.example.org", RecordType::A, 1, 0),
+        ("nx.example.org", RecordType::AAAA, 28, 1),
+        ("www.example.org", RecordType(4711), 0, 0),
+    ] {
+        let before = kernel.counters()?;
+        let bytes = frame(false, &[], query(owner, qtype).build()).build();
+        assert_eq!(kernel.run(&bytes)?.verdict, Verdict::Transmit);
+        let after = kernel.counters()?;
+        for (at, (after, before)) in after.answers.iter().zip(before.answers).enumerate() {
+            for (other, (after, before)) in after.iter().zip(before).enumerate() {
+                let expected = u64::from(at == class && other == rcode);
+                assert_eq!(after - before, expected, "{owner} {qtype}: counter {at} {other}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn xdp_equals_reference() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    compare(number("CASES").unwrap_or(CASES))
+}
+
+#[test]
+#[ignore = "hours: cargo xtask differential"]
+fn xdp_differential_at_length() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    compare(number("CASES").unwrap_or(20_000_000))
+}
+
+fn number(what: &str) -> Option<u64> {
+    let value = std::env::var(format!("HOTDNS_DIFFERENTIAL_{what}")).ok()?;
+    Some(value.parse().expect("a number in HOTDNS_DIFFERENTIAL_*"))
+}
+
+/// Random configurations and changes; each frame is passed as it came, or answered as the reference would.
+fn compare(cases: u64) -> Result<()> {
+    let first = number("SEED").unwrap_or(1);
+    let (mut equal, mut passed) = (0u64, 0u64);
+    for seed in first.. {
+        let mut generator = Generator::new(seed);
+        let mut kernel = Kernel::new(generator.environment(), generator.has_upstream())?;
+        let changes = generator.first();
+        kernel.apply(changes)?;
+        let mut names = Names::default();
+        for step in 0..6 {
+            if step > 0 {
+                let changes = generator.next(&kernel.planes.store);
+                kernel.apply(changes)?;
+            }
+            names.add(&kernel.planes.store.snapshot());
+            let all: Vec<Name> = names.iter().collect();
+            for _ in 0..1500 {
+                let rng = generator.rng();
+                let name = all.choose(rng).context("names")?;
+                let qtype = *TYPES.choose(rng).context("types")?;
+                let mut message = well_formed(rng, name, qtype).build();
+                if rng.random_bool(0.15) {
+                    message = mutated(rng, &message);
+                }
+                let (vlans, _) = *PLACES.choose(rng).context("places")?;
+                let frame = frame(rng.random(), vlans, message);
+                let mut bytes = frame.build();
+                bytes.extend(vec![0; if rng.random() { 0 } else { rng.random_range(0..40) }]);
+                let compared = kernel.compare(&frame, &bytes).with_context(|| {
+                    format!(
+                        "HOTDNS_DIFFERENTIAL_SEED={seed} HOTDNS_DIFFERENTIAL_CASES=1, step {step}, {name} {qtype}\n{:?}",
+                        kernel.planes.environment
+                    )
+                })?;
+                match compared {
+                    Compared::Equal => equal += 1,
+                    Compared::Passed(_) => passed += 1,
+                }
+            }
+        }
+        let counters = kernel.counters()?;
+        assert_eq!(counters.passed[PassReason::Internal.index()], 0, "seed {seed}");
+        assert_eq!(counters.dropped, [0; 8], "seed {seed}");
+        if equal + passed >= cases {
+            break;
+        }
+    }
+    println!("{equal} answered as the reference, {passed} passed");
+    // Many of the names are foreign, or below what userspace keeps.
+    assert!(equal * 100 > (equal + passed) * 30, "{equal} of {}", equal + passed);
+    Ok(())
+}
+
+/// The reference answerer on this kernel's own store.
+struct Judge<'a>(&'a Kernel);
+
+impl Oracle for Judge<'_> {
+    fn judge(&mut self, packet: &[u8], fate: &Fate) -> Result<(), String> {
+        match fate {
+            Fate::Passed => Ok(()),
+            Fate::Dropped => Err("dropped".to_owned()),
+            Fate::Answered(reply) => {
+                let query = fuzz::query(packet)?;
+                match self.0.planes.reference(&query.payload) {
+                    Some(reference) if reference == *reply => Ok(()),
+                    reference => Err(format!("the reference says {reference:02x?}")),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn fuzzed_frames_pass_unchanged_or_are_answered_right() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let kernel = kernel()?;
+    let owners = ["www", "w3", "alias", "text", "x.wild", "nx", "www.sub", "x.dname", "many", "t1000"];
+    let surface = Surface {
+        client_mac: MACS.0,
+        server_mac: MACS.1,
+        clients: vec![CLIENT.0.into(), CLIENT.1.into()],
+        servers: vec![OWN.0.into(), OWN.1.into()],
+        names: owners.iter().map(|owner| wire_name(&format!("{owner}.example.org"))).collect(),
+        apexes: vec![wire_name("example.org"), wire_name("broken.example")],
+    };
+    let options = fuzz::Options { count: number("CASES").unwrap_or(FUZZED), first: 0, seed: number("SEED").unwrap_or(1) };
+    let tally = fuzz::fuzz(&options, &surface, &kernel.test_run(), &mut Judge(&kernel))?;
+    println!("{tally}");
+    let counters = kernel.counters()?;
+    for reason in PassReason::ALL {
+        println!("{} {}", reason.label(), counters.passed[reason.index()]);
+    }
+    let answered: u64 = tally.fates.iter().filter(|(fate, _)| fate.starts_with("answered")).map(|(_, count)| count).sum();
+    ensure!(answered * 10 > options.count, "only {answered} of {} were answered", options.count);
+    Ok(())
+}
+
+#[test]
+fn mapped_table_is_never_read_torn() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut kernel = kernel()?;
+    let owner = name("www.example.org.");
+    let rrset = |rtype, rdatas| RrSet { rtype, ttl: 60, rdatas, source: Source::Api };
+    let texts = |octet: u8, length: usize| {
+        let string = [vec![length as u8], vec![octet; length]].concat();
+        rrset(RecordType::TXT, vec![string.into_boxed_slice()])
+    };
+    let states = [(b'a', 10), (b'b', 200), (b'c', 100)];
+    let question = |qtype, owner: &str| frame(false, &[], query(owner, qtype).build()).build();
+    let frames = [question(RecordType::TXT, "www.example.org"), question(RecordType::A, "new.example.org")];
+    let wild = |number: u8| vec![Box::from([10, 0, 0, number])];
+    let done = AtomicBool::new(false);
+    // Every reply that is right in one of the states.
+    let mut right: [BTreeSet<Vec<u8>>; 2] = Default::default();
+    let apply = |kernel: &mut Kernel, state: usize| -> Result<()> {
+        let (octet, length) = states[state];
+        let put = |owner: &Name, rrset| Change::PutApi { owner: owner.clone(), rrset };
+        let mut changes = vec![put(&owner, texts(octet, length))];
+        let new = name("new.example.org.");
+        changes.push(match state {
+            0 => Change::DeleteApi { owner: new, rtype: RecordType::A },
+            state => put(&new, rrset(RecordType::A, wild(state as u8))),
+        });
+        // The zone's serial would make every state another one: it is left alone.
+        let plan = kernel.planes.store.plan(changes);
+        kernel.planes.apply_observed(&plan, &[], &mut |_| {})
+    };
+    for state in [0, 1, 2] {
+        apply(&mut kernel, state)?;
+        for (right, frame) in right.iter_mut().zip(&frames) {
+            let Fate::Answered(reply) = check(frame, &kernel.run(frame)?).map_err(anyhow::Error::msg)? else {
+                anyhow::bail!("state {state} is not answered")
+            };
+            right.insert(reply);
+        }
+    }
+    let descriptor = kernel.program().try_clone_to_owned()?;
+    let (changes, answers, passes) = thread::scope(|scope| -> Result<_> {
+        let reader = scope.spawn(|| -> Result<(u64, u64)> {
+            let target = TestRun::new(descriptor.as_fd());
+            let (mut answers, mut passes) = (0, 0);
+            while !done.load(Ordering::Relaxed) {
+                for (right, frame) in right.iter().zip(&frames) {
+                    match check(frame, &target.run(frame)?).map_err(anyhow::Error::msg)? {
+                        Fate::Answered(reply) if right.contains(&reply) => answers += 1,
+                        Fate::Answered(reply) => anyhow::bail!("neither old nor new: {reply:02x?}"),
+                        Fate::Passed => passes += 1,
+                        Fate::Dropped => anyhow::bail!("dropped"),
+                    }
+                }
+            }
+            Ok((answers, passes))
+        });
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut changes = 0;
+        let result = (0..6000).try_for_each(|_| {
+            changes += 1;
+            apply(&mut kernel, rng.random_range(0..3))
+        });
+        done.store(true, Ordering::Relaxed);
+        let (answers, passes) = reader.join().expect("the reader does not panic")?;
+        result?;
+        Ok((changes, answers, passes))
+    })?;
+    println!("{changes} changes under {answers} answers and {passes} passes");
+    ensure!(answers > 1000 && PORT == 53, "{answers} answers");
+    Ok(())
+}
