@@ -33,10 +33,15 @@ use crate::testrun::{Outcome, TestRun};
 /// The client's MAC address, and the interface's own.
 pub const MACS: ([u8; 6], [u8; 6]) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
 /// The interface's addresses.
-pub const OWN: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(192, 0, 2, 1), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+pub const OWN: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(192, 0, 2, 1),
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+);
 /// The client's.
-pub const CLIENT: (Ipv4Addr, Ipv6Addr) =
-    (Ipv4Addr::new(198, 51, 100, 7), Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7));
+pub const CLIENT: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(198, 51, 100, 7),
+    Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7),
+);
 /// The VLAN tags under which the addresses are ours too, and the MTU there.
 pub const PLACES: [(&[u16], u16); 4] = [(&[], 1500), (&[7], 1500), (&[7, 8], 1500), (&[9], 9000)];
 /// Our port.
@@ -58,7 +63,10 @@ pub fn is_skipped() -> bool {
         let _ = writeln!(std::io::stderr(), "skipped: {}", reason.display());
         return true;
     }
-    assert!(nix::unistd::geteuid().is_root(), "loading an XDP program needs root; HOTDNS_SKIP_PRIVILEGED=reason skips");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "loading an XDP program needs root; HOTDNS_SKIP_PRIVILEGED=reason skips"
+    );
     false
 }
 
@@ -147,7 +155,14 @@ impl Kernel {
                     return Ok(Compared::Equal);
                 }
                 let query = frame.payload.clone();
-                Err(anyhow::anyhow!("{}", Difference { query, fast: reply, reference }))
+                Err(anyhow::anyhow!(
+                    "{}",
+                    Difference {
+                        query,
+                        fast: reply,
+                        reference
+                    }
+                ))
             }
         }
     }
@@ -156,10 +171,19 @@ impl Kernel {
 /// A frame with a query to us.
 pub fn frame(is_ipv6: bool, vlans: &[u16], payload: Vec<u8>) -> UdpFrame {
     let (source, destination) = match is_ipv6 {
-        false => (SocketAddr::new(CLIENT.0.into(), 40000), SocketAddr::new(OWN.0.into(), PORT)),
-        true => (SocketAddr::new(CLIENT.1.into(), 40000), SocketAddr::new(OWN.1.into(), PORT)),
+        false => (
+            SocketAddr::new(CLIENT.0.into(), 40000),
+            SocketAddr::new(OWN.0.into(), PORT),
+        ),
+        true => (
+            SocketAddr::new(CLIENT.1.into(), 40000),
+            SocketAddr::new(OWN.1.into(), PORT),
+        ),
     };
-    UdpFrame { vlans: vlans.to_vec(), ..UdpFrame::new(MACS, source, destination, payload) }
+    UdpFrame {
+        vlans: vlans.to_vec(),
+        ..UdpFrame::new(MACS, source, destination, payload)
+    }
 }
 
 fn own() -> BTreeMap<OwnKey, OwnValue> {
@@ -169,7 +193,14 @@ fn own() -> BTreeMap<OwnKey, OwnValue> {
             for port in [PORT, 0] {
                 let tag = |at: usize| vlans.get(at).map_or(0, |id| id | TAGGED);
                 // The loopback interface is number 1 in every namespace.
-                let key = OwnKey { address, interface: 1, outer_vlan: tag(0), inner_vlan: tag(1), port, unused: 0 };
+                let key = OwnKey {
+                    address,
+                    interface: 1,
+                    outer_vlan: tag(0),
+                    inner_vlan: tag(1),
+                    port,
+                    unused: 0,
+                };
                 entries.insert(key, OwnValue { mac: MACS.1, mtu });
             }
         }

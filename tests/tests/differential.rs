@@ -68,7 +68,7 @@ fn fast_path_equals_reference() {
 }
 
 #[test]
-#[ignore = "hours: cargo xtask differential"]
+#[ignore = "hours: cargo xtask test --differential"]
 fn differential_at_length() {
     run(from_environment("CASES").unwrap_or(100_000_000));
 }
@@ -171,7 +171,13 @@ impl Run {
             && std::env::var("HOTDNS_DIFFERENTIAL_EXPLAIN").is_ok_and(|wanted| wanted == reason.label())
         {
             let reply = self.planes.reference(query).unwrap_or_default();
-            println!("seed {} step {} {}: {}", self.seed, self.step, reason.label(), message(&reply));
+            println!(
+                "seed {} step {} {}: {}",
+                self.seed,
+                self.step,
+                reason.label(),
+                message(&reply)
+            );
         }
     }
 

@@ -111,7 +111,15 @@ fn zone() -> Result<Vec<Change>> {
         source: Source::Config,
     };
     let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
-    Ok(vec![Change::Zone { apex, file: "zone".into(), content: Ok(content.rrsets) }, broken, overlay])
+    Ok(vec![
+        Change::Zone {
+            apex,
+            file: "zone".into(),
+            content: Ok(content.rrsets),
+        },
+        broken,
+        overlay,
+    ])
 }
 
 fn kernel() -> Result<Kernel> {
@@ -125,7 +133,13 @@ fn query(owner: &str, qtype: RecordType) -> Query {
 }
 
 fn with_edns(query: Query, udp_payload: u16) -> Query {
-    Query { edns: Some(Edns { udp_payload, ..Edns::default() }), ..query }
+    Query {
+        edns: Some(Edns {
+            udp_payload,
+            ..Edns::default()
+        }),
+        ..query
+    }
 }
 
 fn load() -> Result<Ebpf> {
@@ -180,15 +194,24 @@ fn program_stays_below_its_ceilings() -> Result<()> {
     let verified = info.verified_instruction_count().context("this kernel does not say")?;
     let stack = stack_octets(object()?);
     println!("{verified} verified instructions, {stack} octets of stack in the function that uses most");
-    assert!(verified > 1000 && verified <= MOST_INSTRUCTIONS, "{verified} verified instructions");
-    assert!(stack > 0 && stack <= MOST_STACK, "{stack} octets of stack in one function");
+    assert!(
+        verified > 1000 && verified <= MOST_INSTRUCTIONS,
+        "{verified} verified instructions"
+    );
+    assert!(
+        stack > 0 && stack <= MOST_STACK,
+        "{stack} octets of stack in one function"
+    );
     Ok(())
 }
 
 /// The deepest access below the frame pointer in any function, read off the instructions.
 fn stack_octets(object: &[u8]) -> i64 {
     let word = |at: usize, bytes: usize| {
-        object[at..at + bytes].iter().rev().fold(0u64, |number, &octet| number << 8 | u64::from(octet)) as usize
+        object[at..at + bytes]
+            .iter()
+            .rev()
+            .fold(0u64, |number, &octet| number << 8 | u64::from(octet)) as usize
     };
     let (sections, size, count) = (word(40, 8), word(58, 2), word(60, 2));
     let mut deepest = 0;
@@ -307,7 +330,12 @@ fn answers_are_exact_frames() -> Result<()> {
                             ..frame.clone()
                         };
                         assert_eq!(reply, expected, "{}", what());
-                        assert_eq!(outcome.packet.len(), reply.header_length() + reply.payload.len(), "{}", what());
+                        assert_eq!(
+                            outcome.packet.len(),
+                            reply.header_length() + reply.payload.len(),
+                            "{}",
+                            what()
+                        );
                         assert_eq!(reply.payload[7], answers, "{}", what());
                         answered += 1;
                     }
@@ -374,8 +402,20 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         change(&mut frame.payload);
         frame.build()
     };
-    let from = |source: &str| UdpFrame { source: source.parse().expect("an address"), ..good() }.build();
-    let from6 = |source: &str| UdpFrame { source: source.parse().expect("an address"), ..good6() }.build();
+    let from = |source: &str| {
+        UdpFrame {
+            source: source.parse().expect("an address"),
+            ..good()
+        }
+        .build()
+    };
+    let from6 = |source: &str| {
+        UdpFrame {
+            source: source.parse().expect("an address"),
+            ..good6()
+        }
+        .build()
+    };
     let opt = with_edns(query("www.example.org", RecordType::A), 1232);
     use PassReason as P;
     let mut reached = BTreeSet::new();
@@ -391,7 +431,14 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         (P::Length, with_ipv4(&|bytes| bytes[17] += 1)),
         (P::Length, with(good().build(), 39, 7)),
         (P::Length, good().build().split_last().context("octets")?.1.to_vec()),
-        (P::ZeroChecksum, UdpFrame { checksum: UdpChecksum::Zero, ..good6() }.build()),
+        (
+            P::ZeroChecksum,
+            UdpFrame {
+                checksum: UdpChecksum::Zero,
+                ..good6()
+            }
+            .build(),
+        ),
         (P::MacAddress, with(good().build(), 5, 9)),
         (P::Source, from("198.51.100.7:0")),
         (P::Source, from("0.1.2.3:40000")),
@@ -416,7 +463,13 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         (P::Counts, message(&|message| message[11] = 2)),
         (P::Name, message(&|message| message[12] = 0xC0)),
         (P::Name, message(&|message| message[12] = 64)),
-        (P::Class, asking(Query { qclass: 3, ..query("www.example.org", RecordType::A) })),
+        (
+            P::Class,
+            asking(Query {
+                qclass: 3,
+                ..query("www.example.org", RecordType::A)
+            }),
+        ),
         (P::Qtype, asking(query("www.example.org", RecordType::ANY))),
         (P::Qtype, asking(query("www.example.org", RecordType(0)))),
         (P::Qtype, asking(query("www.example.org", RecordType::OPT))),
@@ -424,12 +477,24 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         (P::Qtype, asking(query("sub.example.org", RecordType::DS))),
         (P::Edns, message(&|message| message[11] = 1)),
         (P::Edns, {
-            let edns = Edns { version: 1, ..Edns::default() };
-            asking(Query { edns: Some(edns), ..opt.clone() })
+            let edns = Edns {
+                version: 1,
+                ..Edns::default()
+            };
+            asking(Query {
+                edns: Some(edns),
+                ..opt.clone()
+            })
         }),
         (P::Edns, {
-            let edns = Edns { options: vec![0, 10, 0, 9, 1], ..Edns::default() };
-            asking(Query { edns: Some(edns), ..opt.clone() })
+            let edns = Edns {
+                options: vec![0, 10, 0, 9, 1],
+                ..Edns::default()
+            };
+            asking(Query {
+                edns: Some(edns),
+                ..opt.clone()
+            })
         }),
         (P::Trailing, message(&|message| message.push(0))),
         (P::Marked, asking(query("broken.example", RecordType::A))),
@@ -440,26 +505,46 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         (P::Foreign, asking(query("org", RecordType::A))),
         (P::Dname, asking(query("x.dname.example.org", RecordType::A))),
         (P::TooLarge, asking(query("t1000.example.org", RecordType::TXT))),
-        (P::TooLarge, asking(with_edns(query("t1000.example.org", RecordType::TXT), 600))),
-        (P::Mtu, asking(with_edns(query("t3000.example.org", RecordType::TXT), 4096))),
+        (
+            P::TooLarge,
+            asking(with_edns(query("t1000.example.org", RecordType::TXT), 600)),
+        ),
+        (
+            P::Mtu,
+            asking(with_edns(query("t3000.example.org", RecordType::TXT), 4096)),
+        ),
         (P::NoRoom, {
             let query = with_edns(query("t4000.example.org", RecordType::TXT), 4096);
             frame(false, &[9], query.build()).build()
         }),
     ];
     for (number, (reason, bytes)) in cases.iter().enumerate() {
-        let found = kernel.pass_reason(bytes).with_context(|| format!("case {number}, {reason:?}"))?;
+        let found = kernel
+            .pass_reason(bytes)
+            .with_context(|| format!("case {number}, {reason:?}"))?;
         assert_eq!(found, Some(*reason), "case {number}");
         reached.insert(reason.index());
     }
     // Not ours: nothing is counted.
     let uncounted = [
-        UdpFrame { destination: "192.0.2.2:53".parse()?, ..good() }.build(),
-        UdpFrame { destination: "192.0.2.1:54".parse()?, ..good() }.build(),
+        UdpFrame {
+            destination: "192.0.2.2:53".parse()?,
+            ..good()
+        }
+        .build(),
+        UdpFrame {
+            destination: "192.0.2.1:54".parse()?,
+            ..good()
+        }
+        .build(),
         frame(false, &[8], good().payload).build(),
         frame(false, &[8, 7], good().payload).build(),
         frame(false, &[7, 8, 9], good().payload).build(),
-        UdpFrame { destination: "[2001:db8::2]:53".parse()?, ..good6() }.build(),
+        UdpFrame {
+            destination: "[2001:db8::2]:53".parse()?,
+            ..good6()
+        }
+        .build(),
         with_ipv4(&|bytes| bytes[23] = 6),
         with(good6().build(), 20, 6),
         with(good6().build(), 20, 58),
@@ -475,7 +560,11 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     // States of the table that only a writer at work, or a fault, brings about.
     let good = good().build();
     let table = Arc::clone(&kernel.planes.served.table());
-    let lines = table.memory.lines.words(0, table.lines() as usize * LINE_WORDS).context("lines")?;
+    let lines = table
+        .memory
+        .lines
+        .words(0, table.lines() as usize * LINE_WORDS)
+        .context("lines")?;
     let epoch = &table.memory.epoch.words(0, 1).context("epoch")?[0];
     let all = |change: &dyn Fn(u64) -> u64| {
         for line in lines.chunks(LINE_WORDS) {
@@ -518,7 +607,9 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         assert!(reached.contains(&reason.index()), "{reason:?} is not reached");
     }
     // A new table makes all of that good again.
-    kernel.apply(vec![Change::RemoveZone { apex: name("example.org.") }])?;
+    kernel.apply(vec![Change::RemoveZone {
+        apex: name("example.org."),
+    }])?;
     Ok(())
 }
 
@@ -556,7 +647,7 @@ fn xdp_equals_reference() -> Result<()> {
 }
 
 #[test]
-#[ignore = "hours: cargo xtask differential"]
+#[ignore = "hours: cargo xtask test --differential"]
 fn xdp_differential_at_length() -> Result<()> {
     if is_skipped() {
         return Ok(());
@@ -648,24 +739,42 @@ fn fuzzed_frames_pass_unchanged_or_are_answered_right() -> Result<()> {
         return Ok(());
     }
     let kernel = kernel()?;
-    let owners = ["www", "w3", "alias", "text", "x.wild", "nx", "www.sub", "x.dname", "many", "t1000"];
+    let owners = [
+        "www", "w3", "alias", "text", "x.wild", "nx", "www.sub", "x.dname", "many", "t1000",
+    ];
     let surface = Surface {
         client_mac: MACS.0,
         server_mac: MACS.1,
         clients: vec![CLIENT.0.into(), CLIENT.1.into()],
         servers: vec![OWN.0.into(), OWN.1.into()],
-        names: owners.iter().map(|owner| wire_name(&format!("{owner}.example.org"))).collect(),
+        names: owners
+            .iter()
+            .map(|owner| wire_name(&format!("{owner}.example.org")))
+            .collect(),
         apexes: vec![wire_name("example.org"), wire_name("broken.example")],
     };
-    let options = fuzz::Options { count: number("CASES").unwrap_or(FUZZED), first: 0, seed: number("SEED").unwrap_or(1) };
+    let options = fuzz::Options {
+        count: number("CASES").unwrap_or(FUZZED),
+        first: 0,
+        seed: number("SEED").unwrap_or(1),
+    };
     let tally = fuzz::fuzz(&options, &surface, &kernel.test_run(), &mut Judge(&kernel))?;
     println!("{tally}");
     let counters = kernel.counters()?;
     for reason in PassReason::ALL {
         println!("{} {}", reason.label(), counters.passed[reason.index()]);
     }
-    let answered: u64 = tally.fates.iter().filter(|(fate, _)| fate.starts_with("answered")).map(|(_, count)| count).sum();
-    ensure!(answered * 10 > options.count, "only {answered} of {} were answered", options.count);
+    let answered: u64 = tally
+        .fates
+        .iter()
+        .filter(|(fate, _)| fate.starts_with("answered"))
+        .map(|(_, count)| count)
+        .sum();
+    ensure!(
+        answered * 10 > options.count,
+        "only {answered} of {} were answered",
+        options.count
+    );
     Ok(())
 }
 
@@ -676,25 +785,39 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
     }
     let mut kernel = kernel()?;
     let owner = name("www.example.org.");
-    let rrset = |rtype, rdatas| RrSet { rtype, ttl: 60, rdatas, source: Source::Api };
+    let rrset = |rtype, rdatas| RrSet {
+        rtype,
+        ttl: 60,
+        rdatas,
+        source: Source::Api,
+    };
     let texts = |octet: u8, length: usize| {
         let string = [vec![length as u8], vec![octet; length]].concat();
         rrset(RecordType::TXT, vec![string.into_boxed_slice()])
     };
     let states = [(b'a', 10), (b'b', 200), (b'c', 100)];
     let question = |qtype, owner: &str| frame(false, &[], query(owner, qtype).build()).build();
-    let frames = [question(RecordType::TXT, "www.example.org"), question(RecordType::A, "new.example.org")];
+    let frames = [
+        question(RecordType::TXT, "www.example.org"),
+        question(RecordType::A, "new.example.org"),
+    ];
     let wild = |number: u8| vec![Box::from([10, 0, 0, number])];
     let done = AtomicBool::new(false);
     // Every reply that is right in one of the states.
     let mut right: [BTreeSet<Vec<u8>>; 2] = Default::default();
     let apply = |kernel: &mut Kernel, state: usize| -> Result<()> {
         let (octet, length) = states[state];
-        let put = |owner: &Name, rrset| Change::PutApi { owner: owner.clone(), rrset };
+        let put = |owner: &Name, rrset| Change::PutApi {
+            owner: owner.clone(),
+            rrset,
+        };
         let mut changes = vec![put(&owner, texts(octet, length))];
         let new = name("new.example.org.");
         changes.push(match state {
-            0 => Change::DeleteApi { owner: new, rtype: RecordType::A },
+            0 => Change::DeleteApi {
+                owner: new,
+                rtype: RecordType::A,
+            },
             state => put(&new, rrset(RecordType::A, wild(state as u8))),
         });
         // The zone's serial would make every state another one: it is left alone.

@@ -236,8 +236,9 @@ impl Program {
     }
 
     /// Moves the links of `old` to this program, one atomic update each, with its addresses and counts. Answers come
-    /// from this program's table from then on.
-    pub fn take_over(&mut self, mut old: Program) -> anyhow::Result<()> {
+    /// from this program's table from then on. Where it fails, links that have not moved stay with `old`; one that the
+    /// kernel refused to move is gone, and its interface passes everything.
+    pub fn take_over(&mut self, old: &mut Program) -> anyhow::Result<()> {
         self.set_own(old.entries.clone())?;
         let program: &mut Xdp = self
             .ebpf
