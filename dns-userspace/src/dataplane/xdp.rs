@@ -245,12 +245,13 @@ impl Program {
             .program_mut("hotdns")
             .context("the object has no program `hotdns`")?
             .try_into()?;
-        for Attached {
+        *self.before = old.counters()?;
+        while let Some(Attached {
             interface,
             index,
             mode,
             link,
-        } in std::mem::take(&mut old.links)
+        }) = old.links.pop()
         {
             let link = program
                 .attach_to_link(link)
@@ -263,7 +264,6 @@ impl Program {
                 link,
             });
         }
-        *self.before = old.counters()?;
         Ok(())
     }
 
