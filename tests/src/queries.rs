@@ -61,6 +61,11 @@ impl Names {
         }
     }
 
+    /// Adds one name.
+    pub fn add_one(&mut self, name: &Name) {
+        self.all.insert(name.key());
+    }
+
     fn add_around(&mut self, name: &Name) {
         let mut at = Some(name.clone());
         let mut new = true;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use dns_userspace::answer::{Environment, Transport};
 use dns_userspace::name::Name;
+use dns_userspace::rdata::format_value;
 use dns_userspace::record::{RecordType, RrSet, Source};
 use dns_userspace::store::{Change, Store};
 use rand::rngs::StdRng;
@@ -398,6 +399,27 @@ impl Generator {
             source: Source::Config,
         }
     }
+}
+
+/// Changes for a person: what is where, one RRset a line.
+pub fn describe(changes: &[Change]) -> String {
+    let list = |records: &[(Name, RrSet)]| -> String {
+        let line = |(owner, rrset): &(Name, RrSet)| {
+            let values = rrset.rdatas.iter().map(|rdata| format_value(rrset.rtype, rdata).chars().take(60).collect());
+            let values: Vec<String> = values.collect();
+            format!("\n  {owner} {} {} {}", rrset.ttl, rrset.rtype, values.join(" | "))
+        };
+        records.iter().map(line).collect()
+    };
+    let one = |change: &Change| match change {
+        Change::Zone { apex, content: Ok(records), .. } => format!("zone {apex}{}", list(records)),
+        Change::Zone { apex, content: Err(reason), .. } => format!("zone {apex} failed: {reason}"),
+        Change::RemoveZone { apex } => format!("no zone {apex}"),
+        Change::ConfigRecords(records) => format!("records{}", list(records)),
+        Change::PutApi { owner, rrset } => format!("put{}", list(&[(owner.clone(), rrset.clone())])),
+        Change::DeleteApi { owner, rtype } => format!("delete {owner} {rtype}"),
+    };
+    changes.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 /// A name that this module wrote down.

@@ -13,7 +13,7 @@ use dns_userspace::record::RecordType;
 use rand::seq::IndexedRandom;
 use tests::planes::{Compared, Planes, Tally, message, on_heap};
 use tests::queries::{Names, TYPES, mutated, well_formed};
-use tests::zones::Generator;
+use tests::zones::{Generator, describe};
 
 /// Queries of the suite.
 const CASES: u64 = 400_000;
@@ -120,7 +120,7 @@ impl Run {
 
     fn change(&mut self, changes: Vec<dns_userspace::store::Change>) {
         if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
-            eprintln!("seed {} step {}: {changes:#?}", self.seed, self.step);
+            println!("seed {} step {}:\n{}", self.seed, self.step, describe(&changes));
         }
         self.planes.apply(changes).expect("a heap has room");
         self.names.add(&self.planes.store.snapshot());

@@ -27,7 +27,7 @@ use tests::kernel::{CLIENT, Kernel, MACS, OWN, PLACES, PORT, frame, is_skipped, 
 use tests::planes::Compared;
 use tests::queries::{Names, TYPES, mutated, well_formed};
 use tests::testrun::{TestRun, Verdict};
-use tests::zones::{Generator, name};
+use tests::zones::{Generator, describe, name};
 
 /// Verified instructions. Measured: about 54,000.
 const MOST_INSTRUCTIONS: u32 = 100_000;
@@ -668,11 +668,17 @@ fn compare(cases: u64) -> Result<()> {
         let mut generator = Generator::new(seed);
         let mut kernel = Kernel::new(generator.environment(), generator.has_upstream())?;
         let changes = generator.first();
+        if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
+            println!("seed {seed}:\n{}", describe(&changes));
+        }
         kernel.apply(changes)?;
         let mut names = Names::default();
         for step in 0..6 {
             if step > 0 {
                 let changes = generator.next(&kernel.planes.store);
+                if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
+                    println!("seed {seed} step {step}:\n{}", describe(&changes));
+                }
                 kernel.apply(changes)?;
             }
             names.add(&kernel.planes.store.snapshot());

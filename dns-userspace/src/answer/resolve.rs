@@ -342,10 +342,11 @@ impl<'s> Search<'s, '_> {
     pub(super) fn zone_at_or_above(&mut self, key: &[u8], end: usize) -> Option<(&'s Zone, usize)> {
         let mut end = Some(end);
         while let Some(at) = end {
+            // The apex too: the zone may go, or fail, or be loaded again.
+            self.data(&key[..at]);
             if let Some(zone) = self.snapshot.zones.get(&key[..at]) {
                 return Some((zone, at));
             }
-            self.data(&key[..at]);
             end = parent_end(key, at);
         }
         None
