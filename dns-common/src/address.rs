@@ -33,6 +33,44 @@ pub struct OwnValue {
     pub mtu: u16,
 }
 
+/// Lines of the table that is looked at before the map of all addresses.
+pub const OWN_LINES: usize = 256;
+
+/// One line of that table, in which a key has just one place. Its state says whether the key of this place is here, or
+/// whether the map must be asked: several keys have this place, or it is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct OwnLine {
+    /// A version in the upper 30 bits, below it [`own_line::EMPTY`], [`own_line::HERE`] or [`own_line::ASK`].
+    pub state: u32,
+    /// Whose line it is.
+    pub key: OwnKey,
+    /// What is known of it.
+    pub value: OwnValue,
+}
+
+/// States of an [`OwnLine`].
+pub mod own_line {
+    /// The two bits of the state.
+    pub const MASK: u32 = 3;
+    /// No address of ours has this place.
+    pub const EMPTY: u32 = 0;
+    /// The line's key is the only one that has this place.
+    pub const HERE: u32 = 1;
+    /// The map knows.
+    pub const ASK: u32 = 2;
+}
+
+impl OwnKey {
+    /// The key's place in the table of [`OWN_LINES`] lines.
+    #[inline(always)]
+    pub fn place(&self) -> u32 {
+        let [a, b, c, d, interface, vlans, port]: &[u32; 7] = bytemuck::cast_ref(self);
+        let mixed = (a ^ b ^ c ^ d) ^ (interface << 8) ^ vlans ^ (port << 3);
+        mixed.wrapping_mul(0x9E37_79B1) >> 24
+    }
+}
+
 /// An IPv4 address in the form of [`OwnKey::address`].
 pub const fn mapped(address: [u8; 4]) -> [u8; 16] {
     let [a, b, c, d] = address;
@@ -47,5 +85,6 @@ mod tests {
     fn layout_is_pinned() {
         assert_eq!(size_of::<OwnKey>(), 28);
         assert_eq!(size_of::<OwnValue>(), 8);
+        assert_eq!(size_of::<OwnLine>(), 40);
     }
 }

@@ -10,13 +10,20 @@ use crate::scratch::{PREPARED_CLASSES, PREPARED_WORDS, Scratch};
 use crate::slot::{MAX_POINTERS, NO_SERIAL};
 use crate::table::Table;
 
+/// Whether the reply's body is not final as it lies.
+#[inline(always)]
+pub fn needs_preparation(scratch: &Scratch) -> bool {
+    let reply = &scratch.reply;
+    reply.source != INLINE && (reply.header.serial_at != NO_SERIAL || (reply.raise != 0 && reply.header.pointers != 0))
+}
+
 /// Makes the reply's body final. Afterwards `reply.source` says where it is, and `reply.header.sum` is its sum.
 #[inline(always)]
 pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let reply = scratch.reply;
     let moves = reply.raise != 0 && reply.header.pointers != 0;
     let has_serial = reply.header.serial_at != NO_SERIAL;
-    if reply.source == INLINE || !(moves || has_serial) {
+    if !needs_preparation(scratch) {
         return Ok(());
     }
     // The list of pointers lies behind the body, at an even offset.

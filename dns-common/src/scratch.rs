@@ -111,6 +111,13 @@ impl Scratch {
         u64::from_le_bytes(octets)
     }
 
+    /// Puts eight octets of the message at `at`, as they lie in memory.
+    #[inline(always)]
+    pub fn set_word(&mut self, at: usize, word: u64) {
+        let at = at & (MESSAGE_BYTES - 1);
+        self.message[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+    }
+
     /// Two octets of the message from `at`, a number in network order.
     #[inline(always)]
     pub fn number(&self, at: usize) -> u16 {

@@ -3,7 +3,7 @@
 //! | map | what | written by |
 //! |---|---|---|
 //! | `LINES`, `SLOTS_*`, `ZONES`, `EPOCH` | the answer table | userspace, through mmap |
-//! | `OWN` | our addresses and ports | userspace |
+//! | `OWN`, `OWN_TABLE` | our addresses and ports; where each has a place of its own | userspace |
 //! | `RECURSION` | prefixes of clients that may use the upstream | userspace |
 //! | `STATE` | counters and scratch, per processor | the program |
 
@@ -14,7 +14,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
-use dns_common::address::{OwnKey, OwnValue};
+use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, own_line};
 use dns_common::hash::{Keys, MAX_WORDS};
 use dns_common::line::LINE_WORDS;
 use dns_common::scratch::{PREPARED_WORDS, State};
@@ -41,6 +41,8 @@ pub static SLOTS_5: Array<Slot<{ 4096 - SLOT_HEADER_BYTES }>> = Array::with_max_
 static ZONES: Array<[u64; ZONE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static EPOCH: Array<[u64; 8]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static OWN_TABLE: Array<OwnLine> = Array::with_max_entries(OWN_LINES as u32, 0);
 #[map]
 static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(4096, 0);
 #[map]
@@ -77,6 +79,35 @@ pub fn state() -> Option<&'static mut State> {
 /// What is known of an address and port, if they are ours.
 #[inline(always)]
 pub fn own(key: &OwnKey) -> Option<OwnValue> {
+    let line = OWN_TABLE.get_ptr(key.place())?;
+    // SAFETY: a line of the map, each field copied by a volatile load. Userspace may write it meanwhile, which shows
+    // in the state, that is looked at before and after.
+    let (state, line_key, value, again) = unsafe {
+        let state = read_volatile(&raw const (*line).state);
+        let line_key: [u32; 7] = read_volatile((&raw const (*line).key).cast());
+        let value: [u32; 2] = read_volatile((&raw const (*line).value).cast());
+        (state, line_key, value, read_volatile(&raw const (*line).state))
+    };
+    match state & own_line::MASK {
+        _ if state != again => own_slowly(key),
+        own_line::EMPTY => None,
+        own_line::HERE => {
+            let words: &[u32; 7] = bytemuck::cast_ref(key);
+            let same = words[0] == line_key[0]
+                && words[1] == line_key[1]
+                && words[2] == line_key[2]
+                && words[3] == line_key[3]
+                && words[4] == line_key[4]
+                && words[5] == line_key[5]
+                && words[6] == line_key[6];
+            if same { Some(bytemuck::cast(value)) } else { None }
+        }
+        _ => own_slowly(key),
+    }
+}
+
+#[inline(always)]
+fn own_slowly(key: &OwnKey) -> Option<OwnValue> {
     // SAFETY: the value is eight octets, copied at once; entries are only ever written whole and are not reused for
     // another key while a program runs, except with values of the same interface.
     unsafe { OWN.get(key) }.copied()

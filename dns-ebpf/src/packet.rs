@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes};
+use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 
 /// A header that may lie at any address and whose every bit pattern is a value.
@@ -77,6 +77,29 @@ pub struct Dns {
     pub tail: [u16; 5],
 }
 
+/// Eight octets of a message.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Word {
+    pub word: u64,
+}
+
+/// Sixteen octets of a body.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct TwoWords {
+    pub first: u64,
+    pub second: u64,
+}
+
+/// Twelve octets of a body.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct WordAndHalf {
+    pub word: u64,
+    pub half: u32,
+}
+
 /// An OPT RR without options (RFC 6891 §6.1.2), as three words that overlap nothing.
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
@@ -105,6 +128,12 @@ unsafe impl Header for Udp {}
 unsafe impl Header for Dns {}
 // SAFETY: packed integers all.
 unsafe impl Header for Opt {}
+// SAFETY: packed integers all.
+unsafe impl Header for Word {}
+// SAFETY: packed integers all.
+unsafe impl Header for TwoWords {}
+// SAFETY: packed integers all.
+unsafe impl Header for WordAndHalf {}
 
 /// The frame between the two pointers of the context. Any helper that changes the frame makes it stale: take a new
 /// one.
@@ -167,24 +196,6 @@ fn bounded(length: u32, least: u32, most: u32) -> Option<u32> {
     } else {
         Some(length as u32)
     }
-}
-
-/// Copies `length` octets of the frame from `offset` to the start of `to`. False where the frame has fewer, or
-/// `length` is not from `least` (at least 2) to `most` octets.
-#[inline(always)]
-pub fn load<const N: usize>(
-    ctx: &XdpContext,
-    offset: u32,
-    to: &mut [u8; N],
-    length: u32,
-    least: u32,
-    most: usize,
-) -> bool {
-    let Some(length) = bounded(length, least, if most < N { most as u32 } else { N as u32 }) else {
-        return false;
-    };
-    // SAFETY: the context is the program's own, and `to` has room for `length` octets, as just checked.
-    unsafe { bpf_xdp_load_bytes(ctx.ctx, offset, to.as_mut_ptr().cast(), length) == 0 }
 }
 
 /// Copies the first `length` octets of `from` into the frame at `offset`. False where the frame has no room there, or

@@ -15,7 +15,7 @@ use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::Verdict;
 use crate::maps::{self, may_recurse, settings, state};
-use crate::packet::{self, Dns, Ethernet, Ipv4, Ipv6, Opt, Packet, Udp, adjust_tail};
+use crate::packet::{self, Dns, Ethernet, Ipv4, Ipv6, Opt, Packet, TwoWords, Udp, WordAndHalf, adjust_tail};
 use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
 
 /// TTL and hop limit of our packets.
@@ -57,11 +57,15 @@ fn write(ctx: &XdpContext, frame: &Frame, scratch: &Scratch, message: usize) -> 
     let name_bytes = scratch.name_bytes as usize & 0xFF;
     let body_at = frame.message() + HEADER_BYTES + name_bytes + QUESTION_TAIL_BYTES;
     let body_bytes = reply.header.body_bytes as usize & 0xFFF;
-    if !store_body(ctx, scratch, body_at as u32) {
+    let is_inline = reply.source == INLINE;
+    if !is_inline && !store_body(ctx, scratch, body_at as u32) {
         return Err(Unfinished);
     }
 
     let mut packet = Packet::new(ctx);
+    if is_inline {
+        write_inline(&mut packet, scratch, body_at, body_bytes)?;
+    }
     let ethernet: &mut Ethernet = packet.header_mut(0).ok_or(Unfinished)?;
     (ethernet.destination, ethernet.source) = (ethernet.source, ethernet.destination);
     let udp_bytes = UDP_BYTES + message;
@@ -151,7 +155,6 @@ fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
         return true;
     }
     match reply.source {
-        INLINE => store_words(ctx, &scratch.inline, at, length),
         1 => store_slot(ctx, maps::SLOTS_0.get(reply.slot), at, length),
         2 => store_slot(ctx, maps::SLOTS_1.get(reply.slot), at, length),
         3 => store_slot(ctx, maps::SLOTS_2.get(reply.slot), at, length),
@@ -163,10 +166,27 @@ fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
     }
 }
 
+/// Writes the inline answers, 16 octets at a time; the last 12 of an AAAA's 28.
 #[inline(always)]
-fn store_words(ctx: &XdpContext, words: &[u64; INLINE_WORDS], at: u32, length: u32) -> bool {
-    let octets: &[u8; 8 * INLINE_WORDS] = bytemuck::cast_ref(words);
-    packet::store(ctx, at, octets, length, RR_BYTES)
+fn write_inline(packet: &mut Packet, scratch: &Scratch, at: usize, body_bytes: usize) -> Result<(), Unfinished> {
+    for pair in 0..INLINE_WORDS / 2 {
+        if 16 * (pair + 1) > body_bytes {
+            break;
+        }
+        let to: &mut TwoWords = packet.header_mut(at + 16 * pair).ok_or(Unfinished)?;
+        *to = TwoWords {
+            first: scratch.inline[2 * pair],
+            second: scratch.inline[2 * pair + 1],
+        };
+    }
+    if body_bytes & 15 != 0 {
+        let to: &mut WordAndHalf = packet.header_mut(at + 16).ok_or(Unfinished)?;
+        *to = WordAndHalf {
+            word: scratch.inline[2],
+            half: scratch.inline[3] as u32,
+        };
+    }
+    Ok(())
 }
 
 #[inline(always)]

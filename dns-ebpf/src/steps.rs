@@ -7,7 +7,7 @@ use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
 use dns_common::decide::decide;
-use dns_common::prepare::prepare;
+use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
 use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
@@ -16,7 +16,7 @@ use dns_common::table::Table;
 use dns_common::wire::HEADER_BYTES;
 
 use crate::maps::{KernelTable, settings, state};
-use crate::packet;
+use crate::packet::{Packet, Word};
 use crate::parse::Frame;
 
 /// Copies the message into the scratch.
@@ -33,24 +33,31 @@ pub fn load(ctx: &XdpContext, frame: &Frame) -> Result<(), PassReason> {
         return Err(PassReason::Long);
     }
     state.scratch.length = length;
-    let to = &mut state.scratch.message;
-    let loaded = packet::load(
-        ctx,
-        frame.message() as u32,
-        to,
-        length,
-        HEADER_BYTES as u32,
-        MESSAGE_BYTES,
-    );
-    if loaded { Ok(()) } else { Err(PassReason::Internal) }
+    copy_message(&Packet::new(ctx), frame.message(), length as usize, &mut state.scratch).ok_or(PassReason::Internal)
+}
+
+/// Copies the message word by word, the last word ending where the message ends: for so few octets a helper costs more.
+#[inline(always)]
+fn copy_message(packet: &Packet, from: usize, length: usize, scratch: &mut Scratch) -> Option<()> {
+    for index in 0..MESSAGE_BYTES / 8 {
+        if 8 * index + 8 > length {
+            break;
+        }
+        let word: &Word = packet.header(from + 8 * index)?;
+        scratch.set_word(8 * index, word.word);
+    }
+    // A message has a header of twelve octets, so a word ends anywhere behind it.
+    let last = black_box(length - 8) & (MESSAGE_BYTES - 1);
+    let word: &Word = packet.header(from + last)?;
+    scratch.set_word(last, word.word);
+    Some(())
 }
 
 /// Scans the message in the scratch and decides on it.
 #[inline(always)]
 pub fn scan_and_decide() -> Result<(), PassReason> {
     unpack(hotdns_scan())?;
-    unpack(hotdns_decide())?;
-    unpack(hotdns_prepare())
+    unpack(hotdns_decide())
 }
 
 #[inline(always)]
@@ -88,13 +95,15 @@ extern "C" fn hotdns_decide() -> u32 {
     let Some(state) = state() else {
         return pack(Err(PassReason::Internal));
     };
-    pack(decide(
-        &mut KernelProber {
-            scratch: &mut state.scratch,
-        },
-        &KernelTable,
-        settings().udp_payload,
-    ))
+    let mut prober = KernelProber {
+        scratch: &mut state.scratch,
+    };
+    let decided = decide(&mut prober, &KernelTable, settings().udp_payload);
+    if decided.is_ok() && needs_preparation(prober.scratch) {
+        hotdns_prepare()
+    } else {
+        pack(decided)
+    }
 }
 
 #[inline(never)]

@@ -333,7 +333,7 @@ impl Publisher {
         writer.close();
         let mut shared = self.program.lock();
         if let Some(mut program) = program {
-            if let Some(old) = shared.take() {
+            if let Some(old) = &mut *shared {
                 program
                     .take_over(old)
                     .context("the new table cannot take over from the old one")?;

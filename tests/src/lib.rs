@@ -6,5 +6,6 @@ pub mod kernel;
 pub mod net;
 pub mod planes;
 pub mod queries;
+pub mod server;
 pub mod testrun;
 pub mod zones;

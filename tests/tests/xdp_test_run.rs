@@ -647,7 +647,7 @@ fn xdp_equals_reference() -> Result<()> {
 }
 
 #[test]
-#[ignore = "hours: cargo xtask differential"]
+#[ignore = "hours: cargo xtask test --differential"]
 fn xdp_differential_at_length() -> Result<()> {
     if is_skipped() {
         return Ok(());

@@ -12,6 +12,7 @@ use crate::process;
 // Bits of `CapEff` in /proc/self/status (include/uapi/linux/capability.h).
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// The package whose tests load programs and make network namespaces.
@@ -52,7 +53,7 @@ pub(crate) fn privilege() -> Privilege {
 
 /// Whether a program started from here may load and attach XDP.
 pub(crate) fn may_attach_xdp() -> bool {
-    has_capability(CAP_SYS_ADMIN) || (has_capability(CAP_BPF) && has_capability(CAP_NET_ADMIN))
+    has_capability(CAP_SYS_ADMIN) || [CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON].into_iter().all(has_capability)
 }
 
 /// A command that runs as root, where there is a way.

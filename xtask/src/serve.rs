@@ -41,7 +41,7 @@ pub(crate) fn serve(arguments: &[OsString]) -> Result<()> {
         .any(|argument| argument.to_string_lossy().starts_with("--xdp"));
     if !chosen_by_user && !privilege::may_attach_xdp() {
         println!(
-            "Without root (or CAP_BPF and CAP_NET_ADMIN), XDP stays off: userspace answers. To see XDP answer, run\n  \
+            "Without root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), XDP stays off: userspace answers. To see XDP answer, run\n  \
              sudo target/release/hotdns run --config xtask/sample/hotdns.yaml"
         );
         command.args(["--xdp", "off"]);

@@ -121,6 +121,8 @@ impl Toolchain {
         let mut flags = vec![
             format!("-Clinker={}", self.linker.display()),
             "-Cdebuginfo=2".to_owned(),
+            // 32-bit registers and jumps: fewer instructions to run, more for the verifier to follow.
+            "-Ctarget-cpu=v3".to_owned(),
         ];
         flags.extend(LINKER_ARGUMENTS.iter().map(|argument| format!("-Clink-arg={argument}")));
         flags

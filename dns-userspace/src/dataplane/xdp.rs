@@ -17,11 +17,11 @@ use std::os::fd::AsFd;
 
 use anyhow::Context;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use dns_common::address::{OwnKey, OwnValue, mapped};
+use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, mapped, own_line};
 use dns_common::counters::Counters;
 use dns_common::hash::Keys;
 use dns_common::line::LINE_WORDS;
@@ -90,6 +90,9 @@ struct Attached {
 pub struct Program {
     ebpf: Ebpf,
     own: HashMap<MapData, [u8; size_of::<OwnKey>()], [u8; size_of::<OwnValue>()]>,
+    own_table: Array<MapData, [u8; size_of::<OwnLine>()]>,
+    /// What the table holds.
+    own_lines: Vec<OwnLine>,
     state: PerCpuArray<MapData, [u64; STATE_WORDS]>,
     links: Vec<Attached>,
     entries: BTreeMap<OwnKey, OwnValue>,
@@ -147,12 +150,18 @@ impl Program {
             epoch: region("EPOCH", 8)?,
         };
         let own = HashMap::try_from(ebpf.take_map("OWN").context("the object has no map `OWN`")?)?;
+        let own_table = Array::try_from(
+            ebpf.take_map("OWN_TABLE")
+                .context("the object has no map `OWN_TABLE`")?,
+        )?;
         let state = PerCpuArray::try_from(ebpf.take_map("STATE").context("the object has no map `STATE`")?)?;
         let before = Box::new(bytemuck::Zeroable::zeroed());
         Ok((
             Self {
                 ebpf,
                 own,
+                own_table,
+                own_lines: vec![bytemuck::Zeroable::zeroed(); OWN_LINES],
                 state,
                 links: Vec::new(),
                 entries: BTreeMap::new(),
@@ -227,20 +236,22 @@ impl Program {
     }
 
     /// Moves the links of `old` to this program, one atomic update each, with its addresses and counts. Answers come
-    /// from this program's table from then on.
-    pub fn take_over(&mut self, mut old: Program) -> anyhow::Result<()> {
+    /// from this program's table from then on. Where it fails, links that have not moved stay with `old`; one that the
+    /// kernel refused to move is gone, and its interface passes everything.
+    pub fn take_over(&mut self, old: &mut Program) -> anyhow::Result<()> {
         self.set_own(old.entries.clone())?;
         let program: &mut Xdp = self
             .ebpf
             .program_mut("hotdns")
             .context("the object has no program `hotdns`")?
             .try_into()?;
-        for Attached {
+        *self.before = old.counters()?;
+        while let Some(Attached {
             interface,
             index,
             mode,
             link,
-        } in std::mem::take(&mut old.links)
+        }) = old.links.pop()
         {
             let link = program
                 .attach_to_link(link)
@@ -253,7 +264,6 @@ impl Program {
                 link,
             });
         }
-        *self.before = old.counters()?;
         Ok(())
     }
 
@@ -277,6 +287,55 @@ impl Program {
             }
         }
         self.entries = entries;
+        self.write_own_table()
+    }
+
+    /// Brings the table of places in step with the map. A line that differs first says "ask the map".
+    fn write_own_table(&mut self) -> anyhow::Result<()> {
+        let mut wanted: Vec<OwnLine> = vec![bytemuck::Zeroable::zeroed(); OWN_LINES];
+        for (key, value) in &self.entries {
+            let line = &mut wanted[key.place() as usize];
+            let state = if line.state == own_line::EMPTY {
+                own_line::HERE
+            } else {
+                own_line::ASK
+            };
+            *line = OwnLine {
+                state,
+                key: *key,
+                value: *value,
+            };
+        }
+        for (place, (wanted, current)) in wanted.into_iter().zip(&mut self.own_lines).enumerate() {
+            let same = (wanted.state, wanted.key, wanted.value)
+                == (current.state & own_line::MASK, current.key, current.value);
+            if same {
+                continue;
+            }
+            let version = (current.state | own_line::MASK).wrapping_add(1);
+            let asking = OwnLine {
+                state: version | own_line::ASK,
+                ..*current
+            };
+            let written = OwnLine {
+                state: version | own_line::ASK,
+                ..wanted
+            };
+            let done = OwnLine {
+                state: version | wanted.state,
+                ..wanted
+            };
+            for line in [asking, written, done] {
+                self.own_table
+                    .set(
+                        place as u32,
+                        bytemuck::cast_ref::<_, [u8; size_of::<OwnLine>()]>(&line),
+                        0,
+                    )
+                    .context("an address cannot be given to the XDP program")?;
+            }
+            *current = done;
+        }
         Ok(())
     }
 

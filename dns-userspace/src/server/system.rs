@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ipnet::IpNet;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervisor::{Service, Spawner};
@@ -33,6 +34,8 @@ pub(super) struct System {
     control: ControlHandle,
     plane: Mutex<Option<Plane>>,
     ready: Arc<AtomicBool>,
+    /// HTTP ends last but for the control thread: until then `/ready` says 503.
+    http_stops: CancellationToken,
 }
 
 impl System {
@@ -76,6 +79,22 @@ impl System {
         spawner.watch_thread("control", thread);
 
         let files = raise_file_limit();
+        // The probes answer from here on; ready is said when sockets and tables serve.
+        let ready = Arc::new(AtomicBool::new(false));
+        let state = ApiState {
+            control: handle.clone(),
+            view: view(&served),
+            metrics: Arc::clone(&metrics),
+            ready: Arc::clone(&ready),
+            token,
+        };
+        let http_stops = CancellationToken::new();
+        let stops = http_stops.clone();
+        spawner.spawn("http", async move {
+            crate::http::serve(listeners, state, stops).await;
+            Ok(())
+        });
+
         let forwarder = forwarder(&config, &listening, files)?;
         let parts = Parts {
             endpoints,
@@ -87,24 +106,13 @@ impl System {
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         xdp::attach(&config, &listening, program, &spawner).await;
 
-        let ready = Arc::new(AtomicBool::new(true));
-        let state = ApiState {
-            control: handle.clone(),
-            view: view(&served),
-            metrics,
-            ready: Arc::clone(&ready),
-            token,
-        };
-        let stopping = spawner.stopping();
-        spawner.spawn("http", async move {
-            crate::http::serve(listeners, state, stopping).await;
-            Ok(())
-        });
+        ready.store(true, Ordering::Release);
         info!(listen = ?plane.addresses(), "ready");
         Ok(Self {
             control: handle,
             plane: Mutex::new(Some(plane)),
             ready,
+            http_stops,
         })
     }
 }
@@ -130,6 +138,7 @@ impl Service for System {
         {
             warn!("not every query was answered within {} s", limit.as_secs());
         }
+        self.http_stops.cancel();
         self.control.stop().await;
     }
 }

@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> Result<()> {
         });
         ensure!(
             sample.replies() > 0,
-            "the closed loop came to a stand: {left} frames left"
+            "the closed loop came to a stand: {left:?} frames left"
         );
         ensure!(
             sample.wrong(load) == 0.0,

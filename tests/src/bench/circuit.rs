@@ -65,8 +65,8 @@ pub struct Sample {
     pub truncated: u64,
     /// Frames that left the loop at the generator.
     pub lost: u64,
-    /// Frames that were still going round at the end.
-    pub left: u64,
+    /// Frames that were still going round at the end, on each processor.
+    pub left: Vec<u64>,
     /// The share of all processors' time that went into soft interrupts, where XDP programs run: what others on this
     /// machine took is missing from it.
     pub softirq: f64,
@@ -83,10 +83,12 @@ impl Sample {
         self.replies() as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The smallest share of the replies that a processor has, 1 where all have the same.
+    /// The smallest share of the frames that a processor had, 1 where all had the same. (Shares of the replies also
+    /// differ where other work takes more of one processor than of another.)
     pub fn balance(&self) -> f64 {
-        let least = self.per_cpu.iter().min().copied().unwrap_or(0);
-        least as f64 * self.per_cpu.len() as f64 / self.replies().max(1) as f64
+        let least = self.left.iter().min().copied().unwrap_or(0);
+        let all: u64 = self.left.iter().sum();
+        least as f64 * self.left.len() as f64 / all.max(1) as f64
     }
 
     /// The share of the replies that are not what this load should get.
@@ -219,35 +221,33 @@ impl Circuit {
             mismatched: sum(words::MISMATCHED),
             truncated: sum(words::TRUNCATED),
             lost: sum(words::LOST),
-            left: 0,
+            left: Vec::new(),
             softirq,
         })
     }
 
-    /// Swallows what goes round; gives how many frames that were.
-    pub fn stop(&mut self) -> Result<u64> {
+    /// Swallows what goes round; gives how many frames that were, on each processor.
+    pub fn stop(&mut self) -> Result<Vec<u64>> {
         let mut configuration = self
             .map()?
             .get(&0, 0)
             .context("cannot read the generator's configuration")?;
         configuration[words::FLAGS] |= words::FLAG_STOPPED;
-        let drained = |circuit: &Self| -> Result<u64> {
-            Ok(circuit
-                .counters()?
-                .iter()
-                .map(|counters| counters[words::DRAINED])
-                .sum())
+        let drained = |circuit: &Self| -> Result<Vec<u64>> {
+            let counters = circuit.counters()?;
+            Ok(circuit.cpus.iter().map(|cpu| counters[*cpu][words::DRAINED]).collect())
         };
         let before = drained(self)?;
         self.configure(configuration)?;
-        let mut last = before;
+        let mut last = before.clone();
         loop {
             // Longer than any server keeps a query.
             thread::sleep(Duration::from_millis(100));
-            match drained(self)? {
-                now if now == last => return Ok(now - before),
-                now => last = now,
+            let now = drained(self)?;
+            if now == last {
+                return Ok(now.iter().zip(&before).map(|(now, before)| now - before).collect());
             }
+            last = now;
         }
     }
 

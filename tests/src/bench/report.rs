@@ -38,7 +38,10 @@ impl Outcome {
             Contestant::Bounce => sample.mismatched as f64 / sample.replies().max(1) as f64,
             _ => sample.wrong(load),
         };
-        let (balance, kept) = (sample.balance(), sample.left as f64 / in_flight as f64);
+        let (balance, kept) = (
+            sample.balance(),
+            sample.left.iter().sum::<u64>() as f64 / in_flight as f64,
+        );
         let mut faults = Vec::new();
         if sample.replies() == 0 {
             faults.push("no replies".to_owned());
@@ -52,13 +55,13 @@ impl Outcome {
         }
         if contestant.is_xdp_program() && balance < BALANCE {
             faults.push(format!(
-                "one processor has {balance:.2} of its share: {:?}",
-                sample.per_cpu
+                "one processor has {balance:.2} of its share of the frames: {:?}",
+                sample.left
             ));
         }
         if contestant.is_xdp_program() && kept < KEPT {
             faults.push(format!(
-                "{} of {in_flight} frames are left, {} lost at the client",
+                "{:?} of {in_flight} frames are left, {} lost at the client",
                 sample.left, sample.lost
             ));
         }
@@ -246,7 +249,7 @@ impl fmt::Display for Report {
         writeln!(
             formatter,
             "{} names, {} {frames} frames in flight, {cpus} processors, {} s each; medians of the rounds.\n\
-             balance: the least share of a processor, 1 where all have the same. softirq: the share of all time that\n\
+             balance: the least share of the frames on a processor, 1 where all have the same. softirq: the share of all time that\n\
              went into soft interrupts. by time: the share of the limit for equal time there, whatever else ran.",
             self.names, self.in_flight, self.seconds
         )?;

@@ -41,7 +41,12 @@ pub(super) fn table_loader(config: &Config, listening: &[SocketAddr], recursion:
         Ok(object) => Some(object),
         Err(None) => None,
         Err(Some(reason)) => {
-            warn!("XDP is off, userspace answers everything: {reason:#}");
+            // In between comes the verifier's whole log.
+            warn!(
+                "XDP is off, userspace answers everything: {reason}: {}",
+                reason.root_cause()
+            );
+            debug!("{reason:?}");
             None
         }
     };
@@ -99,9 +104,12 @@ async fn try_attach(
 ) -> anyhow::Result<()> {
     let (connection, handle, mut changes) =
         rtnetlink::new_multicast_connection(&GROUPS).context("no netlink connection")?;
+    let stopping = spawner.stopping();
     spawner.spawn("netlink", async move {
-        connection.await;
-        Ok(())
+        tokio::select! {
+            () = connection => anyhow::bail!("the netlink connection ended"),
+            () = stopping.cancelled() => Ok(()),
+        }
     });
     let interfaces = own::interfaces(&handle)
         .await
@@ -128,10 +136,12 @@ async fn try_attach(
     }
     set_own(&program, &interfaces, &listens);
 
+    let stopping = spawner.stopping();
     spawner.spawn("xdp", async move {
         let mut log = tokio::time::interval(LOG_INTERVAL);
         loop {
             tokio::select! {
+                () = stopping.cancelled() => return Ok(()),
                 _ = log.tick() => {
                     if let Some(program) = &mut *program.lock() {
                         program.flush_log();

@@ -11,7 +11,10 @@ use crate::bench::load::Load;
 use crate::frames::Query;
 use crate::net::Namespace;
 
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long a reply over UDP may take: then the query is sent again.
+const UDP_LIMIT: Duration = Duration::from_secs(2);
+/// How long TCP may take, with segments that are sent again.
+const TCP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Sockets that were opened in the client's namespace, and may be used from anywhere.
 pub(super) struct Resolver<'a> {
@@ -27,7 +30,7 @@ impl<'a> Resolver<'a> {
         let address = stage.circuit.server_address(load);
         let namespace = &stage.circuit.client;
         let udp = stage.circuit.client_socket(address)?;
-        udp.set_read_timeout(Some(LIMIT))?;
+        udp.set_read_timeout(Some(UDP_LIMIT))?;
         Ok(Self {
             udp,
             tcp: connect_tcp(namespace, address)?,
@@ -86,7 +89,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        bail!("no reply over UDP within {LIMIT:?}, three times")
+        bail!("no reply over UDP within {UDP_LIMIT:?}, three times")
     }
 
     fn ask_over_tcp(&mut self, name: &[u8]) -> Result<Vec<u8>> {
@@ -104,8 +107,9 @@ impl<'a> Resolver<'a> {
 
 fn connect_tcp(namespace: &Namespace, address: SocketAddr) -> Result<TcpStream> {
     namespace.enter(|| {
-        let stream = TcpStream::connect_timeout(&address, LIMIT).with_context(|| format!("cannot reach {address}"))?;
-        stream.set_read_timeout(Some(LIMIT * 3))?;
+        let stream =
+            TcpStream::connect_timeout(&address, TCP_LIMIT).with_context(|| format!("cannot reach {address}"))?;
+        stream.set_read_timeout(Some(TCP_LIMIT))?;
         stream.set_nodelay(true)?;
         Ok(stream)
     })

@@ -1,0 +1,228 @@
+//! A running hotdns: the real program, in a folder of its own, on ports of its own.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::net::{Namespace, Running};
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// A server and its folder.
+pub struct Server {
+    folder: TempDir,
+    running: Option<Running>,
+    namespace: Option<String>,
+    /// Where it answers DNS.
+    pub dns: SocketAddr,
+    /// Where it answers HTTP.
+    pub http: SocketAddr,
+}
+
+/// A reply to an HTTP request.
+#[derive(Debug)]
+pub struct HttpReply {
+    /// The status.
+    pub status: u16,
+    /// The body; null where it is empty or no JSON.
+    pub json: Value,
+    /// The body.
+    pub text: String,
+}
+
+/// The program, which `cargo xtask test` builds before the tests.
+pub fn program() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let program = own
+        .parent()
+        .and_then(|deps| deps.parent())
+        .context("no folder of programs")?
+        .join("hotdns");
+    if !program.is_file() {
+        bail!(
+            "{} is not there: run the tests with `cargo xtask test`",
+            program.display()
+        );
+    }
+    Ok(program)
+}
+
+/// The zone that most tests serve.
+pub const ZONE: &str = "\
+$TTL 300
+@ SOA ns1 hostmaster 1 7200 3600 1209600 300
+@ NS ns1
+@ MX 10 mail
+ns1 A 192.0.2.53
+mail A 192.0.2.25
+mail AAAA 2001:db8::25
+www A 192.0.2.80
+www AAAA 2001:db8::80
+www TXT \"hello\"
+alias CNAME www
+*.wild A 192.0.2.99
+sub NS ns.sub
+ns.sub A 192.0.2.54
+_sip._udp SRV 1 2 5060 www
+big TXT ( \"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
+ \"1123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
+ \"2123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
+ \"3123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
+ \"4123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\" )
+";
+
+impl Server {
+    /// Serves [`ZONE`] as `example.com.` on loopback, with XDP on `lo` where that may be; `more` is put at the end of
+    /// the configuration.
+    pub fn start(more: &str) -> Result<Self> {
+        // A port that was free may be taken by the time it is asked for.
+        let mut last = None;
+        for _ in 0..3 {
+            let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", more)?;
+            match server.run() {
+                Ok(()) => return Ok(server),
+                Err(error) if error.to_string().contains("in use") => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.context("no start was tried")?)
+    }
+
+    /// The same in a namespace, on one of its addresses, with XDP on `interface`.
+    pub fn start_in(namespace: &Namespace, interface: &str, more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, more)?;
+        server.namespace = Some(namespace.name().to_owned());
+        server.run()?;
+        Ok(server)
+    }
+
+    fn prepare(address: Ipv4Addr, interface: &str, more: &str) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let (dns, http) = (udp.local_addr()?, http.local_addr()?);
+        let listen = if address.is_unspecified() {
+            String::new()
+        } else {
+            format!("listen: [\"{address}\"]\n")
+        };
+        let config = format!(
+            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: {{interfaces: [{interface}]}}\n\
+             zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
+            dns.port(),
+            http.port(),
+        );
+        let server = Self {
+            folder,
+            running: None,
+            namespace: None,
+            dns,
+            http,
+        };
+        server.write("hotdns.yaml", &config)?;
+        server.write("example.com.zone", ZONE)?;
+        Ok(server)
+    }
+
+    /// Starts the program and waits until it is ready.
+    pub fn run(&mut self) -> Result<()> {
+        let mut command = match &self.namespace {
+            Some(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name]).arg(program()?);
+                command
+            }
+            None => Command::new(program()?),
+        };
+        command.args(["run", "--config"]).arg(self.path("hotdns.yaml"));
+        let mut running = Running::start(command, &self.path("log"))?;
+        let log = self.path("log");
+        let ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(": ready "));
+        let waited = running.wait_until("hotdns to be ready", START, ready);
+        if let Err(error) = waited {
+            bail!("{error:#}: {}", running.output());
+        }
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// A file of the server's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file into the server's folder.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        std::fs::write(self.path(name), text).with_context(|| format!("cannot write {name}"))
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> String {
+        self.running.as_ref().map(Running::output).unwrap_or_default()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.running.as_ref().context("not running")?.signal(signal)
+    }
+
+    /// Ends it as `kill -9` does, and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut running = self.running.take().context("not running")?;
+        running.signal(Signal::SIGKILL)?;
+        while running.is_alive() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Ends it with SIGTERM.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.running.take().context("not running")?.stop()
+    }
+
+    /// What `dig` prints for a question to this server.
+    pub fn dig(&self, arguments: &[&str]) -> Result<String> {
+        let port = self.dns.port().to_string();
+        let address = format!("@{}", self.dns.ip());
+        let fixed = [address.as_str(), "-p", port.as_str(), "+time=5", "+tries=2"];
+        crate::net::run("dig", &[&fixed, arguments].concat())
+    }
+
+    /// Sends an HTTP request.
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<HttpReply> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(START))
+            .build()
+            .into();
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.http))
+            .header("content-type", "application/json");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut response = agent.run(request.body(body)?)?;
+        let text = response.body_mut().read_to_string()?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(HttpReply {
+            status: response.status().as_u16(),
+            json,
+            text,
+        })
+    }
+
+    /// The value of a metric, by its name with labels; 0 where it is not there.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.request("GET", "/metrics", None)?.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.and_then(|value| value.parse().ok()).unwrap_or(0.0))
+    }
+}

@@ -1,0 +1,422 @@
+//! The running server with real clients: dig, kdig, dnsperf, HTTP, signals, two namespaces.
+
+use std::io::Write;
+use std::net::{IpAddr, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tests::frames::{Query, wire_name};
+use tests::net::{Namespace, VethOptions, VethPair, missing_privileges, run};
+use tests::server::{Server, ZONE, program};
+
+fn is_skipped() -> bool {
+    let Some(reason) = missing_privileges() else {
+        return false;
+    };
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+    true
+}
+
+/// Waits for what happens soon.
+fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !is_so()? {
+        ensure!(start.elapsed() < Duration::from_secs(30), "{what}: not after 30 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+#[test]
+fn dig_gets_every_kind_of_answer_over_udp_and_tcp() -> Result<()> {
+    let server = Server::start("")?;
+    let cases = [
+        (["www.example.com", "A"], "192.0.2.80"),
+        (["www.example.com", "AAAA"], "2001:db8::80"),
+        (["wWw.eXample.com", "TXT"], "\"hello\""),
+        (["example.com", "MX"], "10 mail.example.com."),
+        (["example.com", "NS"], "ns1.example.com."),
+        (
+            ["example.com", "SOA"],
+            "ns1.example.com. hostmaster.example.com. 1 7200 3600 1209600 300",
+        ),
+        (["_sip._udp.example.com", "SRV"], "1 2 5060 www.example.com."),
+        (["alias.example.com", "A"], "www.example.com.\n192.0.2.80"),
+        (["a.b.wild.example.com", "A"], "192.0.2.99"),
+    ];
+    for (question, expected) in cases {
+        for transport in ["+notcp", "+tcp"] {
+            let answer = server.dig(&[&question[..], &["+short", transport]].concat())?;
+            assert_eq!(answer.trim(), expected, "{question:?} {transport}");
+        }
+    }
+    let nxdomain = server.dig(&["nope.example.com"])?;
+    assert!(nxdomain.contains("NXDOMAIN") && nxdomain.contains("SOA"), "{nxdomain}");
+    let nodata = server.dig(&["www.example.com", "SRV"])?;
+    assert!(
+        nodata.contains("NOERROR") && nodata.contains("ANSWER: 0") && nodata.contains("SOA"),
+        "{nodata}"
+    );
+    let referral = server.dig(&["x.sub.example.com"])?;
+    assert!(
+        referral.contains("ns.sub.example.com.\t300\tIN\tA\t192.0.2.54"),
+        "{referral}"
+    );
+    assert!(!referral.contains("flags: qr aa"), "{referral}");
+    let refused = server.dig(&["example.net"])?;
+    assert!(refused.contains("REFUSED"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_is_truncated_and_whole_over_tcp() -> Result<()> {
+    let server = Server::start("")?;
+    let cut = server.dig(&["big.example.com", "TXT", "+noedns", "+ignore"])?;
+    assert!(cut.contains(" tc"), "{cut}");
+    let whole = server.dig(&["big.example.com", "TXT", "+noedns", "+short"])?;
+    assert!(whole.contains("\"4123"), "dig comes back over TCP: {whole}");
+    let kdig = Command::new("kdig")
+        .args([
+            &format!("@{}", server.dns.ip()),
+            "-p",
+            &server.dns.port().to_string(),
+            "big.example.com",
+            "TXT",
+        ])
+        .output()
+        .context("kdig")?;
+    assert!(String::from_utf8_lossy(&kdig.stdout).contains("4123"), "{kdig:?}");
+    Ok(())
+}
+
+#[test]
+fn odd_queries_get_the_right_error_and_never_silence() -> Result<()> {
+    let server = Server::start("")?;
+    for (arguments, expected) in [
+        (["www.example.com", "+opcode=notify"], "NOTIMP"),
+        (["www.example.com", "+edns=1"], "BADVERS"),
+        (["www.example.com", "+header-only"], "FORMERR"),
+        (["version.bind", "+short"], ""),
+    ] {
+        let extra: &[&str] = if arguments[1] == "+edns=1" {
+            &["+noednsnegotiation"]
+        } else {
+            &[]
+        };
+        let answer = server.dig(&[&arguments[..], extra].concat())?;
+        assert!(answer.contains(expected), "{arguments:?}: {answer}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_change_is_answered_by_the_time_it_is_acknowledged() -> Result<()> {
+    let server = Server::start("")?;
+    let client = UdpSocket::bind("127.0.0.1:0")?;
+    client.connect(server.dns)?;
+    client.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let query = Query::new(&wire_name("new.example.com"), 1).build();
+    for round in 0..200u8 {
+        let address = format!("192.0.2.{round}");
+        let body = json!({"name": "new.example.com", "type": "A", "ttl": 60, "value": [address]});
+        let reply = server.request("PUT", "/api/v1/records/new.example.com", Some(&body))?;
+        ensure!(matches!(reply.status, 200 | 201), "{reply:?}");
+        client.send(&query)?;
+        let mut answer = [0; 512];
+        let length = client.recv(&mut answer)?;
+        assert_eq!(
+            answer[length - 4..length],
+            [192, 0, 2, round],
+            "round {round}: {:?}",
+            &answer[..length]
+        );
+        if round % 10 == 9 {
+            let reply = server.request("DELETE", "/api/v1/records/new.example.com?type=A", None)?;
+            ensure!(reply.status == 204, "{reply:?}");
+            client.send(&query)?;
+            let _ = client.recv(&mut answer)?;
+            assert_eq!(answer[3] & 15, 3, "NXDOMAIN after the deletion");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hundred_clients_change_records_at_once() -> Result<()> {
+    let server = Server::start("")?;
+    std::thread::scope(|scope| -> Result<()> {
+        let clients: Vec<_> = (0..100)
+            .map(|client| {
+                let server = &server;
+                scope.spawn(move || -> Result<()> {
+                    for change in 0..10 {
+                        let name = format!("c{client}-{change}.example.com");
+                        let body = json!({"name": name, "type": "A", "value": [format!("10.0.{client}.{change}")]});
+                        let reply = server.request("POST", "/api/v1/records", Some(&body))?;
+                        ensure!(reply.status == 201, "{reply:?}");
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().expect("no panic")?;
+        }
+        Ok(())
+    })?;
+    assert_eq!(server.metric("hotdns_records{source=\"api\"}")?, 1000.0);
+    for (client, change) in [(0, 0), (57, 3), (99, 9)] {
+        let answer = server.dig(&[&format!("c{client}-{change}.example.com"), "+short"])?;
+        assert_eq!(answer.trim(), format!("10.0.{client}.{change}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn acknowledged_records_and_serials_survive_kill_9() -> Result<()> {
+    let mut server = Server::start("")?;
+    for number in 0..20 {
+        let body = json!({"name": format!("k{number}.example.com"), "type": "TXT", "value": [format!("v{number}")]});
+        ensure!(server.request("POST", "/api/v1/records", Some(&body))?.status == 201);
+    }
+    let serial = |server: &Server| -> Result<u32> {
+        let soa = server.dig(&["example.com", "SOA", "+short"])?;
+        soa.split_whitespace()
+            .nth(2)
+            .context("a serial")?
+            .parse()
+            .context("a number")
+    };
+    let before = serial(&server)?;
+    server.kill()?;
+    server.run()?;
+    for number in 0..20 {
+        let answer = server.dig(&[&format!("k{number}.example.com"), "TXT", "+short"])?;
+        assert_eq!(answer.trim(), format!("\"v{number}\""));
+    }
+    assert!(serial(&server)? >= before);
+    assert!(server.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn reloads_take_what_is_good_and_keep_the_rest() -> Result<()> {
+    let server = Server::start("")?;
+    server.write("example.com.zone", &ZONE.replace("192.0.2.80", "192.0.2.81"))?;
+    let reply = server.request("POST", "/api/v1/reload", Some(&json!({})))?;
+    assert_eq!(
+        (reply.status, &reply.json["changed"]),
+        (200, &json!([{"name": "www.example.com.", "type": "A"}]))
+    );
+    assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.81");
+
+    server.write("example.com.zone", &format!("{ZONE}bad A not-an-address\n"))?;
+    let reply = server.request("POST", "/api/v1/reload", Some(&json!({})))?;
+    assert_eq!(reply.status, 200);
+    let failed = reply.json["failed"].to_string();
+    assert!(
+        failed.contains("example.com.zone") && failed.contains("not-an-address"),
+        "{failed}"
+    );
+    assert_eq!(
+        server.dig(&["www.example.com", "+short"])?.trim(),
+        "192.0.2.81",
+        "the last good content"
+    );
+
+    server.write("example.com.zone", ZONE)?;
+    server.signal(Signal::SIGHUP)?;
+    eventually("SIGHUP reloads", || {
+        Ok(server.dig(&["www.example.com", "+short"])?.trim() == "192.0.2.80")
+    })?;
+
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    server.write("hotdns.yaml", &format!("{config}no_such_key: 1\n"))?;
+    let reply = server.request("POST", "/api/v1/reload", Some(&json!({})))?;
+    assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
+    assert!(reply.text.contains("no_such_key"), "{}", reply.text);
+    assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+    Ok(())
+}
+
+#[test]
+fn names_that_are_not_ours_go_upstream_for_those_who_may() -> Result<()> {
+    let upstream = Server::start("records: [{name: far.example.net., type: A, ttl: 300, value: [192.0.2.7]}]\n")?;
+    let more = format!(
+        "backend: {{upstream: {{enabled: true, servers: [\"{}\"]}}}}\n",
+        upstream.dns
+    );
+    let server = Server::start(&more.replace(": [\"127", ": [127").replace("\"]", "]"))?;
+    let answer = server.dig(&["far.example.net", "+short"])?;
+    assert_eq!(answer.trim(), "192.0.2.7");
+    assert!(server.dig(&["far.example.net", "+norec"])?.contains("REFUSED"));
+    assert!(server.dig(&["www.example.com"])?.contains("flags: qr aa rd ra"));
+    Ok(())
+}
+
+#[test]
+fn a_second_server_on_the_same_address_says_so() -> Result<()> {
+    let server = Server::start("")?;
+    let second = Command::new(program()?)
+        .args(["run", "--http", "127.0.0.1:1", "--config"])
+        .arg(server.path("hotdns.yaml"))
+        .output()?;
+    assert_eq!(second.status.code(), Some(1));
+    let third = Command::new(program()?)
+        .arg("run")
+        .arg("--config")
+        .arg(server.path("hotdns.yaml"))
+        .output()?;
+    assert_eq!(third.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&third.stderr).into_owned();
+    assert!(text.contains(&server.http.port().to_string()), "{text}");
+    Ok(())
+}
+
+#[test]
+fn check_names_file_line_and_column() -> Result<()> {
+    let server = Server::start("")?;
+    let check = |config: &str| -> Result<(Option<i32>, String)> {
+        let output = Command::new(program()?)
+            .arg("check")
+            .arg("--config")
+            .arg(server.path(config))
+            .output()?;
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
+    };
+    assert_eq!(check("hotdns.yaml")?.0, Some(0));
+    server.write("bad.yaml", "dns_port: 53\nhttp_prt: 8080\n")?;
+    let (code, text) = check("bad.yaml")?;
+    assert!(
+        code == Some(1) && text.contains("bad.yaml:2:1") && text.contains("http_prt"),
+        "{text}"
+    );
+    server.write("example.com.zone", &format!("{ZONE}bad A not-an-address\n"))?;
+    let (code, text) = check("hotdns.yaml")?;
+    assert!(
+        code == Some(1) && text.contains("example.com.zone:") && text.contains("not-an-address"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+fn sigterm_ends_it_cleanly_and_leaves_nothing_attached() -> Result<()> {
+    let mut server = Server::start("")?;
+    assert!(server.stop()?.success());
+    if is_skipped() {
+        return Ok(());
+    }
+    let namespace = Namespace::new("ends")?;
+    namespace.ip(&["link", "set", "lo", "up"])?;
+    let mut server = Server::start_in(&namespace, "lo", "")?;
+    let attached = || namespace.run("ip", &["link", "show", "lo"]);
+    assert!(attached()?.contains("xdp"), "{}", server.log());
+    server.kill()?;
+    assert!(!attached()?.contains("xdp"), "after kill -9");
+    server.run()?;
+    assert!(attached()?.contains("xdp"), "attached again");
+    server.stop()?;
+    assert!(!attached()?.contains("xdp"), "after SIGTERM");
+    Ok(())
+}
+
+#[test]
+fn without_privileges_userspace_answers_and_the_log_says_so() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let folder = tempfile::TempDir::new()?;
+    run("chmod", &["0777", &folder.path().display().to_string()])?;
+    let server = Server::start("")?;
+    let (config, log) = (folder.path().join("c.yaml"), folder.path().join("log"));
+    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let http = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    std::fs::write(
+        &config,
+        format!(
+            "dns_port: {port}\nhttp_port: {http}\nlisten: [\"127.0.0.1\"]\nstorage: {{path: s}}\n\
+             xdp: {{interfaces: [lo]}}\nrecords: [{{name: a.example.org, type: A, ttl: 60, value: [192.0.2.1]}}]\n"
+        ),
+    )?;
+    // The program itself may lie where nobody else may look.
+    let copy = folder.path().join("hotdns");
+    std::fs::copy(program()?, &copy)?;
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy);
+    command.args(["run", "--config"]).arg(&config);
+    let mut running = tests::net::Running::start(command, &log)?;
+    let is_ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(": ready "));
+    running.wait_until("ready", Duration::from_secs(60), is_ready)?;
+    let text = running.output();
+    assert!(text.contains("XDP is off, userspace answers everything"), "{text}");
+    let answer = run(
+        "dig",
+        &["@127.0.0.1", "-p", &port.to_string(), "a.example.org", "+short"],
+    )?;
+    assert_eq!(answer.trim(), "192.0.2.1");
+    assert!(running.stop()?.success());
+    drop(server);
+    Ok(())
+}
+
+#[test]
+fn xdp_answers_clients_on_another_host() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let (client, host) = (Namespace::new("client")?, Namespace::new("server")?);
+    let pair = VethPair::new((&client, "eth0"), (&host, "eth1"), &VethOptions::default())?;
+    host.ip(&["link", "set", "lo", "up"])?;
+    let mut server = Server::start_in(&host, "eth1", "")?;
+    let port = server.dns.port().to_string();
+    let answers = || host.enter(|| server.metric("hotdns_xdp_answers_total"));
+    let mut asked = 0.0;
+    let addresses: Vec<IpAddr> = pair.second.addresses.clone();
+    ensure!(addresses.iter().any(IpAddr::is_ipv6) && addresses.iter().any(IpAddr::is_ipv4));
+    for address in &addresses {
+        let at = format!("@{address}");
+        let fixed = [at.as_str(), "-p", port.as_str()];
+        let dig = |arguments: &[&str]| client.run("dig", &[&fixed, arguments].concat());
+        assert_eq!(dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+        assert_eq!(dig(&["www.example.com", "TXT", "+short"])?.trim(), "\"hello\"");
+        assert!(dig(&["nope.example.com"])?.contains("NXDOMAIN"));
+        let kdig = client.run("kdig", &[&fixed, &["www.example.com", "AAAA", "+short"][..]].concat())?;
+        assert_eq!(kdig.trim(), "2001:db8::80");
+        asked += 4.0;
+        assert_eq!(answers()?, asked, "every one of them left from XDP");
+        assert_eq!(dig(&["www.example.com", "+short", "+tcp"])?.trim(), "192.0.2.80");
+    }
+
+    let queries = server.path("queries");
+    std::fs::write(&queries, "www.example.com A\nwww.example.com TXT\nnope.example.com A\n")?;
+    let queries = queries.display().to_string();
+    let address = addresses[0].to_string();
+    let load = [
+        "-s", &address, "-p", &port, "-d", &queries, "-n", "200", "-c", "4", "-q", "20",
+    ];
+    let report = client.run("dnsperf", &load)?;
+    assert!(report.contains("Queries completed:    600 (100.00%)"), "{report}");
+    assert!(answers()? >= asked + 500.0, "dnsperf's answers left from XDP");
+
+    // Addresses are followed live.
+    host.ip(&["address", "add", "198.51.100.1/24", "dev", "eth1"])?;
+    client.ip(&["address", "add", "198.51.100.2/24", "dev", "eth0"])?;
+    eventually("XDP answers for a new address", || {
+        let before = answers()?;
+        let answer = client.run("dig", &["@198.51.100.1", "-p", &port, "www.example.com", "+short"])?;
+        ensure!(answer.trim() == "192.0.2.80", "{answer}");
+        Ok(answers()? > before)
+    })?;
+    server.stop()?;
+    assert!(!host.ip(&["link", "show", "eth1"])?.contains("xdp"));
+    Ok(())
+}
