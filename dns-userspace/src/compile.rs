@@ -376,6 +376,10 @@ impl Compiler<'_> {
         let Some(zone) = self.snapshot.zones.get(key) else {
             return false;
         };
+        if zone.rrset(key, RecordType::SOA).is_none() {
+            // Left out for another source's CNAME. A negative answer will have it once it is back.
+            return false;
+        }
         let is_apex = |wire: &[u8]| wire.eq_ignore_ascii_case(zone.apex.as_wire());
         let mut sections = resolution
             .answer

@@ -4,12 +4,13 @@
 //! everything below a cut or DNAME that comes or goes, and every name whose answer was made from one of these.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use super::dependents::Dependents;
 use crate::answer::Consulted;
 use crate::compile::is_in_use;
 use crate::name::NameKey;
-use crate::record::RecordType;
+use crate::record::{RecordType, RrSet};
 use crate::snapshot::{Snapshot, Zone};
 use crate::store::Delta;
 
@@ -24,7 +25,7 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
     }
     for zone in &delta.zones {
         let (before, after) = (old.zones.get(&zone.apex), new.zones.get(&zone.apex));
-        let state = |zone: Option<&std::sync::Arc<Zone>>| zone.map(|zone| (zone.failed.is_some(), zone.index));
+        let state = |zone: Option<&Arc<Zone>>| zone.map(|zone| (zone.failed.is_some(), zone.index));
         if state(before) != state(after) {
             names.insert(zone.apex.clone());
             add_below(old, &zone.apex, &mut names);
@@ -82,15 +83,21 @@ fn covers_below(snapshot: &Snapshot, key: &NameKey) -> (bool, bool, bool, bool) 
     )
 }
 
-/// Whether `key` exists, and as what; its data apart.
-fn standing(snapshot: &Snapshot, key: &NameKey) -> impl PartialEq {
+/// Whether `key` exists, and as what; its data apart. For an apex, what the zones above hold there is part of it: DS,
+/// a wildcard's data, what is above glue.
+fn standing(snapshot: &Snapshot, key: &NameKey) -> impl PartialEq + use<> {
     let exists = snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key));
     let zone = snapshot.zones.get(key);
+    let above = key.lineage().skip(1).filter(|_| zone.is_some());
+    let hidden: Vec<Vec<Arc<RrSet>>> = above
+        .filter_map(|apex| Some(snapshot.zones.get(apex)?.nodes.get(key)?.rrsets.clone()))
+        .collect();
     (
         is_in_use(snapshot, key),
         exists,
         covers_below(snapshot, key),
         zone.map(|zone| (zone.failed.is_some(), zone.index)),
+        hidden,
     )
 }
 
