@@ -405,15 +405,26 @@ impl Generator {
 pub fn describe(changes: &[Change]) -> String {
     let list = |records: &[(Name, RrSet)]| -> String {
         let line = |(owner, rrset): &(Name, RrSet)| {
-            let values = rrset.rdatas.iter().map(|rdata| format_value(rrset.rtype, rdata).chars().take(60).collect());
+            let values = rrset
+                .rdatas
+                .iter()
+                .map(|rdata| format_value(rrset.rtype, rdata).chars().take(60).collect());
             let values: Vec<String> = values.collect();
             format!("\n  {owner} {} {} {}", rrset.ttl, rrset.rtype, values.join(" | "))
         };
         records.iter().map(line).collect()
     };
     let one = |change: &Change| match change {
-        Change::Zone { apex, content: Ok(records), .. } => format!("zone {apex}{}", list(records)),
-        Change::Zone { apex, content: Err(reason), .. } => format!("zone {apex} failed: {reason}"),
+        Change::Zone {
+            apex,
+            content: Ok(records),
+            ..
+        } => format!("zone {apex}{}", list(records)),
+        Change::Zone {
+            apex,
+            content: Err(reason),
+            ..
+        } => format!("zone {apex} failed: {reason}"),
         Change::RemoveZone { apex } => format!("no zone {apex}"),
         Change::ConfigRecords(records) => format!("records{}", list(records)),
         Change::PutApi { owner, rrset } => format!("put{}", list(&[(owner.clone(), rrset.clone())])),

@@ -76,7 +76,10 @@ fn every_step_of_a_publication_gives_old_or_new() -> Result<()> {
     let mut steps = 0u64;
     let mut answers = 0u64;
     let mut rebuilt = 0;
-    let first: u64 = std::env::var("HOTDNS_DIFFERENTIAL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let first: u64 = std::env::var("HOTDNS_DIFFERENTIAL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(1);
     for seed in first..first + CONFIGURATIONS {
         let mut generator = Generator::new(seed);
         let mut planes = Planes::new(on_heap(), generator.environment(), generator.has_upstream())?;
@@ -103,7 +106,12 @@ fn every_step_of_a_publication_gives_old_or_new() -> Result<()> {
                 (&planes.served.snapshot(), &before),
                 (&plan.snapshot, [&before.with(&started), &before.with(&serials)]),
             );
-            let mut walk = Walk::new(Arc::clone(&planes.served), planes.worker(), planes.environment, &questions);
+            let mut walk = Walk::new(
+                Arc::clone(&planes.served),
+                planes.worker(),
+                planes.environment,
+                &questions,
+            );
             walk.context = format!("HOTDNS_DIFFERENTIAL_SEED={seed}, change {change}");
             planes.apply_observed(&plan, &serials, &mut |stage| walk.look(stage))?;
             walk.end();
@@ -142,7 +150,11 @@ fn questions(
             let old = reference(&query, old, old_serials, environment);
             let new = new_serials.map(|serials| reference(&query, new, serials, environment));
             let question = Question { query, old, new };
-            if question.new[0] != question.old { differing.push(question) } else { same.push(question) }
+            if question.new[0] != question.old {
+                differing.push(question)
+            } else {
+                same.push(question)
+            }
         }
         if differing.len() >= QUERIES {
             break;
@@ -202,7 +214,9 @@ impl<'a> Walk<'a> {
         self.steps += 1;
         let snapshot = self.served.snapshot();
         for question in self.questions {
-            let fast = self.worker.answer(&question.query, self.environment.recursion_available, &mut self.reply);
+            let fast = self
+                .worker
+                .answer(&question.query, self.environment.recursion_available, &mut self.reply);
             let reply = match fast {
                 Fast::Answered => {
                     self.answers += 1;
@@ -230,12 +244,17 @@ impl<'a> Walk<'a> {
     /// After the change: the new answers alone, serials included.
     fn end(&mut self) {
         for question in self.questions {
-            let fast = self.worker.answer(&question.query, self.environment.recursion_available, &mut self.reply);
+            let fast = self
+                .worker
+                .answer(&question.query, self.environment.recursion_available, &mut self.reply);
             let reply = match fast {
                 Fast::Answered => Some(self.reply.clone()),
-                Fast::Pass(_) => {
-                    reference(&question.query, &self.served.snapshot(), &*self.served, &self.environment)
-                }
+                Fast::Pass(_) => reference(
+                    &question.query,
+                    &self.served.snapshot(),
+                    &*self.served,
+                    &self.environment,
+                ),
             };
             assert!(
                 reply == question.new[1],
@@ -280,7 +299,12 @@ fn a_new_table_beside_the_old_gives_old_or_new() -> Result<()> {
         let mut questions = questions(&mut rng, &questioned, &planes.environment, old, new);
         // The reference reads the old serials until the new table is there, and new zones have none yet.
         questions.retain(|question| question.new[0] == question.new[1] || question.new[0] == question.old);
-        let mut walk = Walk::new(Arc::clone(&planes.served), planes.worker(), planes.environment, &questions);
+        let mut walk = Walk::new(
+            Arc::clone(&planes.served),
+            planes.worker(),
+            planes.environment,
+            &questions,
+        );
         walk.context = format!("seed {seed}");
         planes.apply_observed(&plan, &serials, &mut |stage| walk.look(stage))?;
         walk.end();
@@ -290,7 +314,12 @@ fn a_new_table_beside_the_old_gives_old_or_new() -> Result<()> {
 }
 
 fn address(octets: [u8; 4]) -> RrSet {
-    RrSet { rtype: RecordType::A, ttl: 60, rdatas: vec![Box::from(octets)], source: Source::Api }
+    RrSet {
+        rtype: RecordType::A,
+        ttl: 60,
+        rdatas: vec![Box::from(octets)],
+        source: Source::Api,
+    }
 }
 
 #[test]
@@ -337,7 +366,11 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
                     for (right, query) in right.iter().zip(queries) {
                         if worker.answer(query, false, &mut reply) == Fast::Answered {
                             answers.fetch_add(1, Ordering::Relaxed);
-                            assert!(right.contains(&Some(reply.clone())), "neither old nor new:\n{}", message(&reply));
+                            assert!(
+                                right.contains(&Some(reply.clone())),
+                                "neither old nor new:\n{}",
+                                message(&reply)
+                            );
                         }
                     }
                 }
@@ -364,15 +397,29 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
 fn state_changes(state: usize) -> Vec<Change> {
     let put = |owner: &str, rtype, rdatas: Vec<Box<[u8]>>| Change::PutApi {
         owner: name(owner),
-        rrset: RrSet { rtype, ttl: 60 + state as u32, rdatas, source: Source::Api },
+        rrset: RrSet {
+            rtype,
+            ttl: 60 + state as u32,
+            rdatas,
+            source: Source::Api,
+        },
     };
-    let delete = |owner: &str, rtype| Change::DeleteApi { owner: name(owner), rtype };
+    let delete = |owner: &str, rtype| Change::DeleteApi {
+        owner: name(owner),
+        rtype,
+    };
     let length = [10, 90, 180, 250][state];
-    let text = [vec![length as u8], vec![b'a' + state as u8; length]].concat().into_boxed_slice();
+    let text = [vec![length as u8], vec![b'a' + state as u8; length]]
+        .concat()
+        .into_boxed_slice();
     let address = Box::from([192, 0, 2, state as u8]);
     let mut changes = vec![
         put("t.example.", RecordType::TXT, vec![text]),
-        put("alias.t.example.", RecordType::CNAME, vec![wire_name("t.example").into()]),
+        put(
+            "alias.t.example.",
+            RecordType::CNAME,
+            vec![wire_name("t.example").into()],
+        ),
     ];
     changes.push(match state % 2 {
         0 => put("new.new.example.", RecordType::A, vec![address]),
@@ -388,7 +435,11 @@ fn state_changes(state: usize) -> Vec<Change> {
 #[test]
 fn lines_are_copied_whole() -> Result<()> {
     let keys = Keys::from_random(&[0x5A; size_of::<Keys>()]);
-    let sizes = Sizes { lines: 64, slots: [8; 6], zones: 1 };
+    let sizes = Sizes {
+        lines: 64,
+        slots: [8; 6],
+        zones: 1,
+    };
     let mut writer = TableWriter::new(Memory::on_heap(sizes), keys);
     let wire = wire_name("www.example");
     // Every word of the line says which writing it is of.
@@ -402,7 +453,11 @@ fn lines_are_copied_whole() -> Result<()> {
     writer.put(&wire, &entry(1))?;
     let reader = writer.reader().clone();
     let index = (0..64)
-        .find(|&index| reader.line(index).is_some_and(|words| Line(words).zone() != NO_ZONE && words[1] != 0))
+        .find(|&index| {
+            reader
+                .line(index)
+                .is_some_and(|words| Line(words).zone() != NO_ZONE && words[1] != 0)
+        })
         .context("the line of the name")?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| -> Result<()> {
