@@ -19,6 +19,7 @@ use crate::answer::{
     resolve,
 };
 use crate::name::{Name, NameKey};
+use crate::rdata::additional_target;
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::{Node, Snapshot, Zone};
 use crate::table::{Body, Entry, ZoneNegatives};
@@ -348,20 +349,52 @@ impl Compiler<'_> {
     }
 
     fn resolve(&mut self, question: &Name, rtype: RecordType) -> Resolution {
-        let own = self.key;
-        let consulted = &mut self.consulted;
-        resolve(
+        let mut heard = Vec::new();
+        let resolution = resolve(
             self.snapshot,
             question,
             rtype,
             &self.options.resolve_options(),
-            &mut |name| {
-                let (Consulted::Data(key) | Consulted::Existence(key)) = &name;
-                if key != own && !consulted.contains(&name) {
-                    consulted.push(name);
-                }
-            },
-        )
+            &mut |name| heard.push(name),
+        );
+        for name in heard {
+            let name = match name {
+                // All that is in a zone depends on its apex, but little on the apex's own data, which change often.
+                Consulted::Data(key) if self.is_unused_apex(&key, question, &resolution) => Consulted::Existence(key),
+                name => name,
+            };
+            let (Consulted::Data(key) | Consulted::Existence(key)) = &name;
+            if key != self.key && !self.consulted.contains(&name) {
+                self.consulted.push(name);
+            }
+        }
+        resolution
+    }
+
+    /// Whether `key` is the apex of a zone, and nothing in the answer is its data, or would be if it had them.
+    fn is_unused_apex(&self, key: &NameKey, question: &Name, resolution: &Resolution) -> bool {
+        let Some(zone) = self.snapshot.zones.get(key) else {
+            return false;
+        };
+        let is_apex = |wire: &[u8]| wire.eq_ignore_ascii_case(zone.apex.as_wire());
+        let mut sections = resolution
+            .answer
+            .iter()
+            .chain(&resolution.authority)
+            .chain(&resolution.additional);
+        let is_used = sections.any(|section| {
+            let owner = match &section.owner {
+                Owner::Question => question,
+                Owner::Name(owner) => owner,
+            };
+            let rrset = &section.rrset;
+            is_apex(owner.as_wire())
+                || rrset.rdatas.iter().any(|rdata| match rrset.rtype {
+                    RecordType::CNAME => is_apex(rdata),
+                    rtype => additional_target(rtype, rdata).is_some_and(is_apex),
+                })
+        });
+        !is_used && !is_apex(question.as_wire())
     }
 }
 

@@ -10,13 +10,14 @@ use dns_common::reason::PassReason;
 use dns_userspace::answer::{End, ResolveOptions, resolve};
 use dns_userspace::name::Name;
 use dns_userspace::record::RecordType;
+use dns_userspace::store::Change;
 use rand::seq::IndexedRandom;
 use tests::planes::{Compared, Planes, Tally, message, on_heap};
 use tests::queries::{Names, TYPES, mutated, well_formed};
 use tests::zones::{Generator, describe};
 
 /// Queries of the suite.
-const CASES: u64 = 400_000;
+const CASES: u64 = 900_000;
 /// Changes of each configuration.
 const CHANGES: usize = 14;
 
@@ -47,13 +48,19 @@ struct Run {
 fn fast_path_equals_reference() {
     let report = run(from_environment("CASES").unwrap_or(CASES));
     let answerable = &report.0[&Kind::Answerable];
+    // What is measured, and a margin: what passes must not quietly grow.
     for (reason, ceiling) in [
-        // Names at which something is left to userspace as a whole.
-        (PassReason::Marked, 3.0),
-        (PassReason::Below, 4.0),
-        (PassReason::Incomplete, 5.0),
+        // Wildcards that lead back to themselves, or whose own name gets another answer than those below.
+        (PassReason::Marked, 1.5),
+        // Beside wildcards with NS or DNAME, or with zones of their own below.
+        (PassReason::Below, 5.0),
+        // Names with more types than a line lists, and answers above 4,056 octets.
+        (PassReason::Incomplete, 4.0),
+        // Below wildcard overlays.
+        (PassReason::Foreign, 1.0),
+        // Large answers with a serial or pointers that move.
+        (PassReason::TooLarge, 0.5),
         (PassReason::Overflow, 0.1),
-        (PassReason::TooLarge, 2.0),
         (PassReason::Torn, 0.0),
         (PassReason::Internal, 0.0),
     ] {
@@ -118,7 +125,7 @@ impl Run {
         }
     }
 
-    fn change(&mut self, changes: Vec<dns_userspace::store::Change>) {
+    fn change(&mut self, changes: Vec<Change>) {
         if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
             println!("seed {} step {}:\n{}", self.seed, self.step, describe(&changes));
         }
@@ -193,7 +200,8 @@ impl Run {
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
-        let is_overlay_nodata = resolution.answer.is_empty() && resolution.authority.is_empty();
+        let is_overlay_nodata =
+            resolution.rcode == 0 && resolution.answer.is_empty() && resolution.authority.is_empty();
         let mut answerable = is_final && !has_dname && !is_overlay_nodata;
         answerable &= qtype != RecordType::ANY && qtype != RecordType::DS;
         answerable &= self.planes.reference(query).is_some_and(|reply| reply[2] & 0x02 == 0);

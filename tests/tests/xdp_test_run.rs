@@ -34,7 +34,7 @@ const MOST_INSTRUCTIONS: u32 = 100_000;
 /// Octets of stack of any one function; the kernel's limit is 512 for all that call each other.
 const MOST_STACK: i64 = 256;
 /// Frames of the comparison.
-const CASES: u64 = 40_000;
+const CASES: u64 = 100_000;
 /// Frames of the fuzzing.
 const FUZZED: u64 = 25_000;
 

@@ -37,7 +37,9 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
     let mut more = Vec::new();
     for key in &names {
         more.extend(dependents.of(&Consulted::Data(key.clone())).cloned());
-        more.extend(dependents.of(&Consulted::Existence(key.clone())).cloned());
+        if standing(old, key) != standing(new, key) {
+            more.extend(dependents.of(&Consulted::Existence(key.clone())).cloned());
+        }
     }
     names.extend(more);
     names
@@ -77,6 +79,18 @@ fn covers_below(snapshot: &Snapshot, key: &NameKey) -> (bool, bool, bool, bool) 
         has(RecordType::DNAME),
         is_apex,
         is_overlay,
+    )
+}
+
+/// Whether `key` exists, and as what; its data apart.
+fn standing(snapshot: &Snapshot, key: &NameKey) -> impl PartialEq {
+    let exists = snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key));
+    let zone = snapshot.zones.get(key);
+    (
+        is_in_use(snapshot, key),
+        exists,
+        covers_below(snapshot, key),
+        zone.map(|zone| (zone.failed.is_some(), zone.index)),
     )
 }
 
