@@ -407,6 +407,27 @@ fn xdp_answers_clients_on_another_host() -> Result<()> {
     assert!(report.contains("Queries completed:    600 (100.00%)"), "{report}");
     assert!(answers()? >= asked + 500.0, "dnsperf's answers left from XDP");
 
+    // What is acknowledged is what XDP answers.
+    let ipv4 = *addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .context("an IPv4 address")?;
+    let query = Query::new(&wire_name("new.example.com"), 1).build();
+    for round in 0..100u8 {
+        let body = json!({"name": "new.example.com", "type": "A", "ttl": 60, "value": [format!("192.0.2.{round}")]});
+        let reply = host.enter(|| server.request("PUT", "/api/v1/records/new.example.com", Some(&body)))?;
+        ensure!(matches!(reply.status, 200 | 201), "{reply:?}");
+        let answer = client.enter(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            socket.send_to(&query, (ipv4, server.dns.port()))?;
+            let mut answer = [0; 512];
+            let length = socket.recv(&mut answer)?;
+            Ok(answer[..length].to_vec())
+        })?;
+        assert_eq!(answer[answer.len() - 4..], [192, 0, 2, round], "round {round}");
+    }
+
     // Addresses are followed live.
     host.ip(&["address", "add", "198.51.100.1/24", "dev", "eth1"])?;
     client.ip(&["address", "add", "198.51.100.2/24", "dev", "eth0"])?;
