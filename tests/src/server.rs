@@ -54,6 +54,19 @@ pub fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// A port of loopback that nobody holds, over UDP or TCP; below those that the kernel gives to clients, which other
+/// tests are.
+pub fn free_port() -> Result<u16> {
+    for _ in 0..100 {
+        let port = rand::random_range(10_000..32_000);
+        let address = (Ipv4Addr::LOCALHOST, port);
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port between 10000 and 32000")
+}
+
 /// The zone that most tests serve.
 pub const ZONE: &str = "\
 $TTL 300
@@ -105,9 +118,8 @@ impl Server {
 
     fn prepare(address: Ipv4Addr, interface: &str, more: &str) -> Result<Self> {
         let folder = TempDir::new()?;
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let (dns, http) = (udp.local_addr()?, http.local_addr()?);
+        let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let http = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let listen = if address.is_unspecified() {
             String::new()
         } else {

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::frames::{Query, wire_name};
 use tests::net::{Namespace, VethOptions, VethPair, missing_privileges, run};
-use tests::server::{Server, ZONE, program};
+use tests::server::{Server, ZONE, free_port, program};
 
 fn is_skipped() -> bool {
     let Some(reason) = missing_privileges() else {
@@ -336,8 +336,7 @@ fn without_privileges_userspace_answers_and_the_log_says_so() -> Result<()> {
     run("chmod", &["0777", &folder.path().display().to_string()])?;
     let server = Server::start("")?;
     let (config, log) = (folder.path().join("c.yaml"), folder.path().join("log"));
-    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-    let http = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let (port, http) = (free_port()?, free_port()?);
     std::fs::write(
         &config,
         format!(
