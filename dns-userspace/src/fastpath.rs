@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use dns_common::decide::decide;
+use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
 use dns_common::reply::{INLINE, PREPARED, header_tail, opt};
 use dns_common::scan::scan;
-use dns_common::scratch::{MESSAGE_BYTES, Scratch};
+use dns_common::scratch::Scratch;
 use dns_common::search::{Prober, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
@@ -21,6 +22,7 @@ use crate::table::TableReader;
 pub struct Worker {
     served: Arc<Served>,
     udp_payload: u16,
+    message: Box<Buffer>,
     scratch: Box<Scratch>,
 }
 
@@ -39,6 +41,7 @@ impl Worker {
         Self {
             served,
             udp_payload,
+            message: Box::default(),
             scratch: Box::default(),
         }
     }
@@ -64,13 +67,9 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Result<(), PassReason> {
         let scratch = &mut *self.scratch;
-        if query.len() > MESSAGE_BYTES {
-            return Err(PassReason::Long);
-        }
-        scratch.message[..query.len()].copy_from_slice(query);
-        scratch.length = query.len() as u32;
-        scan(scratch, table.keys())?;
-        decide(&mut SocketProber { scratch, table }, table, self.udp_payload)?;
+        self.message.fill(query).ok_or(PassReason::Long)?;
+        let hash = scan(&*self.message, query.len(), scratch, table.keys())?;
+        decide(&mut SocketProber { scratch, table }, table, hash, self.udp_payload)?;
         let epoch = scratch.epoch;
         prepare(scratch, table)?;
         compose(scratch, table, query, self.udp_payload, recursion_available, out)?;
