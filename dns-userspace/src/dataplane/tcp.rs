@@ -8,7 +8,8 @@
 //!
 //! What a client may cost is bounded: an idle connection is a task without buffers; a message must be whole within the
 //! idle time-out of the last one; a client that does not read stops being read from once 128 KiB wait for
-//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`].
+//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`]. How long the connection may be
+//! idle is told to clients that ask (RFC 7828).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use super::worker::{Desk, Disposition, Figures, Transport};
 use crate::forward::failure;
 
+mod keepalive;
+
 /// Octets of replies that may wait for a client before no more of its queries are read.
 const OUTPUT_BYTES: usize = 128 << 10;
 /// What a client must take of waiting output within the write time-out, unless less is waiting.
@@ -41,6 +44,8 @@ const TURN: usize = 256;
 const KEPT_BYTES: usize = 512;
 /// Octets of one read.
 const READ_BYTES: usize = 64 << 10;
+/// Octets of replies that may wait for all clients together; above it, 4 KiB for each.
+const ALL_OUTPUT_BYTES: usize = 64 << 20;
 /// Room for the shortest message, a header.
 const HEADER_BYTES: usize = 12;
 
@@ -59,13 +64,17 @@ pub struct TcpSettings {
 }
 
 impl TcpSettings {
-    /// 16,384 connections, 12,288 of them for one client, or less where the limit of open files asks for it; 10 s each.
-    pub fn for_file_limit(files: u64) -> Self {
-        let connections = usize::try_from(files / 2).unwrap_or(usize::MAX).clamp(16, 16_384);
+    /// So many connections, or less where the limit of open files asks for it; three quarters of them for one client
+    /// where that is not given. A client has 10 s to take its replies.
+    pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, files: u64) -> Self {
+        let most = usize::try_from(files / 2).unwrap_or(usize::MAX).max(16);
+        let connections = connections.min(most);
         Self {
             connections,
-            connections_per_client: connections / 4 * 3,
-            idle_timeout: Duration::from_secs(10),
+            connections_per_client: per_client
+                .unwrap_or_else(|| (connections / 4 * 3).max(1))
+                .min(connections),
+            idle_timeout,
             write_timeout: Duration::from_secs(10),
         }
     }
@@ -85,40 +94,48 @@ pub fn raise_file_limit() -> u64 {
 pub(super) struct Admissions {
     limit: usize,
     per_client: usize,
-    in_all: AtomicUsize,
     by_client: Mutex<HashMap<IpAddr, usize>>,
+    /// Octets of replies that wait for their clients.
+    waiting: AtomicUsize,
+    idle_timeout: Duration,
+    figures: Arc<Figures>,
 }
 
 impl Admissions {
-    pub(super) fn new(settings: &TcpSettings) -> Self {
+    pub(super) fn new(settings: &TcpSettings, figures: Arc<Figures>) -> Self {
         Self {
             limit: settings.connections,
             per_client: settings.connections_per_client,
-            in_all: AtomicUsize::new(0),
             by_client: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            idle_timeout: settings.idle_timeout,
+            figures,
         }
     }
 
     fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
         let client = client_key(client);
         let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.in_all.load(Ordering::Relaxed) >= self.limit {
+        let open = by_client.get(&client).copied().unwrap_or(0);
+        if self.open() >= self.limit || open >= self.per_client {
+            self.figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let open = by_client.entry(client).or_insert(0);
-        if *open >= self.per_client {
-            return None;
-        }
-        *open += 1;
-        self.in_all.fetch_add(1, Ordering::Relaxed);
+        by_client.insert(client, open + 1);
+        self.figures.tcp_connections.fetch_add(1, Ordering::Relaxed);
         Some(Admission {
             admissions: Arc::clone(self),
             client,
         })
     }
 
-    fn idle_timeout(&self, usual: Duration) -> Duration {
-        let open = self.in_all.load(Ordering::Relaxed);
+    fn open(&self) -> usize {
+        usize::try_from(self.figures.tcp_connections.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// How long a connection may be idle by now.
+    fn idle_timeout(&self) -> Duration {
+        let (open, usual) = (self.open(), self.idle_timeout);
         if open * 10 >= self.limit * 9 {
             usual.min(Duration::from_millis(500))
         } else if open * 4 >= self.limit * 3 {
@@ -146,7 +163,7 @@ struct Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.admissions.in_all.fetch_sub(1, Ordering::Relaxed);
+        self.admissions.figures.tcp_connections.fetch_sub(1, Ordering::Relaxed);
         let mut by_client = self.admissions.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = by_client.get_mut(&self.client) {
             *open -= 1;
@@ -169,7 +186,6 @@ pub(super) async fn accept(
     listener: TcpListener,
     desks: Vec<mpsc::UnboundedSender<Accepted>>,
     admissions: Arc<Admissions>,
-    figures: Arc<Figures>,
     stop: CancellationToken,
 ) {
     let mut next = 0;
@@ -189,7 +205,6 @@ pub(super) async fn accept(
             }
         };
         let Some(admission) = admissions.admit(client) else {
-            figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
         if let Ok(stream) = stream.into_std() {
@@ -211,41 +226,45 @@ pub(super) async fn serve(accepted: Accepted, desk: Rc<RefCell<Desk>>) {
         client,
         admission,
     } = accepted;
-    let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;
     };
-    let (stop, settings) = {
+    let (stop, write_timeout) = {
         let desk = desk.borrow();
-        (desk.shared.stop.clone(), desk.shared.tcp.clone())
+        (desk.shared.stop.clone(), desk.shared.tcp.write_timeout)
     };
     let mut connection = Connection {
         stream,
         client,
         desk,
-        settings,
+        admission,
+        write_timeout,
         input: Vec::new(),
         output: Vec::new(),
         written: 0,
+        waiting: 0,
         forwards: JoinSet::new(),
         ending: false,
         idle_deadline: Instant::now(),
         write_deadline: None,
         unrewarded: 0,
     };
-    connection.run(&admission.admissions, &stop).await;
+    connection.run(&stop).await;
 }
 
 struct Connection {
     stream: TcpStream,
     client: IpAddr,
     desk: Rc<RefCell<Desk>>,
-    settings: TcpSettings,
+    admission: Admission,
+    write_timeout: Duration,
     /// Octets that are not yet answered.
     input: Vec<u8>,
     /// Replies, of which the first `written` octets are sent.
     output: Vec<u8>,
     written: usize,
+    /// What of them is in the sum over all connections.
+    waiting: usize,
     forwards: JoinSet<Vec<u8>>,
     /// Nothing more is read: the client has finished, broken the protocol, or the plane stops.
     ending: bool,
@@ -256,18 +275,19 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(&mut self, admissions: &Admissions, stop: &CancellationToken) {
-        self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+    async fn run(&mut self, stop: &CancellationToken) {
+        self.idle_deadline = Instant::now() + self.idle_timeout();
         let mut timer = std::pin::pin!(tokio::time::sleep_until(self.idle_deadline));
         let mut told_to_stop = false;
         loop {
             let answered = self.answer();
             if answered > 0 {
-                self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+                self.idle_deadline = Instant::now() + self.idle_timeout();
             }
             if self.write().is_err() {
                 return;
             }
+            self.account();
             self.watch_writes(timer.as_mut());
             let may_answer = self.may_answer();
             if may_answer && self.has_message() {
@@ -290,7 +310,7 @@ impl Connection {
                     if let Ok(reply) = reply {
                         self.push(&reply);
                     }
-                    self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+                    self.idle_deadline = Instant::now() + self.idle_timeout();
                 }
                 () = stop.cancelled(), if !told_to_stop => {
                     told_to_stop = true;
@@ -305,9 +325,27 @@ impl Connection {
         }
     }
 
+    fn idle_timeout(&self) -> Duration {
+        self.admission.admissions.idle_timeout()
+    }
+
     /// Whether the client has taken enough of its replies to be given more.
     fn may_answer(&self) -> bool {
-        self.output.len() - self.written < OUTPUT_BYTES && self.forwards.len() < FORWARDS
+        let waiting = self.output.len() - self.written;
+        let all_waiting = || self.admission.admissions.waiting.load(Ordering::Relaxed);
+        let has_room = waiting < PROGRESS_BYTES || (waiting < OUTPUT_BYTES && all_waiting() < ALL_OUTPUT_BYTES);
+        has_room && self.forwards.len() < FORWARDS
+    }
+
+    /// Brings the sum over all connections up to date.
+    fn account(&mut self) {
+        let waiting = self.output.len() - self.written;
+        if waiting != self.waiting {
+            let sum = &self.admission.admissions.waiting;
+            sum.fetch_add(waiting, Ordering::Relaxed);
+            sum.fetch_sub(self.waiting, Ordering::Relaxed);
+            self.waiting = waiting;
+        }
     }
 
     /// Whether a whole message waits.
@@ -320,7 +358,7 @@ impl Connection {
         let mut answered = 0;
         let mut used = 0;
         let input = std::mem::take(&mut self.input);
-        let mut reply = Vec::new();
+        let mut reply = std::mem::take(&mut self.desk.borrow_mut().reply);
         while answered < TURN && self.may_answer() {
             let Some(query) = split(&input[used..]) else {
                 break;
@@ -335,6 +373,7 @@ impl Connection {
             }
             self.answer_one(query, &mut reply);
         }
+        self.desk.borrow_mut().reply = reply;
         self.input = input;
         self.input.drain(..used);
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
@@ -346,10 +385,14 @@ impl Connection {
     fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) {
         let desk = Rc::clone(&self.desk);
         let mut desk = desk.borrow_mut();
+        let idle_timeout = keepalive::is_asked_for(query).then(|| self.idle_timeout());
         let chain = match desk.answer(query, self.client, Transport::Tcp, reply) {
             Disposition::Reply => {
                 if reply.len() > usize::from(u16::MAX) {
                     failure(query, 2, reply);
+                }
+                if let Some(idle_timeout) = idle_timeout {
+                    keepalive::grant(reply, idle_timeout);
                 }
                 desk.shared.count(Transport::Tcp, reply);
                 return self.push(reply);
@@ -363,7 +406,10 @@ impl Connection {
             Ok(work) => {
                 let counting = shared.clone();
                 let counted = async move {
-                    let reply = work.await;
+                    let mut reply = work.await;
+                    if let Some(idle_timeout) = idle_timeout {
+                        keepalive::grant(&mut reply, idle_timeout);
+                    }
                     counting.count(Transport::Tcp, &reply);
                     reply
                 };
@@ -433,11 +479,11 @@ impl Connection {
     fn watch_writes(&mut self, timer: std::pin::Pin<&mut Sleep>) {
         if self.output.is_empty() {
             if self.write_deadline.take().is_some() {
-                self.idle_deadline = self.idle_deadline.max(Instant::now() + self.settings.idle_timeout);
+                self.idle_deadline = self.idle_deadline.max(Instant::now() + self.idle_timeout());
             }
             self.unrewarded = 0;
         } else if self.write_deadline.is_none() || self.unrewarded >= PROGRESS_BYTES {
-            let deadline = Instant::now() + self.settings.write_timeout;
+            let deadline = Instant::now() + self.write_timeout;
             self.write_deadline = Some(deadline);
             self.unrewarded = 0;
             if deadline < timer.deadline() {
@@ -452,11 +498,20 @@ impl Connection {
         let due = match self.write_deadline {
             Some(deadline) => deadline,
             // RFC 7766 §6.2.3: a connection with queries outstanding is not idle.
-            None if !self.forwards.is_empty() => now + self.settings.idle_timeout,
+            None if !self.forwards.is_empty() => now + self.idle_timeout(),
             None => self.idle_deadline,
         };
         timer.reset(due);
         due > now
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.admission
+            .admissions
+            .waiting
+            .fetch_sub(self.waiting, Ordering::Relaxed);
     }
 }
 
