@@ -28,7 +28,7 @@ mod message;
 mod reply;
 
 use exchange::Asking;
-use message::Message;
+pub use message::Message;
 use reply::Query;
 
 /// RCODEs (RFC 1035 §4.1.1, RFC 2136 §2.2).

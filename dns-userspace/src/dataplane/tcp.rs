@@ -80,13 +80,13 @@ impl TcpSettings {
     }
 }
 
-/// Raises this process's limit of open files as far as it may, and returns it. For start-up.
-pub fn raise_file_limit() -> u64 {
+/// Raises this process's limit of open files as far as it may without privileges and, where that is less than `wanted`,
+/// to that where it has them (CAP_SYS_RESOURCE); returns it. For start-up.
+pub fn raise_file_limit(wanted: u64) -> u64 {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        Ok(()) => hard,
-        Err(_) => soft,
-    }
+    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).map(|()| limit);
+    let privileged = if wanted > hard { set(wanted).ok() } else { None };
+    privileged.unwrap_or_else(|| set(hard).unwrap_or(soft))
 }
 
 /// Who is connected, over all acceptors and workers.

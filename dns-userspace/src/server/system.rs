@@ -78,7 +78,8 @@ impl System {
         let Control { handle, thread } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        let files = raise_file_limit();
+        // A connection takes one, and so does each query on its way upstream.
+        let files = raise_file_limit(u64::from(config.tcp.max_connections) * 2);
         // The probes answer from here on; ready is said when sockets and tables serve.
         let ready = Arc::new(AtomicBool::new(false));
         let state = ApiState {

@@ -179,7 +179,7 @@ async fn a_slow_but_steady_reader_gets_everything() {
 
 #[tokio::test]
 async fn two_thousand_idle_connections_leave_room_for_more() {
-    super::raise_file_limit();
+    super::raise_file_limit(8192);
     let (_test, address) = plane(settings());
     let mut idle = Vec::new();
     for _ in 0..2000 {
