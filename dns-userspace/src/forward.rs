@@ -53,7 +53,7 @@ pub struct ForwardSettings {
 impl ForwardSettings {
     /// A value for `in_flight`: 10,000, or less where the limit of open files asks for it.
     pub fn in_flight_for_file_limit(files: u64) -> usize {
-        usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, 10_000)
+        usize::try_from(files / 5).unwrap_or(usize::MAX).clamp(16, 10_000)
     }
 }
 

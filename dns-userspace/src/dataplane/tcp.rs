@@ -64,10 +64,10 @@ pub struct TcpSettings {
 }
 
 impl TcpSettings {
-    /// So many connections, or less where the limit of open files asks for it; three quarters of them for one client
+    /// So many connections, or less where that is more than three quarters of the limit of open files; three quarters of them for one client
     /// where that is not given. A client has 10 s to take its replies.
     pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, files: u64) -> Self {
-        let most = usize::try_from(files / 2).unwrap_or(usize::MAX).max(16);
+        let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).max(16);
         let connections = connections.min(most);
         Self {
             connections,

@@ -79,7 +79,7 @@ impl System {
         spawner.watch_thread("control", thread);
 
         // A connection takes one, and so does each query on its way upstream.
-        let files = raise_file_limit(u64::from(config.tcp.max_connections) * 2);
+        let files = raise_file_limit(u64::from(config.tcp.max_connections) * 3 / 2);
         // The probes answer from here on; ready is said when sockets and tables serve.
         let ready = Arc::new(AtomicBool::new(false));
         let state = ApiState {
@@ -156,7 +156,7 @@ fn tcp_settings(config: &Config, files: u64) -> TcpSettings {
     if settings.connections < tcp.max_connections as usize {
         warn!(
             "`tcp.max_connections` is {}, but the limit of open files, {files}, leaves {}: raise the limit (`ulimit -n`, or \
-             `LimitNOFILE=` of systemd) to twice the number of connections",
+             `LimitNOFILE=` of systemd) to one and a half times the number of connections",
             tcp.max_connections, settings.connections
         );
     }

@@ -148,20 +148,24 @@ pub fn run(options: &Options) -> Result<()> {
             summary.add(stage.contestant, figures);
         }
     }
+    let mut cost = Ok(None);
     if let Some(own) = stages
         .iter_mut()
         .find(|stage| stage.contestant == Contestant::HotdnsSockets)
         && options.idle > 0
     {
         eprint!("\r\x1b[K{} connections", options.idle);
-        summary.cost = Some(Cost::measure(own, load, options.idle).context("idle connections")?);
+        cost = Cost::measure(own, load, options.idle).map(Some);
     }
+    // What was measured before is shown all the same.
+    summary.cost = *cost.as_ref().unwrap_or(&None);
     eprint!("\r\x1b[K");
     println!("{}", summary.shown(options));
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&summary.to_json(options)).context("cannot make JSON")?;
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
+    cost.context("connections")?;
     summary.verdict()
 }
 
@@ -170,7 +174,8 @@ fn start(options: &Options, load: &Load, summary: &mut Summary) -> Result<Vec<St
     let mut stages = Vec::new();
     for &contestant in Contestant::value_variants() {
         let is_wanted = options.only.contains(&contestant);
-        if !is_wanted && !(options.only.is_empty() && default.contains(&contestant)) {
+        let takes_part = is_wanted || (options.only.is_empty() && default.contains(&contestant));
+        if !takes_part {
             continue;
         }
         if matches!(

@@ -29,7 +29,7 @@ impl Cost {
     /// Opens the connections, and asks on some of those that were idle.
     pub(crate) fn measure(stage: &Stage, load: &Load, idle: usize) -> Result<Self> {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files")?;
-        let files = hard.max(2 * idle as u64);
+        let files = hard.max(idle as u64 + 1000);
         setrlimit(Resource::RLIMIT_NOFILE, files, files).context("cannot raise the limit of open files")?;
         let process = stage.process.as_ref().context("no process")?.pid();
         let before = resident_bytes(process)?;
