@@ -21,6 +21,8 @@ use super::load::Load;
 const QUERIES: usize = 1 << 14;
 /// Octets of one read.
 const READ_BYTES: usize = 64 << 10;
+/// How often clients that do not read send what they can.
+const STUFFINGS: usize = 20;
 /// How long a server may take to say anything at all.
 const SILENCE: u16 = 5000;
 
@@ -212,15 +214,23 @@ pub fn ask(stream: &mut TcpStream, load: &Load) -> Result<()> {
     check(&reply, load.rcode)
 }
 
-/// Sends queries on a connection until neither side takes any more, and reads nothing.
-pub fn stuff(stream: &mut TcpStream, load: &Load) -> Result<()> {
-    let queries: Vec<u8> = (0..64).flat_map(|_| framed_query(load)).collect();
-    stream.set_write_timeout(Some(Duration::from_millis(50)))?;
-    loop {
-        match stream.write(&queries) {
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
-            Err(error) => return Err(error).context("sending queries"),
-        }
+/// Opens connections and sends queries on each as long as the server takes them, and reads nothing.
+pub fn slow(circuit: &Circuit, load: &Load, number: usize) -> Result<Vec<TcpStream>> {
+    let queries: Vec<u8> = (0..QUERIES).flat_map(|_| framed_query(load)).collect();
+    let mut streams = idle(circuit, load, number)?;
+    for stream in &streams {
+        stream.set_nonblocking(true)?;
     }
+    // In turns: meanwhile the server answers the others.
+    for _ in 0..STUFFINGS {
+        for stream in &mut streams {
+            match stream.write(&queries) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context("sending queries"),
+            }
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(streams)
 }

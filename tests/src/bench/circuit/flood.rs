@@ -2,6 +2,7 @@
 //!
 //! The kernel runs the generator's program `flood` on live frames (`BPF_PROG_TEST_RUN`), from a thread on each
 //! processor; replies are counted and timed by the program at the client's end, so that no client process takes part.
+//! The threads run at once when they are due (`SCHED_FIFO`): what is offered does not depend on what the server leaves.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +13,11 @@ use anyhow::{Context, Result};
 use aya::maps::PerCpuArray;
 use aya::programs::Xdp;
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, gettid};
 
 use super::{Circuit, words};
 use crate::bench::load::Load;
+use crate::net::run;
 use crate::testrun::TestRun;
 
 /// Between two bursts, where there is time: a call of the kernel costs more than a frame.
@@ -138,15 +140,16 @@ impl Circuit {
             let mut here = CpuSet::new();
             here.set(cpu).with_context(|| format!("no processor {cpu}"))?;
             sched_setaffinity(Pid::from_raw(0), &here).context("cannot stay on a processor")?;
-            let mut run = TestRun::new(descriptor.as_fd());
-            run.ingress_ifindex = self.pair.first.index;
+            run("chrt", &["--fifo", "--pid", "1", &gettid().to_string()])?;
+            let mut frames = TestRun::new(descriptor.as_fd());
+            frames.ingress_ifindex = self.pair.first.index;
             let (start, mut sent) = (Instant::now(), 0);
             while !stop.load(Ordering::Relaxed) {
                 let due = (start.elapsed().as_secs_f64() * rate) as u64;
                 let burst = due.saturating_sub(sent).min(BURST);
                 if burst > 0 {
-                    run.repeat = burst as u32;
-                    run.run_live(packet).context("cannot send live frames")?;
+                    frames.repeat = burst as u32;
+                    frames.run_live(packet).context("cannot send live frames")?;
                 }
                 // What could not be sent in time is left out.
                 sent = due;

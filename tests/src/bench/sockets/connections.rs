@@ -44,11 +44,9 @@ impl Cost {
         thread::sleep(Duration::from_secs(1));
         let slow = (idle / 10).max(1);
         let before_slow = resident_bytes(process)?;
-        let mut connections = stream::idle(&stage.circuit, load, slow)?;
-        for connection in &mut connections {
-            stream::stuff(connection, load)?;
-        }
+        let connections = stream::slow(&stage.circuit, load, slow)?;
         let after_slow = resident_bytes(process)?;
+        drop(connections);
         Ok(Self {
             idle,
             idle_bytes: after.saturating_sub(before),
