@@ -216,7 +216,7 @@ pub fn ask(stream: &mut TcpStream, load: &Load) -> Result<()> {
 
 /// Opens connections and sends queries on each as long as the server takes them, and reads nothing.
 pub fn slow(circuit: &Circuit, load: &Load, number: usize) -> Result<Vec<TcpStream>> {
-    let queries: Vec<u8> = (0..QUERIES).flat_map(|_| framed_query(load)).collect();
+    let queries: Vec<u8> = (0..1024).flat_map(|_| framed_query(load)).collect();
     let mut streams = idle(circuit, load, number)?;
     for stream in &streams {
         stream.set_nonblocking(true)?;
@@ -226,11 +226,16 @@ pub fn slow(circuit: &Circuit, load: &Load, number: usize) -> Result<Vec<TcpStre
         for stream in &mut streams {
             match stream.write(&queries) {
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // The server takes no more of it, or has cut it off already, as it may.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+                    ) => {}
                 Err(error) => return Err(error).context("sending queries"),
             }
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(20));
     }
     Ok(streams)
 }
