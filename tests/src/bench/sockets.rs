@@ -71,6 +71,8 @@ pub(crate) struct Figures {
     pub(crate) half_load: f64,
     /// Microseconds within which half of the queries were answered at half load, and 99 %.
     pub(crate) times: [f64; 2],
+    /// The share of the queries that was never answered at half load.
+    pub(crate) lost: f64,
     /// For each overload: what was offered, queries a second.
     pub(crate) offered: [f64; 2],
     /// For each overload: right replies, as a share of the own peak.
@@ -142,6 +144,7 @@ pub fn run(options: &Options) -> Result<()> {
             let sample = flood(stage, load, half_load, options)?;
             figures.half_load = sample.offered();
             figures.times = [0.5, 0.99].map(|share| sample.percentile(share));
+            figures.lost = sample.lost();
             Ok(())
         })?;
         for (stage, figures) in pairs {

@@ -68,7 +68,7 @@ pub(crate) const RCODES: usize = 8;
 /// Buckets of the histogram of times.
 pub(crate) const TIMES: usize = 1 << 15;
 /// The width of a bucket is 2 to this many nanoseconds; the last one has all that is longer.
-pub(crate) const TIME_SHIFT: u32 = 10;
+pub(crate) const TIME_SHIFT: u32 = 12;
 
 /// The ethertype of frames that the harness puts in (IEEE 802 local experimental 1).
 pub(crate) const INJECTED_ETHERTYPE: u16 = 0x88B5;

@@ -55,6 +55,11 @@ impl FloodSample {
         self.replies.saturating_sub(self.wrong) as f64 / self.elapsed.as_secs_f64()
     }
 
+    /// The share of all queries that was never answered.
+    pub fn lost(&self) -> f64 {
+        1.0 - self.times.iter().sum::<u64>() as f64 / self.all_sent.max(1) as f64
+    }
+
     /// The time within which this share of all queries was answered, in microseconds; infinite where fewer were.
     pub fn percentile(&self, share: f64) -> f64 {
         let wanted = (self.all_sent as f64 * share).ceil() as u64;
@@ -192,9 +197,10 @@ mod tests {
             all_sent: 100,
             times,
         };
-        assert_eq!(sample.percentile(0.5), 1.024);
-        assert_eq!(sample.percentile(0.99), 10.24);
-        sample.all_sent = 200;
-        assert_eq!(sample.percentile(0.99), f64::INFINITY);
+        let width = f64::from(1 << words::TIME_SHIFT) / 1000.0;
+        assert_eq!(sample.percentile(0.5), width);
+        assert_eq!(sample.percentile(0.99), 10.0 * width);
+        sample.all_sent = 198;
+        assert_eq!((sample.lost(), sample.percentile(0.99)), (0.5, f64::INFINITY));
     }
 }

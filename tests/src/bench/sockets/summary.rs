@@ -135,7 +135,7 @@ impl Summary {
             "{} names, {} processors and as many workers each, {} s a measurement; medians of {} rounds.\n\
              UDP: {} frames in flight, the peak. TCP: {} connections, {} queries under way on each.\n\
              half load: of the other servers' best UDP peak. overload: right replies, and after it within a second the closed\n\
-             loop, as shares of the own peak.\n\n{:<20} {:>12} {:>12} {:>12} {:>12}",
+             loop, as shares of the own peak.\n\n{:<20} {:>12} {:>12} {:>12} {:>12} {:>7}",
             options.names,
             processors().map_or(0, |cpus| cpus.len()),
             options.seconds,
@@ -148,6 +148,7 @@ impl Summary {
             "TCP q/s",
             "half: 50 %",
             "half: 99 %",
+            "lost",
         );
         // Writing to a string cannot fail.
         for factor in OVERLOADS {
@@ -158,12 +159,13 @@ impl Summary {
             let of = |value: &dyn Fn(&Figures) -> f64| median(&self.of(*contestant, value));
             let _ = write!(
                 text,
-                "{:<20} {:>12} {:>12} {:>9.0} us {:>9.0} us",
+                "{:<20} {:>12} {:>12} {:>9.0} us {:>9.0} us {:>7.4}",
                 contestant.title(),
                 with_commas(of(&|figures| figures.udp)),
                 with_commas(of(&|figures| figures.tcp)),
                 of(&|figures| figures.times[0]),
                 of(&|figures| figures.times[1]),
+                of(&|figures| figures.lost),
             );
             for index in 0..OVERLOADS.len() {
                 let offered = of(&|figures| figures.offered[index]) / of(&|figures| figures.udp);
@@ -209,6 +211,7 @@ impl Summary {
                     "half_load_median_us": figures.times[0],
                     // Infinite, which JSON does not have, where more than 1 % were not answered.
                     "half_load_p99_us": figures.times[1],
+                    "half_load_lost": figures.lost,
                     "overloads": OVERLOADS.iter().enumerate().map(|(index, factor)| json!({
                         "factor": factor,
                         "offered_queries_per_second": figures.offered[index],
