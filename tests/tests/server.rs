@@ -102,9 +102,6 @@ fn the_idle_time_out_of_tcp_is_configured_told_and_kept() -> Result<()> {
 
     let mut idle = std::net::TcpStream::connect(server.dns)?;
     idle.set_read_timeout(Some(Duration::from_secs(30)))?;
-    eventually("the connection is counted", || {
-        Ok(server.metric("hotdns_tcp_connections")? >= 1.0)
-    })?;
     assert_eq!(std::io::Read::read(&mut idle, &mut [0])?, 0, "closed by the server");
     eventually("its place comes back", || {
         Ok(server.metric("hotdns_tcp_connections")? == 0.0)

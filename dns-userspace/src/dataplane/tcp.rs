@@ -12,12 +12,11 @@
 //! idle is told to clients that ask (RFC 7828).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -27,10 +26,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Desk, Disposition, Figures, Transport};
+use super::worker::{Desk, Disposition, Transport};
 use crate::forward::failure;
 
+mod admission;
 mod keepalive;
+
+use admission::Admission;
+pub(super) use admission::Admissions;
 
 /// Octets of replies that may wait for a client before no more of its queries are read.
 const OUTPUT_BYTES: usize = 128 << 10;
@@ -64,8 +67,8 @@ pub struct TcpSettings {
 }
 
 impl TcpSettings {
-    /// So many connections, or less where that is more than three quarters of the limit of open files; three quarters of them for one client
-    /// where that is not given. A client has 10 s to take its replies.
+    /// So many connections, or less where that is more than three quarters of the limit of open files; three quarters of
+    /// them for one client where that is not given. A client has 10 s to take its replies.
     pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, files: u64) -> Self {
         let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).max(16);
         let connections = connections.min(most);
@@ -87,91 +90,6 @@ pub fn raise_file_limit(wanted: u64) -> u64 {
     let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).map(|()| limit);
     let privileged = if wanted > hard { set(wanted).ok() } else { None };
     privileged.unwrap_or_else(|| set(hard).unwrap_or(soft))
-}
-
-/// Who is connected, over all acceptors and workers.
-#[derive(Debug)]
-pub(super) struct Admissions {
-    limit: usize,
-    per_client: usize,
-    by_client: Mutex<HashMap<IpAddr, usize>>,
-    /// Octets of replies that wait for their clients.
-    waiting: AtomicUsize,
-    idle_timeout: Duration,
-    figures: Arc<Figures>,
-}
-
-impl Admissions {
-    pub(super) fn new(settings: &TcpSettings, figures: Arc<Figures>) -> Self {
-        Self {
-            limit: settings.connections,
-            per_client: settings.connections_per_client,
-            by_client: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            idle_timeout: settings.idle_timeout,
-            figures,
-        }
-    }
-
-    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
-        let client = client_key(client);
-        let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = by_client.get(&client).copied().unwrap_or(0);
-        if self.open() >= self.limit || open >= self.per_client {
-            self.figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        by_client.insert(client, open + 1);
-        self.figures.tcp_connections.fetch_add(1, Ordering::Relaxed);
-        Some(Admission {
-            admissions: Arc::clone(self),
-            client,
-        })
-    }
-
-    fn open(&self) -> usize {
-        usize::try_from(self.figures.tcp_connections.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
-    }
-
-    /// How long a connection may be idle by now.
-    fn idle_timeout(&self) -> Duration {
-        let (open, usual) = (self.open(), self.idle_timeout);
-        if open * 10 >= self.limit * 9 {
-            usual.min(Duration::from_millis(500))
-        } else if open * 4 >= self.limit * 3 {
-            usual.min(Duration::from_secs(2))
-        } else {
-            usual
-        }
-    }
-}
-
-/// The holder of an IPv6 /64 has all of its addresses.
-fn client_key(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-    }
-}
-
-/// One admitted connection; gives its place back when dropped.
-#[derive(Debug)]
-struct Admission {
-    admissions: Arc<Admissions>,
-    client: IpAddr,
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.admissions.figures.tcp_connections.fetch_sub(1, Ordering::Relaxed);
-        let mut by_client = self.admissions.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = by_client.get_mut(&self.client) {
-            *open -= 1;
-            if *open == 0 {
-                by_client.remove(&self.client);
-            }
-        }
-    }
 }
 
 /// A connection on its way to a worker.
