@@ -20,6 +20,7 @@ pub mod hot;
 mod layout;
 pub mod load;
 pub mod object;
+pub mod paced;
 pub mod report;
 pub mod sockets;
 pub mod stream;

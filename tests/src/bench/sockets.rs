@@ -19,6 +19,7 @@ use self::summary::Summary;
 use super::circuit::{FloodSample, Frames};
 use super::contestant::{Contestant, Stage};
 use super::load::{self, Load};
+use super::paced;
 use super::stream::{self, Shape};
 
 /// What to measure, and how long.
@@ -141,8 +142,9 @@ pub fn run(options: &Options) -> Result<()> {
         }
         let half_load = half_load(&pairs);
         step(&mut pairs, "half load", &mut |stage, figures| {
-            let sample = flood(stage, load, half_load, options)?;
-            figures.half_load = sample.offered();
+            let time = Duration::from_secs_f64(options.seconds);
+            let sample = paced::times(&stage.circuit, load, half_load, time)?;
+            figures.half_load = sample.rate();
             figures.times = [0.5, 0.99].map(|share| sample.percentile(share));
             figures.lost = sample.lost();
             Ok(())

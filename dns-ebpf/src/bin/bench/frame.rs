@@ -40,8 +40,6 @@ impl Stats {
 
 /// What a reply says.
 pub(crate) struct Reply {
-    /// As the two bytes read on this machine.
-    pub(crate) id: u16,
     pub(crate) rcode: usize,
     pub(crate) has_answers: bool,
     pub(crate) is_truncated: bool,
@@ -148,7 +146,6 @@ impl Frame {
         };
         let is_reply = flags & 0x8000 != 0;
         Some(Reply {
-            id: header[4],
             rcode: usize::from(flags & 15),
             has_answers: header[7] != 0,
             is_truncated: flags & 0x0200 != 0,

@@ -41,8 +41,6 @@ pub(crate) const FLAG_REPLIES: u64 = 2;
 pub(crate) const FLAG_IPV6: u64 = 4;
 /// The digits begin at an odd offset of the datagram: their sum is swapped.
 pub(crate) const FLAG_DIGITS_ODD: u64 = 8;
-/// With [`FLAG_STOPPED`]: how long each reply took goes into the histogram.
-pub(crate) const FLAG_TIMED: u64 = 16;
 
 /// Counters of one processor: one element of this many words.
 pub(crate) const STATS_WORDS: usize = 32;
@@ -64,11 +62,6 @@ pub(crate) const TRUNCATED: usize = 6;
 pub(crate) const SENT: usize = 7;
 /// The first of sixteen counters of replies, by RCODE.
 pub(crate) const RCODES: usize = 8;
-
-/// Buckets of the histogram of times.
-pub(crate) const TIMES: usize = 1 << 15;
-/// The width of a bucket is 2 to this many nanoseconds; the last one has all that is longer.
-pub(crate) const TIME_SHIFT: u32 = 12;
 
 /// The ethertype of frames that the harness puts in (IEEE 802 local experimental 1).
 pub(crate) const INJECTED_ETHERTYPE: u16 = 0x88B5;

@@ -12,7 +12,7 @@
 //! they keep going round. What is in a query is in `layout.rs`.
 //!
 //! `flood` makes queries at a rate of the harness, whatever comes back: it is run by `BPF_PROG_TEST_RUN` with live frames.
-//! `generate` then counts the replies, and how long they took.
+//! `generate` then counts the replies.
 
 #![no_std]
 #![no_main]
@@ -22,7 +22,7 @@ mod layout;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns},
+    helpers::bpf_get_prandom_u32,
     macros::{map, xdp},
     maps::{Array, PerCpuArray},
     programs::XdpContext,
@@ -36,14 +36,6 @@ static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 
 #[map]
 static STATS: PerCpuArray<[u64; STATS_WORDS]> = PerCpuArray::with_max_entries(1, 0);
-
-/// When the last query with an ID was sent, in nanoseconds.
-#[map]
-static SENT_AT: Array<u64> = Array::with_max_entries(1 << 16, 0);
-
-/// Replies by how long they took.
-#[map]
-static TIMES_TAKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(TIMES as u32, 0);
 
 /// Lets every frame through: XDP_TX on one end of a veth pair needs a program on the other.
 #[xdp]
@@ -94,9 +86,6 @@ pub(crate) fn generate(context: XdpContext) -> u32 {
     }
     if config[FLAGS] & FLAG_STOPPED != 0 {
         stats.count(DRAINED);
-        if config[FLAGS] & FLAG_TIMED != 0 && reply.matches {
-            count_time(reply.id);
-        }
         return xdp_action::XDP_DROP;
     }
     let Some(surplus) = frame.surplus(config).filter(|_| reply.matches) else {
@@ -126,36 +115,14 @@ pub(crate) fn flood(context: XdpContext) -> u32 {
     let Some(mut stats) = STATS.get_ptr_mut(0).map(Stats::new) else {
         return xdp_action::XDP_DROP;
     };
-    let query = draw(config);
-    if frame::store_template(&context, config).is_none() || Frame::new(&context).write_query(config, query).is_none() {
+    if frame::store_template(&context, config).is_none()
+        || Frame::new(&context).write_query(config, draw(config)).is_none()
+    {
         stats.count(LOST);
         return xdp_action::XDP_DROP;
     }
     stats.count(SENT);
-    if let Some(place) = SENT_AT.get_ptr_mut(u32::from(id_of(hex_digits(query.0)))) {
-        // SAFETY: the place is one of the map's; two processors that write it at once leave one of their times.
-        unsafe { *place = bpf_ktime_get_ns() };
-    }
     xdp_action::XDP_TX
-}
-
-/// Counts a reply by how long ago its query was sent.
-#[inline(always)]
-fn count_time(id: u16) {
-    let Some(sent_at) = SENT_AT.get(u32::from(id)) else {
-        return;
-    };
-    // SAFETY: the helper has no preconditions.
-    let taken = unsafe { bpf_ktime_get_ns() }.wrapping_sub(*sent_at) >> TIME_SHIFT;
-    let bucket = if taken < TIMES as u64 {
-        taken as u32
-    } else {
-        TIMES as u32 - 1
-    };
-    if let Some(count) = TIMES_TAKEN.get_ptr_mut(bucket) {
-        // SAFETY: the place is this processor's own.
-        unsafe { *count += 1 };
-    }
 }
 
 /// Makes a query of a frame with anything in it.

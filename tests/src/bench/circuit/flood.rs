@@ -1,8 +1,8 @@
 //! An open loop in a circuit: queries at a rate of ours, whatever comes back.
 //!
 //! The kernel runs the generator's program `flood` on live frames (`BPF_PROG_TEST_RUN`), from a thread on each
-//! processor; replies are counted and timed by the program at the client's end, so that no client process takes part.
-//! The threads run at once when they are due (`SCHED_FIFO`): what is offered does not depend on what the server leaves.
+//! processor; replies are counted by the program at the client's end, so that no client process takes part. Where those
+//! threads do not get the time that the rate needs, less is offered: the sample says how much.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,22 +10,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use aya::maps::PerCpuArray;
 use aya::programs::Xdp;
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::{Pid, gettid};
+use nix::unistd::Pid;
 
 use super::{Circuit, words};
 use crate::bench::load::Load;
-use crate::net::run;
 use crate::testrun::TestRun;
 
 /// Between two bursts, where there is time: a call of the kernel costs more than a frame.
 const INTERVAL: Duration = Duration::from_micros(500);
 /// Frames of one call at most.
 const BURST: u64 = 4096;
-/// How long replies may be late at the end.
-const LATE: Duration = Duration::from_millis(300);
 
 /// What came of a flood.
 #[derive(Clone, Debug)]
@@ -38,10 +34,6 @@ pub struct FloodSample {
     pub replies: u64,
     /// Those of them that are not what the load should get.
     pub wrong: u64,
-    /// All queries from start to end.
-    all_sent: u64,
-    /// All replies, by the time they took.
-    times: Vec<u64>,
 }
 
 impl FloodSample {
@@ -54,24 +46,6 @@ impl FloodSample {
     pub fn goodput(&self) -> f64 {
         self.replies.saturating_sub(self.wrong) as f64 / self.elapsed.as_secs_f64()
     }
-
-    /// The share of all queries that was never answered.
-    pub fn lost(&self) -> f64 {
-        1.0 - self.times.iter().sum::<u64>() as f64 / self.all_sent.max(1) as f64
-    }
-
-    /// The time within which this share of all queries was answered, in microseconds; infinite where fewer were.
-    pub fn percentile(&self, share: f64) -> f64 {
-        let wanted = (self.all_sent as f64 * share).ceil() as u64;
-        let mut sum = 0;
-        for (bucket, count) in self.times.iter().enumerate().take(words::TIMES - 1) {
-            sum += count;
-            if sum >= wanted {
-                return ((bucket + 1) << words::TIME_SHIFT) as f64 / 1000.0;
-            }
-        }
-        f64::INFINITY
-    }
 }
 
 impl Circuit {
@@ -79,14 +53,13 @@ impl Circuit {
     /// may be going round.
     pub fn flood(&mut self, load: &Load, rate: f64, time: Duration) -> Result<FloodSample> {
         let mut configuration = load.configuration(&self.pair, true)?;
-        configuration[words::FLAGS] |= words::FLAG_STOPPED | words::FLAG_TIMED;
+        configuration[words::FLAGS] |= words::FLAG_STOPPED;
         self.configure(configuration)?;
         let packet = vec![0; configuration[words::FRAME_LEN] as usize];
         let cpus = self.cpus.clone();
         let sum = |counters: &[[u64; words::STATS_WORDS]], index: usize| -> u64 {
             cpus.iter().map(|cpu| counters[*cpu][index]).sum()
         };
-        let (first, times_before) = (self.counters()?, self.times()?);
         let stop = AtomicBool::new(false);
         let circuit = &*self;
         let (elapsed, before, after) = thread::scope(|scope| {
@@ -109,14 +82,6 @@ impl Circuit {
             }
             anyhow::Ok((elapsed, before?, after?))
         })?;
-        thread::sleep(LATE);
-        let last = self.counters()?;
-        let times = self
-            .times()?
-            .iter()
-            .zip(&times_before)
-            .map(|(now, then)| now - then)
-            .collect();
         let of = |index| sum(&after, index) - sum(&before, index);
         let other_rcodes: u64 = (0..16)
             .filter(|rcode| *rcode != usize::from(load.rcode))
@@ -127,8 +92,6 @@ impl Circuit {
             sent: of(words::SENT),
             replies: of(words::REPLIES),
             wrong: other_rcodes + of(words::MISMATCHED),
-            all_sent: sum(&last, words::SENT) - sum(&first, words::SENT),
-            times,
         })
     }
 
@@ -145,7 +108,6 @@ impl Circuit {
             let mut here = CpuSet::new();
             here.set(cpu).with_context(|| format!("no processor {cpu}"))?;
             sched_setaffinity(Pid::from_raw(0), &here).context("cannot stay on a processor")?;
-            run("chrt", &["--fifo", "--pid", "1", &gettid().to_string()])?;
             let mut frames = TestRun::new(descriptor.as_fd());
             frames.ingress_ifindex = self.pair.first.index;
             let (start, mut sent) = (Instant::now(), 0);
@@ -164,43 +126,5 @@ impl Circuit {
             }
             Ok(())
         })
-    }
-
-    /// The histogram of all processors.
-    fn times(&self) -> Result<Vec<u64>> {
-        let map = self
-            .programs
-            .map("TIMES_TAKEN")
-            .context("the generator's object has no map TIMES_TAKEN")?;
-        let map: PerCpuArray<_, u64> =
-            PerCpuArray::try_from(map).context("the map TIMES_TAKEN is not what it should be")?;
-        (0..words::TIMES as u32)
-            .map(|bucket| Ok(map.get(&bucket, 0).context("cannot read the times")?.iter().sum()))
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_percentile_counts_what_was_never_answered() {
-        let mut times = vec![0; words::TIMES];
-        times[0] = 98;
-        times[9] = 1;
-        let mut sample = FloodSample {
-            elapsed: Duration::from_secs(1),
-            sent: 100,
-            replies: 99,
-            wrong: 0,
-            all_sent: 100,
-            times,
-        };
-        let width = f64::from(1 << words::TIME_SHIFT) / 1000.0;
-        assert_eq!(sample.percentile(0.5), width);
-        assert_eq!(sample.percentile(0.99), 10.0 * width);
-        sample.all_sent = 198;
-        assert_eq!((sample.lost(), sample.percentile(0.99)), (0.5, f64::INFINITY));
     }
 }
