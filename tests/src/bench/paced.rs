@@ -1,6 +1,8 @@
-//! How long queries over UDP take at a given rate: paced clients, one on each processor.
+//! Clients that are processes, one on each processor: what a server answers to them at most, and how long queries over
+//! UDP take at a given rate.
 //!
-//! They run at once when they are due (`SCHED_FIFO`), so that the times are the server's and the kernel's.
+//! They share the processors with the server, so the peak here is far below that of the closed loop in the kernel. At a
+//! given rate they run at once when they are due (`SCHED_FIFO`), so that the times are the server's and the kernel's.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -21,6 +23,8 @@ const SOCKETS: usize = 8;
 const QUERIES: usize = 1 << 14;
 /// Queries that are sent at once, at most, when the client is behind.
 const BURST: u64 = 16;
+/// Queries under way of each client that looks for the peak.
+const WINDOW: u64 = 16;
 /// Between two looks for replies and for what is due. To be woken by each reply would cost the server more time.
 const LOOK: Duration = Duration::from_micros(50);
 /// A reply that takes longer is lost.
@@ -56,19 +60,38 @@ impl PacedSample {
     }
 }
 
+/// Queries a second that are answered where each client has a few under way all the time.
+pub fn peak(circuit: &Circuit, load: &Load, time: Duration) -> Result<f64> {
+    let sample = all(circuit, load, |client, cpu, _| client.run_closed(cpu, time))?;
+    Ok(sample.times.len() as f64 / sample.elapsed)
+}
+
 /// Asks at `rate` a second for `time`; an error where a reply is wrong.
 pub fn times(circuit: &Circuit, load: &Load, rate: f64, time: Duration) -> Result<PacedSample> {
+    let mut sample = all(circuit, load, |client, cpu, clients| {
+        client.run(cpu, rate / clients as f64, time)
+    })?;
+    sample.times.sort_by(f64::total_cmp);
+    Ok(sample)
+}
+
+/// Runs a client on each processor; `run` is told which one, and how many there are.
+fn all(
+    circuit: &Circuit,
+    load: &Load,
+    run: impl Fn(Client, usize, usize) -> Result<PacedSample> + Sync,
+) -> Result<PacedSample> {
     let server = circuit.server_address(load);
     let cpus = processors()?;
-    let share = rate / cpus.len() as f64;
-    let mut sample = thread::scope(|scope| -> Result<PacedSample> {
+    let (run, number) = (&run, cpus.len());
+    thread::scope(|scope| {
         let clients: Vec<_> = cpus
             .iter()
             .map(|&cpu| {
                 scope.spawn(move || {
                     circuit
                         .client
-                        .enter(|| Client::connect(server, load)?.run(cpu, share, time))
+                        .enter(|| run(Client::connect(server, load)?, cpu, number))
                 })
             })
             .collect();
@@ -80,9 +103,7 @@ pub fn times(circuit: &Circuit, load: &Load, rate: f64, time: Duration) -> Resul
             all.times.extend(one.times);
         }
         Ok(all)
-    })?;
-    sample.times.sort_by(f64::total_cmp);
-    Ok(sample)
+    })
 }
 
 struct Client {
@@ -113,9 +134,7 @@ impl Client {
     }
 
     fn run(mut self, cpu: usize, rate: f64, time: Duration) -> Result<PacedSample> {
-        let mut here = CpuSet::new();
-        here.set(cpu).with_context(|| format!("no processor {cpu}"))?;
-        sched_setaffinity(Pid::from_raw(0), &here).context("cannot stay on a processor")?;
+        stay_on(cpu)?;
         run("chrt", &["--fifo", "--pid", "1", &gettid().to_string()])?;
         let mut sample = PacedSample::default();
         let (start, mut scheduled) = (Instant::now(), 0);
@@ -137,6 +156,33 @@ impl Client {
             thread::sleep(LOOK);
             self.receive(&mut sample.times)?;
         }
+        Ok(sample)
+    }
+
+    fn run_closed(mut self, cpu: usize, time: Duration) -> Result<PacedSample> {
+        stay_on(cpu)?;
+        let mut sample = PacedSample::default();
+        let (start, mut last_reply, mut lost) = (Instant::now(), Instant::now(), 0);
+        let under_way =
+            |sample: &PacedSample, lost: u64| (sample.sent - lost).saturating_sub(sample.times.len() as u64);
+        while start.elapsed() < time {
+            while under_way(&sample, lost) < WINDOW {
+                self.send(sample.sent)?;
+                sample.sent += 1;
+            }
+            let before = sample.times.len();
+            self.receive(&mut sample.times)?;
+            if sample.times.len() > before {
+                last_reply = Instant::now();
+            } else if last_reply.elapsed() > PATIENCE / 10 {
+                // Nothing of all that comes any more.
+                lost += under_way(&sample, lost);
+                last_reply = Instant::now();
+            } else {
+                thread::sleep(LOOK);
+            }
+        }
+        sample.elapsed = start.elapsed().as_secs_f64();
         Ok(sample)
     }
 
@@ -176,6 +222,12 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn stay_on(cpu: usize) -> Result<()> {
+    let mut here = CpuSet::new();
+    here.set(cpu).with_context(|| format!("no processor {cpu}"))?;
+    sched_setaffinity(Pid::from_raw(0), &here).context("cannot stay on a processor")
 }
 
 #[cfg(test)]

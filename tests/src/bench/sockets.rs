@@ -1,7 +1,7 @@
 //! `bench sockets`: hotdns from sockets beside other servers without XDP, all in turn.
 //!
 //! In each round, each contestant: UDP in the closed loop, which is its peak; TCP with pipelining; how long queries take
-//! at half of the other servers' best peak; floods of 2 and 10 times its own peak, and the peak again within a second
+//! at half of the other servers' best peak to clients that are processes; floods of 2 and 10 times its own peak, and the peak again within a second
 //! after each. At the end, what connections cost hotdns that do nothing, or do not read.
 
 mod connections;
@@ -68,6 +68,8 @@ pub(crate) struct Figures {
     pub(crate) udp: f64,
     /// TCP, queries a second.
     pub(crate) tcp: f64,
+    /// UDP to clients that are processes, queries a second.
+    pub(crate) to_clients: f64,
     /// The rate at which times were taken.
     pub(crate) half_load: f64,
     /// Microseconds within which half of the queries were answered at half load, and 99 %.
@@ -140,6 +142,11 @@ pub fn run(options: &Options) -> Result<()> {
                 },
             )?;
         }
+        step(&mut pairs, "UDP to clients", &mut |stage, figures| {
+            let time = Duration::from_secs_f64(options.seconds / 2.0);
+            figures.to_clients = paced::peak(&stage.circuit, load, time)?;
+            Ok(())
+        })?;
         let half_load = half_load(&pairs);
         step(&mut pairs, "half load", &mut |stage, figures| {
             let time = Duration::from_secs_f64(options.seconds);
@@ -237,12 +244,12 @@ fn flood(stage: &mut Stage, load: &Load, rate: f64, options: &Options) -> Result
     Ok(sample)
 }
 
-/// Half of the best peak of the other servers; of hotdns' own where it is alone.
+/// Half of the best peak of the other servers, to clients of that kind; of hotdns' own where it is alone.
 fn half_load(pairs: &[(&mut Stage, Figures)]) -> f64 {
     let best = |of_others: bool| {
         let is_meant = |contestant| !of_others || contestant != Contestant::HotdnsSockets;
         let peaks = pairs.iter().filter(|(stage, _)| is_meant(stage.contestant));
-        peaks.map(|(_, figures)| figures.udp).fold(0.0, f64::max)
+        peaks.map(|(_, figures)| figures.to_clients).fold(0.0, f64::max)
     };
     let others = best(true);
     if others > 0.0 { others / 2.0 } else { best(false) / 2.0 }

@@ -134,7 +134,7 @@ impl Summary {
         let mut text = format!(
             "{} names, {} processors and as many workers each, {} s a measurement; medians of {} rounds.\n\
              UDP: {} frames in flight, the peak. TCP: {} connections, {} queries under way on each.\n\
-             half load: of the other servers' best UDP peak. overload: right replies, and after it within a second the closed\n\
+             half load: of the other servers' best UDP peak to clients on the same processors. overload: right replies, and after it within a second the closed\n\
              loop, as shares of the own peak.\n\n{:<20} {:>12} {:>12} {:>12} {:>12} {:>7}",
             options.names,
             processors().map_or(0, |cpus| cpus.len()),
@@ -207,6 +207,7 @@ impl Summary {
                 json!({
                     "udp_queries_per_second": figures.udp,
                     "tcp_queries_per_second": figures.tcp,
+                    "udp_to_clients_queries_per_second": figures.to_clients,
                     "half_load_queries_per_second": figures.half_load,
                     "half_load_median_us": figures.times[0],
                     // Infinite, which JSON does not have, where more than 1 % were not answered.
