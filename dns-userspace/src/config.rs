@@ -61,6 +61,8 @@ pub struct Config {
     pub ttl_bounds: TtlBounds,
     /// The largest UDP answer to a client that takes it, in octets: 512 to 4096.
     pub udp_payload: u16,
+    /// Connections of clients.
+    pub tcp: Tcp,
     /// How questions are answered.
     pub backend: Backend,
     /// The zones, in the order of the file.
@@ -94,6 +96,17 @@ pub struct TtlBounds {
     pub min: u32,
     /// The largest TTL.
     pub max: u32,
+}
+
+/// `tcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tcp {
+    /// How long a connection may have nothing to do.
+    pub idle_timeout: Duration,
+    /// Connections in all.
+    pub max_connections: u32,
+    /// Connections of one client, never more than in all; by default three quarters of those.
+    pub max_connections_per_client: Option<u32>,
 }
 
 /// `backend`.

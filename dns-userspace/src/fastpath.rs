@@ -15,6 +15,7 @@ use dns_common::search::{Prober, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
+use crate::answer::Transport;
 use crate::publish::Served;
 use crate::table::TableReader;
 
@@ -46,11 +47,11 @@ impl Worker {
         }
     }
 
-    /// Answers a query that came over UDP. `out` is emptied first.
-    pub fn answer(&mut self, query: &[u8], recursion_available: bool, out: &mut Vec<u8>) -> Fast {
+    /// Answers a query. `out` is emptied first.
+    pub fn answer(&mut self, query: &[u8], transport: Transport, recursion_available: bool, out: &mut Vec<u8>) -> Fast {
         out.clear();
         let table = self.served.table();
-        match self.try_answer(&table, query, recursion_available, out) {
+        match self.try_answer(&table, query, transport, recursion_available, out) {
             Ok(()) => Fast::Answered,
             Err(reason) => {
                 out.clear();
@@ -63,13 +64,22 @@ impl Worker {
         &mut self,
         table: &TableReader,
         query: &[u8],
+        transport: Transport,
         recursion_available: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), PassReason> {
         let scratch = &mut *self.scratch;
         self.message.fill(query).ok_or(PassReason::Long)?;
         let hash = scan(&*self.message, query.len(), scratch, table.keys())?;
-        decide(&mut SocketProber { scratch, table }, table, hash, self.udp_payload)?;
+        let limit = match transport {
+            Transport::Udp => self.udp_payload,
+            Transport::Tcp => {
+                // The client's limit is one on datagrams (RFC 6891 §6.2.3). Without OPT what exceeds 512 octets passes.
+                scratch.client_payload = u32::from(u16::MAX);
+                u16::MAX
+            }
+        };
+        decide(&mut SocketProber { scratch, table }, table, hash, limit)?;
         let epoch = scratch.epoch;
         prepare(scratch, table)?;
         compose(scratch, table, query, self.udp_payload, recursion_available, out)?;

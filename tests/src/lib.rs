@@ -1,7 +1,8 @@
-//! What the integration tests and the benchmarks share: frames, TEST_RUN, and namespaces with real traffic.
+//! What the integration tests, the benchmarks and the fuzzer share: frames, TEST_RUN, and namespaces with real traffic.
 
 pub mod bench;
 pub mod frames;
+pub mod fuzzing;
 pub mod kernel;
 pub mod net;
 pub mod planes;

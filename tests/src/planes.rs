@@ -125,11 +125,16 @@ impl Planes {
         serials
     }
 
-    /// Asks both planes, from a client that is told RA as the environment says.
+    /// Asks both planes, over the environment's transport, from a client that is told RA as it says.
     pub fn compare(&mut self, query: &[u8]) -> Result<Compared, Box<Difference>> {
+        let Environment {
+            transport,
+            recursion_available,
+            ..
+        } = self.environment;
         match self
             .worker
-            .answer(query, self.environment.recursion_available, &mut self.reply)
+            .answer(query, transport, recursion_available, &mut self.reply)
         {
             Fast::Pass(reason) => Ok(Compared::Passed(reason)),
             Fast::Answered => {

@@ -214,9 +214,12 @@ impl<'a> Walk<'a> {
         self.steps += 1;
         let snapshot = self.served.snapshot();
         for question in self.questions {
-            let fast = self
-                .worker
-                .answer(&question.query, self.environment.recursion_available, &mut self.reply);
+            let fast = self.worker.answer(
+                &question.query,
+                Transport::Udp,
+                self.environment.recursion_available,
+                &mut self.reply,
+            );
             let reply = match fast {
                 Fast::Answered => {
                     self.answers += 1;
@@ -244,9 +247,12 @@ impl<'a> Walk<'a> {
     /// After the change: the new answers alone, serials included.
     fn end(&mut self) {
         for question in self.questions {
-            let fast = self
-                .worker
-                .answer(&question.query, self.environment.recursion_available, &mut self.reply);
+            let fast = self.worker.answer(
+                &question.query,
+                Transport::Udp,
+                self.environment.recursion_available,
+                &mut self.reply,
+            );
             let reply = match fast {
                 Fast::Answered => Some(self.reply.clone()),
                 Fast::Pass(_) => reference(
@@ -364,7 +370,7 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
                 let mut reply = Vec::new();
                 while !done.load(Ordering::Relaxed) {
                     for (right, query) in right.iter().zip(queries) {
-                        if worker.answer(query, false, &mut reply) == Fast::Answered {
+                        if worker.answer(query, Transport::Udp, false, &mut reply) == Fast::Answered {
                             answers.fetch_add(1, Ordering::Relaxed);
                             assert!(
                                 right.contains(&Some(reply.clone())),

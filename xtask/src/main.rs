@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! setup ──► build-ebpf ──► build ──► run
-//!                     └──► test, bench, ci
+//!                     └──► test, bench, fuzz, ci
 //! ```
 //!
 //! Each command does what it needs of those before it, and is quick where that is done already.
@@ -10,6 +10,7 @@
 mod bench;
 mod build;
 mod ci;
+mod fuzz;
 mod kernels;
 mod packages;
 mod privilege;
@@ -74,6 +75,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Look for octets that messages, zone files and answers cannot cope with (libFuzzer)
+    Fuzz {
+        /// One folder of tests/corpus; by default all in turn
+        target: Option<String>,
+        /// How long for each target
+        #[arg(long, default_value_t = 300)]
+        seconds: u32,
+    },
     /// Check style, lints and documentation, warnings denied, then run all tests
     Ci {
         /// Leave the tests out
@@ -115,6 +124,7 @@ fn perform(command: Command) -> Result<()> {
         } => suite::differential(&arguments),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
+        Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Ci { checks_only } => ci::ci(checks_only),
         Command::Tidy => tidy::tidy(),
         Command::RunPrivileged { command } => privilege::run_privileged(&command),

@@ -23,6 +23,8 @@ pub(crate) enum NeededBy {
     Kernels,
     /// Benchmarks that compare with other servers.
     Benches,
+    /// `fuzz`, which compiles libFuzzer.
+    Fuzzing,
 }
 
 /// Every tool. Servers to compare with start on port 53 when Debian installs them, so only benches ask for those.
@@ -81,6 +83,11 @@ pub(crate) const TOOLS: &[Tool] = &[
         program: "nsd",
         package: "nsd",
         needed_by: NeededBy::Benches,
+    },
+    Tool {
+        program: "c++",
+        package: "g++",
+        needed_by: NeededBy::Fuzzing,
     },
 ];
 

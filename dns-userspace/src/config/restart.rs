@@ -16,6 +16,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         http,
         ttl_bounds,
         udp_payload,
+        tcp,
         backend,
         zones: _,
         records: _,
@@ -37,6 +38,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("http.token_file", http.token_file != new.http.token_file),
         ("ttl_bounds", *ttl_bounds != new.ttl_bounds),
         ("edns.udp_payload", *udp_payload != new.udp_payload),
+        ("tcp", *tcp != new.tcp),
         ("backend.default_ttl", backend.default_ttl != new.backend.default_ttl),
         (
             "backend.resolve_cname_chain",

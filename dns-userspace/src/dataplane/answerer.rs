@@ -37,7 +37,7 @@ impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
         let client = client.to_canonical();
         let recursion_available = self.recursion.iter().any(|prefix| prefix.contains(&client));
-        if transport == Transport::Udp && self.fast.answer(query, recursion_available, out) == Fast::Answered {
+        if self.fast.answer(query, transport, recursion_available, out) == Fast::Answered {
             return Disposition::Reply;
         }
         let environment = Environment {
