@@ -57,8 +57,28 @@ impl Pair<'_> {
         }
     }
 
+    /// Compares the replies over UDP, where the whole ones say the same. `limit` is the most that a reply may have, in
+    /// octets.
+    pub fn judge_size(&self, whole: &Self, limit: usize) -> Verdict {
+        let own = Pair {
+            theirs: whole.ours,
+            ..*self
+        };
+        let is_complete = self.ours.truncated || own.glue_is_equal();
+        if self.ours.length > limit || !self.ours.is_part_of(whole.ours) || !is_complete {
+            return Verdict::Different("a reply that lacks something");
+        }
+        if self.ours.truncated && self.theirs.truncated {
+            return Verdict::Equal;
+        }
+        match Exception::of_size(self, whole, limit) {
+            Some(exception) => Verdict::Excepted(exception),
+            None => Verdict::Different("TC"),
+        }
+    }
+
     /// What is not as it must be, if something is not.
-    fn difference(&self) -> Option<&'static str> {
+    pub fn difference(&self) -> Option<&'static str> {
         let (ours, theirs) = (self.ours, self.theirs);
         let checks: [(&'static str, bool); 11] = [
             ("flags", ours.flags == theirs.flags),
@@ -85,28 +105,25 @@ impl Pair<'_> {
         })
     }
 
-    /// RFC 9471: of a referral, the glue below its own cut; and whatever the other gives, we give.
+    /// RFC 9471: of a referral, all give the glue below its own cut. Glue below other cuts of the same zone is ours to
+    /// give where the other gives it.
     fn glue_is_equal(&self) -> bool {
-        if !self.ours.is_referral() {
+        let cut = self.ours.authority().first().filter(|_| self.ours.is_referral());
+        let Some(cut) = cut.and_then(|ns| Name::from_wire(&ns.owner).ok()) else {
             return true;
-        }
-        let theirs = self.theirs.additional();
-        glue(self.ours, true) == glue(self.theirs, true) && theirs.is_subset(self.ours.additional())
+        };
+        let Some(zone) = cut.parent().and_then(|above| self.world.zone_of(&above)) else {
+            return true;
+        };
+        let glue = |reply: &Reply, is_glue: &dyn Fn(&Name) -> bool| -> BTreeSet<Record> {
+            let of_glue = |record: &&Record| Name::from_wire(&record.owner).is_ok_and(|owner| is_glue(&owner));
+            reply.additional().iter().filter(of_glue).cloned().collect()
+        };
+        let own = |owner: &Name| owner.is_at_or_below(&cut);
+        let siblings = |owner: &Name| owner.is_at_or_below(&zone.apex) && zone.cut_above(owner).is_some();
+        glue(self.ours, &own) == glue(self.theirs, &own)
+            && glue(self.theirs, &siblings).is_subset(&glue(self.ours, &siblings))
     }
-}
-
-/// Addresses of a referral's name servers; with `own_alone`, of those at and below its own cut.
-pub fn glue(referral: &Reply, own_alone: bool) -> BTreeSet<&Record> {
-    let servers: BTreeSet<&[u8]> = referral.authority().iter().map(|ns| &ns.rdata[..]).collect();
-    let cut = referral.authority().first().map_or(&[][..], |ns| &ns.owner[..]);
-    let is_own = |owner: &[u8]| {
-        let (owner, cut) = (Name::from_wire(owner), Name::from_wire(cut));
-        owner.is_ok_and(|owner| cut.is_ok_and(|cut| owner.is_at_or_below(&cut)))
-    };
-    let found = referral.additional().iter();
-    found
-        .filter(|record| servers.contains(&record.owner[..]) && (!own_alone || is_own(&record.owner)))
-        .collect()
 }
 
 impl fmt::Display for Pair<'_> {

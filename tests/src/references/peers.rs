@@ -1,5 +1,6 @@
 //! Authoritative servers on loopback, each on a port of its own, over the same zone files.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -29,7 +30,7 @@ pub enum Program {
 pub type ZoneFiles = [(String, PathBuf)];
 
 /// How long a server may take to load its zones, on a busy machine.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(60);
 /// How long one reply may take before the query is sent again.
 const REPLY: Duration = Duration::from_secs(2);
 /// The payload that every server is told to use, ours by default.
@@ -49,11 +50,25 @@ impl Program {
         }
     }
 
+    /// Whether its program is there.
+    pub fn is_installed(self) -> bool {
+        let file = match self {
+            Self::Hotdns => return program().is_ok(),
+            Self::Nsd => "nsd",
+            Self::Knot => "knotd",
+            Self::Bind => "named",
+        };
+        std::env::split_paths(&search_path()).any(|folder| folder.join(file).is_file())
+    }
+
     /// The name of its configuration file, and what is in it.
     fn configuration(self, folder: &Path, port: u16, zones: &ZoneFiles) -> (&'static str, String) {
         let root = folder.display();
         let each = |line: &dyn Fn(&str, String) -> String| -> String {
-            zones.iter().map(|(apex, file)| line(apex, file.display().to_string())).collect()
+            zones
+                .iter()
+                .map(|(apex, file)| line(apex, file.display().to_string()))
+                .collect()
         };
         match self {
             Self::Hotdns => {
@@ -78,13 +93,11 @@ impl Program {
             }
             Self::Knot => {
                 let zones = each(&|apex, file| format!("  - domain: \"{apex}\"\n    file: \"{file}\"\n"));
-                // `soft`: Knot would refuse data below a DNAME, and serves what is left with a warning.
                 let text = format!(
                     "server:\n  rundir: {root}\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  tcp-workers: 1\n  \
                      background-workers: 1\n  udp-max-payload: {UDP_PAYLOAD}\n\
                      database:\n  storage: {root}/knot\nlog:\n  - target: stderr\n    any: warning\n\
-                     template:\n  - id: default\n    storage: {root}\n    zonefile-sync: -1\n    journal-content: none\n    \
-                     semantic-checks: soft\nzone:\n{zones}"
+                     template:\n  - id: default\n    storage: {root}\n    zonefile-sync: -1\n    journal-content: none\nzone:\n{zones}"
                 );
                 ("knot.conf", text)
             }
@@ -94,7 +107,7 @@ impl Program {
                 let text = format!(
                     "options {{ directory \"{root}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
                      recursion no; allow-query {{ any; }}; dnssec-validation no; empty-zones-enable no; notify no;\n\
-                     pid-file \"{root}/named.pid\"; session-keyfile \"{root}/session.key\"; minimal-responses yes;\n\
+                     pid-file \"{root}/named.pid\"; session-keyfile \"{root}/session.key\"; minimal-responses yes; zero-no-soa-ttl no;\n\
                      max-udp-size {UDP_PAYLOAD}; edns-udp-size {UDP_PAYLOAD}; check-names primary ignore;\n\
                      check-integrity no; check-mx ignore; check-mx-cname ignore; check-srv-cname ignore;\n\
                      check-sibling no; check-dup-records ignore; check-wildcard no; check-spf ignore; }};\n\
@@ -112,9 +125,7 @@ impl Program {
             Self::Knot => Command::new("knotd"),
             Self::Bind => Command::new("named"),
         };
-        // Debian keeps servers where a user's PATH does not look.
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+        command.env("PATH", search_path());
         match self {
             Self::Hotdns => command.args(["run", "--config"]).arg(configuration),
             Self::Nsd => command.args(["-d", "-c"]).arg(configuration),
@@ -123,6 +134,13 @@ impl Program {
         };
         Ok(command)
     }
+}
+
+/// Debian keeps servers where a user's `PATH` does not look.
+fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 /// A server that runs, and a client of it.
@@ -216,7 +234,11 @@ impl Peer {
             }
             self.send(query)?;
         }
-        bail!("{} does not answer {}", self.program.title(), crate::planes::message(query))
+        bail!(
+            "{} does not answer {}",
+            self.program.title(),
+            crate::planes::message(query)
+        )
     }
 
     /// Asks over a connection of its own.

@@ -45,17 +45,22 @@ pub struct Record {
     pub rdata: Vec<u8>,
 }
 
-/// Names at the start of RDATA that may be compressed or differ in case: octets before them, and how many they are.
-fn names(rtype: u16) -> (usize, usize) {
+/// Names in RDATA that may be compressed or differ in case: octets before them, and how many they are.
+fn names(rtype: u16, rdata: &[u8]) -> (usize, usize) {
     match rtype {
         // NS, CNAME, PTR, DNAME
         2 | 5 | 12 | 39 => (0, 1),
         // SOA, MINFO, RP
         6 | 14 | 17 => (0, 2),
-        // MX, AFSDB
-        15 | 18 => (2, 1),
+        // MX, AFSDB, SVCB, HTTPS
+        15 | 18 | 64 | 65 => (2, 1),
         // SRV
         33 => (6, 1),
+        // NAPTR: behind two numbers and three strings.
+        35 => {
+            let string = |at: usize| at + 1 + usize::from(rdata.get(at).copied().unwrap_or_default());
+            (string(string(string(4))), 1)
+        }
         _ => (0, 0),
     }
 }
@@ -111,6 +116,25 @@ impl Reply {
         &self.sections[2]
     }
 
+    /// Whether this holds nothing that `whole` lacks, and of each RRset all (RFC 2181 §9). Without TC, all but additional
+    /// records.
+    pub fn is_part_of(&self, whole: &Self) -> bool {
+        let required = |reply: &Self| reply.sections[..2].to_vec();
+        let key = |record: &Record| (record.owner.clone(), record.rtype);
+        let parts = self.sections.iter().zip(&whole.sections);
+        let mut rrsets = parts.flat_map(|(part, all)| all.iter().map(move |record| (part, all, key(record))));
+        let is_whole = rrsets.all(|(part, all, wanted)| {
+            let count = |of: &BTreeSet<Record>| of.iter().filter(|record| key(record) == wanted).count();
+            count(part) == 0 || count(part) == count(all)
+        });
+        let is_subset = self
+            .sections
+            .iter()
+            .zip(&whole.sections)
+            .all(|(part, all)| part.is_subset(all));
+        is_whole && is_subset && (self.truncated || required(self) == required(whole))
+    }
+
     /// Whether it delegates: NS in authority, no SOA there, and nothing that says otherwise.
     pub fn is_referral(&self) -> bool {
         self.rcode == 0 && !self.authority().is_empty() && self.authority().iter().all(|record| record.rtype == 2)
@@ -148,7 +172,7 @@ fn record(message: &[u8], at: &mut usize) -> Option<Record> {
     *at += 10;
     let end = *at + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
     let rtype = u16::from_be_bytes([fixed[0], fixed[1]]);
-    let (before, count) = names(rtype);
+    let (before, count) = names(rtype, message.get(*at..end)?);
     let mut rdata = message.get(*at..*at + before)?.to_vec();
     *at += before;
     for _ in 0..count {

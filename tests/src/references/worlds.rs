@@ -8,9 +8,13 @@ mod rdata;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
 
 use dns_userspace::name::{Name, NameKey};
-use dns_userspace::record::RecordType;
+use dns_userspace::rdata::parse_value;
+use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::snapshot::Snapshot;
+use dns_userspace::store::{Change, Store};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -26,10 +30,9 @@ const APEXES: [(&str, f64); 6] = [
 ];
 
 /// Labels of nearly all names.
-const LABELS: [&str; 9] = ["a", "b", "c", "*", "ns", "www", "_tcp", "Ent", "we.ird"];
+const LABELS: [&str; 9] = ["a", "b", "c", "*", "ns", "www", "_tcp", "ent", "we.ird"];
 
 /// Zones that are served together.
-#[derive(Debug)]
 pub struct World {
     /// The zones, outermost first.
     pub zones: Vec<Zone>,
@@ -37,12 +40,12 @@ pub struct World {
 }
 
 /// A zone's content.
-#[derive(Debug)]
 pub struct Zone {
     /// Its name.
     pub apex: Name,
     /// By owner and type: TTL, and RDATA in presentation format.
     pub names: BTreeMap<NameKey, Owner>,
+    alone: OnceLock<Arc<Snapshot>>,
 }
 
 /// What a zone has at one name.
@@ -58,6 +61,7 @@ struct Generator {
     rng: StdRng,
     apexes: Vec<Name>,
     top: Name,
+    is_lower_case: bool,
 }
 
 impl World {
@@ -70,47 +74,56 @@ impl World {
             rng,
             apexes: apexes.clone(),
             top: name(top),
+            is_lower_case: seed.is_multiple_of(2),
         };
         let mut zones: Vec<Zone> = apexes.into_iter().map(|apex| generator.zone(apex)).collect();
         generator.delegate(&mut zones);
         let mut world = Self { zones, seed };
         if generator.rng.random_bool(0.9) {
-            world.remove_hiding_dnames();
+            world.separate();
         }
         world
     }
 
-    /// Whether a DNAME of one zone stands above names of another one. NSD refuses such zones, each for itself in order.
-    pub fn hides_zones(&self) -> bool {
-        self.zones.iter().any(|zone| {
-            let mut owners = zone.names.values().map(|owner| &owner.name);
-            owners.any(|owner| self.hides_others(zone, owner))
+    /// Whether a zone has data where another one begins or is, which only the other one answers for; or a DNAME above
+    /// names of another one.
+    pub fn has_mixed_zones(&self) -> bool {
+        let mut zones = self.zones.iter();
+        zones.any(|zone| zone.names.values().any(|owner| self.is_mixed(zone, owner)))
+    }
+
+    fn is_mixed(&self, zone: &Zone, owner: &Owner) -> bool {
+        let mut others = self.zones.iter().filter(|other| other.apex != zone.apex);
+        others.any(|other| {
+            let is_inside = other.apex.label_count() > zone.apex.label_count()
+                && owner.name.is_at_or_below(&other.apex)
+                && !other.exists(&owner.name);
+            let hides = owner.rrsets.contains_key(&RecordType::DNAME)
+                && other
+                    .names
+                    .values()
+                    .any(|below| below.name.is_at_or_below(&owner.name) && below.name != owner.name);
+            is_inside || hides
         })
     }
 
-    fn hides_others(&self, zone: &Zone, owner: &Name) -> bool {
-        let others = self.zones.iter().filter(|other| other.apex != zone.apex);
-        let mut names = others.flat_map(|other| other.names.values());
-        zone.has(owner, RecordType::DNAME)
-            && names.any(|other| other.name.is_at_or_below(owner) && other.name != *owner)
-    }
-
-    fn remove_hiding_dnames(&mut self) {
-        let hiding: Vec<(usize, NameKey)> = self
-            .zones
-            .iter()
-            .enumerate()
-            .flat_map(|(at, zone)| zone.names.iter().map(move |(key, owner)| (at, zone, key, &owner.name)))
-            .filter(|(_, zone, _, owner)| self.hides_others(zone, owner))
-            .map(|(at, _, key, _)| (at, key.clone()))
-            .collect();
-        for (at, key) in hiding {
-            let owner = self.zones[at].names.get_mut(&key);
-            if owner.is_some_and(|owner| {
-                owner.rrsets.remove(&RecordType::DNAME);
-                owner.rrsets.is_empty()
-            }) {
-                self.zones[at].names.remove(&key);
+    /// Removes what mixes zones.
+    fn separate(&mut self) {
+        for at in 0..self.zones.len() {
+            let mixed = |owner: &Owner| self.is_mixed(&self.zones[at], owner);
+            let names = self.zones[at].names.iter();
+            let keys: Vec<NameKey> = names
+                .filter(|(_, owner)| mixed(owner))
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in keys {
+                match self.zones[at].names.get_mut(&key) {
+                    // The SOA has to stay.
+                    Some(owner) if owner.rrsets.contains_key(&RecordType::SOA) => {
+                        _ = owner.rrsets.remove(&RecordType::DNAME)
+                    }
+                    _ => _ = self.zones[at].names.remove(&key),
+                }
             }
         }
     }
@@ -121,14 +134,26 @@ impl World {
         above.max_by_key(|zone| zone.apex.label_count())
     }
 
-    /// The addresses at a name, in any zone.
+    /// The zone that answers for a name: the zone above for DS at an apex (RFC 4035 §3.1.4.1).
+    pub fn zone_for(&self, name: &Name, qtype: RecordType) -> Option<&Zone> {
+        let zone = self.zone_of(name)?;
+        let above = (qtype == RecordType::DS && zone.apex == *name).then(|| self.zone_of(&name.parent()?));
+        above.flatten().or(Some(zone))
+    }
+
+    /// Whether a zone holds these addresses at a name.
     pub fn has_address(&self, owner: &Name, rtype: u16, ttl: u32, rdata: &[u8]) -> bool {
         let rtype = RecordType(rtype);
         let rrsets = self.zones.iter().filter_map(|zone| zone.rrset(owner, rtype));
         rrsets
             .filter(|(own_ttl, _)| *own_ttl == ttl)
             .flat_map(|(_, values)| values)
-            .any(|value| dns_userspace::rdata::parse_value(rtype, value).is_ok_and(|wire| *wire == *rdata))
+            .any(|value| parse_value(rtype, value).is_ok_and(|wire| *wire == *rdata))
+    }
+
+    /// Whether all names are in lower case.
+    pub fn is_lower_case(&self) -> bool {
+        self.seed.is_multiple_of(2)
     }
 
     /// Every name that an answer may depend on, and names around them.
@@ -158,7 +183,11 @@ fn add_around(name: &Name, names: &mut BTreeSet<NameKey>) {
     for label in [&b"*"[..], b"x", b"a"] {
         names.extend(name.child(label).map(|child| child.key()));
     }
-    names.extend(name.child(b"x").and_then(|child| child.child(b"y")).map(|child| child.key()));
+    names.extend(
+        name.child(b"x")
+            .and_then(|child| child.child(b"y"))
+            .map(|child| child.key()),
+    );
     let mut at = Some(name.clone());
     while let Some(name) = at {
         at = name.parent();
@@ -174,7 +203,32 @@ impl Zone {
         Self {
             apex,
             names: BTreeMap::new(),
+            alone: OnceLock::new(),
         }
+    }
+
+    /// What is served where this is the only zone.
+    pub fn alone(&self) -> &Snapshot {
+        self.alone.get_or_init(|| {
+            let rrsets = self.names.values().flat_map(|owner| {
+                owner.rrsets.iter().map(|(rtype, (ttl, values))| {
+                    let rdatas = values.iter().map(|value| parse_value(*rtype, value).expect("a value"));
+                    let rrset = RrSet {
+                        rtype: *rtype,
+                        ttl: *ttl,
+                        rdatas: rdatas.collect(),
+                        source: Source::Config,
+                    };
+                    (owner.name.clone(), rrset)
+                })
+            });
+            let zone = Change::Zone {
+                apex: self.apex.clone(),
+                file: "zone".into(),
+                content: Ok(rrsets.collect()),
+            };
+            Store::new().plan(vec![zone]).snapshot
+        })
     }
 
     /// The RRset of a name.
@@ -212,7 +266,10 @@ impl Zone {
             RecordType::DNAME => other != RecordType::NS || is_apex,
             _ => true,
         };
-        let may_stand = owner.rrsets.keys().all(|&other| fits(rtype, other) && fits(other, rtype));
+        let may_stand = owner
+            .rrsets
+            .keys()
+            .all(|&other| fits(rtype, other) && fits(other, rtype));
         if may_stand && !owner.rrsets.contains_key(&rtype) {
             owner.rrsets.insert(rtype, (ttl, values));
         }
@@ -232,9 +289,10 @@ impl Zone {
         let mut text = String::new();
         // The SOA first: some loaders want it.
         let apex = self.names.get(&self.apex.key()).into_iter();
-        let others = self.names.values().filter(|owner| {
-            owner.name != self.apex && !(without_hidden && self.dname_above(&owner.name).is_some())
-        });
+        let others = self
+            .names
+            .values()
+            .filter(|owner| owner.name != self.apex && !(without_hidden && self.dname_above(&owner.name).is_some()));
         for owner in apex.chain(others) {
             let soa = owner.rrsets.get_key_value(&RecordType::SOA).into_iter();
             let rest = owner.rrsets.iter().filter(|(rtype, _)| **rtype != RecordType::SOA);
@@ -275,7 +333,13 @@ impl Generator {
         let ttl = self.ttl();
         zone.add(&apex_in_case, RecordType::NS, ttl, servers);
         if self.rng.random_bool(0.5) {
-            for rtype in [RecordType::A, RecordType::AAAA, RecordType::MX, RecordType::TXT, RecordType::CAA] {
+            for rtype in [
+                RecordType::A,
+                RecordType::AAAA,
+                RecordType::MX,
+                RecordType::TXT,
+                RecordType::CAA,
+            ] {
                 self.add(&mut zone, &apex_in_case, rtype);
             }
         }
@@ -391,7 +455,12 @@ impl Generator {
             return;
         }
         let ttl = self.ttl();
-        zone.add(&owner, RecordType::NS, ttl, servers.iter().map(ToString::to_string).collect());
+        zone.add(
+            &owner,
+            RecordType::NS,
+            ttl,
+            servers.iter().map(ToString::to_string).collect(),
+        );
         if zone.has(&owner, RecordType::NS) && self.rng.random_bool(0.3) {
             self.add(zone, &owner, RecordType::DS);
         }
@@ -441,7 +510,7 @@ impl Generator {
     }
 
     fn in_some_case(&mut self, name: &Name) -> Name {
-        if self.rng.random_bool(0.7) {
+        if self.is_lower_case || self.rng.random_bool(0.7) {
             return name.clone();
         }
         in_case(name, &mut self.rng)

@@ -98,7 +98,9 @@ impl Generator {
         let mut strings = Vec::new();
         loop {
             let now = rest.min(255);
-            let letters: String = (0..now).map(|_| char::from(self.rng.random_range(b'a'..=b'z'))).collect();
+            let letters: String = (0..now)
+                .map(|_| char::from(self.rng.random_range(b'a'..=b'z')))
+                .collect();
             strings.push(format!("\"{letters}\""));
             rest -= now;
             if rest == 0 {
@@ -108,6 +110,8 @@ impl Generator {
     }
 
     fn hex(&mut self, octets: usize) -> String {
-        (0..octets).map(|_| format!("{:02x}", self.rng.random::<u8>())).collect()
+        (0..octets)
+            .map(|_| format!("{:02x}", self.rng.random::<u8>()))
+            .collect()
     }
 }
