@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod net;
 pub mod planes;
 pub mod queries;
+pub mod references;
 pub mod server;
 pub mod testrun;
 pub mod zones;

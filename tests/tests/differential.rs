@@ -81,7 +81,7 @@ fn fast_path_equals_reference() {
 
 #[test]
 #[ignore = "hours: cargo xtask test --differential"]
-fn differential_at_length() {
+fn differential_planes_at_length() {
     run(from_environment("CASES").unwrap_or(100_000_000));
 }
 

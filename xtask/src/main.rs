@@ -43,7 +43,7 @@ struct Arguments {
 enum Command {
     /// Find or install the eBPF toolchain and the tools that the tests call
     Setup {
-        /// Also what `bench` compares with and what `test --kernels` boots
+        /// Also what `test --kernels` boots
         #[arg(long)]
         all: bool,
     },
@@ -62,7 +62,7 @@ enum Command {
         /// Load the XDP program and run it on Linux 6.1 and 6.12 in QEMU, instead of the suite
         #[arg(long)]
         kernels: bool,
-        /// Run the long differential comparison (release build), instead of the suite
+        /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
         /// Arguments for `cargo test`, such as a filter, after `--`
