@@ -9,14 +9,17 @@ use crate::checksum;
 use crate::hash::{self, Keys, MAX_WORDS, Sums};
 use crate::reason::PassReason;
 use crate::scratch::{MESSAGE_BYTES, Scratch};
-use crate::wire::{CLASS_IN, EDNS_DO, HEADER_BYTES, MAX_NAME_BYTES, OPT_BYTES, QUESTION_TAIL_BYTES, flags, rtype};
+use crate::wire::{
+    CLASS_IN, EDNS_DO, HEADER_BYTES, MAX_NAME_BYTES, OPT_BYTES, QUESTION_TAIL_BYTES, flags, option, rtype,
+};
 
 /// The most options that are looked at.
 const MAX_OPTIONS: usize = 16;
 
-/// Reads the message of `scratch` (its first `length` octets) and fills in the question.
+/// Reads the message of `scratch` (its first `length` octets) and fills in the question. `has_nsid`: clients that ask
+/// for our NSID get one.
 #[inline(always)]
-pub fn scan(scratch: &mut Scratch, keys: &Keys) -> Result<(), PassReason> {
+pub fn scan(scratch: &mut Scratch, keys: &Keys, has_nsid: bool) -> Result<(), PassReason> {
     let length = scratch.length as usize;
     if length < HEADER_BYTES + 1 + QUESTION_TAIL_BYTES {
         return Err(PassReason::Short);
@@ -53,7 +56,7 @@ pub fn scan(scratch: &mut Scratch, keys: &Keys) -> Result<(), PassReason> {
     }
     scratch.qtype = qtype as u32;
     sum_name(scratch, keys);
-    scan_opt(scratch, question_end, additionals)
+    scan_opt(scratch, question_end, additionals, has_nsid)
 }
 
 /// Walks the labels (RFC 1035 §3.1); compression cannot be in a first name (RFC 1035 §4.1.4).
@@ -106,9 +109,9 @@ fn sum_name(scratch: &mut Scratch, keys: &Keys) {
     scratch.question_sum = octets;
 }
 
-/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed and otherwise ignored.
+/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed, and but for NSID ignored.
 #[inline(always)]
-fn scan_opt(scratch: &mut Scratch, question_end: usize, additionals: u16) -> Result<(), PassReason> {
+fn scan_opt(scratch: &mut Scratch, question_end: usize, additionals: u16, has_nsid: bool) -> Result<(), PassReason> {
     let length = scratch.length as usize;
     scratch.has_opt = 0;
     scratch.edns_do = 0;
@@ -144,6 +147,9 @@ fn scan_opt(scratch: &mut Scratch, question_end: usize, additionals: u16) -> Res
         if at + 4 > length {
             return Err(PassReason::Edns);
         }
+        if has_nsid && scratch.number(at) == option::NSID {
+            return Err(PassReason::Nsid);
+        }
         at += 4 + scratch.number(at + 2) as usize;
         if at > length {
             return Err(PassReason::Edns);
@@ -174,7 +180,7 @@ mod tests {
         scratch.message.fill(0xEE);
         scratch.message[..message.len()].copy_from_slice(message);
         scratch.length = message.len() as u32;
-        let result = scan(&mut scratch, &keys());
+        let result = scan(&mut scratch, &keys(), true);
         (scratch, result)
     }
 
@@ -246,6 +252,11 @@ mod tests {
                 "octet {at} of the OPT is {octet}"
             );
         }
+        let mut nsid = message.clone();
+        nsid[opt_at + 12] = 3;
+        assert_eq!(scanned(&nsid).1, Err(PassReason::Nsid));
+        let mut scratch = scanned(&nsid).0;
+        assert_eq!(scan(&mut scratch, &keys(), false), Ok(()));
         message.push(0);
         assert_eq!(scanned(&message).1, Err(PassReason::Edns));
         let mut trailing = Vec::from(QUERY);

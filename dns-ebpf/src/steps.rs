@@ -86,7 +86,7 @@ extern "C" fn hotdns_scan() -> u32 {
     let Some(state) = state() else {
         return pack(Err(PassReason::Internal));
     };
-    pack(scan(&mut state.scratch, KernelTable.keys()))
+    pack(scan(&mut state.scratch, KernelTable.keys(), settings().has_nsid != 0))
 }
 
 #[inline(never)]

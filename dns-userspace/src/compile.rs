@@ -54,7 +54,7 @@ pub struct CompileOptions {
 
 impl CompileOptions {
     /// The options that give what `environment` gives over UDP.
-    pub fn of(environment: &Environment, has_upstream: bool) -> Self {
+    pub fn of(environment: &Environment<'_>, has_upstream: bool) -> Self {
         Self {
             has_upstream,
             max_cname_depth: environment.max_cname_depth,

@@ -61,6 +61,10 @@ pub struct Config {
     pub ttl_bounds: TtlBounds,
     /// The largest UDP answer to a client that takes it, in octets: 512 to 4096.
     pub udp_payload: u16,
+    /// `edns.nsid`: what this server calls itself, where a client asks (RFC 5001).
+    pub nsid: Option<Box<str>>,
+    /// What is said in class CHAOS.
+    pub chaos: Chaos,
     /// How questions are answered.
     pub backend: Backend,
     /// The zones, in the order of the file.
@@ -94,6 +98,17 @@ pub struct TtlBounds {
     pub min: u32,
     /// The largest TTL.
     pub max: u32,
+}
+
+/// `chaos`: TXT records of class CHAOS, at most 255 octets each; those that are not given are refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chaos {
+    /// `version.bind` and `version.server`.
+    pub version: Option<Box<str>>,
+    /// `hostname.bind`.
+    pub hostname: Option<Box<str>>,
+    /// `id.server` (RFC 4892).
+    pub id: Option<Box<str>>,
 }
 
 /// `backend`.

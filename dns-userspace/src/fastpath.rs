@@ -21,6 +21,7 @@ use crate::table::TableReader;
 pub struct Worker {
     served: Arc<Served>,
     udp_payload: u16,
+    has_nsid: bool,
     scratch: Box<Scratch>,
 }
 
@@ -34,11 +35,13 @@ pub enum Fast {
 }
 
 impl Worker {
-    /// A worker on what is served. `udp_payload` as in the configuration, in octets.
-    pub fn new(served: Arc<Served>, udp_payload: u16) -> Self {
+    /// A worker on what is served. `udp_payload` as in the configuration, in octets; `has_nsid`: clients that ask for
+    /// our NSID get one, and not from here.
+    pub fn new(served: Arc<Served>, udp_payload: u16, has_nsid: bool) -> Self {
         Self {
             served,
             udp_payload,
+            has_nsid,
             scratch: Box::default(),
         }
     }
@@ -69,7 +72,7 @@ impl Worker {
         }
         scratch.message[..query.len()].copy_from_slice(query);
         scratch.length = query.len() as u32;
-        scan(scratch, table.keys())?;
+        scan(scratch, table.keys(), self.has_nsid)?;
         decide(&mut SocketProber { scratch, table }, table, self.udp_payload)?;
         let epoch = scratch.epoch;
         prepare(scratch, table)?;

@@ -38,13 +38,14 @@ const CASES: u64 = 100_000;
 /// Frames of the fuzzing.
 const FUZZED: u64 = 25_000;
 
-const ENVIRONMENT: Environment = Environment {
+const ENVIRONMENT: Environment<'_> = Environment {
     udp_payload: 4096,
     recursion_available: false,
     transport: Transport::Udp,
     max_cname_depth: 10,
     resolve_cname_chain: true,
     return_soa_on_nxdomain: true,
+    identity: None,
 };
 
 const ZONE: &str = r#"

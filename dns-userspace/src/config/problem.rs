@@ -94,6 +94,8 @@ pub enum Problem {
     },
     #[error("`{key}` is empty: {remedy}")]
     Empty { key: String, remedy: &'static str },
+    #[error("`{key}` has {bytes} octets: shorten it to {most}")]
+    TooLong { key: String, bytes: usize, most: usize },
 
     #[error(
         "`{key}`: `{text}` is not an address: write an IP address, optionally with a port, such as 192.0.2.1, 192.0.2.1:{port}, 2001:db8::1 or [2001:db8::1]:{port}"

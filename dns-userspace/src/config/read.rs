@@ -16,7 +16,7 @@ use super::problem::{ConfigError, Findings, Problem};
 use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
 use super::section::{Section, Text};
 use super::token::check_token_file;
-use super::{Backend, Config, Http, Loaded, Overrides, TtlBounds, Upstream, Xdp};
+use super::{Backend, Chaos, Config, Http, Loaded, Overrides, TtlBounds, Upstream, Xdp};
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -29,6 +29,7 @@ const ROOT_KEYS: &[&str] = &[
     "http",
     "ttl_bounds",
     "edns",
+    "chaos",
     "zones",
     "records",
     "backend",
@@ -47,6 +48,10 @@ const HTTP_PORT: u16 = 8080;
 const TTL_BOUNDS: TtlBounds = TtlBounds { min: 60, max: 86_400 };
 const DEFAULT_TTL: u32 = 300;
 const UDP_PAYLOAD: u16 = 1232;
+/// Every answer to a client that asks has room for so much beside the longest question.
+const MAX_NSID_BYTES: usize = 128;
+/// One character-string (RFC 1035 §3.3).
+const MAX_CHAOS_BYTES: usize = 255;
 const MAX_CNAME_DEPTH: u8 = 10;
 const STORAGE_PATH: &str = "/var/lib/hotdns";
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -119,6 +124,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         default_ttl: backend.default_ttl,
         bounds: ttl_bounds,
     };
+    let edns = root.section("edns", &["udp_payload", "nsid"], findings);
     let zones = root.list(
         "zones",
         "zones: [{name: example.com., file: example.com.zone}]",
@@ -140,10 +146,11 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         storage_path: read_storage(&root, base, findings),
         http,
         ttl_bounds,
-        udp_payload: root
-            .section("edns", &["udp_payload"], findings)
+        udp_payload: edns
             .number("udp_payload", 512..=4096u16, "octets", "udp_payload: 1232", findings)
             .unwrap_or(UDP_PAYLOAD),
+        nsid: read_short_text(&edns, "nsid", "nsid: ns1.example.com", MAX_NSID_BYTES, findings),
+        chaos: read_chaos(&root, findings),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
             .map(|items| read_records(items, &rules, findings))
@@ -318,6 +325,38 @@ fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> std
         Some(Text { text, .. }) => base.join(text),
         None => STORAGE_PATH.into(),
     }
+}
+
+fn read_chaos(root: &Section<'_>, findings: &mut Findings) -> Chaos {
+    let section = root.section("chaos", &["version", "hostname", "id"], findings);
+    let mut text = |key, example| read_short_text(&section, key, example, MAX_CHAOS_BYTES, findings);
+    Chaos {
+        version: text("version", "version: \"1.0\""),
+        hostname: text("hostname", "hostname: ns1.example.com"),
+        id: text("id", "id: ns1"),
+    }
+}
+
+/// Text of 1 to `most` octets.
+fn read_short_text(
+    section: &Section<'_>,
+    key: &'static str,
+    example: &'static str,
+    most: usize,
+    findings: &mut Findings,
+) -> Option<Box<str>> {
+    let Text { at, text } = section.text(key, example, findings)?;
+    let key = section.path(key);
+    let problem = match text.len() {
+        0 => Problem::Empty {
+            key,
+            remedy: "write a text, or leave the key out to say nothing",
+        },
+        bytes if bytes > most => Problem::TooLong { key, bytes, most },
+        _ => return Some(text.into()),
+    };
+    findings.error(at, problem);
+    None
 }
 
 fn read_ttl_bounds(root: &Section<'_>, findings: &mut Findings) -> TtlBounds {

@@ -16,6 +16,8 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         http,
         ttl_bounds,
         udp_payload,
+        nsid,
+        chaos,
         backend,
         zones: _,
         records: _,
@@ -37,6 +39,8 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("http.token_file", http.token_file != new.http.token_file),
         ("ttl_bounds", *ttl_bounds != new.ttl_bounds),
         ("edns.udp_payload", *udp_payload != new.udp_payload),
+        ("edns.nsid", *nsid != new.nsid),
+        ("chaos", *chaos != new.chaos),
         ("backend.default_ttl", backend.default_ttl != new.backend.default_ttl),
         (
             "backend.resolve_cname_chain",
