@@ -171,6 +171,8 @@ pub struct Resolution {
     pub suffix_labels: usize,
     /// How the search ended.
     pub end: End,
+    /// Whether an ALIAS was followed: then the answer may have data of names that do not show in it.
+    pub is_flattened: bool,
 }
 
 /// How the search for an answer ended.
@@ -184,6 +186,19 @@ pub enum End {
     ChainLeaves(Name),
     /// The zone has no content, for this reason; sections empty, SERVFAIL.
     ZoneFailed(Arc<str>),
+    /// An ALIAS whose addresses are asked has none to give, for this reason; sections empty, SERVFAIL.
+    AliasFailed(AliasFault),
+}
+
+/// Why the addresses of an ALIAS are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AliasFault {
+    /// It leads out of our zones, or below one of their cuts.
+    #[error("the ALIAS leads to a name that is not this server's")]
+    NotOurs,
+    /// It leads through a circle, or too many aliases.
+    #[error("the ALIAS leads through a circle or too many aliases")]
+    Endless,
 }
 
 /// One RRset in a section.
@@ -220,6 +235,7 @@ impl Resolution {
             required_additional: 0,
             suffix_labels: 0,
             end: End::Final,
+            is_flattened: false,
         }
     }
 }

@@ -47,7 +47,7 @@ const OUTSIDE: [&str; 5] = ["overlay.", "a.overlay.", "b.a.overlay.", "wild.", "
 /// Labels of nearly all names.
 const LABELS: [&str; 7] = ["a", "b", "c", "*", "ns", "www", "_tcp"];
 
-/// What half of the servers say of themselves.
+/// What some servers say of themselves.
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity {
     nsid: Some("ns1.example".into()),
     ..Identity::default()
@@ -79,7 +79,7 @@ impl Generator {
             max_cname_depth: *[1, 3, 10, 10].choose(&mut rng).expect("not empty"),
             resolve_cname_chain: rng.random_bool(0.85),
             return_soa_on_nxdomain: rng.random_bool(0.85),
-            identity: rng.random_bool(0.5).then_some(&IDENTITY),
+            identity: rng.random_bool(0.2).then_some(&IDENTITY),
         };
         Self {
             has_upstream: environment.recursion_available || rng.random_bool(0.1),
@@ -176,6 +176,9 @@ impl Generator {
         let apex_in_case = self.in_some_case(apex);
         content.add(&apex_in_case, self.soa());
         content.add(&apex_in_case, self.ns());
+        if self.rng.random_bool(0.2) {
+            content.add(&apex_in_case, self.rrset(RecordType::ALIAS));
+        }
         if self.rng.random_bool(0.4) {
             for rtype in [
                 RecordType::A,
@@ -268,7 +271,13 @@ impl Generator {
                     content.add(&owner, self.rrset(RecordType::AAAA));
                 }
             }
-            22..44 => {
+            22..27 => {
+                content.add(&owner, self.rrset(RecordType::ALIAS));
+                if self.rng.random_bool(0.3) {
+                    content.add(&owner, self.rrset(RecordType::MX));
+                }
+            }
+            27..44 => {
                 content.add(&owner, self.rrset(RecordType::CNAME));
                 if self.rng.random_bool(0.15) {
                     content.add(&owner, self.rrset(RecordType::KEY));

@@ -66,6 +66,13 @@ pub fn respond(
             };
             encode(&resolution, &question, &framing.with_error(error), serials, out, None);
         }
+        End::AliasFailed(fault) => {
+            let error = ExtendedError {
+                code: InfoCode::Other,
+                text: &fault.to_string(),
+            };
+            encode(&resolution, &question, &framing.with_error(error), serials, out, None);
+        }
         End::Final | End::ChainLeaves(_) => {
             encode(&resolution, &question, &framing, serials, out, None);
         }

@@ -1,6 +1,7 @@
 //! Tests of the reference answerer, one module per RFC, one test per clause, on replies read by an independent
 //! decoder. The records are written in a small subset of the presentation format.
 
+mod alias;
 mod chaos;
 mod contract;
 mod fuzz;
@@ -209,7 +210,7 @@ fn rdata(rtype: RecordType, fields: &[&str], origin: &Name) -> Rdata {
     let bytes = match rtype {
         RecordType::A => fields[0].parse::<Ipv4Addr>().expect("an address").octets().to_vec(),
         RecordType::AAAA => fields[0].parse::<Ipv6Addr>().expect("an address").octets().to_vec(),
-        RecordType::NS | RecordType::CNAME | RecordType::DNAME | RecordType::PTR => name(0),
+        RecordType::NS | RecordType::CNAME | RecordType::DNAME | RecordType::PTR | RecordType::ALIAS => name(0),
         RecordType::MX => [u16(0), name(1)].concat(),
         RecordType::SRV => [u16(0), u16(1), u16(2), name(3)].concat(),
         RecordType::SVCB | RecordType::HTTPS => [u16(0), name(1)].concat(),

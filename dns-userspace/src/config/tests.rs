@@ -231,9 +231,7 @@ fn unknown_keys() {
     for key in ["views", "acl", "rate_limit"] {
         refused(&format!("{key}: []\n"), "1:1", "unknown key");
     }
-    for key in ["cookie_secret_file"] {
-        refused(&format!("edns:\n  {key}: x\n"), "2:3", "unknown key");
-    }
+    refused("edns:\n  cookie: x\n", "2:3", "unknown key");
     refused("[a]: 1\n", "1:1", "a key that is a list");
 }
 
@@ -555,13 +553,20 @@ fn records_beside_each_other() {
     refused(
         &pair("A, value: [192.0.2.1", "CNAME, value: [b."),
         "3:5",
-        "has a CNAME and A (the other at line 2, column 5)",
+        "A. has CNAME and A (at line 2, column 5): a CNAME stands alone",
+    );
+    refused(&pair("CNAME, value: [b.", "TXT, value: [x"), "3:5", "has TXT and CNAME");
+    refused(
+        &pair("ALIAS, value: [b.", "AAAA, value: [\"2001:db8::1\""),
+        "3:5",
+        "A. has AAAA and ALIAS (at line 2, column 5): an ALIAS stands for the A and AAAA records of its target",
     );
     refused(
-        &pair("CNAME, value: [b.", "TXT, value: [x"),
-        "3:5",
-        "has a CNAME and TXT",
+        &pair("ALIAS, value: [b., c.", "TXT, value: [x"),
+        "2:36",
+        "2 values of type ALIAS",
     );
+    loaded(&pair("ALIAS, value: [b.", "MX, value: [1 c."));
     loaded(&pair("A, value: [192.0.2.1", "TXT, value: [x"));
 }
 
