@@ -96,6 +96,8 @@ reasons! {
         NoRoom = "no_room",
         /// A helper of the kernel failed, or a map entry that must be there was not.
         Internal = "internal",
+        /// The client asks for our NSID (RFC 5001).
+        Nsid = "nsid",
     }
 }
 

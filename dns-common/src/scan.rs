@@ -10,18 +10,22 @@ use crate::hash::{self, Keys, MAX_WORDS, NameHash, Sums};
 use crate::message::Message;
 use crate::reason::PassReason;
 use crate::scratch::{MESSAGE_BYTES, Scratch};
-use crate::wire::{CLASS_IN, EDNS_DO, HEADER_BYTES, MAX_NAME_BYTES, OPT_BYTES, QUESTION_TAIL_BYTES, flags, rtype};
+use crate::wire::{
+    CLASS_IN, EDNS_DO, HEADER_BYTES, MAX_NAME_BYTES, OPT_BYTES, QUESTION_TAIL_BYTES, flags, option, rtype,
+};
 
 /// The most options that are looked at.
 const MAX_OPTIONS: usize = 16;
 
-/// Reads a message of `length` octets, fills in the scratch's question, and gives the hash of its name.
+/// Reads a message of `length` octets, fills in the scratch's question, and gives the hash of its name. `has_nsid`:
+/// clients that ask for our NSID get one.
 #[inline(always)]
 pub fn scan<M: Message>(
     message: &M,
     length: usize,
     scratch: &mut Scratch,
     keys: &Keys,
+    has_nsid: bool,
 ) -> Result<NameHash, PassReason> {
     if length < HEADER_BYTES + 1 + QUESTION_TAIL_BYTES {
         return Err(PassReason::Short);
@@ -61,7 +65,7 @@ pub fn scan<M: Message>(
         return Err(PassReason::Qtype);
     }
     scratch.qtype = qtype as u32;
-    scan_opt(message, length, scratch, question_end, additionals)?;
+    scan_opt(message, length, scratch, question_end, additionals, has_nsid)?;
     Ok(sum_name(message, scratch, keys, type_and_class))
 }
 
@@ -124,7 +128,7 @@ fn sum_name<M: Message>(message: &M, scratch: &mut Scratch, keys: &Keys, type_an
     hash::finish(sums, &keys.mix)
 }
 
-/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed and otherwise ignored.
+/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed, and but for NSID ignored.
 #[inline(always)]
 fn scan_opt<M: Message>(
     message: &M,
@@ -132,6 +136,7 @@ fn scan_opt<M: Message>(
     scratch: &mut Scratch,
     question_end: usize,
     additionals: u16,
+    has_nsid: bool,
 ) -> Result<(), PassReason> {
     scratch.has_opt = 0;
     scratch.edns_do = 0;
@@ -165,6 +170,9 @@ fn scan_opt<M: Message>(
         if at + 4 > length {
             return Err(PassReason::Edns);
         }
+        if has_nsid && message.number(at) == option::NSID {
+            return Err(PassReason::Nsid);
+        }
         at += 4 + message.number(at + 2) as usize;
         if at > length {
             return Err(PassReason::Edns);
@@ -192,12 +200,16 @@ mod tests {
     }
 
     fn scanned(message: &[u8]) -> (Scratch, Result<NameHash, PassReason>) {
+        scanned_by(message, true)
+    }
+
+    fn scanned_by(message: &[u8], has_nsid: bool) -> (Scratch, Result<NameHash, PassReason>) {
         let mut scratch = Scratch::new();
         let mut buffer = Buffer::new();
         // What lies behind a message must not matter.
         buffer.fill(&[0xEE; MESSAGE_BYTES]).unwrap();
         buffer.fill(message).unwrap();
-        let result = scan(&buffer, message.len(), &mut scratch, &keys());
+        let result = scan(&buffer, message.len(), &mut scratch, &keys(), has_nsid);
         (scratch, result)
     }
 
@@ -271,6 +283,10 @@ mod tests {
                 "octet {at} of the OPT is {octet}"
             );
         }
+        let mut nsid = message.clone();
+        nsid[opt_at + 12] = 3;
+        assert_eq!(scanned(&nsid).1, Err(PassReason::Nsid));
+        assert!(scanned_by(&nsid, false).1.is_ok());
         message.push(0);
         assert_eq!(scanned(&message).1, Err(PassReason::Edns));
         let mut trailing = Vec::from(QUERY);

@@ -15,6 +15,10 @@ pub struct Settings {
     pub udp_payload: u16,
     /// 1 where there is an upstream: then clients in `RECURSION` are told RA=1.
     pub has_upstream: u16,
+    /// 1 where clients that ask for our NSID get one.
+    pub has_nsid: u16,
+    /// Padding.
+    pub unused: u16,
     /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
     pub ports: [u16; QUICK_PORTS],
 }
@@ -25,6 +29,8 @@ impl Settings {
         lines: 1,
         udp_payload: 1232,
         has_upstream: 0,
+        has_nsid: 0,
+        unused: 0,
         ports: [53, 0, 0, 0],
     };
 
@@ -71,6 +77,6 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<Settings>(), 16);
+        assert_eq!(size_of::<Settings>(), 20);
     }
 }

@@ -45,6 +45,12 @@ pub mod rtype {
     pub const META_LAST: u16 = 255;
 }
 
+/// EDNS options that the core itself knows.
+pub mod option {
+    /// Asks who answers (RFC 5001).
+    pub const NSID: u16 = 3;
+}
+
 /// Class IN.
 pub const CLASS_IN: u16 = 1;
 /// DO in the 16-bit flags of an OPT RR's TTL field (RFC 3225 §3).

@@ -9,13 +9,15 @@
 //! It answers all that the fast path passes, and it is what XDP and the fast path are tested against. The compiler of
 //! ready answers calls [`resolve`] and [`encode`] too, so the bytes are the same wherever an answer is made.
 //!
-//! RFCs: 1034, 1035, 2181, 2308, 3597, 4592, 6604, 6672, 6891, 6895, 8020, 8482, 8906, 8914, 9471, 9619.
+//! RFCs: 1034, 1035, 2181, 2308, 3597, 4592, 4892, 5001, 6604, 6672, 6891, 6895, 8020, 8482, 8906, 8914, 9471, 9619.
 //! `docs/answers.md` says what was decided where they leave a choice.
 
 mod additional;
+mod chaos;
 mod compress;
 mod embedded;
 mod encode;
+mod opt;
 mod query;
 mod resolve;
 mod respond;
@@ -27,13 +29,14 @@ use std::sync::Arc;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 
-pub use encode::{Edns, Encoded, ExtendedError, Framing, Marks, Pointer, Question, SerialMark, encode};
+pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
+pub use opt::{Edns, ExtendedError, InfoCode, Options};
 pub use resolve::resolve;
 pub use respond::{Upstream, complete, respond};
 
 /// What an answer depends on besides the query and the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Environment {
+pub struct Environment<'a> {
     /// `edns.udp_payload`: the class of our OPT, and the most that a UDP answer may have; octets.
     pub udp_payload: u16,
     /// Whether this client may use the upstream: RA, and what happens to names that are not ours.
@@ -46,6 +49,21 @@ pub struct Environment {
     pub resolve_cname_chain: bool,
     /// `backend.return_soa_on_nxdomain`.
     pub return_soa_on_nxdomain: bool,
+    /// What the server says of itself; `None` is nothing.
+    pub identity: Option<&'a Identity>,
+}
+
+/// What the server says of itself to those who ask; `None` is not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// `edns.nsid` (RFC 5001).
+    pub nsid: Option<Box<str>>,
+    /// `chaos.version`, at most 255 octets: `version.bind` and `version.server` in class CHAOS.
+    pub version: Option<Box<str>>,
+    /// `chaos.hostname`, likewise: `hostname.bind`.
+    pub hostname: Option<Box<str>>,
+    /// `chaos.id`, likewise: `id.server` (RFC 4892).
+    pub id: Option<Box<str>>,
 }
 
 /// How a query came in.
@@ -107,7 +125,12 @@ pub struct ResolveOptions {
     pub transport: Transport,
 }
 
-impl Environment {
+impl<'a> Environment<'a> {
+    /// `edns.nsid`.
+    pub fn nsid(&self) -> Option<&'a str> {
+        self.identity?.nsid.as_deref()
+    }
+
     /// The part of this environment that [`resolve`] takes.
     pub fn resolve_options(&self) -> ResolveOptions {
         ResolveOptions {
@@ -148,6 +171,8 @@ pub struct Resolution {
     pub suffix_labels: usize,
     /// How the search ended.
     pub end: End,
+    /// Whether an ALIAS was followed: then the answer may have data of names that do not show in it.
+    pub is_flattened: bool,
 }
 
 /// How the search for an answer ended.
@@ -161,6 +186,19 @@ pub enum End {
     ChainLeaves(Name),
     /// The zone has no content, for this reason; sections empty, SERVFAIL.
     ZoneFailed(Arc<str>),
+    /// An ALIAS whose addresses are asked has none to give, for this reason; sections empty, SERVFAIL.
+    AliasFailed(AliasFault),
+}
+
+/// Why the addresses of an ALIAS are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AliasFault {
+    /// It leads out of our zones, or below one of their cuts.
+    #[error("the ALIAS leads to a name that is not this server's")]
+    NotOurs,
+    /// It leads through a circle, or too many aliases.
+    #[error("the ALIAS leads through a circle or too many aliases")]
+    Endless,
 }
 
 /// One RRset in a section.
@@ -197,8 +235,17 @@ impl Resolution {
             required_additional: 0,
             suffix_labels: 0,
             end: End::Final,
+            is_flattened: false,
         }
     }
+}
+
+/// Classes (IANA "DNS CLASSes").
+mod class {
+    pub(super) const IN: u16 = 1;
+    pub(super) const CHAOS: u16 = 3;
+    /// A QCLASS alone, `*` in RFC 1035 §3.2.5.
+    pub(super) const ANY: u16 = 255;
 }
 
 /// RCODEs (RFC 1035 §4.1.1, RFC 6891 §9).

@@ -54,7 +54,7 @@ pub struct CompileOptions {
 
 impl CompileOptions {
     /// The options that give what `environment` gives over UDP.
-    pub fn of(environment: &Environment, has_upstream: bool) -> Self {
+    pub fn of(environment: &Environment<'_>, has_upstream: bool) -> Self {
         Self {
             has_upstream,
             max_cname_depth: environment.max_cname_depth,
@@ -265,7 +265,7 @@ impl Compiler<'_> {
 
     /// Fills in what the node's types answer. `moves`: for every name that is longer than `question` too.
     fn types(&mut self, node: &Node, entry: &mut Entry, question: &Name, moves: bool) {
-        let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
+        let mut types = types_at(node);
         let mut absent = RecordType(PRIVATE_USE);
         let mut others = None;
         if node.rrset(RecordType::CNAME).is_some() {
@@ -287,11 +287,20 @@ impl Compiler<'_> {
             let is_final = match resolution.end {
                 End::Final => true,
                 End::ChainLeaves(_) => !self.options.has_upstream,
-                End::NotOurs | End::ZoneFailed(_) => false,
+                End::NotOurs | End::ZoneFailed(_) | End::AliasFailed(_) => false,
             };
+            if !is_final && others.is_none() {
+                // An ALIAS: the name's other types are as good as ever.
+                entry.flags |= flag::INCOMPLETE;
+                continue;
+            }
             if !is_final {
                 entry.flags |= flag::PASS_SELF;
                 return;
+            }
+            if others.is_none() && resolution.answer.is_empty() {
+                // An ALIAS to a name without addresses of this type: the zone's NODATA, as for types that are not there.
+                continue;
             }
             if rtype.0 != 0 && others.as_ref() == Some(&resolution) {
                 continue;
@@ -314,7 +323,7 @@ impl Compiler<'_> {
         loop {
             // A chain ends at the first name that has the type, so this one follows it as far as it goes.
             let whole = self.resolve(question, RecordType(absent));
-            let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
+            let mut types = types_at(node);
             for target in targets(&whole) {
                 self.types_for(&target.key(), &mut types);
             }
@@ -337,7 +346,7 @@ impl Compiler<'_> {
             let zones = key.lineage().filter_map(|above| self.snapshot.zones.get(above));
             let nodes = zones.filter_map(|zone| zone.nodes.get(key));
             for node in nodes.chain(self.snapshot.overlays.get(key)) {
-                types.extend(node.rrsets.iter().map(|rrset| rrset.rtype));
+                types.extend(types_at(node));
             }
         };
         add(key);
@@ -376,6 +385,10 @@ impl Compiler<'_> {
         let Some(zone) = self.snapshot.zones.get(key) else {
             return false;
         };
+        if resolution.is_flattened {
+            // What an ALIAS went through does not show.
+            return false;
+        }
         if zone.rrset(key, RecordType::SOA).is_none() {
             // Left out for another source's CNAME. A negative answer will have it once it is back.
             return false;
@@ -400,6 +413,15 @@ impl Compiler<'_> {
         });
         !is_used && !is_apex(question.as_wire())
     }
+}
+
+/// The types that a node may answer, those that its ALIAS stands for included.
+fn types_at(node: &Node) -> Vec<RecordType> {
+    let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
+    if node.rrset(RecordType::ALIAS).is_some() {
+        types.extend([RecordType::A, RecordType::AAAA]);
+    }
+    types
 }
 
 /// The targets of the aliases in an answer, in order.

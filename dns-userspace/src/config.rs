@@ -63,6 +63,10 @@ pub struct Config {
     pub udp_payload: u16,
     /// Connections of clients.
     pub tcp: Tcp,
+    /// `edns.nsid`: what this server calls itself, where a client asks (RFC 5001).
+    pub nsid: Option<Box<str>>,
+    /// What is said in class CHAOS.
+    pub chaos: Chaos,
     /// How questions are answered.
     pub backend: Backend,
     /// The zones, in the order of the file.
@@ -107,6 +111,17 @@ pub struct Tcp {
     pub max_connections: u32,
     /// Connections of one client, never more than in all; by default three quarters of those.
     pub max_connections_per_client: Option<u32>,
+}
+
+/// `chaos`: TXT records of class CHAOS, at most 255 octets each; those that are not given are refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chaos {
+    /// `version.bind` and `version.server`.
+    pub version: Option<Box<str>>,
+    /// `hostname.bind`.
+    pub hostname: Option<Box<str>>,
+    /// `id.server` (RFC 4892).
+    pub id: Option<Box<str>>,
 }
 
 /// `backend`.

@@ -23,6 +23,7 @@ use crate::table::TableReader;
 pub struct Worker {
     served: Arc<Served>,
     udp_payload: u16,
+    has_nsid: bool,
     message: Box<Buffer>,
     scratch: Box<Scratch>,
 }
@@ -37,11 +38,13 @@ pub enum Fast {
 }
 
 impl Worker {
-    /// A worker on what is served. `udp_payload` as in the configuration, in octets.
-    pub fn new(served: Arc<Served>, udp_payload: u16) -> Self {
+    /// A worker on what is served. `udp_payload` as in the configuration, in octets; `has_nsid`: clients that ask for
+    /// our NSID get one, and not from here.
+    pub fn new(served: Arc<Served>, udp_payload: u16, has_nsid: bool) -> Self {
         Self {
             served,
             udp_payload,
+            has_nsid,
             message: Box::default(),
             scratch: Box::default(),
         }
@@ -70,7 +73,7 @@ impl Worker {
     ) -> Result<(), PassReason> {
         let scratch = &mut *self.scratch;
         self.message.fill(query).ok_or(PassReason::Long)?;
-        let hash = scan(&*self.message, query.len(), scratch, table.keys())?;
+        let hash = scan(&*self.message, query.len(), scratch, table.keys(), self.has_nsid)?;
         let limit = match transport {
             Transport::Udp => self.udp_payload,
             Transport::Tcp => {

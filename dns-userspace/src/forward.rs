@@ -10,7 +10,7 @@
 //! asked for (with or without OPT, of its size) and nothing malformed. RDATA of unknown types is kept octet for octet (RFC 3597).
 //!
 //! The time-out is the whole budget of a query. Each server in turn may use an equal share of what is left, so a dead
-//! first server does not use up the time of the second. RFC 1035 §7, RFC 5452, RFC 5625, RFC 6891.
+//! first server does not use up the time of the second. RFC 1035 §7, RFC 5452, RFC 5625, RFC 6891, RFC 8914.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::answer::InfoCode;
 use crate::dataplane::worker::{Disposition, Transport};
 use crate::name::Name;
 use crate::record::RrSet;
@@ -46,6 +47,8 @@ pub struct ForwardSettings {
     pub timeout: Duration,
     /// Our own `edns.udp_payload`: the largest reply to a client over UDP.
     pub udp_payload: u16,
+    /// Our own `edns.nsid`.
+    pub nsid: Option<Box<str>>,
     /// Queries that may be on their way at once. Each has a socket.
     pub in_flight: usize,
 }
@@ -108,7 +111,10 @@ impl Forwarder {
     /// The reply to a `query` that cannot be sent upstream now: SERVFAIL.
     pub fn decline(&self, query: &[u8]) -> Vec<u8> {
         match Query::read(query) {
-            Some(query) => reply::write(&query, None, None, self.settings.udp_payload, usize::from(u16::MAX)),
+            Some(query) => {
+                let limit = usize::from(u16::MAX);
+                reply::write(&query, Err(&Failure::Overloaded), None, &self.settings, limit)
+            }
             None => bare_servfail(query),
         }
     }
@@ -129,23 +135,49 @@ impl Forwarder {
             whole: limit > usize::from(exchange::UDP_PAYLOAD),
         };
         let message = self.resolve(&asking).await;
-        reply::write(&query, message.as_ref(), chain, self.settings.udp_payload, limit)
+        reply::write(&query, message.as_ref(), chain, &self.settings, limit)
     }
 
     /// The first good reply: an answer, or that there is none (NXDOMAIN is final).
-    async fn resolve(&self, asking: &Asking<'_>) -> Option<Message> {
+    async fn resolve(&self, asking: &Asking<'_>) -> Result<Message, Failure> {
+        let mut failure = Failure::Silence;
         let deadline = Instant::now() + self.settings.timeout;
         let servers = &self.settings.servers;
         for (place, server) in servers.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(servers.len() - place).unwrap_or(u32::MAX);
             match exchange::ask(*server, asking, share).await {
-                Ok(message) if matches!(message.rcode(), NOERROR | NXDOMAIN | YXDOMAIN) => return Some(message),
-                Ok(message) => tracing::debug!(%server, rcode = message.rcode(), "an upstream server has no answer"),
+                Ok(message) if matches!(message.rcode(), NOERROR | NXDOMAIN | YXDOMAIN) => return Ok(message),
+                Ok(message) => {
+                    failure = Failure::Errors;
+                    tracing::debug!(%server, rcode = message.rcode(), "an upstream server has no answer");
+                }
                 Err(error) => tracing::debug!(%server, %error, "an upstream server failed"),
             }
         }
-        None
+        Err(failure)
+    }
+}
+
+/// Why there is no answer from upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// No server sent a reply.
+    Silence,
+    /// A server sent a reply, and it was an error.
+    Errors,
+    /// No server was asked: too many queries are on their way.
+    Overloaded,
+}
+
+impl Failure {
+    /// What a client is told (RFC 8914).
+    fn info_code(&self) -> Option<InfoCode> {
+        match self {
+            Self::Silence => Some(InfoCode::NoReachableAuthority),
+            Self::Errors => Some(InfoCode::NetworkError),
+            Self::Overloaded => None,
+        }
     }
 }
 

@@ -32,6 +32,8 @@ record_types! {
     ZONEMD = 63 "ZONEMD", SVCB = 64 "SVCB", HTTPS = 65 "HTTPS", SPF = 99 "SPF", EUI48 = 108 "EUI48",
     EUI64 = 109 "EUI64", TKEY = 249 "TKEY", TSIG = 250 "TSIG", IXFR = 251 "IXFR", AXFR = 252 "AXFR",
     ANY = 255 "ANY", URI = 256 "URI", CAA = 257 "CAA",
+    // Not registered: the number that PowerDNS uses, one for private use (RFC 6895 §3.1).
+    ALIAS = 65401 "ALIAS",
 }
 
 impl RecordType {
@@ -40,14 +42,26 @@ impl RecordType {
         !matches!(self.0, 0 | 41 | 128..=255)
     }
 
-    /// Whether an RRset of this type holds one RR at most (RFC 1034 §3.6.2, RFC 1035 §6.1, RFC 6672 §2.4).
+    /// Whether an RRset of this type holds one RR at most (RFC 1034 §3.6.2, RFC 1035 §6.1, RFC 6672 §2.4; an ALIAS
+    /// stands for one target).
     pub fn is_singleton(self) -> bool {
-        matches!(self, Self::CNAME | Self::DNAME | Self::SOA)
+        matches!(self, Self::CNAME | Self::DNAME | Self::SOA | Self::ALIAS)
     }
 
-    /// Whether this type may stand beside a CNAME (RFC 4035 §2.5, RFC 3007).
-    pub fn may_stand_beside_cname(self) -> bool {
-        matches!(self, Self::CNAME | Self::RRSIG | Self::NSEC | Self::KEY)
+    /// Whether this is A or AAAA, the types that an ALIAS stands for.
+    pub fn is_address(self) -> bool {
+        matches!(self, Self::A | Self::AAAA)
+    }
+
+    /// Why RRsets of these two types cannot be at one owner; `None` where they can, or are of one type.
+    pub fn clash(self, other: Self) -> Option<Clash> {
+        let beside_cname = |rtype: Self| matches!(rtype, Self::RRSIG | Self::NSEC | Self::KEY);
+        match (self, other) {
+            _ if self == other => None,
+            (Self::CNAME, data) | (data, Self::CNAME) => (!beside_cname(data)).then_some(Clash::Cname),
+            (Self::ALIAS, data) | (data, Self::ALIAS) => data.is_address().then_some(Clash::Alias),
+            _ => None,
+        }
     }
 
     /// The registered mnemonic, where it is one this server knows.
@@ -67,6 +81,17 @@ impl fmt::Display for RecordType {
             None => write!(f, "TYPE{}", self.0),
         }
     }
+}
+
+/// Why two RRsets cannot be at one owner; shown as the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Clash {
+    /// CNAME beside other data.
+    #[error("a CNAME stands alone but for RRSIG, NSEC and KEY (RFC 1034 §3.6.2, RFC 4035 §2.5)")]
+    Cname,
+    /// ALIAS beside A or AAAA.
+    #[error("an ALIAS stands for the A and AAAA records of its target, and not beside others")]
+    Alias,
 }
 
 /// The text is neither a known mnemonic nor `TYPE` with a number up to 65535.
@@ -132,8 +157,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_cannot_be_at_one_owner() {
+        use RecordType as T;
+        for (one, other, clash) in [
+            (T::CNAME, T::A, Some(Clash::Cname)),
+            (T::CNAME, T::ALIAS, Some(Clash::Cname)),
+            (T::CNAME, T::NSEC, None),
+            (T::ALIAS, T::A, Some(Clash::Alias)),
+            (T::ALIAS, T::AAAA, Some(Clash::Alias)),
+            (T::ALIAS, T::SOA, None),
+            (T::ALIAS, T::ALIAS, None),
+            (T::A, T::NS, None),
+        ] {
+            assert_eq!((one.clash(other), other.clash(one)), (clash, clash), "{one} {other}");
+        }
+    }
+
+    #[test]
     fn types_parse_and_print() {
-        for text in ["A", "AAAA", "CAA", "TYPE65280", "HTTPS"] {
+        for text in ["A", "AAAA", "CAA", "TYPE65280", "HTTPS", "ALIAS"] {
             assert_eq!(text.parse::<RecordType>().expect("known").to_string(), text);
         }
         assert_eq!("type1".parse(), Ok(RecordType::A));

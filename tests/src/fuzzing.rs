@@ -207,6 +207,7 @@ fn serve(content: ZoneContent) -> Planes {
         max_cname_depth: 10,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
+        identity: None,
     };
     let zone = Change::Zone {
         apex: apex(),

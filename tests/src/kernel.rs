@@ -77,13 +77,15 @@ pub fn object() -> Result<&'static [u8]> {
 
 impl Kernel {
     /// Loads the program, with nothing served yet.
-    pub fn new(environment: Environment, has_upstream: bool) -> Result<Self> {
+    pub fn new(environment: Environment<'static>, has_upstream: bool) -> Result<Self> {
         let loader: Loader = Box::new(move |keys, sizes| {
             let settings = Settings {
                 lines: sizes.lines,
                 udp_payload: environment.udp_payload,
                 has_upstream: has_upstream.into(),
+                has_nsid: environment.nsid().is_some().into(),
                 ports: Settings::quick_ports([PORT]),
+                ..Settings::DEFAULT
             };
             let (mut program, memory) = Program::load(object()?, &settings, keys, sizes)?;
             program.set_own(own())?;

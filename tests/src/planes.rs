@@ -30,11 +30,19 @@ pub struct Planes {
     /// What is served.
     pub served: Arc<Served>,
     /// The environment of all queries.
-    pub environment: Environment,
+    pub environment: Environment<'static>,
     worker: Worker,
     serials: HashMap<u32, u32>,
     reply: Vec<u8>,
     expected: Vec<u8>,
+}
+
+fn worker(served: &Arc<Served>, environment: &Environment<'_>) -> Worker {
+    Worker::new(
+        Arc::clone(served),
+        environment.udp_payload,
+        environment.nsid().is_some(),
+    )
 }
 
 /// A table on the heap.
@@ -64,13 +72,13 @@ pub struct Difference {
 
 impl Planes {
     /// Nothing served yet.
-    pub fn new(loader: Loader, environment: Environment, has_upstream: bool) -> Result<Self> {
+    pub fn new(loader: Loader, environment: Environment<'static>, has_upstream: bool) -> Result<Self> {
         let options = CompileOptions::of(&environment, has_upstream);
         let publisher = Publisher::new(loader, options)?;
         let served = publisher.served();
         Ok(Self {
             store: Store::new(),
-            worker: Worker::new(Arc::clone(&served), environment.udp_payload),
+            worker: worker(&served, &environment),
             served,
             publisher,
             environment,
@@ -82,7 +90,7 @@ impl Planes {
 
     /// A socket worker of its own on what is served, for a thread.
     pub fn worker(&self) -> Worker {
-        Worker::new(Arc::clone(&self.served), self.environment.udp_payload)
+        worker(&self.served, &self.environment)
     }
 
     /// Makes changes, and publishes them.
@@ -164,7 +172,7 @@ pub fn reference(
     query: &[u8],
     snapshot: &Snapshot,
     serials: &dyn Serials,
-    environment: &Environment,
+    environment: &Environment<'_>,
 ) -> Option<Vec<u8>> {
     let mut reply = Vec::new();
     let outcome = respond(query, snapshot, serials, environment, &mut reply);

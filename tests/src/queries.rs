@@ -13,7 +13,7 @@ use crate::frames::{Edns, Query};
 use crate::zones::names_in;
 
 /// The types that are asked.
-pub const TYPES: [RecordType; 22] = [
+pub const TYPES: [RecordType; 23] = [
     RecordType::A,
     RecordType::AAAA,
     RecordType::TXT,
@@ -34,6 +34,7 @@ pub const TYPES: [RecordType; 22] = [
     RecordType(65280),
     RecordType(65281),
     RecordType(65300),
+    RecordType::ALIAS,
     RecordType::ANY,
     RecordType(4711),
 ];

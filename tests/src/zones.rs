@@ -13,9 +13,9 @@ mod rdata;
 
 pub use self::rdata::names_in;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use dns_userspace::answer::{Environment, Transport};
+use dns_userspace::answer::{Environment, Identity, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::rdata::format_value;
 use dns_userspace::record::{RecordType, RrSet, Source};
@@ -47,11 +47,17 @@ const OUTSIDE: [&str; 5] = ["overlay.", "a.overlay.", "b.a.overlay.", "wild.", "
 /// Labels of nearly all names.
 const LABELS: [&str; 7] = ["a", "b", "c", "*", "ns", "www", "_tcp"];
 
+/// What some servers say of themselves.
+static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity {
+    nsid: Some("ns1.example".into()),
+    ..Identity::default()
+});
+
 /// A configuration to begin with, and all random changes to it.
 pub struct Generator {
     rng: StdRng,
     apexes: Vec<Name>,
-    environment: Environment,
+    environment: Environment<'static>,
     has_upstream: bool,
 }
 
@@ -73,6 +79,7 @@ impl Generator {
             max_cname_depth: *[1, 3, 10, 10].choose(&mut rng).expect("not empty"),
             resolve_cname_chain: rng.random_bool(0.85),
             return_soa_on_nxdomain: rng.random_bool(0.85),
+            identity: rng.random_bool(0.2).then_some(&IDENTITY),
         };
         Self {
             has_upstream: environment.recursion_available || rng.random_bool(0.1),
@@ -83,7 +90,7 @@ impl Generator {
     }
 
     /// The environment of every query to this configuration.
-    pub fn environment(&self) -> Environment {
+    pub fn environment(&self) -> Environment<'static> {
         self.environment
     }
 
@@ -169,6 +176,9 @@ impl Generator {
         let apex_in_case = self.in_some_case(apex);
         content.add(&apex_in_case, self.soa());
         content.add(&apex_in_case, self.ns());
+        if self.rng.random_bool(0.2) {
+            content.add(&apex_in_case, self.rrset(RecordType::ALIAS));
+        }
         if self.rng.random_bool(0.4) {
             for rtype in [
                 RecordType::A,
@@ -261,7 +271,13 @@ impl Generator {
                     content.add(&owner, self.rrset(RecordType::AAAA));
                 }
             }
-            22..44 => {
+            22..27 => {
+                content.add(&owner, self.rrset(RecordType::ALIAS));
+                if self.rng.random_bool(0.3) {
+                    content.add(&owner, self.rrset(RecordType::MX));
+                }
+            }
+            27..44 => {
                 content.add(&owner, self.rrset(RecordType::CNAME));
                 if self.rng.random_bool(0.15) {
                     content.add(&owner, self.rrset(RecordType::KEY));

@@ -260,6 +260,103 @@ fn reloads_take_what_is_good_and_keep_the_rest() -> Result<()> {
 }
 
 #[test]
+fn a_broken_zone_is_servfail_with_the_reason_and_others_are_untouched() -> Result<()> {
+    let mut server = Server::start("")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    let both = config.replace("zones: [", "zones: [{name: broken.test., file: broken.test.zone}, ");
+    assert_ne!(both, config);
+    server.write(
+        "broken.test.zone",
+        "@ 300 SOA ns host 1 2 3 4 5\n@ 300 NS ns\nwww 300 A not-an-address\n",
+    )?;
+    server.write("hotdns.yaml", &both)?;
+    let is_right = |server: &Server| -> Result<()> {
+        for question in ["www.broken.test", "broken.test", "nx.broken.test"] {
+            for transport in ["+notcp", "+tcp"] {
+                let answer = server.dig(&[question, transport])?;
+                assert!(
+                    answer.contains("SERVFAIL") && answer.contains("EDE: 24 (Invalid Data)"),
+                    "{answer}"
+                );
+            }
+            let plain = server.dig(&[question, "+noedns"])?;
+            assert!(plain.contains("SERVFAIL") && !plain.contains("EDE"), "{plain}");
+        }
+        assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+        Ok(())
+    };
+    let reply = server.request("POST", "/api/v1/reload", Some(&json!({})))?;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert!(
+        reply.json["failed"].to_string().contains("broken.test.zone:3:"),
+        "{}",
+        reply.text
+    );
+    is_right(&server)?;
+    server.kill()?;
+    server.run()?;
+    is_right(&server)?;
+    // And it comes back by itself.
+    server.write(
+        "broken.test.zone",
+        "@ 300 SOA ns host 1 2 3 4 5\n@ 300 NS ns\nwww 300 A 192.0.2.7\n",
+    )?;
+    server.request("POST", "/api/v1/reload", Some(&json!({})))?;
+    assert_eq!(server.dig(&["www.broken.test", "+short"])?.trim(), "192.0.2.7");
+    Ok(())
+}
+
+#[test]
+fn the_server_says_of_itself_what_it_may() -> Result<()> {
+    let server = Server::start("edns: {nsid: ns1.example}\nchaos: {version: \"hotdns 1\", id: one}\n")?;
+    for transport in ["+notcp", "+tcp"] {
+        let answer = server.dig(&["www.example.com", "+nsid", transport])?;
+        assert!(
+            answer.contains("(\"ns1.example\")") && answer.contains("192.0.2.80"),
+            "{answer}"
+        );
+        let chaos = |name| server.dig(&[name, "CH", "TXT", transport]);
+        assert!(chaos("version.bind")?.contains("\"hotdns 1\""));
+        assert!(chaos("id.server")?.contains("\"one\""));
+        assert!(chaos("hostname.bind")?.contains("REFUSED"));
+    }
+    assert!(!server.dig(&["www.example.com"])?.contains("NSID"));
+    let refused = server.dig(&["example.net"])?;
+    assert!(
+        refused.contains("REFUSED") && refused.contains("EDE: 20 (Not Authoritative)"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_alias_at_the_apex_follows_its_target() -> Result<()> {
+    let server = Server::start("records: [{name: edge.test., type: A, ttl: 60, value: [192.0.2.1]}]\n")?;
+    let alias = json!({"name": "example.com.", "type": "ALIAS", "ttl": 600, "value": ["edge.test."]});
+    assert_eq!(server.request("POST", "/api/v1/records", Some(&alias))?.status, 201);
+    for transport in ["+notcp", "+tcp"] {
+        let answer = server.dig(&["example.com", "A", "+noall", "+answer", transport])?;
+        let fields: Vec<_> = answer.split_whitespace().collect();
+        assert_eq!(fields, ["example.com.", "60", "IN", "A", "192.0.2.1"]);
+    }
+    let listed = server.request("GET", "/api/v1/records/example.com.?type=ALIAS", None)?;
+    assert_eq!(
+        listed.json["records"][0]["value"],
+        json!(["edge.test."]),
+        "{}",
+        listed.text
+    );
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    server.write("hotdns.yaml", &config.replace("192.0.2.1]", "192.0.2.2]"))?;
+    assert_eq!(server.request("POST", "/api/v1/reload", Some(&json!({})))?.status, 200);
+    assert_eq!(server.dig(&["example.com", "A", "+short"])?.trim(), "192.0.2.2");
+    let beside = json!({"name": "example.com.", "type": "A", "value": ["192.0.2.3"]});
+    let reply = server.request("POST", "/api/v1/records", Some(&beside))?;
+    assert_eq!((reply.status, &reply.json["code"]), (409, &json!("alias_conflict")));
+    Ok(())
+}
+
+#[test]
 fn names_that_are_not_ours_go_upstream_for_those_who_may() -> Result<()> {
     let upstream = Server::start("records: [{name: far.example.net., type: A, ttl: 300, value: [192.0.2.7]}]\n")?;
     let more = format!(

@@ -137,7 +137,7 @@ fn has_index_at_same_apex(old: &Snapshot, new: &Snapshot, index: u32) -> bool {
 fn questions(
     rng: &mut StdRng,
     names: &Names,
-    environment: &Environment,
+    environment: &Environment<'_>,
     (old, old_serials): (&Snapshot, &Frozen),
     (new, new_serials): (&Snapshot, [&Frozen; 2]),
 ) -> Vec<Question> {
@@ -169,7 +169,7 @@ fn questions(
 struct Walk<'a> {
     served: Arc<Served>,
     worker: Worker,
-    environment: Environment,
+    environment: Environment<'static>,
     questions: &'a [Question],
     context: String,
     is_published: bool,
@@ -181,7 +181,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(served: Arc<Served>, worker: Worker, environment: Environment, questions: &'a [Question]) -> Self {
+    fn new(served: Arc<Served>, worker: Worker, environment: Environment<'static>, questions: &'a [Question]) -> Self {
         Self {
             served,
             worker,
@@ -337,6 +337,7 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
         max_cname_depth: 10,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
+        identity: None,
     };
     let mut planes = Planes::new(on_heap(), environment, false)?;
     let mut generator = Generator::new(3);

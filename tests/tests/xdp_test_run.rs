@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use aya::{Ebpf, EbpfLoader};
 use dns_common::line::{LINE_WORDS, Reference, flag};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::table::Table;
-use dns_userspace::answer::{Environment, Transport};
+use dns_userspace::answer::{Environment, Identity, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::record::{RecordType, RrSet, Source};
 use dns_userspace::store::Change;
@@ -38,14 +38,20 @@ const CASES: u64 = 100_000;
 /// Frames of the fuzzing.
 const FUZZED: u64 = 25_000;
 
-const ENVIRONMENT: Environment = Environment {
+const ENVIRONMENT: Environment<'_> = Environment {
     udp_payload: 4096,
     recursion_available: false,
     transport: Transport::Udp,
     max_cname_depth: 10,
     resolve_cname_chain: true,
     return_soa_on_nxdomain: true,
+    identity: None,
 };
+
+static NAMED: LazyLock<Identity> = LazyLock::new(|| Identity {
+    nsid: Some("ns1".into()),
+    ..Identity::default()
+});
 
 const ZONE: &str = r#"
 $TTL 300
@@ -604,6 +610,22 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     assert_eq!(kernel.run(&text)?.verdict, Verdict::Drop);
     let dropped = DropReason::HalfWritten.index();
     assert_eq!(kernel.counters()?.dropped[dropped], before.dropped[dropped] + 1);
+    // With an NSID to tell.
+    let mut named = Kernel::new(
+        Environment {
+            identity: Some(&NAMED),
+            ..ENVIRONMENT
+        },
+        false,
+    )?;
+    named.apply(zone()?)?;
+    let mut nsid = with_edns(query("www.example.org", RecordType::A), 1232);
+    assert_eq!(named.run(&asking(nsid.clone()))?.verdict, Verdict::Transmit);
+    if let Some(edns) = &mut nsid.edns {
+        edns.options = vec![0, 3, 0, 0];
+    }
+    assert_eq!(named.pass_reason(&asking(nsid))?, Some(P::Nsid));
+    reached.insert(P::Nsid.index());
     for reason in PassReason::ALL {
         assert!(reached.contains(&reason.index()), "{reason:?} is not reached");
     }

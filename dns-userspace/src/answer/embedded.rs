@@ -82,7 +82,7 @@ pub(super) fn additional_target(rtype: RecordType, rdata: &[u8]) -> Option<&[u8]
     (length > 1).then(|| &rest[..length])
 }
 
-/// The target of a CNAME or DNAME, in wire form.
+/// The target of a CNAME, DNAME or ALIAS, in wire form.
 pub(super) fn alias_target(rdata: &[u8]) -> Option<&[u8]> {
     let length = wire_name_length(rdata)?;
     (length == rdata.len()).then_some(rdata)

@@ -4,12 +4,13 @@
 //! fit: names only point backwards, so what stands is a message. Missing optional addresses are not a truncation;
 //! anything else that is missing is (RFC 2181 §9).
 //!
-//! RFCs: 1035 §4, 2181 §9, 6891 §6.1, 8914 §2, 9471.
+//! RFCs: 1035 §4, 2181 §9, 9471.
 
 use super::compress::Compressor;
 use super::embedded::{Piece, pieces};
+use super::opt::{Edns, ExtendedError};
 use super::query::HEADER_BYTES;
-use super::{Owner, Resolution, Section, Serials};
+use super::{Owner, Resolution, Section, Serials, class};
 use crate::record::RecordType;
 
 /// The question of a query.
@@ -40,26 +41,18 @@ pub struct Framing<'a> {
     pub limit: usize,
 }
 
-/// Our OPT record (RFC 6891 §6.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Edns<'a> {
-    /// The largest UDP message that we take.
-    pub udp_payload: u16,
-    /// DO, copied (RFC 3225).
-    pub dnssec_ok: bool,
-    /// The upper eight bits of the RCODE.
-    pub extended_rcode: u8,
-    /// An extended DNS error (RFC 8914).
-    pub error: Option<ExtendedError<'a>>,
-}
-
-/// An extended DNS error (RFC 8914 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExtendedError<'a> {
-    /// INFO-CODE.
-    pub code: u16,
-    /// EXTRA-TEXT; cut at 200 octets.
-    pub text: &'a str,
+impl<'a> Framing<'a> {
+    /// The same with an extended error, where there is an OPT.
+    pub(super) fn with_error<'b>(&self, error: ExtendedError<'b>) -> Framing<'b>
+    where
+        'a: 'b,
+    {
+        let edns = self.edns.map(|edns| Edns {
+            error: Some(error),
+            ..edns
+        });
+        Framing { edns, ..*self }
+    }
 }
 
 /// What was written.
@@ -103,8 +96,6 @@ pub struct SerialMark {
     pub zone_index: u32,
 }
 
-/// Octets of EXTRA-TEXT that are written at most.
-const MAX_EXTRA_TEXT_BYTES: usize = 200;
 /// Octets of an SOA's RDATA behind its names; the serial is the first four (RFC 1035 §3.3.13).
 const SOA_NUMBERS_BYTES: usize = 20;
 
@@ -125,7 +116,14 @@ pub fn encode(
     out.extend_from_slice(&question.qtype.0.to_be_bytes());
     out.extend_from_slice(&question.qclass.to_be_bytes());
 
-    let room = framing.limit.saturating_sub(opt_bytes(framing.edns.as_ref()));
+    let edns = framing
+        .edns
+        .map(|edns| edns.within(framing.limit.saturating_sub(out.len())));
+    let room = framing.limit.saturating_sub(edns.map_or(0, |edns| edns.length()));
+    let class = match question.qclass {
+        class::CHAOS => class::CHAOS,
+        _ => class::IN,
+    };
     let mut compressor = Compressor::new(question.name, resolution.suffix_labels);
     let mut counts = [1, 0, 0, 0];
     let mut truncated = false;
@@ -144,7 +142,7 @@ pub fn encode(
         }
         for rrset in rrsets {
             let before = out.len();
-            if !write_rrset(rrset, room, &mut compressor, serials, out, &mut marks) {
+            if !write_rrset(rrset, class, room, &mut compressor, serials, out, &mut marks) {
                 out.truncate(before);
                 if let Some(marks) = marks.as_deref_mut() {
                     marks.forget_from(before);
@@ -159,8 +157,8 @@ pub fn encode(
         marks.required_length = out.len();
         marks.required_counts = [counts[1], counts[2], counts[3]];
     }
-    if let Some(edns) = &framing.edns {
-        write_opt(edns, out);
+    if let Some(edns) = edns {
+        edns.write(out);
         counts[3] += 1;
     }
     if truncated {
@@ -182,7 +180,7 @@ pub(super) fn encode_bare(rcode: u8, question: Option<&Question<'_>>, framing: &
         None => {
             write_header(framing, &resolution, out);
             if let Some(edns) = &framing.edns {
-                write_opt(edns, out);
+                edns.write(out);
                 out[11] = 1;
             }
         }
@@ -202,6 +200,7 @@ fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8
 /// Whether the RRset ends within `room`; otherwise some of it may have been written.
 fn write_rrset<'a>(
     section: &'a Section,
+    class: u16,
     room: usize,
     compressor: &mut Compressor<'a>,
     serials: &dyn Serials,
@@ -216,7 +215,7 @@ fn write_rrset<'a>(
             Owner::Name(owner) => compressor.write(owner.as_wire(), out, marks),
         }
         out.extend_from_slice(&rrset.rtype.0.to_be_bytes());
-        out.extend_from_slice(&1u16.to_be_bytes());
+        out.extend_from_slice(&class.to_be_bytes());
         out.extend_from_slice(&ttl.to_be_bytes());
         let length_at = out.len();
         out.extend_from_slice(&[0; 2]);
@@ -248,35 +247,6 @@ fn write_rrset<'a>(
         }
     }
     true
-}
-
-fn opt_bytes(edns: Option<&Edns<'_>>) -> usize {
-    edns.map_or(0, |edns| {
-        11 + edns.error.map_or(0, |error| 6 + extra_text(error.text).len())
-    })
-}
-
-/// RFC 6891 §6.1.2 and §6.1.3.
-fn write_opt(edns: &Edns<'_>, out: &mut Vec<u8>) {
-    out.push(0);
-    out.extend_from_slice(&RecordType::OPT.0.to_be_bytes());
-    out.extend_from_slice(&edns.udp_payload.to_be_bytes());
-    out.extend_from_slice(&[edns.extended_rcode, 0, u8::from(edns.dnssec_ok) << 7, 0]);
-    let Some(error) = edns.error else {
-        out.extend_from_slice(&[0; 2]);
-        return;
-    };
-    // RFC 8914 §2: option 15, INFO-CODE, EXTRA-TEXT with no terminating zero.
-    let text = extra_text(error.text);
-    out.extend_from_slice(&(6 + text.len() as u16).to_be_bytes());
-    out.extend_from_slice(&15u16.to_be_bytes());
-    out.extend_from_slice(&(2 + text.len() as u16).to_be_bytes());
-    out.extend_from_slice(&error.code.to_be_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn extra_text(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_EXTRA_TEXT_BYTES)]
 }
 
 impl Marks {

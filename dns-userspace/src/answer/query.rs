@@ -7,6 +7,7 @@
 //! RFCs: 1035 §4.1, 6891 §6.1 and §7, 8906, 9619.
 
 use super::encode::Question;
+use super::opt::Options;
 use crate::name::wire_name_length;
 use crate::record::RecordType;
 
@@ -33,6 +34,7 @@ pub(super) struct QueryEdns {
     /// The largest UDP message that the client takes.
     pub(super) udp_payload: u16,
     pub(super) dnssec_ok: bool,
+    pub(super) options: Options,
 }
 
 /// Why a message is not answered from data.
@@ -107,36 +109,26 @@ fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Quer
         if query.edns.is_some() || !record.owner_is_root {
             fault = Some(Fault::Malformed);
         }
-        query.edns.get_or_insert(QueryEdns {
+        let edns = query.edns.get_or_insert(QueryEdns {
             udp_payload: record.class,
             dnssec_ok: record.ttl & 0x8000 != 0,
+            options: Options::default(),
         });
         let version = (record.ttl >> 16) & 0xFF;
         if version != 0 {
             // What the options of another version look like is not known.
             fault = fault.or(Some(Fault::Version));
-        } else if !options_are_well_formed(record.rdata) {
-            fault = Some(Fault::Malformed);
+            continue;
+        }
+        match Options::read(record.rdata) {
+            Some(options) => edns.options = options,
+            None => fault = Some(Fault::Malformed),
         }
     }
     if reader.at != reader.message.len() {
         return Err(Fault::Malformed);
     }
     fault.map_or(Ok(()), Err)
-}
-
-/// RFC 6891 §6.1.2: a sequence of code, length, and that many octets.
-fn options_are_well_formed(mut rdata: &[u8]) -> bool {
-    while !rdata.is_empty() {
-        let Some((&[_, _, high, low], rest)) = rdata.split_first_chunk() else {
-            return false;
-        };
-        let Some(rest) = rest.get(usize::from(u16::from_be_bytes([high, low]))..) else {
-            return false;
-        };
-        rdata = rest;
-    }
-    true
 }
 
 struct Reader<'a> {

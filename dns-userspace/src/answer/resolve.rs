@@ -10,12 +10,15 @@
 //! whatever a zone above it holds there, DS at its apex alone excepted (RFC 4035 §3.1.4.1). A name exists if it has
 //! data, or a name below it has, or a zone of ours begins at or below it: the same for zones and overlays.
 //!
+//! An ALIAS is no alias in an answer: it is looked up when A or AAAA is asked, through our zones and overlays, and its
+//! owner has what is found as its own.
+//!
 //! RFCs: 1034 §4.3.2, 2308, 4592, 6604, 6672, 8020, 8482.
 
 use std::sync::{Arc, LazyLock};
 
 use super::embedded::alias_target;
-use super::{Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
+use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot, Zone};
@@ -34,6 +37,8 @@ pub fn resolve(
         qtype,
         options,
         consulted: Some(consulted),
+        is_flattening: false,
+        has_flattened: false,
     }
     .run(qname)
 }
@@ -50,6 +55,8 @@ pub(super) fn resolve_unheard(
         qtype,
         options,
         consulted: None,
+        is_flattening: false,
+        has_flattened: false,
     }
     .run(qname)
 }
@@ -69,12 +76,18 @@ pub(super) struct Search<'s, 'c> {
     qtype: RecordType,
     options: &'c ResolveOptions,
     consulted: Option<&'c mut dyn FnMut(Consulted)>,
+    /// While what an ALIAS leads to is looked up.
+    is_flattening: bool,
+    /// Whether that was done at all.
+    has_flattened: bool,
 }
 
 /// What one name leads to.
 enum Step<'s> {
     NotOurs,
     Failed(Arc<str>),
+    /// An ALIAS that leads to no answer of ours.
+    AliasFailed(AliasFault),
     Answer(Vec<Section>),
     Alias {
         /// The DNAME RRset that the CNAME comes from.
@@ -132,6 +145,12 @@ impl<'s> Search<'s, '_> {
                         ..Resolution::empty(rcode::SERVFAIL)
                     };
                 }
+                Step::AliasFailed(fault) => {
+                    resolution = Resolution {
+                        end: End::AliasFailed(fault),
+                        ..Resolution::empty(rcode::SERVFAIL)
+                    };
+                }
                 Step::Answer(sections) => resolution.answer.extend(sections),
                 // RFC 6604 §3: the RCODE is that of the last name of the chain.
                 Step::Negative { name_error, soa } => {
@@ -175,6 +194,7 @@ impl<'s> Search<'s, '_> {
             break;
         }
         self.add_addresses(&mut resolution, qname, glue_zone);
+        resolution.is_flattened = self.has_flattened;
         resolution
     }
 
@@ -310,15 +330,26 @@ impl<'s> Search<'s, '_> {
     }
 
     /// What the node that was found says to the question's type; `None`: nothing.
-    fn step_at_node(&self, node: &Node, owner: Owner, soa_zone: Option<u32>) -> Option<Step<'s>> {
+    fn step_at_node(&mut self, node: &Node, owner: Owner, soa_zone: Option<u32>) -> Option<Step<'s>> {
         let own = |rrset: &Arc<RrSet>| Section {
             soa_zone: soa_zone.filter(|_| rrset.rtype == RecordType::SOA),
             ..section(owner.clone(), rrset)
         };
         let cname = node.rrset(RecordType::CNAME);
+        let alias = node.rrset(RecordType::ALIAS);
         if self.qtype == RecordType::ANY {
             let sections = match (self.options.transport, cname) {
-                (Transport::Tcp, _) => node.rrsets.iter().map(own).collect(),
+                (Transport::Tcp, _) => {
+                    let mut sections: Vec<Section> = node.rrsets.iter().map(own).collect();
+                    for rtype in [RecordType::A, RecordType::AAAA] {
+                        if let Some(Step::Answer(addresses)) =
+                            alias.and_then(|alias| self.flatten(&owner, alias, rtype))
+                        {
+                            sections.extend(addresses);
+                        }
+                    }
+                    sections
+                }
                 // RFC 8482 §4.2: where there is a CNAME, it is the answer.
                 (Transport::Udp, Some(cname)) => vec![own(cname)],
                 (Transport::Udp, None) => vec![section(owner, &ANY_HINFO)],
@@ -328,13 +359,54 @@ impl<'s> Search<'s, '_> {
         if let Some(rrset) = node.rrset(self.qtype) {
             return Some(Step::Answer(vec![own(rrset)]));
         }
-        let cname = cname?;
-        let target = Name::from_wire(alias_target(cname.rdatas.first()?)?).ok()?;
+        let alias = alias.filter(|_| self.qtype.is_address());
+        if let Some(alias) = alias.filter(|_| !self.is_flattening) {
+            return self.flatten(&owner, alias, self.qtype);
+        }
+        let cname = cname.or(alias)?;
         Some(Step::Alias {
             dname: None,
+            target: target_of(cname)?,
             cname: own(cname),
-            target,
         })
+    }
+
+    /// The addresses that an ALIAS stands for, as its owner's own, with the least TTL on the way; `None`: its target has
+    /// none.
+    fn flatten(&mut self, owner: &Owner, alias: &RrSet, rtype: RecordType) -> Option<Step<'s>> {
+        let qtype = std::mem::replace(&mut self.qtype, rtype);
+        self.is_flattening = true;
+        self.has_flattened = true;
+        let found = self.follow(owner, alias);
+        self.is_flattening = false;
+        self.qtype = qtype;
+        found
+    }
+
+    fn follow(&mut self, owner: &Owner, alias: &RrSet) -> Option<Step<'s>> {
+        let mut ttl = alias.ttl;
+        let mut at = target_of(alias)?;
+        for _ in 0..self.options.max_cname_depth.max(1) {
+            match self.step(&at, Owner::Question).step {
+                Step::Alias { cname, target, .. } => {
+                    ttl = ttl.min(cname.rrset.ttl);
+                    at = target;
+                }
+                Step::Answer(sections) => {
+                    let rrset = &sections.first()?.rrset;
+                    let own = RrSet {
+                        ttl: ttl.min(rrset.ttl),
+                        ..(**rrset).clone()
+                    };
+                    return Some(Step::Answer(vec![section(owner.clone(), &Arc::new(own))]));
+                }
+                Step::Negative { .. } => return None,
+                failed @ Step::Failed(_) => return Some(failed),
+                Step::NotOurs | Step::Referral { .. } => return Some(Step::AliasFailed(AliasFault::NotOurs)),
+                Step::Overflow(_) | Step::AliasFailed(_) => break,
+            }
+        }
+        Some(Step::AliasFailed(AliasFault::Endless))
     }
 
     /// The deepest zone whose apex is `key[..end]` or above, and the length of its apex's key. All names looked at
@@ -384,6 +456,11 @@ impl<'s> Search<'s, '_> {
             consulted(Consulted::Existence(NameKey::from_key_bytes(key)));
         }
     }
+}
+
+/// Where a CNAME or an ALIAS leads.
+fn target_of(alias: &RrSet) -> Option<Name> {
+    Name::from_wire(alias_target(alias.rdatas.first()?)?).ok()
 }
 
 /// NODATA or NXDOMAIN in a zone. RFC 2308 §3 and §5: with the SOA, its TTL the lesser of its own and MINIMUM.

@@ -3,25 +3,21 @@
 //!
 //! RFC 8906 §2: every query gets a reply, so each way out of here but "not a query" writes one.
 
-use super::encode::{Edns, ExtendedError, Framing, Question, encode, encode_bare};
+use super::encode::{Framing, Question, encode, encode_bare};
+use super::opt::{Edns, ExtendedError, InfoCode};
 use super::query::{Fault, Query, parse};
 use super::resolve::resolve_unheard;
-use super::{End, Environment, Outcome, PartialChain, Section, Serials, Transport, rcode};
+use super::{End, Environment, Outcome, PartialChain, Section, Serials, Transport, chaos, class, rcode};
 use crate::name::Name;
 use crate::record::RecordType;
 use crate::snapshot::Snapshot;
-
-/// Class IN.
-const CLASS_IN: u16 = 1;
-/// RFC 8914 §4.25: the server cannot answer with data for a zone that it is configured for.
-const EDE_INVALID_DATA: u16 = 24;
 
 /// Answers one query. `out` is emptied, and holds the reply where the outcome is [`Outcome::Reply`].
 pub fn respond(
     query: &[u8],
     snapshot: &Snapshot,
     serials: &dyn Serials,
-    environment: &Environment,
+    environment: &Environment<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
     out.clear();
@@ -36,8 +32,23 @@ pub fn respond(
     let Ok(qname) = Name::from_wire(question.name) else {
         return refuse(Refusal::FORMERR, &query, framing, out);
     };
+    if question.qclass == class::CHAOS {
+        let identity = environment.identity;
+        return match identity.and_then(|identity| chaos::resolve(question.name, question.qtype, identity)) {
+            Some(resolution) => {
+                encode(&resolution, &question, &framing, serials, out, None);
+                Outcome::Reply
+            }
+            None => refuse(Refusal::NOT_OURS, &query, framing, out),
+        };
+    }
     let mut resolution = resolve_unheard(snapshot, &qname, question.qtype, &environment.resolve_options());
-    let may_ask_upstream = environment.recursion_available && query.recursion_desired;
+    let mut may_ask_upstream = environment.recursion_available && query.recursion_desired;
+    if question.qclass == class::ANY {
+        // RFC 1035 §6.2: never authoritative, since it does not cover all classes. Nobody else is asked either.
+        resolution.authoritative = false;
+        may_ask_upstream = false;
+    }
     match std::mem::replace(&mut resolution.end, End::Final) {
         End::NotOurs if may_ask_upstream => return Outcome::Forward,
         End::ChainLeaves(target) if may_ask_upstream => {
@@ -47,18 +58,22 @@ pub fn respond(
                 resolution,
             });
         }
+        End::NotOurs => return refuse(Refusal::NOT_OURS, &query, framing, out),
         End::ZoneFailed(reason) => {
             let error = ExtendedError {
-                code: EDE_INVALID_DATA,
+                code: InfoCode::InvalidData,
                 text: &reason,
             };
-            let edns = framing.edns.map(|edns| Edns {
-                error: Some(error),
-                ..edns
-            });
-            encode(&resolution, &question, &Framing { edns, ..framing }, serials, out, None);
+            encode(&resolution, &question, &framing.with_error(error), serials, out, None);
         }
-        End::Final | End::NotOurs | End::ChainLeaves(_) => {
+        End::AliasFailed(fault) => {
+            let error = ExtendedError {
+                code: InfoCode::Other,
+                text: &fault.to_string(),
+            };
+            encode(&resolution, &question, &framing.with_error(error), serials, out, None);
+        }
+        End::Final | End::ChainLeaves(_) => {
             encode(&resolution, &question, &framing, serials, out, None);
         }
     }
@@ -83,7 +98,7 @@ pub fn complete(
     chain: PartialChain,
     upstream: Option<Upstream>,
     serials: &dyn Serials,
-    environment: &Environment,
+    environment: &Environment<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
     out.clear();
@@ -114,26 +129,35 @@ pub fn complete(
 struct Refusal {
     rcode: u8,
     extended_rcode: u8,
+    error: Option<ExtendedError<'static>>,
 }
 
 impl Refusal {
-    const FORMERR: Self = Self {
-        rcode: rcode::FORMERR,
-        extended_rcode: 0,
+    const FORMERR: Self = Self::plain(rcode::FORMERR);
+    const NOTIMP: Self = Self::plain(rcode::NOTIMP);
+    /// REFUSED: a name or a class that is not ours.
+    const NOT_OURS: Self = Self {
+        error: Some(InfoCode::NotAuthoritative.alone()),
+        ..Self::plain(rcode::REFUSED)
     };
-    const NOTIMP: Self = Self {
-        rcode: rcode::NOTIMP,
-        extended_rcode: 0,
-    };
-    const REFUSED: Self = Self {
-        rcode: rcode::REFUSED,
-        extended_rcode: 0,
+    /// REFUSED: transfers.
+    const NO_TRANSFER: Self = Self {
+        error: Some(InfoCode::NotSupported.alone()),
+        ..Self::plain(rcode::REFUSED)
     };
     /// 16 (RFC 6891 §9): its lower four bits in the header, its upper eight in the OPT.
     const BADVERS: Self = Self {
-        rcode: 0,
         extended_rcode: 1,
+        ..Self::plain(0)
     };
+
+    const fn plain(rcode: u8) -> Self {
+        Self {
+            rcode,
+            extended_rcode: 0,
+            error: None,
+        }
+    }
 }
 
 /// The question, where it is one for the data.
@@ -148,23 +172,23 @@ fn admit<'a>(query: &Query<'a>) -> Result<Question<'a>, Refusal> {
     match question.qtype {
         RecordType::ANY => {}
         // No transfers. RFC 5936 §2.2.1: a server that does not give one says REFUSED.
-        RecordType::AXFR | RecordType::IXFR => return Err(Refusal::REFUSED),
+        RecordType::AXFR | RecordType::IXFR => return Err(Refusal::NO_TRANSFER),
         // MAILB and MAILA, obsolete (RFC 1035 §3.2.3, RFC 6895 §3.1).
         RecordType(253 | 254) => return Err(Refusal::NOTIMP),
         // Type 0, OPT, TKEY, TSIG and the meta-TYPEs that nobody may ask for (RFC 6895 §3.1, RFC 9824 §3.5).
         qtype if !qtype.is_data() => return Err(Refusal::FORMERR),
         _ => {}
     }
-    if question.qclass != CLASS_IN {
-        Err(Refusal::REFUSED)
-    } else {
-        Ok(question)
+    match question.qclass {
+        class::IN | class::CHAOS | class::ANY => Ok(question),
+        _ => Err(Refusal::NOT_OURS),
     }
 }
 
 fn refuse(refusal: Refusal, query: &Query<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -> Outcome {
     let edns = framing.edns.map(|edns| Edns {
         extended_rcode: refusal.extended_rcode,
+        error: refusal.error,
         ..edns
     });
     encode_bare(
@@ -176,7 +200,7 @@ fn refuse(refusal: Refusal, query: &Query<'_>, framing: Framing<'_>, out: &mut V
     Outcome::Reply
 }
 
-fn framing<'a>(query: &Query<'_>, environment: &Environment) -> Framing<'a> {
+fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> {
     Framing {
         id: query.id,
         opcode: query.opcode,
@@ -187,6 +211,7 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment) -> Framing<'a> {
             udp_payload: environment.udp_payload,
             dnssec_ok: edns.dnssec_ok,
             extended_rcode: 0,
+            nsid: environment.nsid().filter(|_| edns.options.nsid),
             error: None,
         }),
         limit: match environment.transport {

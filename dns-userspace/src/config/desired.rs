@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::problem::{ConfigError, ConfigWarning, Problem};
-use super::records::{ConfiguredRecord, ConfiguredZone, may_share_owner};
+use super::records::{ConfiguredRecord, ConfiguredZone};
 use super::{Config, Loaded};
 use crate::name::Name;
 use crate::record::RecordType;
@@ -115,14 +115,13 @@ fn clash(record: &ConfiguredRecord, zone_type: RecordType, zone_file: &Arc<str>)
             rtype,
             zone_file,
         })
-    } else if !may_share_owner(rtype, zone_type) {
-        Some(Problem::CnameBesideZoneFile {
+    } else {
+        rtype.clash(zone_type).map(|clash| Problem::ClashWithZoneFile {
             owner,
             rtype,
             zone_type,
             zone_file,
+            clash,
         })
-    } else {
-        None
     }
 }

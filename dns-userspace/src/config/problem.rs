@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::document::Position;
 use crate::name::{Name, NameError};
 use crate::rdata::RdataError;
-use crate::record::{RecordType, UnknownType};
+use crate::record::{Clash, RecordType, UnknownType};
 
 /// A problem and where it is; shown as `file:line:column: what: what to do`.
 #[derive(Debug)]
@@ -94,6 +94,8 @@ pub enum Problem {
     },
     #[error("`{key}` is empty: {remedy}")]
     Empty { key: String, remedy: &'static str },
+    #[error("`{key}` has {bytes} octets: shorten it to {most}")]
+    TooLong { key: String, bytes: usize, most: usize },
 
     #[error(
         "`{key}`: `{text}` is not an address: write an IP address, optionally with a port, such as 192.0.2.1, 192.0.2.1:{port}, 2001:db8::1 or [2001:db8::1]:{port}"
@@ -193,13 +195,13 @@ pub enum Problem {
         rtype: RecordType,
         first: Position,
     },
-    #[error(
-        "{owner} has a CNAME and {rtype} (the other at {other}): a CNAME stands alone but for RRSIG, NSEC and KEY (RFC 1034 §3.6.2, RFC 4035 §2.5), remove one of the two"
-    )]
-    CnameBesideData {
+    #[error("{owner} has {rtype} and {other} (at {other_at}): {clash}, remove one of the two")]
+    Clash {
         owner: Name,
         rtype: RecordType,
-        other: Position,
+        other: RecordType,
+        other_at: Position,
+        clash: Clash,
     },
     #[error("{owner} {rtype} is also in the zone file {zone_file}: keep one of the two")]
     AlsoInZoneFile {
@@ -208,13 +210,14 @@ pub enum Problem {
         zone_file: Arc<str>,
     },
     #[error(
-        "{owner} {rtype} cannot stand beside {zone_type} of the zone file {zone_file}: a CNAME stands alone but for RRSIG, NSEC and KEY (RFC 1034 §3.6.2, RFC 4035 §2.5), remove one of the two"
+        "{owner} {rtype} cannot stand beside {zone_type} of the zone file {zone_file}: {clash}, remove one of the two"
     )]
-    CnameBesideZoneFile {
+    ClashWithZoneFile {
         owner: Name,
         rtype: RecordType,
         zone_type: RecordType,
         zone_file: Arc<str>,
+        clash: Clash,
     },
 }
 

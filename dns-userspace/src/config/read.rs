@@ -17,7 +17,7 @@ use super::problem::{ConfigError, Findings, Problem};
 use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
 use super::section::{Section, Text};
 use super::token::check_token_file;
-use super::{Backend, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
+use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -31,6 +31,7 @@ const ROOT_KEYS: &[&str] = &[
     "ttl_bounds",
     "edns",
     "tcp",
+    "chaos",
     "zones",
     "records",
     "backend",
@@ -55,6 +56,10 @@ const TCP_IDLE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..
 const TCP_CONNECTIONS: u32 = 16_384;
 /// A connection is a file, and more files than this no system gives to a process by default (`fs.nr_open`).
 const MOST_TCP_CONNECTIONS: u32 = 1 << 20;
+/// Every answer to a client that asks has room for so much beside the longest question.
+const MAX_NSID_BYTES: usize = 128;
+/// One character-string (RFC 1035 §3.3).
+const MAX_CHAOS_BYTES: usize = 255;
 const MAX_CNAME_DEPTH: u8 = 10;
 const STORAGE_PATH: &str = "/var/lib/hotdns";
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,6 +132,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         default_ttl: backend.default_ttl,
         bounds: ttl_bounds,
     };
+    let edns = root.section("edns", &["udp_payload", "nsid"], findings);
     let zones = root.list(
         "zones",
         "zones: [{name: example.com., file: example.com.zone}]",
@@ -148,11 +154,12 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         storage_path: read_storage(&root, base, findings),
         http,
         ttl_bounds,
-        udp_payload: root
-            .section("edns", &["udp_payload"], findings)
+        udp_payload: edns
             .number("udp_payload", 512..=4096u16, "octets", "udp_payload: 1232", findings)
             .unwrap_or(UDP_PAYLOAD),
         tcp: read_tcp(&root, findings),
+        nsid: read_short_text(&edns, "nsid", "nsid: ns1.example.com", MAX_NSID_BYTES, findings),
+        chaos: read_chaos(&root, findings),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
             .map(|items| read_records(items, &rules, findings))
@@ -327,6 +334,38 @@ fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> std
         Some(Text { text, .. }) => base.join(text),
         None => STORAGE_PATH.into(),
     }
+}
+
+fn read_chaos(root: &Section<'_>, findings: &mut Findings) -> Chaos {
+    let section = root.section("chaos", &["version", "hostname", "id"], findings);
+    let mut text = |key, example| read_short_text(&section, key, example, MAX_CHAOS_BYTES, findings);
+    Chaos {
+        version: text("version", "version: \"1.0\""),
+        hostname: text("hostname", "hostname: ns1.example.com"),
+        id: text("id", "id: ns1"),
+    }
+}
+
+/// Text of 1 to `most` octets.
+fn read_short_text(
+    section: &Section<'_>,
+    key: &'static str,
+    example: &'static str,
+    most: usize,
+    findings: &mut Findings,
+) -> Option<Box<str>> {
+    let Text { at, text } = section.text(key, example, findings)?;
+    let key = section.path(key);
+    let problem = match text.len() {
+        0 => Problem::Empty {
+            key,
+            remedy: "write a text, or leave the key out to say nothing",
+        },
+        bytes if bytes > most => Problem::TooLong { key, bytes, most },
+        _ => return Some(text.into()),
+    };
+    findings.error(at, problem);
+    None
 }
 
 fn read_ttl_bounds(root: &Section<'_>, findings: &mut Findings) -> TtlBounds {

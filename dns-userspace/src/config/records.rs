@@ -170,28 +170,21 @@ fn stands_beside(
             );
             return false;
         }
-        if !may_share_owner(rtype, other) {
-            let data = if rtype == RecordType::CNAME { other } else { rtype };
+        if let Some(clash) = rtype.clash(other) {
             findings.error(
                 at,
-                Problem::CnameBesideData {
+                Problem::Clash {
                     owner: owner.clone(),
-                    rtype: data,
-                    other: first,
+                    rtype,
+                    other,
+                    other_at: first,
+                    clash,
                 },
             );
             return false;
         }
     }
     true
-}
-
-/// Whether RRsets of two different types can be at one owner.
-pub(super) fn may_share_owner(left: RecordType, right: RecordType) -> bool {
-    match (left, right) {
-        (RecordType::CNAME, other) | (other, RecordType::CNAME) => other.may_stand_beside_cname(),
-        _ => true,
-    }
 }
 
 /// The values of a record, each once; `None` where they cannot be used.
@@ -276,6 +269,7 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
         let rfc = match rtype {
             RecordType::CNAME => "RFC 2181 §10.1",
             RecordType::DNAME => "RFC 6672 §2.4",
+            RecordType::ALIAS => "an ALIAS stands for one target",
             _ => "RFC 1035 §5.2",
         };
         let values = rdatas.len();

@@ -17,6 +17,8 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ttl_bounds,
         udp_payload,
         tcp,
+        nsid,
+        chaos,
         backend,
         zones: _,
         records: _,
@@ -39,6 +41,8 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("ttl_bounds", *ttl_bounds != new.ttl_bounds),
         ("edns.udp_payload", *udp_payload != new.udp_payload),
         ("tcp", *tcp != new.tcp),
+        ("edns.nsid", *nsid != new.nsid),
+        ("chaos", *chaos != new.chaos),
         ("backend.default_ttl", backend.default_ttl != new.backend.default_ttl),
         (
             "backend.resolve_cname_chain",

@@ -247,9 +247,7 @@ fn unknown_keys() {
     for key in ["views", "acl", "rate_limit"] {
         refused(&format!("{key}: []\n"), "1:1", "unknown key");
     }
-    for key in ["nsid", "cookie_secret_file"] {
-        refused(&format!("edns:\n  {key}: x\n"), "2:3", "unknown key");
-    }
+    refused("edns:\n  cookie: x\n", "2:3", "unknown key");
     refused("[a]: 1\n", "1:1", "a key that is a list");
 }
 
@@ -372,6 +370,32 @@ fn numbers_outside_their_range() {
         let text = format!("backend: {{upstream: {{timeout: \"{timeout}\"}}}}\n");
         refused(&text, "1:31", "write a duration with a unit from 10ms to 60s");
     }
+}
+
+#[test]
+fn what_the_server_says_of_itself_is_text_that_fits() {
+    let longest = "n".repeat(128);
+    let config = loaded(&format!(
+        "edns: {{nsid: {longest}}}\nchaos: {{version: \"1.0\", hostname: ns1.example.com}}\n"
+    ))
+    .config;
+    assert_eq!(config.nsid.as_deref(), Some(&longest[..]));
+    assert_eq!(config.chaos.version.as_deref(), Some("1.0"));
+    assert_eq!(
+        (config.chaos.hostname.as_deref(), config.chaos.id),
+        (Some("ns1.example.com"), None)
+    );
+    refused("edns: {nsid: \"\"}\n", "1:14", "`edns.nsid` is empty");
+    let text = "ä".repeat(65);
+    refused(
+        &format!("edns: {{nsid: {text}}}\n"),
+        "1:14",
+        "130 octets: shorten it to 128",
+    );
+    refused("chaos: {version: 1.0}\n", "1:18", "`chaos.version` is a number");
+    let text = "n".repeat(256);
+    refused(&format!("chaos:\n  id: {text}\n"), "2:7", "shorten it to 255");
+    refused("chaos: {name: x}\n", "1:9", "unknown key `name`");
 }
 
 #[test]
@@ -558,13 +582,20 @@ fn records_beside_each_other() {
     refused(
         &pair("A, value: [192.0.2.1", "CNAME, value: [b."),
         "3:5",
-        "has a CNAME and A (the other at line 2, column 5)",
+        "A. has CNAME and A (at line 2, column 5): a CNAME stands alone",
+    );
+    refused(&pair("CNAME, value: [b.", "TXT, value: [x"), "3:5", "has TXT and CNAME");
+    refused(
+        &pair("ALIAS, value: [b.", "AAAA, value: [\"2001:db8::1\""),
+        "3:5",
+        "A. has AAAA and ALIAS (at line 2, column 5): an ALIAS stands for the A and AAAA records of its target",
     );
     refused(
-        &pair("CNAME, value: [b.", "TXT, value: [x"),
-        "3:5",
-        "has a CNAME and TXT",
+        &pair("ALIAS, value: [b., c.", "TXT, value: [x"),
+        "2:36",
+        "2 values of type ALIAS",
     );
+    loaded(&pair("ALIAS, value: [b.", "MX, value: [1 c."));
     loaded(&pair("A, value: [192.0.2.1", "TXT, value: [x"));
 }
 

@@ -1,7 +1,7 @@
 //! Why a command was refused. Nothing has changed then.
 
 use crate::name::Name;
-use crate::record::RecordType;
+use crate::record::{Clash, RecordType};
 
 /// A command's failure, with what a person needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,18 +36,20 @@ pub enum ControlError {
     SingletonConflict {
         /// The owner.
         owner: Name,
-        /// CNAME, DNAME or SOA.
+        /// CNAME, DNAME, SOA or ALIAS.
         rtype: RecordType,
     },
-    /// CNAME beside other data.
-    #[error("{owner} has {held}, and a CNAME cannot stand beside other data (RFC 1034 §3.6.2): {rtype} is refused")]
-    CnameConflict {
+    /// An RRset that cannot stand beside one that is there.
+    #[error("{owner} has {held}, and {clash}: {rtype} is refused")]
+    Clash {
         /// The owner.
         owner: Name,
         /// The type that is there.
         held: RecordType,
         /// The type refused.
         rtype: RecordType,
+        /// Why.
+        clash: Clash,
     },
     /// The RRset comes from a file.
     #[error("{owner} {rtype} comes from {file}; change it there and reload")]

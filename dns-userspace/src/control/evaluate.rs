@@ -161,13 +161,12 @@ impl<'a> Pending<'a> {
             self.not_from_a_file(owner, held)?;
         }
         for other in served.iter().filter(|rrset| rrset.rtype != rtype) {
-            let clash = (rtype == RecordType::CNAME && !other.rtype.may_stand_beside_cname())
-                || (other.rtype == RecordType::CNAME && !rtype.may_stand_beside_cname());
-            if clash {
-                return Err(ControlError::CnameConflict {
+            if let Some(clash) = rtype.clash(other.rtype) {
+                return Err(ControlError::Clash {
                     owner: owner.clone(),
                     held: other.rtype,
                     rtype,
+                    clash,
                 });
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::worker::{Answerer, Disposition};
-use crate::answer::{Environment, Outcome, Owner, Transport, respond};
+use crate::answer::{Environment, Identity, Outcome, Owner, Transport, respond};
 use crate::fastpath::{Fast, Worker};
 use crate::forward::PartialChain;
 use crate::publish::Served;
@@ -15,19 +15,26 @@ use crate::publish::Served;
 pub struct LocalAnswerer {
     served: Arc<Served>,
     fast: Worker,
-    environment: Environment,
+    environment: Environment<'static>,
+    identity: Arc<Identity>,
     recursion: Arc<[IpNet]>,
 }
 
 impl LocalAnswerer {
     /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
-    /// transport and RA of `environment` are set for each query.
-    pub fn new(served: Arc<Served>, environment: Environment, recursion: Arc<[IpNet]>) -> Self {
-        let fast = Worker::new(Arc::clone(&served), environment.udp_payload);
+    /// transport, RA and identity of `environment` are set for each query.
+    pub fn new(
+        served: Arc<Served>,
+        environment: Environment<'static>,
+        identity: Arc<Identity>,
+        recursion: Arc<[IpNet]>,
+    ) -> Self {
+        let fast = Worker::new(Arc::clone(&served), environment.udp_payload, identity.nsid.is_some());
         Self {
             served,
             fast,
             environment,
+            identity,
             recursion,
         }
     }
@@ -43,6 +50,7 @@ impl Answerer for LocalAnswerer {
         let environment = Environment {
             transport,
             recursion_available,
+            identity: Some(&self.identity),
             ..self.environment
         };
         match respond(query, &self.served.snapshot_guard(), &*self.served, &environment, out) {

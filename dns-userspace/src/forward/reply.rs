@@ -1,11 +1,11 @@
 //! From a client's query to the reply that it gets.
 
 use super::message::{Message, Record, Writer};
-use super::{PartialChain, SERVFAIL, Transport};
+use super::{Failure, ForwardSettings, PartialChain, SERVFAIL, Transport};
+use crate::answer::{Edns, ExtendedError, Options};
 use crate::name::wire_name_length;
 
 const CLASS_IN: u16 = 1;
-const OPT_BYTES: usize = 11;
 const RA: u8 = 0x80;
 
 /// What of a client's query matters here.
@@ -19,8 +19,14 @@ pub(super) struct Query<'a> {
     pub(super) checking_disabled: bool,
     /// AD: the client understands it (RFC 6840 §5.7).
     pub(super) authentic_data: bool,
-    /// The client's OPT: its payload and DO.
-    edns: Option<(u16, bool)>,
+    edns: Option<QueryEdns>,
+}
+
+/// The client's OPT.
+struct QueryEdns {
+    udp_payload: u16,
+    dnssec_ok: bool,
+    options: Options,
 }
 
 impl<'a> Query<'a> {
@@ -39,39 +45,57 @@ impl<'a> Query<'a> {
             qclass,
             checking_disabled: header[3] & 0x10 != 0,
             authentic_data: header[3] & 0x20 != 0,
-            edns: message.opt.map(|opt| (opt.class, opt.ttl & 0x8000 != 0)),
+            edns: message.opt.map(|opt| QueryEdns {
+                udp_payload: opt.class,
+                dnssec_ok: opt.ttl & 0x8000 != 0,
+                options: Options::read(&opt.rdata).unwrap_or_default(),
+            }),
         })
     }
 
     pub(super) fn dnssec_ok(&self) -> bool {
-        self.edns.is_some_and(|(_, dnssec_ok)| dnssec_ok)
+        self.edns.as_ref().is_some_and(|edns| edns.dnssec_ok)
     }
 
     /// Octets that a reply may have.
     pub(super) fn limit(&self, transport: Transport, udp_payload: u16) -> usize {
-        match (transport, self.edns) {
+        match (transport, &self.edns) {
             (Transport::Tcp, _) => usize::from(u16::MAX),
             (Transport::Udp, None) => 512,
             // RFC 6891 §6.2.3: values below 512 are 512.
-            (Transport::Udp, Some((payload, _))) => usize::from(payload.min(udp_payload).max(512)),
+            (Transport::Udp, Some(edns)) => usize::from(edns.udp_payload.min(udp_payload).max(512)),
         }
+    }
+
+    /// Our OPT, where the client has one.
+    fn reply_edns<'s>(&self, settings: &'s ForwardSettings, failure: Option<&Failure>) -> Option<Edns<'s>> {
+        self.edns.as_ref().map(|edns| Edns {
+            udp_payload: settings.udp_payload,
+            dnssec_ok: edns.dnssec_ok,
+            extended_rcode: 0,
+            nsid: settings.nsid.as_deref().filter(|_| edns.options.nsid),
+            error: failure
+                .and_then(Failure::info_code)
+                .map(|code| ExtendedError { code, text: "" }),
+        })
     }
 }
 
-/// The reply from what upstream says (SERVFAIL where it says nothing), behind what a chain of ours begins with.
+/// The reply from what upstream says (SERVFAIL where that is no answer), behind what a chain of ours begins with.
 ///
 /// Where it is too large, what does not fit is left out from the end by whole RRsets; TC says so unless only additional data is
 /// missing (RFC 2181 §9).
 pub(super) fn write(
     query: &Query<'_>,
-    upstream: Option<&Message>,
+    upstream: Result<&Message, &Failure>,
     chain: Option<&PartialChain>,
-    udp_payload: u16,
+    settings: &ForwardSettings,
     limit: usize,
 ) -> Vec<u8> {
     let header = query.header;
     let mut out = Vec::with_capacity(512);
     // QR, opcode and RD as asked, RA; CD is copied (RFC 4035 §3.2.2). AD stays 0: nothing was validated here.
+    let edns = query.reply_edns(settings, upstream.err());
     let rcode = upstream.map_or(SERVFAIL, |message| message.rcode() as u8 & 0x0F);
     out.extend_from_slice(&[
         header[0],
@@ -82,8 +106,8 @@ pub(super) fn write(
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(query.question);
     let mut writer = Writer::new(out);
-    let room = limit.saturating_sub(if query.edns.is_some() { OPT_BYTES } else { 0 });
-    if let Some(message) = upstream {
+    let room = limit.saturating_sub(edns.map_or(0, |edns| edns.length()));
+    if let Ok(message) = upstream {
         let ours = chain.map(|chain| aliases(chain, query.name)).unwrap_or_default();
         if !ours.is_empty() {
             writer.out[2] |= 0x04;
@@ -103,10 +127,8 @@ pub(super) fn write(
         }
     }
     let mut out = writer.out;
-    if let Some((_, dnssec_ok)) = query.edns {
-        out.extend_from_slice(&[0, 0, 41]);
-        out.extend_from_slice(&udp_payload.to_be_bytes());
-        out.extend_from_slice(&[0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+    if let Some(edns) = edns {
+        edns.write(&mut out);
         let count = u16::from_be_bytes([out[10], out[11]]) + 1;
         out[10..12].copy_from_slice(&count.to_be_bytes());
     }

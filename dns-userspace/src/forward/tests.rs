@@ -94,6 +94,7 @@ fn forwarder(servers: &[SocketAddr]) -> Forwarder {
         servers: servers.to_vec(),
         timeout: Duration::from_secs(2),
         udp_payload: 1232,
+        nsid: Some("ns1".into()),
         in_flight: 100,
     })
 }
@@ -201,9 +202,36 @@ async fn without_servers_left_it_is_servfail_within_the_budget() {
         taken > Duration::from_millis(800) && taken < Duration::from_millis(2500),
         "{taken:?}"
     );
-    let mut expected = query.clone();
+    assert_eq!(reply, servfail_with(&query, 23));
+}
+
+/// SERVFAIL with this extended error, without a text, in the OPT that ends the query.
+fn servfail_with(query: &[u8], info_code: u8) -> Vec<u8> {
+    let mut expected = query.to_vec();
     expected[2..4].copy_from_slice(&[0x81, 0x82]);
-    assert_eq!(reply, expected);
+    let length = expected.len();
+    expected[length - 1] = 6;
+    expected.extend_from_slice(&[0, 15, 0, 2, 0, info_code]);
+    expected
+}
+
+#[tokio::test]
+async fn rfc8914_4_23_servers_that_are_all_silent_are_said_to_be() {
+    let query = with_opt(testing::query(9, "a."), 1232, true);
+    assert_eq!(ask(&[nobody().await], &query).await, servfail_with(&query, 22));
+    let query = testing::query(9, "a.");
+    assert_eq!(ask(&[nobody().await], &query).await.len(), query.len());
+}
+
+#[tokio::test]
+async fn rfc5001_the_nsid_is_ours_also_in_what_is_forwarded() {
+    let server = Upstream::start(good).await;
+    let mut query = with_opt(testing::query(9, "a."), 1232, false);
+    let length = query.len();
+    query[length - 1] = 4;
+    query.extend_from_slice(&[0, 3, 0, 0]);
+    let reply = ask(&[server.address], &query).await;
+    assert!(reply.ends_with(b"\0\x07\0\x03\0\x03ns1"), "{reply:02x?}");
 }
 
 #[tokio::test]
@@ -393,6 +421,7 @@ async fn the_number_of_queries_on_their_way_is_bounded() {
         servers: vec![nobody().await],
         timeout: Duration::from_secs(1),
         udp_payload: 1232,
+        nsid: None,
         in_flight: 1,
     };
     let forwarder = Forwarder::new(settings);

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::control::ControlError;
+use crate::record::Clash;
 
 /// The media type of every error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -91,7 +92,10 @@ impl From<ControlError> for Problem {
             ControlError::Exists { .. } => conflict("exists"),
             ControlError::TtlConflict { held, .. } => conflict("ttl_conflict").member("ttl", held),
             ControlError::SingletonConflict { .. } => conflict("singleton_conflict"),
-            ControlError::CnameConflict { .. } => conflict("cname_conflict"),
+            ControlError::Clash { clash, .. } => conflict(match clash {
+                Clash::Cname => "cname_conflict",
+                Clash::Alias => "alias_conflict",
+            }),
             ControlError::ManagedByFile { file, .. } => conflict("managed_by_file").member("file", file),
             ControlError::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
             ControlError::TooLarge { .. } => Self::bad_request("invalid_value", detail),

@@ -88,19 +88,22 @@ pub(super) struct Layout {
 
 /// The layout of `rtype`, where it has one.
 pub(super) fn layout(rtype: RecordType) -> Option<&'static Layout> {
-    match INDEX.get(usize::from(rtype.0)) {
-        Some(&place) if place != NO_LAYOUT => Some(&LAYOUTS[usize::from(place)]),
-        _ => None,
-    }
+    let place = match rtype {
+        RecordType::ALIAS => ALIAS_PLACE,
+        _ => *INDEX.get(usize::from(rtype.0))?,
+    };
+    LAYOUTS.get(usize::from(place))
 }
 
 const NO_LAYOUT: u8 = u8::MAX;
+/// The last of [`LAYOUTS`], whose number is far from all others.
+const ALIAS_PLACE: u8 = LAYOUTS_AS_CONST.len() as u8 - 1;
 
 /// Place in [`LAYOUTS`] by type: the loader asks once per RR.
 static INDEX: [u8; 300] = {
     let mut index = [NO_LAYOUT; 300];
     let mut place = 0;
-    while place < LAYOUTS.len() {
+    while place < ALIAS_PLACE as usize {
         index[LAYOUTS[place].rtype.0 as usize] = place as u8;
         place += 1;
     }
@@ -190,6 +193,7 @@ layouts! {
     EUI64 Kept [Eui(8) "address"] "00-00-5e-ef-10-00-00-2a";
     URI Kept [U16 "priority", U16 "weight", Text(1) "target"] "10 1 \"https://www.example.com/path\"";
     CAA Kept [U8 "flags", Tag "tag", Text(0) "value"] "0 issue \"ca.example.net\"";
+    ALIAS Lowered [Name "target"] "www.example.net.";
 }
 
 #[cfg(test)]

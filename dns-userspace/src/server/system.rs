@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervisor::{Service, Spawner};
-use crate::answer::{Environment, Serials, Transport};
+use crate::answer::{Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
-use crate::config::{Config, ConfigSource, Desired};
+use crate::config::{Chaos, Config, ConfigSource, Desired};
 use crate::control::{Control, ControlHandle, ReloadReport, Settings};
 use crate::dataplane::answerer::LocalAnswerer;
 use crate::dataplane::sockets;
@@ -54,6 +54,7 @@ impl System {
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
         let environment = environment(&config);
+        let identity = Arc::new(identity(&config));
         let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
         let recursion = recursion(&config);
         let loader = xdp::table_loader(&config, &listening, &recursion);
@@ -99,7 +100,7 @@ impl System {
         let forwarder = forwarder(&config, &listening, files)?;
         let parts = Parts {
             endpoints,
-            answerers: answerers(&served, environment, &recursion),
+            answerers: answerers(&served, environment, &identity, &recursion),
             forwarder,
             counters: metrics.queries(),
             figures: metrics.sockets(),
@@ -168,7 +169,7 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn environment(config: &Config) -> Environment {
+fn environment(config: &Config) -> Environment<'static> {
     Environment {
         udp_payload: config.udp_payload,
         recursion_available: false,
@@ -176,6 +177,17 @@ fn environment(config: &Config) -> Environment {
         max_cname_depth: config.backend.max_cname_depth,
         resolve_cname_chain: config.backend.resolve_cname_chain,
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
+        identity: None,
+    }
+}
+
+fn identity(config: &Config) -> Identity {
+    let Chaos { version, hostname, id } = config.chaos.clone();
+    Identity {
+        nsid: config.nsid.clone(),
+        version,
+        hostname,
+        id,
     }
 }
 
@@ -189,12 +201,18 @@ fn recursion(config: &Config) -> Arc<[IpNet]> {
     }
 }
 
-fn answerers(served: &Arc<Served>, environment: Environment, recursion: &Arc<[IpNet]>) -> AnswererFactory {
-    let (served, recursion) = (Arc::clone(served), Arc::clone(recursion));
+fn answerers(
+    served: &Arc<Served>,
+    environment: Environment<'static>,
+    identity: &Arc<Identity>,
+    recursion: &Arc<[IpNet]>,
+) -> AnswererFactory {
+    let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
     Arc::new(move || {
         Box::new(LocalAnswerer::new(
             Arc::clone(&served),
             environment,
+            Arc::clone(&identity),
             Arc::clone(&recursion),
         ))
     })
@@ -216,6 +234,7 @@ fn forwarder(config: &Config, listening: &[SocketAddr], files: u64) -> anyhow::R
         servers: upstream.servers.clone(),
         timeout: upstream.timeout,
         udp_payload: config.udp_payload,
+        nsid: config.nsid.clone(),
         in_flight: ForwardSettings::in_flight_for_file_limit(files),
     }))))
 }

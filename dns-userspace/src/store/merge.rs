@@ -4,7 +4,7 @@
 //! - Records of the configuration and the API are in the deepest zone at or above their owner, or are overlays. DS at
 //!   the apex of a zone is in the zone above, where that is ours: it is asked there (RFC 4035 §3.1.4.1).
 //! - At one name the API's RRset comes before the zone file's before the configuration's. One that has the type of
-//!   another before it, or cannot stand beside it (CNAME), is left out.
+//!   another before it, or cannot stand beside it (CNAME, ALIAS), is left out.
 
 use std::sync::Arc;
 
@@ -130,8 +130,5 @@ fn soa_blocker(layers: &Layers, key: &NameKey, soa: &RrSet) -> Option<Arc<RrSet>
 
 /// Whether `other` cannot be served at the name of `rrset`.
 fn excludes(rrset: &RrSet, other: &RrSet) -> bool {
-    let (one, two) = (rrset.rtype, other.rtype);
-    one == two
-        || (one == RecordType::CNAME && !two.may_stand_beside_cname())
-        || (two == RecordType::CNAME && !one.may_stand_beside_cname())
+    rrset.rtype == other.rtype || rrset.rtype.clash(other.rtype).is_some()
 }

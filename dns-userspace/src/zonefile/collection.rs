@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::source::Place;
 use crate::name::Name;
 use crate::rdata::{canonical, same_value};
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Clash, Rdata, RecordType, RrSet, Source};
 
 /// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
 const COMPARED_ONE_BY_ONE: usize = 16;
@@ -180,12 +180,13 @@ impl Collection {
                 }
                 RecordType::NS if *owner == self.apex => has_ns = true,
                 RecordType::NS if owner.is_wildcard() => self.warnings.push((note.place, Warning::WildcardNs)),
-                RecordType::CNAME => {
-                    if let Some(other) = self.beside_cname(owner) {
-                        let rtype = self.rrsets[other].1.rtype;
-                        let problem = Problem::CnameConflict {
-                            owner: owner.clone(),
-                            rtype,
+                rtype @ (RecordType::CNAME | RecordType::ALIAS) => {
+                    if let Some((other, clash)) = self.clash(owner, rtype) {
+                        let (owner, rtype) = (owner.clone(), self.rrsets[other].1.rtype);
+                        let problem = match clash {
+                            Clash::Cname if rtype == RecordType::CNAME => continue,
+                            Clash::Cname => Problem::CnameConflict { owner, rtype },
+                            Clash::Alias => Problem::AliasConflict { owner, rtype },
                         };
                         errors.push((self.notes[other].place, problem));
                     }
@@ -221,12 +222,12 @@ impl Collection {
         }
     }
 
-    /// An RRset of `owner` that may not stand beside a CNAME (RFC 1034 §3.6.2, RFC 4035 §2.5).
-    fn beside_cname(&self, owner: &Name) -> Option<usize> {
+    /// An RRset of `owner` that may not stand beside that of this type, and why.
+    fn clash(&self, owner: &Name, rtype: RecordType) -> Option<(usize, Clash)> {
         let mut next = self.first.get(owner).copied();
         while let Some(at) = next {
-            if !self.rrsets[at].1.rtype.may_stand_beside_cname() {
-                return Some(at);
+            if let Some(clash) = rtype.clash(self.rrsets[at].1.rtype) {
+                return Some((at, clash));
             }
             next = self.notes[at].next;
         }

@@ -68,6 +68,8 @@ pub(super) enum Problem {
     Singleton { owner: Name, rtype: RecordType },
     #[error("`{owner}` has a CNAME and other data ({rtype}); only RRSIG, NSEC and KEY may stand beside a CNAME")]
     CnameConflict { owner: Name, rtype: RecordType },
+    #[error("`{owner}` has an ALIAS and {rtype}; an ALIAS stands for the A and AAAA records of its target: remove one")]
+    AliasConflict { owner: Name, rtype: RecordType },
     #[error("an SOA record is at `{owner}`, which is not the apex of the zone `{apex}`")]
     SoaBelowApex { owner: Name, apex: Name },
     #[error("the zone has no SOA record at its apex `{apex}`; add one")]

@@ -327,6 +327,17 @@ fn checks_of_the_whole_zone() {
         "`a.example.com.` has a CNAME and other data (A)",
     );
     assert_error("a CNAME b\na CNAME c\n", "2:3", "has a second CNAME");
+    assert_error(
+        "a ALIAS b\na CNAME b\n",
+        "1:3",
+        "`a.example.com.` has a CNAME and other data (ALIAS)",
+    );
+    assert_error(
+        "a AAAA 2001:db8::1\n@ ALIAS b.\na ALIAS b\n",
+        "1:3",
+        "`a.example.com.` has an ALIAS and AAAA",
+    );
+    assert_error("a ALIAS b\na ALIAS c\n", "2:3", "has a second ALIAS");
     assert_error("a DNAME b\na DNAME c\n", "2:3", "has a second DNAME");
     assert_error("@ SOA ns h 2 2 3 4 5\n", "1:3", "has a second SOA");
     assert_error("a SOA ns h 2 2 3 4 5\n", "1:3", "not the apex");

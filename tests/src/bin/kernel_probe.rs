@@ -25,13 +25,14 @@ const SERVER: [u8; 4] = [192, 0, 2, 1];
 const CLIENT: [u8; 4] = [192, 0, 2, 2];
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-const ENVIRONMENT: Environment = Environment {
+const ENVIRONMENT: Environment<'_> = Environment {
     udp_payload: 1232,
     recursion_available: false,
     transport: Transport::Udp,
     max_cname_depth: 10,
     resolve_cname_chain: true,
     return_soa_on_nxdomain: true,
+    identity: None,
 };
 
 fn main() -> Result<()> {

@@ -142,6 +142,7 @@ fn alone(pair: &Pair<'_>, max_cname_depth: u8) -> Option<Reply> {
         max_cname_depth,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
+        identity: None,
     };
     let query = Query::new(question.name.as_wire(), question.qtype.0).build();
     let mut message = Vec::new();

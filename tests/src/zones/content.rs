@@ -56,9 +56,7 @@ impl Content {
     }
 }
 
-/// RFC 1034 §3.6.2, RFC 4034 §3, RFC 3007: what may be at one name.
+/// What may be at one name.
 pub(super) fn may_stand_beside(one: RecordType, other: RecordType) -> bool {
-    one == other
-        || (one != RecordType::CNAME || other.may_stand_beside_cname())
-            && (other != RecordType::CNAME || one.may_stand_beside_cname())
+    one.clash(other).is_none()
 }

@@ -55,7 +55,7 @@ impl Generator {
         let most = match rtype {
             RecordType::A => 6,
             RecordType::AAAA => 3,
-            RecordType::CNAME | RecordType::DNAME => 1,
+            RecordType::CNAME | RecordType::DNAME | RecordType::ALIAS => 1,
             RecordType::TXT if self.rng.random_bool(0.1) => 30,
             _ => 4,
         };
@@ -75,7 +75,9 @@ impl Generator {
         match rtype {
             RecordType::A => self.octets(4),
             RecordType::AAAA => self.octets(16),
-            RecordType::NS | RecordType::CNAME | RecordType::DNAME | RecordType::PTR => target(self),
+            RecordType::NS | RecordType::CNAME | RecordType::DNAME | RecordType::PTR | RecordType::ALIAS => {
+                target(self)
+            }
             RecordType::MX => [number.to_vec(), target(self)].concat(),
             RecordType::SRV => [number.to_vec(), vec![0, 5, 0, 80], target(self)].concat(),
             RecordType::HTTPS => [number.to_vec(), target(self)].concat(),

@@ -122,7 +122,7 @@ fn a_name_of_255_octets_is_answered() {
 
 #[test]
 fn other_classes_are_refused() {
-    for qclass in [0, 2, 3, 4, 254, 255, 65280] {
+    for qclass in [0, 2, 3, 4, 254, 65280] {
         let reply = world().send(&raw_query(name("www.example.").as_wire(), RecordType::A, qclass));
         assert_eq!(
             (reply.rcode, reply.aa, reply.answer.len()),

@@ -133,7 +133,7 @@ async fn a_group_sees_its_own_earlier_changes() {
             ..
         })
     ));
-    assert!(matches!(alias, Err(ControlError::CnameConflict { held: A, .. })));
+    assert!(matches!(alias, Err(ControlError::Clash { held: A, .. })));
     deleted.expect("deleted");
     assert!(alias_now.expect("created").created);
     assert_eq!(fixture.values("a.x.", CNAME), ["b.x."]);

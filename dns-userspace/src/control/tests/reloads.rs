@@ -177,10 +177,7 @@ async fn the_apis_rrset_is_served_and_a_files_once_it_is_gone() {
     );
     deleted.expect("deleted");
     assert!(matches!(managed, Err(ControlError::ManagedByFile { file, .. }) if file == "zones/x.zone"));
-    assert!(matches!(
-        still_alias,
-        Err(ControlError::CnameConflict { held: CNAME, .. })
-    ));
+    assert!(matches!(still_alias, Err(ControlError::Clash { held: CNAME, .. })));
     assert_eq!(fixture.values("a.x.", A), ["192.0.2.1"], "the file's is served at once");
     assert!(fixture.metric("hotdns_conflicts_count 1"));
 

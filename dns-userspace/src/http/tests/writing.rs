@@ -69,6 +69,7 @@ async fn post_conflicts() {
     server.post(RECORDS, &body("a.x.", "A", "192.0.2.1")).await.is(201);
     server.post(RECORDS, &body("c.x.", "CNAME", "Target.x.")).await.is(201);
     server.post(RECORDS, &body("d.x.", "DNAME", "e.x.")).await.is(201);
+    server.post(RECORDS, &body("f.x.", "ALIAS", "www.x.")).await.is(201);
     server
         .post(RECORDS, &body("z.", "SOA", "n.z. h.z. 1 2 3 4 5"))
         .await
@@ -83,6 +84,9 @@ async fn post_conflicts() {
         ("c.x.", "A", "192.0.2.1", "cname_conflict"),
         ("www.x.", "CNAME", "b.x.", "cname_conflict"),
         ("alias.x.", "TXT", "text", "cname_conflict"),
+        ("a.x.", "ALIAS", "b.x.", "alias_conflict"),
+        ("f.x.", "AAAA", "2001:db8::1", "alias_conflict"),
+        ("f.x.", "ALIAS", "other.x.", "singleton_conflict"),
         ("www.x.", "A", "192.0.2.9", "managed_by_file"),
         ("alias.x.", "CNAME", "b.x.", "managed_by_file"),
         ("x.", "SOA", "n.x. h.x. 1 2 3 4 5", "managed_by_file"),

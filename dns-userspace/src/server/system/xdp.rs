@@ -34,6 +34,7 @@ pub(super) fn table_loader(config: &Config, listening: &[SocketAddr], recursion:
     let settings = Settings {
         udp_payload: config.udp_payload,
         has_upstream: u16::from(config.backend.upstream.enabled),
+        has_nsid: u16::from(config.nsid.is_some()),
         ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
         ..Settings::DEFAULT
     };

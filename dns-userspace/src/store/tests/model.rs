@@ -42,8 +42,7 @@ struct Model {
 }
 
 fn excludes(one: RecordType, two: RecordType) -> bool {
-    let cname = RecordType::CNAME;
-    one == two || (one == cname && !two.may_stand_beside_cname()) || (two == cname && !one.may_stand_beside_cname())
+    one == two || one.clash(two).is_some()
 }
 
 impl Model {

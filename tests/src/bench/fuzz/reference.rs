@@ -57,6 +57,7 @@ impl Oracle for Reference {
             max_cname_depth: 10,
             resolve_cname_chain: true,
             return_soa_on_nxdomain: true,
+            identity: None,
         };
         let query = query(packet)?.payload;
         match answer::respond(&query, &self.snapshot, &(), &environment, &mut self.expected) {
