@@ -208,7 +208,7 @@ fn every_type_comes_back_as_it_was_written() {
             assert_eq!(values.len(), rrset.rdatas.len(), "{shown}");
             for rdata in &rrset.rdatas {
                 let same = |value: &&str| parse_value(rrset.rtype, value).is_ok_and(|parsed| parsed == *rdata);
-                assert!(values.iter().any(|value| same(&value)), "{shown} {values:?}");
+                assert!(values.iter().any(same), "{shown} {values:?}");
                 assert!(
                     values.contains(&&*format_value(rrset.rtype, rdata)),
                     "{shown} {values:?}"
