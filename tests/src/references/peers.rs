@@ -1,5 +1,6 @@
 //! Authoritative servers on loopback, each on a port of its own, over the same zone files.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +10,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use dns_userspace::name::Name;
+use dns_userspace::record::RecordType;
 
+use super::reply::{Record, Reply};
+use crate::frames::Query;
 use crate::net::Running;
 use crate::server::{free_port, program};
 
@@ -72,8 +77,8 @@ impl Program {
         };
         match self {
             Self::Hotdns => {
-                // As long as the longest chain that one of the others follows.
                 let zones = each(&|apex, file| format!("  - {{name: \"{apex}\", file: \"{file}\"}}\n"));
+                // As long as the longest chain that one of the others follows.
                 let text = format!(
                     "dns_port: {port}\nhttp_port: {}\nlisten: [\"127.0.0.1\"]\nlog_level: warn\n\
                      storage: {{path: {root}/state}}\nxdp: {{mode: off}}\nbackend: {{max_cname_depth: 16}}\nzones:\n{zones}",
@@ -82,7 +87,9 @@ impl Program {
                 ("hotdns.yaml", text)
             }
             Self::Nsd => {
-                let zones = each(&|apex, file| format!("zone:\n  name: \"{apex}\"\n  zonefile: \"{file}\"\n"));
+                let zones = each(&|apex, file| {
+                    format!("zone:\n  name: \"{apex}\"\n  zonefile: \"{file}\"\n  provide-xfr: 127.0.0.1 NOKEY\n")
+                });
                 let text = format!(
                     "server:\n  ip-address: 127.0.0.1@{port}\n  server-count: 1\n  username: \"\"\n  chroot: \"\"\n  \
                      zonesdir: {root}\n  database: \"\"\n  pidfile: {root}/nsd.pid\n  xfrdfile: {root}/xfrd.state\n  \
@@ -97,7 +104,8 @@ impl Program {
                     "server:\n  rundir: {root}\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  tcp-workers: 1\n  \
                      background-workers: 1\n  udp-max-payload: {UDP_PAYLOAD}\n\
                      database:\n  storage: {root}/knot\nlog:\n  - target: stderr\n    any: warning\n\
-                     template:\n  - id: default\n    storage: {root}\n    zonefile-sync: -1\n    journal-content: none\nzone:\n{zones}"
+                     acl:\n  - id: transfer\n    address: 127.0.0.1\n    action: transfer\n\
+                     template:\n  - id: default\n    storage: {root}\n    acl: transfer\n    zonefile-sync: -1\n    journal-content: none\nzone:\n{zones}"
                 );
                 ("knot.conf", text)
             }
@@ -106,7 +114,7 @@ impl Program {
                 // The checks would refuse zones for what their names and targets are.
                 let text = format!(
                     "options {{ directory \"{root}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
-                     recursion no; allow-query {{ any; }}; dnssec-validation no; empty-zones-enable no; notify no;\n\
+                     recursion no; allow-query {{ any; }}; allow-transfer {{ any; }}; dnssec-validation no; empty-zones-enable no; notify no;\n\
                      pid-file \"{root}/named.pid\"; session-keyfile \"{root}/session.key\"; minimal-responses yes; zero-no-soa-ttl no;\n\
                      max-udp-size {UDP_PAYLOAD}; edns-udp-size {UDP_PAYLOAD}; check-names primary ignore;\n\
                      check-integrity no; check-mx ignore; check-mx-cname ignore; check-srv-cname ignore;\n\
@@ -195,8 +203,8 @@ impl Peer {
 
     /// Waits until the zone's SOA is answered with authority.
     fn wait_for(&mut self, apex: &str) -> Result<()> {
-        let name: dns_userspace::name::Name = apex.parse().context("a zone without a name")?;
-        let query = crate::frames::Query::new(name.as_wire(), 6).build();
+        let name: Name = apex.parse().context("a zone without a name")?;
+        let query = Query::new(name.as_wire(), RecordType::SOA.0).build();
         self.udp
             .set_read_timeout(Some(Duration::from_millis(200)))
             .context("no time-out")?;
@@ -254,6 +262,34 @@ impl Peer {
             Ok(reply)
         };
         asked().with_context(|| format!("{} does not answer over TCP", self.program.title()))
+    }
+
+    /// All records of a zone, by a transfer (RFC 5936).
+    pub fn transfer(&self, apex: &Name) -> Result<BTreeSet<Record>> {
+        let mut stream = TcpStream::connect(self.address).context("not connected")?;
+        stream.set_read_timeout(Some(START)).context("no time-out")?;
+        let query = Query::new(apex.as_wire(), RecordType::AXFR.0).build();
+        stream.write_all(&[&(query.len() as u16).to_be_bytes(), &query[..]].concat())?;
+        let mut records = BTreeSet::new();
+        let mut soas = 0;
+        while soas < 2 {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).context("the transfer ends early")?;
+            let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut message).context("the transfer ends early")?;
+            let reply = Reply::read(&message).context("a message that cannot be read")?;
+            if reply.rcode != 0 || reply.answer().is_empty() {
+                bail!(
+                    "{} does not transfer {apex}: RCODE {}",
+                    self.program.title(),
+                    reply.rcode
+                );
+            }
+            let is_soa = |record: &&Record| record.rtype == RecordType::SOA.0;
+            soas += reply.answer().iter().filter(is_soa).count() + usize::from(reply.repeats);
+            records.extend(reply.answer().iter().cloned());
+        }
+        Ok(records)
     }
 
     /// What it has said so far.
