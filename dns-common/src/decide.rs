@@ -8,6 +8,7 @@
 //! The decision is data ([`Reply`]); the plane performs it. RFC 1034 §4.3.2, RFC 2308 §2, RFC 4592 §3.3.
 
 use crate::checksum;
+use crate::cookie;
 use crate::line::{Line, REFERRAL, Reference, flag};
 use crate::reason::PassReason;
 use crate::reply::Reply;
@@ -95,7 +96,10 @@ pub fn decide<P: Prober, T: Table>(prober: &mut P, table: &T, udp_payload: u16) 
 /// Octets of the reply's message.
 #[inline(always)]
 pub fn message_bytes(scratch: &Scratch) -> u32 {
-    let opt = if scratch.has_opt != 0 { OPT_BYTES as u32 } else { 0 };
+    let mut opt = if scratch.has_opt != 0 { OPT_BYTES as u32 } else { 0 };
+    if scratch.has_cookie != 0 {
+        opt += cookie::OPTION_BYTES as u32;
+    }
     (HEADER_BYTES + QUESTION_TAIL_BYTES) as u32 + scratch.name_bytes + scratch.reply.header.body_bytes as u32 + opt
 }
 

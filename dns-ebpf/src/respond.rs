@@ -8,15 +8,17 @@ use dns_common::checksum;
 use dns_common::decide::message_bytes;
 use dns_common::prepare::prepared_octets;
 use dns_common::reason::{DropReason, PassReason};
-use dns_common::reply::{INLINE, PREPARED, header_tail, opt};
+use dns_common::reply::{INLINE, PREPARED, header_tail, opt, opt_cookie};
 use dns_common::scratch::{INLINE_WORDS, Scratch};
 use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
-use crate::Verdict;
 use crate::maps::{self, may_recurse, settings, state};
-use crate::packet::{self, Dns, Ethernet, Ipv4, Ipv6, Opt, Packet, TwoWords, Udp, WordAndHalf, adjust_tail};
+use crate::packet::{
+    self, Dns, Ethernet, Ipv4, Ipv6, Opt, OptWithCookie, Packet, TwoWords, Udp, WordAndHalf, adjust_tail,
+};
 use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
+use crate::{Verdict, steps};
 
 /// TTL and hop limit of our packets.
 const HOPS: u8 = 64;
@@ -34,6 +36,11 @@ struct Unfinished;
 /// Turns the frame into the reply that the scratch holds.
 #[inline(always)]
 pub fn respond(ctx: &XdpContext, frame: &Frame) -> Result<(), Verdict> {
+    let has_cookie = state().is_some_and(|state| state.scratch.has_cookie != 0);
+    if has_cookie {
+        let client = client(ctx, frame).ok_or(Verdict::Pass(PassReason::Internal))?;
+        steps::make_cookie(client).map_err(Verdict::Pass)?;
+    }
     let Some(state) = state() else {
         return Err(Verdict::Pass(PassReason::Internal));
     };
@@ -49,6 +56,19 @@ pub fn respond(ctx: &XdpContext, frame: &Frame) -> Result<(), Verdict> {
         return Err(Verdict::Pass(PassReason::NoRoom));
     }
     write(ctx, frame, scratch, message).map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))
+}
+
+/// The client's address, as it lies in memory.
+#[inline(always)]
+fn client(ctx: &XdpContext, frame: &Frame) -> Option<[u64; 2]> {
+    let packet = Packet::new(ctx);
+    if frame.is_ipv6 {
+        let ip: &Ipv6 = packet.header(frame.ip)?;
+        Some(ip.source)
+    } else {
+        let ip: &Ipv4 = packet.header(frame.ip)?;
+        Some(mapped(ip.source))
+    }
 }
 
 #[inline(always)]
@@ -86,7 +106,20 @@ fn write(ctx: &XdpContext, frame: &Frame, scratch: &Scratch, message: usize) -> 
     let text = checksum::fold(scratch.question_sum + reply.header.sum as u64);
     sum += checksum::swap_if(name_bytes & 1 != 0, text) as u64;
 
-    if has_opt {
+    if scratch.has_cookie != 0 {
+        let to: &mut OptWithCookie = packet.header_mut(body_at + body_bytes).ok_or(Unfinished)?;
+        let (head, _) = opt(settings().udp_payload, scratch.edns_do as u16);
+        let [first, second, third, fourth] = opt_cookie(scratch.client_cookie, scratch.server_cookie);
+        *to = OptWithCookie {
+            head,
+            words: [first, second, third],
+            half: fourth as u32,
+            quarter: (fourth >> 32) as u16,
+            last: (fourth >> 48) as u8,
+        };
+        let text = [head, first, second, third, fourth].into_iter().fold(0, checksum::add);
+        sum += checksum::swap_if((name_bytes + body_bytes) & 1 != 0, checksum::fold(text)) as u64;
+    } else if has_opt {
         let to: &mut Opt = packet.header_mut(body_at + body_bytes).ok_or(Unfinished)?;
         let (head, middle) = opt(settings().udp_payload, scratch.edns_do as u16);
         *to = Opt { head, middle, last: 0 };

@@ -63,6 +63,8 @@ pub struct Config {
     pub udp_payload: u16,
     /// `edns.nsid`: what this server calls itself, where a client asks (RFC 5001).
     pub nsid: Option<Box<str>>,
+    /// `edns.cookie_secret_file`: one or two secrets of DNS cookies, readable when the configuration was read.
+    pub cookie_secret_file: Option<PathBuf>,
     /// What is said in class CHAOS.
     pub chaos: Chaos,
     /// How questions are answered.

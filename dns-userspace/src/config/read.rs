@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use humantime_serde::re::humantime;
@@ -15,8 +15,9 @@ use super::document::{self, Node, Position};
 use super::problem::{ConfigError, Findings, Problem};
 use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
 use super::section::{Section, Text};
-use super::token::check_token_file;
+use super::token::{check_token_file, open_to_all};
 use super::{Backend, Chaos, Config, Http, Loaded, Overrides, TtlBounds, Upstream, Xdp};
+use crate::cookies::Secrets;
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -124,7 +125,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         default_ttl: backend.default_ttl,
         bounds: ttl_bounds,
     };
-    let edns = root.section("edns", &["udp_payload", "nsid"], findings);
+    let edns = root.section("edns", &["udp_payload", "nsid", "cookie_secret_file"], findings);
     let zones = root.list(
         "zones",
         "zones: [{name: example.com., file: example.com.zone}]",
@@ -150,6 +151,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
             .number("udp_payload", 512..=4096u16, "octets", "udp_payload: 1232", findings)
             .unwrap_or(UDP_PAYLOAD),
         nsid: read_short_text(&edns, "nsid", "nsid: ns1.example.com", MAX_NSID_BYTES, findings),
+        cookie_secret_file: read_cookie_secrets(&edns, base, findings),
         chaos: read_chaos(&root, findings),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
@@ -309,7 +311,7 @@ fn check_interfaces(key: &str, names: &[(&str, Option<Position>)], findings: &mu
     }
 }
 
-fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> std::path::PathBuf {
+fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> PathBuf {
     let section = root.section("storage", &["path"], findings);
     match section.text("path", "path: /var/lib/hotdns", findings) {
         Some(Text { at, text: "" }) => {
@@ -325,6 +327,18 @@ fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> std
         Some(Text { text, .. }) => base.join(text),
         None => STORAGE_PATH.into(),
     }
+}
+
+fn read_cookie_secrets(edns: &Section<'_>, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    let file = edns.text("cookie_secret_file", "cookie_secret_file: cookie.secret", findings)?;
+    let path = base.join(file.text);
+    if let Err(error) = Secrets::read(&path) {
+        let path = path.display().to_string();
+        findings.error(file.at, Problem::BadCookieSecrets { path, error });
+    } else if let Some(oddity) = open_to_all(&path) {
+        findings.warning(file.at, oddity);
+    }
+    Some(path)
 }
 
 fn read_chaos(root: &Section<'_>, findings: &mut Findings) -> Chaos {

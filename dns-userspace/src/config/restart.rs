@@ -17,6 +17,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ttl_bounds,
         udp_payload,
         nsid,
+        cookie_secret_file,
         chaos,
         backend,
         zones: _,
@@ -40,6 +41,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("ttl_bounds", *ttl_bounds != new.ttl_bounds),
         ("edns.udp_payload", *udp_payload != new.udp_payload),
         ("edns.nsid", *nsid != new.nsid),
+        ("edns.cookie_secret_file", *cookie_secret_file != new.cookie_secret_file),
         ("chaos", *chaos != new.chaos),
         ("backend.default_ttl", backend.default_ttl != new.backend.default_ttl),
         (
