@@ -62,13 +62,27 @@ pub mod own_line {
 }
 
 impl OwnKey {
-    /// The key's place in the table of [`OWN_LINES`] lines.
+    /// The key as words, each as it lies in memory.
     #[inline(always)]
-    pub fn place(&self) -> u32 {
-        let [a, b, c, d, interface, vlans, port]: &[u32; 7] = bytemuck::cast_ref(self);
-        let mixed = (a ^ b ^ c ^ d) ^ (interface << 8) ^ vlans ^ (port << 3);
-        mixed.wrapping_mul(0x9E37_79B1) >> 24
+    pub fn words(&self) -> [u32; OWN_WORDS] {
+        bytemuck::cast(*self)
     }
+
+    /// The key's place in the table of [`OWN_LINES`] lines.
+    pub fn place(&self) -> u32 {
+        place(&self.words())
+    }
+}
+
+/// Words of an [`OwnKey`].
+pub const OWN_WORDS: usize = 7;
+
+/// The place of a key in the table of [`OWN_LINES`] lines.
+#[inline(always)]
+pub const fn place(key: &[u32; OWN_WORDS]) -> u32 {
+    let [a, b, c, d, interface, vlans, port] = *key;
+    let mixed = (a ^ b ^ c ^ d) ^ (interface << 8) ^ vlans ^ (port << 3);
+    mixed.wrapping_mul(0x9E37_79B1) >> 24
 }
 
 /// An IPv4 address in the form of [`OwnKey::address`].

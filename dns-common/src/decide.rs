@@ -9,80 +9,133 @@
 
 use crate::checksum;
 use crate::cookie;
+use crate::hash::NameHash;
 use crate::line::{Line, REFERRAL, Reference, flag};
 use crate::reason::PassReason;
 use crate::reply::Reply;
 use crate::scratch::Scratch;
-use crate::search::{Found, Prober, probed, reason_of, search};
+use crate::search::{Prober, find_encloser, look_up, probed, reason_of};
 use crate::slot::NO_SERIAL;
 use crate::table::Table;
 use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, rtype};
 
-/// Decides on the question in the prober's scratch, and leaves the reply there.
+/// How far the first look got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// To the reply.
+    Decided,
+    /// To the line of the name.
+    Found,
+    /// The name is not there.
+    Absent,
+}
+
+/// Decides on the question in the prober's scratch, whose name has this hash, and leaves the reply there.
 ///
 /// `udp_payload` is our own limit on a message, in octets.
 #[inline(always)]
-pub fn decide<P: Prober, T: Table>(prober: &mut P, table: &T, udp_payload: u16) -> Result<(), PassReason> {
-    let scratch = prober.scratch();
+pub fn decide<P: Prober, T: Table>(
+    prober: &mut P,
+    table: &T,
+    hash: NameHash,
+    udp_payload: u16,
+) -> Result<(), PassReason> {
+    match first_look(prober.scratch(), table, hash)? {
+        First::Decided => {}
+        First::Found => decide_on_name(prober.scratch(), table)?,
+        First::Absent => decide_without_name(prober, table)?,
+    }
+    check(prober.scratch(), table, udp_payload)
+}
+
+/// Looks the name up, and decides where its line has the addresses that are asked for: the shortest way.
+#[inline(always)]
+pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> Result<First, PassReason> {
     scratch.lines_read = 0;
     scratch.epoch = table.epoch();
     if scratch.epoch & 1 != 0 {
         // This table is being replaced.
         return Err(PassReason::Torn);
     }
-    let found = search(prober)?;
-    let scratch = prober.scratch();
+    match look_up(scratch, table, hash) {
+        probed::FOUND => {}
+        probed::ABSENT => return Ok(First::Absent),
+        fault => return Err(reason_of(fault)),
+    }
+    let line = Line(scratch.line);
+    let is_plain = line.flags() & (flag::PASS_SELF | flag::NOT_OURS | flag::CUT) == 0;
+    Ok(if is_plain && inline(scratch, &line) {
+        First::Decided
+    } else {
+        First::Found
+    })
+}
+
+/// Decides where the line in the scratch is that of the name.
+#[inline(always)]
+pub fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let line = Line(scratch.line);
     let flags = line.flags();
-    let qtype = scratch.qtype as u16;
     if flags & flag::PASS_SELF != 0 {
         return Err(PassReason::Marked);
     }
-    match found {
-        Found::Name => {
-            if flags & flag::NOT_OURS != 0 {
-                return Err(PassReason::Foreign);
-            }
-            if qtype == rtype::DS && flags & (flag::CUT | flag::APEX) != 0 {
-                // RFC 4035 §3.1.4.1: DS belongs to the parent's side.
-                return Err(PassReason::Qtype);
-            }
-            if flags & flag::CUT != 0 {
-                refer(scratch, table, &line)?;
-            } else {
-                answer_from(scratch, table, &line)?;
-            }
-        }
-        Found::Encloser => {
-            let base = scratch.encloser_at;
-            if flags & flag::PASS_BELOW != 0 {
-                return Err(PassReason::Below);
-            }
-            if flags & flag::CUT != 0 {
-                refer(scratch, table, &line)?;
-            } else if flags & flag::DNAME != 0 {
-                return Err(PassReason::Dname);
-            } else if flags & flag::WILDCARD_CHILD != 0 {
-                match prober.probe(base, 1) {
-                    probed::FOUND => {}
-                    // It came or went just now.
-                    probed::ABSENT => return Err(PassReason::Torn),
-                    fault => return Err(reason_of(fault)),
-                }
-                let scratch = prober.scratch();
-                let wildcard = Line(scratch.line);
-                if wildcard.flags() & flag::PASS_SELF != 0 {
-                    return Err(PassReason::Marked);
-                }
-                answer_from(scratch, table, &wildcard)?;
-            } else if flags & flag::NOT_OURS != 0 {
-                return Err(PassReason::Foreign);
-            } else {
-                negative(scratch, table, &line, false)?;
-            }
-        }
+    if flags & flag::NOT_OURS != 0 {
+        return Err(PassReason::Foreign);
     }
+    if scratch.qtype as u16 == rtype::DS && flags & (flag::CUT | flag::APEX) != 0 {
+        // RFC 4035 §3.1.4.1: DS belongs to the parent's side.
+        return Err(PassReason::Qtype);
+    }
+    if flags & flag::CUT != 0 {
+        refer(scratch, table, &line)
+    } else {
+        answer_from(scratch, table, &line)
+    }
+}
+
+/// Decides where the name is not there: by its closest encloser.
+#[inline(always)]
+pub fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
+    find_encloser(prober)?;
     let scratch = prober.scratch();
+    let line = Line(scratch.line);
+    let flags = line.flags();
+    if flags & flag::PASS_SELF != 0 {
+        return Err(PassReason::Marked);
+    }
+    if flags & flag::PASS_BELOW != 0 {
+        return Err(PassReason::Below);
+    }
+    if flags & flag::CUT != 0 {
+        return refer(scratch, table, &line);
+    }
+    if flags & flag::DNAME != 0 {
+        return Err(PassReason::Dname);
+    }
+    if flags & flag::WILDCARD_CHILD != 0 {
+        let base = scratch.encloser_at;
+        match prober.probe(base, 1) {
+            probed::FOUND => {}
+            // It came or went just now.
+            probed::ABSENT => return Err(PassReason::Torn),
+            fault => return Err(reason_of(fault)),
+        }
+        let scratch = prober.scratch();
+        let wildcard = Line(scratch.line);
+        if wildcard.flags() & flag::PASS_SELF != 0 {
+            return Err(PassReason::Marked);
+        }
+        return answer_from(scratch, table, &wildcard);
+    }
+    if flags & flag::NOT_OURS != 0 {
+        return Err(PassReason::Foreign);
+    }
+    negative(scratch, table, &line, false)
+}
+
+/// Whether the reply in the scratch may be sent.
+#[inline(always)]
+pub fn check<T: Table>(scratch: &Scratch, table: &T, udp_payload: u16) -> Result<(), PassReason> {
     // A search over several lines saw one state of the table only if no change came between.
     if scratch.lines_read > 1 && table.epoch() != scratch.epoch {
         return Err(PassReason::Torn);
@@ -121,15 +174,10 @@ fn limit(scratch: &Scratch, udp_payload: u16) -> u32 {
 /// Answers from the types that the line lists.
 #[inline(always)]
 fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Result<(), PassReason> {
+    if inline(scratch, line) {
+        return Ok(());
+    }
     let qtype = scratch.qtype as u16;
-    if qtype == rtype::A && line.inline_a() > 0 {
-        inline_a(scratch, line);
-        return Ok(());
-    }
-    if qtype == rtype::AAAA && line.flags() & flag::INLINE_AAAA != 0 {
-        inline_aaaa(scratch, line);
-        return Ok(());
-    }
     let mut reference = line.reference(qtype);
     if reference.is_none() {
         if line.flags() & flag::INCOMPLETE != 0 {
@@ -145,6 +193,21 @@ fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Resul
     match reference {
         Some(reference) => from_slot(scratch, table, reference, line.tag()),
         None => negative(scratch, table, line, true),
+    }
+}
+
+/// Answers with the line's own addresses, if those are asked for.
+#[inline(always)]
+fn inline(scratch: &mut Scratch, line: &Line) -> bool {
+    let qtype = scratch.qtype as u16;
+    if qtype == rtype::A && line.inline_a() > 0 {
+        inline_a(scratch, line);
+        true
+    } else if qtype == rtype::AAAA && line.flags() & flag::INLINE_AAAA != 0 {
+        inline_aaaa(scratch, line);
+        true
+    } else {
+        false
     }
 }
 

@@ -9,8 +9,8 @@
 //!                                   table of lines                   slots of ready answers
 //! ```
 //!
-//! Nothing here allocates, knows packets or maps, or reads a clock: a plane copies the DNS message into a
-//! [`scratch::Scratch`], implements [`table::Table`] over its memory, and performs the verdict. So equal inputs give
+//! Nothing here allocates, knows packets or maps, or reads a clock: a plane implements [`message::Message`] over its
+//! buffer and [`table::Table`] over its memory, and performs the verdict. So equal inputs give
 //! equal bytes in the XDP program and on sockets. `unsafe` is confined to [`pod`].
 
 pub mod address;
@@ -20,6 +20,7 @@ pub mod counters;
 pub mod decide;
 pub mod hash;
 pub mod line;
+pub mod message;
 pub mod pod;
 pub mod prepare;
 pub mod reason;

@@ -36,9 +36,9 @@ pub struct State {
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct Scratch {
-    /// The DNS message as it came, its first [`Scratch::length`] octets; room for whole words behind.
-    pub message: [u8; MESSAGE_BYTES + 8],
-    /// Kept sums: after 0, 1, 2 … whole words from the end of the name.
+    /// The name, letters folded, in words from its end; the frontmost padded with zeros.
+    pub words: [u64; MAX_WORDS],
+    /// Kept sums: before each of these words.
     pub sums: [Sums; MAX_WORDS],
     /// Where each label starts in the name, by label from the left.
     pub offsets: [u8; 128],
@@ -56,8 +56,6 @@ pub struct Scratch {
     pub client_cookie: u64,
     /// The server cookie of the reply, likewise. The plane makes it.
     pub server_cookie: [u64; 2],
-    /// Octets of the message.
-    pub length: u32,
     /// Octets of the question's name, root label included.
     pub name_bytes: u32,
     /// Labels of the question's name, root left out.
@@ -78,6 +76,8 @@ pub struct Scratch {
     pub encloser_at: u32,
     /// How many lines the search looked at.
     pub lines_read: u32,
+    /// Where the message starts in its frame: a plane's own.
+    pub message_at: u32,
     /// Padding.
     pub unused: u32,
     /// What to send.
@@ -88,7 +88,7 @@ impl Scratch {
     /// All zero.
     pub const fn new() -> Self {
         Self {
-            message: [0; MESSAGE_BYTES + 8],
+            words: [0; MAX_WORDS],
             sums: [Sums { first: 0, second: 0 }; MAX_WORDS],
             offsets: [0; 128],
             line: [0; LINE_WORDS],
@@ -98,7 +98,6 @@ impl Scratch {
             epoch: 0,
             client_cookie: 0,
             server_cookie: [0; 2],
-            length: 0,
             name_bytes: 0,
             labels: 0,
             qtype: 0,
@@ -109,38 +108,10 @@ impl Scratch {
             edns_do: 0,
             encloser_at: 0,
             lines_read: 0,
+            message_at: 0,
             unused: 0,
             reply: Reply::NONE,
         }
-    }
-
-    /// Eight octets of the message from `at`, little-endian.
-    #[inline(always)]
-    pub fn word(&self, at: usize) -> u64 {
-        let at = at & (MESSAGE_BYTES - 1);
-        let mut octets = [0; 8];
-        octets.copy_from_slice(&self.message[at..at + 8]);
-        u64::from_le_bytes(octets)
-    }
-
-    /// Puts eight octets of the message at `at`, as they lie in memory.
-    #[inline(always)]
-    pub fn set_word(&mut self, at: usize, word: u64) {
-        let at = at & (MESSAGE_BYTES - 1);
-        self.message[at..at + 8].copy_from_slice(&word.to_ne_bytes());
-    }
-
-    /// Two octets of the message from `at`, a number in network order.
-    #[inline(always)]
-    pub fn number(&self, at: usize) -> u16 {
-        let at = at & (MESSAGE_BYTES - 1);
-        u16::from_be_bytes([self.message[at], self.message[at + 1]])
-    }
-
-    /// One octet of the message.
-    #[inline(always)]
-    pub fn octet(&self, at: usize) -> u8 {
-        self.message[at & (MESSAGE_BYTES - 1)]
     }
 }
 
@@ -156,7 +127,7 @@ mod tests {
 
     #[test]
     fn layout_has_no_padding() {
-        let fields = (MESSAGE_BYTES + 8)
+        let fields = MAX_WORDS * 8
             + MAX_WORDS * 16
             + 128
             + LINE_WORDS * 8

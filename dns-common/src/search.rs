@@ -10,7 +10,6 @@ use crate::line::{DIRECTORY_ENTRIES, Line, flag};
 use crate::reason::PassReason;
 use crate::scratch::Scratch;
 use crate::table::Table;
-use crate::wire::HEADER_BYTES;
 
 /// What a probe found, as the plain number that crosses the borders of the kernel's global functions.
 pub mod probed {
@@ -33,23 +32,10 @@ pub trait Prober {
     fn scratch(&mut self) -> &mut Scratch;
 }
 
-/// What a search ends with; the line is in the scratch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The line of the name itself.
-    Name,
-    /// The line of the closest encloser, whose offset in the name is in the scratch.
-    Encloser,
-}
-
-/// Finds the question's name, or its closest encloser.
+/// Finds the closest encloser of the question's name, which is not there; its line and its offset in the name are left
+/// in the scratch.
 #[inline(always)]
-pub fn search<P: Prober>(prober: &mut P) -> Result<Found, PassReason> {
-    match prober.probe(0, 0) {
-        probed::FOUND => return Ok(Found::Name),
-        probed::ABSENT => {}
-        fault => return Err(reason_of(fault)),
-    }
+pub fn find_encloser<P: Prober>(prober: &mut P) -> Result<(), PassReason> {
     let labels = prober.scratch().labels & 127;
     // The root has a line always. `exists` and `absent` count labels of suffixes.
     let mut exists = 0;
@@ -79,7 +65,7 @@ pub fn search<P: Prober>(prober: &mut P) -> Result<Found, PassReason> {
             fault => return Err(reason_of(fault)),
         }
     }
-    Ok(Found::Encloser)
+    Ok(())
 }
 
 /// The reason of a probe that neither found nor missed.
@@ -91,11 +77,17 @@ pub const fn reason_of(fault: u32) -> PassReason {
     }
 }
 
-/// One probe: hashes the suffix at `offset` (with `*.` before it where `wildcard` is 1), and looks where the table
-/// has it. The line goes to the scratch where the name was found, which otherwise keeps the one it had.
+/// One probe: hashes the suffix at `offset` (with `*.` before it where `wildcard` is 1), and looks it up.
 #[inline(always)]
 pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
     let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0);
+    look_up(scratch, table, hash)
+}
+
+/// Looks where the table has the name with this hash. The line goes to the scratch where the name was found, which
+/// otherwise keeps the one it had.
+#[inline(always)]
+pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
     let lines = table.lines();
     let home = hash.home(lines);
     scratch.lines_read += 1;
@@ -143,8 +135,7 @@ fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: 
     let mut sums = scratch.sums[whole];
     let mut word = 0;
     if rest != 0 {
-        let at = HEADER_BYTES + name_bytes - 8 * whole - 8;
-        word = hash::fold(hash::keep_last(scratch.word(at), rest));
+        word = hash::keep_last(scratch.words[whole], rest);
     }
     if !wildcard {
         if rest != 0 {

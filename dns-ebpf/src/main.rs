@@ -26,6 +26,7 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_class};
+use dns_common::decide::First;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::wire::flags;
 
@@ -65,36 +66,52 @@ pub fn hotdns(ctx: XdpContext) -> u32 {
             warn!(&ctx, "an answer could not be finished; the query is dropped");
             xdp_action::XDP_DROP
         }
-        Verdict::Answer => {
-            if let Some(state) = maps::state() {
-                // The compiler proves these bounds and drops the checks, which the verifier then misses.
-                let qtype = black_box(qtype_class(state.scratch.qtype as u16));
-                let rcode = black_box(rcode_class(state.scratch.reply.header.flags & flags::RCODE));
-                if qtype < QTYPE_CLASSES && rcode < RCODE_CLASSES {
-                    state.counters.answers[qtype][rcode] += 1;
-                }
-            }
-            xdp_action::XDP_TX
-        }
+        Verdict::Answer => xdp_action::XDP_TX,
     }
 }
 
 #[inline(always)]
 fn answer(ctx: &XdpContext) -> Verdict {
-    let frame = match parse::parse(ctx) {
+    let Some(mut state) = maps::state() else {
+        return Verdict::NotOurs;
+    };
+    let frame = match parse::parse(ctx, &mut state.own_key) {
         Ok(frame) => frame,
         Err(verdict) => return verdict,
     };
-    if let Err(reason) = steps::load(ctx, &frame) {
-        return Verdict::Pass(reason);
+    match steps::scan_and_look(ctx, &frame, &mut state.scratch) {
+        Ok(First::Decided) => {}
+        Ok(first) => {
+            if let Err(reason) = steps::decide(first) {
+                return Verdict::Pass(reason);
+            }
+            let Some(again) = maps::state() else {
+                return Verdict::Pass(PassReason::Internal);
+            };
+            state = again;
+        }
+        Err(reason) => return Verdict::Pass(reason),
     }
-    if let Err(reason) = steps::scan_and_decide() {
-        return Verdict::Pass(reason);
+    if state.scratch.has_cookie != 0 {
+        let client = respond::client(ctx, &frame).ok_or(PassReason::Internal);
+        if let Err(reason) = client.and_then(steps::make_cookie) {
+            return Verdict::Pass(reason);
+        }
+        let Some(again) = maps::state() else {
+            return Verdict::Pass(PassReason::Internal);
+        };
+        state = again;
     }
-    match respond::respond(ctx, &frame) {
-        Ok(()) => Verdict::Answer,
-        Err(verdict) => verdict,
+    if let Err(verdict) = respond::respond(ctx, &frame, state) {
+        return verdict;
     }
+    // The compiler proves these bounds and drops the checks, which the verifier then misses.
+    let qtype = black_box(qtype_class(state.scratch.qtype as u16));
+    let rcode = black_box(rcode_class(state.scratch.reply.header.flags & flags::RCODE));
+    if qtype < QTYPE_CLASSES && rcode < RCODE_CLASSES {
+        state.counters.answers[qtype][rcode] += 1;
+    }
+    Verdict::Answer
 }
 
 #[cfg(not(test))]

@@ -14,7 +14,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
-use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, own_line};
+use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_line, place};
 use dns_common::cookie::{Jar, Secret};
 use dns_common::hash::{Keys, MAX_WORDS};
 use dns_common::line::LINE_WORDS;
@@ -79,52 +79,54 @@ pub fn state() -> Option<&'static mut State> {
     unsafe { state.as_mut() }
 }
 
-/// What is known of an address and port, if they are ours.
+/// What is known of an address and port, if they are ours. The map is asked with a key in `room`.
 #[inline(always)]
-pub fn own(key: &OwnKey) -> Option<OwnValue> {
-    let line = OWN_TABLE.get_ptr(key.place())?;
+pub fn own(key: &[u32; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
+    let line = OWN_TABLE.get_ptr(place(key))?;
     // SAFETY: a line of the map, each field copied by a volatile load. Userspace may write it meanwhile, which shows
     // in the state, that is looked at before and after.
     let (state, line_key, value, again) = unsafe {
         let state = read_volatile(&raw const (*line).state);
-        let line_key: [u32; 7] = read_volatile((&raw const (*line).key).cast());
+        let line_key: [u32; OWN_WORDS] = read_volatile((&raw const (*line).key).cast());
         let value: [u32; 2] = read_volatile((&raw const (*line).value).cast());
         (state, line_key, value, read_volatile(&raw const (*line).state))
     };
     match state & own_line::MASK {
-        _ if state != again => own_slowly(key),
+        _ if state != again => own_slowly(key, room),
         own_line::EMPTY => None,
         own_line::HERE => {
-            let words: &[u32; 7] = bytemuck::cast_ref(key);
-            let same = words[0] == line_key[0]
-                && words[1] == line_key[1]
-                && words[2] == line_key[2]
-                && words[3] == line_key[3]
-                && words[4] == line_key[4]
-                && words[5] == line_key[5]
-                && words[6] == line_key[6];
-            if same { Some(bytemuck::cast(value)) } else { None }
+            let differs = (key[0] ^ line_key[0])
+                | (key[1] ^ line_key[1])
+                | (key[2] ^ line_key[2])
+                | (key[3] ^ line_key[3])
+                | (key[4] ^ line_key[4])
+                | (key[5] ^ line_key[5])
+                | (key[6] ^ line_key[6]);
+            if differs == 0 {
+                Some(bytemuck::cast(value))
+            } else {
+                None
+            }
         }
-        _ => own_slowly(key),
+        _ => own_slowly(key, room),
     }
 }
 
 #[inline(always)]
-fn own_slowly(key: &OwnKey) -> Option<OwnValue> {
+fn own_slowly(key: &[u32; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
+    *room = bytemuck::cast(*key);
     // SAFETY: the value is eight octets, copied at once; entries are only ever written whole and are not reused for
     // another key while a program runs, except with values of the same interface.
-    unsafe { OWN.get(key) }.copied()
+    unsafe { OWN.get(&*room) }.copied()
 }
 
-/// Whether this client may use the upstream.
+/// Whether this client may use the upstream. The map is asked with a key in `room`.
 #[inline(always)]
-pub fn may_recurse([first, second]: [u64; 2]) -> bool {
+pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     if settings().has_upstream == 0 {
         return false;
     }
-    let Some(state) = state() else { return false };
-    let key = &mut state.client_key;
-    *key = [
+    *room = [
         128,
         first as u32,
         (first >> 32) as u32,
@@ -132,7 +134,7 @@ pub fn may_recurse([first, second]: [u64; 2]) -> bool {
         (second >> 32) as u32,
     ];
     // SAFETY: a key is a number of bits and sixteen octets, packed, as these five words are.
-    let key = unsafe { &*core::ptr::from_ref(key).cast::<Key<[u8; 16]>>() };
+    let key = unsafe { &*core::ptr::from_ref(room).cast::<Key<[u8; 16]>>() };
     RECURSION.get(key).is_some()
 }
 
@@ -151,6 +153,14 @@ pub fn cookie_source() -> Option<(u32, Secret)> {
         };
         Some((seconds, read_volatile(secret)))
     }
+}
+
+/// A number as it lies in memory: verifiers know nothing of it, so that what follows is checked once for all values.
+#[inline(always)]
+pub fn forget(number: &mut u32, value: u32) -> u32 {
+    *number = value;
+    // SAFETY: a reference can be read.
+    unsafe { read_volatile(number) }
 }
 
 /// The table as the core sees it.

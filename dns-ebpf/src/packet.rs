@@ -85,6 +85,27 @@ pub struct Word {
     pub word: u64,
 }
 
+/// Four octets of a message.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Half {
+    pub half: u32,
+}
+
+/// Two octets of a message.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Number {
+    pub number: u16,
+}
+
+/// One octet of a message.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Octet {
+    pub octet: u8,
+}
+
 /// Sixteen octets of a body.
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
@@ -145,6 +166,12 @@ unsafe impl Header for Opt {}
 unsafe impl Header for OptWithCookie {}
 // SAFETY: packed integers all.
 unsafe impl Header for Word {}
+// SAFETY: a packed integer.
+unsafe impl Header for Half {}
+// SAFETY: a packed integer.
+unsafe impl Header for Number {}
+// SAFETY: an octet.
+unsafe impl Header for Octet {}
 // SAFETY: packed integers all.
 unsafe impl Header for TwoWords {}
 // SAFETY: packed integers all.

@@ -1,12 +1,12 @@
 //! From a frame to offsets: Ethernet, up to two VLAN tags, IPv4 or IPv6, UDP, and whether it is for us.
 
 use aya_ebpf::programs::XdpContext;
-use dns_common::address::{OwnKey, OwnValue, TAGGED};
+use dns_common::address::{OWN_WORDS, OwnKey, OwnValue, TAGGED};
 use dns_common::checksum;
 use dns_common::reason::PassReason;
 
 use crate::Verdict;
-use crate::maps::{own, settings, state};
+use crate::maps::{own, settings};
 use crate::packet::{Ethernet, Header, Ipv4, Ipv6, Packet, Udp, Vlan};
 
 pub const IPV4_BYTES: usize = size_of::<Ipv4>();
@@ -69,36 +69,58 @@ fn pass<T>(reason: PassReason) -> Parsed<T> {
     Err(Verdict::Pass(reason))
 }
 
+/// What the keys of a frame's own addresses share.
+struct Link<'a> {
+    /// Index of the interface.
+    interface: u32,
+    /// Outer and inner VLAN tag, in the halves of a word as they lie in the key.
+    vlans: u32,
+    /// Room for a key that the map is asked for.
+    room: &'a mut OwnKey,
+}
+
+impl Link<'_> {
+    /// What is known of an address and port, if they are ours. Port 0 stands for "some port".
+    #[inline(always)]
+    fn own(&mut self, [first, second]: [u64; 2], port: u16) -> Option<OwnValue> {
+        let key: [u32; OWN_WORDS] = [
+            first as u32,
+            (first >> 32) as u32,
+            second as u32,
+            (second >> 32) as u32,
+            self.interface,
+            self.vlans,
+            port as u32,
+        ];
+        own(&key, self.room)
+    }
+}
+
 /// Reads the headers.
 #[inline(always)]
-pub fn parse(ctx: &XdpContext) -> Parsed<Frame> {
+pub fn parse(ctx: &XdpContext, room: &mut OwnKey) -> Parsed<Frame> {
     let packet = Packet::new(ctx);
     let ethernet: &Ethernet = header(&packet, 0)?;
     let mut ethertype = u16::from_be(ethernet.ethertype);
     let mut ip = size_of::<Ethernet>();
-    let Some(state) = state() else {
-        return Err(Verdict::NotOurs);
-    };
-    let key = &mut state.own_key;
-    key.interface = ctx.ingress_ifindex() as u32;
-    key.outer_vlan = 0;
-    key.inner_vlan = 0;
-    key.port = 0;
+    let mut vlans = 0;
     if matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_PROVIDER_VLAN) {
         let vlan: &Vlan = header(&packet, ip)?;
-        key.outer_vlan = tag(vlan);
+        vlans = tag(vlan) as u32;
         ethertype = u16::from_be(vlan.ethertype);
         ip += size_of::<Vlan>();
         if ethertype == ETHERTYPE_VLAN {
             let vlan: &Vlan = header(&packet, ip)?;
-            key.inner_vlan = tag(vlan);
+            vlans |= (tag(vlan) as u32) << 16;
             ethertype = u16::from_be(vlan.ethertype);
             ip += size_of::<Vlan>();
         }
     }
+    let interface = ctx.ingress_ifindex() as u32;
+    let mut link = Link { interface, vlans, room };
     match ethertype {
-        ETHERTYPE_IPV4 => ipv4(&packet, ethernet, ip, key),
-        ETHERTYPE_IPV6 => ipv6(&packet, ethernet, ip, key),
+        ETHERTYPE_IPV4 => ipv4(&packet, ethernet, ip, &mut link),
+        ETHERTYPE_IPV6 => ipv6(&packet, ethernet, ip, &mut link),
         _ => Err(Verdict::NotOurs),
     }
 }
@@ -109,20 +131,20 @@ fn tag(vlan: &Vlan) -> u16 {
 }
 
 #[inline(always)]
-fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Parsed<Frame> {
+fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) -> Parsed<Frame> {
     let ip: &Ipv4 = header(packet, at)?;
     if ip.protocol != PROTOCOL_UDP || ip.version_ihl >> 4 != 4 {
         return Err(Verdict::NotOurs);
     }
-    set_address(key, mapped(ip.destination));
+    let destination = mapped(ip.destination);
     if ip.version_ihl != 0x45 {
-        return unreadable(key, PassReason::Ipv4Options);
+        return unreadable(link, destination, PassReason::Ipv4Options);
     }
     // RFC 791 §3.1: more fragments, or an offset.
     if u16::from_be(ip.fragment) & 0x3FFF != 0 {
-        return unreadable(key, PassReason::Fragment);
+        return unreadable(link, destination, PassReason::Fragment);
     }
-    let (udp, own) = udp(packet, at + IPV4_BYTES, key)?;
+    let (udp, own) = udp(packet, at + IPV4_BYTES, link, destination)?;
     let udp_bytes = u16::from_be(udp.bytes) as usize;
     let total_bytes = u16::from_be(ip.total_bytes) as usize;
     if udp_bytes < UDP_BYTES || total_bytes != IPV4_BYTES + udp_bytes || at + total_bytes > packet.length() {
@@ -138,7 +160,7 @@ fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Pa
     if source == 0 || source >= 224 || (source == 127) != (u32::from_be(ip.destination) >> 24 == 127) {
         return pass(PassReason::Source);
     }
-    check_source(mapped(ip.source), udp, key)?;
+    check_source(mapped(ip.source), udp, link)?;
     Ok(Frame {
         ip: at,
         is_ipv6: false,
@@ -157,21 +179,20 @@ pub fn ipv4_sum(ip: &Ipv4) -> u64 {
 }
 
 #[inline(always)]
-fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Parsed<Frame> {
+fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) -> Parsed<Frame> {
     let ip: &Ipv6 = header(packet, at)?;
     if ip.version_class >> 4 != 6 {
         return Err(Verdict::NotOurs);
     }
     let destination = ip.destination;
-    set_address(key, destination);
     match ip.next_header {
         PROTOCOL_UDP => {}
-        NEXT_HEADER_FRAGMENT => return unreadable(key, PassReason::Fragment),
+        NEXT_HEADER_FRAGMENT => return unreadable(link, destination, PassReason::Fragment),
         // RFC 7045 §4: hop-by-hop, routing, authentication, destination, mobility, HIP, shim6.
-        0 | 43 | 51 | 60 | 135 | 139 | 140 => return unreadable(key, PassReason::Ipv6Extension),
+        0 | 43 | 51 | 60 | 135 | 139 | 140 => return unreadable(link, destination, PassReason::Ipv6Extension),
         _ => return Err(Verdict::NotOurs),
     }
-    let (udp, own) = udp(packet, at + IPV6_BYTES, key)?;
+    let (udp, own) = udp(packet, at + IPV6_BYTES, link, destination)?;
     let udp_bytes = u16::from_be(udp.bytes) as usize;
     let payload_bytes = u16::from_be(ip.payload_bytes) as usize;
     if udp_bytes < UDP_BYTES || payload_bytes != udp_bytes || at + IPV6_BYTES + payload_bytes > packet.length() {
@@ -188,7 +209,7 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Pa
     if high >> 56 == 0xFF || (high == 0 && (low == 0 || low >> 32 == 0xFFFF)) || is_loopback {
         return pass(PassReason::Source);
     }
-    check_source(source, udp, key)?;
+    check_source(source, udp, link)?;
     Ok(Frame {
         ip: at,
         is_ipv6: true,
@@ -197,32 +218,25 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, key: &mut OwnKey) -> Pa
     })
 }
 
+/// A packet whose ports are not where we look.
 #[inline(always)]
-fn set_address(key: &mut OwnKey, [first, second]: [u64; 2]) {
-    key.address[..8].copy_from_slice(&first.to_ne_bytes());
-    key.address[8..].copy_from_slice(&second.to_ne_bytes());
-}
-
-/// A packet whose ports are not where we look; the key's port is 0, which stands for "some port".
-#[inline(always)]
-fn unreadable(key: &OwnKey, reason: PassReason) -> Parsed<Frame> {
-    if own(key).is_some() {
+fn unreadable(link: &mut Link<'_>, destination: [u64; 2], reason: PassReason) -> Parsed<Frame> {
+    if link.own(destination, 0).is_some() {
         pass(reason)
     } else {
         Err(Verdict::NotOurs)
     }
 }
 
-/// The UDP header, if it is to one of our ports at the key's address; the port goes into the key.
+/// The UDP header, if it is to one of our ports at the address.
 #[inline(always)]
-fn udp<'a>(packet: &'a Packet, at: usize, key: &mut OwnKey) -> Parsed<(&'a Udp, OwnValue)> {
+fn udp<'a>(packet: &'a Packet, at: usize, link: &mut Link<'_>, destination: [u64; 2]) -> Parsed<(&'a Udp, OwnValue)> {
     let udp: &Udp = header(packet, at)?;
     let port = u16::from_be(udp.destination);
     if !settings().may_be_port(port) {
         return Err(Verdict::NotOurs);
     }
-    key.port = port;
-    match own(key) {
+    match link.own(destination, port) {
         Some(value) => Ok((udp, value)),
         None => Err(Verdict::NotOurs),
     }
@@ -243,17 +257,14 @@ fn check_mac(ethernet: &Ethernet, own: &OwnValue) -> Parsed<()> {
 
 /// A client has a source port, and is not one of our own sockets: answers of two servers must not go in circles.
 #[inline(always)]
-fn check_source(source: [u64; 2], udp: &Udp, key: &mut OwnKey) -> Parsed<()> {
+fn check_source(source: [u64; 2], udp: &Udp, link: &mut Link<'_>) -> Parsed<()> {
     let port = u16::from_be(udp.source);
-    if port == 0 {
-        return pass(PassReason::Source);
-    }
-    if settings().may_be_port(port) {
-        set_address(key, source);
-        key.port = port;
-        if own(key).is_some() {
-            return pass(PassReason::OwnSource);
-        }
+    if port == 0 || (settings().may_be_port(port) && link.own(source, port).is_some()) {
+        return pass(if port == 0 {
+            PassReason::Source
+        } else {
+            PassReason::OwnSource
+        });
     }
     Ok(())
 }

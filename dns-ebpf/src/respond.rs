@@ -9,16 +9,16 @@ use dns_common::decide::message_bytes;
 use dns_common::prepare::prepared_octets;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::{INLINE, PREPARED, header_tail, opt, opt_cookie};
-use dns_common::scratch::{INLINE_WORDS, Scratch};
+use dns_common::scratch::{INLINE_WORDS, Scratch, State};
 use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
-use crate::maps::{self, may_recurse, settings, state};
+use crate::Verdict;
+use crate::maps::{self, may_recurse, settings};
 use crate::packet::{
     self, Dns, Ethernet, Ipv4, Ipv6, Opt, OptWithCookie, Packet, TwoWords, Udp, WordAndHalf, adjust_tail,
 };
 use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
-use crate::{Verdict, steps};
 
 /// TTL and hop limit of our packets.
 const HOPS: u8 = 64;
@@ -35,16 +35,8 @@ struct Unfinished;
 
 /// Turns the frame into the reply that the scratch holds.
 #[inline(always)]
-pub fn respond(ctx: &XdpContext, frame: &Frame) -> Result<(), Verdict> {
-    let has_cookie = state().is_some_and(|state| state.scratch.has_cookie != 0);
-    if has_cookie {
-        let client = client(ctx, frame).ok_or(Verdict::Pass(PassReason::Internal))?;
-        steps::make_cookie(client).map_err(Verdict::Pass)?;
-    }
-    let Some(state) = state() else {
-        return Err(Verdict::Pass(PassReason::Internal));
-    };
-    let scratch = &mut state.scratch;
+pub fn respond(ctx: &XdpContext, frame: &Frame, state: &mut State) -> Result<(), Verdict> {
+    let scratch = &state.scratch;
     let message = message_bytes(scratch) as usize;
     let ip_bytes = frame.message() - frame.ip + message;
     if ip_bytes > frame.mtu {
@@ -55,12 +47,13 @@ pub fn respond(ctx: &XdpContext, frame: &Frame) -> Result<(), Verdict> {
     if by != 0 && !adjust_tail(ctx, by) {
         return Err(Verdict::Pass(PassReason::NoRoom));
     }
-    write(ctx, frame, scratch, message).map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))
+    write(ctx, frame, scratch, &mut state.client_key, message)
+        .map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))
 }
 
 /// The client's address, as it lies in memory.
 #[inline(always)]
-fn client(ctx: &XdpContext, frame: &Frame) -> Option<[u64; 2]> {
+pub fn client(ctx: &XdpContext, frame: &Frame) -> Option<[u64; 2]> {
     let packet = Packet::new(ctx);
     if frame.is_ipv6 {
         let ip: &Ipv6 = packet.header(frame.ip)?;
@@ -72,7 +65,13 @@ fn client(ctx: &XdpContext, frame: &Frame) -> Option<[u64; 2]> {
 }
 
 #[inline(always)]
-fn write(ctx: &XdpContext, frame: &Frame, scratch: &Scratch, message: usize) -> Result<(), Unfinished> {
+fn write(
+    ctx: &XdpContext,
+    frame: &Frame,
+    scratch: &Scratch,
+    room: &mut [u32; 5],
+    message: usize,
+) -> Result<(), Unfinished> {
     let reply = &scratch.reply;
     let name_bytes = scratch.name_bytes as usize & 0xFF;
     let body_at = frame.message() + HEADER_BYTES + name_bytes + QUESTION_TAIL_BYTES;
@@ -98,7 +97,12 @@ fn write(ctx: &XdpContext, frame: &Frame, scratch: &Scratch, message: usize) -> 
     // The header: the ID stays.
     let has_opt = scratch.has_opt != 0;
     let dns: &mut Dns = packet.header_mut(frame.message()).ok_or(Unfinished)?;
-    let tail = header_tail(scratch.query_flags as u16, &reply.header, may_recurse(client), has_opt);
+    let tail = header_tail(
+        scratch.query_flags as u16,
+        &reply.header,
+        may_recurse(client, room),
+        has_opt,
+    );
     dns.tail = tail;
     sum += dns.id as u64 + tail[0] as u64 + tail[1] as u64 + tail[2] as u64 + tail[3] as u64 + tail[4] as u64;
 

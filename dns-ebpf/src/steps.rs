@@ -1,64 +1,87 @@
-//! The core's steps as global functions: the verifier checks each once, whatever its callers know.
+//! The core's steps on this program's packet and maps: the common way inline, all else in global functions, which the
+//! verifier checks once, whatever their callers know.
 //!
-//! They take and give plain numbers, and fetch the scratch themselves. 0 is success; else one more than the index of
-//! a [`PassReason`].
+//! Global functions take and give plain numbers, and fetch the scratch themselves. 0 is success; else one more than the
+//! index of a [`PassReason`].
 
 use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
 use dns_common::cookie::server_cookie;
-use dns_common::decide::decide;
+use dns_common::decide::{First, check, decide_on_name, decide_without_name, first_look};
+use dns_common::message::Message;
 use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
 use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
-use dns_common::wire::HEADER_BYTES;
 
-use crate::maps::{KernelTable, cookie_source, settings, state};
-use crate::packet::{Packet, Word};
+use crate::maps::{KernelTable, cookie_source, forget, settings, state};
+use crate::packet::{Half, Header, Number, Octet, Packet, Word};
 use crate::parse::Frame;
 
-/// Copies the message into the scratch.
+/// The message where it lies: behind Ethernet, two tags, IPv6 and UDP at most.
+struct InPacket {
+    packet: Packet,
+    from: usize,
+}
+
+impl InPacket {
+    #[inline(always)]
+    fn at<T: Header>(&self, at: usize) -> Option<&T> {
+        self.packet.header(self.from + (at & (MESSAGE_BYTES - 1)))
+    }
+}
+
+impl Message for InPacket {
+    #[inline(always)]
+    fn word(&self, at: usize) -> u64 {
+        self.at::<Word>(at).map_or(0, |word| word.word)
+    }
+
+    #[inline(always)]
+    fn half(&self, at: usize) -> u32 {
+        self.at::<Half>(at).map_or(0, |half| half.half)
+    }
+
+    #[inline(always)]
+    fn number(&self, at: usize) -> u16 {
+        self.at::<Number>(at).map_or(0, |number| u16::from_be(number.number))
+    }
+
+    #[inline(always)]
+    fn octet(&self, at: usize) -> u8 {
+        self.at::<Octet>(at).map_or(0, |octet| octet.octet)
+    }
+}
+
+/// Reads the message of the frame and looks its name up.
 #[inline(always)]
-pub fn load(ctx: &XdpContext, frame: &Frame) -> Result<(), PassReason> {
-    let Some(state) = state() else {
-        return Err(PassReason::Internal);
+pub fn scan_and_look(ctx: &XdpContext, frame: &Frame, scratch: &mut Scratch) -> Result<First, PassReason> {
+    let from = forget(&mut scratch.message_at, frame.message() as u32);
+    let message = InPacket {
+        packet: Packet::new(ctx),
+        from: from as usize & 0x7F,
     };
-    let length = frame.payload as u32;
-    if length < HEADER_BYTES as u32 {
-        return Err(PassReason::Short);
+    let hash = scan(
+        &message,
+        frame.payload,
+        scratch,
+        KernelTable.keys(),
+        settings().has_nsid != 0,
+    )?;
+    let first = first_look(scratch, &KernelTable, hash)?;
+    if matches!(first, First::Decided) {
+        check(scratch, &KernelTable, settings().udp_payload)?;
     }
-    if length > MESSAGE_BYTES as u32 {
-        return Err(PassReason::Long);
-    }
-    state.scratch.length = length;
-    copy_message(&Packet::new(ctx), frame.message(), length as usize, &mut state.scratch).ok_or(PassReason::Internal)
+    Ok(first)
 }
 
-/// Copies the message word by word, the last word ending where the message ends: for so few octets a helper costs more.
+/// Decides where the first look did not.
 #[inline(always)]
-fn copy_message(packet: &Packet, from: usize, length: usize, scratch: &mut Scratch) -> Option<()> {
-    for index in 0..MESSAGE_BYTES / 8 {
-        if 8 * index + 8 > length {
-            break;
-        }
-        let word: &Word = packet.header(from + 8 * index)?;
-        scratch.set_word(8 * index, word.word);
-    }
-    // A message has a header of twelve octets, so a word ends anywhere behind it.
-    let last = black_box(length - 8) & (MESSAGE_BYTES - 1);
-    let word: &Word = packet.header(from + last)?;
-    scratch.set_word(last, word.word);
-    Some(())
-}
-
-/// Scans the message in the scratch and decides on it.
-#[inline(always)]
-pub fn scan_and_decide() -> Result<(), PassReason> {
-    unpack(hotdns_scan())?;
-    unpack(hotdns_decide())
+pub fn decide(first: First) -> Result<(), PassReason> {
+    unpack(hotdns_decide(black_box(matches!(first, First::Found) as u32)))
 }
 
 #[inline(always)]
@@ -83,27 +106,23 @@ fn unpack(number: u32) -> Result<(), PassReason> {
 
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn hotdns_scan() -> u32 {
-    let Some(state) = state() else {
-        return pack(Err(PassReason::Internal));
-    };
-    pack(scan(&mut state.scratch, KernelTable.keys(), settings().has_nsid != 0))
-}
-
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn hotdns_decide() -> u32 {
+extern "C" fn hotdns_decide(is_found: u32) -> u32 {
     let Some(state) = state() else {
         return pack(Err(PassReason::Internal));
     };
     let mut prober = KernelProber {
         scratch: &mut state.scratch,
     };
-    let decided = decide(&mut prober, &KernelTable, settings().udp_payload);
-    if decided.is_ok() && needs_preparation(prober.scratch) {
+    let decided = if is_found != 0 {
+        decide_on_name(prober.scratch, &KernelTable)
+    } else {
+        decide_without_name(&mut prober, &KernelTable)
+    };
+    let checked = decided.and_then(|()| check(prober.scratch, &KernelTable, settings().udp_payload));
+    if checked.is_ok() && needs_preparation(prober.scratch) {
         hotdns_prepare()
     } else {
-        pack(decided)
+        pack(checked)
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Config {
     pub cookie_secret_file: Option<PathBuf>,
     /// What is said in class CHAOS.
     pub chaos: Chaos,
+    /// Connections of clients.
+    pub tcp: Tcp,
     /// How questions are answered.
     pub backend: Backend,
     /// The zones, in the order of the file.
@@ -111,6 +113,17 @@ pub struct Chaos {
     pub hostname: Option<Box<str>>,
     /// `id.server` (RFC 4892).
     pub id: Option<Box<str>>,
+}
+
+/// `tcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tcp {
+    /// How long a connection may have nothing to do.
+    pub idle_timeout: Duration,
+    /// Connections in all.
+    pub max_connections: u32,
+    /// Connections of one client, never more than in all; by default three quarters of those.
+    pub max_connections_per_client: Option<u32>,
 }
 
 /// `backend`.

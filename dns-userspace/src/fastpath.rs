@@ -7,22 +7,24 @@ use std::sync::Arc;
 
 use dns_common::cookie;
 use dns_common::decide::decide;
+use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
 use dns_common::reply::{INLINE, PREPARED, header_tail, opt, opt_cookie};
 use dns_common::scan::scan;
-use dns_common::scratch::{MESSAGE_BYTES, Scratch};
+use dns_common::scratch::Scratch;
 use dns_common::search::{Prober, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
-use crate::answer::{CookieSource, Environment};
+use crate::answer::{CookieSource, Environment, Transport};
 use crate::publish::Served;
 use crate::table::TableReader;
 
 /// One worker's scratch.
 pub struct Worker {
     served: Arc<Served>,
+    message: Box<Buffer>,
     scratch: Box<Scratch>,
 }
 
@@ -40,11 +42,12 @@ impl Worker {
     pub fn new(served: Arc<Served>) -> Self {
         Self {
             served,
+            message: Box::default(),
             scratch: Box::default(),
         }
     }
 
-    /// Answers a query that came over UDP. `out` is emptied first.
+    /// Answers a query. `out` is emptied first.
     pub fn answer(&mut self, query: &[u8], environment: &Environment<'_>, out: &mut Vec<u8>) -> Fast {
         out.clear();
         let table = self.served.table();
@@ -65,13 +68,18 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Result<(), PassReason> {
         let scratch = &mut *self.scratch;
-        if query.len() > MESSAGE_BYTES {
-            return Err(PassReason::Long);
-        }
-        scratch.message[..query.len()].copy_from_slice(query);
-        scratch.length = query.len() as u32;
-        scan(scratch, table.keys(), environment.nsid().is_some())?;
-        decide(&mut SocketProber { scratch, table }, table, environment.udp_payload)?;
+        self.message.fill(query).ok_or(PassReason::Long)?;
+        let has_nsid = environment.nsid().is_some();
+        let hash = scan(&*self.message, query.len(), scratch, table.keys(), has_nsid)?;
+        let limit = match environment.transport {
+            Transport::Udp => environment.udp_payload,
+            Transport::Tcp => {
+                // The client's limit is one on datagrams (RFC 6891 §6.2.3). Without OPT what exceeds 512 octets passes.
+                scratch.client_payload = u32::from(u16::MAX);
+                u16::MAX
+            }
+        };
+        decide(&mut SocketProber { scratch, table }, table, hash, limit)?;
         let epoch = scratch.epoch;
         prepare(scratch, table)?;
         if scratch.has_cookie != 0 {

@@ -30,7 +30,7 @@ mod message;
 mod reply;
 
 use exchange::Asking;
-use message::Message;
+pub use message::Message;
 use reply::Query;
 
 /// RCODEs (RFC 1035 §4.1.1, RFC 2136 §2.2).
@@ -57,7 +57,7 @@ pub struct ForwardSettings {
 impl ForwardSettings {
     /// A value for `in_flight`: 10,000, or less where the limit of open files asks for it.
     pub fn in_flight_for_file_limit(files: u64) -> usize {
-        usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, 10_000)
+        usize::try_from(files / 5).unwrap_or(usize::MAX).clamp(16, 10_000)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! socket workers ─ QueryCounters (atomics in shards) ─┐
+//!                  Figures (rare events)             ─┤
 //! XDP program    ─ XdpFigures (read on demand) ───────┼─► Metrics::render  (text exposition format)
 //! writer         ─ gauges and counters ───────────────┘
 //! ```
@@ -13,9 +14,11 @@ use std::sync::Arc;
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::control::Census;
+use crate::dataplane::worker::Figures;
 use crate::store::Conflict;
 
 mod queries;
+mod sockets;
 mod xdp;
 
 pub use queries::QueryCounters;
@@ -28,6 +31,7 @@ const CONFLICT_SERIES: usize = 1000;
 pub struct Metrics {
     registry: Registry,
     queries: Arc<QueryCounters>,
+    sockets: Arc<Figures>,
     records: IntGaugeVec,
     conflicts: IntGaugeVec,
     conflicts_total: IntGauge,
@@ -39,6 +43,7 @@ impl Metrics {
     pub fn new(xdp: Option<Arc<dyn XdpFigures>>) -> Self {
         let registry = Registry::new();
         let queries = Arc::new(QueryCounters::new());
+        let sockets = Arc::new(Figures::default());
         let records = gauges(
             "hotdns_records",
             "Resource records that are served, by source.",
@@ -68,8 +73,9 @@ impl Metrics {
         for source in ["zone_file", "config", "api"] {
             records.with_label_values(&[source]).set(0);
         }
-        let collectors: [Box<dyn prometheus::core::Collector>; 8] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
+            Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
             Box::new(xdp::XdpCollector::new(xdp)),
             Box::new(records.clone()),
             Box::new(conflicts.clone()),
@@ -84,6 +90,7 @@ impl Metrics {
         Self {
             registry,
             queries,
+            sockets,
             records,
             conflicts,
             conflicts_total,
@@ -94,6 +101,11 @@ impl Metrics {
     /// Where the socket servers count the answers they send.
     pub fn queries(&self) -> Arc<QueryCounters> {
         self.queries.clone()
+    }
+
+    /// Where the socket servers count rare events.
+    pub fn sockets(&self) -> Arc<Figures> {
+        Arc::clone(&self.sockets)
     }
 
     /// The content type of [`Metrics::render`].
@@ -149,6 +161,8 @@ fn gauge(name: &str, help: &str) -> IntGauge {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
     use crate::answer::Transport;
     use crate::record::{RecordType, Source};
@@ -210,6 +224,26 @@ mod tests {
             r#"hotdns_xdp_passed_total{reason="not_found"} 5"#,
             r#"hotdns_xdp_passed_total{reason="fragment"} 0"#,
             r#"hotdns_xdp_dropped_total{reason="response"} 6"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn rare_events_of_sockets_show_from_the_start() {
+        let metrics = Metrics::new(None);
+        let sockets = metrics.sockets();
+        sockets.panics.store(1, Ordering::Relaxed);
+        sockets.udp_unsent.store(2, Ordering::Relaxed);
+        sockets.tcp_refused.store(3, Ordering::Relaxed);
+        sockets.tcp_connections.store(4, Ordering::Relaxed);
+        let text = text(&metrics);
+        for line in [
+            "hotdns_worker_panics_total 1",
+            "hotdns_udp_unsent_total 2",
+            "hotdns_tcp_refused_total 3",
+            "hotdns_tcp_connections 4",
+            "hotdns_forward_overflow_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

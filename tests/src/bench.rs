@@ -3,6 +3,7 @@
 //! ```text
 //!   hot      closed loops, one namespace pair for each contestant, measured in turn:
 //!            load ─ queries ─► circuit (generate ⇄ contestant) ─ counters ─► report: table and JSON
+//!   sockets  the same circuits, without XDP: open loops that overload, TCP, idle connections
 //!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
 //!   fuzz     the XDP program through TEST_RUN, on mutated packets
 //! ```
@@ -19,5 +20,8 @@ pub mod hot;
 mod layout;
 pub mod load;
 pub mod object;
+pub mod paced;
 pub mod report;
+pub mod sockets;
+pub mod stream;
 pub mod zone;

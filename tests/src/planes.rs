@@ -140,7 +140,7 @@ impl Planes {
         serials
     }
 
-    /// Asks both planes, from a client that is told RA as the environment says.
+    /// Asks both planes, over the environment's transport, from a client that is told RA as it says.
     pub fn compare(&mut self, query: &[u8]) -> Result<Compared, Box<Difference>> {
         match self.worker.answer(query, &self.environment, &mut self.reply) {
             Fast::Pass(reason) => Ok(Compared::Passed(reason)),

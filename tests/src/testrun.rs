@@ -93,6 +93,10 @@ struct TestAttributes {
 }
 
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
+/// `BPF_F_TEST_XDP_LIVE_FRAMES`.
+const LIVE_FRAMES: u32 = 2;
+/// Frames that are sent at once.
+const LIVE_BATCH: u32 = 64;
 const BPF_ENABLE_STATS: libc::c_long = 32;
 
 impl<'a> TestRun<'a> {
@@ -142,6 +146,39 @@ impl<'a> TestRun<'a> {
             packet: out,
             duration: Duration::from_nanos(attributes.duration.into()),
         })
+    }
+
+    /// Runs the program on `repeat` frames that really go where its verdicts say: what it transmits leaves from the
+    /// interface they seem to come from. The frames are this packet, or what the program has made of it before.
+    pub fn run_live(&self, packet: &[u8]) -> io::Result<()> {
+        let mut context = XdpMd {
+            data: 0,
+            data_end: packet.len() as u32,
+            data_meta: 0,
+            ingress_ifindex: self.ingress_ifindex,
+            rx_queue_index: 0,
+            egress_ifindex: 0,
+        };
+        let mut attributes = TestAttributes {
+            prog_fd: self.program.as_raw_fd() as u32,
+            data_size_in: packet.len() as u32,
+            data_in: packet.as_ptr() as u64,
+            repeat: self.repeat,
+            ctx_size_in: size_of::<XdpMd>() as u32,
+            ctx_in: (&raw mut context) as u64,
+            flags: LIVE_FRAMES,
+            batch_size: LIVE_BATCH,
+            ..TestAttributes::default()
+        };
+        // SAFETY: every pointer in the attributes is valid for the length beside it, until the call returns.
+        unsafe {
+            bpf(
+                BPF_PROG_TEST_RUN,
+                (&raw mut attributes).cast(),
+                size_of::<TestAttributes>(),
+            )?
+        };
+        Ok(())
     }
 }
 

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use dns_common::reason::PassReason;
-use dns_userspace::answer::{End, ResolveOptions, resolve};
+use dns_userspace::answer::{End, ResolveOptions, Transport, resolve};
 use dns_userspace::name::Name;
 use dns_userspace::record::RecordType;
 use dns_userspace::store::Change;
+use rand::Rng;
 use rand::seq::IndexedRandom;
 use tests::planes::{Compared, Planes, Tally, message, on_heap};
 use tests::queries::{Names, TYPES, mutated, well_formed};
@@ -31,6 +32,8 @@ enum Kind {
     Userspace,
     /// Messages that are not well-formed.
     Mutated,
+    /// Some of all of these, asked again over TCP.
+    Tcp,
 }
 
 #[derive(Default)]
@@ -74,11 +77,13 @@ fn fast_path_equals_reference() {
         );
     }
     assert!(answerable.percent_equal() >= 90.0, "{answerable}");
+    let over_tcp = &report.0[&Kind::Tcp];
+    assert!(over_tcp.percent_equal() >= 50.0, "{over_tcp}");
 }
 
 #[test]
 #[ignore = "hours: cargo xtask test --differential"]
-fn differential_at_length() {
+fn differential_planes_at_length() {
     run(from_environment("CASES").unwrap_or(100_000_000));
 }
 
@@ -159,6 +164,15 @@ impl Run {
     }
 
     fn one(&mut self, report: &mut Report, query: &[u8], kind: Kind) {
+        self.compare(report, query, kind);
+        if self.generator.rng().random_ratio(1, 8) {
+            self.planes.environment.transport = Transport::Tcp;
+            self.compare(report, query, Kind::Tcp);
+            self.planes.environment.transport = Transport::Udp;
+        }
+    }
+
+    fn compare(&mut self, report: &mut Report, query: &[u8], kind: Kind) {
         match self.planes.compare(query) {
             Ok(compared) => {
                 if kind == Kind::Answerable && compared == Compared::Passed(PassReason::Internal) {

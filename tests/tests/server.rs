@@ -93,6 +93,23 @@ fn what_does_not_fit_is_truncated_and_whole_over_tcp() -> Result<()> {
 }
 
 #[test]
+fn the_idle_time_out_of_tcp_is_configured_told_and_kept() -> Result<()> {
+    let server = Server::start("tcp: {idle_timeout: 1500ms}\n")?;
+    let told = server.dig(&["www.example.com", "+tcp", "+keepalive"])?;
+    assert!(told.contains("KEEPALIVE: 1.5 secs"), "{told}");
+    let over_udp = server.dig(&["www.example.com", "+notcp", "+keepalive"])?;
+    assert!(!over_udp.contains("KEEPALIVE"), "{over_udp}");
+
+    let mut idle = std::net::TcpStream::connect(server.dns)?;
+    idle.set_read_timeout(Some(Duration::from_secs(30)))?;
+    assert_eq!(std::io::Read::read(&mut idle, &mut [0])?, 0, "closed by the server");
+    eventually("its place comes back", || {
+        Ok(server.metric("hotdns_tcp_connections")? == 0.0)
+    })?;
+    Ok(())
+}
+
+#[test]
 fn odd_queries_get_the_right_error_and_never_silence() -> Result<()> {
     let server = Server::start("")?;
     for (arguments, expected) in [

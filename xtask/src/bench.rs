@@ -10,7 +10,6 @@ use crate::{build, process};
 
 /// Runs one benchmark; without arguments, the benchmarks' own help lists them.
 pub(crate) fn bench(arguments: &[OsString]) -> Result<()> {
-    // Servers to compare with are not installed in passing: `setup --all` does, and says so.
     if let Err(error) = packages::set_up_tools(NeededBy::Tests) {
         eprintln!("{error:#}; going on without");
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! setup ──► build-ebpf ──► build ──► run
-//!                     └──► test, bench, ci
+//!                     └──► test, bench, fuzz, ci
 //! ```
 //!
 //! Each command does what it needs of those before it, and is quick where that is done already.
@@ -10,6 +10,7 @@
 mod bench;
 mod build;
 mod ci;
+mod fuzz;
 mod kernels;
 mod packages;
 mod privilege;
@@ -42,7 +43,7 @@ struct Arguments {
 enum Command {
     /// Find or install the eBPF toolchain and the tools that the tests call
     Setup {
-        /// Also what `bench` compares with and what `test --kernels` boots
+        /// Also what `test --kernels` boots
         #[arg(long)]
         all: bool,
     },
@@ -61,7 +62,7 @@ enum Command {
         /// Load the XDP program and run it on Linux 6.1 and 6.12 in QEMU, instead of the suite
         #[arg(long)]
         kernels: bool,
-        /// Run the long differential comparison (release build), instead of the suite
+        /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
         /// Arguments for `cargo test`, such as a filter, after `--`
@@ -73,6 +74,14 @@ enum Command {
         /// The benchmark and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Look for octets that messages, zone files and answers cannot cope with (libFuzzer)
+    Fuzz {
+        /// One folder of tests/corpus; by default all in turn
+        target: Option<String>,
+        /// How long for each target
+        #[arg(long, default_value_t = 300)]
+        seconds: u32,
     },
     /// Check style, lints and documentation, warnings denied, then run all tests
     Ci {
@@ -115,6 +124,7 @@ fn perform(command: Command) -> Result<()> {
         } => suite::differential(&arguments),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
+        Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Ci { checks_only } => ci::ci(checks_only),
         Command::Tidy => tidy::tidy(),
         Command::RunPrivileged { command } => privilege::run_privileged(&command),

@@ -21,11 +21,11 @@ pub(crate) enum NeededBy {
     Tests,
     /// `test --kernels`.
     Kernels,
-    /// Benchmarks that compare with other servers.
-    Benches,
+    /// `fuzz`, which compiles libFuzzer.
+    Fuzzing,
 }
 
-/// Every tool. Servers to compare with start on port 53 when Debian installs them, so only benches ask for those.
+/// Every tool.
 pub(crate) const TOOLS: &[Tool] = &[
     Tool {
         program: "dig",
@@ -75,12 +75,27 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool {
         program: "knotd",
         package: "knot",
-        needed_by: NeededBy::Benches,
+        needed_by: NeededBy::Tests,
     },
     Tool {
         program: "nsd",
         package: "nsd",
-        needed_by: NeededBy::Benches,
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "named",
+        package: "bind9",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "named-compilezone",
+        package: "bind9-utils",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "c++",
+        package: "g++",
+        needed_by: NeededBy::Fuzzing,
     },
 ];
 
@@ -137,6 +152,9 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     // Another apt may be at work: wait for its lock.
     command.args([
         "DEBIAN_FRONTEND=noninteractive",
+        // Servers that are installed for comparison must not start, and take port 53.
+        "SYSTEMD_OFFLINE=1",
+        "RUNLEVEL=1",
         "apt-get",
         "-q",
         "-o",

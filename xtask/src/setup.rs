@@ -20,7 +20,6 @@ pub(crate) fn setup(all: bool) -> Result<()> {
     ];
     if all {
         outcomes.push(packages::set_up_tools(NeededBy::Kernels).map(|()| println!("QEMU for other kernels: there")));
-        outcomes.push(packages::set_up_tools(NeededBy::Benches).map(|()| println!("Servers to compare with: there")));
     }
     let failures: Vec<String> = outcomes
         .into_iter()

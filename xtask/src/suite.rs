@@ -42,24 +42,31 @@ pub(crate) fn build_programs() -> Result<()> {
     process::run(process::cargo().arg("build").args(SUITE).arg("--bins"))
 }
 
-/// Runs the long comparison of both planes with the reference answerer.
+/// Runs the long comparisons: with other servers, then of both planes with the reference answerer. `arguments`, where
+/// there are any, are filters that take the place of both.
 pub(crate) fn differential(arguments: &[OsString]) -> Result<()> {
     let privilege = privilege::privilege();
     if let Privilege::Missing(reason) = privilege {
         bail!("{reason}: the comparison runs the XDP program, which needs root or `sudo -n`");
     }
+    set_up_tools(&privilege)?;
     build::release()?;
-    let mut cargo = prepared(&privilege)?;
-    cargo.args([
-        "test",
-        "--release",
-        "--package",
-        "tests",
-        "--",
-        "--ignored",
-        "differential",
-    ]);
-    process::run(cargo.args(arguments))
+    let both = ["differential_references".into(), "differential_planes".into()];
+    let filters = if arguments.is_empty() { &both[..] } else { arguments };
+    for filter in filters {
+        let mut cargo = prepared(&privilege)?;
+        cargo.args([
+            "test",
+            "--release",
+            "--package",
+            "tests",
+            "--",
+            "--ignored",
+            "--nocapture",
+        ]);
+        process::run(cargo.arg(filter))?;
+    }
+    Ok(())
 }
 
 /// Whether this runs as continuous integration, where nothing may be skipped.

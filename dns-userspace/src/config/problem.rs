@@ -135,8 +135,13 @@ pub enum Problem {
     BadInterface { key: String, text: String },
     #[error("`{key}`: interface `{text}` is given a second time: remove one of the two")]
     DuplicateInterface { key: String, text: String },
-    #[error("`{key}` is `{text}`: write a duration with a unit from 10ms to 60s, such as 5s or 500ms")]
-    BadDuration { key: String, text: String },
+    #[error("`{key}` is `{text}`: write a duration with a unit from {min} to {max}, such as 5s or 500ms")]
+    BadDuration {
+        key: String,
+        text: String,
+        min: String,
+        max: String,
+    },
     #[error("`ttl_bounds.min` is {min}, more than `ttl_bounds.max`, {max}: raise one or lower the other")]
     BoundsReversed { min: u32, max: u32 },
     #[error(

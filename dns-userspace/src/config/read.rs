@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::problem::{ConfigError, Findings, Problem};
 use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
 use super::section::{Section, Text};
 use super::token::{check_token_file, open_to_all};
-use super::{Backend, Chaos, Config, Http, Loaded, Overrides, TtlBounds, Upstream, Xdp};
+use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
 use crate::cookies::Secrets;
 
 const ROOT_KEYS: &[&str] = &[
@@ -31,6 +32,7 @@ const ROOT_KEYS: &[&str] = &[
     "ttl_bounds",
     "edns",
     "chaos",
+    "tcp",
     "zones",
     "records",
     "backend",
@@ -53,10 +55,16 @@ const UDP_PAYLOAD: u16 = 1232;
 const MAX_NSID_BYTES: usize = 128;
 /// One character-string (RFC 1035 §3.3).
 const MAX_CHAOS_BYTES: usize = 255;
+const TCP_KEYS: &[&str] = &["idle_timeout", "max_connections", "max_connections_per_client"];
+const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+const TCP_IDLE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+const TCP_CONNECTIONS: u32 = 16_384;
+/// A connection is a file, and more files than this no system gives to a process by default (`fs.nr_open`).
+const MOST_TCP_CONNECTIONS: u32 = 1 << 20;
 const MAX_CNAME_DEPTH: u8 = 10;
 const STORAGE_PATH: &str = "/var/lib/hotdns";
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
-const UPSTREAM_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+const UPSTREAM_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 /// Loopback, private (RFC 1918, RFC 4193) and link-local (RFC 3927, RFC 4291 §2.5.6).
 const UPSTREAM_CLIENTS: &[&str] = &[
     "127.0.0.0/8",
@@ -153,6 +161,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         nsid: read_short_text(&edns, "nsid", "nsid: ns1.example.com", MAX_NSID_BYTES, findings),
         cookie_secret_file: read_cookie_secrets(&edns, base, findings),
         chaos: read_chaos(&root, findings),
+        tcp: read_tcp(&root, findings),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
             .map(|items| read_records(items, &rules, findings))
@@ -399,6 +408,37 @@ fn read_ttl_bounds(root: &Section<'_>, findings: &mut Findings) -> TtlBounds {
     TtlBounds { min: 0, max: MAX_TTL }
 }
 
+fn read_tcp(root: &Section<'_>, findings: &mut Findings) -> Tcp {
+    let section = root.section("tcp", TCP_KEYS, findings);
+    let max_connections = section
+        .number(
+            "max_connections",
+            1..=MOST_TCP_CONNECTIONS,
+            "connections",
+            "max_connections: 16384",
+            findings,
+        )
+        .unwrap_or(TCP_CONNECTIONS);
+    Tcp {
+        idle_timeout: read_duration(
+            &section,
+            "idle_timeout",
+            "idle_timeout: 10s",
+            &TCP_IDLE_TIMEOUTS,
+            findings,
+        )
+        .unwrap_or(TCP_IDLE_TIMEOUT),
+        max_connections,
+        max_connections_per_client: section.number(
+            "max_connections_per_client",
+            1..=max_connections,
+            "connections (`tcp.max_connections`)",
+            "max_connections_per_client: 1000",
+            findings,
+        ),
+    }
+}
+
 fn read_backend(root: &Section<'_>, bounds: TtlBounds, listen: &[Located], findings: &mut Findings) -> Backend {
     let section = root.section("backend", BACKEND_KEYS, findings);
     let default_ttl = section.number(
@@ -458,26 +498,44 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
     Upstream {
         enabled,
         servers: servers.into_iter().map(|(server, _)| server).collect(),
-        timeout: read_timeout(&section, findings).unwrap_or(UPSTREAM_TIMEOUT),
+        timeout: read_duration(&section, "timeout", "timeout: 5s", &UPSTREAM_TIMEOUTS, findings)
+            .unwrap_or(UPSTREAM_TIMEOUT),
         allow: read_clients(&section, findings),
     }
 }
 
-fn read_timeout(section: &Section<'_>, findings: &mut Findings) -> Option<Duration> {
-    let Text { at, text } = section.text("timeout", "timeout: 5s", findings)?;
-    let timeout = humantime::parse_duration(text)
+/// A duration with its unit, within `range`.
+fn read_duration(
+    section: &Section<'_>,
+    key: &'static str,
+    example: &'static str,
+    range: &RangeInclusive<Duration>,
+    findings: &mut Findings,
+) -> Option<Duration> {
+    let Text { at, text } = section.text(key, example, findings)?;
+    let duration = humantime::parse_duration(text)
         .ok()
-        .filter(|timeout| UPSTREAM_TIMEOUTS.contains(timeout));
-    if timeout.is_none() {
+        .filter(|duration| range.contains(duration));
+    if duration.is_none() {
         findings.error(
             at,
             Problem::BadDuration {
-                key: section.path("timeout"),
+                key: section.path(key),
                 text: text.to_owned(),
+                min: in_one_unit(*range.start()),
+                max: in_one_unit(*range.end()),
             },
         );
     }
-    timeout
+    duration
+}
+
+/// `100ms`, `3600s`.
+fn in_one_unit(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
 }
 
 fn read_clients(section: &Section<'_>, findings: &mut Findings) -> Vec<IpNet> {

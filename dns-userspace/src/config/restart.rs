@@ -19,6 +19,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         nsid,
         cookie_secret_file,
         chaos,
+        tcp,
         backend,
         zones: _,
         records: _,
@@ -43,6 +44,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("edns.nsid", *nsid != new.nsid),
         ("edns.cookie_secret_file", *cookie_secret_file != new.cookie_secret_file),
         ("chaos", *chaos != new.chaos),
+        ("tcp", *tcp != new.tcp),
         ("backend.default_ttl", backend.default_ttl != new.backend.default_ttl),
         (
             "backend.resolve_cname_chain",

@@ -126,6 +126,14 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.ttl_bounds, TtlBounds { min: 60, max: 86_400 });
     assert_eq!((config.udp_payload, config.backend.default_ttl), (1232, 300));
     assert_eq!(config.backend.upstream.timeout, Duration::from_secs(5));
+    assert_eq!(
+        config.tcp,
+        Tcp {
+            idle_timeout: Duration::from_secs(10),
+            max_connections: 16_384,
+            max_connections_per_client: None
+        }
+    );
     let client = "192.168.7.7".parse::<std::net::IpAddr>().expect("an address");
     assert!(
         config
@@ -152,7 +160,7 @@ fn sections_without_content_are_absent() {
 #[test]
 fn every_further_key_is_read() {
     let folder = Folder::with(
-        "log_format: json\nstorage: {path: data}\nhttp: {listen: [\"127.0.0.1:9090\", \"[::1]\"], token_file: token}\n\
+        "tcp: {idle_timeout: 1m, max_connections: 100, max_connections_per_client: 100}\nlog_format: json\nstorage: {path: data}\nhttp: {listen: [\"127.0.0.1:9090\", \"[::1]\"], token_file: token}\n\
          ttl_bounds: {min: 1, max: 10}\nedns: {udp_payload: 4096}\nhttp_port: 9091\n\
          backend: {upstream: {enabled: true, servers: [192.0.2.53], timeout: 500ms, allow: [10.0.0.0/8]}}\n",
     );
@@ -173,6 +181,14 @@ fn every_further_key_is_read() {
         ["192.0.2.53:53".parse().expect("an address")]
     );
     assert_eq!(config.backend.upstream.timeout, Duration::from_millis(500));
+    assert_eq!(
+        config.tcp,
+        Tcp {
+            idle_timeout: Duration::from_secs(60),
+            max_connections: 100,
+            max_connections_per_client: Some(100)
+        }
+    );
 }
 
 #[test]
@@ -336,6 +352,19 @@ fn numbers_outside_their_range() {
         "ttl_bounds:\n  min: 90000\n",
         "2:8",
         "`ttl_bounds.min` is 90000, more than `ttl_bounds.max`, 86400",
+    );
+    for timeout in ["0s", "99ms", "3601s"] {
+        refused(
+            &format!("tcp: {{idle_timeout: {timeout}}}\n"),
+            "1:21",
+            "write a duration with a unit from 100ms to 3600s",
+        );
+    }
+    refused("tcp: {max_connections: 0}\n", "1:24", "from 1 to 1048576 connections");
+    refused(
+        "tcp: {max_connections: 9, max_connections_per_client: 10}\n",
+        "1:55",
+        "from 1 to 9 connections (`tcp.max_connections`)",
     );
     for timeout in ["0s", "61s", "soon", "5"] {
         let text = format!("backend: {{upstream: {{timeout: \"{timeout}\"}}}}\n");
@@ -653,6 +682,7 @@ fn a_restart_is_needed_for_all_but_zones_and_records() {
         ["log_level", "log_format"]
     );
     assert_eq!(restart("timeout: 5s", "timeout: 4s"), ["backend.upstream.timeout"]);
+    assert_eq!(restart("zones:", "tcp: {idle_timeout: 5s}\nzones:"), ["tcp"]);
     assert_eq!(restart("192.0.2.2", "192.0.2.3"), [""; 0]);
 }
 

@@ -55,7 +55,7 @@ impl Answerer for LocalAnswerer {
             identity: Some(&self.identity),
             ..self.environment
         };
-        if transport == Transport::Udp && self.fast.answer(query, &environment, out) == Fast::Answered {
+        if self.fast.answer(query, &environment, out) == Fast::Answered {
             return Disposition::Reply;
         }
         match respond(query, &self.served.snapshot_guard(), &*self.served, &environment, out) {

@@ -26,6 +26,9 @@ mod holder;
 
 /// Octets that the kernel may hold for one UDP socket while its worker is busy.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+/// Octets of replies that a TCP connection hands to the kernel before they can be sent: a client that does not read costs
+/// the kernel little.
+const UNSENT_BYTES: u32 = 64 << 10;
 /// Connections that wait to be accepted; the kernel bounds it by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 /// Attempts to find one number that is free for UDP and TCP, in both families.
@@ -216,6 +219,9 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // What is accepted inherits these.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -8,15 +8,15 @@
 //!
 //! What a client may cost is bounded: an idle connection is a task without buffers; a message must be whole within the
 //! idle time-out of the last one; a client that does not read stops being read from once 128 KiB wait for
-//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`].
+//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`]. How long the connection may be
+//! idle is told to clients that ask (RFC 7828).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -26,8 +26,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Desk, Disposition, Figures, Transport};
+use super::worker::{Desk, Disposition, Transport};
 use crate::forward::failure;
+
+mod admission;
+mod keepalive;
+
+use admission::Admission;
+pub(super) use admission::Admissions;
 
 /// Octets of replies that may wait for a client before no more of its queries are read.
 const OUTPUT_BYTES: usize = 128 << 10;
@@ -41,6 +47,8 @@ const TURN: usize = 256;
 const KEPT_BYTES: usize = 512;
 /// Octets of one read.
 const READ_BYTES: usize = 64 << 10;
+/// Octets of replies that may wait for all clients together; above it, 4 KiB for each.
+const ALL_OUTPUT_BYTES: usize = 64 << 20;
 /// Room for the shortest message, a header.
 const HEADER_BYTES: usize = 12;
 
@@ -59,102 +67,29 @@ pub struct TcpSettings {
 }
 
 impl TcpSettings {
-    /// 16,384 connections, 12,288 of them for one client, or less where the limit of open files asks for it; 10 s each.
-    pub fn for_file_limit(files: u64) -> Self {
-        let connections = usize::try_from(files / 2).unwrap_or(usize::MAX).clamp(16, 16_384);
+    /// So many connections, or less where that is more than three quarters of the limit of open files; three quarters of
+    /// them for one client where that is not given. A client has 10 s to take its replies.
+    pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, files: u64) -> Self {
+        let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).max(16);
+        let connections = connections.min(most);
         Self {
             connections,
-            connections_per_client: connections / 4 * 3,
-            idle_timeout: Duration::from_secs(10),
+            connections_per_client: per_client
+                .unwrap_or_else(|| (connections / 4 * 3).max(1))
+                .min(connections),
+            idle_timeout,
             write_timeout: Duration::from_secs(10),
         }
     }
 }
 
-/// Raises this process's limit of open files as far as it may, and returns it. For start-up.
-pub fn raise_file_limit() -> u64 {
+/// Raises this process's limit of open files as far as it may without privileges and, where that is less than `wanted`,
+/// to that where it has them (CAP_SYS_RESOURCE); returns it. For start-up.
+pub fn raise_file_limit(wanted: u64) -> u64 {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        Ok(()) => hard,
-        Err(_) => soft,
-    }
-}
-
-/// Who is connected, over all acceptors and workers.
-#[derive(Debug)]
-pub(super) struct Admissions {
-    limit: usize,
-    per_client: usize,
-    in_all: AtomicUsize,
-    by_client: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Admissions {
-    pub(super) fn new(settings: &TcpSettings) -> Self {
-        Self {
-            limit: settings.connections,
-            per_client: settings.connections_per_client,
-            in_all: AtomicUsize::new(0),
-            by_client: Mutex::default(),
-        }
-    }
-
-    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
-        let client = client_key(client);
-        let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.in_all.load(Ordering::Relaxed) >= self.limit {
-            return None;
-        }
-        let open = by_client.entry(client).or_insert(0);
-        if *open >= self.per_client {
-            return None;
-        }
-        *open += 1;
-        self.in_all.fetch_add(1, Ordering::Relaxed);
-        Some(Admission {
-            admissions: Arc::clone(self),
-            client,
-        })
-    }
-
-    fn idle_timeout(&self, usual: Duration) -> Duration {
-        let open = self.in_all.load(Ordering::Relaxed);
-        if open * 10 >= self.limit * 9 {
-            usual.min(Duration::from_millis(500))
-        } else if open * 4 >= self.limit * 3 {
-            usual.min(Duration::from_secs(2))
-        } else {
-            usual
-        }
-    }
-}
-
-/// The holder of an IPv6 /64 has all of its addresses.
-fn client_key(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-    }
-}
-
-/// One admitted connection; gives its place back when dropped.
-#[derive(Debug)]
-struct Admission {
-    admissions: Arc<Admissions>,
-    client: IpAddr,
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.admissions.in_all.fetch_sub(1, Ordering::Relaxed);
-        let mut by_client = self.admissions.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = by_client.get_mut(&self.client) {
-            *open -= 1;
-            if *open == 0 {
-                by_client.remove(&self.client);
-            }
-        }
-    }
+    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).map(|()| limit);
+    let privileged = if wanted > hard { set(wanted).ok() } else { None };
+    privileged.unwrap_or_else(|| set(hard).unwrap_or(soft))
 }
 
 /// A connection on its way to a worker.
@@ -169,7 +104,6 @@ pub(super) async fn accept(
     listener: TcpListener,
     desks: Vec<mpsc::UnboundedSender<Accepted>>,
     admissions: Arc<Admissions>,
-    figures: Arc<Figures>,
     stop: CancellationToken,
 ) {
     let mut next = 0;
@@ -189,7 +123,6 @@ pub(super) async fn accept(
             }
         };
         let Some(admission) = admissions.admit(client) else {
-            figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
         if let Ok(stream) = stream.into_std() {
@@ -211,41 +144,45 @@ pub(super) async fn serve(accepted: Accepted, desk: Rc<RefCell<Desk>>) {
         client,
         admission,
     } = accepted;
-    let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;
     };
-    let (stop, settings) = {
+    let (stop, write_timeout) = {
         let desk = desk.borrow();
-        (desk.shared.stop.clone(), desk.shared.tcp.clone())
+        (desk.shared.stop.clone(), desk.shared.tcp.write_timeout)
     };
     let mut connection = Connection {
         stream,
         client,
         desk,
-        settings,
+        admission,
+        write_timeout,
         input: Vec::new(),
         output: Vec::new(),
         written: 0,
+        waiting: 0,
         forwards: JoinSet::new(),
         ending: false,
         idle_deadline: Instant::now(),
         write_deadline: None,
         unrewarded: 0,
     };
-    connection.run(&admission.admissions, &stop).await;
+    connection.run(&stop).await;
 }
 
 struct Connection {
     stream: TcpStream,
     client: IpAddr,
     desk: Rc<RefCell<Desk>>,
-    settings: TcpSettings,
+    admission: Admission,
+    write_timeout: Duration,
     /// Octets that are not yet answered.
     input: Vec<u8>,
     /// Replies, of which the first `written` octets are sent.
     output: Vec<u8>,
     written: usize,
+    /// What of them is in the sum over all connections.
+    waiting: usize,
     forwards: JoinSet<Vec<u8>>,
     /// Nothing more is read: the client has finished, broken the protocol, or the plane stops.
     ending: bool,
@@ -256,18 +193,19 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(&mut self, admissions: &Admissions, stop: &CancellationToken) {
-        self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+    async fn run(&mut self, stop: &CancellationToken) {
+        self.idle_deadline = Instant::now() + self.idle_timeout();
         let mut timer = std::pin::pin!(tokio::time::sleep_until(self.idle_deadline));
         let mut told_to_stop = false;
         loop {
             let answered = self.answer();
             if answered > 0 {
-                self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+                self.idle_deadline = Instant::now() + self.idle_timeout();
             }
             if self.write().is_err() {
                 return;
             }
+            self.account();
             self.watch_writes(timer.as_mut());
             let may_answer = self.may_answer();
             if may_answer && self.has_message() {
@@ -290,7 +228,7 @@ impl Connection {
                     if let Ok(reply) = reply {
                         self.push(&reply);
                     }
-                    self.idle_deadline = Instant::now() + admissions.idle_timeout(self.settings.idle_timeout);
+                    self.idle_deadline = Instant::now() + self.idle_timeout();
                 }
                 () = stop.cancelled(), if !told_to_stop => {
                     told_to_stop = true;
@@ -305,9 +243,27 @@ impl Connection {
         }
     }
 
+    fn idle_timeout(&self) -> Duration {
+        self.admission.admissions.idle_timeout()
+    }
+
     /// Whether the client has taken enough of its replies to be given more.
     fn may_answer(&self) -> bool {
-        self.output.len() - self.written < OUTPUT_BYTES && self.forwards.len() < FORWARDS
+        let waiting = self.output.len() - self.written;
+        let all_waiting = || self.admission.admissions.waiting.load(Ordering::Relaxed);
+        let has_room = waiting < PROGRESS_BYTES || (waiting < OUTPUT_BYTES && all_waiting() < ALL_OUTPUT_BYTES);
+        has_room && self.forwards.len() < FORWARDS
+    }
+
+    /// Brings the sum over all connections up to date.
+    fn account(&mut self) {
+        let waiting = self.output.len() - self.written;
+        if waiting != self.waiting {
+            let sum = &self.admission.admissions.waiting;
+            sum.fetch_add(waiting, Ordering::Relaxed);
+            sum.fetch_sub(self.waiting, Ordering::Relaxed);
+            self.waiting = waiting;
+        }
     }
 
     /// Whether a whole message waits.
@@ -320,7 +276,7 @@ impl Connection {
         let mut answered = 0;
         let mut used = 0;
         let input = std::mem::take(&mut self.input);
-        let mut reply = Vec::new();
+        let mut reply = std::mem::take(&mut self.desk.borrow_mut().reply);
         while answered < TURN && self.may_answer() {
             let Some(query) = split(&input[used..]) else {
                 break;
@@ -335,6 +291,7 @@ impl Connection {
             }
             self.answer_one(query, &mut reply);
         }
+        self.desk.borrow_mut().reply = reply;
         self.input = input;
         self.input.drain(..used);
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
@@ -346,10 +303,14 @@ impl Connection {
     fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) {
         let desk = Rc::clone(&self.desk);
         let mut desk = desk.borrow_mut();
+        let idle_timeout = keepalive::is_asked_for(query).then(|| self.idle_timeout());
         let chain = match desk.answer(query, self.client, Transport::Tcp, reply) {
             Disposition::Reply => {
                 if reply.len() > usize::from(u16::MAX) {
                     failure(query, 2, reply);
+                }
+                if let Some(idle_timeout) = idle_timeout {
+                    keepalive::grant(reply, idle_timeout);
                 }
                 desk.shared.count(Transport::Tcp, reply);
                 return self.push(reply);
@@ -363,7 +324,10 @@ impl Connection {
             Ok(work) => {
                 let counting = shared.clone();
                 let counted = async move {
-                    let reply = work.await;
+                    let mut reply = work.await;
+                    if let Some(idle_timeout) = idle_timeout {
+                        keepalive::grant(&mut reply, idle_timeout);
+                    }
                     counting.count(Transport::Tcp, &reply);
                     reply
                 };
@@ -433,11 +397,11 @@ impl Connection {
     fn watch_writes(&mut self, timer: std::pin::Pin<&mut Sleep>) {
         if self.output.is_empty() {
             if self.write_deadline.take().is_some() {
-                self.idle_deadline = self.idle_deadline.max(Instant::now() + self.settings.idle_timeout);
+                self.idle_deadline = self.idle_deadline.max(Instant::now() + self.idle_timeout());
             }
             self.unrewarded = 0;
         } else if self.write_deadline.is_none() || self.unrewarded >= PROGRESS_BYTES {
-            let deadline = Instant::now() + self.settings.write_timeout;
+            let deadline = Instant::now() + self.write_timeout;
             self.write_deadline = Some(deadline);
             self.unrewarded = 0;
             if deadline < timer.deadline() {
@@ -452,11 +416,20 @@ impl Connection {
         let due = match self.write_deadline {
             Some(deadline) => deadline,
             // RFC 7766 §6.2.3: a connection with queries outstanding is not idle.
-            None if !self.forwards.is_empty() => now + self.settings.idle_timeout,
+            None if !self.forwards.is_empty() => now + self.idle_timeout(),
             None => self.idle_deadline,
         };
         timer.reset(due);
         due > now
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.admission
+            .admissions
+            .waiting
+            .fetch_sub(self.waiting, Ordering::Relaxed);
     }
 }
 

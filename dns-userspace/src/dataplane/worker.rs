@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the log
-//! and [`Figures`] say so. A task that panics elsewhere is started again.
+//! and [`Figures`] say so. A task that panics elsewhere is started again, and so is a whole worker, without its
+//! connections.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,9 @@ use super::tcp::{self, Admissions, TcpSettings};
 use super::udp;
 pub use crate::answer::Transport;
 use crate::forward::{Forwarder, PartialChain, failure};
+
+/// Before what has failed is started again, so that it does not fill the log.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// What becomes of a query.
 #[derive(Debug)]
@@ -63,12 +67,14 @@ pub trait CountAnswers: Send + Sync + 'static {
 /// Rare events of the socket plane, for metrics.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Queries that made the answerer panic.
+    /// Queries that made the answerer panic, and panics elsewhere in a worker.
     pub panics: AtomicU64,
     /// UDP replies that the kernel did not take.
     pub udp_unsent: AtomicU64,
     /// Connections closed at once because of a limit.
     pub tcp_refused: AtomicU64,
+    /// Connections that are open; the only one that goes down.
+    pub tcp_connections: AtomicU64,
     /// Queries answered SERVFAIL because too many were on their way upstream.
     pub forward_overflow: AtomicU64,
 }
@@ -83,6 +89,8 @@ pub struct Parts {
     pub forwarder: Option<Arc<Forwarder>>,
     /// Counts answers.
     pub counters: Arc<dyn CountAnswers>,
+    /// Counts rare events.
+    pub figures: Arc<Figures>,
     /// Limits and times of connections.
     pub tcp: TcpSettings,
 }
@@ -105,17 +113,17 @@ impl Plane {
             answerers,
             forwarder,
             counters,
+            figures,
             tcp,
         } = parts;
         let stop = CancellationToken::new();
         let forwards = TaskTracker::new();
-        let figures = Arc::new(Figures::default());
-        let admissions = Arc::new(Admissions::new(&tcp));
+        let admissions = Arc::new(Admissions::new(&tcp, Arc::clone(&figures)));
         let workers = endpoints.iter().map(|endpoint| endpoint.udp.len()).max().unwrap_or(0);
         let mut threads = Vec::with_capacity(workers);
         let mut desks = Vec::with_capacity(workers);
         for number in 0..workers {
-            let (sender, connections) = mpsc::unbounded_channel();
+            let (sender, mut connections) = mpsc::unbounded_channel();
             desks.push(sender);
             let sockets: Vec<_> = endpoints
                 .iter()
@@ -131,13 +139,29 @@ impl Plane {
                 tcp: tcp.clone(),
             };
             let answerers = Arc::clone(&answerers);
-            // Few ticks between polls of the sockets: one tick is up to a batch of queries.
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .event_interval(7)
-                .build()?;
-            let run =
-                move || runtime.block_on(LocalSet::new().run_until(work(sockets, connections, answerers, shared)));
+            let first = runtime()?;
+            let run = move || {
+                let mut next = Ok(first);
+                loop {
+                    let worked = next.and_then(|runtime| {
+                        let work = work(&sockets, &mut connections, &answerers, &shared);
+                        catch_unwind(AssertUnwindSafe(|| runtime.block_on(LocalSet::new().run_until(work))))
+                            .map_err(|_| io::Error::other("it panicked"))
+                    });
+                    match worked {
+                        Ok(()) => break,
+                        Err(error) => {
+                            shared.figures.panics.fetch_add(1, Ordering::Relaxed);
+                            tracing::error!(worker = number, %error, "a worker failed; it is started again");
+                        }
+                    }
+                    if shared.stop.is_cancelled() {
+                        break;
+                    }
+                    thread::sleep(RESTART_PAUSE);
+                    next = runtime();
+                }
+            };
             threads.push(thread::Builder::new().name(format!("dns-{number}")).spawn(run)?);
         }
         let mut acceptors = JoinSet::new();
@@ -149,7 +173,6 @@ impl Plane {
                 listener,
                 desks.clone(),
                 Arc::clone(&admissions),
-                Arc::clone(&figures),
                 stop.clone(),
             ));
         }
@@ -194,6 +217,14 @@ impl Drop for Plane {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// One thread's. Few ticks between polls of the sockets: one tick is up to a batch of queries.
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(7)
+        .build()
 }
 
 /// What the tasks of a worker share, and can give to a task of the main runtime.
@@ -250,6 +281,8 @@ pub(super) struct Desk {
     answerer: Box<dyn Answerer>,
     answerers: AnswererFactory,
     pub(super) shared: Shared,
+    /// Room for one reply, which a turn of a TCP connection borrows.
+    pub(super) reply: Vec<u8>,
     last_said: Option<Instant>,
 }
 
@@ -291,20 +324,23 @@ impl Desk {
 
 /// A worker's thread: its sockets and connections until it is told to stop and all of them are done.
 async fn work(
-    sockets: Vec<Arc<std::net::UdpSocket>>,
-    mut connections: mpsc::UnboundedReceiver<tcp::Accepted>,
-    answerers: AnswererFactory,
-    shared: Shared,
+    sockets: &[Arc<std::net::UdpSocket>],
+    connections: &mut mpsc::UnboundedReceiver<tcp::Accepted>,
+    answerers: &AnswererFactory,
+    shared: &Shared,
 ) {
     let stop = shared.stop.clone();
     let desk = Rc::new(RefCell::new(Desk {
         answerer: answerers(),
-        answerers,
-        shared,
+        answerers: Arc::clone(answerers),
+        shared: shared.clone(),
+        reply: Vec::new(),
         last_said: None,
     }));
     let mut datagrams = JoinSet::new();
     for socket in sockets {
+        let socket = Arc::clone(socket);
+        let figures = Arc::clone(&shared.figures);
         let desk = Rc::clone(&desk);
         let stop = stop.clone();
         datagrams.spawn_local(async move {
@@ -313,11 +349,14 @@ async fn work(
                 match served {
                     Ok(Ok(())) => break,
                     Ok(Err(error)) => tracing::error!(%error, "serving a UDP socket failed; it is started again"),
-                    Err(error) => tracing::error!(%error, "serving a UDP socket panicked; it is started again"),
+                    Err(error) => {
+                        figures.panics.fetch_add(1, Ordering::Relaxed);
+                        tracing::error!(%error, "serving a UDP socket panicked; it is started again");
+                    }
                 }
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                    () = tokio::time::sleep(RESTART_PAUSE) => {}
                 }
             }
         });
@@ -331,6 +370,7 @@ async fn work(
                 None => break,
             },
             Some(done) = open.join_next(), if !open.is_empty() => if let Err(error) = done {
+                shared.figures.panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, "a TCP connection's task panicked; that connection is closed");
             },
         }
@@ -364,7 +404,34 @@ pub(crate) mod testing;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
     use super::describe;
+    use super::testing::{query, start_panicking};
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_started_again_and_serves() {
+        const PANICS: usize = 3;
+        let test = start_panicking(PANICS, &["127.0.0.1:0".parse().unwrap()]);
+        let ask = async {
+            // To each of the two workers.
+            for _ in 0..4 {
+                let mut stream = TcpStream::connect(test.plane.addresses()[0]).await.unwrap();
+                let query = query(1, "a.test.");
+                stream.write_u16(query.len() as u16).await.unwrap();
+                stream.write_all(&query).await.unwrap();
+                assert_eq!(usize::from(stream.read_u16().await.unwrap()), query.len());
+            }
+        };
+        timeout(Duration::from_secs(20), ask).await.expect("served in time");
+        assert_eq!(test.plane.figures().panics.load(Ordering::Relaxed), PANICS as u64);
+        assert!(test.plane.shutdown(Duration::from_secs(5)).await);
+    }
 
     #[test]
     fn replies_are_counted_by_type_and_whole_rcode() {

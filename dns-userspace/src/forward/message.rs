@@ -23,7 +23,7 @@ pub(super) struct Record {
 
 /// A whole message. The OPT is not among the additional records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Message {
+pub struct Message {
     pub(super) id: u16,
     pub(super) flags: u16,
     /// Name, QTYPE and QCLASS.
@@ -36,7 +36,7 @@ pub(super) struct Message {
 
 impl Message {
     /// `None` where `bytes` is not a well-formed message with at most one question.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<12>()?;
         let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let mut reader = Reader { bytes, at: 12 };

@@ -88,7 +88,7 @@ fn sexagesimal(word: &[u8], unit: u32) -> Option<u32> {
         return Some(integer(word, 59)? * unit);
     }
     let (whole, thousandths) = decimal(word, 3)?;
-    (whole < 60).then_some(whole * 1_000 + thousandths)
+    (whole < 60).then(|| whole * 1_000 + thousandths)
 }
 
 /// `[-]METRES[.CENTIMETRES][m]` in centimetres.

@@ -83,7 +83,8 @@ impl System {
         let Control { handle, thread } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        let files = raise_file_limit();
+        // A connection takes one, and so does each query on its way upstream.
+        let files = raise_file_limit(u64::from(config.tcp.max_connections) * 3 / 2);
         // The probes answer from here on; ready is said when sockets and tables serve.
         let ready = Arc::new(AtomicBool::new(false));
         let state = ApiState {
@@ -106,7 +107,8 @@ impl System {
             answerers: answerers(&served, environment, &identity, &cookies, &recursion),
             forwarder,
             counters: metrics.queries(),
-            tcp: TcpSettings::for_file_limit(files),
+            figures: metrics.sockets(),
+            tcp: tcp_settings(&config, files),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         cookies::keep(cookies, program.clone(), &spawner);
@@ -147,6 +149,24 @@ impl Service for System {
         self.http_stops.cancel();
         self.control.stop().await;
     }
+}
+
+fn tcp_settings(config: &Config, files: u64) -> TcpSettings {
+    let tcp = config.tcp;
+    let settings = TcpSettings::new(
+        tcp.idle_timeout,
+        tcp.max_connections as usize,
+        tcp.max_connections_per_client.map(|most| most as usize),
+        files,
+    );
+    if settings.connections < tcp.max_connections as usize {
+        warn!(
+            "`tcp.max_connections` is {}, but the limit of open files, {files}, leaves {}: raise the limit (`ulimit -n`, or \
+             `LimitNOFILE=` of systemd) to one and a half times the number of connections",
+            tcp.max_connections, settings.connections
+        );
+    }
+    settings
 }
 
 /// One worker per processor.

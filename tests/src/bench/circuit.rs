@@ -19,9 +19,13 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::layout as words;
-use super::load::{Load, VLAN, VLAN_ADDRESSES};
+use super::load::{Load, PORT_BASE, PORT_COUNT, VLAN, VLAN_ADDRESSES};
 use super::object;
 use crate::net::{Namespace, RawSocket, VethOptions, VethPair};
+
+mod flood;
+
+pub use flood::FloodSample;
 
 /// The frames that are put into the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -124,11 +128,15 @@ impl Circuit {
             server.add_vlan("server", VLAN, &format!("{}/24", VLAN_ADDRESSES[0]))?;
             client.add_vlan("client", VLAN, &format!("{}/24", VLAN_ADDRESSES[1]))?;
         }
+        // Connections of clients begin at other ports than the generator's queries: it looks at ports alone.
+        let ports = format!("net.ipv4.ip_local_port_range={} 60999", PORT_BASE + PORT_COUNT);
+        client.run("sysctl", &["-qw", &ports])?;
         let path = object::generator()?;
         let mut programs = EbpfLoader::new()
             .load_file(&path)
             .with_context(|| format!("cannot load {}", path.display()))?;
         let generator = client.enter(|| attach(&mut programs, "generate", pair.first.index))?;
+        load(&mut programs, "flood")?;
         Ok(Self {
             _generator: generator,
             programs,
@@ -310,7 +318,7 @@ impl Circuit {
     }
 }
 
-fn attach(programs: &mut Ebpf, name: &str, index: u32) -> Result<XdpLink> {
+fn load<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program: &mut Xdp = programs
         .program_mut(name)
         .with_context(|| format!("the generator's object has no program {name}"))?
@@ -319,6 +327,11 @@ fn attach(programs: &mut Ebpf, name: &str, index: u32) -> Result<XdpLink> {
     if program.fd().is_err() {
         program.load().with_context(|| format!("cannot load {name}"))?;
     }
+    Ok(program)
+}
+
+fn attach(programs: &mut Ebpf, name: &str, index: u32) -> Result<XdpLink> {
+    let program = load(programs, name)?;
     let id = program
         .attach_to_if_index(index, XdpMode::Driver)
         .with_context(|| format!("cannot attach {name}"))?;

@@ -166,7 +166,8 @@ impl Contestant {
                 };
                 let zones = each(&|origin, file| format!("  - domain: {origin}\n    file: {file}\n"));
                 let text = format!(
-                    "server:\n  rundir: {root}\n  user: root\n  listen: [{listen}]\n  udp-workers: {workers}\n{xdp}\
+                    "server:\n  rundir: {root}\n  user: root\n  listen: [{listen}]\n  udp-workers: {workers}\n  \
+                     tcp-workers: {workers}\n{xdp}\
                      database:\n  storage: {root}\nlog:\n  - target: stderr\n    any: info\n\
                      template:\n  - id: default\n    storage: {root}\n    zonefile-sync: -1\n    journal-content: none\n\
                      zone:\n{zones}"

@@ -36,6 +36,10 @@ pub struct Load {
     pub answers: bool,
 }
 
+/// The first source port of queries.
+pub(super) const PORT_BASE: u64 = 32768;
+/// How many source ports there are, a power of two.
+pub(super) const PORT_COUNT: u64 = 1024;
 /// The VLAN of loads with a tag.
 pub const VLAN: u16 = 7;
 /// The server's address in it, and the client's.
@@ -252,8 +256,8 @@ impl Load {
         configuration[words::UDP_AT] = dns_at as u64 - 8;
         configuration[words::TAIL_WORDS] = tail_words as u64;
         configuration[words::ETHERTYPE] = u64::from(u16::from_ne_bytes([bytes[12], bytes[13]]));
-        configuration[words::PORT_BASE] = 32768;
-        configuration[words::PORT_COUNT] = 1024;
+        configuration[words::PORT_BASE] = PORT_BASE;
+        configuration[words::PORT_COUNT] = PORT_COUNT;
         configuration[words::CHECKSUM_BASE] = u64::from(base);
         write_words(&mut configuration[words::TAIL..], &bytes[length - 8 * tail_words..]);
         write_words(&mut configuration[words::TEMPLATE..], &bytes);

@@ -318,7 +318,8 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
         .unwrap_or(0.0)
 }
 
-fn with_commas(value: f64) -> String {
+/// A whole number with its digits in groups of three.
+pub fn with_commas(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {

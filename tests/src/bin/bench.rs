@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tests::bench::{change, fuzz, hot};
+use tests::bench::{change, fuzz, hot, sockets};
 use tests::net::missing_privileges;
 
 /// Measures hotdns, beside the limit of the path and other servers.
@@ -19,6 +19,8 @@ struct Arguments {
 enum Bench {
     /// Queries a second, as a share of the limit: XDP, sockets and other servers in turn.
     Hot(hot::Options),
+    /// From sockets, beside NSD and Knot DNS: UDP, TCP, times at half load, overload, idle connections.
+    Sockets(sockets::Options),
     /// How long changes, reloads and restarts take, under load.
     Change(change::Options),
     /// A million mutated packets through the XDP program.
@@ -41,6 +43,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     match &arguments.bench {
         Bench::Hot(options) => hot::run(options),
+        Bench::Sockets(options) => sockets::run(options),
         Bench::Change(options) => change::run(options),
         Bench::Fuzz(options) => fuzz::run(options),
     }

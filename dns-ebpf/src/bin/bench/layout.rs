@@ -58,6 +58,8 @@ pub(crate) const LOST: usize = 4;
 pub(crate) const DRAINED: usize = 5;
 /// Replies with TC=1.
 pub(crate) const TRUNCATED: usize = 6;
+/// Queries of a flood.
+pub(crate) const SENT: usize = 7;
 /// The first of sixteen counters of replies, by RCODE.
 pub(crate) const RCODES: usize = 8;
 

@@ -10,6 +10,9 @@
 //! `generate` turns every reply, in place, into the next query: a random name of a pattern, a random source port, an
 //! ID that follows from the name, so that a reply proves which query it answers. The harness puts a few frames in;
 //! they keep going round. What is in a query is in `layout.rs`.
+//!
+//! `flood` makes queries at a rate of the harness, whatever comes back: it is run by `BPF_PROG_TEST_RUN` with live frames.
+//! `generate` then counts the replies.
 
 #![no_std]
 #![no_main]
@@ -100,6 +103,25 @@ pub(crate) fn generate(context: XdpContext) -> u32 {
         stats.count(LOST);
         return xdp_action::XDP_DROP;
     }
+    xdp_action::XDP_TX
+}
+
+/// Makes a query of a frame that has its length.
+#[xdp]
+pub(crate) fn flood(context: XdpContext) -> u32 {
+    let Some(config) = CONFIG.get(0) else {
+        return xdp_action::XDP_DROP;
+    };
+    let Some(mut stats) = STATS.get_ptr_mut(0).map(Stats::new) else {
+        return xdp_action::XDP_DROP;
+    };
+    if frame::store_template(&context, config).is_none()
+        || Frame::new(&context).write_query(config, draw(config)).is_none()
+    {
+        stats.count(LOST);
+        return xdp_action::XDP_DROP;
+    }
+    stats.count(SENT);
     xdp_action::XDP_TX
 }
 

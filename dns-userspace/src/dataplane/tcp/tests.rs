@@ -60,6 +60,31 @@ async fn rfc7766_6_2_1_1_pipelined_queries_are_all_answered() {
 }
 
 #[tokio::test]
+async fn rfc7828_3_3_2_the_idle_time_out_is_told_to_who_asks_over_tcp() {
+    let (_test, address) = plane(TcpSettings {
+        idle_timeout: Duration::from_millis(7300),
+        ..settings()
+    });
+    let mut asking = query(1, "a.test.");
+    asking[11] = 1;
+    asking.extend_from_slice(b"\0\0\x29\x04\xd0\0\0\0\0\0\x04\0\x0b\0\0");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&framed(&asking)).await.unwrap();
+    // The answerer of this plane echoes the query's own option, which asks.
+    let reply = read_message(&mut stream).await;
+    assert_eq!(reply[asking.len()..], [0, 11, 0, 2, 0, 73]);
+    stream.write_all(&framed(&query(2, "a.test."))).await.unwrap();
+    assert_eq!(read_message(&mut stream).await.len(), query(2, "a.test.").len());
+
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(address).await.unwrap();
+    socket.send(&asking).await.unwrap();
+    let mut buffer = [0; 512];
+    let length = timeout(SOON, socket.recv(&mut buffer)).await.expect("a reply").unwrap();
+    assert_eq!(length, asking.len(), "RFC 7828 §3.2.2: ignored over UDP");
+}
+
+#[tokio::test]
 async fn rfc7766_8_messages_may_come_octet_by_octet() {
     let (_test, address) = plane(settings());
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -154,7 +179,7 @@ async fn a_slow_but_steady_reader_gets_everything() {
 
 #[tokio::test]
 async fn two_thousand_idle_connections_leave_room_for_more() {
-    super::raise_file_limit();
+    super::raise_file_limit(8192);
     let (_test, address) = plane(settings());
     let mut idle = Vec::new();
     for _ in 0..2000 {

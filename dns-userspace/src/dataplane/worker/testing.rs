@@ -84,12 +84,35 @@ pub(crate) fn settings() -> TcpSettings {
 }
 
 pub(crate) fn start(listen: &[SocketAddr], forwarder: Option<Forwarder>, tcp: TcpSettings) -> TestPlane {
+    start_with(Arc::new(|| Box::new(Scripted)), listen, forwarder, tcp)
+}
+
+/// As [`start`], with answerers of which the first `panics` are not to be had.
+pub(crate) fn start_panicking(panics: usize, listen: &[SocketAddr]) -> TestPlane {
+    let made = AtomicU64::new(0);
+    let factory = move || -> Box<dyn Answerer> {
+        assert!(
+            made.fetch_add(1, Ordering::Relaxed) >= panics as u64,
+            "as the test says"
+        );
+        Box::new(Scripted)
+    };
+    start_with(Arc::new(factory), listen, None, settings())
+}
+
+fn start_with(
+    answerers: AnswererFactory,
+    listen: &[SocketAddr],
+    forwarder: Option<Forwarder>,
+    tcp: TcpSettings,
+) -> TestPlane {
     let counts = Arc::new(Counts::default());
     let plane = Plane::start(Parts {
         endpoints: sockets::bind(listen, 0, 2).unwrap(),
-        answerers: Arc::new(|| Box::new(Scripted)),
+        answerers,
         forwarder: forwarder.map(Arc::new),
         counters: Arc::<Counts>::clone(&counts),
+        figures: Arc::default(),
         tcp,
     })
     .unwrap();
