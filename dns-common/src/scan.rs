@@ -129,7 +129,8 @@ fn sum_name<M: Message>(message: &M, scratch: &mut Scratch, keys: &Keys, type_an
     hash::finish(sums, &keys.mix)
 }
 
-/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed, and but for NSID and the first COOKIE ignored.
+/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed, and but for NSID and the first COOKIE
+/// ignored.
 #[inline(always)]
 fn scan_opt<M: Message>(
     message: &M,
@@ -221,7 +222,7 @@ mod tests {
         // What lies behind a message must not matter.
         buffer.fill(&[0xEE; MESSAGE_BYTES]).unwrap();
         buffer.fill(message).unwrap();
-        let result = scan(&buffer, message.len(), &mut scratch, &keys(), true);
+        let result = scan(&buffer, message.len(), &mut scratch, &keys(), has_nsid);
         (scratch, result)
     }
 

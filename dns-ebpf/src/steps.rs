@@ -64,13 +64,8 @@ pub fn scan_and_look(ctx: &XdpContext, frame: &Frame, scratch: &mut Scratch) -> 
         packet: Packet::new(ctx),
         from: from as usize & 0x7F,
     };
-    let hash = scan(
-        &message,
-        frame.payload,
-        scratch,
-        KernelTable.keys(),
-        settings().has_nsid != 0,
-    )?;
+    let has_nsid = settings().has_nsid != 0;
+    let hash = scan(&message, frame.payload, scratch, KernelTable.keys(), has_nsid)?;
     let first = first_look(scratch, &KernelTable, hash)?;
     if matches!(first, First::Decided) {
         check(scratch, &KernelTable, settings().udp_payload)?;
