@@ -8,6 +8,7 @@
 //! The decision is data ([`Reply`]); the plane performs it. RFC 1034 §4.3.2, RFC 2308 §2, RFC 4592 §3.3.
 
 use crate::checksum;
+use crate::cookie;
 use crate::hash::NameHash;
 use crate::line::{Line, REFERRAL, Reference, flag};
 use crate::reason::PassReason;
@@ -148,7 +149,10 @@ pub fn check<T: Table>(scratch: &Scratch, table: &T, udp_payload: u16) -> Result
 /// Octets of the reply's message.
 #[inline(always)]
 pub fn message_bytes(scratch: &Scratch) -> u32 {
-    let opt = if scratch.has_opt != 0 { OPT_BYTES as u32 } else { 0 };
+    let mut opt = if scratch.has_opt != 0 { OPT_BYTES as u32 } else { 0 };
+    if scratch.has_cookie != 0 {
+        opt += cookie::OPTION_BYTES as u32;
+    }
     (HEADER_BYTES + QUESTION_TAIL_BYTES) as u32 + scratch.name_bytes + scratch.reply.header.body_bytes as u32 + opt
 }
 

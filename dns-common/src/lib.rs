@@ -15,6 +15,7 @@
 
 pub mod address;
 pub mod checksum;
+pub mod cookie;
 pub mod counters;
 pub mod decide;
 pub mod hash;

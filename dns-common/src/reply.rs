@@ -2,8 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::cookie;
 use crate::slot::SlotHeader;
-use crate::wire::{EDNS_DO, flags, rtype};
+use crate::wire::{EDNS_DO, flags, option, rtype};
 
 /// The body is in [`crate::scratch::Scratch::inline`].
 pub const INLINE: u32 = 0;
@@ -64,6 +65,23 @@ pub const fn header_tail(query_flags: u16, reply: &SlotHeader, recursion_availab
     ]
 }
 
+/// The rest of the OPT RR of the reply behind the first eight octets of [`opt`] where the client has a cookie: the
+/// length, and the option with both cookies (RFC 7873 §4). Thirty-one octets in four little-endian
+/// words; the last octet is zero and not of the message.
+#[inline(always)]
+pub const fn opt_cookie(client_cookie: u64, server_cookie: [u64; 2]) -> [u64; 4] {
+    let [head, hash] = server_cookie;
+    let length = (cookie::OPTION_BYTES as u64) << 16;
+    let code = (option::COOKIE as u64) << 32;
+    let option_length = ((cookie::CLIENT_BYTES + cookie::SERVER_BYTES) as u64) << 48;
+    [
+        length | code | option_length | client_cookie << 56,
+        client_cookie >> 8 | head << 56,
+        head >> 8 | hash << 56,
+        hash >> 8,
+    ]
+}
+
 /// The OPT RR of the reply (RFC 6891 §6.1.2): our payload size, version 0, DO as asked (RFC 3225 §3), no options.
 /// Its first eight octets and the next two, each as they lie in memory; the eleventh is zero.
 #[inline(always)]
@@ -74,4 +92,27 @@ pub const fn opt(udp_payload: u16, edns_do: u16) -> (u64, u16) {
         u64::from_le_bytes([0, 0, rtype::OPT as u8, high, low, 0, 0, edns_do]),
         0,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn the_cookie_option_follows_the_head_of_the_opt() {
+        let (head, middle) = opt(1232, EDNS_DO);
+        let client = u64::from_le_bytes(*b"client!!");
+        let server = [u64::from_le_bytes(*b"\x01\0\0\0time"), u64::from_le_bytes(*b"the-hash")];
+        let words = opt_cookie(client, server);
+        let mut octets: Vec<u8> = head.to_le_bytes().into();
+        octets.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        assert_eq!(octets.pop(), Some(0));
+        assert_eq!(octets[8..10], middle.to_le_bytes());
+        let expected = b"\0\0\x29\x04\xd0\0\0\x80\0\0\x1c\0\x0a\0\x18client!!\x01\0\0\0timethe-hash";
+        assert_eq!(octets, expected);
+    }
 }

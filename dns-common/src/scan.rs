@@ -6,6 +6,7 @@
 use core::hint::black_box;
 
 use crate::checksum;
+use crate::cookie;
 use crate::hash::{self, Keys, MAX_WORDS, NameHash, Sums};
 use crate::message::Message;
 use crate::reason::PassReason;
@@ -128,7 +129,8 @@ fn sum_name<M: Message>(message: &M, scratch: &mut Scratch, keys: &Keys, type_an
     hash::finish(sums, &keys.mix)
 }
 
-/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed, and but for NSID ignored.
+/// At most one OPT, at the end (RFC 6891 §6.1.1); its options are well-formed, and but for NSID and the first COOKIE
+/// ignored.
 #[inline(always)]
 fn scan_opt<M: Message>(
     message: &M,
@@ -139,6 +141,7 @@ fn scan_opt<M: Message>(
     has_nsid: bool,
 ) -> Result<(), PassReason> {
     scratch.has_opt = 0;
+    scratch.has_cookie = 0;
     scratch.edns_do = 0;
     scratch.client_payload = 0;
     if additionals == 0 {
@@ -170,10 +173,20 @@ fn scan_opt<M: Message>(
         if at + 4 > length {
             return Err(PassReason::Edns);
         }
-        if has_nsid && message.number(at) == option::NSID {
+        let code = message.number(at);
+        let option_bytes = message.number(at + 2) as usize;
+        if has_nsid && code == option::NSID {
             return Err(PassReason::Nsid);
         }
-        at += 4 + message.number(at + 2) as usize;
+        // RFC 7873 §5.2: all cookies but the first are ignored.
+        if code == option::COOKIE && scratch.has_cookie == 0 {
+            if !cookie::is_length(option_bytes) {
+                return Err(PassReason::Edns);
+            }
+            scratch.has_cookie = 1;
+            scratch.client_cookie = message.word(at + 4);
+        }
+        at += 4 + option_bytes;
         if at > length {
             return Err(PassReason::Edns);
         }
@@ -273,6 +286,8 @@ mod tests {
             (scratch.has_opt, scratch.client_payload, scratch.edns_do),
             (1, 1232, 0x8000)
         );
+        let client_cookie = scratch.client_cookie.to_le_bytes();
+        assert_eq!((scratch.has_cookie, client_cookie), (1, [1, 2, 3, 4, 5, 6, 7, 8]));
         let opt_at = QUERY.len();
         for (at, octet) in [(0, 1), (2, 1), (6, 1), (10, 11), (14, 9), (14, 7)] {
             let mut bad = message.clone();

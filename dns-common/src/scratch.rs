@@ -52,6 +52,10 @@ pub struct Scratch {
     pub question_sum: u64,
     /// The table's epoch when the search began.
     pub epoch: u64,
+    /// The client's cookie where there is one, little-endian.
+    pub client_cookie: u64,
+    /// The server cookie of the reply, likewise. The plane makes it.
+    pub server_cookie: [u64; 2],
     /// Octets of the question's name, root label included.
     pub name_bytes: u32,
     /// Labels of the question's name, root left out.
@@ -62,6 +66,8 @@ pub struct Scratch {
     pub query_flags: u32,
     /// 1 where the query has an OPT.
     pub has_opt: u32,
+    /// 1 where the OPT has a cookie.
+    pub has_cookie: u32,
     /// UDP payload size of the OPT.
     pub client_payload: u32,
     /// DO, in place ([`crate::wire::EDNS_DO`]).
@@ -72,6 +78,8 @@ pub struct Scratch {
     pub lines_read: u32,
     /// Where the message starts in its frame: a plane's own.
     pub message_at: u32,
+    /// Padding.
+    pub unused: u32,
     /// What to send.
     pub reply: Reply,
 }
@@ -88,16 +96,20 @@ impl Scratch {
             prepared: [0; PREPARED_WORDS],
             question_sum: 0,
             epoch: 0,
+            client_cookie: 0,
+            server_cookie: [0; 2],
             name_bytes: 0,
             labels: 0,
             qtype: 0,
             query_flags: 0,
             has_opt: 0,
+            has_cookie: 0,
             client_payload: 0,
             edns_do: 0,
             encloser_at: 0,
             lines_read: 0,
             message_at: 0,
+            unused: 0,
             reply: Reply::NONE,
         }
     }
@@ -121,8 +133,8 @@ mod tests {
             + LINE_WORDS * 8
             + INLINE_WORDS * 8
             + PREPARED_WORDS * 8
-            + 2 * 8
-            + 10 * 4
+            + 5 * 8
+            + 12 * 4
             + size_of::<Reply>();
         assert_eq!(size_of::<Scratch>(), fields);
         assert!(size_of::<Scratch>().is_multiple_of(8));

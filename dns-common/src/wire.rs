@@ -49,6 +49,8 @@ pub mod rtype {
 pub mod option {
     /// Asks who answers (RFC 5001).
     pub const NSID: u16 = 3;
+    /// DNS cookies (RFC 7873).
+    pub const COOKIE: u16 = 10;
 }
 
 /// Class IN.

@@ -92,6 +92,16 @@ fn answer(ctx: &XdpContext) -> Verdict {
         }
         Err(reason) => return Verdict::Pass(reason),
     }
+    if state.scratch.has_cookie != 0 {
+        let client = respond::client(ctx, &frame).ok_or(PassReason::Internal);
+        if let Err(reason) = client.and_then(steps::make_cookie) {
+            return Verdict::Pass(reason);
+        }
+        let Some(again) = maps::state() else {
+            return Verdict::Pass(PassReason::Internal);
+        };
+        state = again;
+    }
     if let Err(verdict) = respond::respond(ctx, &frame, state) {
         return verdict;
     }

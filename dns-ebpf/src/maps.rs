@@ -15,6 +15,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_line, place};
+use dns_common::cookie::{Jar, Secret};
 use dns_common::hash::{Keys, MAX_WORDS};
 use dns_common::line::LINE_WORDS;
 use dns_common::scratch::{PREPARED_WORDS, State};
@@ -47,6 +48,8 @@ static OWN_TABLE: Array<OwnLine> = Array::with_max_entries(OWN_LINES as u32, 0);
 static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(4096, 0);
 #[map]
 static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, BPF_F_NO_PREALLOC);
+#[map]
+static COOKIES: Array<Jar> = Array::with_max_entries(1, 0);
 #[map]
 static STATE: PerCpuArray<State> = PerCpuArray::with_max_entries(1, 0);
 
@@ -133,6 +136,23 @@ pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     // SAFETY: a key is a number of bits and sixteen octets, packed, as these five words are.
     let key = unsafe { &*core::ptr::from_ref(room).cast::<Key<[u8; 16]>>() };
     RECURSION.get(key).is_some()
+}
+
+/// The time, and the secret that makes cookies.
+#[inline(always)]
+pub fn cookie_source() -> Option<(u32, Secret)> {
+    let jar = COOKIES.get_ptr(0)?;
+    // SAFETY: aligned words of the map, each copied by a volatile load. Userspace writes a secret before it says that
+    // this one is in force ([`Jar::next`]), and says so in the word that is read first.
+    unsafe {
+        let [seconds, current] = read_volatile(jar.cast::<[u32; 2]>());
+        let secret = if current & 1 == 0 {
+            &raw const (*jar).secrets[0]
+        } else {
+            &raw const (*jar).secrets[1]
+        };
+        Some((seconds, read_volatile(secret)))
+    }
 }
 
 /// A number as it lies in memory: verifiers know nothing of it, so that what follows is checked once for all values.

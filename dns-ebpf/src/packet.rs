@@ -4,6 +4,7 @@ use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
+use dns_common::cookie::OPTION_BYTES;
 
 /// A header that may lie at any address and whose every bit pattern is a value.
 ///
@@ -130,10 +131,22 @@ pub struct Opt {
     pub last: u8,
 }
 
+/// An OPT RR with the option of cookies (RFC 7873 §4): thirty-nine octets.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct OptWithCookie {
+    pub head: u64,
+    pub words: [u64; 3],
+    pub half: u32,
+    pub quarter: u16,
+    pub last: u8,
+}
+
 // The lengths on the wire.
 const _: () = assert!(size_of::<Ethernet>() == 14 && size_of::<Vlan>() == 4 && size_of::<Ipv4>() == 20);
 const _: () =
     assert!(size_of::<Ipv6>() == 40 && size_of::<Udp>() == 8 && size_of::<Dns>() == 12 && size_of::<Opt>() == 11);
+const _: () = assert!(size_of::<OptWithCookie>() == 11 + OPTION_BYTES);
 
 // SAFETY: packed integers all.
 unsafe impl Header for Ethernet {}
@@ -149,6 +162,8 @@ unsafe impl Header for Udp {}
 unsafe impl Header for Dns {}
 // SAFETY: packed integers all.
 unsafe impl Header for Opt {}
+// SAFETY: packed integers all.
+unsafe impl Header for OptWithCookie {}
 // SAFETY: packed integers all.
 unsafe impl Header for Word {}
 // SAFETY: a packed integer.

@@ -8,14 +8,16 @@ use dns_common::checksum;
 use dns_common::decide::message_bytes;
 use dns_common::prepare::prepared_octets;
 use dns_common::reason::{DropReason, PassReason};
-use dns_common::reply::{INLINE, PREPARED, header_tail, opt};
+use dns_common::reply::{INLINE, PREPARED, header_tail, opt, opt_cookie};
 use dns_common::scratch::{INLINE_WORDS, Scratch, State};
 use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::Verdict;
 use crate::maps::{self, may_recurse, settings};
-use crate::packet::{self, Dns, Ethernet, Ipv4, Ipv6, Opt, Packet, TwoWords, Udp, WordAndHalf, adjust_tail};
+use crate::packet::{
+    self, Dns, Ethernet, Ipv4, Ipv6, Opt, OptWithCookie, Packet, TwoWords, Udp, WordAndHalf, adjust_tail,
+};
 use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
 
 /// TTL and hop limit of our packets.
@@ -47,6 +49,19 @@ pub fn respond(ctx: &XdpContext, frame: &Frame, state: &mut State) -> Result<(),
     }
     write(ctx, frame, scratch, &mut state.client_key, message)
         .map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))
+}
+
+/// The client's address, as it lies in memory.
+#[inline(always)]
+pub fn client(ctx: &XdpContext, frame: &Frame) -> Option<[u64; 2]> {
+    let packet = Packet::new(ctx);
+    if frame.is_ipv6 {
+        let ip: &Ipv6 = packet.header(frame.ip)?;
+        Some(ip.source)
+    } else {
+        let ip: &Ipv4 = packet.header(frame.ip)?;
+        Some(mapped(ip.source))
+    }
 }
 
 #[inline(always)]
@@ -95,7 +110,20 @@ fn write(
     let text = checksum::fold(scratch.question_sum + reply.header.sum as u64);
     sum += checksum::swap_if(name_bytes & 1 != 0, text) as u64;
 
-    if has_opt {
+    if scratch.has_cookie != 0 {
+        let to: &mut OptWithCookie = packet.header_mut(body_at + body_bytes).ok_or(Unfinished)?;
+        let (head, _) = opt(settings().udp_payload, scratch.edns_do as u16);
+        let [first, second, third, fourth] = opt_cookie(scratch.client_cookie, scratch.server_cookie);
+        *to = OptWithCookie {
+            head,
+            words: [first, second, third],
+            half: fourth as u32,
+            quarter: (fourth >> 32) as u16,
+            last: (fourth >> 48) as u8,
+        };
+        let text = [head, first, second, third, fourth].into_iter().fold(0, checksum::add);
+        sum += checksum::swap_if((name_bytes + body_bytes) & 1 != 0, checksum::fold(text)) as u64;
+    } else if has_opt {
         let to: &mut Opt = packet.header_mut(body_at + body_bytes).ok_or(Unfinished)?;
         let (head, middle) = opt(settings().udp_payload, scratch.edns_do as u16);
         *to = Opt { head, middle, last: 0 };

@@ -7,6 +7,7 @@
 use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
+use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_on_name, decide_without_name, first_look};
 use dns_common::message::Message;
 use dns_common::prepare::{needs_preparation, prepare};
@@ -16,7 +17,7 @@ use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
 
-use crate::maps::{KernelTable, forget, settings, state};
+use crate::maps::{KernelTable, cookie_source, forget, settings, state};
 use crate::packet::{Half, Header, Number, Octet, Packet, Word};
 use crate::parse::Frame;
 
@@ -127,6 +128,23 @@ extern "C" fn hotdns_prepare() -> u32 {
         return pack(Err(PassReason::Internal));
     };
     pack(prepare(&mut state.scratch, &KernelTable))
+}
+
+/// Makes the server cookie of the reply, for a client's address as it lies in memory.
+#[inline(always)]
+pub fn make_cookie([first, second]: [u64; 2]) -> Result<(), PassReason> {
+    unpack(hotdns_cookie(first, second))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_cookie(first: u64, second: u64) -> u32 {
+    let (Some(state), Some((seconds, secret))) = (state(), cookie_source()) else {
+        return pack(Err(PassReason::Internal));
+    };
+    let scratch = &mut state.scratch;
+    scratch.server_cookie = server_cookie(scratch.client_cookie, seconds, [first, second], secret);
+    pack(Ok(()))
 }
 
 #[inline(never)]

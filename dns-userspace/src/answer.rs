@@ -9,7 +9,7 @@
 //! It answers all that the fast path passes, and it is what XDP and the fast path are tested against. The compiler of
 //! ready answers calls [`resolve`] and [`encode`] too, so the bytes are the same wherever an answer is made.
 //!
-//! RFCs: 1034, 1035, 2181, 2308, 3597, 4592, 4892, 5001, 6604, 6672, 6891, 6895, 8020, 8482, 8906, 8914, 9471, 9619.
+//! RFCs: 1034, 1035, 2181, 2308, 3597, 4592, 4892, 5001, 6604, 6672, 6891, 6895, 7873, 8020, 8482, 8906, 8914, 9018, 9471, 9619.
 //! `docs/answers.md` says what was decided where they leave a choice.
 
 mod additional;
@@ -30,7 +30,7 @@ use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 
 pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
-pub use opt::{Edns, ExtendedError, InfoCode, Options};
+pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, Options};
 pub use resolve::resolve;
 pub use respond::{Upstream, complete, respond};
 
@@ -49,6 +49,8 @@ pub struct Environment<'a> {
     pub resolve_cname_chain: bool,
     /// `backend.return_soa_on_nxdomain`.
     pub return_soa_on_nxdomain: bool,
+    /// What cookies are made of.
+    pub cookies: CookieSource,
     /// What the server says of itself; `None` is nothing.
     pub identity: Option<&'a Identity>,
 }

@@ -61,12 +61,14 @@ pub struct Config {
     pub ttl_bounds: TtlBounds,
     /// The largest UDP answer to a client that takes it, in octets: 512 to 4096.
     pub udp_payload: u16,
-    /// Connections of clients.
-    pub tcp: Tcp,
     /// `edns.nsid`: what this server calls itself, where a client asks (RFC 5001).
     pub nsid: Option<Box<str>>,
+    /// `edns.cookie_secret_file`: one or two secrets of DNS cookies, readable when the configuration was read.
+    pub cookie_secret_file: Option<PathBuf>,
     /// What is said in class CHAOS.
     pub chaos: Chaos,
+    /// Connections of clients.
+    pub tcp: Tcp,
     /// How questions are answered.
     pub backend: Backend,
     /// The zones, in the order of the file.
@@ -102,17 +104,6 @@ pub struct TtlBounds {
     pub max: u32,
 }
 
-/// `tcp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tcp {
-    /// How long a connection may have nothing to do.
-    pub idle_timeout: Duration,
-    /// Connections in all.
-    pub max_connections: u32,
-    /// Connections of one client, never more than in all; by default three quarters of those.
-    pub max_connections_per_client: Option<u32>,
-}
-
 /// `chaos`: TXT records of class CHAOS, at most 255 octets each; those that are not given are refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chaos {
@@ -122,6 +113,17 @@ pub struct Chaos {
     pub hostname: Option<Box<str>>,
     /// `id.server` (RFC 4892).
     pub id: Option<Box<str>>,
+}
+
+/// `tcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tcp {
+    /// How long a connection may have nothing to do.
+    pub idle_timeout: Duration,
+    /// Connections in all.
+    pub max_connections: u32,
+    /// Connections of one client, never more than in all; by default three quarters of those.
+    pub max_connections_per_client: Option<u32>,
 }
 
 /// `backend`.

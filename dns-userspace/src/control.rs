@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cookies::Cookies;
 use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::{Name, NameKey};
@@ -76,6 +77,8 @@ pub struct Settings {
     pub loader: Loader,
     /// The token file, which a reload reads again.
     pub token: Option<Arc<TokenFile>>,
+    /// The secrets of DNS cookies; a reload reads their file again.
+    pub cookies: Arc<Cookies>,
     /// Where records, conflicts and failures are counted.
     pub metrics: Arc<Metrics>,
 }

@@ -2,28 +2,28 @@
 //!
 //! What it passes goes to the reference answerer ([`crate::answer::respond`]).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use dns_common::cookie;
 use dns_common::decide::decide;
 use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
-use dns_common::reply::{INLINE, PREPARED, header_tail, opt};
+use dns_common::reply::{INLINE, PREPARED, header_tail, opt, opt_cookie};
 use dns_common::scan::scan;
 use dns_common::scratch::Scratch;
 use dns_common::search::{Prober, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
-use crate::answer::Transport;
+use crate::answer::{CookieSource, Environment, Transport};
 use crate::publish::Served;
 use crate::table::TableReader;
 
 /// One worker's scratch.
 pub struct Worker {
     served: Arc<Served>,
-    udp_payload: u16,
-    has_nsid: bool,
     message: Box<Buffer>,
     scratch: Box<Scratch>,
 }
@@ -38,23 +38,20 @@ pub enum Fast {
 }
 
 impl Worker {
-    /// A worker on what is served. `udp_payload` as in the configuration, in octets; `has_nsid`: clients that ask for
-    /// our NSID get one, and not from here.
-    pub fn new(served: Arc<Served>, udp_payload: u16, has_nsid: bool) -> Self {
+    /// A worker on what is served.
+    pub fn new(served: Arc<Served>) -> Self {
         Self {
             served,
-            udp_payload,
-            has_nsid,
             message: Box::default(),
             scratch: Box::default(),
         }
     }
 
     /// Answers a query. `out` is emptied first.
-    pub fn answer(&mut self, query: &[u8], transport: Transport, recursion_available: bool, out: &mut Vec<u8>) -> Fast {
+    pub fn answer(&mut self, query: &[u8], environment: &Environment<'_>, out: &mut Vec<u8>) -> Fast {
         out.clear();
         let table = self.served.table();
-        match self.try_answer(&table, query, transport, recursion_available, out) {
+        match self.try_answer(&table, query, environment, out) {
             Ok(()) => Fast::Answered,
             Err(reason) => {
                 out.clear();
@@ -67,15 +64,15 @@ impl Worker {
         &mut self,
         table: &TableReader,
         query: &[u8],
-        transport: Transport,
-        recursion_available: bool,
+        environment: &Environment<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), PassReason> {
         let scratch = &mut *self.scratch;
         self.message.fill(query).ok_or(PassReason::Long)?;
-        let hash = scan(&*self.message, query.len(), scratch, table.keys(), self.has_nsid)?;
-        let limit = match transport {
-            Transport::Udp => self.udp_payload,
+        let has_nsid = environment.nsid().is_some();
+        let hash = scan(&*self.message, query.len(), scratch, table.keys(), has_nsid)?;
+        let limit = match environment.transport {
+            Transport::Udp => environment.udp_payload,
             Transport::Tcp => {
                 // The client's limit is one on datagrams (RFC 6891 §6.2.3). Without OPT what exceeds 512 octets passes.
                 scratch.client_payload = u32::from(u16::MAX);
@@ -85,7 +82,10 @@ impl Worker {
         decide(&mut SocketProber { scratch, table }, table, hash, limit)?;
         let epoch = scratch.epoch;
         prepare(scratch, table)?;
-        compose(scratch, table, query, self.udp_payload, recursion_available, out)?;
+        if scratch.has_cookie != 0 {
+            make_cookie(scratch, &environment.cookies);
+        }
+        compose(scratch, table, query, environment, out)?;
         // Slots are used again only after the epoch was raised.
         if table.epoch() == epoch {
             Ok(())
@@ -95,13 +95,25 @@ impl Worker {
     }
 }
 
+fn make_cookie(scratch: &mut Scratch, source: &CookieSource) {
+    let address = match source.client {
+        IpAddr::V4(client) => client.to_ipv6_mapped(),
+        IpAddr::V6(client) => client,
+    };
+    scratch.server_cookie = cookie::server_cookie(
+        scratch.client_cookie,
+        source.seconds,
+        cookie::words(address.octets()),
+        cookie::words(source.secret),
+    );
+}
+
 /// Header, question, body, OPT.
 fn compose(
     scratch: &Scratch,
     table: &TableReader,
     query: &[u8],
-    udp_payload: u16,
-    recursion_available: bool,
+    environment: &Environment<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), PassReason> {
     let reply = &scratch.reply;
@@ -109,7 +121,12 @@ fn compose(
     let question_end = HEADER_BYTES + scratch.name_bytes as usize + QUESTION_TAIL_BYTES;
     let body_bytes = usize::from(reply.header.body_bytes);
     out.extend_from_slice(&query[..question_end]);
-    let tail = header_tail(scratch.query_flags as u16, &reply.header, recursion_available, has_opt);
+    let tail = header_tail(
+        scratch.query_flags as u16,
+        &reply.header,
+        environment.recursion_available,
+        has_opt,
+    );
     out[2..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&tail));
     match reply.source {
         INLINE => out.extend_from_slice(&bytemuck::cast_slice(&scratch.inline)[..body_bytes]),
@@ -122,10 +139,17 @@ fn compose(
         }
     }
     if has_opt {
-        let (head, middle) = opt(udp_payload, scratch.edns_do as u16);
+        let (head, middle) = opt(environment.udp_payload, scratch.edns_do as u16);
         out.extend_from_slice(&head.to_le_bytes());
-        out.extend_from_slice(&middle.to_le_bytes());
-        out.push(0);
+        if scratch.has_cookie != 0 {
+            for word in opt_cookie(scratch.client_cookie, scratch.server_cookie) {
+                out.extend_from_slice(&word.to_le_bytes());
+            }
+            out.pop();
+        } else {
+            out.extend_from_slice(&middle.to_le_bytes());
+            out.push(0);
+        }
     }
     Ok(())
 }

@@ -12,14 +12,15 @@
 //! The time-out is the whole budget of a query. Each server in turn may use an equal share of what is left, so a dead
 //! first server does not use up the time of the second. RFC 1035 §7, RFC 5452, RFC 5625, RFC 6891, RFC 8914.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::answer::InfoCode;
+use crate::answer::{Edns, ExtendedError, InfoCode};
+use crate::cookies::Cookies;
 use crate::dataplane::worker::{Disposition, Transport};
 use crate::name::Name;
 use crate::record::RrSet;
@@ -73,6 +74,7 @@ pub struct PartialChain {
 #[derive(Debug)]
 pub struct Forwarder {
     settings: ForwardSettings,
+    cookies: Arc<Cookies>,
     slots: Arc<Semaphore>,
 }
 
@@ -84,9 +86,13 @@ pub struct Permit {
 
 impl Forwarder {
     /// A forwarder with nothing on its way.
-    pub fn new(settings: ForwardSettings) -> Self {
+    pub fn new(settings: ForwardSettings, cookies: Arc<Cookies>) -> Self {
         let slots = Arc::new(Semaphore::new(settings.in_flight.min(Semaphore::MAX_PERMITS)));
-        Self { settings, slots }
+        Self {
+            settings,
+            cookies,
+            slots,
+        }
     }
 
     /// A permit for one more query; `None` where too many are on their way. The caller keeps it until the reply.
@@ -98,28 +104,28 @@ impl Forwarder {
     }
 
     /// The reply to a client's `query`, as upstream has it, or SERVFAIL. RA=1 and AA=0.
-    pub async fn forward(&self, query: &[u8], transport: Transport) -> Vec<u8> {
-        self.reply(query, transport, None).await
+    pub async fn forward(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
+        self.reply(query, client, transport, None).await
     }
 
     /// As [`Forwarder::forward`], for a chain that began with us: upstream resolves its target, and its sections follow ours.
     /// AA=1: it tells of the first owner name in the answer section (RFC 1035 §4.1.1).
-    pub async fn complete(&self, query: &[u8], chain: &PartialChain, transport: Transport) -> Vec<u8> {
-        self.reply(query, transport, Some(chain)).await
+    pub async fn complete(&self, query: &[u8], chain: &PartialChain, client: IpAddr, transport: Transport) -> Vec<u8> {
+        self.reply(query, client, transport, Some(chain)).await
     }
 
     /// The reply to a `query` that cannot be sent upstream now: SERVFAIL.
-    pub fn decline(&self, query: &[u8]) -> Vec<u8> {
+    pub fn decline(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
         match Query::read(query) {
             Some(query) => {
-                let limit = usize::from(u16::MAX);
-                reply::write(&query, Err(&Failure::Overloaded), None, &self.settings, limit)
+                let edns = self.edns(&query, client, Some(&Failure::Overloaded));
+                reply::write(&query, None, None, edns, usize::from(u16::MAX))
             }
             None => bare_servfail(query),
         }
     }
 
-    async fn reply(&self, query: &[u8], transport: Transport, chain: Option<&PartialChain>) -> Vec<u8> {
+    async fn reply(&self, query: &[u8], client: IpAddr, transport: Transport, chain: Option<&PartialChain>) -> Vec<u8> {
         let Some(query) = Query::read(query) else {
             return bare_servfail(query);
         };
@@ -135,7 +141,23 @@ impl Forwarder {
             whole: limit > usize::from(exchange::UDP_PAYLOAD),
         };
         let message = self.resolve(&asking).await;
-        reply::write(&query, message.as_ref(), chain, &self.settings, limit)
+        let edns = self.edns(&query, client, message.as_ref().err());
+        reply::write(&query, message.as_ref().ok(), chain, edns, limit)
+    }
+
+    /// Our OPT, where the client has one.
+    fn edns(&self, query: &Query<'_>, client: IpAddr, failure: Option<&Failure>) -> Option<Edns<'_>> {
+        let asked = query.edns.as_ref()?;
+        let client_cookie = asked.options.client_cookie;
+        let code = failure.and_then(Failure::info_code);
+        Some(Edns {
+            udp_payload: self.settings.udp_payload,
+            dnssec_ok: asked.dnssec_ok,
+            extended_rcode: 0,
+            cookie: client_cookie.map(|cookie| self.cookies.source(client).cookie(cookie)),
+            nsid: self.settings.nsid.as_deref().filter(|_| asked.options.nsid),
+            error: code.map(|code| ExtendedError { code, text: "" }),
+        })
     }
 
     /// The first good reply: an answer, or that there is none (NXDOMAIN is final).

@@ -7,6 +7,7 @@ pub mod check;
 pub mod compile;
 pub mod config;
 pub mod control;
+pub mod cookies;
 pub mod dataplane;
 pub mod fastpath;
 pub mod forward;

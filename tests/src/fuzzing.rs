@@ -26,7 +26,7 @@ use hickory_proto::serialize::binary::BinDecodable;
 use tempfile::TempDir;
 
 use crate::frames::Query;
-use crate::planes::{Planes, message as shown, on_heap};
+use crate::planes::{COOKIES, Planes, message as shown, on_heap};
 
 /// A target and its folder of the corpus.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +207,7 @@ fn serve(content: ZoneContent) -> Planes {
         max_cname_depth: 10,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
+        cookies: COOKIES,
         identity: None,
     };
     let zone = Change::Zone {

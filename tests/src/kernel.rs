@@ -20,6 +20,7 @@ use dns_common::counters::Counters;
 use dns_common::reason::PassReason;
 use dns_common::settings::Settings;
 use dns_userspace::answer::Environment;
+use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object::{ABSENT, OBJECT};
 use dns_userspace::dataplane::xdp::Program;
 use dns_userspace::publish::Loader;
@@ -89,6 +90,14 @@ impl Kernel {
             };
             let (mut program, memory) = Program::load(object()?, &settings, keys, sizes)?;
             program.set_own(own())?;
+            let secret = environment.cookies.secret;
+            program.set_cookies(
+                environment.cookies.seconds,
+                &Secrets {
+                    current: secret,
+                    previous: secret,
+                },
+            )?;
             if environment.recursion_available {
                 program.set_recursion(&["198.51.100.0/24".parse()?, "2001:db8:1::/48".parse()?])?;
             }
@@ -152,7 +161,7 @@ impl Kernel {
             Fate::Passed => Ok(Compared::Passed(PassReason::Internal)),
             Fate::Dropped => anyhow::bail!("dropped"),
             Fate::Answered(reply) => {
-                let reference = self.planes.reference(&frame.payload);
+                let reference = self.planes.reference_to(frame.source.ip(), &frame.payload);
                 if reference.as_ref() == Some(&reply) {
                     return Ok(Compared::Equal);
                 }

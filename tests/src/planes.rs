@@ -7,11 +7,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use dns_common::reason::PassReason;
-use dns_userspace::answer::{Environment, Outcome, Serials, respond};
+use dns_userspace::answer::{CookieSource, Environment, Outcome, Serials, respond};
 use dns_userspace::compile::CompileOptions;
 use dns_userspace::fastpath::{Fast, Worker};
 use dns_userspace::publish::{Loader, Publisher, Served, Stage};
@@ -37,12 +38,18 @@ pub struct Planes {
     expected: Vec<u8>,
 }
 
-fn worker(served: &Arc<Served>, environment: &Environment<'_>) -> Worker {
-    Worker::new(
-        Arc::clone(served),
-        environment.udp_payload,
-        environment.nsid().is_some(),
-    )
+/// What cookies are made of in tests.
+pub const COOKIES: CookieSource = CookieSource {
+    secret: *b"a secret of ours",
+    seconds: 1_700_000_000,
+    client: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)),
+};
+
+/// The time in the server cookie of a reply that ends in one.
+pub fn cookie_seconds(reply: &[u8]) -> Option<u32> {
+    let end: &[u8; 30] = reply.last_chunk()?;
+    let has_cookie = end[..6] == [0, 28, 0, 10, 0, 24];
+    has_cookie.then(|| u32::from_be_bytes([end[18], end[19], end[20], end[21]]))
 }
 
 /// A table on the heap.
@@ -78,7 +85,7 @@ impl Planes {
         let served = publisher.served();
         Ok(Self {
             store: Store::new(),
-            worker: worker(&served, &environment),
+            worker: Worker::new(Arc::clone(&served)),
             served,
             publisher,
             environment,
@@ -90,7 +97,7 @@ impl Planes {
 
     /// A socket worker of its own on what is served, for a thread.
     pub fn worker(&self) -> Worker {
-        worker(&self.served, &self.environment)
+        Worker::new(Arc::clone(&self.served))
     }
 
     /// Makes changes, and publishes them.
@@ -135,15 +142,7 @@ impl Planes {
 
     /// Asks both planes, over the environment's transport, from a client that is told RA as it says.
     pub fn compare(&mut self, query: &[u8]) -> Result<Compared, Box<Difference>> {
-        let Environment {
-            transport,
-            recursion_available,
-            ..
-        } = self.environment;
-        match self
-            .worker
-            .answer(query, transport, recursion_available, &mut self.reply)
-        {
+        match self.worker.answer(query, &self.environment, &mut self.reply) {
             Fast::Pass(reason) => Ok(Compared::Passed(reason)),
             Fast::Answered => {
                 let snapshot = self.served.snapshot_guard();
@@ -164,6 +163,18 @@ impl Planes {
     /// What the reference answerer replies; `None` where it would send nothing itself.
     pub fn reference(&self, query: &[u8]) -> Option<Vec<u8>> {
         reference(query, &self.served.snapshot(), &*self.served, &self.environment)
+    }
+
+    /// The same to a client at this address.
+    pub fn reference_to(&self, client: IpAddr, query: &[u8]) -> Option<Vec<u8>> {
+        let environment = Environment {
+            cookies: CookieSource {
+                client,
+                ..self.environment.cookies
+            },
+            ..self.environment
+        };
+        reference(query, &self.served.snapshot(), &*self.served, &environment)
     }
 }
 

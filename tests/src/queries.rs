@@ -136,9 +136,17 @@ fn options(rng: &mut StdRng) -> Vec<u8> {
     if rng.random_bool(0.3) {
         for _ in 0..rng.random_range(1..4) {
             // COOKIE, NSID, client subnet, padding, one that nobody knows.
-            let (code, length) = *[(10u16, 8usize), (3, 0), (8, 7), (12, 40), (65001, 5)]
-                .choose(rng)
-                .expect("not empty");
+            let (code, length) = *[
+                (10u16, 8usize),
+                (10, 24),
+                (10, 40),
+                (3, 0),
+                (8, 7),
+                (12, 40),
+                (65001, 5),
+            ]
+            .choose(rng)
+            .expect("not empty");
             options.extend(code.to_be_bytes());
             options.extend((length as u16).to_be_bytes());
             options.extend((0..length).map(|_| rng.random::<u8>()));

@@ -13,9 +13,10 @@ mod rdata;
 
 pub use self::rdata::names_in;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
-use dns_userspace::answer::{Environment, Identity, Transport};
+use dns_userspace::answer::{CookieSource, Environment, Identity, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::rdata::format_value;
 use dns_userspace::record::{RecordType, RrSet, Source};
@@ -79,6 +80,14 @@ impl Generator {
             max_cname_depth: *[1, 3, 10, 10].choose(&mut rng).expect("not empty"),
             resolve_cname_chain: rng.random_bool(0.85),
             return_soa_on_nxdomain: rng.random_bool(0.85),
+            cookies: CookieSource {
+                secret: rng.random(),
+                seconds: rng.random(),
+                client: match rng.random() {
+                    true => Ipv6Addr::from_bits(rng.random()).into(),
+                    false => Ipv4Addr::from_bits(rng.random()).into(),
+                },
+            },
             identity: rng.random_bool(0.2).then_some(&IDENTITY),
         };
         Self {

@@ -118,12 +118,8 @@ fn odd_queries_get_the_right_error_and_never_silence() -> Result<()> {
         (["www.example.com", "+header-only"], "FORMERR"),
         (["version.bind", "+short"], ""),
     ] {
-        let extra: &[&str] = if arguments[1] == "+edns=1" {
-            &["+noednsnegotiation"]
-        } else {
-            &[]
-        };
-        let answer = server.dig(&[&arguments[..], extra].concat())?;
+        // dig would ask again, in version 0; a cookie would be all that a query without a question asks for.
+        let answer = server.dig(&[&arguments[..], &["+noednsnegotiation", "+nocookie"]].concat())?;
         assert!(answer.contains(expected), "{arguments:?}: {answer}");
     }
     Ok(())
@@ -327,6 +323,81 @@ fn the_server_says_of_itself_what_it_may() -> Result<()> {
         "{refused}"
     );
     Ok(())
+}
+
+/// The cookie that dig shows: the client's and the server's.
+fn cookie_in(answer: &str) -> Result<&str> {
+    let shown = answer.split_once("; COOKIE: ").context("no cookie")?.1;
+    Ok(shown.split_whitespace().next().unwrap_or_default())
+}
+
+#[test]
+fn clients_get_cookies_from_every_plane() -> Result<()> {
+    let server = Server::start("")?;
+    let cookie = "+cookie=2464c4abcf10c957";
+    let mut seen = Vec::new();
+    // Answered by XDP where that may be, by the fast path over UDP, and by the reference answerer.
+    for question in [
+        &["www.example.com", cookie][..],
+        &["www.example.com", "ANY", "+notcp", cookie],
+        &["www.example.com", "+tcp", cookie],
+        &["example.net", cookie],
+        &["nope.example.com", cookie],
+    ] {
+        let answer = server.dig(question)?;
+        assert!(answer.contains("(good)"), "{answer}");
+        let shown = cookie_in(&answer)?.to_owned();
+        assert!(
+            shown.len() == 48 && shown.starts_with("2464c4abcf10c95701000000"),
+            "{shown}"
+        );
+        // One that comes back gets the like, and an answer.
+        let back = server.dig(&[&question[..question.len() - 1], &[&format!("+cookie={shown}")]].concat())?;
+        assert!(back.contains("(good)"), "{back}");
+        seen.push(shown);
+    }
+    assert!(seen.iter().all(|cookie| cookie[..24] == seen[0][..24]), "{seen:?}");
+    let malformed = server.dig(&["www.example.com", "+nocookie", "+ednsopt=10:0102"])?;
+    assert!(malformed.contains("FORMERR"), "{malformed}");
+    let alone = server.dig(&["www.example.com", "+header-only", cookie])?;
+    assert!(alone.contains("NOERROR") && alone.contains("(good)"), "{alone}");
+    Ok(())
+}
+
+#[test]
+fn servers_with_one_secret_make_the_same_cookies() -> Result<()> {
+    let mut first = Server::start("")?;
+    let mut second = Server::start("")?;
+    let (one, two) = ("e5e973e5a6b2a43f48e7dc849e37bfcf", "dd3bdf9344b678b185a6f5cb60fca715");
+    let cookie = |server: &Server| -> Result<String> {
+        let answer = server.dig(&["www.example.com", "+cookie=2464c4abcf10c957"])?;
+        Ok(cookie_in(&answer)?.to_owned())
+    };
+    // Of one second: XDP has another secret within one.
+    let same =
+        |left: &Server, right: &Server| eventually("the same cookie from both", || Ok(cookie(left)? == cookie(right)?));
+    for server in [&mut first, &mut second] {
+        let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+        server.write(
+            "hotdns.yaml",
+            &format!("{config}edns: {{cookie_secret_file: cookie.secret}}\n"),
+        )?;
+        server.write("cookie.secret", one)?;
+        server.stop()?;
+        server.run()?;
+    }
+    same(&first, &second)?;
+    for server in [&first, &second] {
+        server.write("cookie.secret", &format!("{two}\n{one}\n"))?;
+        let reply = server.request("POST", "/api/v1/reload", Some(&json!({})))?;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    same(&first, &second)?;
+    first.write("cookie.secret", "nonsense")?;
+    let reply = first.request("POST", "/api/v1/reload", Some(&json!({})))?;
+    assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
+    assert!(reply.text.contains("cookie.secret"), "{}", reply.text);
+    same(&first, &second)
 }
 
 #[test]

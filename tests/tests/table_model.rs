@@ -22,7 +22,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use tests::frames::{Query, wire_name};
-use tests::planes::{Planes, message, on_heap, reference};
+use tests::planes::{COOKIES, Planes, message, on_heap, reference};
 use tests::queries::{Names, TYPES, well_formed};
 use tests::zones::{Generator, name};
 
@@ -214,12 +214,7 @@ impl<'a> Walk<'a> {
         self.steps += 1;
         let snapshot = self.served.snapshot();
         for question in self.questions {
-            let fast = self.worker.answer(
-                &question.query,
-                Transport::Udp,
-                self.environment.recursion_available,
-                &mut self.reply,
-            );
+            let fast = self.worker.answer(&question.query, &self.environment, &mut self.reply);
             let reply = match fast {
                 Fast::Answered => {
                     self.answers += 1;
@@ -247,12 +242,7 @@ impl<'a> Walk<'a> {
     /// After the change: the new answers alone, serials included.
     fn end(&mut self) {
         for question in self.questions {
-            let fast = self.worker.answer(
-                &question.query,
-                Transport::Udp,
-                self.environment.recursion_available,
-                &mut self.reply,
-            );
+            let fast = self.worker.answer(&question.query, &self.environment, &mut self.reply);
             let reply = match fast {
                 Fast::Answered => Some(self.reply.clone()),
                 Fast::Pass(_) => reference(
@@ -337,6 +327,7 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
         max_cname_depth: 10,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
+        cookies: COOKIES,
         identity: None,
     };
     let mut planes = Planes::new(on_heap(), environment, false)?;
@@ -371,7 +362,7 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
                 let mut reply = Vec::new();
                 while !done.load(Ordering::Relaxed) {
                     for (right, query) in right.iter().zip(queries) {
-                        if worker.answer(query, Transport::Udp, false, &mut reply) == Fast::Answered {
+                        if worker.answer(query, &environment, &mut reply) == Fast::Answered {
                             answers.fetch_add(1, Ordering::Relaxed);
                             assert!(
                                 right.contains(&Some(reply.clone())),

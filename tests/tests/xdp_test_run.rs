@@ -24,7 +24,7 @@ use rand::{Rng, SeedableRng};
 use tests::bench::fuzz::{self, Fate, Oracle, Surface, check};
 use tests::frames::{Edns, Query, UdpChecksum, UdpFrame, internet_checksum, wire_name};
 use tests::kernel::{CLIENT, Kernel, MACS, OWN, PLACES, PORT, frame, is_skipped, object};
-use tests::planes::Compared;
+use tests::planes::{COOKIES, Compared};
 use tests::queries::{Names, TYPES, mutated, well_formed};
 use tests::testrun::{TestRun, Verdict};
 use tests::zones::{Generator, describe, name};
@@ -45,6 +45,7 @@ const ENVIRONMENT: Environment<'_> = Environment {
     max_cname_depth: 10,
     resolve_cname_chain: true,
     return_soa_on_nxdomain: true,
+    cookies: COOKIES,
     identity: None,
 };
 
@@ -176,6 +177,7 @@ fn object_has_its_program_and_maps() -> Result<()> {
         ("OWN", "HashMap", 8),
         ("OWN_TABLE", "Array", size_of::<dns_common::address::OwnLine>() as u32),
         ("RECURSION", "LpmTrie", 1),
+        ("COOKIES", "Array", size_of::<dns_common::cookie::Jar>() as u32),
         ("STATE", "PerCpuArray", size_of::<dns_common::scratch::State>() as u32),
     ];
     let maps: BTreeSet<&str> = ebpf.maps().map(|(name, _)| name).collect();
@@ -312,7 +314,8 @@ fn answers_are_exact_frames() -> Result<()> {
                         let bytes = [frame.build(), vec![0xEE; padding]].concat();
                         let what = || format!("{owner} {qtype} {edns:?} {vlans:?} IPv6 {is_ipv6} padding {padding}");
                         let outcome = kernel.run(&bytes)?;
-                        let reference = kernel.planes.reference(&frame.payload).with_context(what)?;
+                        let client = frame.source.ip();
+                        let reference = kernel.planes.reference_to(client, &frame.payload).with_context(what)?;
                         if edns.is_none() && owner.starts_with("t1") {
                             // Too large without EDNS.
                             assert_eq!(check(&bytes, &outcome), Ok(Fate::Passed), "{}", what());
@@ -753,7 +756,7 @@ impl Oracle for Judge<'_> {
             Fate::Dropped => Err("dropped".to_owned()),
             Fate::Answered(reply) => {
                 let query = fuzz::query(packet)?;
-                match self.0.planes.reference(&query.payload) {
+                match self.0.planes.reference_to(query.source.ip(), &query.payload) {
                     Some(reference) if reference == *reply => Ok(()),
                     reference => Err(format!("the reference says {reference:02x?}")),
                 }

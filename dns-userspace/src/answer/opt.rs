@@ -1,6 +1,11 @@
 //! Our OPT record: what it says, and how it is written.
 //!
-//! RFCs: 5001 (NSID), 6891 §6.1, 8914 (extended DNS errors).
+//! RFCs: 5001 (NSID), 6891 §6.1, 7873 and 9018 (cookies), 8914 (extended DNS errors).
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+use siphasher::sip::SipHasher24;
 
 use crate::record::RecordType;
 
@@ -13,6 +18,8 @@ pub struct Edns<'a> {
     pub dnssec_ok: bool,
     /// The upper eight bits of the RCODE.
     pub extended_rcode: u8,
+    /// The client's cookie and ours (RFC 7873 §4), for those who have one.
+    pub cookie: Option<[u8; COOKIE_BYTES]>,
     /// Who we are, for those who ask (RFC 5001).
     pub nsid: Option<&'a str>,
     /// An extended DNS error (RFC 8914).
@@ -56,9 +63,14 @@ impl InfoCode {
 /// Codes of EDNS options (IANA "DNS EDNS0 Option Codes").
 mod option {
     pub(super) const NSID: u16 = 3;
+    pub(super) const COOKIE: u16 = 10;
     pub(super) const EXTENDED_ERROR: u16 = 15;
 }
 
+/// Octets of a client cookie.
+const CLIENT_COOKIE_BYTES: usize = 8;
+/// Octets of a client cookie and one of our server cookies.
+pub const COOKIE_BYTES: usize = CLIENT_COOKIE_BYTES + 16;
 /// Octets of EXTRA-TEXT that are written at most.
 const MAX_EXTRA_TEXT_BYTES: usize = 200;
 /// Octets of an OPT record without options.
@@ -72,6 +84,7 @@ impl<'a> Edns<'a> {
     /// Octets of the record.
     pub fn length(&self) -> usize {
         OPT_BYTES
+            + self.cookie.map_or(0, |cookie| OPTION_HEAD_BYTES + cookie.len())
             + self.nsid.map_or(0, |nsid| OPTION_HEAD_BYTES + nsid.len())
             + self
                 .error
@@ -79,13 +92,13 @@ impl<'a> Edns<'a> {
     }
 
     /// The same with as much of the error's text as leaves the record within `room` octets.
-    pub fn within(self, room: usize) -> Self {
-        let Some(error) = self.error else { return self };
-        let with = |text| Self {
-            error: Some(ExtendedError { text, ..error }),
-            ..self
-        };
-        with(cut(error.text, room.saturating_sub(with("").length())))
+    pub fn within(mut self, room: usize) -> Self {
+        let text = self.error.as_mut().map_or("", |error| std::mem::take(&mut error.text));
+        let left = room.saturating_sub(self.length());
+        if let Some(error) = &mut self.error {
+            error.text = cut(text, left);
+        }
+        self
     }
 
     /// Writes the record (RFC 6891 §6.1.2 and §6.1.3).
@@ -95,6 +108,9 @@ impl<'a> Edns<'a> {
         out.extend_from_slice(&self.udp_payload.to_be_bytes());
         out.extend_from_slice(&[self.extended_rcode, 0, u8::from(self.dnssec_ok) << 7, 0]);
         out.extend_from_slice(&((self.length() - OPT_BYTES) as u16).to_be_bytes());
+        if let Some(cookie) = self.cookie {
+            write_option(option::COOKIE, &[&cookie], out);
+        }
         if let Some(nsid) = self.nsid {
             write_option(option::NSID, &[nsid.as_bytes()], out);
         }
@@ -124,20 +140,59 @@ fn cut(text: &str, bytes: usize) -> &str {
 pub struct Options {
     /// The client wants to know who answers; what is in its option means nothing (RFC 5001 §2.1).
     pub nsid: bool,
+    /// The client's cookie. All cookies but the first are ignored (RFC 7873 §5.2).
+    pub client_cookie: Option<[u8; CLIENT_COOKIE_BYTES]>,
 }
 
 impl Options {
     /// Reads an OPT's RDATA, a sequence of code, length, and that many octets (RFC 6891 §6.1.2); `None` where it is
-    /// none. What is not known is read over.
+    /// none, or a cookie is of a length that none has (RFC 7873 §5.2.2). What is not known is read over.
     pub fn read(mut rdata: &[u8]) -> Option<Self> {
         let mut options = Self::default();
         while !rdata.is_empty() {
             let (&[high, low, long, short], rest) = rdata.split_first_chunk()?;
-            rdata = rest.get(usize::from(u16::from_be_bytes([long, short]))..)?;
-            if u16::from_be_bytes([high, low]) == option::NSID {
-                options.nsid = true;
+            let (data, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([long, short])))?;
+            rdata = rest;
+            match u16::from_be_bytes([high, low]) {
+                option::NSID => options.nsid = true,
+                option::COOKIE if options.client_cookie.is_none() => {
+                    let has_right_length = matches!(data.len(), 8 | 16..=40);
+                    options.client_cookie = data.first_chunk().filter(|_| has_right_length).copied();
+                    options.client_cookie?;
+                }
+                _ => {}
             }
         }
         Some(options)
+    }
+}
+
+/// What the server's part of a cookie is made of, besides the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CookieSource {
+    /// The server's secret.
+    pub secret: [u8; 16],
+    /// Seconds since 1970, which may wrap.
+    pub seconds: u32,
+    /// The client's address, never one that is mapped into IPv6.
+    pub client: IpAddr,
+}
+
+impl CookieSource {
+    /// The client's cookie and the server's, made anew (RFC 9018 §4): version 1, reserved octets, the time, and
+    /// SipHash-2-4 over all of this and the address.
+    pub fn cookie(&self, client_cookie: [u8; CLIENT_COOKIE_BYTES]) -> [u8; COOKIE_BYTES] {
+        let mut cookie = [0; COOKIE_BYTES];
+        cookie[..8].copy_from_slice(&client_cookie);
+        cookie[8] = 1;
+        cookie[12..16].copy_from_slice(&self.seconds.to_be_bytes());
+        let mut hasher = SipHasher24::new_with_key(&self.secret);
+        hasher.write(&cookie[..16]);
+        match self.client {
+            IpAddr::V4(client) => hasher.write(&client.octets()),
+            IpAddr::V6(client) => hasher.write(&client.octets()),
+        }
+        cookie[16..].copy_from_slice(&hasher.finish().to_le_bytes());
+        cookie
     }
 }

@@ -4,7 +4,7 @@
 //! is kept, so that the reply can say as much as RFC 8906 wants. The order of the checks is the order in which a
 //! reader meets them: header, opcode, question, records, OPT.
 //!
-//! RFCs: 1035 §4.1, 6891 §6.1 and §7, 8906, 9619.
+//! RFCs: 1035 §4.1, 6891 §6.1 and §7, 7873 §5, 8906, 9619.
 
 use super::encode::Question;
 use super::opt::Options;
@@ -26,6 +26,8 @@ pub(super) struct Query<'a> {
     pub(super) edns: Option<QueryEdns>,
     /// What is wrong, if something is.
     pub(super) fault: Option<Fault>,
+    /// No question, and a cookie: the client wants to learn ours (RFC 7873 §5.4).
+    pub(super) asks_for_cookie_alone: bool,
 }
 
 /// What an answer needs of the query's OPT.
@@ -63,6 +65,7 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
         question: None,
         edns: None,
         fault: None,
+        asks_for_cookie_alone: false,
     };
     let mut reader = Reader {
         message,
@@ -76,14 +79,20 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
         query.fault = Some(Fault::Opcode);
     } else if let Err(fault) = read {
         query.fault = Some(fault);
+    } else if query.question.is_none() {
+        let has_cookie = query.edns.is_some_and(|edns| edns.options.client_cookie.is_some());
+        match has_cookie {
+            true => query.asks_for_cookie_alone = true,
+            false => query.fault = Some(Fault::Malformed),
+        }
     }
     Some(query)
 }
 
 fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Query<'a>) -> Result<(), Fault> {
     let [questions, answers, authorities, additionals] = counts;
-    // RFC 9619: a query has exactly one question.
-    if query.opcode == 0 && questions != 1 {
+    // RFC 9619: a query has at most one question, and none but to learn a cookie.
+    if query.opcode == 0 && questions > 1 {
         return Err(Fault::Malformed);
     }
     for _ in 0..questions {

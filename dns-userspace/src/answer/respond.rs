@@ -25,6 +25,10 @@ pub fn respond(
         return Outcome::Silence;
     };
     let framing = framing(&query, environment);
+    if query.asks_for_cookie_alone {
+        encode_bare(rcode::NOERROR, None, &framing, out);
+        return Outcome::Reply;
+    }
     let question = match admit(&query) {
         Ok(question) => question,
         Err(refusal) => return refuse(refusal, &query, framing, out),
@@ -211,6 +215,10 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> 
             udp_payload: environment.udp_payload,
             dnssec_ok: edns.dnssec_ok,
             extended_rcode: 0,
+            cookie: edns
+                .options
+                .client_cookie
+                .map(|cookie| environment.cookies.cookie(cookie)),
             nsid: environment.nsid().filter(|_| edns.options.nsid),
             error: None,
         }),

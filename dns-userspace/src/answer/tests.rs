@@ -12,12 +12,13 @@ mod rfc4592;
 mod rfc5001;
 mod rfc6672;
 mod rfc6891;
+mod rfc7873;
 mod rfc8482;
 mod rfc8906;
 mod rfc8914;
 mod rfc9471;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use hickory_proto::op::{Message, ResponseCode};
@@ -35,7 +36,13 @@ const UDP: Environment<'_> = Environment {
     max_cname_depth: 10,
     resolve_cname_chain: true,
     return_soa_on_nxdomain: true,
+    cookies: COOKIES,
     identity: None,
+};
+const COOKIES: CookieSource = CookieSource {
+    secret: [7; 16],
+    seconds: 1_700_000_000,
+    client: IpAddr::V4(Ipv4Addr::LOCALHOST),
 };
 const TCP: Environment<'_> = Environment {
     transport: Transport::Tcp,

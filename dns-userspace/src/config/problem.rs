@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::document::Position;
+use crate::cookies::SecretsError;
 use crate::name::{Name, NameError};
 use crate::rdata::RdataError;
 use crate::record::{Clash, RecordType, UnknownType};
@@ -159,6 +160,9 @@ pub enum Problem {
         "`http.token_file`: {path} holds no token: put one line of letters, digits and -._~+/= in it, for example from `openssl rand -hex 32`"
     )]
     BadToken { path: String },
+
+    #[error("`edns.cookie_secret_file`: {path} {error}")]
+    BadCookieSecrets { path: String, error: SecretsError },
 
     #[error("`{key}`: {error}: write a domain name such as www.example.com.")]
     BadName { key: String, error: NameError },

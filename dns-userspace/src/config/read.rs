@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use humantime_serde::re::humantime;
@@ -16,8 +16,9 @@ use super::document::{self, Node, Position};
 use super::problem::{ConfigError, Findings, Problem};
 use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
 use super::section::{Section, Text};
-use super::token::check_token_file;
+use super::token::{check_token_file, open_to_all};
 use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
+use crate::cookies::Secrets;
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -30,8 +31,8 @@ const ROOT_KEYS: &[&str] = &[
     "http",
     "ttl_bounds",
     "edns",
-    "tcp",
     "chaos",
+    "tcp",
     "zones",
     "records",
     "backend",
@@ -50,16 +51,16 @@ const HTTP_PORT: u16 = 8080;
 const TTL_BOUNDS: TtlBounds = TtlBounds { min: 60, max: 86_400 };
 const DEFAULT_TTL: u32 = 300;
 const UDP_PAYLOAD: u16 = 1232;
+/// Every answer to a client that asks has room for so much beside the longest question.
+const MAX_NSID_BYTES: usize = 128;
+/// One character-string (RFC 1035 §3.3).
+const MAX_CHAOS_BYTES: usize = 255;
 const TCP_KEYS: &[&str] = &["idle_timeout", "max_connections", "max_connections_per_client"];
 const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 const TCP_IDLE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 const TCP_CONNECTIONS: u32 = 16_384;
 /// A connection is a file, and more files than this no system gives to a process by default (`fs.nr_open`).
 const MOST_TCP_CONNECTIONS: u32 = 1 << 20;
-/// Every answer to a client that asks has room for so much beside the longest question.
-const MAX_NSID_BYTES: usize = 128;
-/// One character-string (RFC 1035 §3.3).
-const MAX_CHAOS_BYTES: usize = 255;
 const MAX_CNAME_DEPTH: u8 = 10;
 const STORAGE_PATH: &str = "/var/lib/hotdns";
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -132,7 +133,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         default_ttl: backend.default_ttl,
         bounds: ttl_bounds,
     };
-    let edns = root.section("edns", &["udp_payload", "nsid"], findings);
+    let edns = root.section("edns", &["udp_payload", "nsid", "cookie_secret_file"], findings);
     let zones = root.list(
         "zones",
         "zones: [{name: example.com., file: example.com.zone}]",
@@ -157,9 +158,10 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         udp_payload: edns
             .number("udp_payload", 512..=4096u16, "octets", "udp_payload: 1232", findings)
             .unwrap_or(UDP_PAYLOAD),
-        tcp: read_tcp(&root, findings),
         nsid: read_short_text(&edns, "nsid", "nsid: ns1.example.com", MAX_NSID_BYTES, findings),
+        cookie_secret_file: read_cookie_secrets(&edns, base, findings),
         chaos: read_chaos(&root, findings),
+        tcp: read_tcp(&root, findings),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
             .map(|items| read_records(items, &rules, findings))
@@ -318,7 +320,7 @@ fn check_interfaces(key: &str, names: &[(&str, Option<Position>)], findings: &mu
     }
 }
 
-fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> std::path::PathBuf {
+fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> PathBuf {
     let section = root.section("storage", &["path"], findings);
     match section.text("path", "path: /var/lib/hotdns", findings) {
         Some(Text { at, text: "" }) => {
@@ -334,6 +336,18 @@ fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> std
         Some(Text { text, .. }) => base.join(text),
         None => STORAGE_PATH.into(),
     }
+}
+
+fn read_cookie_secrets(edns: &Section<'_>, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    let file = edns.text("cookie_secret_file", "cookie_secret_file: cookie.secret", findings)?;
+    let path = base.join(file.text);
+    if let Err(error) = Secrets::read(&path) {
+        let path = path.display().to_string();
+        findings.error(file.at, Problem::BadCookieSecrets { path, error });
+    } else if let Some(oddity) = open_to_all(&path) {
+        findings.warning(file.at, oddity);
+    }
+    Some(path)
 }
 
 fn read_chaos(root: &Section<'_>, findings: &mut Findings) -> Chaos {

@@ -373,6 +373,20 @@ fn numbers_outside_their_range() {
 }
 
 #[test]
+fn secrets_of_cookies_are_checked() {
+    let folder = Folder::with("edns: {cookie_secret_file: secret}\n");
+    let error = |folder: &Folder| folder.load().expect_err("refused")[0].to_string();
+    assert!(error(&folder).contains("secret cannot be read"), "{}", error(&folder));
+    folder.write("secret", "0123\n");
+    assert!(error(&folder).contains("hotdns.yaml:1:28: `edns.cookie_secret_file`"));
+    assert!(error(&folder).contains("line 1 is no secret"));
+    folder.write("secret", "e5e973e5a6b2a43f48e7dc849e37bfcf\n");
+    let loaded = folder.load().expect("valid");
+    assert_eq!(loaded.config.cookie_secret_file, Some(folder.0.path().join("secret")));
+    assert_eq!(loaded.warnings.len(), 1, "everybody can read it");
+}
+
+#[test]
 fn what_the_server_says_of_itself_is_text_that_fits() {
     let longest = "n".repeat(128);
     let config = loaded(&format!(

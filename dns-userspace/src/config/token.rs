@@ -20,12 +20,8 @@ pub(super) fn check_token_file(path: &Path) -> Result<Option<String>, Problem> {
     if line.is_empty() || line.len() > MAX_BYTES || !line.iter().all(u8::is_ascii_graphic) {
         return Err(Problem::BadToken { path: shown() });
     }
-    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
-    if mode & 0o004 != 0 {
-        return Ok(Some(format!(
-            "every user of this machine can read {}: chmod o-r it",
-            shown()
-        )));
+    if let Some(oddity) = open_to_all(path) {
+        return Ok(Some(oddity));
     }
     if line.len() < GOOD_BYTES {
         let bytes = line.len();
@@ -35,4 +31,10 @@ pub(super) fn check_token_file(path: &Path) -> Result<Option<String>, Problem> {
         )));
     }
     Ok(None)
+}
+
+/// What to say of a file of secrets that everybody can read.
+pub(super) fn open_to_all(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o004 != 0).then(|| format!("every user of this machine can read {}: chmod o-r it", path.display()))
 }

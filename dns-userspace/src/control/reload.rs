@@ -184,11 +184,13 @@ impl Writer {
             .map(|file| file.read().map(|token| (file, token)));
         let loaded = catch_unwind(AssertUnwindSafe(&mut self.settings.loader))
             .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
-        let (desired, token) = match (loaded, token.transpose()) {
-            (Ok(desired), Ok(token)) => (desired, token),
-            (loaded, token) => {
+        let secrets = self.settings.cookies.read();
+        let (desired, token, secrets) = match (loaded, token.transpose(), secrets) {
+            (Ok(desired), Ok(token), Ok(secrets)) => (desired, token, secrets),
+            (loaded, token, secrets) => {
                 let mut errors = loaded.err().unwrap_or_default();
                 errors.extend(token.err().map(|error| error.to_string()));
+                errors.extend(secrets.err().map(|error| format!("edns.cookie_secret_file {error}")));
                 self.settings.metrics.count_reload_failures(1);
                 for error in &errors {
                     error!("reload: {error}");
@@ -208,6 +210,9 @@ impl Writer {
         self.settings.metrics.count_reload_failures(failed.len());
         if let Some((file, token)) = token {
             file.install(token);
+        }
+        if let Some(secrets) = secrets {
+            self.settings.cookies.install(secrets);
         }
         for key in &restart_needed {
             warn!("`{key}` has changed in the configuration file; restart hotdns for it to take effect");

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::worker::{Answerer, Disposition};
 use crate::answer::{Environment, Identity, Outcome, Owner, Transport, respond};
+use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
 use crate::forward::PartialChain;
 use crate::publish::Served;
@@ -17,24 +18,27 @@ pub struct LocalAnswerer {
     fast: Worker,
     environment: Environment<'static>,
     identity: Arc<Identity>,
+    cookies: Arc<Cookies>,
     recursion: Arc<[IpNet]>,
 }
 
 impl LocalAnswerer {
     /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
-    /// transport, RA and identity of `environment` are set for each query.
+    /// transport, RA, cookies and identity of `environment` are set for each query.
     pub fn new(
         served: Arc<Served>,
         environment: Environment<'static>,
         identity: Arc<Identity>,
+        cookies: Arc<Cookies>,
         recursion: Arc<[IpNet]>,
     ) -> Self {
-        let fast = Worker::new(Arc::clone(&served), environment.udp_payload, identity.nsid.is_some());
+        let fast = Worker::new(Arc::clone(&served));
         Self {
             served,
             fast,
             environment,
             identity,
+            cookies,
             recursion,
         }
     }
@@ -44,15 +48,16 @@ impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
         let client = client.to_canonical();
         let recursion_available = self.recursion.iter().any(|prefix| prefix.contains(&client));
-        if self.fast.answer(query, transport, recursion_available, out) == Fast::Answered {
-            return Disposition::Reply;
-        }
         let environment = Environment {
             transport,
             recursion_available,
+            cookies: self.cookies.source(client),
             identity: Some(&self.identity),
             ..self.environment
         };
+        if self.fast.answer(query, &environment, out) == Fast::Answered {
+            return Disposition::Reply;
+        }
         match respond(query, &self.served.snapshot_guard(), &*self.served, &environment, out) {
             Outcome::Reply => Disposition::Reply,
             Outcome::Silence => Disposition::Silence,

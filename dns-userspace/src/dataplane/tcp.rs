@@ -320,7 +320,7 @@ impl Connection {
             Disposition::CompleteUpstream(chain) => Some(chain),
         };
         let shared = &desk.shared;
-        match shared.upstream(query, chain, Transport::Tcp) {
+        match shared.upstream(query, chain, self.client, Transport::Tcp) {
             Ok(work) => {
                 let counting = shared.clone();
                 let counted = async move {

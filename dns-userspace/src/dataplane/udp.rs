@@ -216,7 +216,7 @@ impl Batch {
                 Disposition::Forward => None,
                 Disposition::CompleteUpstream(chain) => Some(chain),
             };
-            match desk.shared.upstream(query, chain, Transport::Udp) {
+            match desk.shared.upstream(query, chain, address, Transport::Udp) {
                 Ok(work) => {
                     let task = reply_later(work, Arc::clone(socket), client, slot.asked, desk.shared.clone());
                     desk.shared.forwards.spawn_on(task, &desk.shared.main);

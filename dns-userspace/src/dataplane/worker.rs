@@ -246,6 +246,7 @@ impl Shared {
         &self,
         query: &[u8],
         chain: Option<PartialChain>,
+        client: IpAddr,
         transport: Transport,
     ) -> Result<impl Future<Output = Vec<u8>> + Send + 'static, Vec<u8>> {
         let Some(forwarder) = self.forwarder.clone() else {
@@ -255,13 +256,13 @@ impl Shared {
         };
         let Some(permit) = forwarder.admit() else {
             self.figures.forward_overflow.fetch_add(1, Ordering::Relaxed);
-            return Err(forwarder.decline(query));
+            return Err(forwarder.decline(query, client));
         };
         let query = query.to_vec();
         Ok(async move {
             let reply = match chain {
-                Some(chain) => forwarder.complete(&query, &chain, transport).await,
-                None => forwarder.forward(&query, transport).await,
+                Some(chain) => forwarder.complete(&query, &chain, client, transport).await,
+                None => forwarder.forward(&query, client, transport).await,
             };
             drop(permit);
             reply

@@ -22,6 +22,7 @@ use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, mapped, own_line};
+use dns_common::cookie::{Jar, words};
 use dns_common::counters::Counters;
 use dns_common::hash::Keys;
 use dns_common::line::LINE_WORDS;
@@ -32,6 +33,7 @@ use dns_common::table::ZONE_WORDS;
 use ipnet::IpNet;
 use nix::errno::Errno;
 
+use crate::cookies::Secrets;
 use crate::table::{Memory, Region, Sizes};
 
 const STATE_WORDS: usize = size_of::<State>() / 8;
@@ -94,6 +96,9 @@ pub struct Program {
     /// What the table holds.
     own_lines: Vec<OwnLine>,
     state: PerCpuArray<MapData, [u64; STATE_WORDS]>,
+    cookies: Array<MapData, [u64; size_of::<Jar>() / 8]>,
+    /// What is in there.
+    jar: Jar,
     links: Vec<Attached>,
     entries: BTreeMap<OwnKey, OwnValue>,
     /// What programs that this one took over from have counted.
@@ -155,6 +160,7 @@ impl Program {
                 .context("the object has no map `OWN_TABLE`")?,
         )?;
         let state = PerCpuArray::try_from(ebpf.take_map("STATE").context("the object has no map `STATE`")?)?;
+        let cookies = Array::try_from(ebpf.take_map("COOKIES").context("the object has no map `COOKIES`")?)?;
         let before = Box::new(bytemuck::Zeroable::zeroed());
         Ok((
             Self {
@@ -163,6 +169,8 @@ impl Program {
                 own_table,
                 own_lines: vec![bytemuck::Zeroable::zeroed(); OWN_LINES],
                 state,
+                cookies,
+                jar: bytemuck::Zeroable::zeroed(),
                 links: Vec::new(),
                 entries: BTreeMap::new(),
                 before,
@@ -263,6 +271,18 @@ impl Program {
                 mode,
                 link,
             });
+        }
+        Ok(())
+    }
+
+    /// Makes these the time and the secrets of cookies.
+    pub fn set_cookies(&mut self, seconds: u32, secrets: &Secrets) -> anyhow::Result<()> {
+        let Secrets { current, previous } = *secrets;
+        for jar in self.jar.next(seconds, words(current), words(previous)) {
+            self.cookies
+                .set(0, bytemuck::cast::<_, [u64; size_of::<Jar>() / 8]>(jar), 0)
+                .context("the XDP program's secrets of DNS cookies cannot be set")?;
+            self.jar = jar;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! From a client's query to the reply that it gets.
 
 use super::message::{Message, Record, Writer};
-use super::{Failure, ForwardSettings, PartialChain, SERVFAIL, Transport};
-use crate::answer::{Edns, ExtendedError, Options};
+use super::{PartialChain, SERVFAIL, Transport};
+use crate::answer::{Edns, Options};
 use crate::name::wire_name_length;
 
 const CLASS_IN: u16 = 1;
@@ -19,14 +19,14 @@ pub(super) struct Query<'a> {
     pub(super) checking_disabled: bool,
     /// AD: the client understands it (RFC 6840 §5.7).
     pub(super) authentic_data: bool,
-    edns: Option<QueryEdns>,
+    pub(super) edns: Option<QueryEdns>,
 }
 
 /// The client's OPT.
-struct QueryEdns {
+pub(super) struct QueryEdns {
     udp_payload: u16,
-    dnssec_ok: bool,
-    options: Options,
+    pub(super) dnssec_ok: bool,
+    pub(super) options: Options,
 }
 
 impl<'a> Query<'a> {
@@ -66,36 +66,22 @@ impl<'a> Query<'a> {
             (Transport::Udp, Some(edns)) => usize::from(edns.udp_payload.min(udp_payload).max(512)),
         }
     }
-
-    /// Our OPT, where the client has one.
-    fn reply_edns<'s>(&self, settings: &'s ForwardSettings, failure: Option<&Failure>) -> Option<Edns<'s>> {
-        self.edns.as_ref().map(|edns| Edns {
-            udp_payload: settings.udp_payload,
-            dnssec_ok: edns.dnssec_ok,
-            extended_rcode: 0,
-            nsid: settings.nsid.as_deref().filter(|_| edns.options.nsid),
-            error: failure
-                .and_then(Failure::info_code)
-                .map(|code| ExtendedError { code, text: "" }),
-        })
-    }
 }
 
-/// The reply from what upstream says (SERVFAIL where that is no answer), behind what a chain of ours begins with.
+/// The reply, with this OPT, from what upstream says (SERVFAIL where it says nothing), behind what a chain of ours begins with.
 ///
 /// Where it is too large, what does not fit is left out from the end by whole RRsets; TC says so unless only additional data is
 /// missing (RFC 2181 §9).
 pub(super) fn write(
     query: &Query<'_>,
-    upstream: Result<&Message, &Failure>,
+    upstream: Option<&Message>,
     chain: Option<&PartialChain>,
-    settings: &ForwardSettings,
+    edns: Option<Edns<'_>>,
     limit: usize,
 ) -> Vec<u8> {
     let header = query.header;
     let mut out = Vec::with_capacity(512);
     // QR, opcode and RD as asked, RA; CD is copied (RFC 4035 §3.2.2). AD stays 0: nothing was validated here.
-    let edns = query.reply_edns(settings, upstream.err());
     let rcode = upstream.map_or(SERVFAIL, |message| message.rcode() as u8 & 0x0F);
     out.extend_from_slice(&[
         header[0],
@@ -107,7 +93,7 @@ pub(super) fn write(
     out.extend_from_slice(query.question);
     let mut writer = Writer::new(out);
     let room = limit.saturating_sub(edns.map_or(0, |edns| edns.length()));
-    if let Ok(message) = upstream {
+    if let Some(message) = upstream {
         let ours = chain.map(|chain| aliases(chain, query.name)).unwrap_or_default();
         if !ours.is_empty() {
             writer.out[2] |= 0x04;

@@ -12,6 +12,8 @@ use super::*;
 use crate::dataplane::worker::testing;
 use crate::record::{RecordType, Source};
 
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// Makes replies from the query as it came and whether it came over TCP; each is sent, in order.
 type Script = fn(&[u8], bool) -> Vec<Vec<u8>>;
 
@@ -90,17 +92,18 @@ fn servfail(query: &[u8], _: bool) -> Vec<Vec<u8>> {
 }
 
 fn forwarder(servers: &[SocketAddr]) -> Forwarder {
-    Forwarder::new(ForwardSettings {
+    let settings = ForwardSettings {
         servers: servers.to_vec(),
         timeout: Duration::from_secs(2),
         udp_payload: 1232,
         nsid: Some("ns1".into()),
         in_flight: 100,
-    })
+    };
+    Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap()))
 }
 
 async fn ask(servers: &[SocketAddr], query: &[u8]) -> Vec<u8> {
-    forwarder(servers).forward(query, Transport::Udp).await
+    forwarder(servers).forward(query, CLIENT, Transport::Udp).await
 }
 
 fn with_opt(mut query: Vec<u8>, payload: u16, dnssec_ok: bool) -> Vec<u8> {
@@ -235,6 +238,28 @@ async fn rfc5001_the_nsid_is_ours_also_in_what_is_forwarded() {
 }
 
 #[tokio::test]
+async fn rfc7873_the_cookie_is_ours_also_in_what_is_forwarded() {
+    let server = Upstream::start(good).await;
+    let mut query = with_opt(testing::query(9, "a."), 1232, false);
+    let length = query.len();
+    query[length - 1] = 12;
+    query.extend_from_slice(b"\0\x0A\0\x08client!!");
+    let forwarder = forwarder(&[server.address]);
+    let expected = [
+        &b"\0\x1C\0\x0A\0\x18"[..],
+        &forwarder.cookies.source(CLIENT).cookie(*b"client!!"),
+    ]
+    .concat();
+    assert!(
+        forwarder
+            .forward(&query, CLIENT, Transport::Udp)
+            .await
+            .ends_with(&expected)
+    );
+    assert!(forwarder.decline(&query, CLIENT).ends_with(&expected));
+}
+
+#[tokio::test]
 async fn nxdomain_is_final() {
     let first = Upstream::start(|query, _| vec![respond(query, 3, [0; 3], b"")]).await;
     let second = Upstream::start(good).await;
@@ -310,9 +335,9 @@ async fn a_truncated_reply_is_fetched_whole_for_who_can_take_it() {
     let upstream = Upstream::start(truncating).await;
     let forwarder = forwarder(&[upstream.address]);
     let query = testing::query(1, "a.");
-    let tcp = forwarder.forward(&query, Transport::Tcp).await;
+    let tcp = forwarder.forward(&query, CLIENT, Transport::Tcp).await;
     assert_eq!((tcp[2] & 0x02, tcp[7]), (0, 100));
-    let udp = forwarder.forward(&query, Transport::Udp).await;
+    let udp = forwarder.forward(&query, CLIENT, Transport::Udp).await;
     assert_eq!((udp[2] & 0x02, udp[7]), (2, 0), "the client is to come over TCP");
 }
 
@@ -392,7 +417,7 @@ async fn a_chain_of_ours_is_completed() {
     };
     let query = testing::query(4, "WWW.ours.");
     let reply = forwarder(&[upstream.address])
-        .complete(&query, &chain, Transport::Udp)
+        .complete(&query, &chain, CLIENT, Transport::Udp)
         .await;
     let read = Read::from_vec(&reply).unwrap();
     assert_eq!(read.metadata.response_code, ResponseCode::NoError);
@@ -410,7 +435,7 @@ async fn a_chain_of_ours_is_completed() {
     assert_eq!(owners, expected.map(|(name, rtype)| (name.to_owned(), rtype)));
 
     let dead = forwarder(&[nobody().await])
-        .complete(&query, &chain, Transport::Udp)
+        .complete(&query, &chain, CLIENT, Transport::Udp)
         .await;
     assert_eq!((dead[2], dead[3], dead[7]), (0x81, 0x82, 0));
 }
@@ -424,7 +449,7 @@ async fn the_number_of_queries_on_their_way_is_bounded() {
         nsid: None,
         in_flight: 1,
     };
-    let forwarder = Forwarder::new(settings);
+    let forwarder = Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap()));
     let permit = forwarder.admit();
     assert!(permit.is_some() && forwarder.admit().is_none());
     drop(permit);

@@ -1,10 +1,11 @@
 //! What the server is made of, started in order and stopped in the opposite one.
 
 mod control;
+mod cookies;
 mod http;
 mod xdp;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::answer::{Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
 use crate::config::{Chaos, Config, ConfigSource, Desired};
 use crate::control::{Control, ControlHandle, ReloadReport, Settings};
+use crate::cookies::Cookies;
 use crate::dataplane::answerer::LocalAnswerer;
 use crate::dataplane::sockets;
 use crate::dataplane::tcp::{TcpSettings, raise_file_limit};
@@ -53,11 +55,12 @@ impl System {
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
-        let environment = environment(&config);
+        let cookies = Arc::new(Cookies::new(config.cookie_secret_file.as_deref())?);
+        let environment = environment(&config, &cookies);
         let identity = Arc::new(identity(&config));
         let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
         let recursion = recursion(&config);
-        let loader = xdp::table_loader(&config, &listening, &recursion);
+        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies);
         let publisher = Publisher::new(loader, options)?;
         let served = publisher.served();
         let program = publisher.program();
@@ -72,6 +75,7 @@ impl System {
             config_file: config.file.display().to_string().into(),
             loader: control::loader(source, config.clone()),
             token: token.clone(),
+            cookies: Arc::clone(&cookies),
             metrics: Arc::clone(&metrics),
         };
         let initial = control::desired(desired, Vec::new());
@@ -97,16 +101,17 @@ impl System {
             Ok(())
         });
 
-        let forwarder = forwarder(&config, &listening, files)?;
+        let forwarder = forwarder(&config, &listening, files, &cookies)?;
         let parts = Parts {
             endpoints,
-            answerers: answerers(&served, environment, &identity, &recursion),
+            answerers: answerers(&served, environment, &identity, &cookies, &recursion),
             forwarder,
             counters: metrics.queries(),
             figures: metrics.sockets(),
             tcp: tcp_settings(&config, files),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
+        cookies::keep(cookies, program.clone(), &spawner);
         xdp::attach(&config, &listening, program, &spawner).await;
 
         ready.store(true, Ordering::Release);
@@ -169,7 +174,7 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn environment(config: &Config) -> Environment<'static> {
+fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
     Environment {
         udp_payload: config.udp_payload,
         recursion_available: false,
@@ -177,6 +182,7 @@ fn environment(config: &Config) -> Environment<'static> {
         max_cname_depth: config.backend.max_cname_depth,
         resolve_cname_chain: config.backend.resolve_cname_chain,
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
+        cookies: cookies.source(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         identity: None,
     }
 }
@@ -205,20 +211,28 @@ fn answerers(
     served: &Arc<Served>,
     environment: Environment<'static>,
     identity: &Arc<Identity>,
+    cookies: &Arc<Cookies>,
     recursion: &Arc<[IpNet]>,
 ) -> AnswererFactory {
     let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
+    let cookies = Arc::clone(cookies);
     Arc::new(move || {
         Box::new(LocalAnswerer::new(
             Arc::clone(&served),
             environment,
             Arc::clone(&identity),
+            Arc::clone(&cookies),
             Arc::clone(&recursion),
         ))
     })
 }
 
-fn forwarder(config: &Config, listening: &[SocketAddr], files: u64) -> anyhow::Result<Option<Arc<Forwarder>>> {
+fn forwarder(
+    config: &Config,
+    listening: &[SocketAddr],
+    files: u64,
+    cookies: &Arc<Cookies>,
+) -> anyhow::Result<Option<Arc<Forwarder>>> {
     let upstream = &config.backend.upstream;
     if !upstream.enabled {
         return Ok(None);
@@ -230,13 +244,14 @@ fn forwarder(config: &Config, listening: &[SocketAddr], files: u64) -> anyhow::R
     {
         anyhow::bail!("`backend.upstream.servers` names {server}, which is this server: name another resolver");
     }
-    Ok(Some(Arc::new(Forwarder::new(ForwardSettings {
+    let settings = ForwardSettings {
         servers: upstream.servers.clone(),
         timeout: upstream.timeout,
         udp_payload: config.udp_payload,
         nsid: config.nsid.clone(),
         in_flight: ForwardSettings::in_flight_for_file_limit(files),
-    }))))
+    };
+    Ok(Some(Arc::new(Forwarder::new(settings, Arc::clone(cookies)))))
 }
 
 fn view(served: &Arc<Served>) -> View {

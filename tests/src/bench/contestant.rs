@@ -16,6 +16,7 @@ use super::load::{Load, VLAN_ADDRESSES};
 use super::object;
 use super::zone::Zone;
 use crate::net::{Running, run};
+use crate::planes::COOKIES;
 
 /// A contestant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -146,8 +147,10 @@ impl Contestant {
                 let zones = each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n"));
                 let text = format!(
                     "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: {{path: {root}/storage}}\n\
-                     xdp:\n  interfaces: [server]\n  mode: {mode}\nzones:\n{zones}"
+                     xdp:\n  interfaces: [server]\n  mode: {mode}\nedns: {{cookie_secret_file: cookie.secret}}\nzones:\n{zones}"
                 );
+                let secret: String = COOKIES.secret.iter().map(|octet| format!("{octet:02x}")).collect();
+                fs::write(folder.join("cookie.secret"), secret).context("cannot write the secret of cookies")?;
                 ("hotdns.yaml", text)
             }
             Self::Knot | Self::KnotXdp => {

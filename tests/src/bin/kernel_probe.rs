@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use dns_common::address::{OwnKey, OwnValue, mapped};
 use dns_common::settings::Settings;
-use dns_userspace::answer::{Environment, Outcome, Transport, respond};
+use dns_userspace::answer::{CookieSource, Environment, Outcome, Transport, respond};
 use dns_userspace::compile::CompileOptions;
+use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object;
 use dns_userspace::dataplane::xdp::Program;
 use dns_userspace::name::Name;
@@ -15,6 +16,7 @@ use dns_userspace::publish::{Publisher, SharedProgram};
 use dns_userspace::rdata::parse_value;
 use dns_userspace::record::{RecordType, RrSet, Source};
 use dns_userspace::store::{Change, Store};
+use tests::planes::COOKIES;
 
 /// `enum xdp_action` (include/uapi/linux/bpf.h).
 const XDP_PASS: u32 = 2;
@@ -32,6 +34,10 @@ const ENVIRONMENT: Environment<'_> = Environment {
     max_cname_depth: 10,
     resolve_cname_chain: true,
     return_soa_on_nxdomain: true,
+    cookies: CookieSource {
+        client: std::net::IpAddr::V4(std::net::Ipv4Addr::new(CLIENT[0], CLIENT[1], CLIENT[2], CLIENT[3])),
+        ..COOKIES
+    },
     identity: None,
 };
 
@@ -79,6 +85,11 @@ fn main() -> Result<()> {
             unused: 0,
         };
         program.set_own(BTreeMap::from([(key, value)]))?;
+        let secrets = Secrets {
+            current: COOKIES.secret,
+            previous: COOKIES.secret,
+        };
+        program.set_cookies(COOKIES.seconds, &secrets)?;
         let info = xdp(program)?.info().context("no program info")?;
         println!("verified instructions: {:?}", info.verified_instruction_count());
         Ok(())
@@ -98,7 +109,7 @@ fn main() -> Result<()> {
         ("www.example.com.", 16),
         ("nope.example.com.", 1),
     ] {
-        let query = query(&name(qname), qtype);
+        let query = with_cookie(query(&name(qname), qtype));
         let mut expected = Vec::new();
         let outcome = respond(&query, &served.snapshot(), &*served, &ENVIRONMENT, &mut expected);
         ensure!(matches!(outcome, Outcome::Reply), "the reference answerer has no reply");
@@ -166,6 +177,13 @@ fn query(name: &Name, qtype: u8) -> Vec<u8> {
     let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     query.extend_from_slice(name.as_wire());
     query.extend_from_slice(&[0, qtype, 0, 1]);
+    query
+}
+
+/// The same with a client cookie in its OPT.
+fn with_cookie(mut query: Vec<u8>) -> Vec<u8> {
+    query[11] = 1;
+    query.extend_from_slice(b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08client!!");
     query
 }
 

@@ -10,6 +10,7 @@ use super::judge::Pair;
 use super::peers::Program;
 use super::reply::{Record, Reply};
 use crate::frames::Query;
+use crate::planes::COOKIES;
 
 /// A case in which the other servers do not agree with each other, or with the RFC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +143,7 @@ fn alone(pair: &Pair<'_>, max_cname_depth: u8) -> Option<Reply> {
         max_cname_depth,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
+        cookies: COOKIES,
         identity: None,
     };
     let query = Query::new(question.name.as_wire(), question.qtype.0).build();

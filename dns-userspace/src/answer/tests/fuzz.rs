@@ -101,7 +101,11 @@ fn mutated_query(rng: &mut StdRng) -> Vec<u8> {
     }
     if rng.random() {
         let payload = [0, 512, 1232, 65535][rng.random_range(0..4)];
-        let options: &[u8] = if rng.random() { &[0, 10, 0, 2, 7, 7] } else { &[] };
+        let options: &[u8] = if rng.random() {
+            &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]
+        } else {
+            &[]
+        };
         bytes = with_opt(bytes, payload, if rng.random() { 0x8000 } else { 0 }, options);
     }
     for _ in 0..rng.random_range(0..4) {

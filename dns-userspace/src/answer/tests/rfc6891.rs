@@ -19,7 +19,7 @@ fn rfc6891_6_1_1_no_opt_without_one_in_the_query() {
 
 #[test]
 fn rfc6891_7_an_opt_gets_an_opt_with_our_payload_and_no_options() {
-    let reply = world().send(&with_opt(asked(), 4096, 0, &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]));
+    let reply = world().send(&with_opt(asked(), 4096, 0, &[0, 12, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]));
     assert_eq!(reply.answer.len(), 1);
     assert!(reply.bytes.ends_with(&[0, 0, 41, 0x04, 0xD0, 0, 0, 0, 0, 0, 0]));
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Settings, TtlRules};
+use crate::cookies::Cookies;
 use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::Name;
@@ -84,6 +85,7 @@ impl Fixture {
                 move || files.lock().expect("not poisoned").clone()
             }),
             token: token.clone(),
+            cookies: Arc::new(Cookies::new(None).expect("randomness")),
             metrics: metrics.clone(),
         };
         let planes = MemoryPlanes {

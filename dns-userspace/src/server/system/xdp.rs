@@ -17,6 +17,7 @@ use tracing::{debug, error, info, warn};
 
 use super::super::supervisor::Spawner;
 use crate::config::{Config, XdpMode};
+use crate::cookies::Cookies;
 use crate::dataplane::object::OBJECT;
 use crate::dataplane::xdp::own::{self, GROUPS, Listen};
 use crate::dataplane::xdp::{Mode, Program};
@@ -30,7 +31,12 @@ const SETTLE: Duration = Duration::from_millis(50);
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where tables are to live: in the program's maps where XDP is asked for and can be had, else on the heap.
-pub(super) fn table_loader(config: &Config, listening: &[SocketAddr], recursion: &Arc<[IpNet]>) -> Loader {
+pub(super) fn table_loader(
+    config: &Config,
+    listening: &[SocketAddr],
+    recursion: &Arc<[IpNet]>,
+    cookies: &Arc<Cookies>,
+) -> Loader {
     let settings = Settings {
         udp_payload: config.udp_payload,
         has_upstream: u16::from(config.backend.upstream.enabled),
@@ -51,7 +57,7 @@ pub(super) fn table_loader(config: &Config, listening: &[SocketAddr], recursion:
             None
         }
     };
-    let recursion = Arc::clone(recursion);
+    let (recursion, cookies) = (Arc::clone(recursion), Arc::clone(cookies));
     Box::new(move |keys, sizes| {
         let Some(object) = object else {
             return Ok((None, Memory::on_heap(sizes)));
@@ -60,6 +66,7 @@ pub(super) fn table_loader(config: &Config, listening: &[SocketAddr], recursion:
         settings.lines = sizes.lines;
         let (mut program, memory) = Program::load(object, &settings, keys, sizes)?;
         program.set_recursion(&recursion)?;
+        program.set_cookies(cookies.seconds(), &cookies.secrets())?;
         Ok((Some(program), memory))
     })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use dns_userspace::answer::{self, Environment, Outcome, Transport};
+use dns_userspace::answer::{self, CookieSource, Environment, Outcome, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::{Change, Store};
@@ -13,6 +13,7 @@ use dns_userspace::zonefile;
 use super::Oracle;
 use super::check::{Fate, query};
 use crate::bench::zone::Zone;
+use crate::planes::{COOKIES, cookie_seconds};
 
 /// What the reference answers over these zones, with the configuration's defaults.
 pub struct Reference {
@@ -50,6 +51,7 @@ impl Reference {
 impl Oracle for Reference {
     fn judge(&mut self, packet: &[u8], fate: &Fate) -> Result<(), String> {
         let Fate::Answered(reply) = fate else { return Ok(()) };
+        let frame = query(packet)?;
         let environment = Environment {
             udp_payload: 1232,
             recursion_available: false,
@@ -57,10 +59,15 @@ impl Oracle for Reference {
             max_cname_depth: 10,
             resolve_cname_chain: true,
             return_soa_on_nxdomain: true,
+            cookies: CookieSource {
+                client: frame.source.ip(),
+                // The server's clock: what it says has to be right but for that.
+                seconds: cookie_seconds(reply).unwrap_or(COOKIES.seconds),
+                ..COOKIES
+            },
             identity: None,
         };
-        let query = query(packet)?.payload;
-        match answer::respond(&query, &self.snapshot, &(), &environment, &mut self.expected) {
+        match answer::respond(&frame.payload, &self.snapshot, &(), &environment, &mut self.expected) {
             Outcome::Reply if self.expected == *reply => Ok(()),
             Outcome::Reply => Err(format!("the reference answers otherwise: {:02x?}", self.expected)),
             other => Err(format!("the reference does not answer: {other:?}")),
