@@ -30,6 +30,8 @@ pub struct State {
     pub own_key: OwnKey,
     /// The key of a look-up of a client: the number of bits, then the address.
     pub client_key: [u32; 5],
+    /// What is known of the frame, in one word of the program's own layout.
+    pub frame: u64,
 }
 
 /// Working memory of the answering core. Never needs clearing between queries.
@@ -76,10 +78,6 @@ pub struct Scratch {
     pub encloser_at: u32,
     /// How many lines the search looked at.
     pub lines_read: u32,
-    /// Where the message starts in its frame: a plane's own.
-    pub message_at: u32,
-    /// Padding.
-    pub unused: u32,
     /// What to send.
     pub reply: Reply,
 }
@@ -108,8 +106,6 @@ impl Scratch {
             edns_do: 0,
             encloser_at: 0,
             lines_read: 0,
-            message_at: 0,
-            unused: 0,
             reply: Reply::NONE,
         }
     }
@@ -134,7 +130,7 @@ mod tests {
             + INLINE_WORDS * 8
             + PREPARED_WORDS * 8
             + 5 * 8
-            + 12 * 4
+            + 10 * 4
             + size_of::<Reply>();
         assert_eq!(size_of::<Scratch>(), fields);
         assert!(size_of::<Scratch>().is_multiple_of(8));

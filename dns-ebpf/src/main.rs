@@ -76,7 +76,7 @@ fn answer(ctx: &XdpContext) -> Verdict {
         return Verdict::NotOurs;
     };
     let frame = match parse::parse(ctx, &mut state.own_key) {
-        Ok(frame) => frame,
+        Ok(frame) => frame.forgotten(&mut state.frame),
         Err(verdict) => return verdict,
     };
     match steps::scan_and_look(ctx, &frame, &mut state.scratch) {

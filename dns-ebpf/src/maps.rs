@@ -155,12 +155,13 @@ pub fn cookie_source() -> Option<(u32, Secret)> {
     }
 }
 
-/// A number as it lies in memory: verifiers know nothing of it, so that what follows is checked once for all values.
+/// The number as it then lies in memory: verifiers know nothing of it, so that what follows is checked once for all
+/// values.
 #[inline(always)]
-pub fn forget(number: &mut u32, value: u32) -> u32 {
-    *number = value;
+pub fn forget(room: &mut u64, number: u64) -> u64 {
+    *room = number;
     // SAFETY: a reference can be read.
-    unsafe { read_volatile(number) }
+    unsafe { read_volatile(room) }
 }
 
 /// The table as the core sees it.

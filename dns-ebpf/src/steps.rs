@@ -17,7 +17,7 @@ use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
 
-use crate::maps::{KernelTable, cookie_source, forget, settings, state};
+use crate::maps::{KernelTable, cookie_source, settings, state};
 use crate::packet::{Half, Header, Number, Octet, Packet, Word};
 use crate::parse::Frame;
 
@@ -59,10 +59,9 @@ impl Message for InPacket {
 /// Reads the message of the frame and looks its name up.
 #[inline(always)]
 pub fn scan_and_look(ctx: &XdpContext, frame: &Frame, scratch: &mut Scratch) -> Result<First, PassReason> {
-    let from = forget(&mut scratch.message_at, frame.message() as u32);
     let message = InPacket {
         packet: Packet::new(ctx),
-        from: from as usize & 0x7F,
+        from: frame.message(),
     };
     let has_nsid = settings().has_nsid != 0;
     let hash = scan(&message, frame.payload, scratch, KernelTable.keys(), has_nsid)?;
