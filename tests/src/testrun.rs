@@ -113,14 +113,7 @@ impl<'a> TestRun<'a> {
     pub fn run(&self, packet: &[u8]) -> io::Result<Outcome> {
         // What an XDP program can grow a packet to, and more.
         let mut out = vec![0u8; packet.len() + 4096];
-        let mut context = XdpMd {
-            data: 0,
-            data_end: packet.len() as u32,
-            data_meta: 0,
-            ingress_ifindex: self.ingress_ifindex,
-            rx_queue_index: 0,
-            egress_ifindex: 0,
-        };
+        let mut context = self.context(packet);
         let mut attributes = TestAttributes {
             prog_fd: self.program.as_raw_fd() as u32,
             data_size_in: packet.len() as u32,
@@ -148,17 +141,22 @@ impl<'a> TestRun<'a> {
         })
     }
 
-    /// Runs the program on `repeat` frames that really go where its verdicts say: what it transmits leaves from the
-    /// interface they seem to come from. The frames are this packet, or what the program has made of it before.
-    pub fn run_live(&self, packet: &[u8]) -> io::Result<()> {
-        let mut context = XdpMd {
+    /// The packet as it comes in at the interface.
+    fn context(&self, packet: &[u8]) -> XdpMd {
+        XdpMd {
             data: 0,
             data_end: packet.len() as u32,
             data_meta: 0,
             ingress_ifindex: self.ingress_ifindex,
             rx_queue_index: 0,
             egress_ifindex: 0,
-        };
+        }
+    }
+
+    /// Runs the program on `repeat` frames that really go where its verdicts say: what it transmits leaves from the
+    /// interface they seem to come from. The frames are this packet, or what the program has made of it before.
+    pub fn run_live(&self, packet: &[u8]) -> io::Result<()> {
+        let mut context = self.context(packet);
         let mut attributes = TestAttributes {
             prog_fd: self.program.as_raw_fd() as u32,
             data_size_in: packet.len() as u32,

@@ -368,22 +368,8 @@ impl Generator {
     fn owner_below(&mut self, apex: &Name) -> Name {
         let mut owner = apex.clone();
         match self.rng.random_range(0..60) {
-            // As deep as a name can be.
-            0 => {
-                while let Some(next) = owner.child(b"a") {
-                    owner = next;
-                }
-            }
-            // As long as a name can be.
-            1 => {
-                let mut label = 63;
-                while label > 0 {
-                    match owner.child(&[b'l'; 63][..label]) {
-                        Some(next) => owner = next,
-                        None => label -= 1,
-                    }
-                }
-            }
+            0 => owner = deepest_below(owner),
+            1 => owner = longest_below(owner),
             _ => {
                 for _ in 0..*[1, 1, 1, 2, 2, 3, 4].choose(&mut self.rng).expect("not empty") {
                     let label = LABELS.choose(&mut self.rng).expect("not empty").as_bytes();
@@ -461,4 +447,24 @@ pub fn describe(changes: &[Change]) -> String {
 /// A name that this module wrote down.
 pub fn name(text: &str) -> Name {
     text.parse().expect("a name that is written down here")
+}
+
+/// A name below this one with as many labels as a name can have.
+pub(crate) fn deepest_below(mut owner: Name) -> Name {
+    while let Some(next) = owner.child(b"a") {
+        owner = next;
+    }
+    owner
+}
+
+/// A name below this one with as many octets as a name can have.
+pub(crate) fn longest_below(mut owner: Name) -> Name {
+    let mut label = 63;
+    while label > 0 {
+        match owner.child(&[b'l'; 63][..label]) {
+            Some(next) => owner = next,
+            None => label -= 1,
+        }
+    }
+    owner
 }

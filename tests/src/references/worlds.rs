@@ -19,6 +19,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use crate::zones::{deepest_below, longest_below};
+
 /// Zones that a world may have, and how often; outermost first.
 const APEXES: [(&str, f64); 6] = [
     ("example.", 1.0),
@@ -483,22 +485,8 @@ impl Generator {
     fn owner_below(&mut self, apex: &Name) -> Name {
         let mut owner = apex.clone();
         match self.rng.random_range(0..80) {
-            // As deep as a name can be.
-            0 => {
-                while let Some(next) = owner.child(b"a") {
-                    owner = next;
-                }
-            }
-            // As long as a name can be.
-            1 => {
-                let mut label = 63;
-                while label > 0 {
-                    match owner.child(&[b'l'; 63][..label]) {
-                        Some(next) => owner = next,
-                        None => label -= 1,
-                    }
-                }
-            }
+            0 => owner = deepest_below(owner),
+            1 => owner = longest_below(owner),
             _ => {
                 for _ in 0..self.pick(&[1, 1, 1, 2, 2, 3, 4]) {
                     let label = self.pick(&LABELS);
