@@ -24,6 +24,7 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use crate::name::{Name, NameKey};
@@ -32,7 +33,7 @@ use crate::record::{RecordType, RrSet};
 pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
 pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, Options};
 pub use resolve::resolve;
-pub use respond::{Upstream, complete, respond};
+pub use respond::respond;
 
 /// What an answer depends on besides the query and the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ pub enum Outcome {
     Silence,
     /// A name that is not ours, RD=1, and the client may use the upstream: forward the query.
     Forward,
-    /// Our chain leads to a name that is not ours: resolve `target` upstream, then call [`complete`].
+    /// Our chain leads to a name that is not ours: `target` is to be resolved upstream.
     CompleteUpstream(PartialChain),
 }
 
@@ -125,6 +126,24 @@ pub struct ResolveOptions {
     pub return_soa_on_nxdomain: bool,
     /// Decides what ANY gets: RFC 8482's HINFO over UDP, all RRsets over TCP.
     pub transport: Transport,
+}
+
+impl Environment<'_> {
+    /// A UDP client's where the configuration says nothing, and there is neither a secret nor an upstream.
+    pub const DEFAULT: Self = Self {
+        udp_payload: 1232,
+        recursion_available: false,
+        transport: Transport::Udp,
+        max_cname_depth: 10,
+        resolve_cname_chain: true,
+        return_soa_on_nxdomain: true,
+        cookies: CookieSource {
+            secret: [0; 16],
+            seconds: 0,
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        },
+        identity: None,
+    };
 }
 
 impl<'a> Environment<'a> {

@@ -201,14 +201,8 @@ fn check(query: &[u8], reply: &[u8], transport: Transport, is_readable: fn(&[u8]
 /// A server of one zone, with the configuration's defaults and no upstream.
 fn serve(content: ZoneContent) -> Planes {
     let environment = Environment {
-        udp_payload: 1232,
-        recursion_available: false,
-        transport: Transport::Udp,
-        max_cname_depth: 10,
-        resolve_cname_chain: true,
-        return_soa_on_nxdomain: true,
         cookies: COOKIES,
-        identity: None,
+        ..Environment::DEFAULT
     };
     let zone = Change::Zone {
         apex: apex(),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use dns_common::hash::Keys;
 use dns_common::line::{Line, NO_ZONE};
 use dns_common::table::Table;
-use dns_userspace::answer::{Environment, Serials, Transport};
+use dns_userspace::answer::{Environment, Serials};
 use dns_userspace::fastpath::{Fast, Worker};
 use dns_userspace::name::Name;
 use dns_userspace::publish::{Served, Stage};
@@ -321,14 +321,8 @@ fn address(octets: [u8; 4]) -> RrSet {
 #[test]
 fn readers_under_a_writer_see_old_or_new() -> Result<()> {
     let environment = Environment {
-        udp_payload: 1232,
-        recursion_available: false,
-        transport: Transport::Udp,
-        max_cname_depth: 10,
-        resolve_cname_chain: true,
-        return_soa_on_nxdomain: true,
         cookies: COOKIES,
-        identity: None,
+        ..Environment::DEFAULT
     };
     let mut planes = Planes::new(on_heap(), environment, false)?;
     let mut generator = Generator::new(3);

@@ -13,7 +13,7 @@ use aya::{Ebpf, EbpfLoader};
 use dns_common::line::{LINE_WORDS, Reference, flag};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::table::Table;
-use dns_userspace::answer::{Environment, Identity, Transport};
+use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::name::Name;
 use dns_userspace::record::{RecordType, RrSet, Source};
 use dns_userspace::store::Change;
@@ -40,13 +40,8 @@ const FUZZED: u64 = 25_000;
 
 const ENVIRONMENT: Environment<'_> = Environment {
     udp_payload: 4096,
-    recursion_available: false,
-    transport: Transport::Udp,
-    max_cname_depth: 10,
-    resolve_cname_chain: true,
-    return_soa_on_nxdomain: true,
     cookies: COOKIES,
-    identity: None,
+    ..Environment::DEFAULT
 };
 
 static NAMED: LazyLock<Identity> = LazyLock::new(|| Identity {

@@ -7,7 +7,7 @@ use super::encode::{Framing, Question, encode, encode_bare};
 use super::opt::{Edns, ExtendedError, InfoCode};
 use super::query::{Fault, Query, parse};
 use super::resolve::resolve_unheard;
-use super::{End, Environment, Outcome, PartialChain, Section, Serials, Transport, chaos, class, rcode};
+use super::{End, Environment, Outcome, PartialChain, Serials, Transport, chaos, class, rcode};
 use crate::name::Name;
 use crate::record::RecordType;
 use crate::snapshot::Snapshot;
@@ -80,50 +80,6 @@ pub fn respond(
         End::Final | End::ChainLeaves(_) => {
             encode(&resolution, &question, &framing, serials, out, None);
         }
-    }
-    Outcome::Reply
-}
-
-/// What an upstream said about the target of a [`PartialChain`].
-#[derive(Debug, Clone, Default)]
-pub struct Upstream {
-    /// Its RCODE, one of the 4-bit ones.
-    pub rcode: u8,
-    /// Its answer section, owners as names, RDATA uncompressed.
-    pub answer: Vec<Section>,
-    /// Its authority section, likewise.
-    pub authority: Vec<Section>,
-}
-
-/// Writes the reply to `query`, for which [`respond`] gave this chain, from the chain and what the upstream added.
-/// `None`: no upstream could answer, SERVFAIL.
-pub fn complete(
-    query: &[u8],
-    chain: PartialChain,
-    upstream: Option<Upstream>,
-    serials: &dyn Serials,
-    environment: &Environment<'_>,
-    out: &mut Vec<u8>,
-) -> Outcome {
-    out.clear();
-    let Some(query) = parse(query) else {
-        return Outcome::Silence;
-    };
-    let framing = framing(&query, environment);
-    let question = match admit(&query) {
-        Ok(question) => question,
-        Err(refusal) => return refuse(refusal, &query, framing, out),
-    };
-    match upstream {
-        Some(upstream) => {
-            let mut resolution = chain.resolution;
-            // RFC 6604 §3: the RCODE is that of the chain's last name.
-            resolution.rcode = upstream.rcode;
-            resolution.answer.extend(upstream.answer);
-            resolution.authority.extend(upstream.authority);
-            encode(&resolution, &question, &framing, serials, out, None);
-        }
-        None => encode_bare(rcode::SERVFAIL, Some(&question), &framing, out),
     }
     Outcome::Reply
 }

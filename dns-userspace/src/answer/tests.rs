@@ -30,14 +30,8 @@ use crate::snapshot::Snapshot;
 use crate::store::{Change, Store};
 
 const UDP: Environment<'_> = Environment {
-    udp_payload: 1232,
-    recursion_available: false,
-    transport: Transport::Udp,
-    max_cname_depth: 10,
-    resolve_cname_chain: true,
-    return_soa_on_nxdomain: true,
     cookies: COOKIES,
-    identity: None,
+    ..Environment::DEFAULT
 };
 const COOKIES: CookieSource = CookieSource {
     secret: [7; 16],

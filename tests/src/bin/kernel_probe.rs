@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use dns_common::address::{OwnKey, OwnValue, mapped};
 use dns_common::settings::Settings;
-use dns_userspace::answer::{CookieSource, Environment, Outcome, Transport, respond};
+use dns_userspace::answer::{CookieSource, Environment, Outcome, respond};
 use dns_userspace::compile::CompileOptions;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object;
@@ -28,17 +28,11 @@ const CLIENT: [u8; 4] = [192, 0, 2, 2];
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 const ENVIRONMENT: Environment<'_> = Environment {
-    udp_payload: 1232,
-    recursion_available: false,
-    transport: Transport::Udp,
-    max_cname_depth: 10,
-    resolve_cname_chain: true,
-    return_soa_on_nxdomain: true,
     cookies: CookieSource {
         client: std::net::IpAddr::V4(std::net::Ipv4Addr::new(CLIENT[0], CLIENT[1], CLIENT[2], CLIENT[3])),
         ..COOKIES
     },
-    identity: None,
+    ..Environment::DEFAULT
 };
 
 fn main() -> Result<()> {

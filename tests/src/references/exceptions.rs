@@ -137,14 +137,10 @@ fn alone(pair: &Pair<'_>, max_cname_depth: u8) -> Option<Reply> {
     let question = pair.question;
     let zone = pair.world.zone_for(&question.name, question.qtype)?;
     let environment = Environment {
-        udp_payload: 1232,
-        recursion_available: false,
         transport: Transport::Tcp,
         max_cname_depth,
-        resolve_cname_chain: true,
-        return_soa_on_nxdomain: true,
         cookies: COOKIES,
-        identity: None,
+        ..Environment::DEFAULT
     };
     let query = Query::new(question.name.as_wire(), question.qtype.0).build();
     let mut message = Vec::new();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use dns_userspace::answer::{self, CookieSource, Environment, Outcome, Transport};
+use dns_userspace::answer::{self, CookieSource, Environment, Outcome};
 use dns_userspace::name::Name;
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::{Change, Store};
@@ -53,19 +53,13 @@ impl Oracle for Reference {
         let Fate::Answered(reply) = fate else { return Ok(()) };
         let frame = query(packet)?;
         let environment = Environment {
-            udp_payload: 1232,
-            recursion_available: false,
-            transport: Transport::Udp,
-            max_cname_depth: 10,
-            resolve_cname_chain: true,
-            return_soa_on_nxdomain: true,
             cookies: CookieSource {
                 client: frame.source.ip(),
                 // The server's clock: what it says has to be right but for that.
                 seconds: cookie_seconds(reply).unwrap_or(COOKIES.seconds),
                 ..COOKIES
             },
-            identity: None,
+            ..Environment::DEFAULT
         };
         match answer::respond(&frame.payload, &self.snapshot, &(), &environment, &mut self.expected) {
             Outcome::Reply if self.expected == *reply => Ok(()),
