@@ -12,6 +12,8 @@
 
 mod affected;
 mod dependents;
+mod names;
+mod rebuild;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use dns_common::hash::Keys;
-use dns_common::slot::SLOT_CLASSES;
 use dns_common::table::Table;
 
 use crate::answer::Serials;
@@ -29,21 +30,16 @@ use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
 use crate::store::{Plan, ZoneChange, ZoneDelta};
-use crate::table::{Entry, Memory, Sizes, TableFull, TableReader, TableWriter};
+use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter};
 
-use self::affected::{affected, all_names};
+use self::affected::affected;
 use self::dependents::Dependents;
+use self::rebuild::{Built, Need};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
 /// A table is at most this full, in percent.
-const FULL_PERCENT: usize = 80;
-/// Slots beyond need, so that changes seldom wait for those that were given up: of the two smallest classes.
-const SPARE_SMALL_SLOTS: usize = 1024;
-/// Of each other class.
-const SPARE_SLOTS: usize = 64;
-/// The smallest table.
-const LEAST_LINES: usize = 1024;
+const FULL_PERCENT: usize = 85;
 
 /// What is served now, as every reader sees it.
 pub struct Served {
@@ -134,7 +130,7 @@ impl Publisher {
     /// An empty table, served at once: every query passes to userspace, which knows no name yet.
     pub fn new(loader: Loader, options: CompileOptions) -> anyhow::Result<Self> {
         let snapshot = Arc::new(Snapshot::default());
-        let (writer, program) = new_table(&loader, &[], 1)?;
+        let (writer, program) = rebuild::empty_table(&loader, Need::default())?;
         let served = Served {
             snapshot: ArcSwap::new(snapshot),
             table: ArcSwap::from_pointee(writer.reader().clone()),
@@ -150,7 +146,7 @@ impl Publisher {
             dependents: Dependents::default(),
             serials: HashMap::new(),
         };
-        publisher.install(&Snapshot::default(), [NameKey::from_wire(&[0])], &mut |_| {})?;
+        publisher.install(&Snapshot::default(), [NameKey::ROOT], &mut |_| {})?;
         Ok(publisher)
     }
 
@@ -196,8 +192,11 @@ impl Publisher {
             }
         }
         self.serials.extend(serials.iter().copied());
+        if self.is_bulk(plan.delta.names.len()) {
+            return self.rebuild(new, observe);
+        }
         let names = affected(&old, new, &plan.delta, &self.dependents);
-        let is_bulk = names.len() > REBUILD_FROM && names.len() > self.writer.names() / 2;
+        let is_bulk = self.is_bulk(names.len());
         let has_room = (self.writer.names() + names.len()) * 100
             <= self.writer.reader().memory.sizes.lines as usize * FULL_PERCENT;
         let zones_fit = new
@@ -246,6 +245,11 @@ impl Publisher {
         self.writer.reclaim(true);
     }
 
+    /// Whether a change of so many names is better made in a new table.
+    fn is_bulk(&self, names: usize) -> bool {
+        names > REBUILD_FROM && names > self.writer.names() / 2
+    }
+
     fn install(
         &mut self,
         snapshot: &Snapshot,
@@ -271,8 +275,7 @@ impl Publisher {
         let old = self.served.snapshot();
         for (apex, zone) in &new.zones {
             if old.zones.get(apex).is_none_or(|old| old.index != zone.index) {
-                let serial = self.serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
-                self.writer.set_serial(zone.index, serial.unwrap_or(0));
+                self.writer.set_serial(zone.index, serial_of(zone, &self.serials));
             }
         }
     }
@@ -295,38 +298,11 @@ impl Publisher {
 
     /// Builds a new table from a snapshot and swaps it in.
     fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
-        let names = all_names(snapshot);
-        let mut dependents = Dependents::default();
-        let mut entries = Vec::with_capacity(names.len());
-        for key in names {
-            let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
-            if let Some(entry) = entry {
-                entries.push((key.to_name(), entry));
-            }
-            dependents.set(key, consulted);
-        }
-        let zones = snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0);
-        let sizes: Vec<&Entry> = entries.iter().map(|(_, entry)| entry).collect();
-        let (mut writer, program) = new_table(&self.loader, &sizes, zones)?;
-        // Names that find their home free first: fewer of the others then need a second line.
-        let mut later = Vec::new();
-        for (name, entry) in &entries {
-            if writer.is_home_free(name.as_wire()) {
-                writer.put(name.as_wire(), entry)?;
-            } else {
-                later.push((name, entry));
-            }
-        }
-        for (name, entry) in later {
-            writer.put(name.as_wire(), entry)?;
-        }
-        for zone in snapshot.zones.values() {
-            let compiled = negatives(snapshot, zone, &self.options);
-            writer.set_negatives(zone.index, compiled.as_ref())?;
-            let serial = self.serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
-            writer.set_serial(zone.index, serial.unwrap_or(0));
-        }
-
+        let Built {
+            writer,
+            program,
+            dependents,
+        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader)?;
         observe(Stage::Rebuilding);
         // The program first, which passes everything until the new table is open: what fails up to here changes
         // nothing that is served.
@@ -351,14 +327,14 @@ impl Publisher {
         writer.open();
         self.writer = writer;
         self.dependents = dependents;
-        if self.writer.unplaced() > 0 {
-            tracing::info!(
-                names = self.writer.unplaced(),
-                "names found no line in the table: userspace answers them"
-            );
-        }
         Ok(())
     }
+}
+
+/// The serial to serve for a zone: what was published for it, or that of its own SOA record.
+fn serial_of(zone: &Zone, serials: &HashMap<u32, u32>) -> u32 {
+    let serial = serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
+    serial.unwrap_or(0)
 }
 
 /// The zones whose NODATA and NXDOMAIN differ: another SOA record, or another state.
@@ -373,32 +349,4 @@ fn with_other_negatives<'a>(old: &Snapshot, plan: &'a Plan) -> Vec<&'a ZoneDelta
     };
     let differs = |delta: &&ZoneDelta| negative_of(old, delta) != negative_of(&plan.snapshot, delta);
     plan.delta.zones.iter().filter(differs).collect()
-}
-
-/// An empty table with room for these entries and as many again as a quarter.
-fn new_table(loader: &Loader, entries: &[&Entry], zones: u32) -> anyhow::Result<(TableWriter, Option<Program>)> {
-    let mut slots = [0usize; SLOT_CLASSES];
-    for class in entries
-        .iter()
-        .flat_map(|entry| entry.bodies.iter().filter_map(|(_, body)| body.class()))
-    {
-        slots[class] += 1;
-    }
-    // Two negatives for each zone, and their successors.
-    slots[0] += 4 * zones as usize;
-    slots[1] += 4 * zones as usize;
-    let lines = (entries.len() * 100 / 60).max(LEAST_LINES);
-    let sizes = Sizes {
-        lines: u32::try_from(lines).context("too many names for one table")?,
-        slots: std::array::from_fn(|class| {
-            let spare = if class < 2 { SPARE_SMALL_SLOTS } else { SPARE_SLOTS };
-            u32::try_from(slots[class] + slots[class] / 4 + spare).unwrap_or(u32::MAX)
-        }),
-        zones: zones + zones / 2 + 16,
-    };
-    let mut random = [0; size_of::<Keys>()];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
-    let keys = Keys::from_random(&random);
-    let (program, memory) = loader(&keys, sizes)?;
-    Ok((TableWriter::new(memory, keys), program))
 }

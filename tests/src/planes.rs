@@ -54,7 +54,7 @@ pub fn cookie_seconds(reply: &[u8]) -> Option<u32> {
 
 /// A table on the heap.
 pub fn on_heap() -> Loader {
-    Box::new(|_, sizes| Ok((None, Memory::on_heap(sizes))))
+    Box::new(|_, sizes| Ok((None, Memory::on_heap(sizes)?)))
 }
 
 /// What the fast path did with a query that it did not answer wrongly.

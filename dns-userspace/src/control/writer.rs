@@ -336,7 +336,7 @@ impl Writer {
             .collect();
         let gone = self.store.api_records().flat_map(|(key, node)| {
             let of_api = node.rrsets.iter().filter(|rrset| rrset.source == Source::Api);
-            of_api.map(move |rrset| (key, node.owner.clone(), rrset.rtype))
+            of_api.map(move |rrset| (key, node.owner(key), rrset.rtype))
         });
         let mut changes: Vec<store::Change> = gone
             .filter(|(key, _, rtype)| !held.contains(&((*key).clone(), *rtype)))

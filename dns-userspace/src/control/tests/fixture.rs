@@ -161,7 +161,7 @@ pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source)
     let rrset = RrSet {
         rtype,
         ttl: 3600,
-        rdatas: vec![value(rtype, text)],
+        rdatas: [value(rtype, text)].into(),
         source,
     };
     (name(owner), rrset)
