@@ -9,6 +9,8 @@
 //! is right. What this module adds is where an answer may be used: exactly for its owner, or for every name below a
 //! wildcard's encloser, a cut or an apex, with the pointers that move listed.
 
+pub(crate) mod sparse;
+
 use std::sync::Arc;
 
 use dns_common::line::{CELLS, REFERRAL, flag};
@@ -92,6 +94,12 @@ pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
             .is_some_and(|(owner, _)| owner.is_at_or_below(key))
 }
 
+/// Whether `key` has a line: all that is in use, but for what is between the top of a sparse area and its names.
+pub fn needs_line(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let is_skipped = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
+    is_in_use(snapshot, key) && !snapshot.zone_of(key).is_some_and(is_skipped)
+}
+
 fn has_zone_at_or_below(snapshot: &Snapshot, key: &NameKey) -> bool {
     let next = snapshot.zones.get_next(key);
     next.is_some_and(|(apex, _)| apex.is_at_or_below(key))
@@ -169,6 +177,9 @@ impl Compiler<'_> {
         if is_occluded(zone, self.key) {
             return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
         }
+        if !zone.nodes.contains_key(self.key) && sparse::is_inside(snapshot, zone, self.key) {
+            return None;
+        }
         Some(self.in_zone(zone))
     }
 
@@ -203,6 +214,9 @@ impl Compiler<'_> {
             }
         }
         let Some(node) = zone.nodes.get(self.key) else {
+            if sparse::is_top(self.snapshot, self.key.as_bytes()) == Some(true) {
+                entry.flags |= flag::PASS_BELOW | flag::SPARSE;
+            }
             return entry;
         };
         let owner = node.owner(self.key);

@@ -424,7 +424,12 @@ impl NameKey {
 
     /// The bytes of this key, of its parent's, and so on up to the root's.
     pub fn lineage(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::successors(Some(&self.0[..]), |key| {
+        Self::lineage_of(&self.0)
+    }
+
+    /// The same for the bytes of a key.
+    pub(crate) fn lineage_of(key: &[u8]) -> impl Iterator<Item = &[u8]> {
+        std::iter::successors(Some(key), |key| {
             let body = &key[..key.len().checked_sub(1)?];
             Some(&key[..body.iter().rposition(|&octet| octet == 0).map_or(0, |at| at + 1)])
         })
@@ -432,7 +437,12 @@ impl NameKey {
 
     /// Number of labels, the root label left out.
     pub fn label_count(&self) -> usize {
-        self.0.iter().filter(|&&octet| octet == 0).count()
+        Self::labels_of(&self.0)
+    }
+
+    /// The same for the bytes of a key.
+    pub(crate) fn labels_of(key: &[u8]) -> usize {
+        key.iter().filter(|&&octet| octet == 0).count()
     }
 
     /// The key of `*.` in front of this name.

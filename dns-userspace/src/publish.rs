@@ -8,15 +8,19 @@
 //!
 //! So no client sees half a change, or the old answer once [`Publisher::publish`] has returned: before step 2 a query
 //! finds the old answer or falls through to the old snapshot; after it, the new answer or the new snapshot. Where very
-//! much differs, or the table is full, a new table is built beside the old one and swapped in.
+//! much differs, or the table is full, a new table is built beside the old one and swapped in. Where that cannot be had,
+//! for want of memory, the change is made in the table that there is: what finds no room passes.
 
 mod affected;
 mod dependents;
+mod figures;
 mod names;
 mod rebuild;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -24,20 +28,25 @@ use dns_common::hash::Keys;
 use dns_common::table::Table;
 
 use crate::answer::Serials;
-use crate::compile::{CompileOptions, Compiled, compile, is_in_use, negatives};
+use crate::compile::{CompileOptions, Compiled, compile, needs_line, negatives};
 use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
 use crate::store::{Plan, ZoneChange, ZoneDelta};
-use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter};
+use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter, return_freed_memory};
 
 use self::affected::affected;
 use self::dependents::Dependents;
+pub use self::figures::TableFigures;
 use self::rebuild::{Built, Need};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
+/// After this long a larger table that could not be had is tried for again; then after twice as long, and so on.
+const RETRY_GROWTH: Duration = Duration::from_secs(10);
+/// But after this at the latest.
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
 /// A table is at most this full, in percent.
 const FULL_PERCENT: usize = 85;
 
@@ -84,19 +93,6 @@ impl SharedProgram {
     }
 }
 
-/// How full the table is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TableFigures {
-    /// Names with a line.
-    pub names: usize,
-    /// Lines.
-    pub lines: usize,
-    /// Names that found no line: only userspace answers them.
-    pub unplaced: usize,
-    /// Octets of memory.
-    pub bytes: usize,
-}
-
 /// How far a publication has come; what tests step through.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +120,12 @@ pub struct Publisher {
     writer: TableWriter,
     dependents: Dependents,
     serials: HashMap<u32, u32>,
+    figures: Arc<TableFigures>,
+    /// When a larger table could not be had, the last time; `None`: the table is as large as wanted.
+    refused_at: Option<Instant>,
+    retry_every: Duration,
+    /// Since the last rest.
+    was_rebuilt: bool,
 }
 
 impl Publisher {
@@ -145,8 +147,13 @@ impl Publisher {
             writer,
             dependents: Dependents::default(),
             serials: HashMap::new(),
+            figures: Arc::default(),
+            refused_at: None,
+            retry_every: RETRY_GROWTH,
+            was_rebuilt: false,
         };
         publisher.install(&Snapshot::default(), [NameKey::ROOT], &mut |_| {})?;
+        publisher.show();
         Ok(publisher)
     }
 
@@ -161,29 +168,19 @@ impl Publisher {
     }
 
     /// How full the table is.
-    pub fn figures(&self) -> TableFigures {
-        TableFigures {
-            names: self.writer.names(),
-            lines: self.writer.reader().memory.sizes.lines as usize,
-            unplaced: self.writer.unplaced(),
-            bytes: self.writer.reader().memory.sizes.bytes(),
-        }
+    pub fn figures(&self) -> Arc<TableFigures> {
+        Arc::clone(&self.figures)
     }
 
     /// Makes a plan what is served, by every plane. `serials` are the serials to serve from now on, by zone index, of
-    /// the zones whose serial moves.
-    pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
-        self.publish_observed(plan, serials, &mut |_| {})
+    /// the zones whose serial moves. What finds no room in the table passes, and userspace answers it.
+    pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) {
+        self.publish_observed(plan, serials, &mut |_| {});
     }
 
     /// [`Publisher::publish`] with a look between the steps.
     #[doc(hidden)]
-    pub fn publish_observed(
-        &mut self,
-        plan: &Plan,
-        serials: &[(u32, u32)],
-        observe: &mut dyn FnMut(Stage),
-    ) -> anyhow::Result<()> {
+    pub fn publish_observed(&mut self, plan: &Plan, serials: &[(u32, u32)], observe: &mut dyn FnMut(Stage)) {
         let old = self.served.snapshot();
         let new = &plan.snapshot;
         for delta in &plan.delta.zones {
@@ -192,30 +189,24 @@ impl Publisher {
             }
         }
         self.serials.extend(serials.iter().copied());
-        if self.is_bulk(plan.delta.names.len()) {
-            return self.rebuild(new, observe);
+        if self.is_bulk(plan.delta.names.len()) && self.grow(new, observe) {
+            return;
         }
         let names = affected(&old, new, &plan.delta, &self.dependents);
-        let is_bulk = self.is_bulk(names.len());
-        let has_room = (self.writer.names() + names.len()) * 100
-            <= self.writer.reader().memory.sizes.lines as usize * FULL_PERCENT;
-        let zones_fit = new
-            .zones
-            .iter()
-            .all(|(_, zone)| zone.index < self.writer.reader().memory.sizes.zones);
-        if is_bulk || !has_room || !zones_fit {
-            return self.rebuild(new, observe);
+        if (self.is_bulk(names.len()) || !self.has_room(names.len(), new)) && self.grow(new, observe) {
+            return;
         }
 
         // Fence.
         for key in &names {
-            let insert = is_in_use(new, key);
+            let insert = needs_line(new, key);
             self.writer.fence(key.to_name().as_wire(), insert);
             observe(Stage::Fencing);
         }
         let zones = with_other_negatives(&old, plan);
         for delta in &zones {
-            self.set_negatives(None, delta.index)?;
+            // Nothing is written here, so nothing is short of room.
+            let _ = self.set_negatives(None, delta.index);
         }
         self.writer.raise_epoch();
         observe(Stage::Fenced);
@@ -224,25 +215,58 @@ impl Publisher {
         self.served.snapshot.store(Arc::clone(new));
         observe(Stage::Published);
         // Install.
-        let result = self
-            .install(new, names, observe)
-            .and_then(|()| self.install_zones(new, &zones));
-        match result {
-            Ok(()) => {
-                for &(zone, serial) in serials {
-                    self.writer.set_serial(zone, serial);
-                }
-                self.writer.reclaim(false);
-                Ok(())
-            }
-            // Whatever was not written passes, so nothing wrong is answered meanwhile.
-            Err(TableFull) => self.rebuild(new, observe),
+        let installed = self.install(new, names, observe);
+        let result = installed.and(self.install_zones(new, &zones));
+        for &(zone, serial) in serials {
+            self.writer.set_serial(zone, serial);
+        }
+        // Whatever was not written passes, so nothing wrong is answered meanwhile.
+        if result.is_ok() || !self.grow(new, observe) {
+            self.writer.reclaim(false);
+            self.show();
         }
     }
 
-    /// Frees what earlier changes left behind; for moments when nothing else is to be done.
-    pub fn reclaim(&mut self) {
+    /// Frees what earlier changes left behind, and tries again to get a larger table, if one was wanted and could not be
+    /// had; for moments when nothing else is to be done. Says when to come again, if that is of use.
+    pub fn rest(&mut self) -> Option<Duration> {
         self.writer.reclaim(true);
+        let snapshot = self.served.snapshot();
+        if self.refused_at.is_some() {
+            // Even if what had no room is gone by now: homes that overflowed pass what is not there.
+            self.grow(&snapshot, &mut |_| {});
+        }
+        if std::mem::take(&mut self.was_rebuilt) {
+            return_freed_memory();
+        }
+        self.refused_at.map(|_| self.retry_every)
+    }
+
+    /// Tries for a larger table at every change and rest; for tests.
+    #[doc(hidden)]
+    pub fn retry_growth_at_once(&mut self) {
+        self.retry_every = Duration::ZERO;
+    }
+
+    /// Writes what can be written; an error where something was left out for want of room.
+    fn install(
+        &mut self,
+        snapshot: &Snapshot,
+        names: impl IntoIterator<Item = NameKey>,
+        observe: &mut dyn FnMut(Stage),
+    ) -> Result<(), TableFull> {
+        let mut result = Ok(());
+        for key in names {
+            let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
+            let name = key.to_name();
+            match entry {
+                Some(entry) => result = result.and(self.writer.put(name.as_wire(), &entry)),
+                None => self.writer.remove(name.as_wire()),
+            }
+            self.dependents.set(key, consulted);
+            observe(Stage::Installing);
+        }
+        result
     }
 
     /// Whether a change of so many names is better made in a new table.
@@ -250,23 +274,47 @@ impl Publisher {
         names > REBUILD_FROM && names > self.writer.names() / 2
     }
 
-    fn install(
-        &mut self,
-        snapshot: &Snapshot,
-        names: impl IntoIterator<Item = NameKey>,
-        observe: &mut dyn FnMut(Stage),
-    ) -> Result<(), TableFull> {
-        for key in names {
-            let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
-            let name = key.to_name();
-            match entry {
-                Some(entry) => self.writer.put(name.as_wire(), &entry)?,
-                None => self.writer.remove(name.as_wire()),
-            }
-            self.dependents.set(key, consulted);
-            observe(Stage::Installing);
+    /// Whether the table has room for so many names more, and for every zone.
+    fn has_room(&self, names: usize, snapshot: &Snapshot) -> bool {
+        let sizes = self.writer.reader().memory.sizes;
+        (self.writer.names() + names) * 100 <= sizes.lines as usize * FULL_PERCENT
+            && snapshot.zones.values().all(|zone| zone.index < sizes.zones)
+    }
+
+    /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as it
+    /// is must do. It is not tried at every change.
+    fn grow(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> bool {
+        if self.refused_at.is_some_and(|at| at.elapsed() < self.retry_every) {
+            return false;
         }
-        Ok(())
+        match self.rebuild(snapshot, observe) {
+            Ok(()) => {
+                if self.refused_at.take().is_some() {
+                    tracing::info!("a larger table of answers could be had");
+                }
+                self.retry_every = RETRY_GROWTH;
+                self.was_rebuilt = true;
+                self.show();
+                true
+            }
+            Err(error) => {
+                let is_first = self.refused_at.replace(Instant::now()).is_none();
+                if is_first {
+                    tracing::warn!(
+                        "a larger table of answers cannot be had, names without room in it are answered by userspace: \
+                         {error:#}"
+                    );
+                } else {
+                    self.retry_every = LONGEST_RETRY.min(self.retry_every * 2);
+                }
+                self.figures.refused.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    fn show(&self) {
+        self.figures.show(&self.writer);
     }
 
     /// A zone that was not served has its serial before its content: there is none in its place yet, or that of a zone
@@ -281,16 +329,18 @@ impl Publisher {
     }
 
     fn install_zones(&mut self, snapshot: &Snapshot, zones: &[&ZoneDelta]) -> Result<(), TableFull> {
+        let mut result = Ok(());
         for delta in zones.iter().filter(|delta| delta.change != ZoneChange::Removed) {
             let zone = snapshot.zones.get(&delta.apex).map(|zone| (snapshot, &**zone));
-            self.set_negatives(zone, delta.index)?;
+            result = result.and(self.set_negatives(zone, delta.index));
         }
-        Ok(())
+        result
     }
 
     fn set_negatives(&mut self, zone: Option<(&Snapshot, &Zone)>, index: u32) -> Result<(), TableFull> {
         let compiled = zone.and_then(|(snapshot, zone)| negatives(snapshot, zone, &self.options));
         if index >= self.writer.reader().memory.sizes.zones {
+            // All that has this number passes.
             return Ok(());
         }
         self.writer.set_negatives(index, compiled.as_ref())

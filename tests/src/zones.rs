@@ -372,6 +372,7 @@ impl Generator {
         match self.rng.random_range(0..60) {
             0 => owner = deepest_below(owner),
             1 => owner = longest_below(owner),
+            2..6 => owner = self.sparse_below(owner),
             _ => {
                 for _ in 0..*[1, 1, 1, 2, 2, 3, 4].choose(&mut self.rng).expect("not empty") {
                     let label = LABELS.choose(&mut self.rng).expect("not empty").as_bytes();
@@ -380,6 +381,19 @@ impl Generator {
             }
         }
         self.in_some_case(&owner)
+    }
+
+    /// One of a few names far below one of a few empty non-terminals.
+    fn sparse_below(&mut self, apex: Name) -> Name {
+        let mut owner = apex;
+        for labels in [1, 1, 5, 1, 1] {
+            let label = *[b"0", b"1"].choose(&mut self.rng).expect("not empty");
+            let label = if labels == 5 { b"0" } else { label };
+            for _ in 0..labels {
+                owner = owner.child(label).unwrap_or(owner);
+            }
+        }
+        owner
     }
 
     /// The name, sometimes with letters in another case.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::dependents::Dependents;
 use crate::answer::Consulted;
-use crate::compile::is_in_use;
+use crate::compile::{is_in_use, sparse};
 use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{RrSets, Snapshot, Zone};
@@ -33,6 +33,7 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
         }
     }
     for key in names.clone() {
+        add_sparse_areas(old, new, &key, &mut names);
         add_ancestors(old, new, key, &mut names);
     }
     let mut more = Vec::new();
@@ -111,6 +112,21 @@ fn add_below(snapshot: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) 
         .map(|(found, _)| found)
         .take_while(|found| below(found))
         .for_each(add);
+}
+
+/// All that is in a sparse area which comes or goes with `key`.
+fn add_sparse_areas(old: &Snapshot, new: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) {
+    for at in key.lineage() {
+        let (before, after) = (sparse::is_top(old, at), sparse::is_top(new, at));
+        if before.is_none() && after.is_none() {
+            return;
+        }
+        if before.unwrap_or(false) != after.unwrap_or(false) {
+            let top = NameKey::from_key_bytes(at);
+            add_below(old, &top, names);
+            add_below(new, &top, names);
+        }
+    }
 }
 
 /// Ancestors that come or go with `key`, or begin to exist in their own right, and the enclosers of wildcards among

@@ -12,14 +12,17 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::compile::sparse;
 use crate::name::NameKey;
 use crate::snapshot::Snapshot;
 
-/// The root, every owner, every apex, and all names above them.
+/// The root, every owner, every apex, and all names above them, but for those within sparse areas.
 pub(super) fn all_names(snapshot: &Snapshot) -> impl Iterator<Item = NameKey> + '_ {
     let mut owners = Owners::new(snapshot);
     let mut next = None;
     let mut before: Option<NameKey> = None;
+    // The sparse area of the names before; no name is below the name that is none.
+    let mut area = vec![0];
     std::iter::from_fn(move || {
         let Some(last) = &before else {
             before = Some(NameKey::ROOT);
@@ -29,9 +32,16 @@ pub(super) fn all_names(snapshot: &Snapshot) -> impl Iterator<Item = NameKey> + 
             Some(owner) => owner,
             None => owners.find(|owner| *owner != last)?,
         };
-        let missing = owner.lineage().take_while(|above| !last.as_bytes().starts_with(above));
-        let name = NameKey::from_key_bytes(missing.last()?);
+        let name = if owner.as_bytes().starts_with(&area) {
+            owner.clone()
+        } else {
+            let missing = owner.lineage().take_while(|above| !last.as_bytes().starts_with(above));
+            NameKey::from_key_bytes(missing.last()?)
+        };
         next = (name != *owner).then_some(owner);
+        if next.is_some() && sparse::is_top(snapshot, name.as_bytes()) == Some(true) {
+            area = name.as_bytes().to_vec();
+        }
         before = Some(name);
         before.clone()
     })

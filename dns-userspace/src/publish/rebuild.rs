@@ -27,7 +27,7 @@ const SPARE_SMALL_SLOTS: usize = 1024;
 /// Of each other class.
 const SPARE_SLOTS: usize = 64;
 /// And of every class one in so many that are needed.
-const SPARE_SHARE: usize = 8;
+const SPARE_SHARE: usize = 16;
 
 /// A table that nobody reads yet.
 pub(super) struct Built {

@@ -64,7 +64,7 @@ fn main() -> Result<()> {
             )?,
         ]),
     }]);
-    publisher.publish(&plan, &[])?;
+    publisher.publish(&plan, &[]);
     store.commit(&plan);
 
     let program = publisher.program();
