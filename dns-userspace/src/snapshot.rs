@@ -124,8 +124,10 @@ impl Node {
 
     /// Whether the owners of both, if they have the same key, were given in the same case.
     pub fn has_owner_of(&self, other: &Node) -> bool {
-        let wire = |node: &Node| node.cased.as_ref().map(|owner| owner.as_wire().to_vec());
-        wire(self) == wire(other)
+        match (&self.cased, &other.cased) {
+            (Some(one), Some(other)) => one.as_wire() == other.as_wire(),
+            (one, other) => one.is_none() && other.is_none(),
+        }
     }
 
     /// The RRset of `rtype`.
