@@ -5,6 +5,7 @@
 //!            load ─ queries ─► circuit (generate ⇄ contestant) ─ counters ─► report: table and JSON
 //!   sockets  the same circuits, without XDP: open loops that overload, TCP, idle connections
 //!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
+//!   load     a running hotdns with a large zone: time and memory
 //!   fuzz     the XDP program through TEST_RUN, on mutated packets
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod load;
 pub mod object;
 pub mod paced;
 pub mod report;
+pub mod size;
 pub mod sockets;
 pub mod stream;
 pub mod zone;

@@ -317,7 +317,7 @@ fn address(octets: [u8; 4]) -> RrSet {
     RrSet {
         rtype: RecordType::A,
         ttl: 60,
-        rdatas: vec![Box::from(octets)],
+        rdatas: [octets].into(),
         source: Source::Api,
     }
 }
@@ -396,7 +396,7 @@ fn state_changes(state: usize) -> Vec<Change> {
         rrset: RrSet {
             rtype,
             ttl: 60 + state as u32,
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Api,
         },
     };
@@ -436,7 +436,7 @@ fn lines_are_copied_whole() -> Result<()> {
         slots: [8; 6],
         zones: 1,
     };
-    let mut writer = TableWriter::new(Memory::on_heap(sizes), keys);
+    let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), keys);
     let wire = wire_name("www.example");
     // Every word of the line says which writing it is of.
     let entry = |number: u32| Entry {

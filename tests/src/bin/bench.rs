@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tests::bench::{change, fuzz, hot, sockets};
+use tests::bench::{change, fuzz, hot, size, sockets};
 use tests::net::missing_privileges;
 
 /// Measures hotdns, beside the limit of the path and other servers.
@@ -23,6 +23,8 @@ enum Bench {
     Sockets(sockets::Options),
     /// How long changes, reloads and restarts take, under load.
     Change(change::Options),
+    /// How long a zone of a million records takes to load, and how much memory it takes.
+    Load(size::Options),
     /// A million mutated packets through the XDP program.
     Fuzz(fuzz::Options),
 }
@@ -45,6 +47,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Hot(options) => hot::run(options),
         Bench::Sockets(options) => sockets::run(options),
         Bench::Change(options) => change::run(options),
+        Bench::Load(options) => size::run(options),
         Bench::Fuzz(options) => fuzz::run(options),
     }
 }
