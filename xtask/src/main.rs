@@ -10,6 +10,7 @@
 mod bench;
 mod build;
 mod ci;
+mod coredns;
 mod fuzz;
 mod kernels;
 mod packages;
