@@ -9,7 +9,11 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use dns_common::hash::Keys;
-use dns_common::line::{Line, NO_ZONE};
+use dns_common::line::{Line, NO_ZONE, flag};
+use dns_common::message::Buffer;
+use dns_common::scan::scan;
+use dns_common::scratch::Scratch;
+use dns_common::search::{probe, probed};
 use dns_common::table::Table;
 use dns_userspace::answer::{Environment, Serials};
 use dns_userspace::fastpath::{Fast, Worker};
@@ -18,7 +22,7 @@ use dns_userspace::publish::{Served, Stage};
 use dns_userspace::record::{RecordType, RrSet, Source};
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
-use dns_userspace::table::{Entry, Memory, Sizes, TableWriter};
+use dns_userspace::table::{Entry, Memory, Sizes, TableReader, TableWriter};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -533,4 +537,68 @@ fn lines_are_copied_whole() -> Result<()> {
         }
         Ok(result?)
     })
+}
+
+/// What the core's search finds of a name: the TTL of its line, or a fault.
+fn found(reader: &TableReader, name: &str) -> Result<u32, u32> {
+    let query = Query::new(&wire_name(name), 1).build();
+    let mut message = Box::new(Buffer::default());
+    let mut scratch = Box::new(Scratch::new());
+    message.fill(&query).expect("a short query");
+    scan(&*message, query.len(), &mut scratch, reader.keys(), false).expect("a plain query");
+    match probe(&mut scratch, reader, 0, 0) {
+        probed::FOUND => Ok(Line(scratch.line).ttl()),
+        fault => Err(fault),
+    }
+}
+
+#[test]
+fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()> {
+    const LINES: u32 = 1 << 16;
+    let sizes = Sizes {
+        lines: LINES,
+        slots: [8; 6],
+        zones: 1,
+    };
+    let mut rng = StdRng::seed_from_u64(11);
+    let mut secrets = [0; size_of::<Keys>()];
+    rng.fill(&mut secrets[..]);
+    let mut writer = TableWriter::new(Memory::on_heap(sizes), Keys::from_random(&secrets));
+    let entry = |ttl| Entry { ttl, ..Entry::bare(0) };
+    let mut names: Vec<(String, u32)> = (0..LINES / 10 * 8)
+        .map(|number| (format!("{:08x}.example", rng.random::<u32>()), number + 1))
+        .collect();
+    for (name, number) in &names {
+        writer.put(&wire_name(name), &entry(*number))?;
+    }
+    let reader = writer.reader().clone();
+    let overflowed = (0..LINES)
+        .filter_map(|index| reader.line(index))
+        .filter(|words| Line(*words).flags() & flag::OVERFLOW != 0)
+        .count();
+    ensure!(
+        overflowed > 10 && writer.unplaced() == 0,
+        "{overflowed} homes, {} names without a line",
+        writer.unplaced()
+    );
+    let check = |present: &[(String, u32)]| {
+        for (name, number) in present {
+            assert_eq!(found(&reader, name), Ok(*number), "{name}");
+        }
+    };
+    check(&names);
+    // Half of them go, whichever home they are listed in: the others stay.
+    names.shuffle(&mut rng);
+    let gone = names.split_off(names.len() / 2);
+    for (name, _) in &gone {
+        writer.remove(&wire_name(name));
+    }
+    check(&names);
+    assert!(gone.iter().all(|(name, _)| found(&reader, name).is_err()));
+    for (name, number) in &gone {
+        writer.put(&wire_name(name), &entry(*number))?;
+    }
+    check(&names);
+    check(&gone);
+    Ok(())
 }
