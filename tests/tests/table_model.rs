@@ -2,6 +2,7 @@
 //! gets the old answer or the new one, or passes.
 
 use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -25,9 +26,12 @@ use dns_userspace::table::{Entry, Memory, Sizes, TableReader, TableWriter};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
+use tests::bench::fuzz::{Fate, check};
 use tests::frames::{Query, wire_name};
+use tests::kernel::{Kernel, frame, is_skipped};
 use tests::planes::{COOKIES, Planes, message, on_heap, reference};
 use tests::queries::{Names, TYPES, well_formed};
+use tests::testrun::TestRun;
 use tests::zones::{Generator, name};
 
 /// Configurations that are stepped through, and changes of each.
@@ -329,8 +333,28 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
         ..Environment::DEFAULT
     };
     let mut planes = Planes::new(on_heap(), environment, false)?;
-    let mut generator = Generator::new(3);
-    planes.apply(generator.first())?;
+    planes.apply(Generator::new(3).first())?;
+    churn(&mut planes, None)
+}
+
+#[test]
+fn readers_of_maps_under_a_writer_see_old_or_new() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let environment = Environment {
+        cookies: COOKIES,
+        ..Environment::DEFAULT
+    };
+    let mut kernel = Kernel::new(environment, false)?;
+    kernel.apply(Generator::new(3).first())?;
+    let program = kernel.program().try_clone_to_owned()?;
+    churn(&mut kernel.planes, Some(program.as_fd()))
+}
+
+/// Readers of the table's memory, and the program where it has one, while states follow each other.
+fn churn(planes: &mut Planes, program: Option<BorrowedFd<'_>>) -> Result<()> {
+    let environment = planes.environment;
     let queries: Vec<Vec<u8>> = [
         ("t.example", RecordType::TXT),
         ("t.example", RecordType::A),
@@ -350,10 +374,17 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
             right.insert(planes.reference(query));
         }
     }
-    let (done, answers) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (done, answers, sent) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let is_right = |right: &BTreeSet<Option<Vec<u8>>>, reply: &[u8]| {
+        assert!(
+            right.contains(&Some(reply.to_vec())),
+            "neither old nor new:\n{}",
+            message(reply)
+        );
+    };
     thread::scope(|scope| -> Result<()> {
         let mut readers = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..2 {
             let mut worker = planes.worker();
             let (right, queries, done, answers) = (&right, &queries, &done, &answers);
             readers.push(scope.spawn(move || {
@@ -362,11 +393,30 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
                     for (right, query) in right.iter().zip(queries) {
                         if worker.answer(query, &environment, &mut reply) == Fast::Answered {
                             answers.fetch_add(1, Ordering::Relaxed);
-                            assert!(
-                                right.contains(&Some(reply.clone())),
-                                "neither old nor new:\n{}",
-                                message(&reply)
-                            );
+                            is_right(right, &reply);
+                        }
+                    }
+                }
+            }));
+        }
+        for program in program.into_iter().cycle().take(2) {
+            let (right, queries, done, sent) = (&right, &queries, &done, &sent);
+            readers.push(scope.spawn(move || {
+                let frames: Vec<Vec<u8>> = queries
+                    .iter()
+                    .map(|query| frame(false, &[], query.clone()).build())
+                    .collect();
+                let run = TestRun::new(program);
+                while !done.load(Ordering::Relaxed) {
+                    for (right, frame) in right.iter().zip(&frames) {
+                        let outcome = run.run(frame).expect("the program runs");
+                        match check(frame, &outcome).expect("a right frame") {
+                            Fate::Passed => {}
+                            Fate::Dropped => panic!("dropped"),
+                            Fate::Answered(reply) => {
+                                sent.fetch_add(1, Ordering::Relaxed);
+                                is_right(right, &reply);
+                            }
                         }
                     }
                 }
@@ -383,9 +433,10 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
         }
         result
     })?;
-    let answers = answers.load(Ordering::Relaxed);
-    println!("{answers} answers under {CHURN} changes");
+    let (answers, sent) = (answers.into_inner(), sent.into_inner());
+    println!("{answers} answers from userspace, {sent} from the program, under {CHURN} changes");
     ensure!(answers > 10_000, "{answers} answers: nothing was tested");
+    ensure!(program.is_none() || sent > 1_000, "{sent} answers of the program");
     Ok(())
 }
 
@@ -512,7 +563,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
     let mut rng = StdRng::seed_from_u64(11);
     let mut secrets = [0; size_of::<Keys>()];
     rng.fill(&mut secrets[..]);
-    let mut writer = TableWriter::new(Memory::on_heap(sizes), Keys::from_random(&secrets));
+    let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), Keys::from_random(&secrets));
     let entry = |ttl| Entry { ttl, ..Entry::bare(0) };
     let mut names: Vec<(String, u32)> = (0..LINES / 10 * 8)
         .map(|number| (format!("{:08x}.example", rng.random::<u32>()), number + 1))
