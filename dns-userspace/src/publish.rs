@@ -13,7 +13,7 @@
 mod affected;
 mod dependents;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -22,6 +22,7 @@ use dns_common::hash::Keys;
 use dns_common::slot::SLOT_CLASSES;
 use dns_common::table::Table;
 
+use crate::access::AccessList;
 use crate::answer::Serials;
 use crate::compile::{CompileOptions, Compiled, compile, is_in_use, negatives};
 use crate::dataplane::xdp::Program;
@@ -219,6 +220,9 @@ impl Publisher {
             self.set_negatives(None, delta.index)?;
         }
         self.writer.raise_epoch();
+        if let Some(program) = &mut *self.program.lock() {
+            program.set_zone_access(zone_access(new));
+        }
         observe(Stage::Fenced);
         // Publish.
         self.set_serials_of_new_zones(new);
@@ -327,12 +331,18 @@ impl Publisher {
             writer.set_serial(zone.index, serial.unwrap_or(0));
         }
 
+        writer
+            .reader()
+            .memory
+            .buckets
+            .copy_from(&self.writer.reader().memory.buckets);
         observe(Stage::Rebuilding);
         // The program first, which passes everything until the new table is open: what fails up to here changes
         // nothing that is served.
         writer.close();
         let mut shared = self.program.lock();
         if let Some(mut program) = program {
+            program.set_zone_access(zone_access(snapshot));
             if let Some(old) = &mut *shared {
                 program
                     .take_over(old)
@@ -359,6 +369,14 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// The access lists of the zones that are served, by their index.
+fn zone_access(snapshot: &Snapshot) -> BTreeMap<u32, Arc<AccessList>> {
+    let lists = snapshot.access.iter();
+    lists
+        .filter_map(|(apex, list)| Some((snapshot.zones.get(apex)?.index, Arc::clone(list))))
+        .collect()
 }
 
 /// The zones whose NODATA and NXDOMAIN differ: another SOA record, or another state.

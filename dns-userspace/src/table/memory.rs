@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, BucketLine, Buckets};
 use dns_common::line::LINE_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_CLASSES};
 use dns_common::table::ZONE_WORDS;
@@ -49,6 +50,8 @@ pub struct Memory {
     pub zones: Region,
     /// The epoch, in the first of eight words.
     pub epoch: Region,
+    /// The buckets of rate limits; none where nothing is limited.
+    pub buckets: Region,
 }
 
 impl Memory {
@@ -60,6 +63,15 @@ impl Memory {
             slots: std::array::from_fn(|class| Region::on_heap(sizes.slots[class] as usize * CLASS_BYTES[class] / 8)),
             zones: Region::on_heap(sizes.zones as usize * ZONE_WORDS),
             epoch: Region::on_heap(8),
+            buckets: Region::on_heap(0),
+        }
+    }
+
+    /// The same with room for the buckets of rate limits.
+    pub fn with_buckets(self) -> Self {
+        Self {
+            buckets: Region::on_heap(BUCKET_LINES as usize * BUCKET_LINE_WORDS),
+            ..self
         }
     }
 }
@@ -117,6 +129,13 @@ impl Region {
         self.all().get(at..at.checked_add(count)?)
     }
 
+    /// Takes over what another region of this size has.
+    pub fn copy_from(&self, other: &Self) {
+        for (word, from) in self.all().iter().zip(other.all()) {
+            word.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     fn all(&self) -> &[AtomicU64] {
         // SAFETY: `start` points at `words` initialised, aligned words that live as long as this region.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
@@ -139,6 +158,32 @@ impl Region {
             rest = later;
         }
         true
+    }
+}
+
+/// One line of buckets.
+pub struct BucketWords<'a>(&'a [AtomicU64]);
+
+impl<'a> Buckets for &'a Region {
+    type Line = BucketWords<'a>;
+
+    fn line(&self, index: u32) -> Option<BucketWords<'a>> {
+        self.words(index as usize * BUCKET_LINE_WORDS, BUCKET_LINE_WORDS)
+            .map(BucketWords)
+    }
+}
+
+impl BucketLine for BucketWords<'_> {
+    fn load(&self, at: usize) -> u64 {
+        self.0[at].load(Ordering::Relaxed)
+    }
+
+    fn store(&self, at: usize, word: u64) {
+        self.0[at].store(word, Ordering::Relaxed);
+    }
+
+    fn add(&self, at: usize, by: u64) {
+        self.0[at].fetch_add(by, Ordering::Relaxed);
     }
 }
 
