@@ -21,6 +21,7 @@ use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_T
 
 /// How far the first look got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub enum First {
     /// To the reply.
     Decided,
@@ -28,6 +29,8 @@ pub enum First {
     Found,
     /// The name is not there.
     Absent,
+    /// The home of the name cannot say.
+    Overflow,
 }
 
 /// Decides on the question in the prober's scratch, whose name has this hash, and leaves the reply there.
@@ -42,11 +45,8 @@ pub fn decide<P: Prober, T: Table>(
     udp_payload: u16,
     may_forward: bool,
 ) -> Result<(), PassReason> {
-    let decided = match first_look(prober.scratch(), table, hash)? {
-        First::Decided => Ok(()),
-        First::Found => decide_on_name(prober.scratch(), table),
-        First::Absent => decide_without_name(prober, table),
-    };
+    let first = first_look(prober.scratch(), table, hash)?;
+    let decided = decide_further(prober, table, first);
     refuse_foreign(prober.scratch(), decided, may_forward)?;
     if is_guarded(prober.scratch()) {
         return Err(PassReason::Access);
@@ -63,9 +63,10 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         // This table is being replaced.
         return Err(PassReason::Torn);
     }
-    match look_up(scratch, table, hash) {
+    match look_up(scratch, table, hash, hash.home(table.lines())) {
         probed::FOUND => {}
         probed::ABSENT => return Ok(First::Absent),
+        probed::OVERFLOW => return Ok(First::Overflow),
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
@@ -77,9 +78,29 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
     })
 }
 
+/// Goes on where the first look ended.
+#[inline(always)]
+pub fn decide_further<P: Prober, T: Table>(prober: &mut P, table: &T, first: First) -> Result<(), PassReason> {
+    let is_found = match first {
+        First::Decided => return Ok(()),
+        First::Found => true,
+        First::Absent => false,
+        First::Overflow => match prober.probe(0, 0) {
+            probed::FOUND => true,
+            probed::ABSENT => false,
+            fault => return Err(reason_of(fault)),
+        },
+    };
+    if is_found {
+        decide_on_name(prober.scratch(), table)
+    } else {
+        decide_without_name(prober, table)
+    }
+}
+
 /// Decides where the line in the scratch is that of the name.
 #[inline(always)]
-pub fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
+fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let line = Line(scratch.line);
     let flags = line.flags();
     if flags & flag::PASS_SELF != 0 {
@@ -101,7 +122,7 @@ pub fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), 
 
 /// Decides where the name is not there: by its closest encloser.
 #[inline(always)]
-pub fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
+fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
     find_encloser(prober)?;
     let scratch = prober.scratch();
     let line = Line(scratch.line);

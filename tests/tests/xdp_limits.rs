@@ -53,7 +53,7 @@ fn kernel(environment: Environment<'static>, has_upstream: bool, guards: Guards)
         RrSet {
             rtype: RecordType::A,
             ttl: 300,
-            rdatas: vec![Box::from([192, 0, 2, 99])],
+            rdatas: [[192, 0, 2, 99]].into(),
             source: Source::Config,
         },
     )])])?;
@@ -204,13 +204,13 @@ fn a_new_table_keeps_the_buckets() -> Result<()> {
     let query = queries().swap_remove(0);
     let is_dropped = |kernel: &Kernel| anyhow::Ok(fate(kernel, false, &query)? == Fate::Dropped);
     assert!(!is_dropped(&kernel)? && !is_dropped(&kernel)? && is_dropped(&kernel)?);
-    let lines = |kernel: &Kernel| kernel.planes.publisher.figures().lines;
+    let lines = |kernel: &Kernel| kernel.planes.served.table().memory.sizes.lines;
     let before = lines(&kernel);
     let many = (0..2000).map(|number| {
         let rrset = RrSet {
             rtype: RecordType::A,
             ttl: 300,
-            rdatas: vec![Box::from([192, 0, 2, 1])],
+            rdatas: [[192, 0, 2, 1]].into(),
             source: Source::Config,
         };
         (name(&format!("n{number}.example.org.")), rrset)

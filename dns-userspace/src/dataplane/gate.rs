@@ -46,6 +46,19 @@ pub struct Gate {
     pub figures: Arc<Figures>,
 }
 
+impl Default for Gate {
+    /// Everybody is answered.
+    fn default() -> Self {
+        Self {
+            access: None,
+            limits: Limits::NONE,
+            exempt: None,
+            charged: Arc::default(),
+            figures: Arc::default(),
+        }
+    }
+}
+
 impl Gate {
     /// How the query is answered; `None`: not at all.
     pub fn admit(&self, arrival: &Arrival, buckets: &Region) -> Result<Option<Admission>, Denied> {
@@ -108,7 +121,7 @@ fn now_ns() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, Pace};
+    use dns_common::limit::Pace;
 
     use super::*;
 
@@ -149,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_is_over_the_limit_is_dropped_or_truncated_and_counted() {
-        let (gate, buckets) = (gate(), Region::on_heap(BUCKET_LINES as usize * BUCKET_LINE_WORDS));
+        let (gate, buckets) = (gate(), Region::buckets().expect("memory"));
         let asked = |client| gate.admit(&from(client), &buckets).expect("not dropped");
         use Admission::{Admitted, Refused, Truncated};
         for expected in [
@@ -175,7 +188,7 @@ mod tests {
 
     #[test]
     fn tcp_and_what_xdp_has_charged_are_free() {
-        let (gate, buckets) = (gate(), Region::on_heap(BUCKET_LINES as usize * BUCKET_LINE_WORDS));
+        let (gate, buckets) = (gate(), Region::buckets().expect("memory"));
         let at = |interface, address: &str| Arrival {
             at: Some((interface, address.parse().expect("an address"))),
             ..from("192.0.2.1")
@@ -200,7 +213,7 @@ mod tests {
 
     #[test]
     fn dropped_clients_get_nothing_and_pay_nothing() {
-        let buckets = Region::on_heap(BUCKET_LINES as usize * BUCKET_LINE_WORDS);
+        let buckets = Region::buckets().expect("memory");
         let deny = ["203.0.113.0/24".parse().expect("a prefix")];
         let gate = Gate {
             access: Some(Arc::new(AccessList::new(&[], &deny, Access::Dropped))),

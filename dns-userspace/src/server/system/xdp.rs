@@ -65,9 +65,9 @@ pub(super) fn table_loader(
     let (recursion, cookies, gate) = (Arc::clone(recursion), Arc::clone(cookies), Arc::clone(gate));
     Box::new(move |keys, sizes| {
         let Some(object) = object else {
-            let memory = Memory::on_heap(sizes);
+            let memory = Memory::on_heap(sizes)?;
             let memory = if limits.is_enabled() {
-                memory.with_buckets()
+                memory.with_buckets()?
             } else {
                 memory
             };
