@@ -14,6 +14,7 @@
 //! equal bytes in the XDP program and on sockets. `unsafe` is confined to [`pod`].
 
 pub mod address;
+pub mod arrange;
 pub mod checksum;
 pub mod cookie;
 pub mod counters;
@@ -21,6 +22,7 @@ pub mod decide;
 pub mod hash;
 pub mod line;
 pub mod message;
+pub mod order;
 pub mod pod;
 pub mod prepare;
 pub mod reason;

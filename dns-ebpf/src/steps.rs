@@ -7,6 +7,7 @@
 use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
+use dns_common::arrange::{arrange_rrs, needs_arranging};
 use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_on_name, decide_without_name, first_look};
 use dns_common::message::Message;
@@ -17,7 +18,7 @@ use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
 
-use crate::maps::{KernelTable, cookie_source, settings, state};
+use crate::maps::{KernelTable, cookie_source, random, settings, state};
 use crate::packet::{Half, Header, Number, Octet, Packet, Word};
 use crate::parse::Frame;
 
@@ -113,11 +114,17 @@ extern "C" fn hotdns_decide(is_found: u32) -> u32 {
         decide_without_name(&mut prober, &KernelTable)
     };
     let checked = decided.and_then(|()| check(prober.scratch, &KernelTable, settings().udp_payload));
-    if checked.is_ok() && needs_preparation(prober.scratch) {
-        hotdns_prepare()
-    } else {
-        pack(checked)
+    if checked.is_err() {
+        return pack(checked);
     }
+    let is_ordered = needs_arranging(prober.scratch);
+    if needs_preparation(prober.scratch) {
+        let prepared = hotdns_prepare();
+        if prepared != 0 {
+            return prepared;
+        }
+    }
+    if is_ordered { hotdns_arrange() } else { 0 }
 }
 
 #[inline(never)]
@@ -127,6 +134,20 @@ extern "C" fn hotdns_prepare() -> u32 {
         return pack(Err(PassReason::Internal));
     };
     pack(prepare(&mut state.scratch, &KernelTable))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_arrange() -> u32 {
+    let Some(state) = state() else {
+        return pack(Err(PassReason::Internal));
+    };
+    state.scratch.random = match settings().fixed_random {
+        0 => random(),
+        fixed => fixed as u64,
+    };
+    arrange_rrs(&mut state.scratch);
+    pack(Ok(()))
 }
 
 /// Makes the server cookie of the reply, for a client's address as it lies in memory.

@@ -54,6 +54,8 @@ pub struct Environment<'a> {
     pub cookies: CookieSource,
     /// What the server says of itself; `None` is nothing.
     pub identity: Option<&'a Identity>,
+    /// What the order of RRs is drawn from.
+    pub random: u64,
 }
 
 /// What the server says of itself to those who ask; `None` is not said.
@@ -143,6 +145,7 @@ impl Environment<'_> {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         },
         identity: None,
+        random: 0,
     };
 }
 

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use dns_common::arrange::{arrange_rrs, needs_arranging};
 use dns_common::cookie;
 use dns_common::decide::decide;
 use dns_common::message::Buffer;
@@ -82,6 +83,10 @@ impl Worker {
         decide(&mut SocketProber { scratch, table }, table, hash, limit)?;
         let epoch = scratch.epoch;
         prepare(scratch, table)?;
+        if needs_arranging(scratch) {
+            scratch.random = environment.random;
+            arrange_rrs(scratch);
+        }
         if scratch.has_cookie != 0 {
             make_cookie(scratch, &environment.cookies);
         }

@@ -4,6 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+mod handling;
+
+pub use handling::{Handling, Order, Wildcard};
+
 /// RDATA in uncompressed wire form.
 pub type Rdata = Box<[u8]>;
 
@@ -128,6 +132,8 @@ pub struct RrSet {
     pub rdatas: Vec<Rdata>,
     /// Who brought it.
     pub source: Source,
+    /// How it is answered.
+    pub handling: Handling,
 }
 
 /// Who brought an RRset. Each RRset has one source.

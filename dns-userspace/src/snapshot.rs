@@ -14,7 +14,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::name::{Name, NameKey, wire_name_length};
-use crate::record::{RecordType, RrSet};
+use crate::record::{RecordType, RrSet, Wildcard};
 
 /// Everything that is served, at one version.
 #[derive(Clone, Default)]
@@ -105,5 +105,11 @@ impl Node {
             .binary_search_by_key(&rtype, |set| set.rtype)
             .ok()
             .map(|at| &self.rrsets[at])
+    }
+
+    /// Whether a wildcard stands for names of one label more alone: where all its RRsets say so.
+    pub fn is_one_label(&self) -> bool {
+        let mut rrsets = self.rrsets.iter();
+        rrsets.all(|rrset| rrset.handling.wildcard() == Wildcard::OneLabel)
     }
 }

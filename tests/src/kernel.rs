@@ -85,6 +85,7 @@ impl Kernel {
                 udp_payload: environment.udp_payload,
                 has_upstream: has_upstream.into(),
                 has_nsid: environment.nsid().is_some().into(),
+                fixed_random: environment.random as u32,
                 ports: Settings::quick_ports([PORT]),
                 ..Settings::DEFAULT
             };

@@ -164,6 +164,7 @@ impl Run {
     }
 
     fn one(&mut self, report: &mut Report, query: &[u8], kind: Kind) {
+        self.planes.environment.random = self.generator.rng().random();
         self.compare(report, query, kind);
         if self.generator.rng().random_ratio(1, 8) {
             self.planes.environment.transport = Transport::Tcp;

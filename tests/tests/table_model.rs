@@ -14,7 +14,7 @@ use dns_userspace::answer::{Environment, Serials};
 use dns_userspace::fastpath::{Fast, Worker};
 use dns_userspace::name::Name;
 use dns_userspace::publish::{Served, Stage};
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
 use dns_userspace::table::{Entry, Memory, Sizes, TableWriter};
@@ -315,6 +315,7 @@ fn address(octets: [u8; 4]) -> RrSet {
         ttl: 60,
         rdatas: vec![Box::from(octets)],
         source: Source::Api,
+        handling: Handling::default(),
     }
 }
 
@@ -394,6 +395,7 @@ fn state_changes(state: usize) -> Vec<Change> {
             ttl: 60 + state as u32,
             rdatas,
             source: Source::Api,
+            handling: Handling::default(),
         },
     };
     let delete = |owner: &str, rtype| Change::DeleteApi {

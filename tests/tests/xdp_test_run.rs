@@ -15,7 +15,7 @@ use dns_common::reason::{DropReason, PassReason};
 use dns_common::table::Table;
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::name::Name;
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
 use rand::rngs::StdRng;
@@ -111,6 +111,7 @@ fn zone() -> Result<Vec<Change>> {
         ttl: 300,
         rdatas: vec![Box::from([192, 0, 2, 99])],
         source: Source::Config,
+        handling: Handling::default(),
     };
     let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
     Ok(vec![
@@ -817,6 +818,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
         ttl: 60,
         rdatas,
         source: Source::Api,
+        handling: Handling::default(),
     };
     let texts = |octet: u8, length: usize| {
         let string = [vec![length as u8], vec![octet; length]].concat();

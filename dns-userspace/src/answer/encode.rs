@@ -6,12 +6,14 @@
 //!
 //! RFCs: 1035 §4, 2181 §9, 9471.
 
+use dns_common::order::arrange;
+
 use super::compress::Compressor;
 use super::embedded::{Piece, pieces};
 use super::opt::{Edns, ExtendedError};
 use super::query::HEADER_BYTES;
 use super::{Owner, Resolution, Section, Serials, class};
-use crate::record::RecordType;
+use crate::record::{Order, RecordType};
 
 /// The question of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Framing<'a> {
     pub edns: Option<Edns<'a>>,
     /// The most octets that the message may have, OPT included.
     pub limit: usize,
+    /// What the order of RRs is drawn from; `None` leaves them as they were given.
+    pub random: Option<u64>,
 }
 
 impl<'a> Framing<'a> {
@@ -72,6 +76,8 @@ pub struct Marks {
     pub pointers: Vec<Pointer>,
     /// Serial fields of SOA records of our zones.
     pub serials: Vec<SerialMark>,
+    /// Where the RDATA begin that change places with each answer.
+    pub ordered: Vec<u16>,
     /// Where the optional additional RRsets begin: the octets of the message without them and without the OPT.
     pub required_length: usize,
     /// RRs up to there: ANCOUNT, NSCOUNT, ARCOUNT.
@@ -142,7 +148,16 @@ pub fn encode(
         }
         for rrset in rrsets {
             let before = out.len();
-            if !write_rrset(rrset, class, room, &mut compressor, serials, out, &mut marks) {
+            let order = places(rrset, section, framing.random);
+            if !write_rrset(
+                (rrset, order.as_deref()),
+                class,
+                room,
+                &mut compressor,
+                serials,
+                out,
+                &mut marks,
+            ) {
                 out.truncate(before);
                 if let Some(marks) = marks.as_deref_mut() {
                     marks.forget_from(before);
@@ -197,9 +212,25 @@ fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8
     out.extend_from_slice(&[0; HEADER_BYTES - 4]);
 }
 
+/// Which RR is written at which place, where the RRset is ordered: those of the answer section are.
+fn places(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<u16>> {
+    let order = section.rrset.handling.order();
+    let count = section.rrset.rdatas.len() as u16;
+    if number != 1 || *order == Order::Fixed || count < 2 {
+        return None;
+    }
+    let mut places: Vec<u16> = (0..count).collect();
+    if let Some(random) = random {
+        let (weights, count) = (order.weights(), u32::from(count));
+        let weight = |place: u32| weights.get(place as usize).copied().unwrap_or(0);
+        arrange(&mut places[..], order.kind(), (count, count), random, weight);
+    }
+    Some(places)
+}
+
 /// Whether the RRset ends within `room`; otherwise some of it may have been written.
 fn write_rrset<'a>(
-    section: &'a Section,
+    (section, order): (&'a Section, Option<&[u16]>),
     class: u16,
     room: usize,
     compressor: &mut Compressor<'a>,
@@ -209,7 +240,8 @@ fn write_rrset<'a>(
 ) -> bool {
     let rrset = &section.rrset;
     let ttl = section.ttl_override.unwrap_or(rrset.ttl);
-    for rdata in &rrset.rdatas {
+    for place in 0..rrset.rdatas.len() {
+        let rdata = &rrset.rdatas[order.map_or(place, |order| usize::from(order[place]))];
         match &section.owner {
             Owner::Question => out.extend_from_slice(&[0xC0, HEADER_BYTES as u8]),
             Owner::Name(owner) => compressor.write(owner.as_wire(), out, marks),
@@ -219,6 +251,11 @@ fn write_rrset<'a>(
         out.extend_from_slice(&ttl.to_be_bytes());
         let length_at = out.len();
         out.extend_from_slice(&[0; 2]);
+        if order.is_some()
+            && let Some(marks) = marks
+        {
+            marks.ordered.push(out.len() as u16);
+        }
         for piece in pieces(rrset.rtype, rdata) {
             match piece {
                 Piece::Octets(octets) => out.extend_from_slice(octets),
@@ -254,5 +291,6 @@ impl Marks {
     fn forget_from(&mut self, length: usize) {
         self.pointers.retain(|pointer| usize::from(pointer.offset) < length);
         self.serials.retain(|serial| usize::from(serial.offset) < length);
+        self.ordered.retain(|&offset| usize::from(offset) < length);
     }
 }

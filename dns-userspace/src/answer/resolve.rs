@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 use super::embedded::alias_target;
 use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
 use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot, Zone};
 
 /// The sections for one question of class IN. `qtype` is a data type or ANY; `consulted` hears, at least once each,
@@ -68,6 +68,7 @@ static ANY_HINFO: LazyLock<Arc<RrSet>> = LazyLock::new(|| {
         ttl: 3789,
         rdatas: vec![Box::from(&b"\x07RFC8482\0"[..])],
         source: Source::Config,
+        handling: Handling::default(),
     })
 });
 
@@ -270,6 +271,8 @@ impl<'s> Search<'s, '_> {
         let wildcard = wildcard_of(&key[..encloser_end]);
         self.data(&wildcard);
         match zone.nodes.get(&wildcard[..]) {
+            // `wildcard: one_label`: for a deeper name it is as if there were none.
+            Some(node) if end < key.len() && node.is_one_label() => negative(zone, apex, true),
             Some(node) => match self.step_at_node(node, owner, None) {
                 Some(step) => Found {
                     step,
@@ -318,6 +321,7 @@ impl<'s> Search<'s, '_> {
         let wildcard = wildcard_of(&key[..end]);
         self.data(&wildcard);
         match snapshot.overlays.get(&wildcard[..]) {
+            Some(node) if labels(key) > labels(&key[..end]) + 1 && node.is_one_label() => not_ours,
             Some(node) => match self.step_at_node(node, owner, None) {
                 Some(step) => Found {
                     step,
@@ -498,6 +502,7 @@ fn substitute<'s>(name: &Name, owner: Owner, node: &Node, dname: &Arc<RrSet>) ->
                 ttl: dname.ttl,
                 rdatas: vec![target.as_wire().into()],
                 source: dname.source.clone(),
+                handling: Handling::default(),
             };
             Step::Alias {
                 dname: Some(dname_section),

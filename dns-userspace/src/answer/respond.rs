@@ -178,6 +178,7 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> 
             nsid: environment.nsid().filter(|_| edns.options.nsid),
             error: None,
         }),
+        random: Some(environment.random),
         limit: match environment.transport {
             Transport::Tcp => usize::from(u16::MAX),
             // RFC 6891 §6.2.3 and §6.2.5: values below 512 count as 512.

@@ -25,7 +25,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 
 use super::*;
-use crate::record::{Rdata, Source};
+use crate::record::{Handling, Rdata, Source};
 use crate::snapshot::Snapshot;
 use crate::store::{Change, Store};
 
@@ -190,6 +190,7 @@ fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
                 ttl: fields[1].parse().expect("a TTL"),
                 rdatas: vec![rdata(rtype, &fields[3..], origin)],
                 source: source.clone(),
+                handling: Handling::default(),
             };
             (
                 Name::parse_relative(fields[0].as_bytes(), origin).expect("an owner"),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use dns_common::order::next;
 use ipnet::IpNet;
 
 use super::worker::{Answerer, Disposition};
@@ -20,11 +21,13 @@ pub struct LocalAnswerer {
     identity: Arc<Identity>,
     cookies: Arc<Cookies>,
     recursion: Arc<[IpNet]>,
+    /// From which the order of RRs is drawn.
+    random: u64,
 }
 
 impl LocalAnswerer {
     /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
-    /// transport, RA, cookies and identity of `environment` are set for each query.
+    /// transport, RA, cookies, identity and random number of `environment` are set for each query.
     pub fn new(
         served: Arc<Served>,
         environment: Environment<'static>,
@@ -40,6 +43,7 @@ impl LocalAnswerer {
             identity,
             cookies,
             recursion,
+            random: rand::random(),
         }
     }
 }
@@ -53,6 +57,7 @@ impl Answerer for LocalAnswerer {
             recursion_available,
             cookies: self.cookies.source(client),
             identity: Some(&self.identity),
+            random: next(&mut self.random),
             ..self.environment
         };
         if self.fast.answer(query, &environment, out) == Fast::Answered {

@@ -184,6 +184,7 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
         cookies: cookies.source(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         identity: None,
+        random: 0,
     }
 }
 

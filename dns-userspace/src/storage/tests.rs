@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::Source;
+use crate::record::{Handling, Source};
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -11,6 +11,7 @@ fn address(last: u8) -> Arc<RrSet> {
         ttl: 300,
         rdatas: vec![[192, 0, 2, last].into(), [192, 0, 2, 1].into()],
         source: Source::Api,
+        handling: Handling::default(),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::rdata::{format_value, parse_value};
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Handling, Rdata, RecordType, RrSet, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Plan;
 
@@ -163,6 +163,7 @@ pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source)
         ttl: 3600,
         rdatas: vec![value(rtype, text)],
         source,
+        handling: Handling::default(),
     };
     (name(owner), rrset)
 }
