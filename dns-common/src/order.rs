@@ -22,6 +22,9 @@ pub mod kind {
 
 /// The most RRs that the fast path orders.
 pub const MOST: u32 = 16;
+/// Numbers of two octets that a slot has of a weighted order: the lower and the upper half of the sum of the weights, then
+/// the weights.
+pub const WEIGHT_NUMBERS: usize = 2 + MOST as usize;
 
 /// Which RR stands at which place; each of them as given at first.
 pub trait Places {
@@ -91,15 +94,15 @@ impl Places for [u16] {
     }
 }
 
-/// Orders `count` RRs, at most `most`, by a random number. `weight` gives the weight of the RR at a place; where all
-/// weights are 0, each RR is as likely to be the first.
+/// Orders `count` RRs, at most `most`, by a random number. `weight` gives the weight of the RR at a place below `most`,
+/// and 0 where there is none, `total` their sum; where that is 0, each RR is as likely to be the first.
 #[inline(always)]
 pub fn arrange<P: Places + ?Sized>(
     places: &mut P,
     kind: u8,
     (count, most): (u32, u32),
     random: u64,
-    weight: impl Fn(u32) -> u16,
+    (total, weight): (u32, impl Fn(u32) -> u16),
 ) {
     let mut random = random;
     match kind {
@@ -115,22 +118,12 @@ pub fn arrange<P: Places + ?Sized>(
             }
         }
         kind::WEIGHTED => {
-            let mut total = 0;
-            for place in 0..most {
-                if place >= count {
-                    break;
-                }
-                total += weight(place) as u32;
-            }
             if total == 0 {
                 places.bring_to_front(draw(&mut random, count));
                 return;
             }
             let mut left = draw(&mut random, total);
             for place in 0..most {
-                if place >= count {
-                    break;
-                }
                 let own = weight(place) as u32;
                 if left < own {
                     places.bring_to_front(place);
@@ -172,10 +165,11 @@ mod tests {
     fn order(kind: u8, count: u32, random: u64, weights: &[u16]) -> Vec<u16> {
         let weight = |place: u32| weights.get(place as usize).copied().unwrap_or(0);
         let mut list: Vec<u16> = (0..count as u16).collect();
-        arrange(&mut list[..], kind, (count, count), random, weight);
+        let total = weights.iter().map(|&weight| u32::from(weight)).sum();
+        arrange(&mut list[..], kind, (count, count), random, (total, weight));
         if count <= MOST {
             let mut nibbles = Nibbles::AS_GIVEN;
-            arrange(&mut nibbles, kind, (count, MOST), random, weight);
+            arrange(&mut nibbles, kind, (count, MOST), random, (total, weight));
             let same: Vec<u16> = (0..count).map(|place| nibbles.at(place) as u16).collect();
             assert_eq!(list, same, "kind {kind}, {count} RRs, random {random:x}");
         }

@@ -4,7 +4,7 @@
 //! patched there: a stored answer is never written, and neither is a packet before it is complete.
 
 use crate::checksum;
-use crate::order::kind;
+use crate::order::{WEIGHT_NUMBERS, kind};
 use crate::reason::PassReason;
 use crate::reply::{INLINE, PREPARED};
 use crate::scratch::{PREPARED_CLASSES, PREPARED_WORDS, Scratch};
@@ -34,7 +34,7 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
     let pointers = if moves { reply.header.pointers as usize } else { 0 };
     let mut octets = list + 2 * pointers;
     if reply.header.order == kind::WEIGHTED {
-        octets = list + 2 * (reply.header.pointers as usize + reply.header.order_count as usize);
+        octets = list + 2 * (reply.header.pointers as usize + WEIGHT_NUMBERS);
     }
     // The larger classes do not fit the scratch; what is in one of them may be shorter, but for its pointers.
     if reply.source > PREPARED_CLASSES || octets > 8 * PREPARED_WORDS {

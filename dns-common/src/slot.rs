@@ -6,8 +6,8 @@
 //! word 2   one's-complement sum (16) │ header flags: AA, rcode (16) │ pointers (16) │ offset of a serial (16)
 //! word 3   zone whose serial goes there (32) │ octets of the base name (32)
 //! word 4   order (8) │ RRs that it is of (8) │ offset of the first one's RDATA (16) │ octets from one to the next (16)
-//! octets   the body: everything after the question; then the pointers' offsets, 2 octets each, host order; then the
-//!          weights of the order, likewise
+//! octets   the body: everything after the question; then the pointers' offsets, 2 octets each, host order; then what a
+//!          weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
 //!
 //! A body is compiled for a question whose name is the *base*: the owner itself (exact answers), the closest

@@ -25,6 +25,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
+use dns_common::arrange::needs_arranging;
 use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_class};
 use dns_common::decide::First;
 use dns_common::reason::{DropReason, PassReason};
@@ -89,6 +90,15 @@ fn answer(ctx: &XdpContext) -> Verdict {
                 return Verdict::Pass(PassReason::Internal);
             };
             state = again;
+            if needs_arranging(&state.scratch) {
+                if let Err(reason) = steps::arrange() {
+                    return Verdict::Pass(reason);
+                }
+                let Some(again) = maps::state() else {
+                    return Verdict::Pass(PassReason::Internal);
+                };
+                state = again;
+            }
         }
         Err(reason) => return Verdict::Pass(reason),
     }

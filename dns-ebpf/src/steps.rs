@@ -7,10 +7,11 @@
 use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
-use dns_common::arrange::{arrange_rrs, needs_arranging};
+use dns_common::arrange::{arrange_rrs, draw_places};
 use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_on_name, decide_without_name, first_look};
 use dns_common::message::Message;
+use dns_common::order::Nibbles;
 use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
 use dns_common::scan::scan;
@@ -114,17 +115,11 @@ extern "C" fn hotdns_decide(is_found: u32) -> u32 {
         decide_without_name(&mut prober, &KernelTable)
     };
     let checked = decided.and_then(|()| check(prober.scratch, &KernelTable, settings().udp_payload));
-    if checked.is_err() {
-        return pack(checked);
+    if checked.is_ok() && needs_preparation(prober.scratch) {
+        hotdns_prepare()
+    } else {
+        pack(checked)
     }
-    let is_ordered = needs_arranging(prober.scratch);
-    if needs_preparation(prober.scratch) {
-        let prepared = hotdns_prepare();
-        if prepared != 0 {
-            return prepared;
-        }
-    }
-    if is_ordered { hotdns_arrange() } else { 0 }
 }
 
 #[inline(never)]
@@ -136,17 +131,32 @@ extern "C" fn hotdns_prepare() -> u32 {
     pack(prepare(&mut state.scratch, &KernelTable))
 }
 
+/// Puts the reply's RRs into an order that is drawn for them.
+#[inline(always)]
+pub fn arrange() -> Result<(), PassReason> {
+    unpack(hotdns_arrange(hotdns_draw()))
+}
+
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn hotdns_arrange() -> u32 {
+extern "C" fn hotdns_draw() -> u64 {
     let Some(state) = state() else {
-        return pack(Err(PassReason::Internal));
+        return Nibbles::AS_GIVEN.0;
     };
     state.scratch.random = match settings().fixed_random {
         0 => random(),
         fixed => fixed as u64,
     };
-    arrange_rrs(&mut state.scratch);
+    draw_places(&state.scratch).0
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_arrange(places: u64) -> u32 {
+    let Some(state) = state() else {
+        return pack(Err(PassReason::Internal));
+    };
+    arrange_rrs(&mut state.scratch, Nibbles(places));
     pack(Ok(()))
 }
 

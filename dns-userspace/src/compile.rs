@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use dns_common::line::{CELLS, REFERRAL, flag};
-use dns_common::order::MOST;
+use dns_common::order::{MOST, WEIGHT_NUMBERS};
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES, flags};
 
 use crate::answer::{
@@ -616,11 +616,18 @@ fn body_order(resolution: &Resolution, places: &[u16], start: usize) -> Option<B
     let step = second - first;
     let is_even = places.windows(2).all(|pair| pair[1] - pair[0] == step);
     let is_simple = rrset.rtype.is_address() && is_even && places.len() == rrset.rdatas.len();
-    (is_simple && places.len() <= MOST as usize).then(|| BodyOrder {
+    let mut weights = Vec::new();
+    if let Order::Weighted(own) = order {
+        let total: u32 = own.iter().map(|&weight| u32::from(weight)).sum();
+        weights.extend([total as u16, (total >> 16) as u16]);
+        weights.extend(own.iter());
+        weights.resize(WEIGHT_NUMBERS, 0);
+    }
+    (is_simple && places.len() <= MOST as usize).then_some(BodyOrder {
         kind: order.kind(),
         count: places.len() as u8,
         at: first - start as u16,
         step,
-        weights: order.weights().to_vec(),
+        weights,
     })
 }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dns_common::arrange::{arrange_rrs, needs_arranging};
+use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
 use dns_common::cookie;
 use dns_common::decide::decide;
 use dns_common::message::Buffer;
@@ -85,7 +85,8 @@ impl Worker {
         prepare(scratch, table)?;
         if needs_arranging(scratch) {
             scratch.random = environment.random;
-            arrange_rrs(scratch);
+            let places = draw_places(scratch);
+            arrange_rrs(scratch, places);
         }
         if scratch.has_cookie != 0 {
             make_cookie(scratch, &environment.cookies);

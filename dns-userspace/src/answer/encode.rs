@@ -222,8 +222,9 @@ fn places(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<u
     let mut places: Vec<u16> = (0..count).collect();
     if let Some(random) = random {
         let (weights, count) = (order.weights(), u32::from(count));
+        let total = weights.iter().map(|&weight| u32::from(weight)).sum();
         let weight = |place: u32| weights.get(place as usize).copied().unwrap_or(0);
-        arrange(&mut places[..], order.kind(), (count, count), random, weight);
+        arrange(&mut places[..], order.kind(), (count, count), random, (total, weight));
     }
     Some(places)
 }

@@ -39,7 +39,7 @@ pub struct BodyOrder {
     pub at: u16,
     /// Octets from one RDATA to the next.
     pub step: u16,
-    /// The weight of each, where they are weighted.
+    /// Where they are weighted: [`dns_common::order::WEIGHT_NUMBERS`].
     pub weights: Vec<u16>,
 }
 
