@@ -208,8 +208,8 @@ pub enum End {
     NotOurs,
     /// The answer is a chain whose last alias leads to this name, which is not ours.
     ChainLeaves(Name),
-    /// The zone has no content, for this reason; sections empty, SERVFAIL.
-    ZoneFailed(Arc<str>),
+    /// The zone has no content; sections empty, SERVFAIL.
+    ZoneFailed,
     /// An ALIAS whose addresses are asked has none to give, for this reason; sections empty, SERVFAIL.
     AliasFailed(AliasFault),
 }

@@ -291,7 +291,7 @@ impl Compiler<'_> {
             let is_final = match resolution.end {
                 End::Final => true,
                 End::ChainLeaves(_) => !self.options.has_upstream,
-                End::NotOurs | End::ZoneFailed(_) | End::AliasFailed(_) => false,
+                End::NotOurs | End::ZoneFailed | End::AliasFailed(_) => false,
             };
             if !is_final && others.is_none() {
                 // An ALIAS: the name's other types are as good as ever.

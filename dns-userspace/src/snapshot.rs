@@ -34,7 +34,7 @@ pub struct Zone {
     pub apex: Name,
     /// A small number that stays this zone's for the life of the process: where planes keep its serial.
     pub index: u32,
-    /// Why the zone cannot answer (its names get SERVFAIL with this text as EDE), if it cannot.
+    /// Why the zone cannot answer (its names get SERVFAIL), if it cannot.
     pub failed: Option<Arc<str>>,
     /// Every owner name with data, the apex included, data below zone cuts included.
     pub nodes: OrdMap<NameKey, Arc<Node>>,

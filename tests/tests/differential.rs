@@ -213,7 +213,7 @@ impl Run {
         let is_final = match &resolution.end {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),
-            End::NotOurs | End::ZoneFailed(_) | End::AliasFailed(_) => false,
+            End::NotOurs | End::ZoneFailed | End::AliasFailed(_) => false,
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);

@@ -86,7 +86,7 @@ pub(super) struct Search<'s, 'c> {
 /// What one name leads to.
 enum Step<'s> {
     NotOurs,
-    Failed(Arc<str>),
+    Failed,
     /// An ALIAS that leads to no answer of ours.
     AliasFailed(AliasFault),
     Answer(Vec<Section>),
@@ -140,9 +140,9 @@ impl<'s> Search<'s, '_> {
                         };
                     }
                 },
-                Step::Failed(reason) => {
+                Step::Failed => {
                     resolution = Resolution {
-                        end: End::ZoneFailed(reason),
+                        end: End::ZoneFailed,
                         ..Resolution::empty(rcode::SERVFAIL)
                     };
                 }
@@ -219,10 +219,10 @@ impl<'s> Search<'s, '_> {
     }
 
     fn step_in_zone(&mut self, name: &Name, owner: Owner, key: &[u8], zone: &'s Zone, apex_end: usize) -> Found<'s> {
-        if let Some(reason) = &zone.failed {
+        if zone.failed.is_some() {
             self.data(key);
             return Found {
-                step: Step::Failed(reason.clone()),
+                step: Step::Failed,
                 suffix_labels: 0,
             };
         }
@@ -405,7 +405,7 @@ impl<'s> Search<'s, '_> {
                     return Some(Step::Answer(vec![section(owner.clone(), &Arc::new(own))]));
                 }
                 Step::Negative { .. } => return None,
-                failed @ Step::Failed(_) => return Some(failed),
+                Step::Failed => return Some(Step::Failed),
                 Step::NotOurs | Step::Referral { .. } => return Some(Step::AliasFailed(AliasFault::NotOurs)),
                 Step::Overflow(_) | Step::AliasFailed(_) => break,
             }

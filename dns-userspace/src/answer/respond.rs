@@ -12,6 +12,9 @@ use crate::name::Name;
 use crate::record::RecordType;
 use crate::snapshot::Snapshot;
 
+/// What a client is told of a zone that failed. Paths and what is in files are for the log and the reload's reply.
+const ZONE_FAILED: &str = "the zone's data are not valid";
+
 /// Answers one query. `out` is emptied, and holds the reply where the outcome is [`Outcome::Reply`].
 pub fn respond(
     query: &[u8],
@@ -63,10 +66,10 @@ pub fn respond(
             });
         }
         End::NotOurs => return refuse(Refusal::NOT_OURS, &query, framing, out),
-        End::ZoneFailed(reason) => {
+        End::ZoneFailed => {
             let error = ExtendedError {
                 code: InfoCode::InvalidData,
-                text: &reason,
+                text: ZONE_FAILED,
             };
             encode(&resolution, &question, &framing.with_error(error), serials, out, None);
         }
