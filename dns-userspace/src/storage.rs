@@ -220,7 +220,7 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
                     rrset.rtype.0,
                     owner.to_string(),
                     rrset.ttl,
-                    rows::encode_rdatas(&rrset.rdatas),
+                    rrset.rdatas.as_octets(),
                     rrset.handling.order().kind(),
                     rows::encode_weights(rrset.handling.order()),
                     rrset.handling.wildcard() == Wildcard::OneLabel,

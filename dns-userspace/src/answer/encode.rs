@@ -148,7 +148,7 @@ pub fn encode(
         }
         for rrset in rrsets {
             let before = out.len();
-            let order = places(rrset, section, framing.random);
+            let order = ordered(rrset, section, framing.random);
             if !write_rrset(
                 (rrset, order.as_deref()),
                 class,
@@ -212,11 +212,15 @@ fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8
     out.extend_from_slice(&[0; HEADER_BYTES - 4]);
 }
 
-/// Which RR is written at which place, where the RRset is ordered: those of the answer section are.
-fn places(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<u16>> {
+/// The RDATA in the order in which they are written, where the RRset is ordered: those of the answer section are.
+fn ordered(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<&[u8]>> {
     let order = section.rrset.handling.order();
-    let count = section.rrset.rdatas.len() as u16;
-    if number != 1 || *order == Order::Fixed || count < 2 {
+    if number != 1 || *order == Order::Fixed {
+        return None;
+    }
+    let rdatas: Vec<&[u8]> = section.rrset.rdatas.iter().collect();
+    let count = rdatas.len() as u16;
+    if count < 2 {
         return None;
     }
     let mut places: Vec<u16> = (0..count).collect();
@@ -226,12 +230,12 @@ fn places(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<u
         let weight = |place: u32| weights.get(place as usize).copied().unwrap_or(0);
         arrange(&mut places[..], order.kind(), (count, count), random, (total, weight));
     }
-    Some(places)
+    Some(places.into_iter().map(|place| rdatas[usize::from(place)]).collect())
 }
 
 /// Whether the RRset ends within `room`; otherwise some of it may have been written.
 fn write_rrset<'a>(
-    (section, order): (&'a Section, Option<&[u16]>),
+    (section, order): (&'a Section, Option<&[&'a [u8]]>),
     class: u16,
     room: usize,
     compressor: &mut Compressor<'a>,
@@ -241,8 +245,9 @@ fn write_rrset<'a>(
 ) -> bool {
     let rrset = &section.rrset;
     let ttl = section.ttl_override.unwrap_or(rrset.ttl);
-    for place in 0..rrset.rdatas.len() {
-        let rdata = &rrset.rdatas[order.map_or(place, |order| usize::from(order[place]))];
+    let mut given = rrset.rdatas.iter();
+    let mut ordered = order.map(|rdatas| rdatas.iter().copied());
+    while let Some(rdata) = ordered.as_mut().map_or_else(|| given.next(), Iterator::next) {
         match &section.owner {
             Owner::Question => out.extend_from_slice(&[0xC0, HEADER_BYTES as u8]),
             Owner::Name(owner) => compressor.write(owner.as_wire(), out, marks),

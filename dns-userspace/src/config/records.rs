@@ -132,7 +132,7 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
         let rrset = RrSet {
             rtype,
             ttl,
-            rdatas: values.rdatas,
+            rdatas: values.rdatas.into(),
             source: Source::Config,
             handling: Handling::new(order, wildcard),
         };

@@ -117,10 +117,10 @@ impl<'a> Pending<'a> {
     ) -> Result<Written, ControlError> {
         let key = owner.key();
         let held = self.admit(&owner, &key, rtype, wanted.ttl)?;
-        let before = held.as_ref().map_or(&[][..], |rrset| &rrset.rdatas);
+        let before = held.as_ref().map_or(0, |rrset| rrset.rdatas.len());
         let mut values = Values::default();
         if let Some(held) = &held {
-            values.rdatas = held.rdatas.clone();
+            values.rdatas = held.rdatas.iter().map(Rdata::from).collect();
             values.weights = held.handling.order().weights().to_vec();
         }
         let conflict = |held: &RrSet| ControlError::OrderConflict {
@@ -154,7 +154,7 @@ impl<'a> Pending<'a> {
             if lacks_weights || !weighs_alike {
                 return Err(conflict(held));
             }
-            if values.rdatas.len() == before.len() {
+            if values.rdatas.len() == before {
                 return Err(ControlError::Exists { owner, rtype });
             }
         }
@@ -287,7 +287,7 @@ impl<'a> Pending<'a> {
         let rrset = RrSet {
             rtype,
             ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(self.rules.default),
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Api,
             handling,
         };
@@ -328,7 +328,7 @@ impl<'a> Pending<'a> {
         if let Some(rdata) = &rdata {
             for (at, known) in held.rdatas.iter().enumerate() {
                 if !self.equal(&key, rtype, known, rdata) {
-                    left.rdatas.push(known.clone());
+                    left.rdatas.push(known.into());
                     left.weights.extend(held.handling.order().weights().get(at));
                 }
             }
@@ -342,7 +342,7 @@ impl<'a> Pending<'a> {
             let order = left.order(Some(held.handling.order().clone()));
             Arc::new(RrSet {
                 handling: Handling::new(order, held.handling.wildcard()),
-                rdatas: left.rdatas,
+                rdatas: left.rdatas.into(),
                 ..(**held).clone()
             })
         });
@@ -368,7 +368,7 @@ impl<'a> Pending<'a> {
         let mut rrsets = self
             .snapshot
             .node(key)
-            .map_or_else(Vec::new, |node| node.rrsets.clone());
+            .map_or_else(Vec::new, |node| node.rrsets.to_vec());
         if let Some(pending) = self.names.get(key) {
             rrsets.retain(|rrset| !pending.rrsets.contains_key(&rrset.rtype));
             rrsets.extend(pending.rrsets.values().flatten().cloned());
@@ -378,10 +378,8 @@ impl<'a> Pending<'a> {
 
     /// A name keeps the case in which it came first.
     fn owner_as_held(&self, key: &NameKey) -> Option<Name> {
-        let pending = self.names.get(key).map(|pending| &pending.owner);
-        pending
-            .or_else(|| self.snapshot.node(key).map(|node| &node.owner))
-            .cloned()
+        let pending = self.names.get(key).map(|pending| pending.owner.clone());
+        pending.or_else(|| self.snapshot.node(key).map(|node| node.owner(key)))
     }
 
     fn set(&mut self, key: NameKey, owner: &Name, rtype: RecordType, rrset: Option<Arc<RrSet>>) {
