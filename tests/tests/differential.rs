@@ -204,6 +204,7 @@ impl Run {
     }
 
     fn one(&mut self, report: &mut Report, query: &[u8], kind: Kind) {
+        self.planes.environment.random = self.generator.rng().random();
         self.compare(report, query, kind);
         if self.generator.rng().random_ratio(1, 8) {
             self.planes.environment.transport = Transport::Tcp;
@@ -259,7 +260,7 @@ impl Run {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),
             End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(&snapshot, name),
-            End::ZoneFailed(_) | End::AliasFailed(_) => false,
+            End::ZoneFailed | End::AliasFailed(_) => false,
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
