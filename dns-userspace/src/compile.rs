@@ -96,8 +96,13 @@ pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
 
 /// Whether `key` has a line: all that is in use, but for what is between the top of a sparse area and its names.
 pub fn needs_line(snapshot: &Snapshot, key: &NameKey) -> bool {
-    let is_skipped = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
-    is_in_use(snapshot, key) && !snapshot.zone_of(key).is_some_and(is_skipped)
+    is_in_use(snapshot, key) && !is_in_sparse_area(snapshot, key)
+}
+
+/// Whether `key` has no data, and is below the top of a sparse area.
+pub fn is_in_sparse_area(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let is_inside = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
+    snapshot.zone_of(key).is_some_and(is_inside)
 }
 
 fn has_zone_at_or_below(snapshot: &Snapshot, key: &NameKey) -> bool {
@@ -177,7 +182,7 @@ impl Compiler<'_> {
         if is_occluded(zone, self.key) {
             return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
         }
-        if !zone.nodes.contains_key(self.key) && sparse::is_inside(snapshot, zone, self.key) {
+        if is_in_sparse_area(snapshot, self.key) {
             return None;
         }
         Some(self.in_zone(zone))

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use dns_common::reason::PassReason;
 use dns_userspace::answer::{End, ResolveOptions, Transport, resolve};
+use dns_userspace::compile::is_in_sparse_area;
 use dns_userspace::name::Name;
 use dns_userspace::record::RecordType;
 use dns_userspace::store::Change;
@@ -28,7 +29,7 @@ enum Kind {
     /// Data, referrals, NODATA and NXDOMAIN from our zones, of a size that the client takes.
     Answerable,
     /// What the design leaves to userspace: foreign names, below DNAMEs, failed zones, chains that go upstream, ANY, DS
-    /// where two zones meet, and what is too large.
+    /// where two zones meet, sparse areas, and what is too large.
     Userspace,
     /// Messages that are not well-formed.
     Mutated,
@@ -218,7 +219,7 @@ impl Run {
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
         let is_overlay_nodata =
             resolution.rcode == 0 && resolution.answer.is_empty() && resolution.authority.is_empty();
-        let mut answerable = is_final && !has_dname && !is_overlay_nodata;
+        let mut answerable = is_final && !has_dname && !is_overlay_nodata && !is_in_sparse_area(&snapshot, &name.key());
         answerable &= qtype != RecordType::ANY && qtype != RecordType::DS;
         answerable &= self.planes.reference(query).is_some_and(|reply| reply[2] & 0x02 == 0);
         if answerable { Kind::Answerable } else { Kind::Userspace }
