@@ -12,15 +12,16 @@ use crate::cookie;
 use crate::hash::NameHash;
 use crate::line::{Line, REFERRAL, Reference, flag};
 use crate::reason::PassReason;
-use crate::reply::Reply;
+use crate::reply::{Reply, error_bytes};
 use crate::scratch::Scratch;
 use crate::search::{Prober, find_encloser, look_up, probed, reason_of};
 use crate::slot::NO_SERIAL;
 use crate::table::Table;
-use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, rtype};
+use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, info_code, rtype};
 
 /// How far the first look got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub enum First {
     /// To the reply.
     Decided,
@@ -28,23 +29,25 @@ pub enum First {
     Found,
     /// The name is not there.
     Absent,
+    /// The home of the name cannot say.
+    Overflow,
 }
 
 /// Decides on the question in the prober's scratch, whose name has this hash, and leaves the reply there.
 ///
-/// `udp_payload` is our own limit on a message, in octets.
+/// `udp_payload` is our own limit on a message, in octets. `may_forward`: names that are not ours go upstream for this
+/// client.
 #[inline(always)]
 pub fn decide<P: Prober, T: Table>(
     prober: &mut P,
     table: &T,
     hash: NameHash,
     udp_payload: u16,
+    may_forward: bool,
 ) -> Result<(), PassReason> {
-    match first_look(prober.scratch(), table, hash)? {
-        First::Decided => {}
-        First::Found => decide_on_name(prober.scratch(), table)?,
-        First::Absent => decide_without_name(prober, table)?,
-    }
+    let first = first_look(prober.scratch(), table, hash)?;
+    let decided = decide_further(prober, table, first);
+    refuse_foreign(prober.scratch(), decided, may_forward)?;
     check(prober.scratch(), table, udp_payload)
 }
 
@@ -57,9 +60,10 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         // This table is being replaced.
         return Err(PassReason::Torn);
     }
-    match look_up(scratch, table, hash) {
+    match look_up(scratch, table, hash, hash.home(table.lines())) {
         probed::FOUND => {}
         probed::ABSENT => return Ok(First::Absent),
+        probed::OVERFLOW => return Ok(First::Overflow),
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
@@ -71,9 +75,29 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
     })
 }
 
+/// Goes on where the first look ended.
+#[inline(always)]
+pub fn decide_further<P: Prober, T: Table>(prober: &mut P, table: &T, first: First) -> Result<(), PassReason> {
+    let is_found = match first {
+        First::Decided => return Ok(()),
+        First::Found => true,
+        First::Absent => false,
+        First::Overflow => match prober.probe(0, 0) {
+            probed::FOUND => true,
+            probed::ABSENT => false,
+            fault => return Err(reason_of(fault)),
+        },
+    };
+    if is_found {
+        decide_on_name(prober.scratch(), table)
+    } else {
+        decide_without_name(prober, table)
+    }
+}
+
 /// Decides where the line in the scratch is that of the name.
 #[inline(always)]
-pub fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
+fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let line = Line(scratch.line);
     let flags = line.flags();
     if flags & flag::PASS_SELF != 0 {
@@ -95,7 +119,7 @@ pub fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), 
 
 /// Decides where the name is not there: by its closest encloser.
 #[inline(always)]
-pub fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
+fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
     find_encloser(prober)?;
     let scratch = prober.scratch();
     let line = Line(scratch.line);
@@ -133,6 +157,31 @@ pub fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Re
     negative(scratch, table, &line, false)
 }
 
+/// REFUSED for a name that is not ours, where it is not forwarded: nothing is without recursion desired.
+#[inline(always)]
+pub fn refuse_foreign(
+    scratch: &mut Scratch,
+    decided: Result<(), PassReason>,
+    may_forward: bool,
+) -> Result<(), PassReason> {
+    let is_forwarded = may_forward && scratch.query_flags as u16 & flags::RD != 0;
+    match decided {
+        Err(PassReason::Foreign) if !is_forwarded => {
+            refuse(scratch, info_code::NOT_AUTHORITATIVE);
+            Ok(())
+        }
+        decided => decided,
+    }
+}
+
+/// REFUSED, and why (RFC 8914).
+#[inline(always)]
+pub fn refuse(scratch: &mut Scratch, info_code: u16) {
+    scratch.reply = Reply::NONE;
+    scratch.reply.header.flags = flags::REFUSED;
+    scratch.reply.info_code = info_code as u32;
+}
+
 /// Whether the reply in the scratch may be sent.
 #[inline(always)]
 pub fn check<T: Table>(scratch: &Scratch, table: &T, udp_payload: u16) -> Result<(), PassReason> {
@@ -149,7 +198,11 @@ pub fn check<T: Table>(scratch: &Scratch, table: &T, udp_payload: u16) -> Result
 /// Octets of the reply's message.
 #[inline(always)]
 pub fn message_bytes(scratch: &Scratch) -> u32 {
-    let mut opt = if scratch.has_opt != 0 { OPT_BYTES as u32 } else { 0 };
+    let mut opt = if scratch.has_opt != 0 {
+        OPT_BYTES as u32 + error_bytes(scratch.reply.info_code)
+    } else {
+        0
+    };
     if scratch.has_cookie != 0 {
         opt += cookie::OPTION_BYTES as u32;
     }
@@ -256,6 +309,7 @@ fn from_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference, t
         raise,
         serial,
         header,
+        ..Reply::NONE
     };
     Ok(())
 }

@@ -4,7 +4,8 @@
 //! is below (`flag::SPARSE`). So the closest encloser of a name
 //! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
 //!
-//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says.
+//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that
+//! could list no more names overflowed: then the same is done once more from the name's second home.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
 use crate::line::{DIRECTORY_ENTRIES, Line, flag};
@@ -20,7 +21,7 @@ pub mod probed {
     pub const ABSENT: u32 = 1;
     /// A line was being written.
     pub const TORN: u32 = 2;
-    /// The home cannot say.
+    /// The homes cannot say.
     pub const OVERFLOW: u32 = 3;
 }
 
@@ -82,15 +83,23 @@ pub const fn reason_of(fault: u32) -> PassReason {
 #[inline(always)]
 pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
     let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0);
-    look_up(scratch, table, hash)
+    let mut home = hash.home(table.lines());
+    let mut probed = probed::OVERFLOW;
+    for _ in 0..2 {
+        probed = look_up(scratch, table, hash, home);
+        if probed != probed::OVERFLOW {
+            break;
+        }
+        home = hash.second_home(table.lines());
+    }
+    probed
 }
 
-/// Looks where the table has the name with this hash. The line goes to the scratch where the name was found, which
-/// otherwise keeps the one it had.
+/// Looks where the table has the name with this hash, from one of its homes. The line goes to the scratch where the
+/// name was found, which otherwise keeps the one it had.
 #[inline(always)]
-pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
+pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
     let lines = table.lines();
-    let home = hash.home(lines);
     scratch.lines_read += 1;
     let Some(words) = table.line(home) else {
         return probed::TORN;

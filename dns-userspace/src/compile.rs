@@ -172,6 +172,10 @@ impl Compiler<'_> {
         let Some(zone) = snapshot.zone_of(self.key) else {
             return Some(match snapshot.overlays.get(self.key) {
                 Some(node) => self.overlay(node),
+                // What is below may be a wildcard overlay's.
+                None if snapshot.overlays.contains_key(&self.key.wildcard_child()) => {
+                    Entry::bare(flag::NOT_OURS | flag::PASS_BELOW)
+                }
                 None => Entry::bare(flag::NOT_OURS),
             });
         };
@@ -478,14 +482,29 @@ fn targets(resolution: &Resolution) -> impl Iterator<Item = Name> {
 
 /// Whether a cut or a DNAME above `key`, within its zone, takes its place.
 fn is_occluded(zone: &Zone, key: &NameKey) -> bool {
-    let apex = zone.apex.key();
-    let mut above = key.lineage().skip(1).take_while(|at| at.len() >= apex.as_bytes().len());
-    above.any(|at| {
-        let is_apex = at.len() == apex.as_bytes().len();
-        zone.nodes.get(at).is_some_and(|node| {
-            (!is_apex && node.rrset(RecordType::NS).is_some()) || node.rrset(RecordType::DNAME).is_some()
-        })
-    })
+    let apex = zone.apex.label_count();
+    let mut above = key.lineage().skip(1);
+    let mut next = above.next();
+    while let Some(at) = next {
+        let labels = NameKey::labels_of(at);
+        if labels < apex {
+            return false;
+        }
+        let Some((owner, node)) = zone.nodes.get_prev(at) else {
+            return false;
+        };
+        if owner.as_bytes() == at {
+            let is_cut = labels > apex && node.rrset(RecordType::NS).is_some();
+            if is_cut || node.rrset(RecordType::DNAME).is_some() {
+                return true;
+            }
+            next = above.next();
+        } else {
+            // An owner above `at` has this one below it: nothing comes between them in the order of names.
+            next = above.find(|at| owner.as_bytes().starts_with(at));
+        }
+    }
+    false
 }
 
 /// Takes an answer of nothing but addresses into the line itself.

@@ -1,7 +1,8 @@
 //! The one writer of a table.
 //!
 //! A name lives in its home line, or within 255 lines behind it where an entry of the home's directory says; where
-//! the directory is full, the home's overflow flag makes misses pass. Lines are written in place under their version
+//! the directory is full, or no line is free, the home's overflow flag says so, and the name's second home stands for the
+//! first; where that cannot take it either, misses pass. Lines are written in place under their version
 //! word; the caller fences names that change together (see `publish`).
 
 use std::collections::HashSet;
@@ -207,18 +208,25 @@ impl TableWriter {
         let of_position = u64::from((words[0] >> 32) as u32 & flag::OF_POSITION) << 32;
         words = [of_position, 0, words[2], 0, 0, 0, 0, 0];
         self.store_line(index, words);
-        let home = hash.home(self.reader.lines());
-        if index != home {
-            let distance = self.distance(home, index);
-            let mut words = self.copy(home);
-            for entry in 0..DIRECTORY_ENTRIES {
-                if Line(words).directory(entry) == (hash.fingerprint(), distance) {
-                    words[2] &= !(0xFFFF << (16 * entry));
-                    break;
-                }
+        for home in self.homes(hash) {
+            if index == home || self.leave_directory(home, hash, index) {
+                break;
             }
+        }
+    }
+
+    /// Takes a name that was at `index` out of a home's directory, if it is there.
+    fn leave_directory(&mut self, home: u32, hash: NameHash, index: u32) -> bool {
+        let mut words = self.copy(home);
+        let entry = (0..DIRECTORY_ENTRIES).find(|&entry| {
+            let (fingerprint, distance) = Line(words).directory(entry);
+            fingerprint == hash.fingerprint() && u32::from(distance) == self.distance(home, index)
+        });
+        if let Some(entry) = entry {
+            words[2] &= !(0xFFFF << (16 * entry));
             self.store_line(home, words);
         }
+        entry.is_some()
     }
 
     /// Writes a zone's negatives, or takes them away. Where slots run out they are taken away, which is an error.
@@ -329,8 +337,14 @@ impl TableWriter {
     }
 
     fn find(&self, hash: NameHash) -> Option<u32> {
+        let [first, second] = self.homes(hash);
+        let overflows = || Line(self.copy(first)).flags() & flag::OVERFLOW != 0;
+        self.find_from(first, hash)
+            .or_else(|| overflows().then(|| self.find_from(second, hash))?)
+    }
+
+    fn find_from(&self, home: u32, hash: NameHash) -> Option<u32> {
         let lines = self.reader.lines();
-        let home = hash.home(lines);
         let line = Line(self.copy(home));
         if line.holds(hash) {
             return Some(home);
@@ -342,10 +356,24 @@ impl TableWriter {
         })
     }
 
-    /// Finds an empty line for a new name and enters it in its home's directory; where it cannot, the home overflows.
-    fn place(&mut self, hash: NameHash) -> Option<u32> {
+    fn homes(&self, hash: NameHash) -> [u32; 2] {
         let lines = self.reader.lines();
-        let home = hash.home(lines);
+        [hash.home(lines), hash.second_home(lines)]
+    }
+
+    /// Finds an empty line for a new name, from its first home or else from its second.
+    fn place(&mut self, hash: NameHash) -> Option<u32> {
+        let [first, second] = self.homes(hash);
+        let index = self.place_from(first, hash).or_else(|| self.place_from(second, hash));
+        if index.is_none() {
+            self.left_out.insert(hash.tag);
+        }
+        index
+    }
+
+    /// Finds an empty line and enters it in the home's directory; where it cannot, the home overflows.
+    fn place_from(&mut self, home: u32, hash: NameHash) -> Option<u32> {
+        let lines = self.reader.lines();
         let mut words = self.copy(home);
         if Line(words).flags() & flag::OCCUPIED == 0 {
             return Some(home);
@@ -357,10 +385,9 @@ impl TableWriter {
         let (Some(entry), Some(index)) = (entry, index) else {
             words[0] |= u64::from(flag::OVERFLOW) << 32;
             self.store_line(home, words);
-            self.left_out.insert(hash.tag);
             return None;
         };
-        let bits = u64::from(hash.fingerprint()) << 8 | u64::from(self.distance(home, index));
+        let bits = u64::from(hash.fingerprint()) << 8 | u64::from(self.distance(home, index) as u8);
         words[2] |= bits << (16 * entry);
         // The name first, then the way to it: until then it is simply not there.
         self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
@@ -368,9 +395,9 @@ impl TableWriter {
         Some(index)
     }
 
-    fn distance(&self, home: u32, index: u32) -> u8 {
+    fn distance(&self, home: u32, index: u32) -> u32 {
         let lines = self.reader.lines();
-        ((index + lines - home) % lines) as u8
+        (index + lines - home) % lines
     }
 
     fn write_entry(&mut self, index: u32, hash: NameHash, flags: u32, zone: u32, ttl: u32, cells: [u64; CELLS]) {

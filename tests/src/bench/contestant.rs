@@ -1,18 +1,16 @@
 //! What is measured: the limit, hotdns, and other servers that are installed.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{ProgramInfo, loaded_programs};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
 use super::circuit::{Circuit, processors};
-use super::load::{Load, VLAN_ADDRESSES};
+use super::load::{Load, Returns, VLAN_ADDRESSES};
 use super::object;
 use super::zone::Zone;
 use crate::net::{Running, run};
@@ -35,6 +33,10 @@ pub enum Contestant {
     Nsd,
     /// BIND 9.
     Bind,
+    /// PowerDNS's authoritative server, with its backend for zone files.
+    PowerDns,
+    /// CoreDNS, with its plugin `file`.
+    CoreDns,
 }
 
 impl Contestant {
@@ -48,12 +50,30 @@ impl Contestant {
             Self::Knot => "Knot DNS, sockets",
             Self::Nsd => "NSD, sockets",
             Self::Bind => "BIND, sockets",
+            Self::PowerDns => "PowerDNS, sockets",
+            Self::CoreDns => "CoreDNS, sockets",
         }
     }
 
     /// Whether its answers leave from an XDP program, so that frames stay on their processors and none may be lost.
     pub fn is_xdp_program(self) -> bool {
         matches!(self, Self::Bounce | Self::Hotdns)
+    }
+
+    /// What it sends back.
+    pub fn returns(self) -> Returns {
+        match self {
+            Self::Bounce => Returns::Bounced,
+            _ => Returns::Replies,
+        }
+    }
+
+    /// Whether it is another server, which answers from sockets.
+    pub fn is_other_on_sockets(self) -> bool {
+        matches!(
+            self,
+            Self::Knot | Self::Nsd | Self::Bind | Self::PowerDns | Self::CoreDns
+        )
     }
 
     /// Whether it can take this load. Frames with a tag are no server's own matter, but the interface's.
@@ -82,6 +102,8 @@ impl Contestant {
             Self::KnotXdp | Self::Knot => first_line("knotd", "--version"),
             Self::Nsd => first_line("nsd", "-v"),
             Self::Bind => first_line("named", "-v"),
+            Self::PowerDns => first_line("pdns_server", "--version"),
+            Self::CoreDns => first_line("coredns", "-version"),
         }
     }
 
@@ -100,7 +122,7 @@ impl Contestant {
         let link = match self {
             Self::Bounce => Some(circuit.attach_to_server("bounce")?),
             Self::Hotdns | Self::KnotXdp => None,
-            Self::HotdnsSockets | Self::Knot | Self::Nsd | Self::Bind => Some(circuit.attach_to_server("pass")?),
+            _ => Some(circuit.attach_to_server("pass")?),
         };
         let files = zones
             .iter()
@@ -197,6 +219,26 @@ impl Contestant {
                 );
                 ("named.conf", text)
             }
+            Self::PowerDns => {
+                let zones = each(&|origin, file| format!("zone \"{origin}\" {{ type master; file \"{file}\"; }};\n"));
+                let list = folder.join("zones.conf");
+                fs::write(&list, zones).with_context(|| format!("cannot write {}", list.display()))?;
+                let text = format!(
+                    "launch=bind\nbind-config={root}/zones.conf\nlocal-address={}\nlocal-port=53\nreuseport=yes\n\
+                     receiver-threads={workers}\ndaemon=no\nguardian=no\nsocket-dir={root}\n",
+                    addresses.join(", ")
+                );
+                ("pdns.conf", text)
+            }
+            Self::CoreDns => {
+                let text = each(&|origin, file| {
+                    format!(
+                        "{origin}:53 {{\n  bind {}\n  multisocket {workers}\n  file {file}\n}}\n",
+                        addresses.join(" ")
+                    )
+                });
+                ("Corefile", text)
+            }
         };
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -216,6 +258,8 @@ impl Contestant {
                     ["-g", "-c", &path, "-n", &workers].map(str::to_owned).to_vec(),
                 )
             }
+            Self::PowerDns => ("pdns_server".to_owned(), vec![format!("--config-dir={root}")]),
+            Self::CoreDns => ("coredns".to_owned(), vec!["-conf".to_owned(), path]),
         };
         let mut command = circuit.server.command(&program);
         command.args(arguments);
@@ -235,17 +279,6 @@ pub struct Stage {
     pub circuit: Circuit,
     /// Its files.
     pub folder: TempDir,
-}
-
-/// What the kernel knows of an XDP program.
-#[derive(Clone, Copy, Debug)]
-pub struct ProgramFigures {
-    /// Time in it, while statistics were on.
-    pub run_time_ns: u64,
-    /// Packets it saw, while statistics were on.
-    pub run_count: u64,
-    /// Instructions that the verifier walked.
-    pub verified_instructions: u64,
 }
 
 impl Stage {
@@ -278,42 +311,6 @@ impl Stage {
             },
         );
         answered.with_context(|| format!("{}: last reply {last}", self.contestant.title()))
-    }
-
-    /// The XDP program on the server's end.
-    pub fn program(&self) -> Result<ProgramInfo> {
-        let text = self
-            .circuit
-            .server
-            .ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
-        let links: serde_json::Value = serde_json::from_str(&text).context("`ip -j` does not speak JSON")?;
-        let id = links[0]["xdp"]["prog"]["id"]
-            .as_u64()
-            .context("no XDP program on the server's end")?;
-        for program in loaded_programs() {
-            let program = program.context("cannot list the loaded programs")?;
-            if u64::from(program.id()) == id {
-                return Ok(program);
-            }
-        }
-        bail!("the program {id} is gone")
-    }
-
-    /// What the kernel knows of it (`/proc/self/fdinfo`).
-    pub fn program_figures(&self) -> Result<ProgramFigures> {
-        let fd = self.program()?.fd().context("cannot open the program")?;
-        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-        let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let field = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse().ok())
-                .with_context(|| format!("no {name} in {path}"))
-        };
-        Ok(ProgramFigures {
-            run_time_ns: field("run_time_ns")?,
-            run_count: field("run_cnt")?,
-            verified_instructions: field("verified_insns")?,
-        })
     }
 
     /// Ends the server at once (SIGKILL) and starts it again over the same files; returns while it is starting.
