@@ -97,8 +97,13 @@ pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
 
 /// Whether `key` has a line: all that is in use, but for what is between the top of a sparse area and its names.
 pub fn needs_line(snapshot: &Snapshot, key: &NameKey) -> bool {
-    let is_skipped = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
-    is_in_use(snapshot, key) && !snapshot.zone_of(key).is_some_and(is_skipped)
+    is_in_use(snapshot, key) && !is_in_sparse_area(snapshot, key)
+}
+
+/// Whether `key` has no data, and is below the top of a sparse area.
+pub fn is_in_sparse_area(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let is_inside = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
+    snapshot.zone_of(key).is_some_and(is_inside)
 }
 
 fn has_zone_at_or_below(snapshot: &Snapshot, key: &NameKey) -> bool {
@@ -182,7 +187,7 @@ impl Compiler<'_> {
         if is_occluded(zone, self.key) {
             return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
         }
-        if !zone.nodes.contains_key(self.key) && sparse::is_inside(snapshot, zone, self.key) {
+        if is_in_sparse_area(snapshot, self.key) {
             return None;
         }
         Some(self.in_zone(zone))
@@ -485,14 +490,29 @@ fn targets(resolution: &Resolution) -> impl Iterator<Item = Name> {
 
 /// Whether a cut or a DNAME above `key`, within its zone, takes its place.
 fn is_occluded(zone: &Zone, key: &NameKey) -> bool {
-    let apex = zone.apex.key();
-    let mut above = key.lineage().skip(1).take_while(|at| at.len() >= apex.as_bytes().len());
-    above.any(|at| {
-        let is_apex = at.len() == apex.as_bytes().len();
-        zone.nodes.get(at).is_some_and(|node| {
-            (!is_apex && node.rrset(RecordType::NS).is_some()) || node.rrset(RecordType::DNAME).is_some()
-        })
-    })
+    let apex = zone.apex.label_count();
+    let mut above = key.lineage().skip(1);
+    let mut next = above.next();
+    while let Some(at) = next {
+        let labels = NameKey::labels_of(at);
+        if labels < apex {
+            return false;
+        }
+        let Some((owner, node)) = zone.nodes.get_prev(at) else {
+            return false;
+        };
+        if owner.as_bytes() == at {
+            let is_cut = labels > apex && node.rrset(RecordType::NS).is_some();
+            if is_cut || node.rrset(RecordType::DNAME).is_some() {
+                return true;
+            }
+            next = above.next();
+        } else {
+            // An owner above `at` has this one below it: nothing comes between them in the order of names.
+            next = above.find(|at| owner.as_bytes().starts_with(at));
+        }
+    }
+    false
 }
 
 /// Takes an answer of nothing but addresses into the line itself.

@@ -60,6 +60,7 @@ pub struct Generator {
     apexes: Vec<Name>,
     environment: Environment<'static>,
     has_upstream: bool,
+    has_sparse_areas: bool,
 }
 
 impl Generator {
@@ -94,6 +95,8 @@ impl Generator {
         };
         Self {
             has_upstream: environment.recursion_available || rng.random_bool(0.1),
+            // Each brings many names that userspace answers alone.
+            has_sparse_areas: seed.is_multiple_of(4),
             rng,
             apexes,
             environment,
@@ -374,7 +377,7 @@ impl Generator {
         match self.rng.random_range(0..60) {
             0 => owner = deepest_below(owner),
             1 => owner = longest_below(owner),
-            2..6 => owner = self.sparse_below(owner),
+            2..8 if self.has_sparse_areas => owner = self.sparse_below(owner),
             _ => {
                 for _ in 0..*[1, 1, 1, 2, 2, 3, 4].choose(&mut self.rng).expect("not empty") {
                     let label = LABELS.choose(&mut self.rng).expect("not empty").as_bytes();

@@ -230,6 +230,8 @@ impl<'s> Search<'s, '_> {
         let apex = &key[..apex_end];
         let mut end = apex_end;
         let mut encloser_end = apex_end;
+        // Where the name itself has data, all that is above it exists.
+        let mut has_data = None;
         loop {
             let at = &key[..end];
             self.data(at);
@@ -249,8 +251,11 @@ impl<'s> Search<'s, '_> {
                     suffix_labels: labels(at),
                 };
             }
-            if node.is_none() && end > apex_end && !self.exists(zone, at) {
-                break;
+            if node.is_none() && end > apex_end {
+                let has_data = *has_data.get_or_insert_with(|| !is_last && zone.nodes.contains_key(key));
+                if !has_data && !self.exists(zone, at) {
+                    break;
+                }
             }
             if is_last {
                 let soa_zone = (end == apex_end).then_some(zone.index);
