@@ -57,6 +57,8 @@ pub mod flag {
     pub const INLINE_A_SHIFT: u32 = 12;
     /// Shift of the number of references (0 to 4).
     pub const REFERENCES_SHIFT: u32 = 16;
+    /// A sparse area begins here: below it only names with data have lines. For counting; such a name has PASS_BELOW.
+    pub const SPARSE: u32 = 1 << 20;
     /// What belongs to the position.
     pub const OF_POSITION: u32 = OVERFLOW;
 }

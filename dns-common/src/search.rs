@@ -1,6 +1,7 @@
 //! Where a name is, or how far it exists: RFC 1034 §4.3.2 and RFC 4592 §3.3.1 on a table of lines.
 //!
-//! Existence is monotone: every ancestor of a name in the table is in the table. So the closest encloser of a name
+//! Existence is monotone: every ancestor of a name in the table is in the table, but within areas whose top passes what
+//! is below (`flag::SPARSE`). So the closest encloser of a name
 //! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
 //!
 //! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that

@@ -321,7 +321,7 @@ fn address(octets: [u8; 4]) -> RrSet {
     RrSet {
         rtype: RecordType::A,
         ttl: 60,
-        rdatas: vec![Box::from(octets)],
+        rdatas: [octets].into(),
         source: Source::Api,
     }
 }
@@ -447,7 +447,7 @@ fn state_changes(state: usize) -> Vec<Change> {
         rrset: RrSet {
             rtype,
             ttl: 60 + state as u32,
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Api,
         },
     };
@@ -487,7 +487,7 @@ fn lines_are_copied_whole() -> Result<()> {
         slots: [8; 6],
         zones: 1,
     };
-    let mut writer = TableWriter::new(Memory::on_heap(sizes), keys);
+    let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), keys);
     let wire = wire_name("www.example");
     // Every word of the line says which writing it is of.
     let entry = |number: u32| Entry {
@@ -563,7 +563,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
     let mut rng = StdRng::seed_from_u64(11);
     let mut secrets = [0; size_of::<Keys>()];
     rng.fill(&mut secrets[..]);
-    let mut writer = TableWriter::new(Memory::on_heap(sizes), Keys::from_random(&secrets));
+    let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), Keys::from_random(&secrets));
     let entry = |ttl| Entry { ttl, ..Entry::bare(0) };
     let mut names: Vec<(String, u32)> = (0..LINES / 10 * 8)
         .map(|number| (format!("{:08x}.example", rng.random::<u32>()), number + 1))

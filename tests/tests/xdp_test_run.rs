@@ -109,7 +109,7 @@ fn zone() -> Result<Vec<Change>> {
     let address = RrSet {
         rtype: RecordType::A,
         ttl: 300,
-        rdatas: vec![Box::from([192, 0, 2, 99])],
+        rdatas: [[192, 0, 2, 99]].into(),
         source: Source::Config,
     };
     let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
@@ -849,10 +849,10 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
     }
     let mut kernel = kernel()?;
     let owner = name("www.example.org.");
-    let rrset = |rtype, rdatas| RrSet {
+    let rrset = |rtype, rdatas: Vec<Box<[u8]>>| RrSet {
         rtype,
         ttl: 60,
-        rdatas,
+        rdatas: rdatas.into(),
         source: Source::Api,
     };
     let texts = |octet: u8, length: usize| {

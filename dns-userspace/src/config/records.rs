@@ -128,7 +128,7 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
         let rrset = RrSet {
             rtype,
             ttl,
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Config,
         };
         records.push(ConfiguredRecord {

@@ -311,7 +311,7 @@ fn note(list: &mut Vec<RrsetRef>, count: &mut usize, key: &NameKey, rrset: &RrSe
         list.push(RrsetRef {
             name: snapshot
                 .node(key)
-                .map_or_else(|| key.to_name(), |node| node.owner.clone())
+                .map_or_else(|| key.to_name(), |node| node.owner(key))
                 .to_string(),
             r#type: rrset.rtype.to_string(),
         });
@@ -321,5 +321,5 @@ fn note(list: &mut Vec<RrsetRef>, count: &mut usize, key: &NameKey, rrset: &RrSe
 fn rrsets(snapshot: &Snapshot, key: &NameKey) -> Vec<Arc<RrSet>> {
     snapshot
         .node(key)
-        .map_or_else(Vec::new, |node: &Arc<Node>| node.rrsets.clone())
+        .map_or_else(Vec::new, |node: &Arc<Node>| node.rrsets.to_vec())
 }

@@ -87,10 +87,11 @@ pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     let name = name_in_path(&uri)?;
     let rtype = Parameters::read(&uri, &["type"])?.rtype()?;
     let snapshot = (state.view.snapshot)();
-    let node = snapshot.node(&name.key());
+    let key = name.key();
+    let node = snapshot.node(&key).map(|node| (node.owner(&key), &node.rrsets));
     let records: Vec<Record> = node
-        .into_iter()
-        .flat_map(|node| node.rrsets.iter().map(move |rrset| (&node.owner, rrset)))
+        .iter()
+        .flat_map(|(owner, rrsets)| rrsets.iter().map(move |rrset| (owner, rrset)))
         .filter(|(_, rrset)| rtype.is_none_or(|rtype| rrset.rtype == rtype))
         .map(|(owner, rrset)| record(&state.view, &snapshot, owner, rrset))
         .collect();
@@ -189,7 +190,7 @@ fn record(view: &View, snapshot: &Snapshot, owner: &Name, rrset: &Arc<RrSet>) ->
         .and_then(|zone| (view.serial)(zone.index));
     let value = rrset.rdatas.iter().map(|rdata| match served {
         Some(serial) => {
-            let mut soa = rdata.clone();
+            let mut soa = rdata.to_vec();
             set_serial(&mut soa, serial);
             rdata::format_value(rrset.rtype, &soa)
         }

@@ -5,6 +5,7 @@
 //! first; where that cannot take it either, misses pass. Lines are written in place under their version
 //! word; the caller fences names that change together (see `publish`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -69,7 +70,9 @@ pub struct TableWriter {
     reader: TableReader,
     slots: Slots,
     names: usize,
-    unplaced: usize,
+    sparse_areas: usize,
+    /// Tags of the names whose answers found no room.
+    left_out: HashSet<u64>,
 }
 
 impl TableWriter {
@@ -83,7 +86,8 @@ impl TableWriter {
             reader,
             slots: Slots::default(),
             names: 0,
-            unplaced: 0,
+            sparse_areas: 0,
+            left_out: HashSet::new(),
         }
     }
 
@@ -97,9 +101,14 @@ impl TableWriter {
         self.names
     }
 
-    /// Names that found no line; they pass.
+    /// Names that found no line, or no slot for an answer; they pass.
     pub fn unplaced(&self) -> usize {
-        self.unplaced
+        self.left_out.len()
+    }
+
+    /// Sparse areas, whose names alone have lines.
+    pub fn sparse_areas(&self) -> usize {
+        self.sparse_areas
     }
 
     /// Slots in use, by class.
@@ -124,12 +133,14 @@ impl TableWriter {
         }
     }
 
-    /// Writes what the line of a name says. Where slots run out, nothing has changed but that the name may pass.
+    /// Writes what the line of a name says. A name that finds no line passes. So does one for whose answers slots run
+    /// out, which is an error, since a larger table has them.
     pub fn put(&mut self, name: &[u8], entry: &Entry) -> Result<(), TableFull> {
         let hash = self.hash(name);
         let Some(index) = self.find(hash).or_else(|| self.place(hash)) else {
             return Ok(());
         };
+        self.left_out.remove(&hash.tag);
         let old = self.references(index);
         let mut flags = entry.flags & !flag::OF_POSITION | (entry.inline_a.len() as u32) << flag::INLINE_A_SHIFT;
         let mut cells = [0u64; CELLS];
@@ -165,9 +176,12 @@ impl TableWriter {
                     used += 1;
                 }
                 None => {
-                    for cell in &cells[..used] {
-                        self.slots.retire(Reference::from_word(*cell));
+                    let unused = cells[..used].iter().map(|&cell| Reference::from_word(cell));
+                    for reference in unused.chain(old) {
+                        self.slots.retire(reference);
                     }
+                    self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
+                    self.left_out.insert(hash.tag);
                     return Err(TableFull);
                 }
             }
@@ -183,15 +197,17 @@ impl TableWriter {
     /// Takes a name out of the table.
     pub fn remove(&mut self, name: &[u8]) {
         let hash = self.hash(name);
+        self.left_out.remove(&hash.tag);
         let Some(index) = self.find(hash) else { return };
         for reference in self.references(index) {
             self.slots.retire(reference);
         }
         let mut words = self.copy(index);
+        self.names -= 1;
+        self.sparse_areas -= usize::from(Line(words).flags() & flag::SPARSE != 0);
         let of_position = u64::from((words[0] >> 32) as u32 & flag::OF_POSITION) << 32;
         words = [of_position, 0, words[2], 0, 0, 0, 0, 0];
         self.store_line(index, words);
-        self.names -= 1;
         for home in self.homes(hash) {
             if index == home || self.leave_directory(home, hash, index) {
                 break;
@@ -213,21 +229,20 @@ impl TableWriter {
         entry.is_some()
     }
 
-    /// Writes a zone's negatives, or takes them away.
+    /// Writes a zone's negatives, or takes them away. Where slots run out they are taken away, which is an error.
     pub fn set_negatives(&mut self, zone: u32, negatives: Option<&ZoneNegatives>) -> Result<(), TableFull> {
         let base = zone as usize * ZONE_WORDS;
         let memory = Arc::clone(&self.reader.memory);
         let words = memory.zones.words(base, 3).ok_or(TableFull)?;
         let mut new = [0u64; 2];
+        let mut result = Ok(());
         if let Some(negatives) = negatives {
             for (word, body) in new.iter_mut().zip([&negatives.nodata, &negatives.nxdomain]) {
-                if body.class().is_some() {
-                    // The type is any number but 0: a word of 0 says that there is none.
-                    *word = self
-                        .slots
-                        .put(&memory, body, 1, u64::from(zone))
-                        .ok_or(TableFull)?
-                        .to_word();
+                // The type is any number but 0: a word of 0 says that there is none.
+                match self.slots.put(&memory, body, 1, u64::from(zone)) {
+                    Some(reference) => *word = reference.to_word(),
+                    None if body.class().is_some() => result = Err(TableFull),
+                    None => {}
                 }
             }
         }
@@ -237,7 +252,7 @@ impl TableWriter {
                 self.slots.retire(Reference::from_word(old));
             }
         }
-        Ok(())
+        result
     }
 
     /// Says which serial a zone has now.
@@ -350,7 +365,9 @@ impl TableWriter {
     fn place(&mut self, hash: NameHash) -> Option<u32> {
         let [first, second] = self.homes(hash);
         let index = self.place_from(first, hash).or_else(|| self.place_from(second, hash));
-        self.unplaced += usize::from(index.is_none());
+        if index.is_none() {
+            self.left_out.insert(hash.tag);
+        }
         index
     }
 
@@ -389,6 +406,8 @@ impl TableWriter {
         if Line(old).flags() & flag::OCCUPIED == 0 {
             self.names += 1;
         }
+        self.sparse_areas -= usize::from(Line(old).flags() & flag::SPARSE != 0);
+        self.sparse_areas += usize::from(flags & flag::SPARSE != 0);
         let flags = flags | kept | flag::OCCUPIED;
         let [c0, c1, c2, c3] = cells;
         let shared = u64::from(zone) | u64::from(ttl) << 32;
