@@ -48,6 +48,9 @@ pub fn decide<P: Prober, T: Table>(
     let first = first_look(prober.scratch(), table, hash)?;
     let decided = decide_further(prober, table, first);
     refuse_foreign(prober.scratch(), decided, may_forward)?;
+    if is_guarded(prober.scratch()) {
+        return Err(PassReason::Access);
+    }
     check(prober.scratch(), table, udp_payload)
 }
 
@@ -67,7 +70,7 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
-    let is_plain = line.flags() & (flag::PASS_SELF | flag::NOT_OURS | flag::CUT) == 0;
+    let is_plain = line.flags() & (flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED) == 0;
     Ok(if is_plain && inline(scratch, &line) {
         First::Decided
     } else {
@@ -174,12 +177,32 @@ pub fn refuse_foreign(
     }
 }
 
+/// Whether the zone of what was decided on has a list of who may ask.
+#[inline(always)]
+pub fn is_guarded(scratch: &Scratch) -> bool {
+    Line(scratch.line).flags() & flag::GUARDED != 0
+}
+
 /// REFUSED, and why (RFC 8914).
 #[inline(always)]
 pub fn refuse(scratch: &mut Scratch, info_code: u16) {
     scratch.reply = Reply::NONE;
     scratch.reply.header.flags = flags::REFUSED;
     scratch.reply.info_code = info_code as u32;
+}
+
+/// REFUSED for a client that may ask nothing.
+#[inline(always)]
+pub fn deny(scratch: &mut Scratch) {
+    refuse(scratch, info_code::PROHIBITED);
+    scratch.reply.is_denied = 1;
+}
+
+/// An empty answer with TC=1: a real client asks again over TCP (RFC 7766 §5).
+#[inline(always)]
+pub fn truncate(scratch: &mut Scratch) {
+    scratch.reply = Reply::NONE;
+    scratch.reply.header.flags = flags::TC;
 }
 
 /// Whether the reply in the scratch may be sent.

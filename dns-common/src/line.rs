@@ -59,6 +59,8 @@ pub mod flag {
     pub const REFERENCES_SHIFT: u32 = 16;
     /// A sparse area begins here: below it only names with data have lines. For counting; such a name has PASS_BELOW.
     pub const SPARSE: u32 = 1 << 20;
+    /// Who may ask is for the zone's access list to say.
+    pub const GUARDED: u32 = 1 << 24;
     /// What belongs to the position.
     pub const OF_POSITION: u32 = OVERFLOW;
 }

@@ -30,6 +30,8 @@ pub struct State {
     pub own_key: OwnKey,
     /// The key of a look-up of a client: the number of bits, then the address.
     pub client_key: [u32; 5],
+    /// The key of a look-up of what a client may: the number of bits, the group, then the address.
+    pub access_key: [u32; 6],
     /// What is known of the frame, in one word of the program's own layout.
     pub frame: u64,
 }

@@ -54,6 +54,19 @@ pub struct Environment<'a> {
     pub cookies: CookieSource,
     /// What the server says of itself; `None` is nothing.
     pub identity: Option<&'a Identity>,
+    /// Whether the query is answered at all.
+    pub admission: Admission,
+}
+
+/// How far a query is answered: what access lists and rate limits have decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Admission {
+    /// As it asks.
+    Admitted,
+    /// Over a rate limit: empty with TC=1, so that a real client asks again over TCP.
+    Truncated,
+    /// The client may not ask: REFUSED.
+    Refused,
 }
 
 /// What the server says of itself to those who ask; `None` is not said.
@@ -98,6 +111,8 @@ pub enum Outcome {
     Reply,
     /// Nothing is to be sent: a response, or too short to have a header.
     Silence,
+    /// Nothing is to be sent, and a connection is to be closed: the zone's access list says so.
+    Denied,
     /// A name that is not ours, RD=1, and the client may use the upstream: forward the query.
     Forward,
     /// Our chain leads to a name that is not ours: `target` is to be resolved upstream.
@@ -143,6 +158,7 @@ impl Environment<'_> {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         },
         identity: None,
+        admission: Admission::Admitted,
     };
 }
 

@@ -197,7 +197,11 @@ impl Compiler<'_> {
     fn in_zone(&mut self, zone: &Arc<Zone>) -> Entry {
         let mut entry = Entry::bare(0);
         entry.zone = zone.index;
-        let is_apex = zone.apex.key() == *self.key;
+        let apex = zone.apex.key();
+        let is_apex = apex == *self.key;
+        if self.snapshot.access.contains_key(&apex) {
+            entry.flags |= flag::GUARDED;
+        }
         if is_apex {
             entry.flags |= flag::APEX;
         }

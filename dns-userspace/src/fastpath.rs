@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dns_common::cookie;
-use dns_common::decide::decide;
+use dns_common::decide::{decide, deny, truncate};
 use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
@@ -17,7 +17,7 @@ use dns_common::search::{Prober, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
-use crate::answer::{CookieSource, Environment, Transport};
+use crate::answer::{Admission, CookieSource, Environment, Transport};
 use crate::publish::Served;
 use crate::table::TableReader;
 
@@ -80,9 +80,21 @@ impl Worker {
             }
         };
         let may_forward = environment.recursion_available;
-        decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward)?;
-        let epoch = scratch.epoch;
-        prepare(scratch, table)?;
+        let epoch = match environment.admission {
+            Admission::Admitted => {
+                decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward)?;
+                prepare(scratch, table)?;
+                scratch.epoch
+            }
+            Admission::Truncated => {
+                truncate(scratch);
+                table.epoch()
+            }
+            Admission::Refused => {
+                deny(scratch);
+                table.epoch()
+            }
+        };
         if scratch.has_cookie != 0 {
             make_cookie(scratch, &environment.cookies);
         }
@@ -125,7 +137,7 @@ fn compose(
     let tail = header_tail(
         scratch.query_flags as u16,
         &reply.header,
-        environment.recursion_available,
+        environment.recursion_available && reply.is_denied == 0,
         has_opt,
     );
     out[2..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&tail));

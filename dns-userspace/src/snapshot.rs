@@ -10,11 +10,13 @@
 //! [`NameKey`]s answers with one range look-up.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use crate::access::{Access, AccessList};
 use crate::name::{Name, NameKey, wire_name_length};
 use crate::record::{RecordType, RrSet};
 
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub zones: OrdMap<NameKey, Arc<Zone>>,
     /// Owner names outside every zone.
     pub overlays: OrdMap<NameKey, Arc<Node>>,
+    /// Who may ask for the names of a zone, by apex; also of zones that are not served.
+    pub access: OrdMap<NameKey, Arc<AccessList>>,
 }
 
 /// One zone: configured, or made by an SOA record of `records` or the API.
@@ -73,6 +77,24 @@ impl Snapshot {
             Some(zone) => zone.nodes.get(key),
             None => self.overlays.get(key),
         }
+    }
+}
+
+impl Snapshot {
+    /// Whether the client may ask for this name and type, as far as the zone that answers says: for DS at an apex the
+    /// zone above, where that is ours too (RFC 4035 §3.1.4.1).
+    pub fn access(&self, name: &Name, qtype: RecordType, client: IpAddr) -> Access {
+        if self.access.is_empty() {
+            return Access::Allowed;
+        }
+        let key = name.key();
+        let above = || self.zones.contains_key(&key).then(|| key.parent()).flatten();
+        let parent = (qtype == RecordType::DS).then(above).flatten();
+        let zone = parent
+            .and_then(|parent| self.zone_of(&parent))
+            .or_else(|| self.zone_of(&key));
+        let list = zone.and_then(|zone| self.access.get(&zone.apex.key()));
+        list.map_or(Access::Allowed, |list| list.of(client))
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use self::layers::Layers;
+use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
@@ -43,6 +44,8 @@ pub enum Change {
         /// Its name.
         apex: Name,
     },
+    /// Replaces all access lists of zones.
+    Access(Vec<(Name, Arc<AccessList>)>),
     /// Replaces all of `records:` of the configuration file.
     ConfigRecords(Vec<(Name, RrSet)>),
     /// The API holds this RRset from now on.
@@ -127,6 +130,8 @@ pub struct Delta {
     pub names: Vec<NameKey>,
     /// Zones that differ, by apex.
     pub zones: Vec<ZoneDelta>,
+    /// Apexes whose access list differs.
+    pub access: Vec<NameKey>,
 }
 
 /// How one zone differs.

@@ -16,7 +16,7 @@ pub use self::rdata::names_in;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
-use dns_userspace::answer::{CookieSource, Environment, Identity, Transport};
+use dns_userspace::answer::{Admission, CookieSource, Environment, Identity, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::rdata::format_value;
 use dns_userspace::record::{RecordType, RrSet, Source};
@@ -89,6 +89,7 @@ impl Generator {
                 },
             },
             identity: rng.random_bool(0.2).then_some(&IDENTITY),
+            admission: Admission::Admitted,
         };
         Self {
             has_upstream: environment.recursion_available || rng.random_bool(0.1),
@@ -455,6 +456,7 @@ pub fn describe(changes: &[Change]) -> String {
         Change::RemoveZone { apex } => format!("no zone {apex}"),
         Change::ConfigRecords(records) => format!("records{}", list(records)),
         Change::PutApi { owner, rrset } => format!("put{}", list(&[(owner.clone(), rrset.clone())])),
+        Change::Access(lists) => format!("access {lists:?}"),
         Change::DeleteApi { owner, rtype } => format!("delete {owner} {rtype}"),
     };
     changes.iter().map(one).collect::<Vec<_>>().join("\n")

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use super::TtlBounds;
 use super::document::{Kind, Node, Position};
+use super::limits::read_access;
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
+use crate::access::AccessList;
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Rdata, RecordType, RrSet, Source};
@@ -22,6 +24,8 @@ pub struct ConfiguredZone {
     pub file: PathBuf,
     /// The zone file as the configuration writes it: what logs and replies call it.
     pub shown_as: Arc<str>,
+    /// `acl`: who may ask for its names.
+    pub access: Option<Arc<AccessList>>,
     /// Where the configuration says so.
     pub at: Position,
 }
@@ -37,7 +41,7 @@ pub struct ConfiguredRecord {
     pub at: Position,
 }
 
-const ZONE_KEYS: &[&str] = &["name", "file"];
+const ZONE_KEYS: &[&str] = &["name", "file", "acl"];
 const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value"];
 /// The largest TTL (RFC 2181 §8).
 pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
@@ -51,6 +55,7 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
             continue;
         }
         let name = section.required_text("name", "name: example.com.", findings);
+        let access = read_access(&section, findings);
         let file = section.required_text("file", "file: zones/example.com.zone", findings);
         let apex = name.and_then(|name| parse_name("name", name, findings));
         if let (Some(apex), Some(name)) = (&apex, name) {
@@ -81,6 +86,7 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
                 apex,
                 file: base.join(file.text),
                 shown_as: file.text.into(),
+                access,
                 at: section.at,
             });
         }

@@ -130,6 +130,11 @@ impl<'a> Section<'a> {
         self.get(key).map(|node| node.at)
     }
 
+    /// Whether `key` is given, and has a value.
+    pub(super) fn has_value(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|node| !node.is_null())
+    }
+
     /// The text under a key that must be there.
     pub(super) fn required_text(
         &self,

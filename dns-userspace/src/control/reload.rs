@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use super::writer::{Durability, Writer};
 use super::{ControlError, TtlRules};
+use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
@@ -24,6 +25,8 @@ pub struct Desired {
     pub records: Vec<(Name, RrSet)>,
     /// `zones`.
     pub zones: Vec<DesiredZone>,
+    /// `acl` of those zones that have one.
+    pub access: Vec<(Name, Arc<AccessList>)>,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub ttl: TtlRules,
     /// Changed keys that only a restart brings into force, such as `dns_port`. Empty at start-up.
@@ -170,6 +173,7 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
         })
         .collect();
     step.changes.extend(removed);
+    step.changes.push(Change::Access(desired.access));
     step.changes.push(Change::ConfigRecords(desired.records));
     step
 }

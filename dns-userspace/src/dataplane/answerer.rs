@@ -1,12 +1,13 @@
 //! How a socket's query is answered: the fast path first, then the reference answerer, then upstream.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ipnet::IpNet;
 
-use super::worker::{Answerer, Disposition};
-use crate::answer::{Environment, Identity, Outcome, Owner, Transport, respond};
+use super::gate::{Denied, Gate};
+use super::worker::{Answerer, Arrival, Disposition};
+use crate::answer::{Environment, Identity, Outcome, Owner, respond};
 use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
 use crate::forward::PartialChain;
@@ -20,17 +21,19 @@ pub struct LocalAnswerer {
     identity: Arc<Identity>,
     cookies: Arc<Cookies>,
     recursion: Arc<[IpNet]>,
+    gate: Arc<Gate>,
 }
 
 impl LocalAnswerer {
     /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
-    /// transport, RA, cookies and identity of `environment` are set for each query.
+    /// transport, RA, cookies, identity and admission of `environment` are set for each query.
     pub fn new(
         served: Arc<Served>,
         environment: Environment<'static>,
         identity: Arc<Identity>,
         cookies: Arc<Cookies>,
         recursion: Arc<[IpNet]>,
+        gate: Arc<Gate>,
     ) -> Self {
         let fast = Worker::new(Arc::clone(&served));
         Self {
@@ -40,17 +43,23 @@ impl LocalAnswerer {
             identity,
             cookies,
             recursion,
+            gate,
         }
     }
 }
 
 impl Answerer for LocalAnswerer {
-    fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
-        let client = client.to_canonical();
-        let recursion_available = self.recursion.iter().any(|prefix| prefix.contains(&client));
+    fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        let client = arrival.client;
+        let admission = match self.gate.admit(arrival, &self.served.table().memory.buckets) {
+            Ok(Some(admission)) => admission,
+            Ok(None) => return Disposition::Silence,
+            Err(Denied) => return Disposition::Denied,
+        };
         let environment = Environment {
-            transport,
-            recursion_available,
+            transport: arrival.transport,
+            recursion_available: self.recursion.iter().any(|prefix| prefix.contains(&client)),
+            admission,
             cookies: self.cookies.source(client),
             identity: Some(&self.identity),
             ..self.environment
@@ -61,6 +70,10 @@ impl Answerer for LocalAnswerer {
         match respond(query, &self.served.snapshot_guard(), &*self.served, &environment, out) {
             Outcome::Reply => Disposition::Reply,
             Outcome::Silence => Disposition::Silence,
+            Outcome::Denied => {
+                self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+                Disposition::Denied
+            }
             Outcome::Forward => Disposition::Forward,
             Outcome::CompleteUpstream(chain) => Disposition::CompleteUpstream(PartialChain {
                 target: chain.target,

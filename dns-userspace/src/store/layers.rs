@@ -7,6 +7,7 @@ use std::vec;
 use imbl::OrdMap;
 
 use super::Change;
+use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::Node;
@@ -20,6 +21,8 @@ pub(super) struct Layers {
     pub(super) files: OrdMap<NameKey, Arc<FileZone>>,
     pub(super) config: Nodes,
     pub(super) api: Nodes,
+    /// Access lists of zones, by apex.
+    pub(super) access: OrdMap<NameKey, Arc<AccessList>>,
 }
 
 /// A configured zone.
@@ -64,6 +67,9 @@ impl Layers {
                 dirty.extend(self.nodes_of_file(&key).keys().cloned());
                 self.files.remove(&key);
                 dirty.push(key);
+            }
+            Change::Access(lists) => {
+                self.access = lists.into_iter().map(|(apex, list)| (apex.key(), list)).collect();
             }
             Change::ConfigRecords(records) => replace(&mut self.config, records, dirty),
             Change::PutApi { owner, rrset } => {

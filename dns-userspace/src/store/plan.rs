@@ -251,7 +251,12 @@ impl<'s> Next<'s> {
             self.state.conflict_list = all.collect();
         }
         sort(&mut self.names);
-        if self.names.is_empty() && self.zones.is_empty() {
+        let (old, new) = (&self.old.access, &self.state.layers.access);
+        let mut access: Vec<NameKey> = old.keys().chain(new.keys()).cloned().collect();
+        access.retain(|apex| old.get(apex) != new.get(apex));
+        sort(&mut access);
+        self.new.access = new.clone();
+        if self.names.is_empty() && self.zones.is_empty() && access.is_empty() {
             return (self.state.snapshot.clone(), Delta::default());
         }
         for (apex, zone) in self.open {
@@ -267,6 +272,7 @@ impl<'s> Next<'s> {
             Delta {
                 names: self.names,
                 zones,
+                access,
             },
         )
     }

@@ -42,7 +42,7 @@ fn main() -> Result<()> {
             lines: sizes.lines,
             ..Settings::DEFAULT
         };
-        let (program, memory) = Program::load(object, &settings, keys, sizes)?;
+        let (program, memory) = Program::load(object, &settings.into(), keys, sizes)?;
         Ok((Some(program), memory))
     });
     let mut publisher = Publisher::new(loader, CompileOptions::of(&ENVIRONMENT, false))?;

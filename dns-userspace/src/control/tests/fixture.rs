@@ -78,7 +78,7 @@ impl Fixture {
         let served: Arc<Mutex<Served>> = Arc::default();
         let gate: Arc<Mutex<()>> = Arc::default();
         let files = Arc::new(Mutex::new(Ok(initial.clone())));
-        let metrics = Arc::new(Metrics::new(None));
+        let metrics = Arc::new(Metrics::new(None, Arc::default()));
         let settings = Settings {
             storage_path: folder.path().to_owned(),
             config_file: "hotdns.yaml".into(),
@@ -191,6 +191,7 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
     Desired {
         records,
         zones,
+        access: Vec::new(),
         ttl: RULES,
         restart_needed: Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! Between the configuration and the control thread: what is desired, at start and at each reload.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, ConfigSource, Desired};
@@ -27,6 +28,9 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
 pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
     let records = read.config.record_sets();
     let ttl = ttl_rules(&read.config);
+    let access = read.config.zones.iter();
+    let access = access.filter_map(|zone| Some((zone.apex.clone(), Arc::clone(zone.access.as_ref()?))));
+    let access = access.collect();
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,
@@ -43,6 +47,7 @@ pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::De
     control::Desired {
         records,
         zones: zones.collect(),
+        access,
         ttl,
         restart_needed,
     }

@@ -136,6 +136,8 @@ impl Model {
                 self.files.insert(apex.key(), content.as_ref().ok().map(records));
             }
             Change::RemoveZone { apex } => drop(self.files.remove(&apex.key())),
+            // Who may ask changes no record.
+            Change::Access(_) => {}
             Change::ConfigRecords(list) => self.config = records(list),
             Change::PutApi { owner, rrset } => {
                 self.api

@@ -129,7 +129,7 @@ impl States {
                 rrset: RrSet {
                     rtype: RecordType::A,
                     ttl: 60,
-                    rdatas: vec![address.octets().into()],
+                    rdatas: [address.octets()].into(),
                     source: Source::Api,
                 },
             },
