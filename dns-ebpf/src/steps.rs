@@ -7,7 +7,7 @@
 use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
-use dns_common::access::{EXEMPT, SERVER, access, admission};
+use dns_common::access::{EXEMPT, SERVER, admission, stands_for};
 use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_further, deny, first_look, refuse, refuse_foreign, truncate};
 use dns_common::limit::{Charge, charge};
@@ -85,13 +85,15 @@ extern "C" fn hotdns_admit(first: u64, second: u64) -> u32 {
     let mut admitted = admission::ADMITTED;
     if settings().has_access != 0 {
         match maps::access(SERVER, client, room) {
-            Some(access::ALLOWED) => {}
-            Some(access::REFUSED) => admitted = admission::REFUSED,
+            Some(stands_for::ALLOWED) => {}
+            Some(stands_for::REFUSED) => admitted = admission::REFUSED,
             _ => return admission::DENIED,
         }
     }
     let limits = limits();
-    if !limits.is_enabled() || (limits.has_exempt != 0 && maps::access(EXEMPT, client, room) == Some(access::ALLOWED)) {
+    if !limits.is_enabled()
+        || (limits.has_exempt != 0 && maps::access(EXEMPT, client, room) == Some(stands_for::ALLOWED))
+    {
         return admitted;
     }
     match charge(&KernelBuckets, limits, client, maps::now_ns()) {
@@ -120,12 +122,12 @@ extern "C" fn hotdns_guard(first: u64, second: u64) -> u32 {
         return admission::UNKNOWN;
     }
     match found {
-        Some(access::ALLOWED) => admission::ADMITTED,
-        Some(access::REFUSED) => {
+        Some(stands_for::ALLOWED) => admission::ADMITTED,
+        Some(stands_for::REFUSED) => {
             refuse(&mut state.scratch, info_code::PROHIBITED);
             admission::REFUSED
         }
-        Some(access::DROPPED) => admission::DENIED,
+        Some(stands_for::DROPPED) => admission::DENIED,
         _ => admission::UNKNOWN,
     }
 }
