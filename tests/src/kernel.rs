@@ -114,7 +114,6 @@ impl Kernel {
                 has_nsid: environment.nsid().is_some().into(),
                 has_access: guards.access.is_some().into(),
                 ports: Settings::quick_ports([PORT]),
-                ..Settings::DEFAULT
             };
             let limits = Limits {
                 has_exempt: guards.exempt.is_some().into(),
