@@ -37,7 +37,7 @@ pub mod flag {
     pub const CUT: u32 = 1 << 2;
     /// The name owns a DNAME: what is below passes.
     pub const DNAME: u32 = 1 << 3;
-    /// The name owns a CNAME: types not listed get the answer listed under type 0.
+    /// Types not listed get the answer listed under type 0: that of a CNAME, or a NODATA of the name's own.
     pub const CNAME: u32 = 1 << 4;
     /// `*.` of this name has a line.
     pub const WILDCARD_CHILD: u32 = 1 << 5;

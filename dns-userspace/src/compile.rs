@@ -9,6 +9,7 @@
 //! is right. What this module adds is where an answer may be used: exactly for its owner, or for every name below a
 //! wildcard's encloser, a cut or an apex, with the pointers that move listed.
 
+pub(crate) mod named;
 pub(crate) mod sparse;
 
 use std::sync::Arc;
@@ -85,9 +86,12 @@ pub struct Compiled {
     pub consulted: Vec<Consulted>,
 }
 
-/// Whether something of ours is at `key` or below it: then it has a line.
+/// Whether something of ours is at `key` or below it, or an answer that its name would share has it in it: then it has
+/// a line.
 pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
-    snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key))
+    snapshot
+        .zone_of(key)
+        .is_some_and(|zone| zone.name_exists(key) || named::is_named(zone, key))
         || has_zone_at_or_below(snapshot, key)
         || snapshot
             .overlays
@@ -185,7 +189,11 @@ impl Compiler<'_> {
             return (zone.apex.key() == *self.key || has_zone_at_or_below(snapshot, self.key)).then_some(all_passes);
         }
         if is_occluded(zone, self.key) {
-            return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
+            let passes = has_zone_at_or_below(snapshot, self.key) || named::is_named(zone, self.key);
+            return passes.then_some(all_passes);
+        }
+        if !zone.name_exists(self.key) && !has_zone_at_or_below(snapshot, self.key) {
+            return named::is_named(zone, self.key).then_some(all_passes);
         }
         if is_in_sparse_area(snapshot, self.key) {
             return None;
@@ -230,6 +238,11 @@ impl Compiler<'_> {
                 entry.flags |= flag::PASS_BELOW;
             }
         }
+        let own_negatives = named::differs_from_shared(zone, self.key);
+        if own_negatives {
+            entry.flags |= flag::PASS_BELOW;
+            self.own_nodata(zone.nodes.get(self.key).map(|node| &**node), &mut entry);
+        }
         let Some(node) = zone.nodes.get(self.key) else {
             if sparse::is_top(self.snapshot, self.key.as_bytes()) == Some(true) {
                 entry.flags |= flag::PASS_BELOW | flag::SPARSE;
@@ -238,7 +251,8 @@ impl Compiler<'_> {
         };
         let owner = node.owner(self.key);
         if !is_apex && node.rrset(RecordType::NS).is_some() {
-            entry.flags |= flag::CUT;
+            entry.flags = entry.flags & !flag::CNAME | flag::CUT;
+            entry.bodies.clear();
             let mut referral = self.resolve(&owner, RecordType::A);
             own_by_name(&mut referral, &owner);
             match (referral.end == End::Final)
@@ -271,6 +285,30 @@ impl Compiler<'_> {
             entry.zone = zone.index;
         }
         entry
+    }
+
+    /// The name's NODATA, which is not that of all names of the zone.
+    fn own_nodata(&mut self, node: Option<&Node>, entry: &mut Entry) {
+        let is_alias = node.is_some_and(|node| node.rrset(RecordType::CNAME).is_some());
+        if is_alias || self.key.is_wildcard() {
+            entry.flags |= flag::INCOMPLETE;
+            return;
+        }
+        let (question, absent) = match node {
+            Some(node) => (node.owner(self.key), absent_type(node)),
+            None => (self.key.to_name(), RecordType(PRIVATE_USE)),
+        };
+        let nodata = self.resolve(&question, absent);
+        match (nodata.end == End::Final)
+            .then(|| body(&nodata, question.as_wire(), false))
+            .flatten()
+        {
+            Some(body) => {
+                entry.flags |= flag::CNAME;
+                entry.bodies.push((0, body));
+            }
+            None => entry.flags |= flag::INCOMPLETE,
+        }
     }
 
     /// Whether a wildcard's chain leads to a name that the same wildcard answers for: asked for that name, the chain

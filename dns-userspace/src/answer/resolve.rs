@@ -248,7 +248,7 @@ impl<'s> Search<'s, '_> {
                         owner: cut.owner_at(at),
                         cut,
                     },
-                    suffix_labels: labels(at),
+                    suffix_labels: labels(key),
                 };
             }
             if node.is_none() && end > apex_end {
@@ -264,7 +264,7 @@ impl<'s> Search<'s, '_> {
                         step,
                         suffix_labels: labels(key),
                     },
-                    None => negative(zone, apex, false),
+                    None => negative(zone, apex, key, false),
                 };
             }
             if let Some(dname) = node.and_then(|node| Some((node, node.rrset(RecordType::DNAME)?))) {
@@ -282,15 +282,15 @@ impl<'s> Search<'s, '_> {
         self.data(&wildcard);
         match zone.nodes.get(&wildcard[..]) {
             // `wildcard: one_label`: for a deeper name it is as if there were none.
-            Some(node) if end < key.len() && node.is_one_label() => negative(zone, apex, true),
+            Some(node) if end < key.len() && node.is_one_label() => negative(zone, apex, key, true),
             Some(node) => match self.step_at_node(node, owner, None) {
                 Some(step) => Found {
                     step,
                     suffix_labels: labels(&key[..encloser_end]),
                 },
-                None => negative(zone, apex, false),
+                None => negative(zone, apex, key, false),
             },
-            None => negative(zone, apex, !self.exists(zone, &wildcard)),
+            None => negative(zone, apex, key, !self.exists(zone, &wildcard)),
         }
     }
 
@@ -478,7 +478,7 @@ fn target_of(alias: &RrSet) -> Option<Name> {
 }
 
 /// NODATA or NXDOMAIN in a zone. RFC 2308 §3 and §5: with the SOA, its TTL the lesser of its own and MINIMUM.
-fn negative<'s>(zone: &Zone, apex: &[u8], name_error: bool) -> Found<'s> {
+fn negative<'s>(zone: &Zone, apex: &[u8], key: &[u8], name_error: bool) -> Found<'s> {
     let soa = zone.nodes.get(apex).and_then(|node| node.rrset(RecordType::SOA));
     let soa = soa.map(|soa| Section {
         ttl_override: soa
@@ -491,7 +491,7 @@ fn negative<'s>(zone: &Zone, apex: &[u8], name_error: bool) -> Found<'s> {
     });
     Found {
         step: Step::Negative { name_error, soa },
-        suffix_labels: labels(apex),
+        suffix_labels: labels(key),
     }
 }
 

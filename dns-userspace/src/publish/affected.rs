@@ -1,14 +1,14 @@
 //! Which lines of the table differ between two snapshots.
 //!
 //! Besides the names with other data: ancestors that come or go with them (empty non-terminals, wildcards' enclosers),
-//! everything below a cut or DNAME that comes or goes, and every name whose answer was made from one of these.
+//! everything below a cut or DNAME that comes or goes, the names in answers that many share (`compile/named.rs`), and every name whose answer was made from one of these.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::dependents::Dependents;
 use crate::answer::Consulted;
-use crate::compile::{is_in_use, sparse};
+use crate::compile::{is_in_use, named, sparse};
 use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{RrSets, Snapshot, Zone};
@@ -37,6 +37,20 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
         names.insert(apex.clone());
         add_below(old, apex, &mut names);
         add_below(new, apex, &mut names);
+    }
+    let decides = |snapshot: &Snapshot, key: &NameKey| {
+        let node = snapshot.zone_of(key).and_then(|zone| zone.nodes.get(key));
+        node.is_some_and(|node| {
+            [RecordType::NS, RecordType::SOA]
+                .iter()
+                .any(|rtype| node.rrset(*rtype).is_some())
+        })
+    };
+    let apexes = delta.zones.iter().map(|zone| &zone.apex);
+    let deciding = delta.names.iter().filter(|key| decides(old, key) || decides(new, key));
+    for key in apexes.chain(deciding) {
+        names.extend(named::named_near(old, key));
+        names.extend(named::named_near(new, key));
     }
     for key in names.clone() {
         add_sparse_areas(old, new, &key, &mut names);
@@ -118,6 +132,7 @@ fn add_below(snapshot: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) 
         .map(|(found, _)| found)
         .take_while(|found| below(found))
         .for_each(add);
+    names.extend(named::named_below(snapshot, key));
 }
 
 /// All that is in a sparse area which comes or goes with `key`.

@@ -3,7 +3,8 @@
 //! ```text
 //! nodes of zone A ─┐
 //! nodes of zone B ─┼─ merged by key ─► owners ─► each behind its ancestors that were not given yet
-//! overlays ────────┘
+//! overlays ────────┤
+//! named ───────────┘     (`compile/named.rs`)
 //! ```
 //!
 //! In canonical order an ancestor comes before all that is below it, and nothing else comes between: an ancestor was
@@ -16,9 +17,9 @@ use crate::compile::sparse;
 use crate::name::NameKey;
 use crate::snapshot::Snapshot;
 
-/// The root, every owner, every apex, and all names above them, but for those within sparse areas.
-pub(super) fn all_names(snapshot: &Snapshot) -> impl Iterator<Item = NameKey> + '_ {
-    let mut owners = Owners::new(snapshot);
+/// The root, every owner, every apex, these named ones, and all names above them, but for those within sparse areas.
+pub(super) fn all_names<'a>(snapshot: &'a Snapshot, named: &'a [NameKey]) -> impl Iterator<Item = NameKey> + 'a {
+    let mut owners = Owners::new(snapshot, named);
     let mut next = None;
     let mut before: Option<NameKey> = None;
     // The sparse area of the names before; no name is below the name that is none.
@@ -55,9 +56,12 @@ struct Owners<'a> {
 }
 
 impl<'a> Owners<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
-        let mut lists: Vec<Box<dyn Iterator<Item = &'a NameKey> + 'a>> =
-            vec![Box::new(snapshot.zones.keys()), Box::new(snapshot.overlays.keys())];
+    fn new(snapshot: &'a Snapshot, named: &'a [NameKey]) -> Self {
+        let mut lists: Vec<Box<dyn Iterator<Item = &'a NameKey> + 'a>> = vec![
+            Box::new(snapshot.zones.keys()),
+            Box::new(snapshot.overlays.keys()),
+            Box::new(named.iter()),
+        ];
         for zone in snapshot.zones.values() {
             lists.push(Box::new(zone.nodes.keys()));
         }
@@ -110,7 +114,7 @@ mod tests {
             records.push((name(apex), rrset(RecordType::SOA)));
         }
         let snapshot = Store::new().plan(vec![Change::ConfigRecords(records)]).snapshot;
-        let names: Vec<String> = all_names(&snapshot).map(|key| key.to_name().to_string()).collect();
+        let names: Vec<String> = all_names(&snapshot, &[]).map(|key| key.to_name().to_string()).collect();
         let expected = [
             ".",
             "lay.",
@@ -124,6 +128,9 @@ mod tests {
             "z.x.",
         ];
         assert_eq!(names, expected);
-        assert_eq!(all_names(&Snapshot::default()).collect::<Vec<_>>(), [NameKey::ROOT]);
+        assert_eq!(
+            all_names(&Snapshot::default(), &[]).collect::<Vec<_>>(),
+            [NameKey::ROOT]
+        );
     }
 }

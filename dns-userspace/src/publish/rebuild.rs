@@ -12,6 +12,7 @@ use dns_common::slot::SLOT_CLASSES;
 use super::dependents::Dependents;
 use super::names::all_names;
 use super::{Loader, serial_of};
+use crate::compile::named::all_named;
 use crate::compile::{CompileOptions, compile, negatives};
 use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
@@ -77,12 +78,13 @@ pub(super) fn build(
     serials: &HashMap<u32, u32>,
     loader: &Loader,
 ) -> anyhow::Result<Built> {
+    let named = all_named(snapshot);
     let mut dependents = Dependents::default();
     let mut need = Need {
         zones: snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0),
         ..Need::default()
     };
-    for key in all_names(snapshot) {
+    for key in all_names(snapshot, &named) {
         let compiled = compile(snapshot, &key, options);
         if let Some(entry) = compiled.entry {
             need.add(&entry);
@@ -97,7 +99,7 @@ pub(super) fn build(
     };
     // Names that find their home free first: fewer of the others then need a second line.
     let mut later = Vec::new();
-    for key in all_names(snapshot) {
+    for key in all_names(snapshot, &named) {
         let name = key.to_name();
         if writer.is_home_free(name.as_wire()) {
             write(&mut writer, &key, name.as_wire())?;

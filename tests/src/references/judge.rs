@@ -49,6 +49,7 @@ impl Pair<'_> {
     /// Compares two replies of which neither is truncated.
     pub fn judge(&self) -> Verdict {
         match self.difference() {
+            None if self.is_larger() => Verdict::Different("larger than Knot's"),
             None => Verdict::Equal,
             Some(what) => match Exception::of(self) {
                 Some(exception) => Verdict::Excepted(exception),
@@ -94,6 +95,13 @@ impl Pair<'_> {
             ("glue", self.glue_is_equal()),
         ];
         checks.into_iter().find(|(_, is_right)| !is_right).map(|(what, _)| what)
+    }
+
+    /// Whether our reply says the same as Knot's in more octets.
+    fn is_larger(&self) -> bool {
+        self.program == Program::Knot
+            && self.ours.additional() == self.theirs.additional()
+            && self.ours.length > self.theirs.length
     }
 
     fn additional_is_held(&self) -> bool {

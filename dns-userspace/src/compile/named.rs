@@ -1,0 +1,152 @@
+//! Names that stand in an answer which many names share.
+//!
+//! ```text
+//! example.        SOA ns1.dc.example. …     NXDOMAIN of all names of the zone
+//! dc.example.     named                     its NODATA, and NXDOMAIN below it, point at `dc` in the question
+//! ns1.dc.example. named                     likewise
+//! ```
+//!
+//! A shared answer is compiled for the labels that all of its questions end in. For a question with more labels of a name
+//! in it the reference answerer's is shorter. So each name on the way to such a name has a line, which lets what is not
+//! there pass, and the names that exist below have a NODATA of their own. Shared answers are the negative ones of a zone, with the SOA's names in them, and referrals, with those of the NS.
+
+use crate::name::{Name, NameKey};
+use crate::record::RecordType;
+use crate::snapshot::{Node, Snapshot, Zone};
+
+/// Whether a shared answer that `key`, in this zone, would get has a name at or below `key` in it.
+pub(super) fn is_named(zone: &Zone, key: &NameKey) -> bool {
+    let mut is_named = false;
+    names_of_shared(zone, key, &mut |name| is_named |= name.is_at_or_below(key));
+    is_named
+}
+
+/// Whether a name of the zone's negative answers has labels in common with `key` below the apex.
+pub(super) fn differs_from_shared(zone: &Zone, key: &NameKey) -> bool {
+    let apex = zone.apex.label_count();
+    let Some(topmost) = key.lineage().find(|at| NameKey::labels_of(at) == apex + 1) else {
+        return false;
+    };
+    let mut differs = false;
+    names_of_shared(zone, key, &mut |name| differs |= name.as_bytes().starts_with(topmost));
+    differs
+}
+
+/// All names of the snapshot for which [`is_named`] holds, and perhaps some more; ascending, each once.
+pub(crate) fn all_named(snapshot: &Snapshot) -> Vec<NameKey> {
+    let mut names = named_below(snapshot, &NameKey::ROOT);
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// All names for which [`is_named`] may hold because of what is at `key` or below it.
+pub(crate) fn named_below(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
+    let mut names = Vec::new();
+    let below = |found: &NameKey| found.is_at_or_below(key);
+    let zones = snapshot
+        .zones
+        .range::<_, NameKey>(key..)
+        .take_while(|(apex, _)| below(apex));
+    let above = key
+        .lineage()
+        .skip(1)
+        .find_map(|apex| snapshot.zones.get_key_value(apex));
+    for (apex, zone) in above.into_iter().chain(zones) {
+        for (owner, node) in zone
+            .nodes
+            .range::<_, NameKey>(key..)
+            .take_while(|(owner, _)| below(owner))
+        {
+            add_named_by(apex, owner, node, &mut names);
+        }
+    }
+    names
+}
+
+/// All names for which [`is_named`] may hold because of what is at `key` or above it: an apex, a cut.
+pub(crate) fn named_near(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
+    let mut names = Vec::new();
+    for at in key.lineage() {
+        let Some((apex, zone)) = snapshot.zones.get_key_value(at) else {
+            continue;
+        };
+        // All that decides: the apex, and what is on the way to `key`.
+        for at in key
+            .lineage()
+            .take_while(|at| at.len() > apex.as_bytes().len())
+            .chain([at])
+        {
+            if let Some((owner, node)) = zone.nodes.get_key_value(at) {
+                let from = names.len();
+                add_named_by(apex, owner, node, &mut names);
+                if owner == apex {
+                    add_below_topmost(zone, from, &mut names);
+                }
+            }
+        }
+    }
+    names
+}
+
+/// The names that exist below the topmost ones of `names[from..]`: their NODATA differ.
+fn add_below_topmost(zone: &Zone, from: usize, names: &mut Vec<NameKey>) {
+    let apex = zone.apex.label_count();
+    let topmost: Vec<NameKey> = names[from..]
+        .iter()
+        .filter(|name| name.label_count() == apex + 1)
+        .cloned()
+        .collect();
+    for top in &topmost {
+        let below = zone.nodes.range::<_, NameKey>(top..).map(|(owner, _)| owner);
+        for owner in below.take_while(|owner| owner.is_at_or_below(top)) {
+            let way = owner.lineage().take_while(|at| at.len() >= top.as_bytes().len());
+            names.extend(way.map(NameKey::from_key_bytes));
+        }
+    }
+}
+
+/// The names from below `key` to each name of the answer that is shared there.
+fn add_named_by(apex: &NameKey, key: &NameKey, node: &Node, names: &mut Vec<NameKey>) {
+    let rtype = if key == apex { RecordType::SOA } else { RecordType::NS };
+    names_in(node, rtype, &mut |name| {
+        if name.is_at_or_below(key) {
+            let below = name.lineage().take_while(|at| at.len() > key.as_bytes().len());
+            names.extend(below.map(NameKey::from_key_bytes));
+        }
+    });
+}
+
+/// The names in the answer that `key` shares with others: a referral below the topmost cut, a negative one else.
+fn names_of_shared(zone: &Zone, key: &NameKey, found: &mut dyn FnMut(&NameKey)) {
+    let apex = zone.apex.key();
+    if key.label_count() <= zone.apex.label_count() {
+        return;
+    }
+    let within = |at: &&[u8]| at.len() > apex.as_bytes().len();
+    let nodes = key
+        .lineage()
+        .skip(1)
+        .take_while(within)
+        .filter_map(|at| zone.nodes.get(at));
+    // From the name upwards: the last is the topmost.
+    match nodes.filter(|node| node.rrset(RecordType::NS).is_some()).last() {
+        Some(cut) => names_in(cut, RecordType::NS, found),
+        None => {
+            if let Some(node) = zone.nodes.get(&apex) {
+                names_in(node, RecordType::SOA, found);
+            }
+        }
+    }
+}
+
+fn names_in(node: &Node, rtype: RecordType, found: &mut dyn FnMut(&NameKey)) {
+    let Some(rrset) = node.rrset(rtype) else { return };
+    for rdata in &rrset.rdatas {
+        for name in crate::rdata::embedded_names(rtype, rdata) {
+            if let Ok(name) = Name::from_wire(&rdata[name.offset..name.offset + name.length]) {
+                found(&name.key());
+            }
+        }
+    }
+}
