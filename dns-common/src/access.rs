@@ -21,7 +21,7 @@ pub const SERVER: u32 = u32::MAX;
 pub const EXEMPT: u32 = u32::MAX - 1;
 
 /// What a prefix stands for.
-pub mod access {
+pub mod verdict {
     /// Its clients may ask; in [`super::EXEMPT`]: they are exempt.
     pub const ALLOWED: u8 = 1;
     /// They get REFUSED.

@@ -70,7 +70,7 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
-    let is_plain = line.flags() & (flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED) == 0;
+    let is_plain = line.flags() & (flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED | flag::ORDERED) == 0;
     Ok(if is_plain && inline(scratch, &line) {
         First::Decided
     } else {
@@ -123,7 +123,7 @@ fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), Pass
 /// Decides where the name is not there: by its closest encloser.
 #[inline(always)]
 fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
-    find_encloser(prober)?;
+    let labels = find_encloser(prober)?;
     let scratch = prober.scratch();
     let line = Line(scratch.line);
     let flags = line.flags();
@@ -139,7 +139,8 @@ fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result
     if flags & flag::DNAME != 0 {
         return Err(PassReason::Dname);
     }
-    if flags & flag::WILDCARD_CHILD != 0 {
+    let is_covered = flags & flag::ONE_LABEL_WILDCARD == 0 || scratch.labels == labels + 1;
+    if flags & flag::WILDCARD_CHILD != 0 && is_covered {
         let base = scratch.encloser_at;
         match prober.probe(base, 1) {
             probed::FOUND => {}
@@ -251,6 +252,10 @@ fn limit(scratch: &Scratch, udp_payload: u16) -> u32 {
 #[inline(always)]
 fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Result<(), PassReason> {
     if inline(scratch, line) {
+        if scratch.qtype as u16 == rtype::A {
+            scratch.reply.header.order = line.order();
+            scratch.reply.header.order_count = line.inline_a() as u8;
+        }
         return Ok(());
     }
     let qtype = scratch.qtype as u16;

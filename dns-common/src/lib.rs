@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod address;
+pub mod arrange;
 pub mod checksum;
 pub mod cookie;
 pub mod counters;
@@ -23,6 +24,7 @@ pub mod hash;
 pub mod limit;
 pub mod line;
 pub mod message;
+pub mod order;
 pub mod pod;
 pub mod prepare;
 pub mod reason;

@@ -334,7 +334,7 @@ mod tests {
             let mut passed = 0;
             for _ in 0..20_000 {
                 let waited = next(&mut random) % (2 * interval);
-                let waited = if next(&mut random) % 3 == 0 {
+                let waited = if next(&mut random).is_multiple_of(3) {
                     waited
                 } else {
                     waited / 100

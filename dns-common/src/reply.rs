@@ -52,6 +52,10 @@ impl Reply {
             serial_at: crate::slot::NO_SERIAL,
             zone: 0,
             base_bytes: 0,
+            order: 0,
+            order_count: 0,
+            order_at: 0,
+            order_step: 0,
             unused: 0,
         },
     };

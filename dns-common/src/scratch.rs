@@ -6,6 +6,7 @@ use crate::address::OwnKey;
 use crate::counters::Counters;
 use crate::hash::{MAX_WORDS, Sums};
 use crate::line::LINE_WORDS;
+use crate::order::MOST;
 use crate::reply::Reply;
 
 /// The longest message that the fast path reads. A power of two, so that a mask keeps offsets inside.
@@ -17,6 +18,9 @@ pub const INLINE_WORDS: usize = 8;
 pub const PREPARED_WORDS: usize = 128;
 /// How many of the size classes hold bodies that can be patched.
 pub const PREPARED_CLASSES: u32 = 4;
+
+/// Room for the RDATA of RRs that change places.
+pub const ARRANGED_BYTES: usize = 16 * MOST as usize;
 
 /// What the XDP program keeps per processor.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -52,6 +56,8 @@ pub struct Scratch {
     pub inline: [u64; INLINE_WORDS],
     /// A body that is patched before it is sent.
     pub prepared: [u64; PREPARED_WORDS],
+    /// RDATA in the order that was drawn, sixteen octets for each.
+    pub arranged: [u8; ARRANGED_BYTES],
     /// Sum of the question's octets, as if it started at an even offset.
     pub question_sum: u64,
     /// The table's epoch when the search began.
@@ -60,6 +66,8 @@ pub struct Scratch {
     pub client_cookie: u64,
     /// The server cookie of the reply, likewise. The plane makes it.
     pub server_cookie: [u64; 2],
+    /// What the order of RRs is drawn from. The plane sets it.
+    pub random: u64,
     /// Octets of the question's name, root label included.
     pub name_bytes: u32,
     /// Labels of the question's name, root left out.
@@ -94,10 +102,12 @@ impl Scratch {
             line: [0; LINE_WORDS],
             inline: [0; INLINE_WORDS],
             prepared: [0; PREPARED_WORDS],
+            arranged: [0; ARRANGED_BYTES],
             question_sum: 0,
             epoch: 0,
             client_cookie: 0,
             server_cookie: [0; 2],
+            random: 0,
             name_bytes: 0,
             labels: 0,
             qtype: 0,
@@ -131,7 +141,8 @@ mod tests {
             + LINE_WORDS * 8
             + INLINE_WORDS * 8
             + PREPARED_WORDS * 8
-            + 5 * 8
+            + ARRANGED_BYTES
+            + 6 * 8
             + 10 * 4
             + size_of::<Reply>();
         assert_eq!(size_of::<Scratch>(), fields);

@@ -28,6 +28,7 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use dns_common::access::admission;
+use dns_common::arrange::needs_arranging;
 use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_class};
 use dns_common::decide::{First, is_guarded};
 use dns_common::reason::{DropReason, PassReason};
@@ -118,6 +119,15 @@ fn answer(ctx: &XdpContext) -> Verdict {
                     admission::ADMITTED | admission::REFUSED => {}
                     admission::DENIED => return Verdict::Drop(DropReason::Access),
                     _ => return Verdict::Pass(PassReason::Access),
+                }
+                let Some(again) = maps::state() else {
+                    return Verdict::Pass(PassReason::Internal);
+                };
+                state = again;
+            }
+            if needs_arranging(&state.scratch) {
+                if let Err(reason) = steps::arrange() {
+                    return Verdict::Pass(reason);
                 }
                 let Some(again) = maps::state() else {
                     return Verdict::Pass(PassReason::Internal);

@@ -1,4 +1,4 @@
-//! The program's maps and constants, and the one place where map memory is read.
+//! The program's maps and constants, the one place where map memory is read, and what else the kernel gives.
 //!
 //! | map | what | written by |
 //! |---|---|---|
@@ -15,6 +15,7 @@ use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
@@ -232,6 +233,13 @@ pub fn cookie_source() -> Option<(u32, Secret)> {
         };
         Some((seconds, read_volatile(secret)))
     }
+}
+
+/// A number that nobody can foretell.
+#[inline(always)]
+pub fn random() -> u64 {
+    // SAFETY: the helper takes nothing and gives a number.
+    unsafe { bpf_get_prandom_u32() as u64 | (bpf_get_prandom_u32() as u64) << 32 }
 }
 
 /// The number as it then lies in memory: verifiers know nothing of it, so that what follows is checked once for all

@@ -7,12 +7,14 @@
 use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
-use dns_common::access::{EXEMPT, SERVER, access, admission};
+use dns_common::access::{EXEMPT, SERVER, admission, verdict};
+use dns_common::arrange::{arrange_rrs, draw_places};
 use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_further, deny, first_look, refuse, refuse_foreign, truncate};
 use dns_common::limit::{Charge, charge};
 use dns_common::line::Line;
 use dns_common::message::Message;
+use dns_common::order::Nibbles;
 use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
 use dns_common::scan::scan;
@@ -21,7 +23,7 @@ use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
 use dns_common::wire::info_code;
 
-use crate::maps::{self, KernelBuckets, KernelTable, cookie_source, limits, settings, state};
+use crate::maps::{self, KernelBuckets, KernelTable, cookie_source, limits, random, settings, state};
 use crate::packet::{Half, Header, Number, Octet, Packet, Word};
 use crate::parse::Frame;
 
@@ -85,13 +87,14 @@ extern "C" fn hotdns_admit(first: u64, second: u64) -> u32 {
     let mut admitted = admission::ADMITTED;
     if settings().has_access != 0 {
         match maps::access(SERVER, client, room) {
-            Some(access::ALLOWED) => {}
-            Some(access::REFUSED) => admitted = admission::REFUSED,
+            Some(verdict::ALLOWED) => {}
+            Some(verdict::REFUSED) => admitted = admission::REFUSED,
             _ => return admission::DENIED,
         }
     }
     let limits = limits();
-    if !limits.is_enabled() || (limits.has_exempt != 0 && maps::access(EXEMPT, client, room) == Some(access::ALLOWED)) {
+    if !limits.is_enabled() || (limits.has_exempt != 0 && maps::access(EXEMPT, client, room) == Some(verdict::ALLOWED))
+    {
         return admitted;
     }
     match charge(&KernelBuckets, limits, client, maps::now_ns()) {
@@ -120,12 +123,12 @@ extern "C" fn hotdns_guard(first: u64, second: u64) -> u32 {
         return admission::UNKNOWN;
     }
     match found {
-        Some(access::ALLOWED) => admission::ADMITTED,
-        Some(access::REFUSED) => {
+        Some(verdict::ALLOWED) => admission::ADMITTED,
+        Some(verdict::REFUSED) => {
             refuse(&mut state.scratch, info_code::PROHIBITED);
             admission::REFUSED
         }
-        Some(access::DROPPED) => admission::DENIED,
+        Some(verdict::DROPPED) => admission::DENIED,
         _ => admission::UNKNOWN,
     }
 }
@@ -223,6 +226,35 @@ extern "C" fn hotdns_prepare() -> u32 {
         return pack(Err(PassReason::Internal));
     };
     pack(prepare(&mut state.scratch, &KernelTable))
+}
+
+/// Puts the reply's RRs into an order that is drawn for them.
+#[inline(always)]
+pub fn arrange() -> Result<(), PassReason> {
+    unpack(hotdns_arrange(hotdns_draw()))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_draw() -> u64 {
+    let Some(state) = state() else {
+        return Nibbles::AS_GIVEN.0;
+    };
+    state.scratch.random = match settings().fixed_random {
+        0 => random(),
+        fixed => fixed as u64,
+    };
+    draw_places(&state.scratch).0
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_arrange(places: u64) -> u32 {
+    let Some(state) = state() else {
+        return pack(Err(PassReason::Internal));
+    };
+    arrange_rrs(&mut state.scratch, Nibbles(places));
+    pack(Ok(()))
 }
 
 /// Makes the server cookie of the reply, for a client's address as it lies in memory.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use dns_common::access::access;
+use dns_common::access::verdict;
 use dns_common::address::mapped;
 use ipnet::IpNet;
 
@@ -38,9 +38,9 @@ impl Access {
     /// As the XDP program's map has it.
     pub fn to_octet(self) -> u8 {
         match self {
-            Self::Allowed => access::ALLOWED,
-            Self::Refused => access::REFUSED,
-            Self::Dropped => access::DROPPED,
+            Self::Allowed => verdict::ALLOWED,
+            Self::Refused => verdict::REFUSED,
+            Self::Dropped => verdict::DROPPED,
         }
     }
 }

@@ -56,6 +56,8 @@ pub struct Environment<'a> {
     pub identity: Option<&'a Identity>,
     /// Whether the query is answered at all.
     pub admission: Admission,
+    /// What the order of RRs is drawn from.
+    pub random: u64,
 }
 
 /// How far a query is answered: what access lists and rate limits have decided.
@@ -159,6 +161,7 @@ impl Environment<'_> {
         },
         identity: None,
         admission: Admission::Admitted,
+        random: 0,
     };
 }
 
@@ -221,8 +224,8 @@ pub enum End {
     NotOurs,
     /// The answer is a chain whose last alias leads to this name, which is not ours.
     ChainLeaves(Name),
-    /// The zone has no content, for this reason; sections empty, SERVFAIL.
-    ZoneFailed(Arc<str>),
+    /// The zone has no content; sections empty, SERVFAIL.
+    ZoneFailed,
     /// An ALIAS whose addresses are asked has none to give, for this reason; sections empty, SERVFAIL.
     AliasFailed(AliasFault),
 }

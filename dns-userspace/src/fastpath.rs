@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
 use dns_common::cookie;
 use dns_common::decide::{decide, deny, truncate};
 use dns_common::message::Buffer;
@@ -84,6 +85,11 @@ impl Worker {
             Admission::Admitted => {
                 decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward)?;
                 prepare(scratch, table)?;
+                if needs_arranging(scratch) {
+                    scratch.random = environment.random;
+                    let places = draw_places(scratch);
+                    arrange_rrs(scratch, places);
+                }
                 scratch.epoch
             }
             Admission::Truncated => {

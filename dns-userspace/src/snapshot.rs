@@ -18,7 +18,7 @@ use imbl::OrdMap;
 
 use crate::access::{Access, AccessList};
 use crate::name::{Name, NameKey, wire_name_length};
-use crate::record::{RecordType, RrSet};
+use crate::record::{RecordType, RrSet, Wildcard};
 
 /// Everything that is served, at one version.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ pub struct Zone {
     pub apex: Name,
     /// A small number that stays this zone's for the life of the process: where planes keep its serial.
     pub index: u32,
-    /// Why the zone cannot answer (its names get SERVFAIL with this text as EDE), if it cannot.
+    /// Why the zone cannot answer (its names get SERVFAIL), if it cannot.
     pub failed: Option<Arc<str>>,
     /// Every owner name with data, the apex included, data below zone cuts included.
     pub nodes: OrdMap<NameKey, Arc<Node>>,
@@ -158,6 +158,12 @@ impl Node {
             .binary_search_by_key(&rtype, |set| set.rtype)
             .ok()
             .map(|at| &self.rrsets[at])
+    }
+
+    /// Whether a wildcard stands for names of one label more alone: where all its RRsets say so.
+    pub fn is_one_label(&self) -> bool {
+        let mut rrsets = self.rrsets.iter();
+        rrsets.all(|rrset| rrset.handling.wildcard() == Wildcard::OneLabel)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! <storage.path>/hotdns.db      schema_version   one row
-//!                               api_rrsets       owner_key, rtype ► owner (case kept), ttl, rdatas in order
+//!                               api_rrsets       owner_key, rtype ► owner (case kept), ttl, rdatas in order, order and
+//!                                                weights, one_label
 //!                               served_serials   apex_key ► apex, serial, fingerprint of the zone's content
 //! ```
 //!
@@ -23,7 +24,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet};
+use crate::record::{RecordType, RrSet, Wildcard};
 
 mod rows;
 mod schema;
@@ -206,8 +207,10 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
         let mut put = transaction.prepare_cached(
-            "INSERT INTO api_rrsets (owner_key, rtype, owner, ttl, rdatas) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (owner_key, rtype) DO UPDATE SET owner = ?3, ttl = ?4, rdatas = ?5",
+            "INSERT INTO api_rrsets (owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (owner_key, rtype)
+             DO UPDATE SET owner = ?3, ttl = ?4, rdatas = ?5, rr_order = ?6, weights = ?7, one_label = ?8",
         )?;
         let mut delete = transaction.prepare_cached("DELETE FROM api_rrsets WHERE owner_key = ?1 AND rtype = ?2")?;
         for change in changes {
@@ -218,6 +221,9 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
                     owner.to_string(),
                     rrset.ttl,
                     rrset.rdatas.as_octets(),
+                    rrset.handling.order().kind(),
+                    rows::encode_weights(rrset.handling.order()),
+                    rrset.handling.wildcard() == Wildcard::OneLabel,
                 ])?,
                 ApiChange::Delete(key, rtype) => delete.execute(params![key.as_bytes(), rtype.0])?,
             };

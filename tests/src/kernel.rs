@@ -113,8 +113,8 @@ impl Kernel {
                 has_upstream: has_upstream.into(),
                 has_nsid: environment.nsid().is_some().into(),
                 has_access: guards.access.is_some().into(),
+                fixed_random: environment.random as u32,
                 ports: Settings::quick_ports([PORT]),
-                ..Settings::DEFAULT
             };
             let limits = Limits {
                 has_exempt: guards.exempt.is_some().into(),

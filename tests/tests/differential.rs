@@ -11,6 +11,7 @@ use std::thread;
 
 use dns_common::reason::PassReason;
 use dns_userspace::answer::{Admission, End, ResolveOptions, Transport, resolve};
+use dns_userspace::compile::is_in_sparse_area;
 use dns_userspace::name::Name;
 use dns_userspace::record::RecordType;
 use dns_userspace::snapshot::Snapshot;
@@ -31,8 +32,8 @@ const CHANGES: usize = 14;
 enum Kind {
     /// Data, referrals, NODATA and NXDOMAIN from our zones, of a size that the client takes, and what is refused.
     Answerable,
-    /// What the design leaves to userspace: names that are forwarded, below DNAMEs and overlays, failed zones, chains that go upstream, ANY, DS
-    /// where two zones meet, and what is too large.
+    /// What the design leaves to userspace: names that are forwarded, below DNAMEs and overlays, failed zones, chains that
+    /// go upstream, ANY, DS where two zones meet, sparse areas, and what is too large.
     Userspace,
     /// Messages that are not well-formed.
     Mutated,
@@ -204,6 +205,7 @@ impl Run {
     }
 
     fn one(&mut self, report: &mut Report, query: &[u8], kind: Kind) {
+        self.planes.environment.random = self.generator.rng().random();
         self.compare(report, query, kind);
         if self.generator.rng().random_ratio(1, 8) {
             self.planes.environment.transport = Transport::Tcp;
@@ -259,13 +261,13 @@ impl Run {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),
             End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(&snapshot, name),
-            End::ZoneFailed(_) | End::AliasFailed(_) => false,
+            End::ZoneFailed | End::AliasFailed(_) => false,
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
         let is_overlay_nodata =
             resolution.rcode == 0 && resolution.answer.is_empty() && resolution.authority.is_empty();
-        let mut answerable = is_final && !has_dname && !is_overlay_nodata;
+        let mut answerable = is_final && !has_dname && !is_overlay_nodata && !is_in_sparse_area(&snapshot, &name.key());
         answerable &= qtype != RecordType::ANY && qtype != RecordType::DS;
         answerable &= self.planes.reference(query).is_some_and(|reply| reply[2] & 0x02 == 0);
         if answerable { Kind::Answerable } else { Kind::Userspace }

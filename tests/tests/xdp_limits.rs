@@ -10,7 +10,7 @@ use dns_common::limit::{Charge, Limits, Pace, charge};
 use dns_common::reason::DropReason;
 use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Admission, CookieSource, Environment, Identity};
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
 use tests::bench::fuzz::{Fate, check};
@@ -55,6 +55,7 @@ fn kernel(environment: Environment<'static>, has_upstream: bool, guards: Guards)
             ttl: 300,
             rdatas: [[192, 0, 2, 99]].into(),
             source: Source::Config,
+            handling: Handling::default(),
         },
     )])])?;
     Ok(kernel)
@@ -212,6 +213,7 @@ fn a_new_table_keeps_the_buckets() -> Result<()> {
             ttl: 300,
             rdatas: [[192, 0, 2, 1]].into(),
             source: Source::Config,
+            handling: Handling::default(),
         };
         (name(&format!("n{number}.example.org.")), rrset)
     });

@@ -16,7 +16,7 @@ use dns_common::table::Table;
 use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::name::Name;
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
 use ipnet::IpNet;
@@ -113,6 +113,7 @@ fn zone() -> Result<Vec<Change>> {
         ttl: 300,
         rdatas: [[192, 0, 2, 99]].into(),
         source: Source::Config,
+        handling: Handling::default(),
     };
     let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
     Ok(vec![
@@ -901,6 +902,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
         ttl: 60,
         rdatas: rdatas.into(),
         source: Source::Api,
+        handling: Handling::default(),
     };
     let texts = |octet: u8, length: usize| {
         let string = [vec![length as u8], vec![octet; length]].concat();

@@ -15,6 +15,8 @@ use crate::snapshot::Snapshot;
 
 /// TC in the third octet of a message.
 const TC: u8 = 0x02;
+/// What a client is told of a zone that failed. Paths and what is in files are for the log and the reload's reply.
+const ZONE_FAILED: &str = "the zone's data are not valid";
 
 /// Answers one query. `out` is emptied, and holds the reply where the outcome is [`Outcome::Reply`].
 pub fn respond(
@@ -84,10 +86,10 @@ pub fn respond(
             });
         }
         End::NotOurs => return refuse(Refusal::NOT_OURS, &query, framing, out),
-        End::ZoneFailed(reason) => {
+        End::ZoneFailed => {
             let error = ExtendedError {
                 code: InfoCode::InvalidData,
-                text: &reason,
+                text: ZONE_FAILED,
             };
             encode(&resolution, &question, &framing.with_error(error), serials, out, None);
         }
@@ -205,6 +207,7 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> 
             nsid: environment.nsid().filter(|_| edns.options.nsid),
             error: None,
         }),
+        random: Some(environment.random),
         limit: match environment.transport {
             Transport::Tcp => usize::from(u16::MAX),
             // RFC 6891 §6.2.3 and §6.2.5: values below 512 count as 512.

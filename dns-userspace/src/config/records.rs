@@ -13,7 +13,7 @@ use super::section::{Section, Text};
 use crate::access::AccessList;
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Handling, Order, Rdata, RecordType, RrSet, Source, Wildcard};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct ConfiguredRecord {
 }
 
 const ZONE_KEYS: &[&str] = &["name", "file", "acl"];
-const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value"];
+const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard"];
 /// The largest TTL (RFC 2181 §8).
 pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
@@ -103,6 +103,7 @@ pub(super) struct RecordRules {
 pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &mut Findings) -> Vec<ConfiguredRecord> {
     let mut records = Vec::with_capacity(items.len());
     let mut types: HashMap<Name, Vec<(RecordType, Position)>> = HashMap::new();
+    let mut wildcards: HashMap<Name, (Wildcard, Position)> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a record", RECORD_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
@@ -119,9 +120,11 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
             .map_or(rules.default_ttl, |ttl| {
                 rules.check_ttl(ttl, section.position("ttl"), findings)
             });
-        let Some(rdatas) = read_values(&section, owner.as_ref(), rtype, findings) else {
+        let wildcard = read_wildcard(&section, owner.as_ref(), findings);
+        let Some(values) = read_values(&section, owner.as_ref(), rtype, findings) else {
             continue;
         };
+        let order = read_order(&section, &values, findings);
         let (Some(owner), Some(rtype)) = (owner, rtype) else {
             continue;
         };
@@ -131,11 +134,13 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
             continue;
         }
         beside.push((rtype, section.at));
+        agree_on_wildcard(&owner, (wildcard, section.at), &mut wildcards, findings);
         let rrset = RrSet {
             rtype,
             ttl,
-            rdatas: rdatas.into(),
+            rdatas: values.rdatas.into(),
             source: Source::Config,
+            handling: Handling::new(order, wildcard),
         };
         records.push(ConfiguredRecord {
             owner,
@@ -193,13 +198,83 @@ fn stands_beside(
     true
 }
 
-/// The values of a record, each once; `None` where they cannot be used.
+/// The values of a record.
+#[derive(Default)]
+struct Values {
+    /// Each once.
+    rdatas: Vec<Rdata>,
+    /// Which of those that are written these are.
+    kept: Vec<usize>,
+    /// How many are written.
+    written: usize,
+}
+
+/// The order of a record's values.
+fn read_order(section: &Section<'_>, values: &Values, findings: &mut Findings) -> Order {
+    const EXAMPLE: &str = "weights: [10, 5]";
+    let word = section.word("order", Order::WORDS, findings).unwrap_or(Order::WORDS[0]);
+    let weights = section.numbers("weights", 0..=u16::MAX, EXAMPLE, findings);
+    let at = section.position("weights");
+    let is_weighted = word == Order::Weighted(Box::default()).word();
+    match (&weights, at) {
+        (Some(_), Some(at)) if !is_weighted => findings.error(at, Problem::WeightsWithoutOrder),
+        (Some(weights), Some(at)) if weights.len() != values.written => findings.error(
+            at,
+            Problem::WeightsForValues {
+                weights: weights.len(),
+                values: values.written,
+            },
+        ),
+        (None, None) if is_weighted => findings.error(
+            section.position("order").unwrap_or(section.at),
+            Problem::MissingKey {
+                key: "weights",
+                section: "a record with `order: weighted`".to_owned(),
+                example: EXAMPLE,
+            },
+        ),
+        _ => {}
+    }
+    let weights = weights.unwrap_or_default();
+    let kept = values.kept.iter().filter_map(|&at| weights.get(at).copied());
+    Order::from_word(word, kept.collect()).unwrap_or_default()
+}
+
+/// What a record's wildcard stands for.
+fn read_wildcard(section: &Section<'_>, owner: Option<&Name>, findings: &mut Findings) -> Wildcard {
+    let word = section.word("wildcard", Wildcard::WORDS, findings);
+    if let (Some(at), Some(owner)) = (section.position("wildcard"), owner)
+        && !owner.is_wildcard()
+    {
+        findings.error(at, Problem::NoWildcard { owner: owner.clone() });
+    }
+    word.and_then(Wildcard::from_word).unwrap_or_default()
+}
+
+/// All records of a wildcard say the same of it.
+fn agree_on_wildcard(
+    owner: &Name,
+    (wildcard, at): (Wildcard, Position),
+    wildcards: &mut HashMap<Name, (Wildcard, Position)>,
+    findings: &mut Findings,
+) {
+    if !owner.is_wildcard() {
+        return;
+    }
+    let (first, first_at) = *wildcards.entry(owner.clone()).or_insert((wildcard, at));
+    if first != wildcard {
+        let owner = owner.clone();
+        findings.error(at, Problem::WildcardsDiffer { owner, first: first_at });
+    }
+}
+
+/// The values of a record; `None` where they cannot be used.
 fn read_values(
     section: &Section<'_>,
     owner: Option<&Name>,
     rtype: Option<RecordType>,
     findings: &mut Findings,
-) -> Option<Vec<Rdata>> {
+) -> Option<Values> {
     const EXAMPLE: &str = "value: [192.0.2.1]";
     let Some(at) = section.position("value") else {
         let section_name = "a record".to_owned();
@@ -211,7 +286,7 @@ fn read_values(
                 example: EXAMPLE,
             },
         );
-        return Some(Vec::new()); // the other keys are still worth checking
+        return Some(Values::default()); // the other keys are still worth checking
     };
     let items = section.list("value", EXAMPLE, findings)?;
     if items.is_empty() {
@@ -223,9 +298,12 @@ fn read_values(
             },
         );
     }
-    let mut rdatas = Vec::with_capacity(items.len());
+    let mut values = Values {
+        written: items.len(),
+        ..Values::default()
+    };
     let mut seen = HashSet::new();
-    for item in items {
+    for (written, item) in items.iter().enumerate() {
         // Any scalar is a value as it is written: a TXT record may say 1.10, or true.
         let Kind::Scalar { text, .. } = &item.kind else {
             let key = "value".to_owned();
@@ -251,7 +329,10 @@ fn read_values(
         }
         let Some(rtype) = rtype else { continue };
         match rdata::parse_value(rtype, text) {
-            Ok(rdata) if seen.insert(rdata::canonical(rtype, &rdata)) => rdatas.push(rdata),
+            Ok(rdata) if seen.insert(rdata::canonical(rtype, &rdata)) => {
+                values.rdatas.push(rdata);
+                values.kept.push(written);
+            }
             Ok(_) => findings.warning(item.at, format!("`{text}` is there already and counts once")),
             Err(error) => findings.error(
                 item.at,
@@ -264,9 +345,9 @@ fn read_values(
         }
     }
     if let (Some(owner), Some(rtype)) = (owner, rtype) {
-        check_rrset(owner, rtype, &rdatas, at, findings);
+        check_rrset(owner, rtype, &values.rdatas, at, findings);
     }
-    Some(rdatas)
+    Some(values)
 }
 
 /// Checks what a whole RRset must fulfil.

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::access::Access;
-use crate::record::RecordType;
+use crate::record::{Handling, Order, RecordType, Wildcard};
 
 /// A folder with a configuration file in it.
 struct Folder(TempDir);
@@ -783,5 +783,56 @@ fn access_lists_and_rate_limits_that_make_no_sense() {
         "rate_limit: {exempt: [10.0.0.0]}\nrate_limit: {}\n",
         "2:1",
         "a second time",
+    );
+}
+
+const ORDERED: &str = "records:\n  - {name: '*.a.', type: A, value: [192.0.2.1, 192.0.2.2, 192.0.2.1], ";
+
+#[test]
+fn orders_and_wildcards_of_records_are_read() {
+    let handling = |text: &str| {
+        loaded(&format!("{ORDERED}{text}}}")).config.records[0]
+            .rrset
+            .handling
+            .clone()
+    };
+    assert_eq!(handling("order: fixed, wildcard: rfc4592"), Handling::default());
+    assert_eq!(*handling("order: rotate").order(), Order::Rotate);
+    assert_eq!(handling("wildcard: one_label").wildcard(), Wildcard::OneLabel);
+    let weighted = handling("order: weighted, weights: [1, 65535, 3]");
+    assert_eq!(
+        weighted.order().weights(),
+        [1, 65535],
+        "a value that is there twice counts once"
+    );
+}
+
+#[test]
+fn orders_that_cannot_be() {
+    for (text, column, part) in [
+        ("order: any}", 78, "write one of fixed, rotate, random, weighted"),
+        ("order: weighted}", 78, "`weights` is missing"),
+        ("order: weighted, weights: [1, 2]}", 97, "2 weights for 3 values"),
+        (
+            "order: weighted, weights: [1, 2, 65536]}",
+            104,
+            "`weights` is 65536: write a number from 0 to 65535",
+        ),
+        (
+            "order: rotate, weights: [1, 2, 3]}",
+            95,
+            "`weights` is for `order: weighted` alone",
+        ),
+        ("wildcard: all}", 81, "write one of rfc4592, one_label"),
+    ] {
+        refused(&format!("{ORDERED}{text}"), &format!("2:{column}"), part);
+    }
+    let owner = "records:\n  - {name: a., type: A, wildcard: one_label, value: [192.0.2.1]}";
+    refused(owner, "2:37", "`wildcard` at a., which is no wildcard");
+    let differ = "  - {name: '*.A.', type: TXT, value: [x]}";
+    refused(
+        &format!("{ORDERED}wildcard: one_label}}\n{differ}"),
+        "3:5",
+        "*.A. has another `wildcard` in the record at line 2, column 5",
     );
 }

@@ -280,6 +280,11 @@ fn file_of(source: &Source, config_file: &str) -> String {
     }
 }
 
+/// Whether two RRsets are answered alike.
+fn is_same(one: &RrSet, other: &RrSet) -> bool {
+    one.ttl == other.ttl && one.rdatas == other.rdatas && one.handling == other.handling
+}
+
 /// RRsets that differ between what was served and what a plan serves.
 fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
     let mut report = ReloadReport::default();
@@ -292,9 +297,7 @@ fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
             let same_type = before.iter().find(|was| was.rtype == rrset.rtype);
             let (list, count) = match same_type {
                 None => (&mut report.added, &mut report.counts.added),
-                Some(was) if was.ttl != rrset.ttl || was.rdatas != rrset.rdatas => {
-                    (&mut report.changed, &mut report.counts.changed)
-                }
+                Some(was) if !is_same(was, rrset) => (&mut report.changed, &mut report.counts.changed),
                 Some(_) => continue,
             };
             note(list, count, key, rrset, &plan.snapshot);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dns_common::order::next;
 use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
@@ -22,11 +23,13 @@ pub struct LocalAnswerer {
     cookies: Arc<Cookies>,
     recursion: Arc<[IpNet]>,
     gate: Arc<Gate>,
+    /// From which the order of RRs is drawn.
+    random: u64,
 }
 
 impl LocalAnswerer {
     /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
-    /// transport, RA, cookies, identity and admission of `environment` are set for each query.
+    /// transport, RA, cookies, identity, admission and random number of `environment` are set for each query.
     pub fn new(
         served: Arc<Served>,
         environment: Environment<'static>,
@@ -44,6 +47,7 @@ impl LocalAnswerer {
             cookies,
             recursion,
             gate,
+            random: rand::random(),
         }
     }
 }
@@ -62,6 +66,7 @@ impl Answerer for LocalAnswerer {
             admission,
             cookies: self.cookies.source(client),
             identity: Some(&self.identity),
+            random: next(&mut self.random),
             ..self.environment
         };
         if self.fast.answer(query, &environment, out) == Fast::Answered {

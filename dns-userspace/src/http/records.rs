@@ -16,7 +16,7 @@ use super::{ApiState, View};
 use crate::control::{Written, set_serial};
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{RecordType, RrSet};
+use crate::record::{Order, RecordType, RrSet, Wildcard};
 use crate::snapshot::Snapshot;
 
 /// RRsets in a page, where the request does not say.
@@ -24,7 +24,7 @@ const DEFAULT_LIMIT: usize = 100;
 /// RRsets in a page at most.
 const MAX_LIMIT: usize = 1000;
 
-/// An RRset as the API shows it.
+/// An RRset as the API shows it; what is as by default at the end is left out.
 #[derive(Serialize)]
 struct Record {
     name: String,
@@ -32,6 +32,12 @@ struct Record {
     ttl: u32,
     value: Vec<String>,
     source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<Vec<u16>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wildcard: Option<&'static str>,
 }
 
 /// A page of RRsets.
@@ -113,7 +119,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     let wanted = read_rrset(&parts.headers, body, None, None).await?;
     let written = state
         .control
-        .create(wanted.owner, wanted.rtype, wanted.ttl, wanted.rdatas)
+        .create(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
     Ok(written_response(&state.view, &written, StatusCode::CREATED))
 }
@@ -126,7 +132,7 @@ pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Resu
     let wanted = read_rrset(&parts.headers, body, Some(name), rtype).await?;
     let written = state
         .control
-        .put(wanted.owner, wanted.rtype, wanted.ttl, wanted.rdatas)
+        .put(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
     let status = if written.created {
         StatusCode::CREATED
@@ -196,11 +202,15 @@ fn record(view: &View, snapshot: &Snapshot, owner: &Name, rrset: &Arc<RrSet>) ->
         }
         None => rdata::format_value(rrset.rtype, rdata),
     });
+    let (order, wildcard) = (rrset.handling.order(), rrset.handling.wildcard());
     Record {
         name: owner.to_string(),
         r#type: rrset.rtype.to_string(),
         ttl: rrset.ttl,
         value: value.collect(),
         source: rrset.source.label(),
+        order: (*order != Order::Fixed).then(|| order.word()),
+        weights: matches!(order, Order::Weighted(_)).then(|| order.weights().to_vec()),
+        wildcard: (wildcard != Wildcard::Rfc4592).then(|| wildcard.word()),
     }
 }

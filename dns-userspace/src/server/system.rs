@@ -193,6 +193,7 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
         cookies: cookies.source(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         identity: None,
         admission: Admission::Admitted,
+        random: 0,
     }
 }
 

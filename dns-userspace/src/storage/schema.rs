@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Refusal, StorageError};
 
 /// The version of the layout below.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 /// "hotd": marks the file as ours (`PRAGMA application_id`).
 pub(super) const APPLICATION_ID: i64 = 0x686F_7464;
 
@@ -19,6 +19,9 @@ const LAYOUT: &str = "
         owner TEXT NOT NULL,
         ttl INTEGER NOT NULL,
         rdatas BLOB NOT NULL,
+        rr_order INTEGER NOT NULL DEFAULT 0,
+        weights BLOB,
+        one_label INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (owner_key, rtype)
     ) WITHOUT ROWID;
     CREATE TABLE served_serials (
@@ -29,7 +32,15 @@ const LAYOUT: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// Takes the exclusive lock, sets durability, and creates the tables in a new database.
+/// From each version to the next, beginning with 1.
+const MIGRATIONS: [&str; VERSION as usize - 1] = ["
+    ALTER TABLE api_rrsets ADD COLUMN rr_order INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE api_rrsets ADD COLUMN weights BLOB;
+    ALTER TABLE api_rrsets ADD COLUMN one_label INTEGER NOT NULL DEFAULT 0;
+"];
+
+/// Takes the exclusive lock, sets durability, and creates the tables in a new database; an older
+/// one gets what it lacks.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Refusal> {
     let sqlite = |error| Refusal::from_sqlite(path, error);
     // Before the first access, so that the write-ahead log needs no shared memory and the lock is never let go.
@@ -53,8 +64,27 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Re
             .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION_ID))
             .and_then(|()| transaction.execute("INSERT INTO schema_version (version) VALUES (?1)", [VERSION]))
             .map_err(sqlite)?;
+    } else {
+        migrate(&transaction).map_err(sqlite)?;
     }
     transaction.commit().map_err(sqlite)
+}
+
+fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    let found = version(connection)?;
+    let passed = usize::try_from(found - 1).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(passed) {
+        connection.execute_batch(migration)?;
+    }
+    if found < VERSION {
+        connection.execute("UPDATE schema_version SET version = ?1", [VERSION])?;
+    }
+    Ok(())
+}
+
+/// The version of an existing database's layout.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0))
 }
 
 /// Whether an existing database is ours and of a version that this program knows.
@@ -66,16 +96,14 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Refusal>
     if application != APPLICATION_ID {
         return Err(Refusal::Content(StorageError::Foreign { path: path.to_owned() }));
     }
-    let found: i64 = connection
-        .query_row("SELECT version FROM schema_version", [], |row| row.get(0))
-        .map_err(|error| match error {
-            error @ rusqlite::Error::SqliteFailure(..)
-                if error.sqlite_error_code() != Some(rusqlite::ErrorCode::Unknown) =>
-            {
-                sqlite(error)
-            }
-            error => Refusal::damaged(path, error.to_string()),
-        })?;
+    let found = version(connection).map_err(|error| match error {
+        error @ rusqlite::Error::SqliteFailure(..)
+            if error.sqlite_error_code() != Some(rusqlite::ErrorCode::Unknown) =>
+        {
+            sqlite(error)
+        }
+        error => Refusal::damaged(path, error.to_string()),
+    })?;
     if found > VERSION {
         return Err(Refusal::Content(StorageError::Newer {
             path: path.to_owned(),

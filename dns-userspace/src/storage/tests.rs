@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::Source;
+use crate::record::{Handling, Order, Source, Wildcard};
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -11,6 +11,7 @@ fn address(last: u8) -> Arc<RrSet> {
         ttl: 300,
         rdatas: [[192, 0, 2, last], [192, 0, 2, 1]].into(),
         source: Source::Api,
+        handling: Handling::default(),
     })
 }
 
@@ -205,4 +206,63 @@ fn a_database_that_can_only_be_read_is_read() {
         read_only(&path),
         Err(Refusal::Content(StorageError::Damaged { .. }))
     ));
+}
+
+#[test]
+fn orders_and_wildcards_outlive_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let handlings = [
+        Handling::new(Order::Rotate, Wildcard::Rfc4592),
+        Handling::new(Order::Weighted(Box::from([65535, 0])), Wildcard::OneLabel),
+        Handling::default(),
+    ];
+    let puts: Vec<_> = handlings
+        .iter()
+        .enumerate()
+        .map(|(at, handling)| {
+            let rrset = RrSet {
+                handling: handling.clone(),
+                ..(*address(5)).clone()
+            };
+            ApiChange::Put(name(&format!("*.{at}.x.")), rrset.into())
+        })
+        .collect();
+    storage.write(&puts, &[]).expect("written");
+    drop(storage);
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert!(stored.rrsets.iter().map(|(_, rrset)| &rrset.handling).eq(&handlings));
+}
+
+#[test]
+fn a_database_of_the_first_version_gets_what_it_lacks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    storage
+        .write(&[ApiChange::Put(name("a.x."), address(2))], &[served(3)])
+        .expect("written");
+    drop(storage);
+    let connection = Connection::open(&path).expect("opened");
+    connection
+        .execute_batch(
+            "ALTER TABLE api_rrsets DROP COLUMN rr_order; ALTER TABLE api_rrsets DROP COLUMN weights;
+             ALTER TABLE api_rrsets DROP COLUMN one_label; UPDATE schema_version SET version = 1",
+        )
+        .expect("as it was");
+    drop(connection);
+    let stored = read_only(&path).ok().expect("read as it is");
+    assert_eq!(stored.rrsets[0].1, *address(2));
+    let (mut storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert_eq!((stored.rrsets.len(), stored.serials.len()), (1, 1));
+    let ordered = RrSet {
+        handling: Handling::new(Order::Random, Wildcard::Rfc4592),
+        ..(*address(2)).clone()
+    };
+    storage
+        .write(&[ApiChange::Put(name("a.x."), ordered.clone().into())], &[])
+        .expect("written");
+    drop(storage);
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert_eq!(stored.rrsets[0].1, ordered);
 }

@@ -11,7 +11,7 @@ use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::rdata::{format_value, parse_value};
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Handling, Rdata, RecordType, RrSet, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Plan;
 
@@ -165,6 +165,7 @@ pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source)
         ttl: 3600,
         rdatas: [value(rtype, text)].into(),
         source,
+        handling: Handling::default(),
     };
     (name(owner), rrset)
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::dataplane::sockets;
 use crate::name::Name;
-use crate::record::{RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet, Source};
 
 /// `panic`, `silence`, `denied`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with no records.
 struct Scripted;
@@ -31,6 +31,7 @@ impl Answerer for Scripted {
                     ttl: 77,
                     rdatas: [target.as_wire()].into(),
                     source: Source::Config,
+                    handling: Handling::default(),
                 };
                 return Disposition::CompleteUpstream(PartialChain {
                     target,
