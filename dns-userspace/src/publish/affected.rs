@@ -5,14 +5,13 @@
 //! every name whose answer was made from one of these.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 
 use super::dependents::Dependents;
 use crate::answer::Consulted;
 use crate::compile::{is_in_use, named, sparse};
 use crate::name::NameKey;
 use crate::record::RecordType;
-use crate::snapshot::{RrSets, Snapshot, Zone};
+use crate::snapshot::{RrSets, Snapshot};
 use crate::store::Delta;
 
 /// Every name whose line may differ; always all that do.
