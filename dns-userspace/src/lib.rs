@@ -22,4 +22,5 @@ pub mod snapshot;
 pub mod storage;
 pub mod store;
 pub mod table;
+pub mod views;
 pub mod zonefile;

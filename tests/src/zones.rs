@@ -20,7 +20,7 @@ use dns_userspace::answer::{CookieSource, Environment, Identity, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::rdata::format_value;
 use dns_userspace::record::{RecordType, RrSet, Source};
-use dns_userspace::store::{Change, Store};
+use dns_userspace::store::{Change, ConfiguredView, Store};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -240,12 +240,17 @@ impl Generator {
             for old in held.into_iter().flat_map(|(_, node)| &node.rrsets) {
                 if !content::may_stand_beside(old.rtype, rrset.rtype) {
                     changes.push(Change::DeleteApi {
+                        view: None,
                         owner: owner.clone(),
                         rtype: old.rtype,
                     });
                 }
             }
-            changes.push(Change::PutApi { owner, rrset });
+            changes.push(Change::PutApi {
+                view: None,
+                owner,
+                rrset,
+            });
         }
         changes
     }
@@ -257,6 +262,7 @@ impl Generator {
             .collect();
         match held.choose(&mut self.rng) {
             Some((owner, rtype)) => vec![Change::DeleteApi {
+                view: None,
                 owner: owner.clone(),
                 rtype: *rtype,
             }],
@@ -438,8 +444,14 @@ pub fn describe(changes: &[Change]) -> String {
         } => format!("zone {apex} failed: {reason}"),
         Change::RemoveZone { apex } => format!("no zone {apex}"),
         Change::ConfigRecords(records) => format!("records{}", list(records)),
-        Change::PutApi { owner, rrset } => format!("put{}", list(&[(owner.clone(), rrset.clone())])),
-        Change::DeleteApi { owner, rtype } => format!("delete {owner} {rtype}"),
+        Change::Views(views) => {
+            let one = |view: &ConfiguredView| format!("\nview {:?}{}", view.view, list(&view.records));
+            format!("views{}", views.iter().map(one).collect::<String>())
+        }
+        Change::PutApi { view, owner, rrset } => {
+            format!("put {view:?}{}", list(&[(owner.clone(), rrset.clone())]))
+        }
+        Change::DeleteApi { view, owner, rtype } => format!("delete {view:?} {owner} {rtype}"),
     };
     changes.iter().map(one).collect::<Vec<_>>().join("\n")
 }

@@ -281,6 +281,7 @@ fn a_new_table_beside_the_old_gives_old_or_new() -> Result<()> {
         // More names than the smallest table has lines, beside some that change.
         let mut changes = generator.next(&planes.store);
         changes.extend((0..2000).map(|number| Change::PutApi {
+            view: None,
             owner: name(&format!("h{number}.many.example.")),
             rrset: address([10, 1, (number / 256) as u8, number as u8]),
         }));
@@ -388,6 +389,7 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
 /// One of four states of a few names: small and large texts, a wildcard that comes and goes, an empty non-terminal.
 fn state_changes(state: usize) -> Vec<Change> {
     let put = |owner: &str, rtype, rdatas: Vec<Box<[u8]>>| Change::PutApi {
+        view: None,
         owner: name(owner),
         rrset: RrSet {
             rtype,
@@ -397,6 +399,7 @@ fn state_changes(state: usize) -> Vec<Change> {
         },
     };
     let delete = |owner: &str, rtype| Change::DeleteApi {
+        view: None,
         owner: name(owner),
         rtype,
     };

@@ -835,6 +835,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
     let apply = |kernel: &mut Kernel, state: usize| -> Result<()> {
         let (octet, length) = states[state];
         let put = |owner: &Name, rrset| Change::PutApi {
+            view: None,
             owner: owner.clone(),
             rrset,
         };
@@ -842,6 +843,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
         let new = name("new.example.org.");
         changes.push(match state {
             0 => Change::DeleteApi {
+                view: None,
                 owner: new,
                 rtype: RecordType::A,
             },

@@ -46,6 +46,7 @@ pub fn respond(
             None => refuse(Refusal::NOT_OURS, &query, framing, out),
         };
     }
+    let snapshot = snapshot.for_client(environment.cookies.client);
     let mut resolution = resolve_unheard(snapshot, &qname, question.qtype, &environment.resolve_options());
     let mut may_ask_upstream = environment.recursion_available && query.recursion_desired;
     if question.qclass == class::ANY {

@@ -12,6 +12,7 @@ use super::section::{Section, Text};
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::views::{ViewClients, ViewName};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct ConfiguredZone {
 /// An RRset of `records`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredRecord {
+    /// The view that it is in; `None` is the default.
+    pub view: Option<ViewName>,
     /// The owner, in the case in which it was written.
     pub owner: Name,
     /// Type, TTL and values.
@@ -38,7 +41,7 @@ pub struct ConfiguredRecord {
 }
 
 const ZONE_KEYS: &[&str] = &["name", "file"];
-const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value"];
+const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "view"];
 /// The largest TTL (RFC 2181 §8).
 pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
@@ -89,14 +92,19 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
 }
 
 /// What `records` takes from the rest of the configuration.
-pub(super) struct RecordRules {
+pub(super) struct RecordRules<'a> {
+    pub(super) views: &'a [ViewClients],
     pub(super) default_ttl: u32,
     pub(super) bounds: TtlBounds,
 }
 
-pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &mut Findings) -> Vec<ConfiguredRecord> {
+pub(super) fn read_records(
+    items: &[Rc<Node>],
+    rules: &RecordRules<'_>,
+    findings: &mut Findings,
+) -> Vec<ConfiguredRecord> {
     let mut records = Vec::with_capacity(items.len());
-    let mut types: HashMap<Name, Vec<(RecordType, Position)>> = HashMap::new();
+    let mut types: HashMap<(Option<ViewName>, Name), Vec<(RecordType, Position)>> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a record", RECORD_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
@@ -116,11 +124,23 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
         let Some(rdatas) = read_values(&section, owner.as_ref(), rtype, findings) else {
             continue;
         };
+        let view = section.text("view", "view: office", findings);
+        let view = view.map(|view| rules.find_view(view, findings));
         let (Some(owner), Some(rtype)) = (owner, rtype) else {
             continue;
         };
+        if view.is_some() && rtype == RecordType::SOA {
+            findings.error(section.at, Problem::SoaInView { owner });
+            continue;
+        }
+        // `Some(None)`: a view that is not there, which is reported.
+        let view = match view {
+            Some(None) => continue,
+            Some(view) => view,
+            None => None,
+        };
 
-        let beside = types.entry(owner.clone()).or_default();
+        let beside = types.entry((view.clone(), owner.clone())).or_default();
         if !stands_beside(&owner, rtype, section.at, beside, findings) {
             continue;
         }
@@ -132,6 +152,7 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
             source: Source::Config,
         };
         records.push(ConfiguredRecord {
+            view,
             owner,
             rrset,
             at: section.at,
@@ -140,7 +161,24 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
     records
 }
 
-impl RecordRules {
+impl RecordRules<'_> {
+    fn find_view(&self, name: Text<'_>, findings: &mut Findings) -> Option<ViewName> {
+        let mut views = self.views.iter().map(|view| &view.name);
+        let found = views.find(|view| &***view == name.text).cloned();
+        if found.is_none() {
+            let known = self.views.iter().map(|view| view.name.to_string()).collect();
+            let name_given = name.text.to_owned();
+            findings.error(
+                name.at,
+                Problem::UnknownView {
+                    name: name_given,
+                    known,
+                },
+            );
+        }
+        found
+    }
+
     fn check_ttl(&self, ttl: u32, at: Option<Position>, findings: &mut Findings) -> u32 {
         let TtlBounds { min, max } = self.bounds;
         if !(min..=max).contains(&ttl) {

@@ -21,6 +21,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         chaos,
         tcp,
         backend,
+        views: _,
         zones: _,
         records: _,
     } = old;

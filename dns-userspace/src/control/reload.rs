@@ -12,7 +12,7 @@ use super::{ControlError, TtlRules};
 use crate::name::{Name, NameKey};
 use crate::record::{RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
-use crate::store::{Change, Conflict, Plan};
+use crate::store::{Change, ConfiguredView, Conflict, Plan};
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
@@ -22,6 +22,8 @@ const LIST_LIMIT: usize = 10_000;
 pub struct Desired {
     /// `records`.
     pub records: Vec<(Name, RrSet)>,
+    /// `views`, each with the records that name it.
+    pub views: Vec<ConfiguredView>,
     /// `zones`.
     pub zones: Vec<DesiredZone>,
     /// `ttl_bounds` and `backend.default_ttl`.
@@ -171,6 +173,7 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
         .collect();
     step.changes.extend(removed);
     step.changes.push(Change::ConfigRecords(desired.records));
+    step.changes.push(Change::Views(desired.views));
     step
 }
 
@@ -217,6 +220,9 @@ impl Writer {
         for key in &restart_needed {
             warn!("`{key}` has changed in the configuration file; restart hotdns for it to take effect");
         }
+        if plan.delta.views_redefined {
+            self.warn_of_views();
+        }
         let mut report = compare(&old, &plan);
         report.failed = failed;
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
@@ -245,14 +251,18 @@ pub(super) fn describe(conflict: &Conflict, config_file: &str) -> String {
         left_out,
         served,
         served_type,
+        view,
     } = conflict;
     let served_by = match served {
         Source::Api => "was added over HTTP".to_owned(),
         Source::Config => format!("comes from {config_file}"),
         Source::ZoneFile(file) => format!("comes from {file}"),
     };
+    let in_view = view
+        .as_ref()
+        .map_or_else(String::new, |view| format!(" in the view `{view}`"));
     format!(
-        "{owner} {rtype} of {} is left out: {owner} {served_type}, which is served, {served_by}",
+        "{owner} {rtype} of {}{in_view} is left out: {owner} {served_type}, which is served, {served_by}",
         file_of(left_out, config_file)
     )
 }

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
+use super::schema::WITH_VIEWS;
 use super::{Refusal, ServedSerial, Stored};
 use crate::name::{Name, NameKey};
 use crate::rdata;
 use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::views::ViewName;
 
 /// RDATAs one after another, each behind its length in two octets.
 pub(super) fn encode_rdatas(rdatas: &[Rdata]) -> Vec<u8> {
@@ -20,13 +22,16 @@ pub(super) fn encode_rdatas(rdatas: &[Rdata]) -> Vec<u8> {
     encoded
 }
 
-/// Everything in the database.
-pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Stored, Refusal> {
+/// Everything in a database of this version.
+pub(super) fn read_all(connection: &Connection, path: &Path, version: i64) -> Result<Stored, Refusal> {
+    let view = if version < WITH_VIEWS { "''" } else { "view" };
     Ok(Stored {
         rrsets: read(
             connection,
             path,
-            "SELECT owner_key, rtype, owner, ttl, rdatas FROM api_rrsets ORDER BY owner_key, rtype",
+            &format!(
+                "SELECT owner_key, rtype, owner, ttl, rdatas, {view} FROM api_rrsets ORDER BY 6, owner_key, rtype"
+            ),
             rrset,
         )?,
         serials: read(
@@ -58,7 +63,7 @@ fn read<T>(
     Ok(all)
 }
 
-fn rrset(row: &Row<'_>) -> Result<(Name, RrSet), String> {
+fn rrset(row: &Row<'_>) -> Result<(Option<ViewName>, Name, RrSet), String> {
     let owner = name(row)?;
     let wrong = |what: &str| format!("an RRset of {owner} has {what}");
     let rtype = RecordType(row.get(1).map_err(|_| wrong("no type"))?);
@@ -77,7 +82,8 @@ fn rrset(row: &Row<'_>) -> Result<(Name, RrSet), String> {
         rdatas,
         source: Source::Api,
     };
-    Ok((owner, rrset))
+    let view: String = row.get(5).map_err(|_| wrong("no view"))?;
+    Ok(((!view.is_empty()).then(|| view.into()), owner, rrset))
 }
 
 fn serial(row: &Row<'_>) -> Result<ServedSerial, String> {

@@ -28,14 +28,14 @@ fn what_was_written_is_there_after_a_restart() {
     let (mut storage, stored) = Storage::open(folder.path()).expect("a new database");
     assert!(stored.rrsets.is_empty() && storage.unavailable().is_none());
     let puts: Vec<_> = [("b.x.", 9), ("WWW.x.", 8), ("gone.x.", 7)]
-        .map(|(owner, last)| ApiChange::Put(name(owner), address(last)))
+        .map(|(owner, last)| ApiChange::Put(None, name(owner), address(last)))
         .into();
     storage.write(&puts, &[served(7)]).expect("written");
     storage
         .write(
             &[
-                ApiChange::Put(name("www.x."), address(5)),
-                ApiChange::Delete(name("GONE.x.").key(), RecordType::A),
+                ApiChange::Put(None, name("www.x."), address(5)),
+                ApiChange::Delete(None, name("GONE.x.").key(), RecordType::A),
             ],
             &[served(4_000_000_000)],
         )
@@ -46,7 +46,7 @@ fn what_was_written_is_there_after_a_restart() {
     let found: Vec<_> = stored
         .rrsets
         .iter()
-        .map(|(owner, rrset)| (owner.to_string(), rrset.clone()))
+        .map(|(_, owner, rrset)| (owner.to_string(), rrset.clone()))
         .collect();
     assert_eq!(
         found,
@@ -66,7 +66,7 @@ fn a_second_opener_is_refused_until_the_first_lets_go() {
     let (mut second, stored) = Storage::open(folder.path()).expect("no start-up error");
     assert!(second.unavailable().expect("held").contains("another process holds"));
     assert!(stored.rrsets.is_empty() && second.reopen().is_none());
-    let change = [ApiChange::Put(name("a.x."), address(2))];
+    let change = [ApiChange::Put(None, name("a.x."), address(2))];
     assert!(matches!(second.write(&change, &[]), Err(WriteError::Unavailable(_))));
     first.write(&change, &[]).expect("the holder writes");
     drop(first);
@@ -111,7 +111,7 @@ fn rows_that_cannot_be_ours_are_damage() {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
         storage
-            .write(&[ApiChange::Put(name("a.x."), address(2))], &[])
+            .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[])
             .expect("written");
         drop(storage);
         let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
@@ -168,7 +168,7 @@ fn a_full_disk_changes_nothing_and_passes() {
     };
     limit(connection, pages);
     let many: Vec<_> = (0..2000)
-        .map(|i| ApiChange::Put(name(&format!("n{i}.x.")), address(2)))
+        .map(|i| ApiChange::Put(None, name(&format!("n{i}.x.")), address(2)))
         .collect();
     let error = storage.write(&many, &[]).expect_err("full");
     assert!(
@@ -191,7 +191,7 @@ fn a_database_that_can_only_be_read_is_read() {
     let path = folder.path().join(FILE_NAME);
     let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
     storage
-        .write(&[ApiChange::Put(name("a.x."), address(2))], &[served(3)])
+        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
         .expect("written");
     assert!(
         matches!(read_only(&path), Err(Refusal::Unavailable(_))),

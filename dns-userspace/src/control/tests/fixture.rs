@@ -188,6 +188,7 @@ pub(crate) fn zone(apex: &str, serial: u32, records: &[(&str, RecordType, &str)]
 pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> Desired {
     Desired {
         records,
+        views: Vec::new(),
         zones,
         ttl: RULES,
         restart_needed: Vec::new(),

@@ -24,6 +24,7 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
 /// The configuration as the control thread takes it.
 pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
     let records = read.config.record_sets();
+    let views = read.config.view_sets();
     let ttl = ttl_rules(&read.config);
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
@@ -40,6 +41,7 @@ pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::De
     });
     control::Desired {
         records,
+        views,
         zones: zones.collect(),
         ttl,
         restart_needed,
