@@ -25,7 +25,7 @@ pub struct Counters {
     pub answers: [[u64; RCODE_CLASSES]; QTYPE_CLASSES],
 }
 
-/// The class of a QTYPE: itself up to 65, four more that are in use, 0 for all others.
+/// The class of a QTYPE: itself up to 65, six more that are in use, 0 for all others.
 #[inline(always)]
 pub const fn qtype_class(qtype: u16) -> usize {
     match qtype {
@@ -34,6 +34,8 @@ pub const fn qtype_class(qtype: u16) -> usize {
         257 => 67,
         99 => 68,
         rtype::META_LAST => 69,
+        108 => 70,
+        109 => 71,
         _ => 0,
     }
 }
@@ -46,6 +48,8 @@ pub const fn qtype_of_class(class: usize) -> Option<u16> {
         67 => Some(257),
         68 => Some(99),
         69 => Some(rtype::META_LAST),
+        70 => Some(108),
+        71 => Some(109),
         _ => None,
     }
 }

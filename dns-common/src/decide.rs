@@ -12,12 +12,12 @@ use crate::cookie;
 use crate::hash::NameHash;
 use crate::line::{Line, REFERRAL, Reference, flag};
 use crate::reason::PassReason;
-use crate::reply::Reply;
+use crate::reply::{Reply, error_bytes};
 use crate::scratch::Scratch;
 use crate::search::{Prober, find_encloser, look_up, probed, reason_of};
 use crate::slot::NO_SERIAL;
 use crate::table::Table;
-use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, rtype};
+use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, info_code, rtype};
 
 /// How far the first look got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,19 +32,22 @@ pub enum First {
 
 /// Decides on the question in the prober's scratch, whose name has this hash, and leaves the reply there.
 ///
-/// `udp_payload` is our own limit on a message, in octets.
+/// `udp_payload` is our own limit on a message, in octets. `may_forward`: names that are not ours go upstream for this
+/// client.
 #[inline(always)]
 pub fn decide<P: Prober, T: Table>(
     prober: &mut P,
     table: &T,
     hash: NameHash,
     udp_payload: u16,
+    may_forward: bool,
 ) -> Result<(), PassReason> {
-    match first_look(prober.scratch(), table, hash)? {
-        First::Decided => {}
-        First::Found => decide_on_name(prober.scratch(), table)?,
-        First::Absent => decide_without_name(prober, table)?,
-    }
+    let decided = match first_look(prober.scratch(), table, hash)? {
+        First::Decided => Ok(()),
+        First::Found => decide_on_name(prober.scratch(), table),
+        First::Absent => decide_without_name(prober, table),
+    };
+    refuse_foreign(prober.scratch(), decided, may_forward)?;
     check(prober.scratch(), table, udp_payload)
 }
 
@@ -133,6 +136,31 @@ pub fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Re
     negative(scratch, table, &line, false)
 }
 
+/// REFUSED for a name that is not ours, where it is not forwarded: nothing is without recursion desired.
+#[inline(always)]
+pub fn refuse_foreign(
+    scratch: &mut Scratch,
+    decided: Result<(), PassReason>,
+    may_forward: bool,
+) -> Result<(), PassReason> {
+    let is_forwarded = may_forward && scratch.query_flags as u16 & flags::RD != 0;
+    match decided {
+        Err(PassReason::Foreign) if !is_forwarded => {
+            refuse(scratch, info_code::NOT_AUTHORITATIVE);
+            Ok(())
+        }
+        decided => decided,
+    }
+}
+
+/// REFUSED, and why (RFC 8914).
+#[inline(always)]
+pub fn refuse(scratch: &mut Scratch, info_code: u16) {
+    scratch.reply = Reply::NONE;
+    scratch.reply.header.flags = flags::REFUSED;
+    scratch.reply.info_code = info_code as u32;
+}
+
 /// Whether the reply in the scratch may be sent.
 #[inline(always)]
 pub fn check<T: Table>(scratch: &Scratch, table: &T, udp_payload: u16) -> Result<(), PassReason> {
@@ -149,7 +177,11 @@ pub fn check<T: Table>(scratch: &Scratch, table: &T, udp_payload: u16) -> Result
 /// Octets of the reply's message.
 #[inline(always)]
 pub fn message_bytes(scratch: &Scratch) -> u32 {
-    let mut opt = if scratch.has_opt != 0 { OPT_BYTES as u32 } else { 0 };
+    let mut opt = if scratch.has_opt != 0 {
+        OPT_BYTES as u32 + error_bytes(scratch.reply.info_code)
+    } else {
+        0
+    };
     if scratch.has_cookie != 0 {
         opt += cookie::OPTION_BYTES as u32;
     }
@@ -256,6 +288,7 @@ fn from_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference, t
         raise,
         serial,
         header,
+        ..Reply::NONE
     };
     Ok(())
 }

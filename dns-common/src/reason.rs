@@ -84,7 +84,7 @@ reasons! {
         Below = "below",
         /// The name has types that the line does not list.
         Incomplete = "incomplete",
-        /// No zone of ours.
+        /// No zone of ours, and the client may use the upstream.
         Foreign = "foreign",
         /// Below a DNAME.
         Dname = "dname",

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::cookie;
 use crate::slot::SlotHeader;
-use crate::wire::{EDNS_DO, flags, option, rtype};
+use crate::wire::{EDNS_DO, EXTENDED_ERROR_BYTES, flags, option, rtype};
 
 /// The body is in [`crate::scratch::Scratch::inline`].
 pub const INLINE: u32 = 0;
@@ -23,6 +23,10 @@ pub struct Reply {
     pub raise: u32,
     /// The serial that is patched in, where the header names a place.
     pub serial: u32,
+    /// INFO-CODE of the extended error that goes with it where the query has an OPT (RFC 8914); 0 for none.
+    pub info_code: u32,
+    /// Zero.
+    pub unused: u32,
     /// Counts, flags, length and sum of the body; the slot's own header, or one made for an inline answer.
     pub header: SlotHeader,
 }
@@ -34,6 +38,8 @@ impl Reply {
         slot: 0,
         raise: 0,
         serial: 0,
+        info_code: 0,
+        unused: 0,
         header: SlotHeader {
             tag: 0,
             body_bytes: 0,
@@ -67,11 +73,11 @@ pub const fn header_tail(query_flags: u16, reply: &SlotHeader, recursion_availab
 
 /// The rest of the OPT RR of the reply behind the first eight octets of [`opt`] where the client has a cookie: the
 /// length, and the option with both cookies (RFC 7873 §4). Thirty-one octets in four little-endian
-/// words; the last octet is zero and not of the message.
+/// words; the last octet is zero and not of the message. `error_bytes` more octets of options follow.
 #[inline(always)]
-pub const fn opt_cookie(client_cookie: u64, server_cookie: [u64; 2]) -> [u64; 4] {
+pub const fn opt_cookie(client_cookie: u64, server_cookie: [u64; 2], error_bytes: u32) -> [u64; 4] {
     let [head, hash] = server_cookie;
-    let length = (cookie::OPTION_BYTES as u64) << 16;
+    let length = (cookie::OPTION_BYTES as u64 + error_bytes as u64) << 16;
     let code = (option::COOKIE as u64) << 32;
     let option_length = ((cookie::CLIENT_BYTES + cookie::SERVER_BYTES) as u64) << 48;
     [
@@ -82,8 +88,21 @@ pub const fn opt_cookie(client_cookie: u64, server_cookie: [u64; 2]) -> [u64; 4]
     ]
 }
 
-/// The OPT RR of the reply (RFC 6891 §6.1.2): our payload size, version 0, DO as asked (RFC 3225 §3), no options.
-/// Its first eight octets and the next two, each as they lie in memory; the eleventh is zero.
+/// Octets of the extended error in the OPT RR of a reply with this INFO-CODE.
+#[inline(always)]
+pub const fn error_bytes(info_code: u32) -> u32 {
+    if info_code == 0 { 0 } else { EXTENDED_ERROR_BYTES as u32 }
+}
+
+/// The extended error of an INFO-CODE (RFC 8914 §2), the last option of the OPT RR: code, length and INFO-CODE, each as
+/// it lies in memory.
+#[inline(always)]
+pub const fn extended_error(info_code: u32) -> [u16; EXTENDED_ERROR_BYTES / 2] {
+    [option::EXTENDED_ERROR.to_be(), 2u16.to_be(), (info_code as u16).to_be()]
+}
+
+/// The OPT RR of the reply (RFC 6891 §6.1.2): our payload size, version 0, DO as asked (RFC 3225 §3). Its first eight
+/// octets and the next two, each as they lie in memory; the eleventh is the number of octets of options.
 #[inline(always)]
 pub const fn opt(udp_payload: u16, edns_do: u16) -> (u64, u16) {
     let [high, low] = udp_payload.to_be_bytes();
@@ -107,12 +126,20 @@ mod tests {
         let (head, middle) = opt(1232, EDNS_DO);
         let client = u64::from_le_bytes(*b"client!!");
         let server = [u64::from_le_bytes(*b"\x01\0\0\0time"), u64::from_le_bytes(*b"the-hash")];
-        let words = opt_cookie(client, server);
+        let words = opt_cookie(client, server, 0);
         let mut octets: Vec<u8> = head.to_le_bytes().into();
         octets.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         assert_eq!(octets.pop(), Some(0));
         assert_eq!(octets[8..10], middle.to_le_bytes());
         let expected = b"\0\0\x29\x04\xd0\0\0\x80\0\0\x1c\0\x0a\0\x18client!!\x01\0\0\0timethe-hash";
         assert_eq!(octets, expected);
+        let [longer, ..] = opt_cookie(client, server, error_bytes(20));
+        assert_eq!(longer.to_le_bytes()[..3], [0, 0, 28 + 6]);
+    }
+
+    #[test]
+    fn an_extended_error_is_six_octets() {
+        assert_eq!(bytemuck::bytes_of(&extended_error(20)), [0, 15, 0, 2, 0, 20]);
+        assert_eq!((error_bytes(20), error_bytes(0)), (6, 0));
     }
 }

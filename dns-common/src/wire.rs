@@ -27,6 +27,8 @@ pub mod flags {
     pub const RA: u16 = 0x0080;
     /// The four bits of the rcode.
     pub const RCODE: u16 = 0x000F;
+    /// REFUSED in these bits.
+    pub const REFUSED: u16 = 5;
 }
 
 /// Record types and QTYPEs that the core itself treats in a special way.
@@ -51,7 +53,18 @@ pub mod option {
     pub const NSID: u16 = 3;
     /// DNS cookies (RFC 7873).
     pub const COOKIE: u16 = 10;
+    /// Extended DNS errors (RFC 8914).
+    pub const EXTENDED_ERROR: u16 = 15;
 }
+
+/// INFO-CODEs of extended DNS errors (RFC 8914 §4) that the core itself gives.
+pub mod info_code {
+    /// The name is in no zone of ours, and not forwarded.
+    pub const NOT_AUTHORITATIVE: u16 = 20;
+}
+
+/// Octets of an extended error without text, as an option: code, length, INFO-CODE.
+pub const EXTENDED_ERROR_BYTES: usize = 6;
 
 /// Class IN.
 pub const CLASS_IN: u16 = 1;

@@ -47,7 +47,7 @@ static OWN_TABLE: Array<OwnLine> = Array::with_max_entries(OWN_LINES as u32, 0);
 #[map]
 static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(4096, 0);
 #[map]
-static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, BPF_F_NO_PREALLOC);
+static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
 #[map]
 static COOKIES: Array<Jar> = Array::with_max_entries(1, 0);
 #[map]

@@ -5,6 +5,7 @@ use core::hint::black_box;
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 use dns_common::cookie::OPTION_BYTES;
+use dns_common::wire::EXTENDED_ERROR_BYTES;
 
 /// A header that may lie at any address and whose every bit pattern is a value.
 ///
@@ -142,11 +143,19 @@ pub struct OptWithCookie {
     pub last: u8,
 }
 
+/// An extended error without text (RFC 8914 §2): code, length, INFO-CODE.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct ExtendedError {
+    pub words: [u16; 3],
+}
+
 // The lengths on the wire.
 const _: () = assert!(size_of::<Ethernet>() == 14 && size_of::<Vlan>() == 4 && size_of::<Ipv4>() == 20);
 const _: () =
     assert!(size_of::<Ipv6>() == 40 && size_of::<Udp>() == 8 && size_of::<Dns>() == 12 && size_of::<Opt>() == 11);
 const _: () = assert!(size_of::<OptWithCookie>() == 11 + OPTION_BYTES);
+const _: () = assert!(size_of::<ExtendedError>() == EXTENDED_ERROR_BYTES);
 
 // SAFETY: packed integers all.
 unsafe impl Header for Ethernet {}
@@ -164,6 +173,8 @@ unsafe impl Header for Dns {}
 unsafe impl Header for Opt {}
 // SAFETY: packed integers all.
 unsafe impl Header for OptWithCookie {}
+// SAFETY: packed integers all.
+unsafe impl Header for ExtendedError {}
 // SAFETY: packed integers all.
 unsafe impl Header for Word {}
 // SAFETY: a packed integer.

@@ -10,7 +10,7 @@ use dns_common::checksum;
 use dns_common::decide::message_bytes;
 use dns_common::prepare::prepared_octets;
 use dns_common::reason::{DropReason, PassReason};
-use dns_common::reply::{INLINE, PREPARED, header_tail, opt, opt_cookie};
+use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
 use dns_common::scratch::{INLINE_WORDS, Scratch, State};
 use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
@@ -18,7 +18,7 @@ use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 use crate::Verdict;
 use crate::maps::{self, may_recurse, settings};
 use crate::packet::{
-    self, Dns, Ethernet, Ipv4, Ipv6, Opt, OptWithCookie, Packet, TwoWords, Udp, WordAndHalf, adjust_tail,
+    self, Dns, Ethernet, ExtendedError, Ipv4, Ipv6, Opt, OptWithCookie, Packet, TwoWords, Udp, WordAndHalf, adjust_tail,
 };
 use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
 
@@ -112,10 +112,14 @@ fn write(
     let text = checksum::fold(scratch.question_sum + reply.header.sum as u64);
     sum += checksum::swap_if(name_bytes & 1 != 0, text) as u64;
 
+    let opt_at = body_at + body_bytes;
+    let mut error_at = opt_at + size_of::<Opt>();
     if scratch.has_cookie != 0 {
-        let to: &mut OptWithCookie = packet.header_mut(body_at + body_bytes).ok_or(Unfinished)?;
+        error_at = opt_at + size_of::<OptWithCookie>();
+        let to: &mut OptWithCookie = packet.header_mut(opt_at).ok_or(Unfinished)?;
         let (head, _) = opt(settings().udp_payload, scratch.edns_do as u16);
-        let [first, second, third, fourth] = opt_cookie(scratch.client_cookie, scratch.server_cookie);
+        let error_bytes = error_bytes(reply.info_code);
+        let [first, second, third, fourth] = opt_cookie(scratch.client_cookie, scratch.server_cookie, error_bytes);
         *to = OptWithCookie {
             head,
             words: [first, second, third],
@@ -126,11 +130,21 @@ fn write(
         let text = [head, first, second, third, fourth].into_iter().fold(0, checksum::add);
         sum += checksum::swap_if((name_bytes + body_bytes) & 1 != 0, checksum::fold(text)) as u64;
     } else if has_opt {
-        let to: &mut Opt = packet.header_mut(body_at + body_bytes).ok_or(Unfinished)?;
+        let to: &mut Opt = packet.header_mut(opt_at).ok_or(Unfinished)?;
         let (head, middle) = opt(settings().udp_payload, scratch.edns_do as u16);
-        *to = Opt { head, middle, last: 0 };
-        let text = checksum::fold(checksum::add(middle as u64, head));
+        let last = error_bytes(reply.info_code) as u8;
+        *to = Opt { head, middle, last };
+        let text = checksum::fold(checksum::add(middle as u64 + last as u64, head));
         sum += checksum::swap_if((name_bytes + body_bytes) & 1 != 0, text) as u64;
+    }
+    if has_opt && reply.info_code != 0 {
+        let words = extended_error(reply.info_code);
+        let to: &mut ExtendedError = packet.header_mut(error_at & 0x1FFF).ok_or(Unfinished)?;
+        *to = ExtendedError { words };
+        let [code, length, info_code] = words;
+        let text = checksum::fold(code as u64 + length as u64 + info_code as u64);
+        // Both lengths of an OPT RR are odd.
+        sum += checksum::swap_if((name_bytes + body_bytes) & 1 == 0, text) as u64;
     }
 
     // Boxed: that the frame reaches beyond this header was seen above, but of another pointer to the verifier.

@@ -157,6 +157,10 @@ impl Compiler<'_> {
         let Some(zone) = snapshot.zone_of(self.key) else {
             return Some(match snapshot.overlays.get(self.key) {
                 Some(node) => self.overlay(node),
+                // What is below may be a wildcard overlay's.
+                None if snapshot.overlays.contains_key(&self.key.wildcard_child()) => {
+                    Entry::bare(flag::NOT_OURS | flag::PASS_BELOW)
+                }
                 None => Entry::bare(flag::NOT_OURS),
             });
         };

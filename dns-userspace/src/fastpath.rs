@@ -10,7 +10,7 @@ use dns_common::decide::decide;
 use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
-use dns_common::reply::{INLINE, PREPARED, header_tail, opt, opt_cookie};
+use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
 use dns_common::scan::scan;
 use dns_common::scratch::Scratch;
 use dns_common::search::{Prober, probe};
@@ -79,7 +79,8 @@ impl Worker {
                 u16::MAX
             }
         };
-        decide(&mut SocketProber { scratch, table }, table, hash, limit)?;
+        let may_forward = environment.recursion_available;
+        decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward)?;
         let epoch = scratch.epoch;
         prepare(scratch, table)?;
         if scratch.has_cookie != 0 {
@@ -140,15 +141,19 @@ fn compose(
     }
     if has_opt {
         let (head, middle) = opt(environment.udp_payload, scratch.edns_do as u16);
+        let error_bytes = error_bytes(reply.info_code);
         out.extend_from_slice(&head.to_le_bytes());
         if scratch.has_cookie != 0 {
-            for word in opt_cookie(scratch.client_cookie, scratch.server_cookie) {
+            for word in opt_cookie(scratch.client_cookie, scratch.server_cookie, error_bytes) {
                 out.extend_from_slice(&word.to_le_bytes());
             }
             out.pop();
         } else {
             out.extend_from_slice(&middle.to_le_bytes());
-            out.push(0);
+            out.push(error_bytes as u8);
+        }
+        if error_bytes != 0 {
+            out.extend_from_slice(bytemuck::bytes_of(&extended_error(reply.info_code)));
         }
     }
     Ok(())

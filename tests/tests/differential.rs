@@ -25,9 +25,9 @@ const CHANGES: usize = 14;
 /// What a query is, as the ceilings know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// Data, referrals, NODATA and NXDOMAIN from our zones, of a size that the client takes.
+    /// Data, referrals, NODATA and NXDOMAIN from our zones, of a size that the client takes, and what is refused.
     Answerable,
-    /// What the design leaves to userspace: foreign names, below DNAMEs, failed zones, chains that go upstream, ANY, DS
+    /// What the design leaves to userspace: names that are forwarded, below DNAMEs, failed zones, chains that go upstream, ANY, DS
     /// where two zones meet, and what is too large.
     Userspace,
     /// Messages that are not well-formed.
@@ -55,12 +55,10 @@ fn fast_path_equals_reference() {
     for (reason, ceiling) in [
         // Wildcards that lead back to themselves, or whose own name gets another answer than those below.
         (PassReason::Marked, 1.5),
-        // Beside wildcards with NS or DNAME, or with zones of their own below.
+        // Beside wildcards with NS or DNAME, or with zones of their own below; below wildcard overlays.
         (PassReason::Below, 5.0),
         // Names with more types than a line lists, and answers above 4,056 octets.
         (PassReason::Incomplete, 4.0),
-        // Below wildcard overlays.
-        (PassReason::Foreign, 1.0),
         // Large answers with a serial or pointers that move: few configurations have them, for many names each.
         (PassReason::TooLarge, 2.5),
         // Who asks for an NSID, where there is one.
@@ -212,7 +210,8 @@ impl Run {
         let is_final = match &resolution.end {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),
-            End::NotOurs | End::ZoneFailed(_) | End::AliasFailed(_) => false,
+            End::NotOurs => !self.planes.environment.recursion_available,
+            End::ZoneFailed(_) | End::AliasFailed(_) => false,
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);

@@ -11,7 +11,8 @@ use aya::programs::Xdp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::bench::circuit::{Circuit, Frames};
-use tests::bench::{load, object};
+use tests::bench::load::{self, Returns};
+use tests::bench::object;
 use tests::frames::{Query, UdpFrame, wire_name};
 use tests::net::{Namespace, RawSocket, VethOptions, VethPair, missing_privileges, run};
 use tests::testrun::{TestRun, Verdict};
@@ -151,7 +152,7 @@ fn the_closed_loop_keeps_every_frame() -> Result<()> {
     let _link = circuit.attach_to_server("bounce")?;
     for load in load::all(1000) {
         for frames in [Frames::Full, Frames::Small] {
-            let sample = circuit.sample(&load, false, frames, 32, Duration::from_millis(50))?;
+            let sample = circuit.sample(&load, Returns::Bounced, frames, 32, Duration::from_millis(50))?;
             assert!(sample.replies() > 0, "{}: {sample:?}", load.name);
             assert_eq!(
                 (sample.left.iter().sum::<u64>(), sample.mismatched, sample.lost),

@@ -286,6 +286,8 @@ fn answers_are_exact_frames() -> Result<()> {
         ("ns.sub.example.org", T::AAAA, 0),
         ("t1000.example.org", T::TXT, 1),
         ("t1200.example.org", T::TXT, 1),
+        ("www.elsewhere.net", T::A, 0),
+        ("org", T::DS, 0),
     ];
     let mut answered = 0;
     for (owner, qtype, answers) in questions {
@@ -506,8 +508,6 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         (P::Marked, asking(query("www.broken.example", RecordType::A))),
         (P::Below, asking(query("www.over.lay", RecordType::A))),
         (P::Incomplete, asking(query("many.example.org", RecordType(4711)))),
-        (P::Foreign, asking(query("www.elsewhere.net", RecordType::A))),
-        (P::Foreign, asking(query("org", RecordType::A))),
         (P::Dname, asking(query("x.dname.example.org", RecordType::A))),
         (P::TooLarge, asking(query("t1000.example.org", RecordType::TXT))),
         (
@@ -624,6 +624,17 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     }
     assert_eq!(named.pass_reason(&asking(nsid))?, Some(P::Nsid));
     reached.insert(P::Nsid.index());
+    // With an upstream, for those who desire recursion.
+    let mut forwarding = Kernel::new(ENVIRONMENT, true)?;
+    forwarding.apply(zone()?)?;
+    for owner in ["www.elsewhere.net", "org"] {
+        let mut query = query(owner, RecordType::A);
+        query.flags = 0x0100;
+        assert_eq!(forwarding.pass_reason(&asking(query.clone()))?, Some(P::Foreign));
+        query.flags = 0;
+        assert_eq!(forwarding.run(&asking(query))?.verdict, Verdict::Transmit);
+    }
+    reached.insert(P::Foreign.index());
     for reason in PassReason::ALL {
         assert!(reached.contains(&reason.index()), "{reason:?} is not reached");
     }
@@ -643,6 +654,7 @@ fn answers_are_counted_by_type_and_rcode() -> Result<()> {
     for (owner, qtype, class, rcode) in [
         ("www.example.org", RecordType::A, 1, 0),
         ("nx.example.org", RecordType::AAAA, 28, 1),
+        ("www.elsewhere.net", RecordType::MX, 15, 2),
         ("www.example.org", RecordType(4711), 0, 0),
     ] {
         let before = kernel.counters()?;

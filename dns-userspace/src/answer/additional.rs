@@ -4,10 +4,10 @@
 //! for the delegation itself and for its siblings (RFC 9471). All else is optional: authoritative addresses in our
 //! zones, of exactly that name, never from a wildcard, an alias, or below a cut.
 
-use super::embedded::additional_target;
 use super::resolve::{Search, child_end, section};
 use super::{Owner, Resolution};
 use crate::name::{Name, NameKey};
+use crate::rdata::additional_target;
 use crate::record::RecordType;
 use crate::snapshot::{Node, Zone};
 

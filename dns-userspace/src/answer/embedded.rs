@@ -1,5 +1,4 @@
-//! Names inside RDATA that the answerer has to see: those that may be compressed, and those whose addresses belong
-//! into the additional section.
+//! Names inside RDATA that the answerer has to see: those that may be compressed, and the targets of aliases.
 //!
 //! RFC 3597 §4: only the types of RFC 1035 are compressed. RDATA that does not have its type's shape is written as
 //! it is, never a panic: the edge has validated it, the answerer does not rely on that.
@@ -68,20 +67,6 @@ pub(super) fn pieces(rtype: RecordType, rdata: &[u8]) -> [Piece<'_>; 4] {
     }
 }
 
-/// The name, in wire form, whose addresses go into the additional section: of NS (RFC 1035 §3.3.11), MX (§3.3.9),
-/// SRV (RFC 2782), SVCB and HTTPS (RFC 9460 §4.1). A target of `.` means "none" or the owner itself: no name.
-pub(super) fn additional_target(rtype: RecordType, rdata: &[u8]) -> Option<&[u8]> {
-    let before = match rtype {
-        RecordType::NS => 0,
-        RecordType::MX | RecordType::SVCB | RecordType::HTTPS => 2,
-        RecordType::SRV => 6,
-        _ => return None,
-    };
-    let rest = rdata.get(before..)?;
-    let length = wire_name_length(rest)?;
-    (length > 1).then(|| &rest[..length])
-}
-
 /// The target of a CNAME, DNAME or ALIAS, in wire form.
 pub(super) fn alias_target(rdata: &[u8]) -> Option<&[u8]> {
     let length = wire_name_length(rdata)?;
@@ -109,17 +94,6 @@ mod tests {
             for rtype in [RecordType::MX, RecordType::SOA, RecordType::MINFO] {
                 assert_eq!(pieces(rtype, rdata)[0], Piece::Octets(rdata), "{rtype} {rdata:?}");
             }
-            assert_eq!(additional_target(RecordType::SRV, rdata), None);
         }
-    }
-
-    #[test]
-    fn a_root_target_has_no_addresses() {
-        assert_eq!(additional_target(RecordType::MX, b"\0\0\0"), None);
-        assert_eq!(additional_target(RecordType::HTTPS, b"\0\x01\0\0\x01"), None);
-        assert_eq!(
-            additional_target(RecordType::SVCB, b"\0\x01\x01a\0"),
-            Some(&b"\x01a\0"[..])
-        );
     }
 }

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
@@ -141,6 +143,7 @@ impl Plane {
             let answerers = Arc::clone(&answerers);
             let first = runtime()?;
             let run = move || {
+                stay_on_one_processor(number, workers);
                 let mut next = Ok(first);
                 loop {
                     let worked = next.and_then(|runtime| {
@@ -216,6 +219,25 @@ impl Plane {
 impl Drop for Plane {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// Where there is a processor for each worker, each stays on its own: two that share one for a while make queries wait
+/// for milliseconds.
+fn stay_on_one_processor(number: usize, workers: usize) {
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else {
+        return;
+    };
+    let mut processors = (0..CpuSet::count()).filter(|processor| allowed.is_set(*processor).unwrap_or(false));
+    if processors.clone().count() != workers {
+        return;
+    }
+    let mut own = CpuSet::new();
+    if let Some(processor) = processors.nth(number)
+        && own.set(processor).is_ok()
+        && let Err(error) = sched_setaffinity(Pid::from_raw(0), &own)
+    {
+        tracing::debug!(worker = number, %error, "a worker cannot stay on one processor");
     }
 }
 

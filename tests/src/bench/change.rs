@@ -23,7 +23,7 @@ use self::api::Api;
 use self::client::Resolver;
 use super::circuit::Frames;
 use super::contestant::{Contestant, Stage};
-use super::load;
+use super::load::{self, Returns};
 use super::report::percentile;
 use crate::frames::wire_name;
 
@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> Result<()> {
         "--clients and --records must be above 0"
     );
     ensure!(options.records <= 1_000_000, "--records must be at most 1,000,000");
-    let loads = load::named(options.records, &["a".to_owned()])?;
+    let loads = load::named(options.records, &["a"])?;
     let load = &loads[0];
     let contestant = if options.sockets {
         Contestant::HotdnsSockets
@@ -85,7 +85,9 @@ pub fn run(options: &Options) -> Result<()> {
     reload(&mut stage, load, &mut figures).context("reload")?;
 
     if options.in_flight > 0 {
-        stage.circuit.start(load, true, Frames::Full, options.in_flight)?;
+        stage
+            .circuit
+            .start(load, Returns::Replies, Frames::Full, options.in_flight)?;
     }
     let followed = follow(&stage, load, options, &mut figures).context("changes one by one");
     let bulk = followed.and_then(|()| bulk(&stage, load, options, &mut figures).context("many changes at once"));

@@ -1,7 +1,8 @@
 //! A closed loop: two namespaces, the generator on the client's end, frames that keep going round.
 //!
 //! Two traps. A frame stays on the processor whose queue it is in: there is a queue for each processor, frames are put
-//! in from a thread on each, and the counters show whether every processor has its share. And a frame made from a small
+//! in from a thread on each, sockets send into their own processor's queue too, and the counters show whether every
+//! processor has its share. And a frame made from a small
 //! socket buffer has no room to grow into an answer: full-size frames are put in, which the generator cuts down.
 
 use std::fs;
@@ -19,7 +20,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::layout as words;
-use super::load::{Load, PORT_BASE, PORT_COUNT, VLAN, VLAN_ADDRESSES};
+use super::load::{Load, PORT_BASE, PORT_COUNT, Returns, VLAN, VLAN_ADDRESSES};
 use super::object;
 use crate::net::{Namespace, RawSocket, VethOptions, VethPair};
 
@@ -148,6 +149,17 @@ impl Circuit {
         })
     }
 
+    /// Why there can be no VLAN interface here, if so.
+    pub fn vlan_obstacle() -> Result<Option<String>> {
+        let namespace = Namespace::new("vlan")?;
+        namespace.ip(&["link", "add", "name", "one", "type", "veth", "peer", "name", "other"])?;
+        let address = format!("{}/24", VLAN_ADDRESSES[0]);
+        Ok(namespace
+            .add_vlan("one", VLAN, &address)
+            .err()
+            .map(|error| format!("no VLAN interfaces here: {error:#}")))
+    }
+
     /// Attaches one of our own programs (`bounce`, `pass`) to the server's end, until the link is dropped.
     pub fn attach_to_server(&mut self, program: &str) -> Result<XdpLink> {
         let index = self.pair.second.index;
@@ -162,7 +174,7 @@ impl Circuit {
             (None, true) => self.pair.second.ipv6().expect("pairs of circuits have IPv6").into(),
             (None, false) => self.pair.second.ipv4().expect("pairs of circuits have IPv4").into(),
         };
-        SocketAddr::new(address, 53)
+        SocketAddr::new(address, load.port)
     }
 
     /// A UDP socket on the client's side whose replies the generator leaves alone.
@@ -184,8 +196,8 @@ impl Circuit {
     }
 
     /// Starts the traffic of a load: from now on `in_flight` queries are under way.
-    pub fn start(&mut self, load: &Load, replies: bool, frames: Frames, in_flight: usize) -> Result<()> {
-        let configuration = load.configuration(&self.pair, replies)?;
+    pub fn start(&mut self, load: &Load, returns: Returns, frames: Frames, in_flight: usize) -> Result<()> {
+        let configuration = load.configuration(&self.pair, returns)?;
         self.configure(configuration)?;
         let length = match frames {
             Frames::Full => 1400,
@@ -263,12 +275,12 @@ impl Circuit {
     pub fn sample(
         &mut self,
         load: &Load,
-        replies: bool,
+        returns: Returns,
         frames: Frames,
         in_flight: usize,
         time: Duration,
     ) -> Result<Sample> {
-        self.start(load, replies, frames, in_flight)?;
+        self.start(load, returns, frames, in_flight)?;
         let sample = self.measure(time / 10).and_then(|_| self.measure(time));
         let left = self.stop()?;
         Ok(Sample { left, ..sample? })

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use super::circuit::{Circuit, processors};
-use super::load::{Load, VLAN_ADDRESSES};
+use super::load::{Load, Returns, VLAN_ADDRESSES};
 use super::object;
 use super::zone::Zone;
 use crate::net::{Running, run};
@@ -35,6 +35,10 @@ pub enum Contestant {
     Nsd,
     /// BIND 9.
     Bind,
+    /// PowerDNS's authoritative server, with its backend for zone files.
+    PowerDns,
+    /// CoreDNS, with its plugin `file`.
+    CoreDns,
 }
 
 impl Contestant {
@@ -48,12 +52,30 @@ impl Contestant {
             Self::Knot => "Knot DNS, sockets",
             Self::Nsd => "NSD, sockets",
             Self::Bind => "BIND, sockets",
+            Self::PowerDns => "PowerDNS, sockets",
+            Self::CoreDns => "CoreDNS, sockets",
         }
     }
 
     /// Whether its answers leave from an XDP program, so that frames stay on their processors and none may be lost.
     pub fn is_xdp_program(self) -> bool {
         matches!(self, Self::Bounce | Self::Hotdns)
+    }
+
+    /// What it sends back.
+    pub fn returns(self) -> Returns {
+        match self {
+            Self::Bounce => Returns::Bounced,
+            _ => Returns::Replies,
+        }
+    }
+
+    /// Whether it is another server, which answers from sockets.
+    pub fn is_other_on_sockets(self) -> bool {
+        matches!(
+            self,
+            Self::Knot | Self::Nsd | Self::Bind | Self::PowerDns | Self::CoreDns
+        )
     }
 
     /// Whether it can take this load. Frames with a tag are no server's own matter, but the interface's.
@@ -82,6 +104,8 @@ impl Contestant {
             Self::KnotXdp | Self::Knot => first_line("knotd", "--version"),
             Self::Nsd => first_line("nsd", "-v"),
             Self::Bind => first_line("named", "-v"),
+            Self::PowerDns => first_line("pdns_server", "--version"),
+            Self::CoreDns => first_line("coredns", "-version"),
         }
     }
 
@@ -100,7 +124,7 @@ impl Contestant {
         let link = match self {
             Self::Bounce => Some(circuit.attach_to_server("bounce")?),
             Self::Hotdns | Self::KnotXdp => None,
-            Self::HotdnsSockets | Self::Knot | Self::Nsd | Self::Bind => Some(circuit.attach_to_server("pass")?),
+            _ => Some(circuit.attach_to_server("pass")?),
         };
         let files = zones
             .iter()
@@ -197,6 +221,26 @@ impl Contestant {
                 );
                 ("named.conf", text)
             }
+            Self::PowerDns => {
+                let zones = each(&|origin, file| format!("zone \"{origin}\" {{ type master; file \"{file}\"; }};\n"));
+                let list = folder.join("zones.conf");
+                fs::write(&list, zones).with_context(|| format!("cannot write {}", list.display()))?;
+                let text = format!(
+                    "launch=bind\nbind-config={root}/zones.conf\nlocal-address={}\nlocal-port=53\nreuseport=yes\n\
+                     receiver-threads={workers}\ndaemon=no\nguardian=no\nsocket-dir={root}\n",
+                    addresses.join(", ")
+                );
+                ("pdns.conf", text)
+            }
+            Self::CoreDns => {
+                let text = each(&|origin, file| {
+                    format!(
+                        "{origin}:53 {{\n  bind {}\n  multisocket {workers}\n  file {file}\n}}\n",
+                        addresses.join(" ")
+                    )
+                });
+                ("Corefile", text)
+            }
         };
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -216,6 +260,8 @@ impl Contestant {
                     ["-g", "-c", &path, "-n", &workers].map(str::to_owned).to_vec(),
                 )
             }
+            Self::PowerDns => ("pdns_server".to_owned(), vec![format!("--config-dir={root}")]),
+            Self::CoreDns => ("coredns".to_owned(), vec!["-conf".to_owned(), path]),
         };
         let mut command = circuit.server.command(&program);
         command.args(arguments);

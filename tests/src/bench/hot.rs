@@ -1,4 +1,9 @@
 //! `bench hot`: queries a second, as a share of the limit, all contestants in turn.
+//!
+//! ```text
+//!   loads ─► groups that ask one zone ─► for each group: a server with that zone alone, a circuit of its own
+//!                                            └─► rounds: each load: the limit, hotdns (and, on `a`, the others) in turn
+//! ```
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
-use super::circuit::{Frames, Sample};
+use super::circuit::{Circuit, Frames, Sample};
 use super::contestant::{Contestant, Stage};
 use super::load::{self, Load};
 use super::report::{Figures, Outcome, Report};
@@ -15,30 +20,71 @@ use crate::testrun::BpfStatistics;
 /// What to measure, and how long.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// How many names a zone has.
+    /// How many names a zone has, but for the loads that say otherwise.
     #[arg(long, default_value_t = 100_000)]
     names: u64,
-    /// How long one measurement takes, in seconds.
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
-    /// How often everything is measured, in turn.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    /// How long one measurement takes, in seconds; 1.5, or 0.4 with --quick.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// How often everything is measured, in turn; 5, or 2 with --quick.
+    #[arg(long)]
+    rounds: Option<usize>,
     /// Packets under way.
     #[arg(long, default_value_t = 128)]
     in_flight: usize,
     /// The frames that are put into the loop.
     #[arg(long, value_enum, default_value_t = Frames::Full)]
     frames: Frames,
-    /// Who takes part beside the limit; by default all that are installed.
+    /// Who takes part beside the limit, on every load; by default hotdns, and on the load `a` all that are installed.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
-    /// The loads: a, edns, cookie, ipv6, vlan, nodata, nxdomain, deep, wildcard, txt, aaaa, cname, referral, long.
-    #[arg(long, value_delimiter = ',', default_value = "a")]
+    /// The loads: a, a-1k, a-1m, edns, cookie, ipv6, vlan, nodata, nxdomain, deep, deepest, deepest-cookie, wildcard, txt,
+    /// large, aaaa, cname, alias, referral, long; by default those that have something to reach.
+    #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
+    /// Less time for each, and no zone of a million names.
+    #[arg(long)]
+    quick: bool,
     /// Also write everything that was measured, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// How often a measurement is made again where the frames came to lie on too few processors.
+const ATTEMPTS: usize = 4;
+/// Without `--quick` and with it.
+const SECONDS: [f64; 2] = [1.5, 0.4];
+const ROUNDS: [usize; 2] = [5, 2];
+/// For the kernel's statistics.
+const FIGURES_TIME: Duration = Duration::from_millis(400);
+
+impl Options {
+    fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds.unwrap_or(SECONDS[usize::from(self.quick)]))
+    }
+
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(ROUNDS[usize::from(self.quick)])
+    }
+
+    fn loads(&self) -> Result<Vec<Load>> {
+        if !self.loads.is_empty() {
+            return load::named(self.names, &self.loads);
+        }
+        let table = load::TABLE.into_iter().filter(|name| !self.quick || *name != "a-1m");
+        load::named(self.names, &table.collect::<Vec<_>>())
+    }
+
+    /// Whether a contestant is measured on a load.
+    fn wants(&self, contestant: Contestant, load: &Load) -> bool {
+        let is_chosen = match (contestant, self.only.is_empty()) {
+            (Contestant::Bounce, _) => true,
+            (Contestant::Hotdns, true) => true,
+            (_, true) => load.name == "a",
+            (_, false) => self.only.contains(&contestant),
+        };
+        is_chosen && contestant.takes(load)
+    }
 }
 
 /// Measures and reports; an error where the figures cannot be trusted.
@@ -47,42 +93,27 @@ pub fn run(options: &Options) -> Result<()> {
         options.names > 0 && options.names <= 1 << 32,
         "--names must be 1 to 2^32"
     );
+    let seconds = options.seconds.unwrap_or(1.0);
+    ensure!(seconds > 0.0 && seconds.is_finite(), "--seconds must be above 0");
     ensure!(
-        options.seconds > 0.0 && options.seconds.is_finite(),
-        "--seconds must be above 0"
-    );
-    ensure!(
-        options.rounds > 0 && options.in_flight > 0,
+        options.rounds() > 0 && options.in_flight > 0,
         "--rounds and --in-flight must be above 0"
     );
-    let loads = load::named(options.names, &options.loads)?;
-    let mut report = Report::new(options.names, options.in_flight, options.seconds, options.frames);
-    let mut stages = start(options, &loads, &mut report)?;
-    let time = Duration::from_secs_f64(options.seconds);
-    for round in 0..options.rounds {
-        for load in &loads {
-            for stage in stages.iter_mut().filter(|stage| stage.contestant.takes(load)) {
-                eprint!(
-                    "\r\x1b[Kround {} of {}: {}: {}",
-                    round + 1,
-                    options.rounds,
-                    load.title,
-                    stage.contestant.title()
-                );
-                let sample = measure(stage, load, options, time)?;
-                report.add(
-                    load,
-                    stage.contestant,
-                    Outcome::new(load, stage.contestant, options.in_flight, &sample),
-                );
-            }
+    let mut loads = options.loads()?;
+    let mut report = Report::new(options.names, options.in_flight, options.time(), options.frames);
+    if loads.iter().any(|load| load.vlan.is_some())
+        && let Some(obstacle) = Circuit::vlan_obstacle()?
+    {
+        for load in loads.extract_if(.., |load| load.vlan.is_some()) {
+            report.leave_out(load.title, &obstacle);
         }
     }
-    for load in &loads {
-        for stage in stages.iter_mut().filter(|stage| stage.contestant.is_xdp_program()) {
-            let figures = figures(stage, load, options)?;
-            report.add_figures(load, stage.contestant, figures);
-        }
+    let mut limit = Contestant::Bounce.start(&[], &[]).context("cannot measure the limit")?;
+    report.add_version(Contestant::Bounce, Contestant::Bounce.version()?);
+    while !loads.is_empty() {
+        let zone = loads[0].zone.clone();
+        let group: Vec<Load> = loads.extract_if(.., |load| load.zone == zone).collect();
+        measure_group(options, &mut limit, &group, &mut report)?;
     }
     eprint!("\r\x1b[K");
     println!("{report}");
@@ -93,49 +124,88 @@ pub fn run(options: &Options) -> Result<()> {
     report.faults()
 }
 
-/// Starts everyone who takes part. Who was not asked for by name may be missing.
-fn start(options: &Options, loads: &[Load], report: &mut Report) -> Result<Vec<Stage>> {
-    let mut zones: Vec<_> = Vec::new();
-    for load in loads {
-        if !zones.contains(&load.zone) {
-            zones.push(load.zone.clone());
+/// Loads that ask one zone: everyone who takes part serves that zone alone.
+fn measure_group(options: &Options, limit: &mut Stage, loads: &[Load], report: &mut Report) -> Result<()> {
+    let mut stages = start(options, loads, report)?;
+    for round in 0..options.rounds() {
+        for load in loads {
+            for stage in [&mut *limit].into_iter().chain(&mut stages) {
+                let contestant = stage.contestant;
+                if !options.wants(contestant, load) {
+                    continue;
+                }
+                eprint!(
+                    "\r\x1b[Kround {} of {}: {}: {}",
+                    round + 1,
+                    options.rounds(),
+                    load.title,
+                    contestant.title()
+                );
+                let sample = measure(stage, load, options)?;
+                report.add(
+                    load,
+                    contestant,
+                    Outcome::new(load, contestant, options.in_flight, &sample),
+                );
+            }
         }
     }
+    for load in loads {
+        for stage in [&mut *limit].into_iter().chain(&mut stages) {
+            if stage.contestant.is_xdp_program() && options.wants(stage.contestant, load) {
+                let figures = figures(stage, load, options.frames, options.in_flight)?;
+                report.add_figures(load, stage.contestant, figures);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts everyone who takes part beside the limit. Who was not asked for by name may be missing.
+fn start(options: &Options, loads: &[Load], report: &mut Report) -> Result<Vec<Stage>> {
     let mut stages = Vec::new();
-    for contestant in Contestant::value_variants() {
-        let is_wanted = options.only.contains(contestant);
-        if !is_wanted && !options.only.is_empty() && *contestant != Contestant::Bounce {
+    for contestant in Contestant::value_variants().iter().copied() {
+        let wanted: Vec<Load> = loads
+            .iter()
+            .filter(|load| options.wants(contestant, load))
+            .cloned()
+            .collect();
+        if wanted.is_empty() || contestant == Contestant::Bounce {
             continue;
         }
         eprint!("\r\x1b[Kstarting {}", contestant.title());
+        let zone = std::slice::from_ref(&wanted[0].zone);
         let started = contestant
             .version()
-            .and_then(|version| Ok((version, contestant.start(&zones, loads)?)));
+            .and_then(|version| Ok((version, contestant.start(zone, &wanted)?)));
         match started {
             Ok((version, stage)) => {
-                report.add_version(*contestant, version);
+                report.add_version(contestant, version);
                 stages.push(stage);
             }
-            Err(error) if is_wanted || *contestant == Contestant::Bounce => {
+            Err(error) if options.only.contains(&contestant) || contestant == Contestant::Hotdns => {
                 return Err(error).with_context(|| format!("cannot measure {}", contestant.title()));
             }
-            Err(error) => eprintln!("\r\x1b[Kwithout {}: {error:#}", contestant.title()),
+            Err(error) => report.leave_out(contestant.title(), &format!("{error:#}")),
         }
     }
-    if stages.len() == 1 && !options.only.contains(&Contestant::Bounce) {
-        bail!("nobody to compare with the limit: build hotdns (`cargo xtask build`)");
+    if stages.is_empty() && !options.only.contains(&Contestant::Bounce) {
+        bail!("nobody to compare with the limit");
     }
     Ok(stages)
 }
 
 /// One measurement; once more where the frames came to lie on too few processors.
-fn measure(stage: &mut Stage, load: &Load, options: &Options, time: Duration) -> Result<Sample> {
-    let replies = stage.contestant != Contestant::Bounce;
+fn measure(stage: &mut Stage, load: &Load, options: &Options) -> Result<Sample> {
     let mut best: Option<Sample> = None;
-    for _ in 0..3 {
-        let sample = stage
-            .circuit
-            .sample(load, replies, options.frames, options.in_flight, time)?;
+    for _ in 0..ATTEMPTS {
+        let sample = stage.circuit.sample(
+            load,
+            stage.contestant.returns(),
+            options.frames,
+            options.in_flight,
+            options.time(),
+        )?;
         let is_good = !stage.contestant.is_xdp_program() || sample.balance() >= super::report::BALANCE;
         if best.as_ref().is_none_or(|best| sample.balance() > best.balance()) {
             best = Some(sample);
@@ -148,14 +218,12 @@ fn measure(stage: &mut Stage, load: &Load, options: &Options, time: Duration) ->
 }
 
 /// Time in the program as the kernel measures it: apart from the rounds, as measuring it costs time.
-fn figures(stage: &mut Stage, load: &Load, options: &Options) -> Result<Figures> {
+pub(super) fn figures(stage: &mut Stage, load: &Load, frames: Frames, in_flight: usize) -> Result<Figures> {
     let _statistics = BpfStatistics::enable().context("cannot turn on the kernel's BPF statistics")?;
-    let replies = stage.contestant != Contestant::Bounce;
-    stage.circuit.start(load, replies, options.frames, options.in_flight)?;
+    let returns = stage.contestant.returns();
+    stage.circuit.start(load, returns, frames, in_flight)?;
     let before = stage.program_figures()?;
-    stage
-        .circuit
-        .measure(Duration::from_secs_f64(options.seconds.min(1.0)))?;
+    stage.circuit.measure(FIGURES_TIME)?;
     let after = stage.program_figures()?;
     stage.circuit.stop()?;
     let (time, count) = (

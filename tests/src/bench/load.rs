@@ -18,8 +18,10 @@ pub struct Load {
     pub title: &'static str,
     /// The zone that it asks.
     pub zone: Zone,
-    /// What comes after a name's number, instead of the zone's own: names that the zone does not have.
-    pub elsewhere: Option<&'static str>,
+    /// What comes between a name's number and the zone, instead of the zone's own: names that the zone does not have.
+    pub elsewhere: Option<String>,
+    /// Whether the number is a label of its own beside the apex too, so that no two queries have an ancestor in common below it.
+    pub is_numbered_twice: bool,
     /// Numbers are drawn below this.
     pub numbers: u64,
     /// The type asked for.
@@ -30,10 +32,34 @@ pub struct Load {
     pub ipv6: bool,
     /// The VLAN that it comes in.
     pub vlan: Option<u16>,
+    /// The port that is asked.
+    pub port: u16,
     /// The RCODE of a right reply.
     pub rcode: u8,
     /// Whether a right reply has records in its answer section.
     pub answers: bool,
+    /// What share of the limit is to be reached.
+    pub target: Option<Target>,
+}
+
+/// A share that is to be reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// Less is not good enough.
+    pub must: f64,
+    /// What is hoped for.
+    pub aim: f64,
+}
+
+/// What comes back to the generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// Answers.
+    Replies,
+    /// The query with its addresses swapped.
+    Bounced,
+    /// The query as it was sent.
+    Echoed,
 }
 
 /// The first source port of queries.
@@ -52,7 +78,16 @@ const LONG: &str = concat!(
     "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeee."
 );
 
-/// Every load there is, over zones of this many names.
+/// Labels of one byte in the deepest names, besides the two with the number.
+const DEEPEST: usize = 112;
+
+/// The loads of a plain `bench hot`.
+pub const TABLE: [&str; 14] = [
+    "a", "edns", "a-1m", "a-1k", "nxdomain", "nodata", "wildcard", "referral", "cname", "ipv6", "vlan", "txt", "long",
+    "cookie",
+];
+
+/// Every load over zones of this many names.
 pub fn all(names: u64) -> Vec<Load> {
     let zone = |origin: &str, content| Zone {
         origin: origin.to_owned(),
@@ -60,19 +95,22 @@ pub fn all(names: u64) -> Vec<Load> {
         content,
         names,
     };
-    let addresses = zone("bench.test.", Content::Addresses);
+    let target = |must, aim| Some(Target { must, aim });
     let a = Load {
         name: "a",
         title: "A",
-        zone: addresses.clone(),
+        zone: zone("bench.test.", Content::Addresses),
         elsewhere: None,
+        is_numbered_twice: false,
         numbers: names,
         qtype: 1,
         edns: None,
         ipv6: false,
         vlan: None,
+        port: 53,
         rcode: 0,
         answers: true,
+        target: target(0.38, 0.45),
     };
     let edns = Edns {
         udp_payload: 1232,
@@ -83,29 +121,46 @@ pub fn all(names: u64) -> Vec<Load> {
         ..edns.clone()
     };
     let random = 1 << 32;
+    // A label that no name of the zone has.
+    let absent = |labels: String| Load {
+        elsewhere: Some(labels),
+        numbers: random,
+        rcode: 3,
+        answers: false,
+        ..a.clone()
+    };
+    let deep = |labels: usize| Load {
+        is_numbered_twice: true,
+        target: None,
+        ..absent(format!("x.{}", "a.".repeat(labels)))
+    };
     vec![
         Load {
             name: "edns",
             title: "A, EDNS",
-            edns: Some(edns),
+            edns: Some(edns.clone()),
+            target: target(0.35, 0.42),
             ..a.clone()
         },
         Load {
             name: "cookie",
             title: "A, EDNS with a cookie",
-            edns: Some(cookie),
+            edns: Some(cookie.clone()),
+            target: target(0.26, 0.33),
             ..a.clone()
         },
         Load {
             name: "ipv6",
             title: "A, over IPv6",
             ipv6: true,
+            target: target(0.34, 0.42),
             ..a.clone()
         },
         Load {
             name: "vlan",
             title: "A, one VLAN tag",
             vlan: Some(VLAN),
+            target: target(0.34, 0.42),
             ..a.clone()
         },
         Load {
@@ -118,27 +173,32 @@ pub fn all(names: u64) -> Vec<Load> {
         Load {
             name: "nxdomain",
             title: "NXDOMAIN, random names",
-            elsewhere: Some("x."),
-            numbers: random,
-            rcode: 3,
-            answers: false,
-            ..a.clone()
+            target: target(0.33, 0.40),
+            ..absent("x.".to_owned())
         },
         Load {
             name: "deep",
-            title: "NXDOMAIN, random deep names",
-            elsewhere: Some("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t.u.v.w.x."),
-            numbers: random,
-            rcode: 3,
-            answers: false,
-            ..a.clone()
+            title: "NXDOMAIN, random, 26 labels below",
+            ..deep(24)
+        },
+        Load {
+            name: "deepest",
+            title: "NXDOMAIN, random, 114 labels below",
+            ..deep(DEEPEST)
+        },
+        Load {
+            name: "deepest-cookie",
+            title: "the same with a cookie",
+            edns: Some(cookie),
+            ..deep(DEEPEST)
         },
         Load {
             name: "wildcard",
             title: "wildcard, random names",
             zone: zone("wild.test.", Content::Wildcard),
-            elsewhere: Some("any."),
+            elsewhere: Some(".any.".to_owned()),
             numbers: random,
+            target: target(0.28, 0.36),
             ..a.clone()
         },
         Load {
@@ -146,6 +206,16 @@ pub fn all(names: u64) -> Vec<Load> {
             title: "TXT of 200 bytes",
             zone: zone("text.test.", Content::Texts),
             qtype: 16,
+            target: target(0.25, 0.32),
+            ..a.clone()
+        },
+        Load {
+            name: "large",
+            title: "TXT of 1,000 bytes, EDNS",
+            zone: zone("large.test.", Content::LargeTexts),
+            qtype: 16,
+            edns: Some(edns),
+            target: None,
             ..a.clone()
         },
         Load {
@@ -153,12 +223,21 @@ pub fn all(names: u64) -> Vec<Load> {
             title: "AAAA",
             zone: zone("six.test.", Content::Ipv6Addresses),
             qtype: 28,
+            target: None,
             ..a.clone()
         },
         Load {
             name: "cname",
-            title: "CNAME and its A",
-            zone: zone("alias.test.", Content::Aliases),
+            title: "CNAME chain of two, and its A",
+            zone: zone("alias.test.", Content::Aliases(2)),
+            target: target(0.28, 0.36),
+            ..a.clone()
+        },
+        Load {
+            name: "alias",
+            title: "one CNAME, and its A",
+            zone: zone("one.test.", Content::Aliases(1)),
+            target: None,
             ..a.clone()
         },
         Load {
@@ -166,6 +245,7 @@ pub fn all(names: u64) -> Vec<Load> {
             title: "referral with glue",
             zone: zone("cut.test.", Content::Delegations),
             answers: false,
+            target: target(0.28, 0.36),
             ..a.clone()
         },
         Load {
@@ -175,21 +255,36 @@ pub fn all(names: u64) -> Vec<Load> {
                 middle: LONG.to_owned(),
                 ..zone("l.test.", Content::Addresses)
             },
+            target: target(0.18, 0.24),
             ..a.clone()
         },
         a,
     ]
 }
 
+/// The load `a` over zones of other sizes than all others.
+fn sizes() -> Vec<Load> {
+    let of = |names, name, title, must, aim| Load {
+        name,
+        title,
+        target: Some(Target { must, aim }),
+        ..all(names).pop().expect("`a` is the last of them")
+    };
+    vec![
+        of(1_000, "a-1k", "A, 1,000 names", 0.48, 0.57),
+        of(1_000_000, "a-1m", "A, 1,000,000 names", 0.32, 0.38),
+    ]
+}
+
 /// The loads of these names; an error names those there are.
-pub fn named(names: u64, wanted: &[String]) -> Result<Vec<Load>> {
-    let all = all(names);
+pub fn named<S: AsRef<str>>(names: u64, wanted: &[S]) -> Result<Vec<Load>> {
+    let all = [all(names), sizes()].concat();
     let known = || all.iter().map(|load| load.name).collect::<Vec<_>>().join(", ");
     wanted
         .iter()
-        .map(|name| match all.iter().find(|load| load.name == *name) {
+        .map(|name| match all.iter().find(|load| load.name == name.as_ref()) {
             Some(load) => Ok(load.clone()),
-            None => bail!("there is no load {name}: there are {}", known()),
+            None => bail!("there is no load {}: there are {}", name.as_ref(), known()),
         })
         .collect()
 }
@@ -197,8 +292,10 @@ pub fn named(names: u64, wanted: &[String]) -> Result<Vec<Load>> {
 impl Load {
     /// The query for a number.
     pub fn query(&self, number: u64) -> Query {
-        let name = match self.elsewhere {
-            Some(middle) => format!("{number:08x}.{middle}{}", self.zone.origin),
+        let origin = &self.zone.origin;
+        let name = match &self.elsewhere {
+            Some(middle) if self.is_numbered_twice => format!("{number:08x}{middle}{number:08x}.{origin}"),
+            Some(middle) => format!("{number:08x}{middle}{origin}"),
             None => self.zone.name(number),
         };
         Query {
@@ -208,7 +305,7 @@ impl Load {
     }
 
     /// What the generator needs to make these queries, from the first to the second end of a pair.
-    pub(super) fn configuration(&self, pair: &VethPair, replies: bool) -> Result<[u64; words::CONFIG_WORDS]> {
+    pub(super) fn configuration(&self, pair: &VethPair, returns: Returns) -> Result<[u64; words::CONFIG_WORDS]> {
         let address = |end: usize| -> IpAddr {
             let client = [&pair.first, &pair.second][end];
             match (self.vlan, self.ipv6) {
@@ -222,7 +319,7 @@ impl Load {
         let mut frame = UdpFrame::new(
             (pair.first.mac, pair.second.mac),
             SocketAddr::new(address(0), 0),
-            SocketAddr::new(address(1), 53),
+            SocketAddr::new(address(1), self.port),
             query.build(),
         );
         frame.vlans.extend(self.vlan);
@@ -246,7 +343,8 @@ impl Load {
 
         let mut configuration = [0; words::CONFIG_WORDS];
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        configuration[words::FLAGS] = flag(replies, words::FLAG_REPLIES)
+        configuration[words::FLAGS] = flag(returns == Returns::Replies, words::FLAG_REPLIES)
+            | flag(returns == Returns::Echoed, words::FLAG_ECHOES)
             | flag(self.ipv6, words::FLAG_IPV6)
             // The datagram begins 8 bytes before the message, so both have the same parity.
             | flag((digits_at - dns_at) % 2 == 1, words::FLAG_DIGITS_ODD);
@@ -256,6 +354,13 @@ impl Load {
         configuration[words::UDP_AT] = dns_at as u64 - 8;
         configuration[words::TAIL_WORDS] = tail_words as u64;
         configuration[words::ETHERTYPE] = u64::from(u16::from_ne_bytes([bytes[12], bytes[13]]));
+        configuration[words::SERVER_PORT] = u64::from(self.port.to_be());
+        if self.is_numbered_twice {
+            // Before them is the length of their label, behind them the zone.
+            let zone_length = wire_name(&self.zone.origin).len();
+            configuration[words::SECOND_DIGITS_AT] = (dns_at + 12 + query.name.len() - zone_length - 8) as u64;
+            ensure!(!self.ipv6, "the sum of a datagram has the number once");
+        }
         configuration[words::PORT_BASE] = PORT_BASE;
         configuration[words::PORT_COUNT] = PORT_COUNT;
         configuration[words::CHECKSUM_BASE] = u64::from(base);
@@ -282,14 +387,22 @@ mod tests {
     fn names_have_their_digits_where_the_generator_writes_them() {
         for load in all(10) {
             let message = load.query(0xABCD).build();
-            assert_eq!(&message[12..21], b"\x080000abcd", "{}", load.name);
+            assert_eq!(&message[13..21], b"0000abcd", "{}", load.name);
         }
     }
 
     #[test]
     fn the_long_names_have_255_bytes() {
-        let load = named(1, &["long".to_owned()]).unwrap().remove(0);
-        assert_eq!(load.query(0).name.len(), 255);
+        let long = named(1, &["long"]).unwrap().remove(0);
+        assert_eq!(long.query(0).name.len(), 255);
+        let deepest = named(1, &["deepest"]).unwrap().remove(0);
+        assert_eq!(deepest.query(0).name.len(), 255);
+    }
+
+    #[test]
+    fn the_table_is_of_loads_that_there_are() {
+        let loads = named(10, &TABLE).unwrap();
+        assert!(loads.iter().all(|load| load.target.is_some()));
     }
 
     #[test]

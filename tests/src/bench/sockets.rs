@@ -18,7 +18,7 @@ use self::connections::Cost;
 use self::summary::Summary;
 use super::circuit::{FloodSample, Frames};
 use super::contestant::{Contestant, Stage};
-use super::load::{self, Load};
+use super::load::{self, Load, Returns};
 use super::paced;
 use super::stream::{self, Shape};
 
@@ -101,7 +101,7 @@ pub fn run(options: &Options) -> Result<()> {
         options.rounds > 0 && options.in_flight > 0 && options.connections > 0 && options.depth > 0,
         "--rounds, --in-flight, --connections and --depth must be above 0"
     );
-    let loads = load::named(options.names, &["a".to_owned()])?;
+    let loads = load::named(options.names, &["a"])?;
     let load = &loads[0];
     let mut summary = Summary::default();
     let mut stages = start(options, load, &mut summary)?;
@@ -220,7 +220,7 @@ fn closed_loop(stage: &mut Stage, load: &Load, options: &Options, seconds: f64) 
     let time = Duration::from_secs_f64(seconds / 1.1);
     let sample = stage
         .circuit
-        .sample(load, true, Frames::Full, options.in_flight, time)?;
+        .sample(load, Returns::Replies, Frames::Full, options.in_flight, time)?;
     ensure!(sample.replies() > 0, "no replies");
     ensure!(
         sample.wrong(load) == 0.0,

@@ -112,6 +112,11 @@ impl VethPair {
             first: first_end?,
             second: second_end?,
         };
+        if options.queues > 1 {
+            for (namespace, device) in ends {
+                namespace.send_on_own_queues(device, options.queues)?;
+            }
+        }
         pair.first.add_neighbours(first, &pair.second)?;
         pair.second.add_neighbours(second, &pair.first)?;
         Ok(pair)
@@ -195,6 +200,25 @@ fn format_mac(mac: [u8; 6]) -> String {
 }
 
 impl Namespace {
+    /// From now on what a processor sends goes into the queue of its number. Otherwise sockets choose by the flow's hash,
+    /// and whoever puts a packet into another processor's queue takes over all that lies in it: XDP frames that go round
+    /// would follow, and come to lie on one processor.
+    fn send_on_own_queues(&self, device: &str, queues: usize) -> Result<()> {
+        let write = |queue: usize| {
+            // A mask of processors: words of 32 bits, the first one last.
+            let words = "00000000,".repeat(queue / 32);
+            let mask = format!("{:x},{words}", 1u32 << (queue % 32));
+            format!(
+                "echo {} > /sys/class/net/{device}/queues/tx-{queue}/xps_cpus",
+                mask.trim_end_matches(',')
+            )
+        };
+        let script: Vec<String> = (0..queues).map(write).collect();
+        // `ip netns exec` mounts a /sys that shows this namespace.
+        self.run("sh", &["-ec", &script.join("\n")])?;
+        Ok(())
+    }
+
     /// Adds a VLAN interface `device.id` with an address (and its prefix length) over an interface.
     pub fn add_vlan(&self, device: &str, id: u16, address: &str) -> Result<String> {
         let (name, id) = (format!("{device}.{id}"), id.to_string());

@@ -134,8 +134,14 @@ impl Frame {
         let udp = self.at::<[u16; 10]>(udp_at(config)?)?;
         // SAFETY: `at` has checked the bounds.
         let header = unsafe { &*udp };
-        let port = u64::from(u16::from_be(header[1])).wrapping_sub(config[PORT_BASE]);
-        if header[0] != 53u16.to_be() || port >= config[PORT_COUNT] {
+        // Both are read before one is chosen: the compiler would choose an address, of which the verifier knows too little.
+        let (source, destination) = core::hint::black_box((header[0], header[1]));
+        let (server, client) = match config[FLAGS] & FLAG_ECHOES {
+            0 => (source, destination),
+            _ => (destination, source),
+        };
+        let port = u64::from(u16::from_be(client)).wrapping_sub(config[PORT_BASE]);
+        if u64::from(server) != config[SERVER_PORT] || port >= config[PORT_COUNT] {
             return None;
         }
         let flags = u16::from_be(header[5]);
@@ -221,6 +227,9 @@ impl Frame {
             (*udp)[0] = port;
             (*udp)[3] = checksum;
             (*udp)[4] = id;
+            if config[SECOND_DIGITS_AT] != 0 {
+                *self.at::<u64>((config[SECOND_DIGITS_AT] & 0x1FF) as usize)? = digits;
+            }
         }
         Some(())
     }

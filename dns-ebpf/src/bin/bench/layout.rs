@@ -24,6 +24,10 @@ pub(crate) const PORT_BASE: usize = 7;
 pub(crate) const PORT_COUNT: usize = 8;
 /// IPv6: the sum of the pseudo-header and of the datagram with ID, source port, checksum and digits zero.
 pub(crate) const CHECKSUM_BASE: usize = 9;
+/// The server's port, as the two bytes read on this machine.
+pub(crate) const SERVER_PORT: usize = 10;
+/// Where in the frame the digits stand once more, so that all that is above the first label is random too; 0: nowhere.
+pub(crate) const SECOND_DIGITS_AT: usize = 11;
 /// The first word of the last `8 * TAIL_WORDS` bytes of the frame.
 pub(crate) const TAIL: usize = 16;
 /// The most words of a tail.
@@ -39,6 +43,8 @@ pub(crate) const FLAG_STOPPED: u64 = 1;
 pub(crate) const FLAG_REPLIES: u64 = 2;
 /// The frame is IPv6: ten words of headers instead of nine, and a UDP checksum.
 pub(crate) const FLAG_IPV6: u64 = 4;
+/// What comes back are the queries, addresses and ports as they were sent.
+pub(crate) const FLAG_ECHOES: u64 = 16;
 /// The digits begin at an odd offset of the datagram: their sum is swapped.
 pub(crate) const FLAG_DIGITS_ODD: u64 = 8;
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   client's namespace                server's namespace
 //!   generate ── query, XDP_TX ──────► bounce   swaps addresses: the limit
-//!      ▲                              pass     the sockets behind it answer
+//!      ▲                              pass     the sockets behind it answer, or the kernel sends the frame back
 //!      └─────── reply, counted ────── hotdns   the program under test
 //! ```
 //!

@@ -15,7 +15,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::{Circuit, words};
-use crate::bench::load::Load;
+use crate::bench::load::{Load, Returns};
 use crate::testrun::TestRun;
 
 /// Between two bursts, where there is time: a call of the kernel costs more than a frame.
@@ -52,7 +52,7 @@ impl Circuit {
     /// Sends the load's queries at `rate` a second for `time` and a third of it before, which is not measured. Nothing
     /// may be going round.
     pub fn flood(&mut self, load: &Load, rate: f64, time: Duration) -> Result<FloodSample> {
-        let mut configuration = load.configuration(&self.pair, true)?;
+        let mut configuration = load.configuration(&self.pair, Returns::Replies)?;
         configuration[words::FLAGS] |= words::FLAG_STOPPED;
         self.configure(configuration)?;
         let packet = vec![0; configuration[words::FRAME_LEN] as usize];
