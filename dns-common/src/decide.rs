@@ -44,8 +44,8 @@ pub fn decide<P: Prober, T: Table>(
 ) -> Result<(), PassReason> {
     let decided = match first_look(prober.scratch(), table, hash)? {
         First::Decided => Ok(()),
-        First::Found => decide_on_name(prober.scratch(), table),
-        First::Absent => decide_without_name(prober, table),
+        First::Found => decide_slowly(prober, table, true),
+        First::Absent => decide_slowly(prober, table, false),
     };
     refuse_foreign(prober.scratch(), decided, may_forward)?;
     check(prober.scratch(), table, udp_payload)
@@ -66,7 +66,8 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
-    let is_plain = line.flags() & (flag::PASS_SELF | flag::NOT_OURS | flag::CUT) == 0;
+    let special = flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::VIEWED | flag::GHOST;
+    let is_plain = line.flags() & special == 0;
     Ok(if is_plain && inline(scratch, &line) {
         First::Decided
     } else {
@@ -74,9 +75,27 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
     })
 }
 
+/// Decides where the first look did not: on the line in the scratch where it found that, as the client sees the name.
+#[inline(always)]
+pub fn decide_slowly<P: Prober, T: Table>(prober: &mut P, table: &T, is_found: bool) -> Result<(), PassReason> {
+    let mut is_there = is_found;
+    if is_found && table.has_views() && Line(prober.scratch().line).flags() & (flag::VIEWED | flag::GHOST) != 0 {
+        match prober.probe(0, 0) {
+            probed::FOUND => {}
+            probed::ABSENT => is_there = false,
+            fault => return Err(reason_of(fault)),
+        }
+    }
+    if is_there {
+        decide_on_name(prober.scratch(), table)
+    } else {
+        decide_without_name(prober, table)
+    }
+}
+
 /// Decides where the line in the scratch is that of the name.
 #[inline(always)]
-pub fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
+fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let line = Line(scratch.line);
     let flags = line.flags();
     if flags & flag::PASS_SELF != 0 {
@@ -98,7 +117,7 @@ pub fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), 
 
 /// Decides where the name is not there: by its closest encloser.
 #[inline(always)]
-pub fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
+fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
     find_encloser(prober)?;
     let scratch = prober.scratch();
     let line = Line(scratch.line);

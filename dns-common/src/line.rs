@@ -57,6 +57,10 @@ pub mod flag {
     pub const INLINE_A_SHIFT: u32 = 12;
     /// Shift of the number of references (0 to 4).
     pub const REFERENCES_SHIFT: u32 = 16;
+    /// In some view another line, under the name's hash in that view, says what this name has.
+    pub const VIEWED: u32 = 1 << 30;
+    /// The name is only in views: whoever is in none that has a line for it does not see it.
+    pub const GHOST: u32 = 1 << 31;
     /// What belongs to the position.
     pub const OF_POSITION: u32 = OVERFLOW;
 }

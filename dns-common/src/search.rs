@@ -3,7 +3,8 @@
 //! Existence is monotone: every ancestor of a name in the table is in the table. So the closest encloser of a name
 //! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
 //!
-//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says.
+//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. Where that
+//! line says that some view has another one, or is a ghost, a client of a view probes once more, with its view in the hash.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
 use crate::line::{DIRECTORY_ENTRIES, Line, flag};
@@ -21,6 +22,8 @@ pub mod probed {
     pub const TORN: u32 = 2;
     /// The home cannot say.
     pub const OVERFLOW: u32 = 3;
+    /// A name that is only in views. It never leaves a probe.
+    pub const GHOST: u32 = 4;
 }
 
 /// A plane's way to call [`probe`] on its own scratch and table. In the kernel it is a function that the verifier
@@ -77,17 +80,54 @@ pub const fn reason_of(fault: u32) -> PassReason {
     }
 }
 
-/// One probe: hashes the suffix at `offset` (with `*.` before it where `wildcard` is 1), and looks it up.
+/// One probe: hashes the suffix at `offset` (with `*.` before it where `wildcard` is 1), and looks it up, as the client
+/// sees it.
 #[inline(always)]
 pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
-    let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0);
-    look_up(scratch, table, hash)
+    if !table.has_views() {
+        let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0, 0);
+        return look_up(scratch, table, hash);
+    }
+    // The default's line first. A ghost leaves the line that the scratch has.
+    let mut seen = probed::ABSENT;
+    let mut view = 0;
+    // Twice the same code: once to the verifier.
+    for _ in 0..2 {
+        let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0, view);
+        let found = look_up_seen(scratch, table, hash);
+        if view != 0 {
+            // Where the view has no line of its own, the default's counts.
+            return if found == probed::ABSENT { seen } else { found };
+        }
+        let may_differ =
+            found == probed::GHOST || found == probed::FOUND && Line(scratch.line).flags() & flag::VIEWED != 0;
+        if !may_differ {
+            return found;
+        }
+        seen = if found == probed::GHOST { probed::ABSENT } else { found };
+        view = table.view(&scratch.client);
+        if view == 0 {
+            break;
+        }
+    }
+    seen
 }
 
 /// Looks where the table has the name with this hash. The line goes to the scratch where the name was found, which
 /// otherwise keeps the one it had.
 #[inline(always)]
 pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
+    find::<T, false>(scratch, table, hash)
+}
+
+/// The same, but for a ghost: its line does not go to the scratch.
+#[inline(always)]
+fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
+    find::<T, true>(scratch, table, hash)
+}
+
+#[inline(always)]
+fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
     let lines = table.lines();
     let home = hash.home(lines);
     scratch.lines_read += 1;
@@ -96,6 +136,9 @@ pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u3
     };
     let line = Line(words);
     if line.holds(hash) {
+        if SEEN && line.flags() & flag::GHOST != 0 {
+            return probed::GHOST;
+        }
         scratch.line = words;
         return probed::FOUND;
     }
@@ -113,6 +156,9 @@ pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u3
             return probed::TORN;
         };
         if Line(words).holds(hash) {
+            if SEEN && Line(words).flags() & flag::GHOST != 0 {
+                return probed::GHOST;
+            }
             scratch.line = words;
             return probed::FOUND;
         }
@@ -126,7 +172,7 @@ pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u3
 
 /// The hash of a suffix out of the kept sums and one masked word.
 #[inline(always)]
-fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: bool) -> NameHash {
+fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: bool, view: u32) -> NameHash {
     let keys = table.keys();
     let name_bytes = scratch.name_bytes as usize & 0xFF;
     let bytes = name_bytes.wrapping_sub(offset) & 0xFF;
@@ -141,7 +187,7 @@ fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: 
         if rest != 0 {
             sums = hash::add_word(sums, word, keys.first[whole], keys.second[whole]);
         }
-        return hash::finish(sums, &keys.mix);
+        return hash::finish(hash::add_view(sums, view, keys), &keys.mix);
     }
     // `01 2A` in front: both octets go into this word, or the first of them into the next.
     word |= (b'*' as u64) << (56 - 8 * rest);
@@ -153,5 +199,5 @@ fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: 
         sums = hash::add_word(sums, word, keys.first[whole], keys.second[whole]);
         sums = hash::add_word(sums, 1 << 56, keys.first[next], keys.second[next]);
     }
-    hash::finish(sums, &keys.mix)
+    hash::finish(hash::add_view(sums, view, keys), &keys.mix)
 }

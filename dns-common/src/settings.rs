@@ -17,8 +17,8 @@ pub struct Settings {
     pub has_upstream: u16,
     /// 1 where clients that ask for our NSID get one.
     pub has_nsid: u16,
-    /// Padding.
-    pub unused: u16,
+    /// 1 where there are views: then `CLIENTS` says who is in which.
+    pub has_views: u16,
     /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
     pub ports: [u16; QUICK_PORTS],
 }
@@ -30,7 +30,7 @@ impl Settings {
         udp_payload: 1232,
         has_upstream: 0,
         has_nsid: 0,
-        unused: 0,
+        has_views: 0,
         ports: [53, 0, 0, 0],
     };
 

@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
 use dns_common::cookie::server_cookie;
-use dns_common::decide::{First, check, decide_on_name, decide_without_name, first_look, refuse_foreign};
+use dns_common::decide::{First, check, decide_slowly, first_look, refuse_foreign};
 use dns_common::message::Message;
 use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
@@ -107,11 +107,7 @@ extern "C" fn hotdns_decide(is_found: u32) -> u32 {
     let mut prober = KernelProber {
         scratch: &mut state.scratch,
     };
-    let decided = if is_found != 0 {
-        decide_on_name(prober.scratch, &KernelTable)
-    } else {
-        decide_without_name(&mut prober, &KernelTable)
-    };
+    let decided = decide_slowly(&mut prober, &KernelTable, is_found != 0);
     let may_forward = settings().has_upstream != 0;
     let decided = refuse_foreign(prober.scratch, decided, may_forward);
     let checked = decided.and_then(|()| check(prober.scratch, &KernelTable, settings().udp_payload));

@@ -12,8 +12,9 @@
 
 mod affected;
 mod dependents;
+mod views;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -23,16 +24,17 @@ use dns_common::slot::SLOT_CLASSES;
 use dns_common::table::Table;
 
 use crate::answer::Serials;
-use crate::compile::{CompileOptions, Compiled, compile, is_in_use, negatives};
+use crate::compile::{CompileOptions, Compiled, compile, negatives};
 use crate::dataplane::xdp::Program;
-use crate::name::NameKey;
+use crate::name::{Name, NameKey};
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
-use crate::store::{Plan, ZoneChange, ZoneDelta};
+use crate::store::{Delta, Plan, ZoneChange, ZoneDelta};
 use crate::table::{Entry, Memory, Sizes, TableFull, TableReader, TableWriter};
+use crate::views::Clients;
 
 use self::affected::{affected, all_names};
-use self::dependents::Dependents;
+use self::views::{AllDependents, Lines, compile_everywhere, differing, is_in_use_anywhere};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
@@ -126,7 +128,7 @@ pub struct Publisher {
     loader: Loader,
     options: CompileOptions,
     writer: TableWriter,
-    dependents: Dependents,
+    dependents: AllDependents,
     serials: HashMap<u32, u32>,
 }
 
@@ -134,7 +136,7 @@ impl Publisher {
     /// An empty table, served at once: every query passes to userspace, which knows no name yet.
     pub fn new(loader: Loader, options: CompileOptions) -> anyhow::Result<Self> {
         let snapshot = Arc::new(Snapshot::default());
-        let (writer, program) = new_table(&loader, &[], 1)?;
+        let (writer, program) = new_table(&loader, &[], 1, Arc::default())?;
         let served = Served {
             snapshot: ArcSwap::new(snapshot),
             table: ArcSwap::from_pointee(writer.reader().clone()),
@@ -147,7 +149,7 @@ impl Publisher {
             loader,
             options,
             writer,
-            dependents: Dependents::default(),
+            dependents: AllDependents::default(),
             serials: HashMap::new(),
         };
         publisher.install(&Snapshot::default(), [NameKey::from_wire(&[0])], &mut |_| {})?;
@@ -196,21 +198,22 @@ impl Publisher {
             }
         }
         self.serials.extend(serials.iter().copied());
-        let names = affected(&old, new, &plan.delta, &self.dependents);
+        let names = self.affected(&old, plan);
         let is_bulk = names.len() > REBUILD_FROM && names.len() > self.writer.names() / 2;
-        let has_room = (self.writer.names() + names.len()) * 100
-            <= self.writer.reader().memory.sizes.lines as usize * FULL_PERCENT;
+        let lines = names.len() * (1 + new.views.list.len());
+        let has_room =
+            (self.writer.names() + lines) * 100 <= self.writer.reader().memory.sizes.lines as usize * FULL_PERCENT;
         let zones_fit = new
             .zones
             .iter()
             .all(|(_, zone)| zone.index < self.writer.reader().memory.sizes.zones);
-        if is_bulk || !has_room || !zones_fit {
+        if plan.delta.views_redefined || is_bulk || !has_room || !zones_fit {
             return self.rebuild(new, observe);
         }
 
         // Fence.
         for key in &names {
-            let insert = is_in_use(new, key);
+            let insert = is_in_use_anywhere(new, key);
             self.writer.fence(key.to_name().as_wire(), insert);
             observe(Stage::Fencing);
         }
@@ -241,6 +244,29 @@ impl Publisher {
         }
     }
 
+    /// Every name whose lines may differ, in the default or a view.
+    fn affected(&self, old: &Snapshot, plan: &Plan) -> BTreeSet<NameKey> {
+        let (new, delta) = (&plan.snapshot, &plan.delta);
+        let of_default = &self.dependents.default;
+        let mut names = affected(old, new, delta, &[of_default]);
+        if delta.views_redefined {
+            return names;
+        }
+        for (at, (before, after)) in old.views.list.iter().zip(&new.views.list).enumerate() {
+            let more = delta.views.get(at).into_iter().flatten();
+            let delta = Delta {
+                names: delta.names.iter().chain(more).cloned().collect(),
+                zones: delta.zones.clone(),
+                ..Delta::default()
+            };
+            // What the view has no line for was made as the default's was.
+            let of_view = self.dependents.views.get(at);
+            let dependents: Vec<_> = std::iter::once(of_default).chain(of_view).collect();
+            names.extend(affected(&before.tree, &after.tree, &delta, &dependents));
+        }
+        names
+    }
+
     /// Frees what earlier changes left behind; for moments when nothing else is to be done.
     pub fn reclaim(&mut self) {
         self.writer.reclaim(true);
@@ -253,13 +279,19 @@ impl Publisher {
         observe: &mut dyn FnMut(Stage),
     ) -> Result<(), TableFull> {
         for key in names {
-            let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
+            let Lines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
             let name = key.to_name();
-            match entry {
-                Some(entry) => self.writer.put(name.as_wire(), &entry)?,
-                None => self.writer.remove(name.as_wire()),
+            // The default's line last: it is the way to those of views.
+            for (view, entry) in (1..).zip(views) {
+                match entry {
+                    Some(entry) => self.writer.put(name.as_wire(), view, &entry)?,
+                    None => self.writer.remove(name.as_wire(), view),
+                }
             }
-            self.dependents.set(key, consulted);
+            match default {
+                Some(entry) => self.writer.put(name.as_wire(), 0, &entry)?,
+                None => self.writer.remove(name.as_wire(), 0),
+            }
             observe(Stage::Installing);
         }
         Ok(())
@@ -293,32 +325,58 @@ impl Publisher {
         self.writer.set_negatives(index, compiled.as_ref())
     }
 
-    /// Builds a new table from a snapshot and swaps it in.
-    fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
+    /// Every line of a snapshot, by name and view.
+    fn compile_all(&self, snapshot: &Snapshot, dependents: &mut AllDependents) -> Vec<(Name, u16, Entry)> {
         let names = all_names(snapshot);
-        let mut dependents = Dependents::default();
         let mut entries = Vec::with_capacity(names.len());
         for key in names {
             let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
             if let Some(entry) = entry {
-                entries.push((key.to_name(), entry));
+                entries.push((key.to_name(), 0, entry));
             }
-            dependents.set(key, consulted);
+            dependents.default.set(key, consulted);
         }
+        // Then what differs in a view: what would, if the default became it.
+        let mut viewed = BTreeSet::new();
+        for view in &snapshot.views.list {
+            let delta = Delta {
+                names: differing(snapshot, &view.tree),
+                ..Delta::default()
+            };
+            viewed.extend(affected(snapshot, &view.tree, &delta, &[&dependents.default]));
+        }
+        if viewed.is_empty() {
+            return entries;
+        }
+        entries.retain(|(name, ..)| !viewed.contains(&name.key()));
+        for key in viewed {
+            let Lines { default, views } = compile_everywhere(snapshot, &key, &self.options, dependents);
+            let all = std::iter::once(default).chain(views);
+            let all = (0..).zip(all).filter_map(|(view, entry)| Some((view, entry?)));
+            entries.extend(all.map(|(view, entry)| (key.to_name(), view, entry)));
+        }
+        entries
+    }
+
+    /// Builds a new table from a snapshot and swaps it in.
+    fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
+        let mut dependents = AllDependents::default();
+        let entries = self.compile_all(snapshot, &mut dependents);
         let zones = snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0);
-        let sizes: Vec<&Entry> = entries.iter().map(|(_, entry)| entry).collect();
-        let (mut writer, program) = new_table(&self.loader, &sizes, zones)?;
+        let sizes: Vec<&Entry> = entries.iter().map(|(.., entry)| entry).collect();
+        let clients = Arc::clone(&snapshot.views.clients);
+        let (mut writer, program) = new_table(&self.loader, &sizes, zones, clients)?;
         // Names that find their home free first: fewer of the others then need a second line.
         let mut later = Vec::new();
-        for (name, entry) in &entries {
-            if writer.is_home_free(name.as_wire()) {
-                writer.put(name.as_wire(), entry)?;
+        for (name, view, entry) in &entries {
+            if writer.is_home_free(name.as_wire(), *view) {
+                writer.put(name.as_wire(), *view, entry)?;
             } else {
-                later.push((name, entry));
+                later.push((name, *view, entry));
             }
         }
-        for (name, entry) in later {
-            writer.put(name.as_wire(), entry)?;
+        for (name, view, entry) in later {
+            writer.put(name.as_wire(), view, entry)?;
         }
         for zone in snapshot.zones.values() {
             let compiled = negatives(snapshot, zone, &self.options);
@@ -376,7 +434,12 @@ fn with_other_negatives<'a>(old: &Snapshot, plan: &'a Plan) -> Vec<&'a ZoneDelta
 }
 
 /// An empty table with room for these entries and as many again as a quarter.
-fn new_table(loader: &Loader, entries: &[&Entry], zones: u32) -> anyhow::Result<(TableWriter, Option<Program>)> {
+fn new_table(
+    loader: &Loader,
+    entries: &[&Entry],
+    zones: u32,
+    clients: Arc<Clients>,
+) -> anyhow::Result<(TableWriter, Option<Program>)> {
     let mut slots = [0usize; SLOT_CLASSES];
     for class in entries
         .iter()
@@ -395,10 +458,16 @@ fn new_table(loader: &Loader, entries: &[&Entry], zones: u32) -> anyhow::Result<
             u32::try_from(slots[class] + slots[class] / 4 + spare).unwrap_or(u32::MAX)
         }),
         zones: zones + zones / 2 + 16,
+        prefixes: u32::try_from(clients.prefixes().count()).context("too many prefixes of views")?,
     };
     let mut random = [0; size_of::<Keys>()];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
     let keys = Keys::from_random(&random);
-    let (program, memory) = loader(&keys, sizes)?;
-    Ok((TableWriter::new(memory, keys), program))
+    let (mut program, memory) = loader(&keys, sizes)?;
+    if let Some(program) = &mut program {
+        program.set_clients(&clients)?;
+    }
+    let mut writer = TableWriter::new(memory, keys);
+    writer.set_clients(clients);
+    Ok((writer, program))
 }

@@ -88,18 +88,28 @@ impl Clients {
 
     /// The number of the client's view, 0 for none. An IPv4 client is not given as a mapped address.
     pub fn view_of(&self, client: IpAddr) -> u16 {
-        if self.by_length.is_empty() {
+        if self.is_empty() {
             return 0;
         }
         let address = match client {
             IpAddr::V4(client) => client.to_ipv6_mapped().to_bits(),
             IpAddr::V6(client) => client.to_bits(),
         };
+        self.view_of_mapped(address)
+    }
+
+    /// The same for an address of 128 bits; IPv4 as an IPv4-mapped one.
+    pub fn view_of_mapped(&self, address: u128) -> u16 {
         let mut found = self
             .by_length
             .iter()
             .filter_map(|(bits, views)| views.get(&(address & mask(*bits))));
         found.next().copied().unwrap_or(0)
+    }
+
+    /// Whether no client is in a view.
+    pub fn is_empty(&self) -> bool {
+        self.by_length.is_empty()
     }
 
     /// Every prefix.

@@ -150,6 +150,7 @@ impl Run {
                         _ => *TYPES.choose(self.generator.rng()).expect("not empty"),
                     };
                     let query = well_formed(self.generator.rng(), &name, qtype).build();
+                    self.planes.environment.cookies.client = self.generator.client();
                     let kind = self.kind(&name, qtype, &query);
                     self.one(report, &query, kind);
                     if at == 4 {
@@ -204,9 +205,10 @@ impl Run {
 
     /// What the reference answerer says of the query.
     fn kind(&self, name: &Name, qtype: RecordType, query: &[u8]) -> Kind {
-        let snapshot = self.planes.served.snapshot();
+        let served = self.planes.served.snapshot();
+        let snapshot = served.for_client(self.planes.environment.cookies.client);
         let options: ResolveOptions = self.planes.environment.resolve_options();
-        let resolution = resolve(&snapshot, name, qtype, &options, &mut |_| {});
+        let resolution = resolve(snapshot, name, qtype, &options, &mut |_| {});
         let is_final = match &resolution.end {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),

@@ -434,6 +434,7 @@ fn lines_are_copied_whole() -> Result<()> {
         lines: 64,
         slots: [8; 6],
         zones: 1,
+        prefixes: 0,
     };
     let mut writer = TableWriter::new(Memory::on_heap(sizes), keys);
     let wire = wire_name("www.example");
@@ -445,7 +446,7 @@ fn lines_are_copied_whole() -> Result<()> {
         zone: number,
         ..Entry::bare(0)
     };
-    writer.put(&wire, &entry(1))?;
+    writer.put(&wire, 0, &entry(1))?;
     let reader = writer.reader().clone();
     let index = (0..64)
         .find(|&index| {
@@ -477,7 +478,7 @@ fn lines_are_copied_whole() -> Result<()> {
                 })
             })
             .collect();
-        let result = (2..WRITINGS).try_for_each(|number| writer.put(&wire, &entry(number)));
+        let result = (2..WRITINGS).try_for_each(|number| writer.put(&wire, 0, &entry(number)));
         done.store(true, Ordering::Relaxed);
         for reader in readers {
             let whole = reader.join().ok().context("a reader saw a torn line")?;
