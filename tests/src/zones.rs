@@ -147,16 +147,22 @@ impl Generator {
     /// The address of a client: in no view, or in one of them.
     pub fn client(&mut self) -> IpAddr {
         let own = self.environment.cookies.client;
+        self.client_in_view().unwrap_or(own)
+    }
+
+    /// The address of a client in a view, where there are views; not always.
+    pub fn client_in_view(&mut self) -> Option<IpAddr> {
         if self.views.is_empty() || self.rng.random_bool(0.35) {
-            return own;
+            return None;
         }
         let number = VIEWS
             .iter()
             .position(|name| **name == **self.views.choose(&mut self.rng).expect("not empty"));
-        match number.unwrap_or(0) as u8 {
-            number if self.rng.random() => Ipv4Addr::new(10, number, 1, 2).into(),
-            number => Ipv6Addr::new(0x2001, 0xDB8, u16::from(number), 0, 0, 0, 0, 1).into(),
-        }
+        let number = number.unwrap_or(0) as u8;
+        Some(match self.rng.random() {
+            true => Ipv4Addr::new(10, number, 1, 2).into(),
+            false => Ipv6Addr::new(0x2001, 0xDB8, u16::from(number), 0, 0, 0, 0, 0x99).into(),
+        })
     }
 
     /// The views, each with records of the configuration.

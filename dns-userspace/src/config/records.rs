@@ -40,6 +40,9 @@ pub struct ConfiguredRecord {
     pub at: Position,
 }
 
+/// The types at a name, and where the file has them.
+type TypesAt = Vec<(RecordType, Position)>;
+
 const ZONE_KEYS: &[&str] = &["name", "file"];
 const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "view"];
 /// The largest TTL (RFC 2181 §8).
@@ -104,7 +107,7 @@ pub(super) fn read_records(
     findings: &mut Findings,
 ) -> Vec<ConfiguredRecord> {
     let mut records = Vec::with_capacity(items.len());
-    let mut types: HashMap<(Option<ViewName>, Name), Vec<(RecordType, Position)>> = HashMap::new();
+    let mut types: HashMap<(Option<ViewName>, Name), TypesAt> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a record", RECORD_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use tracing::{error, info, warn};
 
+use super::census::{node_changes, own, view_names};
 use super::writer::{Durability, Writer};
 use super::{ControlError, TtlRules};
 use crate::name::{Name, NameKey};
 use crate::record::{RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
 use crate::store::{Change, ConfiguredView, Conflict, Plan};
+use crate::views::ViewName;
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
@@ -81,6 +83,9 @@ pub struct RrsetRef {
     pub name: String,
     /// The type.
     pub r#type: String,
+    /// The view that it is in; left out where it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
 }
 
 /// One entry of `failed`.
@@ -293,43 +298,53 @@ fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
     names.sort_unstable();
     names.dedup();
     for key in names {
-        let (before, after) = (rrsets(old, key), rrsets(&plan.snapshot, key));
-        for rrset in &after {
-            let same_type = before.iter().find(|was| was.rtype == rrset.rtype);
-            let (list, count) = match same_type {
-                None => (&mut report.added, &mut report.counts.added),
-                Some(was) if was.ttl != rrset.ttl || was.rdatas != rrset.rdatas => {
-                    (&mut report.changed, &mut report.counts.changed)
-                }
-                Some(_) => continue,
-            };
-            note(list, count, key, rrset, &plan.snapshot);
-        }
-        for rrset in before
-            .iter()
-            .filter(|was| after.iter().all(|now| now.rtype != was.rtype))
-        {
-            note(&mut report.removed, &mut report.counts.removed, key, rrset, old);
-        }
+        note_changes(
+            &mut report,
+            key,
+            old.node(key).map(|node| &**node),
+            plan.snapshot.node(key).map(|node| &**node),
+            None,
+        );
+    }
+    for view in view_names(old, &plan.snapshot) {
+        node_changes(&own(old, view), &own(&plan.snapshot, view), |key, before, after| {
+            note_changes(&mut report, key, before, after, Some(view));
+        });
     }
     report
 }
 
-fn note(list: &mut Vec<RrsetRef>, count: &mut usize, key: &NameKey, rrset: &RrSet, snapshot: &Snapshot) {
-    *count += 1;
-    if list.len() < LIST_LIMIT {
-        list.push(RrsetRef {
-            name: snapshot
-                .node(key)
-                .map_or_else(|| key.to_name(), |node| node.owner.clone())
-                .to_string(),
-            r#type: rrset.rtype.to_string(),
-        });
+fn note_changes(
+    report: &mut ReloadReport,
+    key: &NameKey,
+    before: Option<&Node>,
+    after: Option<&Node>,
+    view: Option<&ViewName>,
+) {
+    let rrsets = |node: Option<&Node>| node.map_or_else(Vec::new, |node| node.rrsets.clone());
+    let (was, is) = (rrsets(before), rrsets(after));
+    let note = |list: &mut Vec<RrsetRef>, count: &mut usize, node: Option<&Node>, rrset: &RrSet| {
+        *count += 1;
+        if list.len() < LIST_LIMIT {
+            list.push(RrsetRef {
+                name: node
+                    .map_or_else(|| key.to_name(), |node| node.owner.clone())
+                    .to_string(),
+                r#type: rrset.rtype.to_string(),
+                view: view.map(|view| view.to_string()),
+            });
+        }
+    };
+    for rrset in &is {
+        match was.iter().find(|was| was.rtype == rrset.rtype) {
+            None => note(&mut report.added, &mut report.counts.added, after, rrset),
+            Some(was) if was.ttl != rrset.ttl || was.rdatas != rrset.rdatas => {
+                note(&mut report.changed, &mut report.counts.changed, after, rrset);
+            }
+            Some(_) => {}
+        }
     }
-}
-
-fn rrsets(snapshot: &Snapshot, key: &NameKey) -> Vec<Arc<RrSet>> {
-    snapshot
-        .node(key)
-        .map_or_else(Vec::new, |node: &Arc<Node>| node.rrsets.clone())
+    for rrset in was.iter().filter(|was| is.iter().all(|now| now.rtype != was.rtype)) {
+        note(&mut report.removed, &mut report.counts.removed, before, rrset);
+    }
 }

@@ -206,3 +206,43 @@ fn a_database_that_can_only_be_read_is_read() {
         Err(Refusal::Content(StorageError::Damaged { .. }))
     ));
 }
+
+#[test]
+fn a_database_of_the_first_version_is_upgraded_and_can_be_read_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let put = ApiChange::Put(None, name("a.x."), address(2));
+    storage.write(&[put], &[served(3)]).expect("written");
+    drop(storage);
+    let connection = Connection::open(&path).expect("opened");
+    connection
+        .execute_batch(
+            "CREATE TABLE first (owner_key BLOB NOT NULL, rtype INTEGER NOT NULL, owner TEXT NOT NULL,
+                 ttl INTEGER NOT NULL, rdatas BLOB NOT NULL, PRIMARY KEY (owner_key, rtype)) WITHOUT ROWID;
+             INSERT INTO first SELECT owner_key, rtype, owner, ttl, rdatas FROM api_rrsets;
+             DROP TABLE api_rrsets;
+             ALTER TABLE first RENAME TO api_rrsets;
+             UPDATE schema_version SET version = 1;
+             PRAGMA wal_checkpoint(TRUNCATE);",
+        )
+        .expect("made old");
+    drop(connection);
+    let expected = [(None, name("a.x."), (*address(2)).clone())];
+    assert_eq!(read_only(&path).ok().expect("readable").rrsets, expected);
+
+    let (mut storage, stored) = Storage::open(folder.path()).expect("an old database");
+    assert_eq!(stored.rrsets, expected);
+    let office = || Some("office".into());
+    let put = ApiChange::Put(office(), name("a.x."), address(9));
+    storage.write(&[put], &[]).expect("written");
+    drop(storage);
+    let (mut storage, stored) = Storage::open(folder.path()).expect("upgraded");
+    let in_view = (office(), name("a.x."), (*address(9)).clone());
+    assert_eq!(stored.rrsets, [expected[0].clone(), in_view]);
+    let delete = ApiChange::Delete(office(), name("a.x.").key(), RecordType::A);
+    storage.write(&[delete], &[]).expect("written");
+    drop(storage);
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert_eq!(stored.rrsets, expected);
+}

@@ -164,7 +164,7 @@ impl<'s> Next<'s> {
                 if zone.nodes.contains_key(key) {
                     self.names.push(key.clone());
                 }
-                self.state.conflicts.set(Place::new(key, Some(&apex)), Vec::new());
+                self.state.conflicts.set(Place::new(key, Some(apex)), Vec::new());
             }
         }
         if has_records || self.old.overlays.contains_key(key) {

@@ -78,7 +78,8 @@ fn own(model: &Model, name: &str, snapshot: &Snapshot, key: &NameKey) -> Vec<RrS
             .zones
             .get(key)
             .is_some_and(|zone| zone.rrset(key, RecordType::SOA).is_some());
-        if !is_excluded && !(has_soa && *rtype == RecordType::CNAME) {
+        let is_alias_at_apex = has_soa && *rtype == RecordType::CNAME;
+        if !is_excluded && !is_alias_at_apex {
             served.push(rrset.clone());
         }
     }
