@@ -21,6 +21,7 @@ use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_T
 
 /// How far the first look got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub enum First {
     /// To the reply.
     Decided,
@@ -28,6 +29,8 @@ pub enum First {
     Found,
     /// The name is not there.
     Absent,
+    /// The home of the name cannot say.
+    Overflow,
 }
 
 /// Decides on the question in the prober's scratch, whose name has this hash, and leaves the reply there.
@@ -42,11 +45,8 @@ pub fn decide<P: Prober, T: Table>(
     udp_payload: u16,
     may_forward: bool,
 ) -> Result<(), PassReason> {
-    let decided = match first_look(prober.scratch(), table, hash)? {
-        First::Decided => Ok(()),
-        First::Found => decide_slowly(prober, table, true),
-        First::Absent => decide_slowly(prober, table, false),
-    };
+    let first = first_look(prober.scratch(), table, hash)?;
+    let decided = decide_further(prober, table, first);
     refuse_foreign(prober.scratch(), decided, may_forward)?;
     check(prober.scratch(), table, udp_payload)
 }
@@ -60,9 +60,10 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         // This table is being replaced.
         return Err(PassReason::Torn);
     }
-    match look_up(scratch, table, hash) {
+    match look_up(scratch, table, hash, hash.home(table.lines())) {
         probed::FOUND => {}
         probed::ABSENT => return Ok(First::Absent),
+        probed::OVERFLOW => return Ok(First::Overflow),
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
@@ -75,18 +76,26 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
     })
 }
 
-/// Decides where the first look did not: on the line in the scratch where it found that, as the client sees the name.
+/// Goes on where the first look ended.
 #[inline(always)]
-pub fn decide_slowly<P: Prober, T: Table>(prober: &mut P, table: &T, is_found: bool) -> Result<(), PassReason> {
-    let mut is_there = is_found;
-    if is_found && table.has_views() && Line(prober.scratch().line).flags() & (flag::VIEWED | flag::GHOST) != 0 {
-        match prober.probe(0, 0) {
-            probed::FOUND => {}
-            probed::ABSENT => is_there = false,
-            fault => return Err(reason_of(fault)),
-        }
+pub fn decide_further<P: Prober, T: Table>(prober: &mut P, table: &T, first: First) -> Result<(), PassReason> {
+    let mut is_found = matches!(first, First::Found);
+    let mut is_unsure = matches!(first, First::Overflow);
+    if is_found && table.has_views() {
+        // Then it says who sees the name, or another line of it.
+        is_unsure = Line(prober.scratch().line).flags() & (flag::VIEWED | flag::GHOST) != 0;
     }
-    if is_there {
+    if is_unsure {
+        is_found = match prober.probe(0, 0) {
+            probed::FOUND => true,
+            probed::ABSENT => false,
+            fault => return Err(reason_of(fault)),
+        };
+    }
+    if matches!(first, First::Decided) {
+        return Ok(());
+    }
+    if is_found {
         decide_on_name(prober.scratch(), table)
     } else {
         decide_without_name(prober, table)

@@ -68,6 +68,12 @@ impl NameHash {
         ((self.spread as u64 * lines as u64) >> 32) as u32
     }
 
+    /// The home line of a name whose home can list no more names.
+    #[inline(always)]
+    pub const fn second_home(self, lines: u32) -> u32 {
+        (((self.tag >> 24) as u32 as u64 * lines as u64) >> 32) as u32
+    }
+
     /// The eight bits that a directory entry keeps.
     #[inline(always)]
     pub const fn fingerprint(self) -> u8 {

@@ -57,6 +57,8 @@ pub mod flag {
     pub const INLINE_A_SHIFT: u32 = 12;
     /// Shift of the number of references (0 to 4).
     pub const REFERENCES_SHIFT: u32 = 16;
+    /// A sparse area begins here: below it only names with data have lines. For counting; such a name has PASS_BELOW.
+    pub const SPARSE: u32 = 1 << 20;
     /// In some view another line, under the name's hash in that view, says what this name has.
     pub const VIEWED: u32 = 1 << 30;
     /// The name is only in views: whoever is in none that has a line for it does not see it.

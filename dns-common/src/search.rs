@@ -1,10 +1,13 @@
 //! Where a name is, or how far it exists: RFC 1034 §4.3.2 and RFC 4592 §3.3.1 on a table of lines.
 //!
-//! Existence is monotone: every ancestor of a name in the table is in the table. So the closest encloser of a name
+//! Existence is monotone: every ancestor of a name in the table is in the table, but within areas whose top passes what
+//! is below (`flag::SPARSE`). So the closest encloser of a name
 //! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
 //!
-//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. Where that
-//! line says that some view has another one, or is a ghost, a client of a view probes once more, with its view in the hash.
+//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that
+//! could list no more names overflowed: then the same is done once more from the name's second home. Where the line that
+//! was found says that some view has another one, or is a ghost, a client of a view probes for that, with its view in the
+//! hash.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
 use crate::line::{DIRECTORY_ENTRIES, Line, flag};
@@ -20,7 +23,7 @@ pub mod probed {
     pub const ABSENT: u32 = 1;
     /// A line was being written.
     pub const TORN: u32 = 2;
-    /// The home cannot say.
+    /// The homes cannot say.
     pub const OVERFLOW: u32 = 3;
     /// A name that is only in views. It never leaves a probe.
     pub const GHOST: u32 = 4;
@@ -84,14 +87,9 @@ pub const fn reason_of(fault: u32) -> PassReason {
 /// sees it.
 #[inline(always)]
 pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
-    if !table.has_views() {
-        let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0, 0);
-        return look_up(scratch, table, hash);
-    }
     // The default's line first. A ghost leaves the line that the scratch has.
     let mut seen = probed::ABSENT;
     let mut view = 0;
-    // Twice the same code: once to the verifier.
     for _ in 0..2 {
         let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0, view);
         let found = look_up_seen(scratch, table, hash);
@@ -101,7 +99,7 @@ pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: 
         }
         let may_differ =
             found == probed::GHOST || found == probed::FOUND && Line(scratch.line).flags() & flag::VIEWED != 0;
-        if !may_differ {
+        if !table.has_views() || !may_differ {
             return found;
         }
         seen = if found == probed::GHOST { probed::ABSENT } else { found };
@@ -113,23 +111,31 @@ pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: 
     seen
 }
 
-/// Looks where the table has the name with this hash. The line goes to the scratch where the name was found, which
-/// otherwise keeps the one it had.
-#[inline(always)]
-pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
-    find::<T, false>(scratch, table, hash)
-}
-
-/// The same, but for a ghost: its line does not go to the scratch.
+/// Looks for the name with this hash from both of its homes. A ghost's line does not go to the scratch.
 #[inline(always)]
 fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
-    find::<T, true>(scratch, table, hash)
+    let mut home = hash.home(table.lines());
+    let mut probed = probed::OVERFLOW;
+    for _ in 0..2 {
+        probed = find::<T, true>(scratch, table, hash, home);
+        if probed != probed::OVERFLOW {
+            break;
+        }
+        home = hash.second_home(table.lines());
+    }
+    probed
+}
+
+/// Looks where the table has the name with this hash, from one of its homes. The line goes to the scratch where the
+/// name was found, which otherwise keeps the one it had.
+#[inline(always)]
+pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
+    find::<T, false>(scratch, table, hash, home)
 }
 
 #[inline(always)]
-fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
+fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
     let lines = table.lines();
-    let home = hash.home(lines);
     scratch.lines_read += 1;
     let Some(words) = table.line(home) else {
         return probed::TORN;

@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
 use dns_common::cookie::server_cookie;
-use dns_common::decide::{First, check, decide_slowly, first_look, refuse_foreign};
+use dns_common::decide::{First, check, decide_further, first_look, refuse_foreign};
 use dns_common::message::Message;
 use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
@@ -75,7 +75,7 @@ pub fn scan_and_look(ctx: &XdpContext, frame: &Frame, scratch: &mut Scratch) -> 
 /// Decides where the first look did not.
 #[inline(always)]
 pub fn decide(first: First) -> Result<(), PassReason> {
-    unpack(hotdns_decide(black_box(matches!(first, First::Found) as u32)))
+    unpack(hotdns_decide(black_box(first as u32)))
 }
 
 #[inline(always)]
@@ -98,16 +98,24 @@ fn unpack(number: u32) -> Result<(), PassReason> {
     }
 }
 
+const FOUND: u32 = First::Found as u32;
+const ABSENT: u32 = First::Absent as u32;
+
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn hotdns_decide(is_found: u32) -> u32 {
+extern "C" fn hotdns_decide(first: u32) -> u32 {
     let Some(state) = state() else {
         return pack(Err(PassReason::Internal));
     };
     let mut prober = KernelProber {
         scratch: &mut state.scratch,
     };
-    let decided = decide_slowly(&mut prober, &KernelTable, is_found != 0);
+    let first = match first {
+        FOUND => First::Found,
+        ABSENT => First::Absent,
+        _ => First::Overflow,
+    };
+    let decided = decide_further(&mut prober, &KernelTable, first);
     let may_forward = settings().has_upstream != 0;
     let decided = refuse_foreign(prober.scratch, decided, may_forward);
     let checked = decided.and_then(|()| check(prober.scratch, &KernelTable, settings().udp_payload));

@@ -9,6 +9,8 @@
 //! is right. What this module adds is where an answer may be used: exactly for its owner, or for every name below a
 //! wildcard's encloser, a cut or an apex, with the pointers that move listed.
 
+pub(crate) mod sparse;
+
 use std::sync::Arc;
 
 use dns_common::line::{CELLS, REFERRAL, flag};
@@ -84,14 +86,22 @@ pub struct Compiled {
 
 /// Whether something of ours is at `key` or below it: then it has a line.
 pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
-    let next_overlay = snapshot.overlays.range::<_, NameKey>(key..).next();
-    has_zone_at_or_below(snapshot, key)
-        || next_overlay.is_some_and(|(owner, _)| owner.is_at_or_below(key))
-        || snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key))
+    snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key))
+        || has_zone_at_or_below(snapshot, key)
+        || snapshot
+            .overlays
+            .get_next(key)
+            .is_some_and(|(owner, _)| owner.is_at_or_below(key))
+}
+
+/// Whether `key` has a line: all that is in use, but for what is between the top of a sparse area and its names.
+pub fn needs_line(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let is_skipped = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
+    is_in_use(snapshot, key) && !snapshot.zone_of(key).is_some_and(is_skipped)
 }
 
 fn has_zone_at_or_below(snapshot: &Snapshot, key: &NameKey) -> bool {
-    let next = snapshot.zones.range::<_, NameKey>(key..).next();
+    let next = snapshot.zones.get_next(key);
     next.is_some_and(|(apex, _)| apex.is_at_or_below(key))
 }
 
@@ -171,13 +181,16 @@ impl Compiler<'_> {
         if is_occluded(zone, self.key) {
             return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
         }
+        if !zone.nodes.contains_key(self.key) && sparse::is_inside(snapshot, zone, self.key) {
+            return None;
+        }
         Some(self.in_zone(zone))
     }
 
     /// An overlay: its own types; no SOA for other types, and names below are not ours.
     fn overlay(&mut self, node: &Node) -> Entry {
         let mut entry = Entry::bare(flag::PASS_BELOW);
-        self.types(node, &mut entry, &node.owner, false);
+        self.types(node, &mut entry, &node.owner(self.key), false);
         entry
     }
 
@@ -205,14 +218,18 @@ impl Compiler<'_> {
             }
         }
         let Some(node) = zone.nodes.get(self.key) else {
+            if sparse::is_top(self.snapshot, self.key.as_bytes()) == Some(true) {
+                entry.flags |= flag::PASS_BELOW | flag::SPARSE;
+            }
             return entry;
         };
+        let owner = node.owner(self.key);
         if !is_apex && node.rrset(RecordType::NS).is_some() {
             entry.flags |= flag::CUT;
-            let mut referral = self.resolve(&node.owner, RecordType::A);
-            own_by_name(&mut referral, &node.owner);
+            let mut referral = self.resolve(&owner, RecordType::A);
+            own_by_name(&mut referral, &owner);
             match (referral.end == End::Final)
-                .then(|| body(&referral, node.owner.as_wire(), true))
+                .then(|| body(&referral, owner.as_wire(), true))
                 .flatten()
             {
                 Some(body) => entry.bodies.push((REFERRAL, body)),
@@ -224,7 +241,7 @@ impl Compiler<'_> {
             entry.flags |= flag::DNAME;
         }
         if is_apex || !self.key.is_wildcard() {
-            self.types(node, &mut entry, &node.owner, false);
+            self.types(node, &mut entry, &owner, false);
             return entry;
         }
         let Some(question) = self.wildcard_question(zone) else {
@@ -234,7 +251,7 @@ impl Compiler<'_> {
         // One line serves the names that the wildcard stands for and its own, `*` included, which is as long as the
         // shortest of them: only where they get the same.
         let mut own = entry.clone();
-        self.types(node, &mut own, &node.owner, true);
+        self.types(node, &mut own, &owner, true);
         self.types(node, &mut entry, &question, true);
         if own != entry || self.leads_back(zone, &question) {
             entry = Entry::bare(entry.flags | flag::PASS_SELF);
@@ -370,6 +387,11 @@ impl Compiler<'_> {
             &self.options.resolve_options(),
             &mut |name| heard.push(name),
         );
+        if !self.key.is_wildcard() && is_plain(&resolution, rtype) {
+            // Made from the name's own data. Whatever else was looked at is above it: where that comes to cover it (a
+            // cut, a DNAME, a zone), all that is below differs anyway.
+            return resolution;
+        }
         for name in heard {
             let name = match name {
                 // All that is in a zone depends on its apex, but little on the apex's own data, which change often.
@@ -419,6 +441,22 @@ impl Compiler<'_> {
     }
 }
 
+/// Whether an answer is an RRset of the question's own name and nothing else.
+fn is_plain(resolution: &Resolution, rtype: RecordType) -> bool {
+    let [section] = &resolution.answer[..] else {
+        return false;
+    };
+    section.owner == Owner::Question
+        && section.rrset.rtype == rtype
+        // RFC 4035 §3.1.4.1: of another zone, maybe.
+        && rtype != RecordType::DS
+        && resolution.end == End::Final
+        && !resolution.is_flattened
+        && resolution.authority.is_empty()
+        && resolution.additional.is_empty()
+        && section.rrset.rdatas.iter().all(|rdata| additional_target(rtype, rdata).is_none())
+}
+
 /// The types that a node may answer, those that its ALIAS stands for included.
 fn types_at(node: &Node) -> Vec<RecordType> {
     let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
@@ -440,16 +478,13 @@ fn targets(resolution: &Resolution) -> impl Iterator<Item = Name> {
 /// Whether a cut or a DNAME above `key`, within its zone, takes its place.
 fn is_occluded(zone: &Zone, key: &NameKey) -> bool {
     let apex = zone.apex.key();
-    let mut at = key.clone();
-    while at != apex {
-        let Some(parent) = at.parent() else { return false };
-        at = parent;
-        let Some(node) = zone.nodes.get(&at) else { continue };
-        if (at != apex && node.rrset(RecordType::NS).is_some()) || node.rrset(RecordType::DNAME).is_some() {
-            return true;
-        }
-    }
-    false
+    let mut above = key.lineage().skip(1).take_while(|at| at.len() >= apex.as_bytes().len());
+    above.any(|at| {
+        let is_apex = at.len() == apex.as_bytes().len();
+        zone.nodes.get(at).is_some_and(|node| {
+            (!is_apex && node.rrset(RecordType::NS).is_some()) || node.rrset(RecordType::DNAME).is_some()
+        })
+    })
 }
 
 /// Takes an answer of nothing but addresses into the line itself.
@@ -478,7 +513,7 @@ fn inline(resolution: &Resolution, rtype: RecordType, entry: &mut Entry, ttl: &m
 }
 
 fn inline_a(rrset: &RrSet, entry: &mut Entry) -> bool {
-    let addresses: Option<Vec<[u8; 4]>> = rrset.rdatas.iter().map(|rdata| rdata[..].try_into().ok()).collect();
+    let addresses: Option<Vec<[u8; 4]>> = rrset.rdatas.iter().map(|rdata| rdata.try_into().ok()).collect();
     match addresses {
         Some(addresses) if addresses.len() <= 4 => {
             entry.inline_a = addresses;
@@ -489,9 +524,10 @@ fn inline_a(rrset: &RrSet, entry: &mut Entry) -> bool {
 }
 
 fn inline_aaaa(rrset: &RrSet, entry: &mut Entry) -> bool {
-    match &rrset.rdatas[..] {
-        [rdata] => {
-            entry.inline_aaaa = rdata[..].try_into().ok();
+    let mut rdatas = rrset.rdatas.iter();
+    match (rdatas.next(), rdatas.next()) {
+        (Some(rdata), None) => {
+            entry.inline_aaaa = rdata.try_into().ok();
             entry.inline_aaaa.is_some()
         }
         _ => false,

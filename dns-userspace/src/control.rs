@@ -16,6 +16,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -50,11 +51,15 @@ pub trait Planes: Send {
     /// Serves the plan's snapshot from every plane when it returns; `serials` are (zone index, SOA serial) pairs, of
     /// all zones that are new and of all whose serial changes.
     ///
-    /// An error means that the old state is served still.
+    /// An error means that the old state is served still. A plane that has no room for an answer is no error: another
+    /// one gives it.
     fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()>;
 
-    /// Called once after changes, when no other has come for a while: time to free what they left behind.
-    fn rest(&mut self) {}
+    /// Called once after changes, when no other has come for a while: time to free what they left behind. Again after
+    /// the time that it says, if it says one, and no change comes before.
+    fn rest(&mut self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Bounds and default of TTLs that come through the API, in seconds.

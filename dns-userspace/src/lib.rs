@@ -14,6 +14,7 @@ pub mod forward;
 pub mod http;
 pub mod metrics;
 pub mod name;
+pub mod octets;
 pub mod publish;
 pub mod rdata;
 pub mod record;

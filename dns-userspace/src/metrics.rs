@@ -15,10 +15,12 @@ use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Tex
 
 use crate::control::Census;
 use crate::dataplane::worker::Figures;
+use crate::publish::TableFigures;
 use crate::store::Conflict;
 
 mod queries;
 mod sockets;
+mod table;
 mod xdp;
 
 pub use queries::QueryCounters;
@@ -106,6 +108,16 @@ impl Metrics {
     /// Where the socket servers count rare events.
     pub fn sockets(&self) -> Arc<Figures> {
         Arc::clone(&self.sockets)
+    }
+
+    /// Shows the table of ready answers too, from now on.
+    ///
+    /// # Panics
+    /// If one is shown already.
+    pub fn show_table(&self, figures: Arc<TableFigures>) {
+        let collector = table::TableCollector::new(figures);
+        let registered = self.registry.register(Box::new(collector));
+        registered.expect("one table is shown");
     }
 
     /// The content type of [`Metrics::render`].

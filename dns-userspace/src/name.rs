@@ -13,6 +13,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use crate::octets::Octets;
+
 /// The largest wire form of a name, root label included (RFC 1035 §3.1).
 pub const MAX_NAME_BYTES: usize = 255;
 /// The largest label (RFC 1035 §2.3.4).
@@ -196,6 +198,25 @@ impl Name {
         Self(self.0.to_ascii_lowercase().into())
     }
 
+    /// The name, in lower case, whose key these are the bytes of.
+    pub(crate) fn from_key(key: &[u8]) -> Self {
+        // From the last octet of the wire form to the first; escapes make it shorter than the key.
+        let mut wire = [0; MAX_NAME_BYTES];
+        let mut start = MAX_NAME_BYTES - 1;
+        let mut labels = key;
+        while let Some(end) = labels.iter().position(|&octet| octet == 0) {
+            let (label, rest) = (&labels[..end], &labels[end + 1..]);
+            labels = rest;
+            let length = unescaped(label).count();
+            start -= length + 1;
+            wire[start] = length as u8;
+            for (place, octet) in wire[start + 1..].iter_mut().zip(unescaped(label)) {
+                *place = octet;
+            }
+        }
+        Self(wire[start..].into())
+    }
+
     /// The key by which ordered maps hold this name.
     pub fn key(&self) -> NameKey {
         NameKey::from_wire(&self.0)
@@ -310,9 +331,11 @@ impl Eq for Name {}
 
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for octet in &self.0 {
-            state.write_u8(octet.to_ascii_lowercase());
-        }
+        let mut folded = [0; MAX_NAME_BYTES];
+        let folded = &mut folded[..self.0.len()];
+        folded.copy_from_slice(&self.0);
+        folded.make_ascii_lowercase();
+        state.write(folded);
     }
 }
 
@@ -328,12 +351,24 @@ impl PartialOrd for Name {
     }
 }
 
+/// The octets of a label of a key, without its escapes.
+fn unescaped(label: &[u8]) -> impl Iterator<Item = u8> {
+    let mut octets = label.iter();
+    std::iter::from_fn(move || match octets.next()? {
+        1 => octets.next().map(|escaped| escaped - 1),
+        &octet => Some(octet),
+    })
+}
+
 /// A name as bytes whose order is the canonical order of names: labels from the right, in lower case, each ended by
 /// a zero octet; the octets 0 and 1 inside a label are escaped (`01 01`, `01 02`). The root's key is empty.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NameKey(Box<[u8]>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct NameKey(Octets);
 
 impl NameKey {
+    /// The root's.
+    pub const ROOT: Self = Self(Octets::EMPTY);
+
     /// The key of an uncompressed, valid wire name.
     pub fn from_wire(wire: &[u8]) -> Self {
         let mut key = Vec::with_capacity(wire.len() + 4);
@@ -389,7 +424,12 @@ impl NameKey {
 
     /// The bytes of this key, of its parent's, and so on up to the root's.
     pub fn lineage(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::successors(Some(&self.0[..]), |key| {
+        Self::lineage_of(&self.0)
+    }
+
+    /// The same for the bytes of a key.
+    pub(crate) fn lineage_of(key: &[u8]) -> impl Iterator<Item = &[u8]> {
+        std::iter::successors(Some(key), |key| {
             let body = &key[..key.len().checked_sub(1)?];
             Some(&key[..body.iter().rposition(|&octet| octet == 0).map_or(0, |at| at + 1)])
         })
@@ -397,7 +437,12 @@ impl NameKey {
 
     /// Number of labels, the root label left out.
     pub fn label_count(&self) -> usize {
-        self.0.iter().filter(|&&octet| octet == 0).count()
+        Self::labels_of(&self.0)
+    }
+
+    /// The same for the bytes of a key.
+    pub(crate) fn labels_of(key: &[u8]) -> usize {
+        key.iter().filter(|&&octet| octet == 0).count()
     }
 
     /// The key of `*.` in front of this name.
@@ -414,23 +459,25 @@ impl NameKey {
 
     /// The name, in lower case.
     pub fn to_name(&self) -> Name {
-        let mut wire = Vec::with_capacity(self.0.len() + 1);
-        let mut labels: Vec<Vec<u8>> = Vec::new();
-        let mut label = Vec::new();
-        let mut bytes = self.0.iter();
-        while let Some(&octet) = bytes.next() {
-            match octet {
-                0 => labels.push(std::mem::take(&mut label)),
-                1 => label.push(bytes.next().map_or(0, |escaped| escaped - 1)),
-                octet => label.push(octet),
-            }
-        }
-        for label in labels.iter().rev() {
-            wire.push(label.len() as u8);
-            wire.extend_from_slice(label);
-        }
-        wire.push(0);
-        Name(wire.into())
+        Name::from_key(&self.0)
+    }
+}
+
+impl Hash for NameKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl Ord for NameKey {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for NameKey {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -8,44 +8,48 @@
 //!
 //! So no client sees half a change, or the old answer once [`Publisher::publish`] has returned: before step 2 a query
 //! finds the old answer or falls through to the old snapshot; after it, the new answer or the new snapshot. Where very
-//! much differs, or the table is full, a new table is built beside the old one and swapped in.
+//! much differs, or the table is full, a new table is built beside the old one and swapped in. Where that cannot be had,
+//! for want of memory, the change is made in the table that there is: what finds no room passes.
 
 mod affected;
 mod dependents;
+mod figures;
+mod names;
+mod rebuild;
 mod views;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use dns_common::hash::Keys;
-use dns_common::slot::SLOT_CLASSES;
 use dns_common::table::Table;
 
 use crate::answer::Serials;
-use crate::compile::{CompileOptions, Compiled, compile, negatives};
+use crate::compile::{CompileOptions, negatives};
 use crate::dataplane::xdp::Program;
 use crate::name::{Name, NameKey};
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
 use crate::store::{Delta, Plan, ZoneChange, ZoneDelta};
-use crate::table::{Entry, Memory, Sizes, TableFull, TableReader, TableWriter};
-use crate::views::Clients;
+use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter, return_freed_memory};
 
-use self::affected::{affected, all_names};
-use self::views::{AllDependents, Lines, compile_everywhere, differing, is_in_use_anywhere};
+use self::affected::affected;
+pub use self::figures::TableFigures;
+use self::rebuild::{Built, Need};
+use self::views::{AllDependents, Lines, compile_everywhere, needs_line_anywhere};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
+/// After this long a larger table that could not be had is tried for again; then after twice as long, and so on.
+const RETRY_GROWTH: Duration = Duration::from_secs(10);
+/// But after this at the latest.
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
 /// A table is at most this full, in percent.
-const FULL_PERCENT: usize = 80;
-/// Slots beyond need, so that changes seldom wait for those that were given up: of the two smallest classes.
-const SPARE_SMALL_SLOTS: usize = 1024;
-/// Of each other class.
-const SPARE_SLOTS: usize = 64;
-/// The smallest table.
-const LEAST_LINES: usize = 1024;
+const FULL_PERCENT: usize = 85;
 
 /// What is served now, as every reader sees it.
 pub struct Served {
@@ -90,19 +94,6 @@ impl SharedProgram {
     }
 }
 
-/// How full the table is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TableFigures {
-    /// Names with a line.
-    pub names: usize,
-    /// Lines.
-    pub lines: usize,
-    /// Names that found no line: only userspace answers them.
-    pub unplaced: usize,
-    /// Octets of memory.
-    pub bytes: usize,
-}
-
 /// How far a publication has come; what tests step through.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,13 +121,19 @@ pub struct Publisher {
     writer: TableWriter,
     dependents: AllDependents,
     serials: HashMap<u32, u32>,
+    figures: Arc<TableFigures>,
+    /// When a larger table could not be had, the last time; `None`: the table is as large as wanted.
+    refused_at: Option<Instant>,
+    retry_every: Duration,
+    /// Since the last rest.
+    was_rebuilt: bool,
 }
 
 impl Publisher {
     /// An empty table, served at once: every query passes to userspace, which knows no name yet.
     pub fn new(loader: Loader, options: CompileOptions) -> anyhow::Result<Self> {
         let snapshot = Arc::new(Snapshot::default());
-        let (writer, program) = new_table(&loader, &[], 1, Arc::default())?;
+        let (writer, program) = rebuild::empty_table(&loader, Need::default())?;
         let served = Served {
             snapshot: ArcSwap::new(snapshot),
             table: ArcSwap::from_pointee(writer.reader().clone()),
@@ -151,8 +148,13 @@ impl Publisher {
             writer,
             dependents: AllDependents::default(),
             serials: HashMap::new(),
+            figures: Arc::default(),
+            refused_at: None,
+            retry_every: RETRY_GROWTH,
+            was_rebuilt: false,
         };
-        publisher.install(&Snapshot::default(), [NameKey::from_wire(&[0])], &mut |_| {})?;
+        publisher.install(&Snapshot::default(), [NameKey::ROOT], &mut |_| {})?;
+        publisher.show();
         Ok(publisher)
     }
 
@@ -167,29 +169,19 @@ impl Publisher {
     }
 
     /// How full the table is.
-    pub fn figures(&self) -> TableFigures {
-        TableFigures {
-            names: self.writer.names(),
-            lines: self.writer.reader().memory.sizes.lines as usize,
-            unplaced: self.writer.unplaced(),
-            bytes: self.writer.reader().memory.sizes.bytes(),
-        }
+    pub fn figures(&self) -> Arc<TableFigures> {
+        Arc::clone(&self.figures)
     }
 
     /// Makes a plan what is served, by every plane. `serials` are the serials to serve from now on, by zone index, of
-    /// the zones whose serial moves.
-    pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
-        self.publish_observed(plan, serials, &mut |_| {})
+    /// the zones whose serial moves. What finds no room in the table passes, and userspace answers it.
+    pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) {
+        self.publish_observed(plan, serials, &mut |_| {});
     }
 
     /// [`Publisher::publish`] with a look between the steps.
     #[doc(hidden)]
-    pub fn publish_observed(
-        &mut self,
-        plan: &Plan,
-        serials: &[(u32, u32)],
-        observe: &mut dyn FnMut(Stage),
-    ) -> anyhow::Result<()> {
+    pub fn publish_observed(&mut self, plan: &Plan, serials: &[(u32, u32)], observe: &mut dyn FnMut(Stage)) {
         let old = self.served.snapshot();
         let new = &plan.snapshot;
         for delta in &plan.delta.zones {
@@ -198,28 +190,32 @@ impl Publisher {
             }
         }
         self.serials.extend(serials.iter().copied());
+        if plan.delta.views_redefined {
+            if self.grow(new, observe) {
+                return;
+            }
+            // Nothing but a new table knows who is in which view. Until there is one, this one passes all.
+            self.writer.close();
+            observe(Stage::Closed);
+        } else if self.is_bulk(plan.delta.names.len()) && self.grow(new, observe) {
+            return;
+        }
         let names = self.affected(&old, plan);
-        let is_bulk = names.len() > REBUILD_FROM && names.len() > self.writer.names() / 2;
         let lines = names.len() * (1 + new.views.list.len());
-        let has_room =
-            (self.writer.names() + lines) * 100 <= self.writer.reader().memory.sizes.lines as usize * FULL_PERCENT;
-        let zones_fit = new
-            .zones
-            .iter()
-            .all(|(_, zone)| zone.index < self.writer.reader().memory.sizes.zones);
-        if plan.delta.views_redefined || is_bulk || !has_room || !zones_fit {
-            return self.rebuild(new, observe);
+        if (self.is_bulk(names.len()) || !self.has_room(lines, new)) && self.grow(new, observe) {
+            return;
         }
 
         // Fence.
         for key in &names {
-            let insert = is_in_use_anywhere(new, key);
+            let insert = needs_line_anywhere(new, key);
             self.writer.fence(key.to_name().as_wire(), insert);
             observe(Stage::Fencing);
         }
         let zones = with_other_negatives(&old, plan);
         for delta in &zones {
-            self.set_negatives(None, delta.index)?;
+            // Nothing is written here, so nothing is short of room.
+            let _ = self.set_negatives(None, delta.index);
         }
         self.writer.raise_epoch();
         observe(Stage::Fenced);
@@ -228,19 +224,15 @@ impl Publisher {
         self.served.snapshot.store(Arc::clone(new));
         observe(Stage::Published);
         // Install.
-        let result = self
-            .install(new, names, observe)
-            .and_then(|()| self.install_zones(new, &zones));
-        match result {
-            Ok(()) => {
-                for &(zone, serial) in serials {
-                    self.writer.set_serial(zone, serial);
-                }
-                self.writer.reclaim(false);
-                Ok(())
-            }
-            // Whatever was not written passes, so nothing wrong is answered meanwhile.
-            Err(TableFull) => self.rebuild(new, observe),
+        let installed = self.install(new, names, observe);
+        let result = installed.and(self.install_zones(new, &zones));
+        for &(zone, serial) in serials {
+            self.writer.set_serial(zone, serial);
+        }
+        // Whatever was not written passes, so nothing wrong is answered meanwhile.
+        if result.is_ok() || !self.grow(new, observe) {
+            self.writer.reclaim(false);
+            self.show();
         }
     }
 
@@ -267,34 +259,100 @@ impl Publisher {
         names
     }
 
-    /// Frees what earlier changes left behind; for moments when nothing else is to be done.
-    pub fn reclaim(&mut self) {
+    /// Frees what earlier changes left behind, and tries again to get a larger table, if one was wanted and could not be
+    /// had; for moments when nothing else is to be done. Says when to come again, if that is of use.
+    pub fn rest(&mut self) -> Option<Duration> {
         self.writer.reclaim(true);
+        let snapshot = self.served.snapshot();
+        if self.refused_at.is_some() {
+            // Even if what had no room is gone by now: homes that overflowed pass what is not there.
+            self.grow(&snapshot, &mut |_| {});
+        }
+        if std::mem::take(&mut self.was_rebuilt) {
+            return_freed_memory();
+        }
+        self.refused_at.map(|_| self.retry_every)
     }
 
+    /// Tries for a larger table at every change and rest; for tests.
+    #[doc(hidden)]
+    pub fn retry_growth_at_once(&mut self) {
+        self.retry_every = Duration::ZERO;
+    }
+
+    /// Writes what can be written; an error where something was left out for want of room.
     fn install(
         &mut self,
         snapshot: &Snapshot,
         names: impl IntoIterator<Item = NameKey>,
         observe: &mut dyn FnMut(Stage),
     ) -> Result<(), TableFull> {
+        let mut result = Ok(());
         for key in names {
             let Lines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
             let name = key.to_name();
             // The default's line last: it is the way to those of views.
             for (view, entry) in (1..).zip(views) {
                 match entry {
-                    Some(entry) => self.writer.put(name.as_wire(), view, &entry)?,
+                    Some(entry) => result = result.and(self.writer.put(name.as_wire(), view, &entry)),
                     None => self.writer.remove(name.as_wire(), view),
                 }
             }
             match default {
-                Some(entry) => self.writer.put(name.as_wire(), 0, &entry)?,
+                Some(entry) => result = result.and(self.writer.put(name.as_wire(), 0, &entry)),
                 None => self.writer.remove(name.as_wire(), 0),
             }
             observe(Stage::Installing);
         }
-        Ok(())
+        result
+    }
+
+    /// Whether a change of so many names is better made in a new table.
+    fn is_bulk(&self, names: usize) -> bool {
+        names > REBUILD_FROM && names > self.writer.names() / 2
+    }
+
+    /// Whether the table has room for so many names more, and for every zone.
+    fn has_room(&self, names: usize, snapshot: &Snapshot) -> bool {
+        let sizes = self.writer.reader().memory.sizes;
+        (self.writer.names() + names) * 100 <= sizes.lines as usize * FULL_PERCENT
+            && snapshot.zones.values().all(|zone| zone.index < sizes.zones)
+    }
+
+    /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as it
+    /// is must do. It is not tried at every change.
+    fn grow(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> bool {
+        if self.refused_at.is_some_and(|at| at.elapsed() < self.retry_every) {
+            return false;
+        }
+        match self.rebuild(snapshot, observe) {
+            Ok(()) => {
+                if self.refused_at.take().is_some() {
+                    tracing::info!("a larger table of answers could be had");
+                }
+                self.retry_every = RETRY_GROWTH;
+                self.was_rebuilt = true;
+                self.show();
+                true
+            }
+            Err(error) => {
+                let is_first = self.refused_at.replace(Instant::now()).is_none();
+                if is_first {
+                    tracing::warn!(
+                        "a larger table of answers cannot be had, names without room in it are answered by userspace: \
+                         {error:#}"
+                    );
+                } else {
+                    self.retry_every = LONGEST_RETRY.min(self.retry_every * 2);
+                }
+                self.figures.refused.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    fn show(&self) {
+        self.figures.show(&self.writer);
     }
 
     /// A zone that was not served has its serial before its content: there is none in its place yet, or that of a zone
@@ -303,88 +361,36 @@ impl Publisher {
         let old = self.served.snapshot();
         for (apex, zone) in &new.zones {
             if old.zones.get(apex).is_none_or(|old| old.index != zone.index) {
-                let serial = self.serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
-                self.writer.set_serial(zone.index, serial.unwrap_or(0));
+                self.writer.set_serial(zone.index, serial_of(zone, &self.serials));
             }
         }
     }
 
     fn install_zones(&mut self, snapshot: &Snapshot, zones: &[&ZoneDelta]) -> Result<(), TableFull> {
+        let mut result = Ok(());
         for delta in zones.iter().filter(|delta| delta.change != ZoneChange::Removed) {
             let zone = snapshot.zones.get(&delta.apex).map(|zone| (snapshot, &**zone));
-            self.set_negatives(zone, delta.index)?;
+            result = result.and(self.set_negatives(zone, delta.index));
         }
-        Ok(())
+        result
     }
 
     fn set_negatives(&mut self, zone: Option<(&Snapshot, &Zone)>, index: u32) -> Result<(), TableFull> {
         let compiled = zone.and_then(|(snapshot, zone)| negatives(snapshot, zone, &self.options));
         if index >= self.writer.reader().memory.sizes.zones {
+            // All that has this number passes.
             return Ok(());
         }
         self.writer.set_negatives(index, compiled.as_ref())
     }
 
-    /// Every line of a snapshot, by name and view.
-    fn compile_all(&self, snapshot: &Snapshot, dependents: &mut AllDependents) -> Vec<(Name, u16, Entry)> {
-        let names = all_names(snapshot);
-        let mut entries = Vec::with_capacity(names.len());
-        for key in names {
-            let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
-            if let Some(entry) = entry {
-                entries.push((key.to_name(), 0, entry));
-            }
-            dependents.default.set(key, consulted);
-        }
-        // Then what differs in a view: what would, if the default became it.
-        let mut viewed = BTreeSet::new();
-        for view in &snapshot.views.list {
-            let delta = Delta {
-                names: differing(snapshot, &view.tree),
-                ..Delta::default()
-            };
-            viewed.extend(affected(snapshot, &view.tree, &delta, &[&dependents.default]));
-        }
-        if viewed.is_empty() {
-            return entries;
-        }
-        entries.retain(|(name, ..)| !viewed.contains(&name.key()));
-        for key in viewed {
-            let Lines { default, views } = compile_everywhere(snapshot, &key, &self.options, dependents);
-            let all = std::iter::once(default).chain(views);
-            let all = (0..).zip(all).filter_map(|(view, entry)| Some((view, entry?)));
-            entries.extend(all.map(|(view, entry)| (key.to_name(), view, entry)));
-        }
-        entries
-    }
-
     /// Builds a new table from a snapshot and swaps it in.
     fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
-        let mut dependents = AllDependents::default();
-        let entries = self.compile_all(snapshot, &mut dependents);
-        let zones = snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0);
-        let sizes: Vec<&Entry> = entries.iter().map(|(.., entry)| entry).collect();
-        let clients = Arc::clone(&snapshot.views.clients);
-        let (mut writer, program) = new_table(&self.loader, &sizes, zones, clients)?;
-        // Names that find their home free first: fewer of the others then need a second line.
-        let mut later = Vec::new();
-        for (name, view, entry) in &entries {
-            if writer.is_home_free(name.as_wire(), *view) {
-                writer.put(name.as_wire(), *view, entry)?;
-            } else {
-                later.push((name, *view, entry));
-            }
-        }
-        for (name, view, entry) in later {
-            writer.put(name.as_wire(), view, entry)?;
-        }
-        for zone in snapshot.zones.values() {
-            let compiled = negatives(snapshot, zone, &self.options);
-            writer.set_negatives(zone.index, compiled.as_ref())?;
-            let serial = self.serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
-            writer.set_serial(zone.index, serial.unwrap_or(0));
-        }
-
+        let Built {
+            writer,
+            program,
+            dependents,
+        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader)?;
         observe(Stage::Rebuilding);
         // The program first, which passes everything until the new table is open: what fails up to here changes
         // nothing that is served.
@@ -409,14 +415,14 @@ impl Publisher {
         writer.open();
         self.writer = writer;
         self.dependents = dependents;
-        if self.writer.unplaced() > 0 {
-            tracing::info!(
-                names = self.writer.unplaced(),
-                "names found no line in the table: userspace answers them"
-            );
-        }
         Ok(())
     }
+}
+
+/// The serial to serve for a zone: what was published for it, or that of its own SOA record.
+fn serial_of(zone: &Zone, serials: &HashMap<u32, u32>) -> u32 {
+    let serial = serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
+    serial.unwrap_or(0)
 }
 
 /// The zones whose NODATA and NXDOMAIN differ: another SOA record, or another state.
@@ -431,43 +437,4 @@ fn with_other_negatives<'a>(old: &Snapshot, plan: &'a Plan) -> Vec<&'a ZoneDelta
     };
     let differs = |delta: &&ZoneDelta| negative_of(old, delta) != negative_of(&plan.snapshot, delta);
     plan.delta.zones.iter().filter(differs).collect()
-}
-
-/// An empty table with room for these entries and as many again as a quarter.
-fn new_table(
-    loader: &Loader,
-    entries: &[&Entry],
-    zones: u32,
-    clients: Arc<Clients>,
-) -> anyhow::Result<(TableWriter, Option<Program>)> {
-    let mut slots = [0usize; SLOT_CLASSES];
-    for class in entries
-        .iter()
-        .flat_map(|entry| entry.bodies.iter().filter_map(|(_, body)| body.class()))
-    {
-        slots[class] += 1;
-    }
-    // Two negatives for each zone, and their successors.
-    slots[0] += 4 * zones as usize;
-    slots[1] += 4 * zones as usize;
-    let lines = (entries.len() * 100 / 60).max(LEAST_LINES);
-    let sizes = Sizes {
-        lines: u32::try_from(lines).context("too many names for one table")?,
-        slots: std::array::from_fn(|class| {
-            let spare = if class < 2 { SPARE_SMALL_SLOTS } else { SPARE_SLOTS };
-            u32::try_from(slots[class] + slots[class] / 4 + spare).unwrap_or(u32::MAX)
-        }),
-        zones: zones + zones / 2 + 16,
-        prefixes: u32::try_from(clients.prefixes().count()).context("too many prefixes of views")?,
-    };
-    let mut random = [0; size_of::<Keys>()];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
-    let keys = Keys::from_random(&random);
-    let (mut program, memory) = loader(&keys, sizes)?;
-    if let Some(program) = &mut program {
-        program.set_clients(&clients)?;
-    }
-    let mut writer = TableWriter::new(memory, keys);
-    writer.set_clients(clients);
-    Ok((writer, program))
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::octets::Octets;
+
 /// RDATA in uncompressed wire form.
 pub type Rdata = Box<[u8]>;
 
@@ -124,10 +126,112 @@ pub struct RrSet {
     pub rtype: RecordType,
     /// Seconds, at most 2^31-1 (RFC 2181 §8).
     pub ttl: u32,
-    /// In the order they were given, no two equal; never empty.
-    pub rdatas: Vec<Rdata>,
+    /// No two equal; never empty.
+    pub rdatas: Rdatas,
     /// Who brought it.
     pub source: Source,
+}
+
+/// The RDATA of an RRset, in the order in which they were given, in one piece of memory.
+///
+/// Each is its length in two octets, most significant first, and its octets in uncompressed wire form.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rdatas(Octets);
+
+impl Rdatas {
+    /// None at all.
+    pub const EMPTY: Self = Self(Octets::EMPTY);
+
+    /// One after the other.
+    pub fn iter(&self) -> RdataIter<'_> {
+        RdataIter(&self.0)
+    }
+
+    /// The octets in which they are kept.
+    pub fn as_octets(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// From such octets; `None` where a length leads beyond their end.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let mut rdatas = RdataIter(octets);
+        while rdatas.next().is_some() {}
+        rdatas.0.is_empty().then(|| Self(octets.into()))
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first.
+    pub fn first(&self) -> Option<&[u8]> {
+        self.iter().next()
+    }
+}
+
+impl<R: AsRef<[u8]>> FromIterator<R> for Rdatas {
+    fn from_iter<I: IntoIterator<Item = R>>(rdatas: I) -> Self {
+        let mut octets = Vec::new();
+        for rdata in rdatas {
+            push_rdata(&mut octets, rdata.as_ref());
+        }
+        Self(octets.into())
+    }
+}
+
+impl<R: AsRef<[u8]>> From<Vec<R>> for Rdatas {
+    fn from(rdatas: Vec<R>) -> Self {
+        rdatas.into_iter().collect()
+    }
+}
+
+impl<R: AsRef<[u8]>, const N: usize> From<[R; N]> for Rdatas {
+    fn from(rdatas: [R; N]) -> Self {
+        rdatas.into_iter().collect()
+    }
+}
+
+impl<'a> IntoIterator for &'a Rdatas {
+    type Item = &'a [u8];
+    type IntoIter = RdataIter<'a>;
+
+    fn into_iter(self) -> RdataIter<'a> {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Rdatas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+fn push_rdata(octets: &mut Vec<u8>, rdata: &[u8]) {
+    // RDLENGTH has 16 bits (RFC 1035 §3.2.1).
+    let length = u16::try_from(rdata.len()).expect("RDATA of at most 65,535 octets");
+    octets.extend_from_slice(&length.to_be_bytes());
+    octets.extend_from_slice(rdata);
+}
+
+/// See [`Rdatas::iter`].
+#[derive(Clone)]
+pub struct RdataIter<'a>(&'a [u8]);
+
+impl<'a> Iterator for RdataIter<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let (rdata, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        self.0 = rest;
+        Some(rdata)
+    }
 }
 
 /// Who brought an RRset. Each RRset has one source.

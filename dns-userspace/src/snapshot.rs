@@ -10,7 +10,9 @@
 //! non-terminals have no node; they show as "no node here, some below" (RFC 4592 §2.2.2), which an ordered map of
 //! [`NameKey`]s answers with one range look-up.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -65,13 +67,23 @@ pub struct Zone {
     pub nodes: OrdMap<NameKey, Arc<Node>>,
 }
 
-/// One owner name and its RRsets.
+/// What is at one owner name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The owner in the case in which it was given.
-    pub owner: Name,
+    /// The owner where it was not given in lower case; else its key says it.
+    cased: Option<Box<Name>>,
     /// By type, ascending; never empty.
-    pub rrsets: Vec<Arc<RrSet>>,
+    pub rrsets: RrSets,
+}
+
+/// The RRsets of a node. Most have one, and no list of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RrSets(Few);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Few {
+    One(Arc<RrSet>),
+    Several(Box<[Arc<RrSet>]>),
 }
 
 impl Snapshot {
@@ -93,14 +105,7 @@ impl Snapshot {
 
     /// The zone that holds `key`: the deepest with an apex at or above it.
     pub fn zone_of(&self, key: &NameKey) -> Option<&Arc<Zone>> {
-        let mut at = Some(key.clone());
-        while let Some(apex) = at {
-            if let Some(zone) = self.zones.get(&apex) {
-                return Some(zone);
-            }
-            at = apex.parent();
-        }
-        None
+        key.lineage().find_map(|apex| self.zones.get(apex))
     }
 
     /// The node that answers for `key`: that of the deepest zone above it, or the overlay.
@@ -116,8 +121,7 @@ impl Zone {
     /// Whether `key` exists in the RFC 4592 §2.2 sense: it has data, or a name below it has.
     pub fn name_exists(&self, key: &NameKey) -> bool {
         self.nodes
-            .range::<_, NameKey>(key..)
-            .next()
+            .get_next(key)
             .is_some_and(|(found, _)| found.is_at_or_below(key))
     }
 
@@ -140,11 +144,73 @@ impl Zone {
 }
 
 impl Node {
+    /// What is at `owner`. The RRsets are given by type, ascending.
+    pub fn new(owner: &Name, rrsets: Vec<Arc<RrSet>>) -> Self {
+        let is_lowercase = !owner.as_wire().iter().any(u8::is_ascii_uppercase);
+        Self {
+            cased: (!is_lowercase).then(|| Box::new(owner.clone())),
+            rrsets: rrsets.into(),
+        }
+    }
+
+    /// The owner in the case in which it was given; `key` is the one under which this node is held.
+    pub fn owner(&self, key: &NameKey) -> Name {
+        self.owner_at(key.as_bytes())
+    }
+
+    /// The same for the octets of a key.
+    pub(crate) fn owner_at(&self, key: &[u8]) -> Name {
+        self.cased.as_deref().cloned().unwrap_or_else(|| Name::from_key(key))
+    }
+
+    /// Whether the owners of both, if they have the same key, were given in the same case.
+    pub fn has_owner_of(&self, other: &Node) -> bool {
+        match (&self.cased, &other.cased) {
+            (Some(one), Some(other)) => one.as_wire() == other.as_wire(),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
     /// The RRset of `rtype`.
     pub fn rrset(&self, rtype: RecordType) -> Option<&Arc<RrSet>> {
         self.rrsets
             .binary_search_by_key(&rtype, |set| set.rtype)
             .ok()
             .map(|at| &self.rrsets[at])
+    }
+}
+
+impl Deref for RrSets {
+    type Target = [Arc<RrSet>];
+
+    fn deref(&self) -> &[Arc<RrSet>] {
+        match &self.0 {
+            Few::One(rrset) => std::slice::from_ref(rrset),
+            Few::Several(rrsets) => rrsets,
+        }
+    }
+}
+
+impl From<Vec<Arc<RrSet>>> for RrSets {
+    fn from(rrsets: Vec<Arc<RrSet>>) -> Self {
+        Self(match <[_; 1]>::try_from(rrsets) {
+            Ok([rrset]) => Few::One(rrset),
+            Err(rrsets) => Few::Several(rrsets.into()),
+        })
+    }
+}
+
+impl<'a> IntoIterator for &'a RrSets {
+    type Item = &'a Arc<RrSet>;
+    type IntoIter = std::slice::Iter<'a, Arc<RrSet>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for RrSets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
     }
 }

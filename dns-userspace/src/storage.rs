@@ -222,7 +222,7 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
                     rrset.rtype.0,
                     owner.to_string(),
                     rrset.ttl,
-                    rows::encode_rdatas(&rrset.rdatas),
+                    rrset.rdatas.as_octets(),
                 ])?,
                 ApiChange::Delete(view, key, rtype) => delete.execute(params![of(view), key.as_bytes(), rtype.0])?,
             };

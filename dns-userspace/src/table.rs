@@ -13,7 +13,7 @@ mod memory;
 mod slots;
 mod writer;
 
-pub use memory::{Memory, Region, Sizes};
+pub use memory::{Memory, Region, Sizes, return_freed_memory};
 pub use slots::Body;
 pub use writer::{Entry, TableFull, TableWriter, ZoneNegatives};
 

@@ -3,25 +3,35 @@
 //! ```text
 //!   hot      closed loops, one namespace pair for each contestant, measured in turn:
 //!            load ─ queries ─► circuit (generate ⇄ contestant) ─ counters ─► report: table and JSON
+//!   pass     the same circuits: frames that pass, beside a program that passes all, on one interface
+//!   flood    the same circuits: random names, and the dearest queries
+//!   churn    a closed loop and checkers, while thousands of names change each second
 //!   sockets  the same circuits, without XDP: open loops that overload, TCP, idle connections
 //!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
+//!   load     a running hotdns with a large zone: time and memory
 //!   fuzz     the XDP program through TEST_RUN, on mutated packets
 //! ```
 //!
 //! The machine is shared and noisy: every figure is a ratio to what was measured beside it, in turn, in the same run.
 
 pub mod change;
+pub mod churn;
 pub mod circuit;
 pub mod contestant;
+pub mod flood;
 pub mod fuzz;
 pub mod hot;
 #[expect(dead_code, reason = "some of it is the generator's alone")]
 #[path = "../../dns-ebpf/src/bin/bench/layout.rs"]
 mod layout;
 pub mod load;
+pub mod metrics;
 pub mod object;
 pub mod paced;
+pub mod pass;
 pub mod report;
+mod site;
+pub mod size;
 pub mod sockets;
 pub mod stream;
 pub mod zone;

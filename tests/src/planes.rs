@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use dns_common::reason::PassReason;
 use dns_userspace::answer::{CookieSource, Environment, Outcome, Serials, respond};
 use dns_userspace::compile::CompileOptions;
@@ -54,7 +55,7 @@ pub fn cookie_seconds(reply: &[u8]) -> Option<u32> {
 
 /// A table on the heap.
 pub fn on_heap() -> Loader {
-    Box::new(|_, sizes| Ok((None, Memory::on_heap(sizes))))
+    Box::new(|_, sizes| Ok((None, Memory::on_heap(sizes)?)))
 }
 
 /// What the fast path did with a query that it did not answer wrongly.
@@ -100,13 +101,11 @@ impl Planes {
         Worker::new(Arc::clone(&self.served))
     }
 
-    /// Makes changes, and publishes them.
+    /// Makes changes, and publishes them. An error where a larger table was wanted and could not be had.
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<()> {
         let plan = self.store.plan(changes);
         let serials = self.next_serials(&plan);
-        self.publisher.publish(&plan, &serials)?;
-        self.store.commit(&plan);
-        Ok(())
+        self.apply_observed(&plan, &serials, &mut |_| {})
     }
 
     /// The same, with a look at every stage of the publication.
@@ -116,8 +115,12 @@ impl Planes {
         serials: &[(u32, u32)],
         observe: &mut dyn FnMut(Stage),
     ) -> Result<()> {
-        self.publisher.publish_observed(plan, serials, observe)?;
+        let figures = self.publisher.figures();
+        let refused = || figures.refused.load(Ordering::Relaxed);
+        let before = refused();
+        self.publisher.publish_observed(plan, serials, observe);
         self.store.commit(plan);
+        ensure!(refused() == before, "a table could not be had");
         Ok(())
     }
 

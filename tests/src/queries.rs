@@ -48,9 +48,9 @@ pub struct Names {
 impl Names {
     /// Adds what a snapshot holds: owners, targets, their ancestors, wildcards of them, and names that are not there.
     pub fn add(&mut self, snapshot: &Snapshot) {
-        let zones = snapshot.zones.values().flat_map(|zone| zone.nodes.values());
-        for node in zones.chain(snapshot.overlays.values()) {
-            self.add_around(&node.owner);
+        let zones = snapshot.zones.values().flat_map(|zone| &zone.nodes);
+        for (key, node) in zones.chain(&snapshot.overlays) {
+            self.add_around(&node.owner(key));
             for rrset in &node.rrsets {
                 for target in names_in(rrset) {
                     self.add_around(&target);

@@ -293,10 +293,11 @@ impl Generator {
         let zone = snapshot.zones.get(&apex.key()).filter(|zone| zone.failed.is_none());
         let Some(zone) = zone else { return self.zone(apex) };
         let mut content = self.content(&apex, 2);
-        for node in zone.nodes.values() {
-            let is_kept = node.owner == apex || self.rng.random_bool(0.95);
+        for (key, node) in &zone.nodes {
+            let owner = node.owner(key);
+            let is_kept = owner == apex || self.rng.random_bool(0.95);
             for rrset in node.rrsets.iter().filter(|_| is_kept) {
-                content.add(&node.owner, (**rrset).clone());
+                content.add(&owner, (**rrset).clone());
             }
         }
         let file: Arc<str> = format!("{apex}zone").into();
@@ -382,7 +383,7 @@ impl Generator {
     fn delete_api(&mut self, store: &Store) -> Vec<Change> {
         let held: Vec<(Name, RecordType)> = store
             .api_records()
-            .flat_map(|(_, node)| node.rrsets.iter().map(|rrset| (node.owner.clone(), rrset.rtype)))
+            .flat_map(|(key, node)| node.rrsets.iter().map(|rrset| (node.owner(key), rrset.rtype)))
             .collect();
         match held.choose(&mut self.rng) {
             Some((owner, rtype)) => vec![Change::DeleteApi {
@@ -397,8 +398,9 @@ impl Generator {
     fn existing(&mut self, store: &Store) -> Option<Name> {
         let snapshot = store.snapshot();
         let zones: Vec<_> = snapshot.zones.values().collect();
-        let nodes: Vec<_> = zones.choose(&mut self.rng)?.nodes.values().collect();
-        Some(nodes.choose(&mut self.rng)?.owner.clone())
+        let nodes: Vec<_> = zones.choose(&mut self.rng)?.nodes.iter().collect();
+        let (key, node) = nodes.choose(&mut self.rng)?;
+        Some(node.owner(key))
     }
 
     /// Gives a name what one kind of name has.
@@ -500,6 +502,7 @@ impl Generator {
         match self.rng.random_range(0..60) {
             0 => owner = deepest_below(owner),
             1 => owner = longest_below(owner),
+            2..6 => owner = self.sparse_below(owner),
             _ => {
                 for _ in 0..*[1, 1, 1, 2, 2, 3, 4].choose(&mut self.rng).expect("not empty") {
                     let label = LABELS.choose(&mut self.rng).expect("not empty").as_bytes();
@@ -508,6 +511,19 @@ impl Generator {
             }
         }
         self.in_some_case(&owner)
+    }
+
+    /// One of a few names far below one of a few empty non-terminals.
+    fn sparse_below(&mut self, apex: Name) -> Name {
+        let mut owner = apex;
+        for labels in [1, 1, 5, 1, 1] {
+            let label = *[b"0", b"1"].choose(&mut self.rng).expect("not empty");
+            let label = if labels == 5 { b"0" } else { label };
+            for _ in 0..labels {
+                owner = owner.child(label).unwrap_or(owner);
+            }
+        }
+        owner
     }
 
     /// The name, sometimes with letters in another case.
@@ -536,7 +552,7 @@ impl Generator {
         RrSet {
             rtype,
             ttl,
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Config,
         }
     }

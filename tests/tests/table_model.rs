@@ -2,13 +2,18 @@
 //! gets the old answer or the new one, or passes.
 
 use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use dns_common::hash::Keys;
-use dns_common::line::{Line, NO_ZONE};
+use dns_common::line::{Line, NO_ZONE, flag};
+use dns_common::message::Buffer;
+use dns_common::scan::scan;
+use dns_common::scratch::Scratch;
+use dns_common::search::{probe, probed};
 use dns_common::table::Table;
 use dns_userspace::answer::{Environment, Serials};
 use dns_userspace::fastpath::{Fast, Worker};
@@ -17,13 +22,16 @@ use dns_userspace::publish::{Served, Stage};
 use dns_userspace::record::{RecordType, RrSet, Source};
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
-use dns_userspace::table::{Entry, Memory, Sizes, TableWriter};
+use dns_userspace::table::{Entry, Memory, Sizes, TableReader, TableWriter};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
+use tests::bench::fuzz::{Fate, check};
 use tests::frames::{Query, wire_name};
+use tests::kernel::{Kernel, frame, is_skipped};
 use tests::planes::{COOKIES, Planes, message, on_heap, reference};
 use tests::queries::{Names, TYPES, well_formed};
+use tests::testrun::TestRun;
 use tests::zones::{Generator, name};
 
 /// Configurations that are stepped through, and changes of each.
@@ -314,7 +322,7 @@ fn address(octets: [u8; 4]) -> RrSet {
     RrSet {
         rtype: RecordType::A,
         ttl: 60,
-        rdatas: vec![Box::from(octets)],
+        rdatas: [octets].into(),
         source: Source::Api,
     }
 }
@@ -326,8 +334,28 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
         ..Environment::DEFAULT
     };
     let mut planes = Planes::new(on_heap(), environment, false)?;
-    let mut generator = Generator::new(3);
-    planes.apply(generator.first())?;
+    planes.apply(Generator::new(3).first())?;
+    churn(&mut planes, None)
+}
+
+#[test]
+fn readers_of_maps_under_a_writer_see_old_or_new() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let environment = Environment {
+        cookies: COOKIES,
+        ..Environment::DEFAULT
+    };
+    let mut kernel = Kernel::new(environment, false)?;
+    kernel.apply(Generator::new(3).first())?;
+    let program = kernel.program().try_clone_to_owned()?;
+    churn(&mut kernel.planes, Some(program.as_fd()))
+}
+
+/// Readers of the table's memory, and the program where it has one, while states follow each other.
+fn churn(planes: &mut Planes, program: Option<BorrowedFd<'_>>) -> Result<()> {
+    let environment = planes.environment;
     let queries: Vec<Vec<u8>> = [
         ("t.example", RecordType::TXT),
         ("t.example", RecordType::A),
@@ -347,10 +375,17 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
             right.insert(planes.reference(query));
         }
     }
-    let (done, answers) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (done, answers, sent) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let is_right = |right: &BTreeSet<Option<Vec<u8>>>, reply: &[u8]| {
+        assert!(
+            right.contains(&Some(reply.to_vec())),
+            "neither old nor new:\n{}",
+            message(reply)
+        );
+    };
     thread::scope(|scope| -> Result<()> {
         let mut readers = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..2 {
             let mut worker = planes.worker();
             let (right, queries, done, answers) = (&right, &queries, &done, &answers);
             readers.push(scope.spawn(move || {
@@ -359,11 +394,30 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
                     for (right, query) in right.iter().zip(queries) {
                         if worker.answer(query, &environment, &mut reply) == Fast::Answered {
                             answers.fetch_add(1, Ordering::Relaxed);
-                            assert!(
-                                right.contains(&Some(reply.clone())),
-                                "neither old nor new:\n{}",
-                                message(&reply)
-                            );
+                            is_right(right, &reply);
+                        }
+                    }
+                }
+            }));
+        }
+        for program in program.into_iter().cycle().take(2) {
+            let (right, queries, done, sent) = (&right, &queries, &done, &sent);
+            readers.push(scope.spawn(move || {
+                let frames: Vec<Vec<u8>> = queries
+                    .iter()
+                    .map(|query| frame(false, &[], query.clone()).build())
+                    .collect();
+                let run = TestRun::new(program);
+                while !done.load(Ordering::Relaxed) {
+                    for (right, frame) in right.iter().zip(&frames) {
+                        let outcome = run.run(frame).expect("the program runs");
+                        match check(frame, &outcome).expect("a right frame") {
+                            Fate::Passed => {}
+                            Fate::Dropped => panic!("dropped"),
+                            Fate::Answered(reply) => {
+                                sent.fetch_add(1, Ordering::Relaxed);
+                                is_right(right, &reply);
+                            }
                         }
                     }
                 }
@@ -380,9 +434,10 @@ fn readers_under_a_writer_see_old_or_new() -> Result<()> {
         }
         result
     })?;
-    let answers = answers.load(Ordering::Relaxed);
-    println!("{answers} answers under {CHURN} changes");
+    let (answers, sent) = (answers.into_inner(), sent.into_inner());
+    println!("{answers} answers from userspace, {sent} from the program, under {CHURN} changes");
     ensure!(answers > 10_000, "{answers} answers: nothing was tested");
+    ensure!(program.is_none() || sent > 1_000, "{sent} answers of the program");
     Ok(())
 }
 
@@ -394,7 +449,7 @@ fn state_changes(state: usize) -> Vec<Change> {
         rrset: RrSet {
             rtype,
             ttl: 60 + state as u32,
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Api,
         },
     };
@@ -436,7 +491,7 @@ fn lines_are_copied_whole() -> Result<()> {
         zones: 1,
         prefixes: 0,
     };
-    let mut writer = TableWriter::new(Memory::on_heap(sizes), keys);
+    let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), keys);
     let wire = wire_name("www.example");
     // Every word of the line says which writing it is of.
     let entry = |number: u32| Entry {
@@ -486,4 +541,68 @@ fn lines_are_copied_whole() -> Result<()> {
         }
         Ok(result?)
     })
+}
+
+/// What the core's search finds of a name: the TTL of its line, or a fault.
+fn found(reader: &TableReader, name: &str) -> Result<u32, u32> {
+    let query = Query::new(&wire_name(name), 1).build();
+    let mut message = Box::new(Buffer::default());
+    let mut scratch = Box::new(Scratch::new());
+    message.fill(&query).expect("a short query");
+    scan(&*message, query.len(), &mut scratch, reader.keys(), false).expect("a plain query");
+    match probe(&mut scratch, reader, 0, 0) {
+        probed::FOUND => Ok(Line(scratch.line).ttl()),
+        fault => Err(fault),
+    }
+}
+
+#[test]
+fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()> {
+    const LINES: u32 = 1 << 16;
+    let sizes = Sizes {
+        lines: LINES,
+        slots: [8; 6],
+        zones: 1,
+    };
+    let mut rng = StdRng::seed_from_u64(11);
+    let mut secrets = [0; size_of::<Keys>()];
+    rng.fill(&mut secrets[..]);
+    let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), Keys::from_random(&secrets));
+    let entry = |ttl| Entry { ttl, ..Entry::bare(0) };
+    let mut names: Vec<(String, u32)> = (0..LINES / 10 * 8)
+        .map(|number| (format!("{:08x}.example", rng.random::<u32>()), number + 1))
+        .collect();
+    for (name, number) in &names {
+        writer.put(&wire_name(name), &entry(*number))?;
+    }
+    let reader = writer.reader().clone();
+    let overflowed = (0..LINES)
+        .filter_map(|index| reader.line(index))
+        .filter(|words| Line(*words).flags() & flag::OVERFLOW != 0)
+        .count();
+    ensure!(
+        overflowed > 10 && writer.unplaced() == 0,
+        "{overflowed} homes, {} names without a line",
+        writer.unplaced()
+    );
+    let check = |present: &[(String, u32)]| {
+        for (name, number) in present {
+            assert_eq!(found(&reader, name), Ok(*number), "{name}");
+        }
+    };
+    check(&names);
+    // Half of them go, whichever home they are listed in: the others stay.
+    names.shuffle(&mut rng);
+    let gone = names.split_off(names.len() / 2);
+    for (name, _) in &gone {
+        writer.remove(&wire_name(name));
+    }
+    check(&names);
+    assert!(gone.iter().all(|(name, _)| found(&reader, name).is_err()));
+    for (name, number) in &gone {
+        writer.put(&wire_name(name), &entry(*number))?;
+    }
+    check(&names);
+    check(&gone);
+    Ok(())
 }

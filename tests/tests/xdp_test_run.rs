@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread;
 
@@ -25,7 +25,7 @@ use rand::{Rng, SeedableRng};
 use tests::bench::fuzz::{self, Fate, Oracle, Surface, check};
 use tests::frames::{Edns, Query, UdpChecksum, UdpFrame, internet_checksum, wire_name};
 use tests::kernel::{CLIENT, Kernel, MACS, OWN, PLACES, PORT, frame, is_skipped, object};
-use tests::planes::{COOKIES, Compared};
+use tests::planes::{COOKIES, Compared, Tally};
 use tests::queries::{Names, TYPES, mutated, well_formed};
 use tests::testrun::{TestRun, Verdict};
 use tests::zones::{Generator, describe, name};
@@ -110,7 +110,7 @@ fn zone() -> Result<Vec<Change>> {
     let address = RrSet {
         rtype: RecordType::A,
         ttl: 300,
-        rdatas: vec![Box::from([192, 0, 2, 99])],
+        rdatas: [[192, 0, 2, 99]].into(),
         source: Source::Config,
     };
     let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
@@ -758,16 +758,17 @@ fn xdp_equals_reference() -> Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    compare(number("CASES").unwrap_or(CASES))
+    compare(number("CASES").unwrap_or(CASES), 1)
 }
 
 #[test]
 #[ignore = "hours: cargo xtask test --differential"]
-fn xdp_differential_at_length() -> Result<()> {
+fn differential_xdp_at_length() -> Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    compare(number("CASES").unwrap_or(20_000_000))
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    compare(number("CASES").unwrap_or(20_000_000), threads)
 }
 
 fn number(what: &str) -> Option<u64> {
@@ -776,69 +777,93 @@ fn number(what: &str) -> Option<u64> {
 }
 
 /// Random configurations and changes; each frame is passed as it came, or answered as the reference would.
-fn compare(cases: u64) -> Result<()> {
-    let first = number("SEED").unwrap_or(1);
-    let (mut equal, mut passed) = (0u64, 0u64);
-    for seed in first.. {
-        let mut generator = Generator::new(seed);
-        let mut kernel = Kernel::new(generator.environment(), generator.has_upstream())?;
-        let changes = generator.first();
+fn compare(cases: u64, threads: usize) -> Result<()> {
+    let next = AtomicU64::new(number("SEED").unwrap_or(1));
+    let done = AtomicU64::new(0);
+    let work = || {
+        let mut tally = Tally::default();
+        while done.load(Ordering::Relaxed) < cases {
+            let one = compare_one(next.fetch_add(1, Ordering::Relaxed))
+                .inspect_err(|_| done.store(cases, Ordering::Relaxed))?;
+            done.fetch_add(one.total(), Ordering::Relaxed);
+            tally.add(&one);
+        }
+        anyhow::Ok(tally)
+    };
+    let mut tally = Tally::default();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            tally.add(&worker.join().ok().context("a comparison panicked")??);
+        }
+        anyhow::Ok(())
+    })?;
+    println!("{tally}");
+    assert_eq!(tally.passed[PassReason::Internal.index()], 0);
+    // Many of the names are foreign, or below what userspace keeps.
+    assert!(tally.percent_equal() > 30.0, "{tally}");
+    Ok(())
+}
+
+/// One configuration, in six states.
+fn compare_one(seed: u64) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut generator = Generator::new(seed);
+    let mut kernel = Kernel::new(generator.environment(), generator.has_upstream())?;
+    let (mut names, mut passed) = (Names::default(), 0);
+    for step in 0..6 {
+        let changes = match step {
+            0 => generator.first(),
+            _ => generator.next(&kernel.planes.store),
+        };
         if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
-            println!("seed {seed}:\n{}", describe(&changes));
+            println!("seed {seed} step {step}:\n{}", describe(&changes));
         }
         kernel.apply(changes)?;
-        let mut names = Names::default();
-        for step in 0..6 {
-            if step > 0 {
-                let changes = generator.next(&kernel.planes.store);
-                if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
-                    println!("seed {seed} step {step}:\n{}", describe(&changes));
-                }
-                kernel.apply(changes)?;
+        names.add(&kernel.planes.store.snapshot());
+        let all: Vec<Name> = names.iter().collect();
+        for _ in 0..1500 {
+            let rng = generator.rng();
+            let name = all.choose(rng).context("names")?;
+            let qtype = *TYPES.choose(rng).context("types")?;
+            let mut message = well_formed(rng, name, qtype).build();
+            if rng.random_bool(0.15) {
+                message = mutated(rng, &message);
             }
-            names.add(&kernel.planes.store.snapshot());
-            let all: Vec<Name> = names.iter().collect();
-            for _ in 0..1500 {
-                let rng = generator.rng();
-                let name = all.choose(rng).context("names")?;
-                let qtype = *TYPES.choose(rng).context("types")?;
-                let mut message = well_formed(rng, name, qtype).build();
-                if rng.random_bool(0.15) {
-                    message = mutated(rng, &message);
-                }
-                let (vlans, _) = *PLACES.choose(rng).context("places")?;
-                let mut frame = frame(rng.random(), vlans, message);
-                let padding = if rng.random() { 0 } else { rng.random_range(0..40) };
-                if let Some(client) = generator.client_in_view()
-                    && client.is_ipv6() == frame.source.is_ipv6()
-                {
-                    frame.source.set_ip(client);
-                }
-                let mut bytes = frame.build();
-                bytes.extend(vec![0; padding]);
-                let compared = kernel.compare(&frame, &bytes).with_context(|| {
-                    format!(
-                        "HOTDNS_DIFFERENTIAL_SEED={seed} HOTDNS_DIFFERENTIAL_CASES=1, step {step}, {name} {qtype}\n{:?}",
-                        kernel.planes.environment
-                    )
-                })?;
-                match compared {
-                    Compared::Equal => equal += 1,
-                    Compared::Passed(_) => passed += 1,
-                }
+            let (vlans, _) = *PLACES.choose(rng).context("places")?;
+            let mut frame = frame(rng.random(), vlans, message);
+            let padding = if rng.random() { 0 } else { rng.random_range(0..40) };
+            if let Some(client) = generator.client_in_view()
+                && client.is_ipv6() == frame.source.is_ipv6()
+            {
+                frame.source.set_ip(client);
             }
-        }
-        let counters = kernel.counters()?;
-        assert_eq!(counters.passed[PassReason::Internal.index()], 0, "seed {seed}");
-        assert_eq!(counters.dropped, [0; 8], "seed {seed}");
-        if equal + passed >= cases {
-            break;
+            let mut bytes = frame.build();
+            bytes.extend(vec![0; padding]);
+            let compared = kernel.compare(&frame, &bytes).with_context(|| {
+                format!(
+                    "HOTDNS_DIFFERENTIAL_SEED={seed} HOTDNS_DIFFERENTIAL_CASES=1, step {step}, {name} {qtype}\n{:?}",
+                    kernel.planes.environment
+                )
+            })?;
+            match compared {
+                Compared::Equal => tally.count(compared),
+                Compared::Passed(_) => passed += 1,
+            }
         }
     }
-    println!("{equal} answered as the reference, {passed} passed");
-    // Many of the names are foreign, or below what userspace keeps.
-    assert!(equal * 100 > (equal + passed) * 30, "{equal} of {}", equal + passed);
-    Ok(())
+    // The program says why.
+    let counters = kernel.counters()?;
+    ensure!(counters.dropped == [0; 8], "seed {seed}: dropped");
+    for &reason in PassReason::ALL {
+        tally.passed[reason.index()] = counters.passed[reason.index()];
+    }
+    ensure!(
+        tally.passed.iter().sum::<u64>() == passed,
+        "seed {seed}: {passed} passed, counted are {:?}",
+        tally.passed
+    );
+    Ok(tally)
 }
 
 /// The reference answerer on this kernel's own store.
@@ -912,10 +937,10 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
     }
     let mut kernel = kernel()?;
     let owner = name("www.example.org.");
-    let rrset = |rtype, rdatas| RrSet {
+    let rrset = |rtype, rdatas: Vec<Box<[u8]>>| RrSet {
         rtype,
         ttl: 60,
-        rdatas,
+        rdatas: rdatas.into(),
         source: Source::Api,
     };
     let texts = |octet: u8, length: usize| {

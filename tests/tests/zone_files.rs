@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dns_userspace::name::Name;
 use dns_userspace::rdata::{format_value, parse_value, same_value};
-use dns_userspace::record::RecordType;
+use dns_userspace::record::{Rdatas, RecordType};
 use dns_userspace::zonefile::{ZoneContent, load};
 use serde_json::Value;
 use tests::frames::Query;
@@ -207,7 +207,7 @@ fn every_type_comes_back_as_it_was_written() {
                 .collect();
             assert_eq!(values.len(), rrset.rdatas.len(), "{shown}");
             for rdata in &rrset.rdatas {
-                let same = |value: &&str| parse_value(rrset.rtype, value).is_ok_and(|parsed| parsed == *rdata);
+                let same = |value: &&str| parse_value(rrset.rtype, value).is_ok_and(|parsed| *parsed == *rdata);
                 assert!(values.iter().any(same), "{shown} {values:?}");
                 assert!(
                     values.contains(&&*format_value(rrset.rtype, rdata)),
@@ -219,7 +219,7 @@ fn every_type_comes_back_as_it_was_written() {
 }
 
 /// Asks for an RRset over TCP and compares it, names in lower case.
-fn is_on_the_wire(server: &Server, owner: &Name, rtype: RecordType, rdatas: &[Box<[u8]>]) {
+fn is_on_the_wire(server: &Server, owner: &Name, rtype: RecordType, rdatas: &Rdatas) {
     use std::io::{Read, Write};
     let query = Query::new(owner.as_wire(), rtype.0).build();
     let mut stream = std::net::TcpStream::connect(server.dns).expect("connected");

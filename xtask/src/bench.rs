@@ -10,8 +10,10 @@ use crate::{build, process};
 
 /// Runs one benchmark; without arguments, the benchmarks' own help lists them.
 pub(crate) fn bench(arguments: &[OsString]) -> Result<()> {
-    if let Err(error) = packages::set_up_tools(NeededBy::Tests) {
-        eprintln!("{error:#}; going on without");
+    for needed_by in [NeededBy::Tests, NeededBy::Benches] {
+        if let Err(error) = packages::set_up_tools(needed_by) {
+            eprintln!("{error:#}; going on without");
+        }
     }
     build::release()?;
     let mut cargo = process::cargo();

@@ -10,6 +10,7 @@
 mod bench;
 mod build;
 mod ci;
+mod coredns;
 mod fuzz;
 mod kernels;
 mod packages;
@@ -65,6 +66,12 @@ enum Command {
         /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
+        /// With --differential: how many cases each comparison of a plane asks at least
+        #[arg(long, requires = "differential")]
+        cases: Option<u64>,
+        /// With --differential: the seed of its first configuration
+        #[arg(long, requires = "differential")]
+        seed: Option<u64>,
         /// Arguments for `cargo test`, such as a filter, after `--`
         #[arg(last = true)]
         arguments: Vec<OsString>,
@@ -119,9 +126,11 @@ fn perform(command: Command) -> Result<()> {
         Command::Test { kernels: true, .. } => kernels::test(),
         Command::Test {
             differential: true,
+            cases,
+            seed,
             arguments,
             ..
-        } => suite::differential(&arguments),
+        } => suite::differential(cases, seed, &arguments),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

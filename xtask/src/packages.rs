@@ -19,6 +19,8 @@ pub(crate) struct Tool {
 pub(crate) enum NeededBy {
     /// The test suite.
     Tests,
+    /// `bench hot`, besides those of the tests.
+    Benches,
     /// `test --kernels`.
     Kernels,
     /// `fuzz`, which compiles libFuzzer.
@@ -91,6 +93,12 @@ pub(crate) const TOOLS: &[Tool] = &[
         program: "named-compilezone",
         package: "bind9-utils",
         needed_by: NeededBy::Tests,
+    },
+    Tool {
+        // Its backend for zone files, which brings the server.
+        program: "pdns_server",
+        package: "pdns-backend-bind",
+        needed_by: NeededBy::Benches,
     },
     Tool {
         program: "c++",

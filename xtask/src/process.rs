@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace;
+use crate::{coredns, workspace};
 
 /// Cargo of the toolchain that runs this program, in the repository's root.
 pub(crate) fn cargo() -> Command {
@@ -75,10 +75,11 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// `PATH`, with the folders of root's programs behind it: `ip` and `bpftool` live there.
+/// `PATH`, with the folders of root's programs behind it, where `ip` and `bpftool` live, and of what was built here.
 pub(crate) fn search_path() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin:");
+    path.push(coredns::folder());
     path
 }
 

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::packages::{self, NeededBy};
-use crate::process;
 use crate::toolchain::Toolchain;
+use crate::{coredns, process};
 
 /// Sets up everything that it can, says what it cannot, and fails if there was any such thing.
 pub(crate) fn setup(all: bool) -> Result<()> {
@@ -20,6 +20,8 @@ pub(crate) fn setup(all: bool) -> Result<()> {
     ];
     if all {
         outcomes.push(packages::set_up_tools(NeededBy::Kernels).map(|()| println!("QEMU for other kernels: there")));
+        outcomes.push(packages::set_up_tools(NeededBy::Benches).map(|()| println!("Servers of the benchmarks: there")));
+        outcomes.push(coredns::set_up().map(|state| println!("CoreDNS: {state}")));
     }
     let failures: Vec<String> = outcomes
         .into_iter()

@@ -42,19 +42,24 @@ pub(crate) fn build_programs() -> Result<()> {
     process::run(process::cargo().arg("build").args(SUITE).arg("--bins"))
 }
 
-/// Runs the long comparisons: with other servers, then of both planes with the reference answerer. `arguments`, where
-/// there are any, are filters that take the place of both.
-pub(crate) fn differential(arguments: &[OsString]) -> Result<()> {
+/// Runs the long comparisons: with other servers, then of each plane with the reference answerer. `arguments`, where
+/// there are any, are filters that take the place of all. With `cases` each comparison of a plane asks so many.
+pub(crate) fn differential(cases: Option<u64>, seed: Option<u64>, arguments: &[OsString]) -> Result<()> {
     let privilege = privilege::privilege();
     if let Privilege::Missing(reason) = privilege {
         bail!("{reason}: the comparison runs the XDP program, which needs root or `sudo -n`");
     }
     set_up_tools(&privilege)?;
     build::release()?;
-    let both = ["differential_references".into(), "differential_planes".into()];
-    let filters = if arguments.is_empty() { &both[..] } else { arguments };
+    let all = ["differential_references", "differential_planes", "differential_xdp"].map(OsString::from);
+    let filters = if arguments.is_empty() { &all[..] } else { arguments };
     for filter in filters {
         let mut cargo = prepared(&privilege)?;
+        for (name, number) in [("CASES", cases), ("SEED", seed)] {
+            if let Some(number) = number {
+                cargo.env(format!("HOTDNS_DIFFERENTIAL_{name}"), number.to_string());
+            }
+        }
         cargo.args([
             "test",
             "--release",

@@ -21,7 +21,7 @@ pub(super) fn resolve(qname: &[u8], qtype: RecordType, identity: &Identity) -> O
     let rrset = RrSet {
         rtype: RecordType::TXT,
         ttl: 0,
-        rdatas: vec![[&[text.len() as u8], text].concat().into()],
+        rdatas: [[&[text.len() as u8], text].concat()].into(),
         source: Source::Config,
     };
     Some(Resolution {

@@ -66,7 +66,7 @@ static ANY_HINFO: LazyLock<Arc<RrSet>> = LazyLock::new(|| {
     Arc::new(RrSet {
         rtype: RecordType::HINFO,
         ttl: 3789,
-        rdatas: vec![Box::from(&b"\x07RFC8482\0"[..])],
+        rdatas: [b"\x07RFC8482\0"].into(),
         source: Source::Config,
     })
 });
@@ -104,6 +104,7 @@ enum Step<'s> {
     },
     Referral {
         zone: &'s Zone,
+        owner: Name,
         cut: &'s Arc<Node>,
     },
 }
@@ -161,13 +162,13 @@ impl<'s> Search<'s, '_> {
                         resolution.authority.extend(soa);
                     }
                 }
-                Step::Referral { zone, cut } => {
+                Step::Referral { zone, owner, cut } => {
                     // RFC 1035 §4.1.1: AA stands for the first owner in the answer, so a chain keeps it.
                     resolution.authoritative = !seen.is_empty();
                     let ns = cut.rrset(RecordType::NS).into_iter();
                     resolution
                         .authority
-                        .extend(ns.map(|ns| section(Owner::Name(cut.owner.clone()), ns)));
+                        .extend(ns.map(|ns| section(Owner::Name(owner.clone()), ns)));
                     glue_zone = Some(zone);
                 }
                 // RFC 6672 §3.2: YXDOMAIN, with the DNAME that did it.
@@ -239,7 +240,11 @@ impl<'s> Search<'s, '_> {
                 && !(is_last && self.qtype == RecordType::DS)
             {
                 return Found {
-                    step: Step::Referral { zone, cut },
+                    step: Step::Referral {
+                        zone,
+                        owner: cut.owner_at(at),
+                        cut,
+                    },
                     suffix_labels: labels(at),
                 };
             }
@@ -258,7 +263,7 @@ impl<'s> Search<'s, '_> {
             }
             if let Some(dname) = node.and_then(|node| Some((node, node.rrset(RecordType::DNAME)?))) {
                 return Found {
-                    step: substitute(name, owner, dname.0, dname.1),
+                    step: substitute(name, owner, &dname.0.owner_at(at), dname.1),
                     suffix_labels: labels(at),
                 };
             }
@@ -483,20 +488,20 @@ fn negative<'s>(zone: &Zone, apex: &[u8], name_error: bool) -> Found<'s> {
 
 /// RFC 6672 §2.2 and §3.1: the labels of `name` before the DNAME's owner, in front of its target, as a CNAME with the
 /// DNAME's TTL.
-fn substitute<'s>(name: &Name, owner: Owner, node: &Node, dname: &Arc<RrSet>) -> Step<'s> {
-    let dname_section = section(Owner::Name(node.owner.clone()), dname);
+fn substitute<'s>(name: &Name, owner: Owner, at: &Name, dname: &Arc<RrSet>) -> Step<'s> {
+    let dname_section = section(Owner::Name(at.clone()), dname);
     let target = dname
         .rdatas
         .first()
         .and_then(|rdata| alias_target(rdata))
         .unwrap_or(&[0]);
-    let prefix = &name.as_wire()[..name.as_wire().len() - node.owner.as_wire().len()];
+    let prefix = &name.as_wire()[..name.as_wire().len() - at.as_wire().len()];
     match Name::from_wire(&[prefix, target].concat()) {
         Ok(target) => {
             let cname = RrSet {
                 rtype: RecordType::CNAME,
                 ttl: dname.ttl,
-                rdatas: vec![target.as_wire().into()],
+                rdatas: [target.as_wire()].into(),
                 source: dname.source.clone(),
             };
             Step::Alias {

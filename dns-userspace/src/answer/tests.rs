@@ -189,7 +189,7 @@ fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
             let rrset = RrSet {
                 rtype,
                 ttl: fields[1].parse().expect("a TTL"),
-                rdatas: vec![rdata(rtype, &fields[3..], origin)],
+                rdatas: [rdata(rtype, &fields[3..], origin)].into(),
                 source: source.clone(),
             };
             (

@@ -151,7 +151,7 @@ pub(super) fn read_records(
         let rrset = RrSet {
             rtype,
             ttl,
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Config,
         };
         records.push(ConfiguredRecord {

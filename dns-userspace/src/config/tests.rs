@@ -619,7 +619,7 @@ fn values_keep_their_text_and_count_once() {
     let [record] = &loaded.config.records[..] else {
         panic!("one record")
     };
-    let values: Vec<&[u8]> = record.rrset.rdatas.iter().map(|rdata| &**rdata).collect();
+    let values: Vec<&[u8]> = record.rrset.rdatas.iter().collect();
     assert_eq!(values, [&b"\x041.10"[..], b"\x04true", b"\x03007", b"\x01x"]);
     assert_eq!(record.rrset.ttl, 300);
     assert_eq!(loaded.warnings.len(), 1);

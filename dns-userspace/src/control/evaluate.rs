@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Change, ControlError, TtlRules, Written};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Rdata, Rdatas, RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
 use crate::store::Store;
 use crate::views::ViewName;
@@ -112,8 +112,8 @@ impl<'a> Pending<'a> {
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
         let held = self.admit(&owner, &at, rtype, ttl)?;
-        let before = held.as_ref().map_or(&[][..], |rrset| &rrset.rdatas);
-        let mut all = before.to_vec();
+        let mut all: Vec<Rdata> = held.iter().flat_map(|rrset| &rrset.rdatas).map(Rdata::from).collect();
+        let before = all.len();
         for rdata in rdatas {
             if !all.iter().any(|known| self.equal(&at, rtype, known, &rdata)) {
                 all.push(rdata);
@@ -131,7 +131,7 @@ impl<'a> Pending<'a> {
                     given,
                 });
             }
-            if all.len() == before.len() {
+            if all.len() == before {
                 return Err(ControlError::Exists { owner, rtype });
             }
         }
@@ -219,7 +219,7 @@ impl<'a> Pending<'a> {
         let rrset = RrSet {
             rtype,
             ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(self.rules.default),
-            rdatas,
+            rdatas: rdatas.into(),
             source: Source::Api,
         };
         let created = held.is_none();
@@ -261,10 +261,10 @@ impl<'a> Pending<'a> {
             .find(|rrset| rrset.rtype == rtype)
             .ok_or_else(|| ControlError::NotFound(format!("{owner} has no {rtype} records")))?;
         let left = match &rdata {
-            None => Vec::new(),
+            None => Rdatas::EMPTY,
             Some(rdata) => {
-                let is_kept = |known: &&Rdata| !self.equal(&at, rtype, known, rdata);
-                let left: Vec<Rdata> = held.rdatas.iter().filter(is_kept).cloned().collect();
+                let is_kept = |known: &&[u8]| !self.equal(&at, rtype, known, rdata);
+                let left: Rdatas = held.rdatas.iter().filter(is_kept).collect();
                 if left.len() == held.rdatas.len() {
                     return Err(ControlError::NotFound(format!("{owner} {rtype} has no such value")));
                 }
@@ -298,7 +298,7 @@ impl<'a> Pending<'a> {
 
     /// What is served at a name, with the pending changes; of a view what it has there itself.
     fn served(&self, at: &At) -> Vec<Arc<RrSet>> {
-        let mut rrsets = self.node(at).map_or_else(Vec::new, |node| node.rrsets.clone());
+        let mut rrsets = self.node(at).map_or_else(Vec::new, |node| node.rrsets.to_vec());
         if let Some(pending) = self.names.get(at) {
             rrsets.retain(|rrset| !pending.rrsets.contains_key(&rrset.rtype));
             rrsets.extend(pending.rrsets.values().flatten().cloned());
@@ -315,8 +315,8 @@ impl<'a> Pending<'a> {
 
     /// A name keeps the case in which it came first.
     fn owner_as_held(&self, at: &At) -> Option<Name> {
-        let pending = self.names.get(at).map(|pending| &pending.owner);
-        pending.or_else(|| self.node(at).map(|node| &node.owner)).cloned()
+        let pending = self.names.get(at).map(|pending| pending.owner.clone());
+        pending.or_else(|| self.node(at).map(|node| node.owner(&at.key)))
     }
 
     fn set(&mut self, at: At, owner: &Name, rtype: RecordType, rrset: Option<Arc<RrSet>>) {

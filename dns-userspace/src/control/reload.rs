@@ -321,14 +321,14 @@ fn note_changes(
     after: Option<&Node>,
     view: Option<&ViewName>,
 ) {
-    let rrsets = |node: Option<&Node>| node.map_or_else(Vec::new, |node| node.rrsets.clone());
+    let rrsets = |node: Option<&Node>| node.map_or_else(Vec::new, |node| node.rrsets.to_vec());
     let (was, is) = (rrsets(before), rrsets(after));
     let note = |list: &mut Vec<RrsetRef>, count: &mut usize, node: Option<&Node>, rrset: &RrSet| {
         *count += 1;
         if list.len() < LIST_LIMIT {
             list.push(RrsetRef {
                 name: node
-                    .map_or_else(|| key.to_name(), |node| node.owner.clone())
+                    .map_or_else(|| key.to_name(), |node| node.owner(key))
                     .to_string(),
                 r#type: rrset.rtype.to_string(),
                 view: view.map(|view| view.to_string()),

@@ -210,7 +210,7 @@ fn rrset_fingerprint(key: &NameKey, rrset: &RrSet) -> u64 {
     (rrset.rtype, rrset.ttl).hash(&mut hasher);
     for rdata in &rrset.rdatas {
         if rrset.rtype == RecordType::SOA {
-            let mut soa = rdata.clone();
+            let mut soa = rdata.to_vec();
             set(&mut soa, 0);
             soa.hash(&mut hasher);
         } else {

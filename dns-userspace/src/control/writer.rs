@@ -41,6 +41,8 @@ pub(super) struct Writer {
     /// Names at which a file's RRset is left out.
     contested: BTreeSet<At>,
     last_retry: Instant,
+    /// After this long without a command the planes may clean up; `None`: they need not.
+    rests_in: Option<Duration>,
 }
 
 /// What to do where a write to the database fails.
@@ -91,6 +93,7 @@ impl Writer {
             conflicts: Arc::default(),
             contested: BTreeSet::new(),
             last_retry: Instant::now(),
+            rests_in: None,
         };
         let step = reload::step(&writer.zones, initial);
         writer.settings.metrics.count_reload_failures(step.failed.len());
@@ -106,28 +109,27 @@ impl Writer {
             .map_err(anyhow::Error::new)?;
         writer.zones = step.zones;
         writer.warn_of_views();
+        // What the files were read into is gone now.
+        writer.rests_in = writer.planes.rest();
         Ok(writer)
     }
 
     /// Serves commands until there can be no more. `clock` is for waiting alone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>, clock: &Runtime) {
-        let mut is_rested = false;
         loop {
-            let next = if is_rested {
-                Ok(queue.blocking_recv())
-            } else {
-                clock.block_on(async { tokio::time::timeout(QUIET, queue.recv()).await })
+            let next = match self.rests_in {
+                None => Ok(queue.blocking_recv()),
+                Some(time) => clock.block_on(async { tokio::time::timeout(time, queue.recv()).await }),
             };
             let first = match next {
                 Ok(Some(first)) => first,
                 Ok(None) => return,
                 Err(_) => {
-                    self.planes.rest();
-                    is_rested = true;
+                    self.rests_in = self.planes.rest();
                     continue;
                 }
             };
-            is_rested = false;
+            self.rests_in = Some(QUIET);
             let mut group = vec![first];
             while group.len() < GROUP
                 && let Ok(next) = queue.try_recv()
@@ -368,7 +370,7 @@ impl Writer {
         let of_views = of_views.map(|(view, key, node)| (Some(view), key, node));
         let gone = of_default.chain(of_views).flat_map(|(view, key, node)| {
             let of_api = node.rrsets.iter().filter(|rrset| rrset.source == Source::Api);
-            of_api.map(move |rrset| (view, key, node.owner.clone(), rrset.rtype))
+            of_api.map(move |rrset| (view, key, node.owner(key), rrset.rtype))
         });
         let mut changes: Vec<store::Change> = gone
             .filter(|(view, key, _, rtype)| !held.contains(&(*view, (*key).clone(), *rtype)))

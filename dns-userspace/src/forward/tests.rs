@@ -399,7 +399,7 @@ async fn a_chain_of_ours_is_completed() {
     })
     .await;
     let alias = |from: Option<&str>, to: &str| {
-        let rdatas = vec![to.parse::<Name>().unwrap().as_wire().into()];
+        let rdatas = [to.parse::<Name>().unwrap().as_wire()].into();
         let rrset = RrSet {
             rtype: RecordType::CNAME,
             ttl: 60,

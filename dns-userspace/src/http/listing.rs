@@ -69,7 +69,7 @@ pub(super) fn page(
                 if found.len() == limit {
                     return true;
                 }
-                found.push((node.owner.clone(), rrset.clone()));
+                found.push((node.owner(key), rrset.clone()));
                 last = Some((key.clone(), rrset.rtype));
             }
         }

@@ -94,13 +94,15 @@ pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     let rtype = parameters.rtype()?;
     let snapshot = (state.view.snapshot)();
     let view = parameters.view(&snapshot)?;
+    let key = name.key();
     let node = match &view {
-        None => snapshot.node(&name.key()),
-        Some(view) => snapshot.view(view).and_then(|view| view.own.get(&name.key())),
+        None => snapshot.node(&key),
+        Some(view) => snapshot.view(view).and_then(|view| view.own.get(&key)),
     };
+    let node = node.map(|node| (node.owner(&key), &node.rrsets));
     let records: Vec<Record> = node
-        .into_iter()
-        .flat_map(|node| node.rrsets.iter().map(move |rrset| (&node.owner, rrset)))
+        .iter()
+        .flat_map(|(owner, rrsets)| rrsets.iter().map(move |rrset| (owner, rrset)))
         .filter(|(_, rrset)| rtype.is_none_or(|rtype| rrset.rtype == rtype))
         .map(|(owner, rrset)| record(&state.view, &snapshot, view.as_ref(), owner, rrset))
         .collect();
@@ -213,7 +215,7 @@ fn record(served: &View, snapshot: &Snapshot, view: Option<&ViewName>, owner: &N
         .and_then(|zone| (served.serial)(zone.index));
     let value = rrset.rdatas.iter().map(|rdata| match serial {
         Some(serial) => {
-            let mut soa = rdata.clone();
+            let mut soa = rdata.to_vec();
             set_serial(&mut soa, serial);
             rdata::format_value(rrset.rtype, &soa)
         }

@@ -3,15 +3,15 @@
 //! Besides the names with other data: ancestors that come or go with them (empty non-terminals, wildcards' enclosers),
 //! everything below a cut or DNAME that comes or goes, and every name whose answer was made from one of these.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::dependents::Dependents;
 use crate::answer::Consulted;
-use crate::compile::is_in_use;
+use crate::compile::{is_in_use, sparse};
 use crate::name::NameKey;
-use crate::record::{RecordType, RrSet};
-use crate::snapshot::{Snapshot, Zone};
+use crate::record::RecordType;
+use crate::snapshot::{RrSets, Snapshot, Zone};
 use crate::store::Delta;
 
 /// Every name whose line may differ; always all that do. `dependents` are those of the old lines.
@@ -33,6 +33,7 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
         }
     }
     for key in names.clone() {
+        add_sparse_areas(old, new, &key, &mut names);
         add_ancestors(old, new, key, &mut names);
     }
     let mut more = Vec::new();
@@ -46,29 +47,6 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
         }
     }
     names.extend(more);
-    names
-}
-
-/// Every name that needs a line.
-pub(super) fn all_names(snapshot: &Snapshot) -> Vec<NameKey> {
-    let mut names = HashSet::new();
-    names.insert(NameKey::from_wire(&[0]));
-    let owners = snapshot
-        .zones
-        .iter()
-        .flat_map(|(apex, zone)| std::iter::once(apex).chain(zone.nodes.keys()));
-    for key in owners.chain(snapshot.overlays.keys()) {
-        let mut at = Some(key.clone());
-        while let Some(key) = at {
-            let parent = key.parent();
-            if !names.insert(key) {
-                break;
-            }
-            at = parent;
-        }
-    }
-    let mut names: Vec<NameKey> = names.into_iter().collect();
-    names.sort_unstable();
     names
 }
 
@@ -92,7 +70,7 @@ fn standing(snapshot: &Snapshot, key: &NameKey) -> impl PartialEq + use<> {
     let exists = snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key));
     let zone = snapshot.zones.get(key);
     let above = key.lineage().skip(1).filter(|_| zone.is_some());
-    let hidden: Vec<Vec<Arc<RrSet>>> = above
+    let hidden: Vec<RrSets> = above
         .filter_map(|apex| Some(snapshot.zones.get(apex)?.nodes.get(key)?.rrsets.clone()))
         .collect();
     (
@@ -137,6 +115,21 @@ fn add_below(snapshot: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) 
         .map(|(found, _)| found)
         .take_while(|found| below(found))
         .for_each(add);
+}
+
+/// All that is in a sparse area which comes or goes with `key`.
+fn add_sparse_areas(old: &Snapshot, new: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) {
+    for at in key.lineage() {
+        let (before, after) = (sparse::is_top(old, at), sparse::is_top(new, at));
+        if before.is_none() && after.is_none() {
+            return;
+        }
+        if before.unwrap_or(false) != after.unwrap_or(false) {
+            let top = NameKey::from_key_bytes(at);
+            add_below(old, &top, names);
+            add_below(new, &top, names);
+        }
+    }
 }
 
 /// Ancestors that come or go with `key`, or begin to exist in their own right, and the enclosers of wildcards among

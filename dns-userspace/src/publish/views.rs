@@ -11,7 +11,7 @@ use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
 use super::dependents::Dependents;
-use crate::compile::{CompileOptions, Compiled, compile, is_in_use};
+use crate::compile::{CompileOptions, Compiled, compile, needs_line};
 use crate::name::NameKey;
 use crate::snapshot::{Node, Snapshot};
 use crate::table::Entry;
@@ -64,10 +64,10 @@ pub(super) fn compile_everywhere(
     Lines { default, views }
 }
 
-/// Whether something of ours is at a name or below it, for any client.
-pub(super) fn is_in_use_anywhere(snapshot: &Snapshot, key: &NameKey) -> bool {
+/// Whether a name has a line for any client.
+pub(super) fn needs_line_anywhere(snapshot: &Snapshot, key: &NameKey) -> bool {
     let mut views = snapshot.views.list.iter();
-    is_in_use(snapshot, key) || views.any(|view| is_in_use(&view.tree, key))
+    needs_line(snapshot, key) || views.any(|view| needs_line(&view.tree, key))
 }
 
 /// The names whose data are others in a view than in the default.

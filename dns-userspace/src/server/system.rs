@@ -69,6 +69,7 @@ impl System {
             .is_some()
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
         let metrics = Arc::new(Metrics::new(figures));
+        metrics.show_table(publisher.figures());
 
         let settings = Settings {
             storage_path: config.storage_path.clone(),

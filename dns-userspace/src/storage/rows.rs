@@ -8,19 +8,8 @@ use super::schema::WITH_VIEWS;
 use super::{Refusal, ServedSerial, Stored};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Rdatas, RecordType, RrSet, Source};
 use crate::views::ViewName;
-
-/// RDATAs one after another, each behind its length in two octets.
-pub(super) fn encode_rdatas(rdatas: &[Rdata]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(rdatas.iter().map(|rdata| rdata.len() + 2).sum());
-    for rdata in rdatas {
-        let length = u16::try_from(rdata.len()).expect("RDATA has at most 65535 octets (RFC 1035 §3.2.1)");
-        encoded.extend_from_slice(&length.to_be_bytes());
-        encoded.extend_from_slice(rdata);
-    }
-    encoded
-}
 
 /// Everything in a database of this version.
 pub(super) fn read_all(connection: &Connection, path: &Path, version: i64) -> Result<Stored, Refusal> {
@@ -69,7 +58,7 @@ fn rrset(row: &Row<'_>) -> Result<(Option<ViewName>, Name, RrSet), String> {
     let rtype = RecordType(row.get(1).map_err(|_| wrong("no type"))?);
     let ttl: u32 = row.get(3).map_err(|_| wrong("no TTL"))?;
     let encoded: Vec<u8> = row.get(4).map_err(|_| wrong("no data"))?;
-    let rdatas = decode_rdatas(&encoded).ok_or_else(|| wrong("data of a wrong length"))?;
+    let rdatas = Rdatas::from_octets(&encoded).ok_or_else(|| wrong("data of a wrong length"))?;
     if !rtype.is_data() || ttl > 0x7FFF_FFFF || rdatas.is_empty() || (rtype.is_singleton() && rdatas.len() > 1) {
         return Err(wrong("a type, TTL or count that cannot be"));
     }
@@ -106,15 +95,4 @@ fn name(row: &Row<'_>) -> Result<Name, String> {
     } else {
         Err(format!("the key of {name} is another name's"))
     }
-}
-
-fn decode_rdatas(mut encoded: &[u8]) -> Option<Vec<Rdata>> {
-    let mut rdatas = Vec::new();
-    while !encoded.is_empty() {
-        let (length, rest) = encoded.split_first_chunk::<2>()?;
-        let (rdata, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        rdatas.push(rdata.into());
-        encoded = rest;
-    }
-    Some(rdatas)
 }

@@ -9,7 +9,7 @@ fn address(last: u8) -> Arc<RrSet> {
     Arc::new(RrSet {
         rtype: RecordType::A,
         ttl: 300,
-        rdatas: vec![[192, 0, 2, last].into(), [192, 0, 2, 1].into()],
+        rdatas: [[192, 0, 2, last], [192, 0, 2, 1]].into(),
         source: Source::Api,
     })
 }

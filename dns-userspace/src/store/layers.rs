@@ -1,6 +1,8 @@
 //! What the sources said, one layer each, as persistent maps. Applying a change tells at which names a layer differs.
 
+use std::iter::Peekable;
 use std::sync::Arc;
+use std::vec;
 
 use imbl::OrdMap;
 
@@ -155,13 +157,13 @@ pub(super) fn keys_below<'a>(nodes: &'a Nodes, key: &'a NameKey) -> impl Iterato
 
 /// Whether two nodes are served alike, and listed alike.
 pub(super) fn is_same(one: &Node, other: &Node) -> bool {
-    one.owner.as_wire() == other.owner.as_wire() && one.rrsets == other.rrsets
+    one.has_owner_of(other) && one.rrsets == other.rrsets
 }
 
 /// Sets or removes one RRset.
 fn put(nodes: &mut Nodes, key: &NameKey, owner: &Name, rtype: RecordType, rrset: Option<Arc<RrSet>>) {
     let old = nodes.get(key);
-    let mut rrsets = old.map(|node| node.rrsets.clone()).unwrap_or_default();
+    let mut rrsets = old.map(|node| node.rrsets.to_vec()).unwrap_or_default();
     match (rrsets.binary_search_by_key(&rtype, |set| set.rtype), rrset) {
         (Ok(at), Some(rrset)) => rrsets[at] = rrset,
         (Ok(at), None) => drop(rrsets.remove(at)),
@@ -171,14 +173,23 @@ fn put(nodes: &mut Nodes, key: &NameKey, owner: &Name, rtype: RecordType, rrset:
     if rrsets.is_empty() {
         nodes.remove(key);
     } else {
-        let owner = old.map_or(owner, |node| &node.owner).clone();
-        nodes.insert(key.clone(), Arc::new(Node { owner, rrsets }));
+        let node = match old {
+            Some(node) => Node::new(&node.owner(key), rrsets),
+            None => Node::new(owner, rrsets),
+        };
+        nodes.insert(key.clone(), Arc::new(node));
     }
 }
 
 /// Makes `records` the content of `nodes`. Nodes that stay the same stay the very same.
 fn replace(nodes: &mut Nodes, records: Vec<(Name, RrSet)>, dirty: &mut Vec<NameKey>) {
-    let new = group(records);
+    let new = Grouped::new(records);
+    if nodes.is_empty() {
+        let new: Vec<_> = new.map(|(key, node)| (key, Arc::new(node))).collect();
+        dirty.extend(new.iter().map(|(key, _)| key.clone()));
+        fill(nodes, new);
+        return;
+    }
     let old = nodes.clone();
     let mut old = old.iter().peekable();
     for (key, node) in new {
@@ -198,40 +209,55 @@ fn replace(nodes: &mut Nodes, records: Vec<(Name, RrSet)>, dirty: &mut Vec<NameK
     }
 }
 
-/// RRsets to nodes in canonical order. An RRset that comes in parts is put together, its TTL the smallest.
-fn group(records: Vec<(Name, RrSet)>) -> Vec<(NameKey, Node)> {
-    let mut records: Vec<_> = records
-        .into_iter()
-        .map(|(owner, rrset)| (owner.key(), owner, rrset))
-        .collect();
-    records.sort_by(|(one, _, a), (other, _, b)| one.cmp(other).then(a.rtype.cmp(&b.rtype)));
-    let mut nodes: Vec<(NameKey, Node)> = Vec::new();
-    for (key, owner, rrset) in records {
-        if rrset.rdatas.is_empty() {
-            continue;
+/// Fills an empty map. Keys that come in order leave each leaf of it half empty; those that come between them later
+/// fill it.
+fn fill(nodes: &mut Nodes, new: Vec<(NameKey, Arc<Node>)>) {
+    let mut between = Vec::with_capacity(new.len() / 2);
+    for (at, (key, node)) in new.into_iter().enumerate() {
+        if at % 2 == 0 {
+            nodes.insert(key, node);
+        } else {
+            between.push((key, node));
         }
-        match nodes.last_mut() {
-            Some((last, node)) if *last == key => match node.rrsets.last_mut() {
+    }
+    nodes.extend(between);
+}
+
+/// RRsets as nodes in canonical order. An RRset that comes in parts is put together, its TTL the smallest.
+struct Grouped(Peekable<vec::IntoIter<(NameKey, Name, RrSet)>>);
+
+impl Grouped {
+    fn new(records: Vec<(Name, RrSet)>) -> Self {
+        let mut records: Vec<_> = records
+            .into_iter()
+            .filter(|(_, rrset)| !rrset.rdatas.is_empty())
+            .map(|(owner, rrset)| (owner.key(), owner, rrset))
+            .collect();
+        records.sort_by(|(one, _, a), (other, _, b)| one.cmp(other).then(a.rtype.cmp(&b.rtype)));
+        Self(records.into_iter().peekable())
+    }
+}
+
+impl Iterator for Grouped {
+    type Item = (NameKey, Node);
+
+    fn next(&mut self) -> Option<(NameKey, Node)> {
+        let (key, owner, first) = self.0.next()?;
+        let mut rrsets = vec![Arc::new(first)];
+        while let Some((_, _, rrset)) = self.0.next_if(|(next, ..)| *next == key) {
+            match rrsets.last_mut() {
                 Some(part) if part.rtype == rrset.rtype => {
                     let part = Arc::make_mut(part);
                     part.ttl = part.ttl.min(rrset.ttl);
-                    let missing: Vec<_> = rrset
+                    let missing = rrset
                         .rdatas
-                        .into_iter()
-                        .filter(|new| !part.rdatas.contains(new))
-                        .collect();
-                    part.rdatas.extend(missing);
+                        .iter()
+                        .filter(|&new| part.rdatas.iter().all(|known| known != new));
+                    part.rdatas = part.rdatas.iter().chain(missing).collect();
                 }
-                _ => node.rrsets.push(Arc::new(rrset)),
-            },
-            _ => nodes.push((
-                key,
-                Node {
-                    owner,
-                    rrsets: vec![Arc::new(rrset)],
-                },
-            )),
+                _ => rrsets.push(Arc::new(rrset)),
+            }
         }
+        Some((key, Node::new(&owner, rrsets)))
     }
-    nodes
 }

@@ -30,7 +30,7 @@ pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Plac
         .and_then(|apex| layers.files.get(apex)?.node(key.as_bytes()));
     let api = layers.api.get(key);
     let config = layers.config.get(key);
-    let Some(owner) = file.or(config).or(api).map(|node| &node.owner) else {
+    let Some(owner) = file.or(config).or(api).map(|node| node.owner(key)) else {
         return Merged {
             node: None,
             conflicts: Vec::new(),
@@ -78,12 +78,7 @@ pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Plac
         }
     }
     served.sort_by_key(|rrset| rrset.rtype);
-    let node = (!served.is_empty()).then(|| {
-        Arc::new(Node {
-            owner: owner.clone(),
-            rrsets: served,
-        })
-    });
+    let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
     Merged { node, conflicts }
 }
 

@@ -262,7 +262,7 @@ fn apex_name(layers: &Layers, key: &NameKey) -> Name {
         .into_iter()
         .filter_map(|layer| layer.get(key));
     let node = nodes.find(|node| node.rrset(RecordType::SOA).is_some());
-    node.map_or_else(|| key.to_name(), |node| node.owner.clone())
+    node.map_or_else(|| key.to_name(), |node| node.owner(key))
 }
 
 fn sort(keys: &mut Vec<NameKey>) {

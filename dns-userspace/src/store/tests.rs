@@ -23,7 +23,7 @@ fn rrset(owner: &str, rtype: RecordType, content: u8, source: Source) -> (Name, 
         RrSet {
             rtype,
             ttl: 300,
-            rdatas: vec![Box::new([content])],
+            rdatas: [[content]].into(),
             source,
         },
     )

@@ -249,7 +249,7 @@ impl Update<'_> {
 /// CNAME is at an apex.
 fn merge(layer: &Layer, view: &ViewName, new: &Snapshot, key: &NameKey) -> (Option<Arc<Node>>, Vec<Conflict>) {
     let (api, config) = (layer.api.get(key), layer.config.get(key));
-    let Some(owner) = config.or(api).map(|node| &node.owner) else {
+    let Some(owner) = config.or(api).map(|node| node.owner(key)) else {
         return (None, Vec::new());
     };
     let soa = new.zones.get(key).and_then(|zone| zone.rrset(key, RecordType::SOA));
@@ -274,10 +274,7 @@ fn merge(layer: &Layer, view: &ViewName, new: &Snapshot, key: &NameKey) -> (Opti
     }
     served.sort_by_key(|rrset| rrset.rtype);
     let node = (!served.is_empty()).then(|| {
-        Arc::new(Node {
-            owner: owner.clone(),
-            rrsets: served,
-        })
+        Arc::new(Node::new(&owner, served))
     });
     (node, conflicts)
 }
@@ -310,13 +307,10 @@ fn node_in_zone(
     }
     let owner = match default {
         // A zone's name is the same in every view, to the letter.
-        Some(default) if key == apex => &default.owner,
-        _ => &own.owner,
+        Some(default) if key == apex => default.owner(key),
+        _ => own.owner(key),
     };
-    Some(Arc::new(Node {
-        owner: owner.clone(),
-        rrsets,
-    }))
+    Some(Arc::new(Node::new(&owner, rrsets)))
 }
 
 fn is_same_option(one: Option<&Arc<Node>>, other: Option<&Arc<Node>>) -> bool {

@@ -1,4 +1,4 @@
-//! The map module: memory of atomic words, on the heap or mapped from a BPF map.
+//! The map module: memory of atomic words, the process's own or mapped from a BPF map.
 //!
 //! This is the one place where userspace turns addresses into references. Everything outside sees slices of
 //! `AtomicU64`. The grace period of that memory's readers is here too.
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dns_common::line::LINE_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_CLASSES};
 use dns_common::table::ZONE_WORDS;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// How many elements each part of a table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +54,19 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A table on the heap, for hosts without XDP.
-    pub fn on_heap(sizes: Sizes) -> Self {
-        Self {
-            sizes,
-            lines: Region::on_heap(sizes.lines as usize * LINE_WORDS),
-            slots: std::array::from_fn(|class| Region::on_heap(sizes.slots[class] as usize * CLASS_BYTES[class] / 8)),
-            zones: Region::on_heap(sizes.zones as usize * ZONE_WORDS),
-            epoch: Region::on_heap(8),
+    /// A table in the process's own memory, for hosts without XDP. An error where there is no more.
+    pub fn on_heap(sizes: Sizes) -> nix::Result<Self> {
+        let mut slots = Vec::with_capacity(SLOT_CLASSES);
+        for (count, bytes) in sizes.slots.into_iter().zip(CLASS_BYTES) {
+            slots.push(Region::anonymous(count as usize * bytes / 8)?);
         }
+        Ok(Self {
+            sizes,
+            lines: Region::anonymous(sizes.lines as usize * LINE_WORDS)?,
+            slots: slots.try_into().map_err(|_| nix::Error::EINVAL)?,
+            zones: Region::anonymous(sizes.zones as usize * ZONE_WORDS)?,
+            epoch: Region::anonymous(8)?,
+        })
     }
 }
 
@@ -70,7 +74,7 @@ impl Memory {
 pub struct Region {
     start: NonNull<AtomicU64>,
     words: usize,
-    /// Octets of the mapping; 0 where the words are on the heap.
+    /// Octets of the mapping.
     mapped_bytes: usize,
 }
 
@@ -80,15 +84,24 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Zeroed words on the heap.
-    pub fn on_heap(words: usize) -> Self {
-        let boxed: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
-        let start = NonNull::from(Box::leak(boxed)).cast();
-        Self {
-            start,
+    /// Zeroed words. Pages that are never written take no memory.
+    pub fn anonymous(words: usize) -> nix::Result<Self> {
+        let bytes = (words * 8).next_multiple_of(page_bytes());
+        let length = NonZeroUsize::new(bytes).ok_or(nix::Error::EINVAL)?;
+        // SAFETY: a new private mapping of zeros at an address of the kernel's choice.
+        let start = unsafe {
+            mmap_anonymous(
+                None,
+                length,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_PRIVATE,
+            )?
+        };
+        Ok(Self {
+            start: start.cast(),
             words,
-            mapped_bytes: 0,
-        }
+            mapped_bytes: bytes,
+        })
     }
 
     /// The elements of an mmapable BPF array whose elements have a multiple of eight octets.
@@ -146,14 +159,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        if self.mapped_bytes == 0 {
-            let slice = NonNull::slice_from_raw_parts(self.start, self.words);
-            // SAFETY: made by `Box::leak` in `on_heap`, with this length, and dropped once.
-            drop(unsafe { Box::from_raw(slice.as_ptr()) });
-        } else {
-            // SAFETY: made by `mmap` in `of_map`, with this length; no reference outlives the region.
-            let _ = unsafe { munmap(self.start.cast(), self.mapped_bytes) };
-        }
+        // SAFETY: made by `mmap`, with this length; no reference outlives the region.
+        let _ = unsafe { munmap(self.start.cast(), self.mapped_bytes) };
     }
 }
 
@@ -163,6 +170,15 @@ pub(super) fn grace_period() -> bool {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: a system call with plain numbers; it touches no memory of ours.
     unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
+}
+
+/// Gives memory that was freed back to the operating system, where the allocator keeps it otherwise.
+pub fn return_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches nothing but free memory of the allocator, under the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn page_bytes() -> usize {
@@ -179,7 +195,7 @@ mod tests {
 
     #[test]
     fn octets_are_copied_from_any_offset() {
-        let region = Region::on_heap(4);
+        let region = Region::anonymous(4).expect("memory");
         for (at, word) in region.all().iter().enumerate() {
             word.store(
                 u64::from_le_bytes(std::array::from_fn(|octet| (8 * at + octet) as u8)),

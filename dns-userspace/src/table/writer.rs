@@ -1,9 +1,11 @@
 //! The one writer of a table.
 //!
 //! A name lives in its home line, or within 255 lines behind it where an entry of the home's directory says; where
-//! the directory is full, the home's overflow flag makes misses pass. Lines are written in place under their version
+//! the directory is full, or no line is free, the home's overflow flag says so, and the name's second home stands for the
+//! first; where that cannot take it either, misses pass. Lines are written in place under their version
 //! word; the caller fences names that change together (see `publish`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -69,7 +71,9 @@ pub struct TableWriter {
     reader: TableReader,
     slots: Slots,
     names: usize,
-    unplaced: usize,
+    sparse_areas: usize,
+    /// Tags of the names whose answers found no room.
+    left_out: HashSet<u64>,
 }
 
 impl TableWriter {
@@ -84,7 +88,8 @@ impl TableWriter {
             reader,
             slots: Slots::default(),
             names: 0,
-            unplaced: 0,
+            sparse_areas: 0,
+            left_out: HashSet::new(),
         }
     }
 
@@ -103,9 +108,14 @@ impl TableWriter {
         self.names
     }
 
-    /// Names that found no line; they pass.
+    /// Names that found no line, or no slot for an answer; they pass.
     pub fn unplaced(&self) -> usize {
-        self.unplaced
+        self.left_out.len()
+    }
+
+    /// Sparse areas, whose names alone have lines.
+    pub fn sparse_areas(&self) -> usize {
+        self.sparse_areas
     }
 
     /// Slots in use, by class.
@@ -132,13 +142,14 @@ impl TableWriter {
         }
     }
 
-    /// Writes what the line of a name says in a view; 0 is the default. Where slots run out, nothing has changed but that
-    /// the name may pass.
+    /// Writes what the line of a name says in a view; 0 is the default. A name that finds no line passes. So does one for whose answers slots run
+    /// out, which is an error, since a larger table has them.
     pub fn put(&mut self, name: &[u8], view: u16, entry: &Entry) -> Result<(), TableFull> {
         let hash = self.hash(name, view);
         let Some(index) = self.find(hash).or_else(|| self.place(hash)) else {
             return Ok(());
         };
+        self.left_out.remove(&hash.tag);
         let old = self.references(index);
         let mut flags = entry.flags & !flag::OF_POSITION | (entry.inline_a.len() as u32) << flag::INLINE_A_SHIFT;
         let mut cells = [0u64; CELLS];
@@ -174,9 +185,12 @@ impl TableWriter {
                     used += 1;
                 }
                 None => {
-                    for cell in &cells[..used] {
-                        self.slots.retire(Reference::from_word(*cell));
+                    let unused = cells[..used].iter().map(|&cell| Reference::from_word(cell));
+                    for reference in unused.chain(old) {
+                        self.slots.retire(reference);
                     }
+                    self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
+                    self.left_out.insert(hash.tag);
                     return Err(TableFull);
                 }
             }
@@ -192,44 +206,52 @@ impl TableWriter {
     /// Takes a name out of the table; of a view: then it is what it is in the default.
     pub fn remove(&mut self, name: &[u8], view: u16) {
         let hash = self.hash(name, view);
+        self.left_out.remove(&hash.tag);
         let Some(index) = self.find(hash) else { return };
         for reference in self.references(index) {
             self.slots.retire(reference);
         }
         let mut words = self.copy(index);
+        self.names -= 1;
+        self.sparse_areas -= usize::from(Line(words).flags() & flag::SPARSE != 0);
         let of_position = u64::from((words[0] >> 32) as u32 & flag::OF_POSITION) << 32;
         words = [of_position, 0, words[2], 0, 0, 0, 0, 0];
         self.store_line(index, words);
-        self.names -= 1;
-        let home = hash.home(self.reader.lines());
-        if index != home {
-            let distance = self.distance(home, index);
-            let mut words = self.copy(home);
-            for entry in 0..DIRECTORY_ENTRIES {
-                if Line(words).directory(entry) == (hash.fingerprint(), distance) {
-                    words[2] &= !(0xFFFF << (16 * entry));
-                    break;
-                }
+        for home in self.homes(hash) {
+            if index == home || self.leave_directory(home, hash, index) {
+                break;
             }
-            self.store_line(home, words);
         }
     }
 
-    /// Writes a zone's negatives, or takes them away.
+    /// Takes a name that was at `index` out of a home's directory, if it is there.
+    fn leave_directory(&mut self, home: u32, hash: NameHash, index: u32) -> bool {
+        let mut words = self.copy(home);
+        let entry = (0..DIRECTORY_ENTRIES).find(|&entry| {
+            let (fingerprint, distance) = Line(words).directory(entry);
+            fingerprint == hash.fingerprint() && u32::from(distance) == self.distance(home, index)
+        });
+        if let Some(entry) = entry {
+            words[2] &= !(0xFFFF << (16 * entry));
+            self.store_line(home, words);
+        }
+        entry.is_some()
+    }
+
+    /// Writes a zone's negatives, or takes them away. Where slots run out they are taken away, which is an error.
     pub fn set_negatives(&mut self, zone: u32, negatives: Option<&ZoneNegatives>) -> Result<(), TableFull> {
         let base = zone as usize * ZONE_WORDS;
         let memory = Arc::clone(&self.reader.memory);
         let words = memory.zones.words(base, 3).ok_or(TableFull)?;
         let mut new = [0u64; 2];
+        let mut result = Ok(());
         if let Some(negatives) = negatives {
             for (word, body) in new.iter_mut().zip([&negatives.nodata, &negatives.nxdomain]) {
-                if body.class().is_some() {
-                    // The type is any number but 0: a word of 0 says that there is none.
-                    *word = self
-                        .slots
-                        .put(&memory, body, 1, u64::from(zone))
-                        .ok_or(TableFull)?
-                        .to_word();
+                // The type is any number but 0: a word of 0 says that there is none.
+                match self.slots.put(&memory, body, 1, u64::from(zone)) {
+                    Some(reference) => *word = reference.to_word(),
+                    None if body.class().is_some() => result = Err(TableFull),
+                    None => {}
                 }
             }
         }
@@ -239,7 +261,7 @@ impl TableWriter {
                 self.slots.retire(Reference::from_word(old));
             }
         }
-        Ok(())
+        result
     }
 
     /// Says which serial a zone has now.
@@ -324,8 +346,14 @@ impl TableWriter {
     }
 
     fn find(&self, hash: NameHash) -> Option<u32> {
+        let [first, second] = self.homes(hash);
+        let overflows = || Line(self.copy(first)).flags() & flag::OVERFLOW != 0;
+        self.find_from(first, hash)
+            .or_else(|| overflows().then(|| self.find_from(second, hash))?)
+    }
+
+    fn find_from(&self, home: u32, hash: NameHash) -> Option<u32> {
         let lines = self.reader.lines();
-        let home = hash.home(lines);
         let line = Line(self.copy(home));
         if line.holds(hash) {
             return Some(home);
@@ -337,10 +365,24 @@ impl TableWriter {
         })
     }
 
-    /// Finds an empty line for a new name and enters it in its home's directory; where it cannot, the home overflows.
-    fn place(&mut self, hash: NameHash) -> Option<u32> {
+    fn homes(&self, hash: NameHash) -> [u32; 2] {
         let lines = self.reader.lines();
-        let home = hash.home(lines);
+        [hash.home(lines), hash.second_home(lines)]
+    }
+
+    /// Finds an empty line for a new name, from its first home or else from its second.
+    fn place(&mut self, hash: NameHash) -> Option<u32> {
+        let [first, second] = self.homes(hash);
+        let index = self.place_from(first, hash).or_else(|| self.place_from(second, hash));
+        if index.is_none() {
+            self.left_out.insert(hash.tag);
+        }
+        index
+    }
+
+    /// Finds an empty line and enters it in the home's directory; where it cannot, the home overflows.
+    fn place_from(&mut self, home: u32, hash: NameHash) -> Option<u32> {
+        let lines = self.reader.lines();
         let mut words = self.copy(home);
         if Line(words).flags() & flag::OCCUPIED == 0 {
             return Some(home);
@@ -352,10 +394,9 @@ impl TableWriter {
         let (Some(entry), Some(index)) = (entry, index) else {
             words[0] |= u64::from(flag::OVERFLOW) << 32;
             self.store_line(home, words);
-            self.unplaced += 1;
             return None;
         };
-        let bits = u64::from(hash.fingerprint()) << 8 | u64::from(self.distance(home, index));
+        let bits = u64::from(hash.fingerprint()) << 8 | u64::from(self.distance(home, index) as u8);
         words[2] |= bits << (16 * entry);
         // The name first, then the way to it: until then it is simply not there.
         self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
@@ -363,9 +404,9 @@ impl TableWriter {
         Some(index)
     }
 
-    fn distance(&self, home: u32, index: u32) -> u8 {
+    fn distance(&self, home: u32, index: u32) -> u32 {
         let lines = self.reader.lines();
-        ((index + lines - home) % lines) as u8
+        (index + lines - home) % lines
     }
 
     fn write_entry(&mut self, index: u32, hash: NameHash, flags: u32, zone: u32, ttl: u32, cells: [u64; CELLS]) {
@@ -374,6 +415,8 @@ impl TableWriter {
         if Line(old).flags() & flag::OCCUPIED == 0 {
             self.names += 1;
         }
+        self.sparse_areas -= usize::from(Line(old).flags() & flag::SPARSE != 0);
+        self.sparse_areas += usize::from(flags & flag::SPARSE != 0);
         let flags = flags | kept | flag::OCCUPIED;
         let [c0, c1, c2, c3] = cells;
         let shared = u64::from(zone) | u64::from(ttl) << 32;

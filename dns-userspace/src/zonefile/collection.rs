@@ -12,6 +12,13 @@ use crate::record::{Clash, Rdata, RecordType, RrSet, Source};
 /// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
 const COMPARED_ONE_BY_ONE: usize = 16;
 
+/// An RRset of more.
+struct Long {
+    rdatas: Vec<Rdata>,
+    /// In canonical form.
+    seen: HashSet<Rdata>,
+}
+
 /// The RRsets of a zone while it is read.
 pub(super) struct Collection {
     apex: Name,
@@ -22,7 +29,7 @@ pub(super) struct Collection {
     first: HashMap<Name, usize>,
     /// The RRset that the last RR went to.
     last: Option<usize>,
-    seen: HashMap<usize, HashSet<Rdata>>,
+    long: HashMap<usize, Long>,
     warnings: Vec<(Place, Warning)>,
 }
 
@@ -64,7 +71,7 @@ impl Collection {
             notes: Vec::new(),
             first: HashMap::new(),
             last: None,
-            seen: HashMap::new(),
+            long: HashMap::new(),
             warnings: Vec::new(),
         }
     }
@@ -92,7 +99,7 @@ impl Collection {
                 let rrset = RrSet {
                     rtype,
                     ttl,
-                    rdatas: vec![rdata.into()],
+                    rdatas: [rdata].into(),
                     source: self.source.clone(),
                 };
                 let at = self.rrsets.len();
@@ -112,14 +119,10 @@ impl Collection {
         };
         self.last = Some(at);
         let rrset = &mut self.rrsets[at].1;
-        let is_known = if rrset.rdatas.len() <= COMPARED_ONE_BY_ONE {
-            rrset.rdatas.iter().any(|known| same_value(rtype, known, rdata))
-        } else {
-            let seen = self.seen.entry(at).or_default();
-            if seen.is_empty() {
-                seen.extend(rrset.rdatas.iter().map(|known| canonical(rtype, known)));
-            }
-            !seen.insert(canonical(rtype, rdata))
+        let mut long = self.long.get_mut(&at);
+        let is_known = match &mut long {
+            None => rrset.rdatas.iter().any(|known| same_value(rtype, known, rdata)),
+            Some(long) => !long.seen.insert(canonical(rtype, rdata)),
         };
         if !is_known && rtype.is_singleton() {
             return Err(Problem::Singleton {
@@ -139,8 +142,17 @@ impl Collection {
                 ));
             }
         }
-        if !is_known {
-            rrset.rdatas.push(rdata.into());
+        match long {
+            _ if is_known => {}
+            Some(long) => long.rdatas.push(rdata.into()),
+            None => {
+                rrset.rdatas = rrset.rdatas.iter().chain([rdata]).collect();
+                if rrset.rdatas.len() > COMPARED_ONE_BY_ONE {
+                    let rdatas: Vec<Rdata> = rrset.rdatas.iter().map(Rdata::from).collect();
+                    let seen = rdatas.iter().map(|known| canonical(rtype, known)).collect();
+                    self.long.insert(at, Long { rdatas, seen });
+                }
+            }
         }
         Ok(())
     }
@@ -164,6 +176,9 @@ impl Collection {
 
     /// The checks that need the whole zone. An SOA that is missing is no error where entries `were_lost` to errors.
     pub(super) fn finish(mut self, were_lost: bool) -> Checked {
+        for (at, long) in self.long.drain() {
+            self.rrsets[at].1.rdatas = long.rdatas.into();
+        }
         let mut errors = Vec::new();
         let mut signed_at = None;
         let mut has_soa = false;

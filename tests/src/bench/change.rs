@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::api::Api;
+pub(super) use self::api::Api;
 use self::client::Resolver;
 use super::circuit::Frames;
 use super::contestant::{Contestant, Stage};

@@ -25,8 +25,10 @@ use super::object;
 use crate::net::{Namespace, RawSocket, VethOptions, VethPair};
 
 mod flood;
+mod program;
 
 pub use flood::FloodSample;
+pub use program::ProgramFigures;
 
 /// The frames that are put into the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -342,7 +344,7 @@ fn load<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     Ok(program)
 }
 
-fn attach(programs: &mut Ebpf, name: &str, index: u32) -> Result<XdpLink> {
+pub(super) fn attach(programs: &mut Ebpf, name: &str, index: u32) -> Result<XdpLink> {
     let program = load(programs, name)?;
     let id = program
         .attach_to_if_index(index, XdpMode::Driver)

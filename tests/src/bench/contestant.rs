@@ -1,13 +1,11 @@
 //! What is measured: the limit, hotdns, and other servers that are installed.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{ProgramInfo, loaded_programs};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
@@ -283,17 +281,6 @@ pub struct Stage {
     pub folder: TempDir,
 }
 
-/// What the kernel knows of an XDP program.
-#[derive(Clone, Copy, Debug)]
-pub struct ProgramFigures {
-    /// Time in it, while statistics were on.
-    pub run_time_ns: u64,
-    /// Packets it saw, while statistics were on.
-    pub run_count: u64,
-    /// Instructions that the verifier walked.
-    pub verified_instructions: u64,
-}
-
 impl Stage {
     /// Waits until the last name of the load's zone is answered as the load expects.
     pub fn wait_for_answer(&mut self, load: &Load) -> Result<()> {
@@ -324,42 +311,6 @@ impl Stage {
             },
         );
         answered.with_context(|| format!("{}: last reply {last}", self.contestant.title()))
-    }
-
-    /// The XDP program on the server's end.
-    pub fn program(&self) -> Result<ProgramInfo> {
-        let text = self
-            .circuit
-            .server
-            .ip(&["-j", "link", "show", "dev", &self.circuit.pair.second.device])?;
-        let links: serde_json::Value = serde_json::from_str(&text).context("`ip -j` does not speak JSON")?;
-        let id = links[0]["xdp"]["prog"]["id"]
-            .as_u64()
-            .context("no XDP program on the server's end")?;
-        for program in loaded_programs() {
-            let program = program.context("cannot list the loaded programs")?;
-            if u64::from(program.id()) == id {
-                return Ok(program);
-            }
-        }
-        bail!("the program {id} is gone")
-    }
-
-    /// What the kernel knows of it (`/proc/self/fdinfo`).
-    pub fn program_figures(&self) -> Result<ProgramFigures> {
-        let fd = self.program()?.fd().context("cannot open the program")?;
-        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-        let info = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let field = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse().ok())
-                .with_context(|| format!("no {name} in {path}"))
-        };
-        Ok(ProgramFigures {
-            run_time_ns: field("run_time_ns")?,
-            run_count: field("run_cnt")?,
-            verified_instructions: field("verified_insns")?,
-        })
     }
 
     /// Ends the server at once (SIGKILL) and starts it again over the same files; returns while it is starting.

@@ -150,7 +150,7 @@ pub fn run(options: &Options) -> Result<()> {
         apexes: zones.iter().map(|zone| wire_name(&zone.origin)).collect(),
     };
     let mut reference = Reference::new(&zones, stage.folder.path())?;
-    let fd = stage.program()?.fd().context("cannot open the program")?;
+    let fd = stage.circuit.program()?.fd().context("cannot open the program")?;
     let mut target = TestRun::new(fd.as_fd());
     target.ingress_ifindex = second.index;
     // The interface's number is looked up in the namespace of the caller.

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::circuit::{Circuit, Frames, Sample};
 use super::contestant::{Contestant, Stage};
-use super::load::{self, Load};
+use super::load::{self, Load, Returns};
 use super::report::{Figures, Outcome, Report};
 use crate::testrun::BpfStatistics;
 
@@ -153,7 +153,8 @@ fn measure_group(options: &Options, limit: &mut Stage, loads: &[Load], report: &
     for load in loads {
         for stage in [&mut *limit].into_iter().chain(&mut stages) {
             if stage.contestant.is_xdp_program() && options.wants(stage.contestant, load) {
-                let figures = figures(stage, load, options.frames, options.in_flight)?;
+                let returns = stage.contestant.returns();
+                let figures = figures(&mut stage.circuit, load, returns, options.frames, options.in_flight)?;
                 report.add_figures(load, stage.contestant, figures);
             }
         }
@@ -217,15 +218,20 @@ fn measure(stage: &mut Stage, load: &Load, options: &Options) -> Result<Sample> 
     best.context("nothing was measured")
 }
 
-/// Time in the program as the kernel measures it: apart from the rounds, as measuring it costs time.
-pub(super) fn figures(stage: &mut Stage, load: &Load, frames: Frames, in_flight: usize) -> Result<Figures> {
+/// Time in the program on the server's end, as the kernel measures it: apart from the rounds, as measuring it costs time.
+pub(super) fn figures(
+    circuit: &mut Circuit,
+    load: &Load,
+    returns: Returns,
+    frames: Frames,
+    in_flight: usize,
+) -> Result<Figures> {
     let _statistics = BpfStatistics::enable().context("cannot turn on the kernel's BPF statistics")?;
-    let returns = stage.contestant.returns();
-    stage.circuit.start(load, returns, frames, in_flight)?;
-    let before = stage.program_figures()?;
-    stage.circuit.measure(FIGURES_TIME)?;
-    let after = stage.program_figures()?;
-    stage.circuit.stop()?;
+    circuit.start(load, returns, frames, in_flight)?;
+    let before = circuit.program_figures()?;
+    circuit.measure(FIGURES_TIME)?;
+    let after = circuit.program_figures()?;
+    circuit.stop()?;
     let (time, count) = (
         after.run_time_ns - before.run_time_ns,
         after.run_count - before.run_count,

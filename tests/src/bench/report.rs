@@ -301,15 +301,20 @@ impl Report {
                 target.must, target.aim
             )
         };
-        writeln!(
-            formatter,
-            "\n{:<42} {:>8} {:>8} {:>8}",
-            "hotdns, XDP", "of limit", "must", "aim"
-        )?;
-        for (load, title, target) in &self.loads {
-            if let (Some(target), Some(row)) = (target, self.row(load, Contestant::Hotdns)) {
-                line(formatter, title, median(&self.ratios(load, row)), *target)?;
-            }
+        let reached = |(load, title, target): &(&'static str, &'static str, Option<Target>)| {
+            let ratios = self.ratios(load, self.row(load, Contestant::Hotdns)?);
+            Some((*title, median(&ratios), (*target)?))
+        };
+        let reached: Vec<_> = self.loads.iter().filter_map(reached).collect();
+        if !reached.is_empty() {
+            writeln!(
+                formatter,
+                "\n{:<42} {:>8} {:>8} {:>8}",
+                "hotdns, XDP", "of limit", "must", "aim"
+            )?;
+        }
+        for (title, share, target) in reached {
+            line(formatter, title, share, target)?;
         }
         let others = self.beside_others();
         if !others.is_empty() {

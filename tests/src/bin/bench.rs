@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tests::bench::{change, fuzz, hot, sockets};
+use tests::bench::{change, churn, flood, fuzz, hot, pass, size, sockets};
 use tests::net::missing_privileges;
 
 /// Measures hotdns, beside the limit of the path and other servers.
@@ -19,10 +19,18 @@ struct Arguments {
 enum Bench {
     /// Queries a second, as a share of the limit: XDP, sockets and other servers in turn.
     Hot(hot::Options),
+    /// Frames that pass, beside a program that passes all, on the same interface.
+    Pass(pass::Options),
+    /// Floods of random names, and the cost of the dearest queries.
+    Flood(flood::Options),
+    /// Ten thousand changes a second while a closed loop goes on: no old, wrong or missing answer.
+    Churn(churn::Options),
     /// From sockets, beside NSD and Knot DNS: UDP, TCP, times at half load, overload, idle connections.
     Sockets(sockets::Options),
     /// How long changes, reloads and restarts take, under load.
     Change(change::Options),
+    /// How long a zone of a million records takes to load, and how much memory it takes.
+    Load(size::Options),
     /// A million mutated packets through the XDP program.
     Fuzz(fuzz::Options),
 }
@@ -43,8 +51,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     match &arguments.bench {
         Bench::Hot(options) => hot::run(options),
+        Bench::Pass(options) => pass::run(options),
+        Bench::Flood(options) => flood::run(options),
+        Bench::Churn(options) => churn::run(options),
         Bench::Sockets(options) => sockets::run(options),
         Bench::Change(options) => change::run(options),
+        Bench::Load(options) => size::run(options),
         Bench::Fuzz(options) => fuzz::run(options),
     }
 }

@@ -64,7 +64,7 @@ fn main() -> Result<()> {
             )?,
         ]),
     }]);
-    publisher.publish(&plan, &[])?;
+    publisher.publish(&plan, &[]);
     store.commit(&plan);
 
     let program = publisher.program();
@@ -124,7 +124,7 @@ fn name(text: &str) -> Name {
 
 fn rrset(owner: &str, rtype: &str, value: &str) -> Result<(Name, RrSet)> {
     let rtype: RecordType = rtype.parse()?;
-    let rdatas = vec![parse_value(rtype, value)?];
+    let rdatas = [parse_value(rtype, value)?].into();
     let source = Source::ZoneFile("probe".into());
     Ok((
         name(owner),

@@ -32,8 +32,9 @@ async fn what_was_answered_is_there_after_a_restart() {
     let fixture = fixture.restart(desired(vec![], vec![])).await;
     assert_eq!(fixture.values("www.x.", A), ["192.0.2.1", "192.0.2.2"]);
     let snapshot = fixture.snapshot();
-    let node = snapshot.node(&name("www.x.").key()).expect("there");
-    assert_eq!(node.owner.to_string(), "WWW.x.", "the first case is kept");
+    let key = name("www.x.").key();
+    let node = snapshot.node(&key).expect("there");
+    assert_eq!(node.owner(&key).to_string(), "WWW.x.", "the first case is kept");
     assert_eq!(node.rrsets[0].ttl, 300);
     assert!(snapshot.node(&name("gone.x.").key()).is_none());
     assert!(fixture.metric(r#"hotdns_records{source="api"} 2"#));
@@ -185,7 +186,7 @@ async fn without_a_database_changes_are_refused_until_there_is_one() {
     let kept = crate::record::RrSet {
         rtype: A,
         ttl: 300,
-        rdatas: address(9),
+        rdatas: address(9).into(),
         source: crate::record::Source::Api,
     };
     let serial = crate::storage::ServedSerial {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Settings, TtlRules};
 use crate::cookies::Cookies;
@@ -46,8 +47,9 @@ impl Planes for MemoryPlanes {
         Ok(())
     }
 
-    fn rest(&mut self) {
+    fn rest(&mut self) -> Option<Duration> {
         self.served.lock().expect("not poisoned").rests += 1;
+        None
     }
 }
 
@@ -161,7 +163,7 @@ pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source)
     let rrset = RrSet {
         rtype,
         ttl: 3600,
-        rdatas: vec![value(rtype, text)],
+        rdatas: [value(rtype, text)].into(),
         source,
     };
     (name(owner), rrset)

@@ -28,7 +28,7 @@ impl Answerer for Scripted {
                 let alias = RrSet {
                     rtype: RecordType::CNAME,
                     ttl: 77,
-                    rdatas: vec![target.as_wire().into()],
+                    rdatas: [target.as_wire()].into(),
                     source: Source::Config,
                 };
                 return Disposition::CompleteUpstream(PartialChain {

@@ -1,5 +1,7 @@
 //! Between the configuration and the control thread: what is desired, at start and at each reload.
 
+use std::time::Duration;
+
 use crate::config::{Config, ConfigSource, Desired};
 use crate::control::{self, Loader, Planes, TtlRules};
 use crate::publish::Publisher;
@@ -58,10 +60,11 @@ fn ttl_rules(config: &Config) -> TtlRules {
 
 impl Planes for Publisher {
     fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
-        Publisher::publish(self, plan, serials)
+        Publisher::publish(self, plan, serials);
+        Ok(())
     }
 
-    fn rest(&mut self) {
-        self.reclaim();
+    fn rest(&mut self) -> Option<Duration> {
+        Publisher::rest(self)
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn table_loader(
     let (recursion, cookies) = (Arc::clone(recursion), Arc::clone(cookies));
     Box::new(move |keys, sizes| {
         let Some(object) = object else {
-            return Ok((None, Memory::on_heap(sizes)));
+            return Ok((None, Memory::on_heap(sizes)?));
         };
         let mut settings = settings;
         settings.lines = sizes.lines;

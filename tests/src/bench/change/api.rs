@@ -11,12 +11,12 @@ use ureq::Agent;
 const BASE: &str = "http://127.0.0.1:8080";
 
 /// One client, with connections of its own that stay open.
-pub(super) struct Api {
+pub(in crate::bench) struct Api {
     agent: Agent,
 }
 
 impl Api {
-    pub(super) fn new() -> Self {
+    pub(in crate::bench) fn new() -> Self {
         let limit = Some(Duration::from_secs(60));
         Self {
             agent: Agent::config_builder()
@@ -28,7 +28,7 @@ impl Api {
     }
 
     /// Whether `/ready` says so.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(in crate::bench) fn is_ready(&self) -> bool {
         self.agent
             .get(format!("{BASE}/ready"))
             .call()
@@ -60,11 +60,20 @@ impl Api {
     }
 
     /// Reloads; gives what changed.
-    pub(super) fn reload(&self) -> Result<Value> {
+    pub(in crate::bench) fn reload(&self) -> Result<Value> {
         let url = format!("{BASE}/api/v1/reload");
         let request = self.agent.post(&url).content_type("application/json");
         let text = read(request.send("").with_context(|| url.clone())?, &[200]).context("POST reload")?;
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
+    }
+
+    /// The value of a metric without labels.
+    pub(in crate::bench) fn metric(&self, name: &str) -> Result<f64> {
+        let url = format!("{BASE}/metrics");
+        let text = read(self.agent.get(&url).call().with_context(|| url.clone())?, &[200])?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok())
+            .with_context(|| format!("no metric {name}"))
     }
 
     /// Every A record there is, by name; names with several have the last of them.
