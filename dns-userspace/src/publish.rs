@@ -31,7 +31,7 @@ use dns_common::table::Table;
 use crate::answer::Serials;
 use crate::compile::{CompileOptions, negatives};
 use crate::dataplane::xdp::Program;
-use crate::name::{Name, NameKey};
+use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
 use crate::store::{Delta, Plan, ZoneChange, ZoneDelta};

@@ -202,7 +202,7 @@ impl Generator {
         };
         let of_view = store.api_records_in_views().filter(|(name, ..)| **name == view);
         let held: Vec<(Name, RecordType)> = of_view
-            .flat_map(|(_, _, node)| node.rrsets.iter().map(|rrset| (node.owner.clone(), rrset.rtype)))
+            .flat_map(|(_, key, node)| node.rrsets.iter().map(|rrset| (node.owner(key), rrset.rtype)))
             .collect();
         let delete = |owner: &Name, rtype| Change::DeleteApi {
             view: Some(view.clone()),

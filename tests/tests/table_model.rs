@@ -563,6 +563,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
         lines: LINES,
         slots: [8; 6],
         zones: 1,
+        prefixes: 0,
     };
     let mut rng = StdRng::seed_from_u64(11);
     let mut secrets = [0; size_of::<Keys>()];
@@ -573,7 +574,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
         .map(|number| (format!("{:08x}.example", rng.random::<u32>()), number + 1))
         .collect();
     for (name, number) in &names {
-        writer.put(&wire_name(name), &entry(*number))?;
+        writer.put(&wire_name(name), 0, &entry(*number))?;
     }
     let reader = writer.reader().clone();
     let overflowed = (0..LINES)
@@ -595,12 +596,12 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
     names.shuffle(&mut rng);
     let gone = names.split_off(names.len() / 2);
     for (name, _) in &gone {
-        writer.remove(&wire_name(name));
+        writer.remove(&wire_name(name), 0);
     }
     check(&names);
     assert!(gone.iter().all(|(name, _)| found(&reader, name).is_err()));
     for (name, number) in &gone {
-        writer.put(&wire_name(name), &entry(*number))?;
+        writer.put(&wire_name(name), 0, &entry(*number))?;
     }
     check(&names);
     check(&gone);

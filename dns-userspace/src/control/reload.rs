@@ -327,9 +327,7 @@ fn note_changes(
         *count += 1;
         if list.len() < LIST_LIMIT {
             list.push(RrsetRef {
-                name: node
-                    .map_or_else(|| key.to_name(), |node| node.owner(key))
-                    .to_string(),
+                name: node.map_or_else(|| key.to_name(), |node| node.owner(key)).to_string(),
                 r#type: rrset.rtype.to_string(),
                 view: view.map(|view| view.to_string()),
             });

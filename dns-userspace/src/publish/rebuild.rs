@@ -101,7 +101,10 @@ pub(super) fn build(
     for key in &viewed {
         // Those of the default are counted twice: room to grow.
         let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
-        default.iter().chain(views.iter().flatten()).for_each(|entry| need.add(entry));
+        default
+            .iter()
+            .chain(views.iter().flatten())
+            .for_each(|entry| need.add(entry));
     }
     let (mut writer, program) = empty_table(loader, need)?;
     let write = |writer: &mut TableWriter, key: &NameKey, wire: &[u8]| {

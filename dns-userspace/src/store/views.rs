@@ -273,9 +273,7 @@ fn merge(layer: &Layer, view: &ViewName, new: &Snapshot, key: &NameKey) -> (Opti
         }
     }
     served.sort_by_key(|rrset| rrset.rtype);
-    let node = (!served.is_empty()).then(|| {
-        Arc::new(Node::new(&owner, served))
-    });
+    let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
     (node, conflicts)
 }
 

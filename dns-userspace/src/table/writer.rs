@@ -272,8 +272,8 @@ impl TableWriter {
     }
 
     /// Whether the line where the name would be found first is empty.
-    pub fn is_home_free(&self, name: &[u8], view: u16) -> bool {
-        let home = self.hash(name, view).home(self.reader.lines());
+    pub fn is_home_free(&self, name: &[u8]) -> bool {
+        let home = self.hash(name, 0).home(self.reader.lines());
         Line(self.copy(home)).flags() & flag::OCCUPIED == 0
     }
 

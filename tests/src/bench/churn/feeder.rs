@@ -121,15 +121,17 @@ impl States {
         let owner = name(&self.name(number));
         match content(state) {
             None => Change::DeleteApi {
+                view: None,
                 owner,
                 rtype: RecordType::A,
             },
             Some(address) => Change::PutApi {
+                view: None,
                 owner,
                 rrset: RrSet {
                     rtype: RecordType::A,
                     ttl: 60,
-                    rdatas: vec![address.octets().into()],
+                    rdatas: [address.octets()].into(),
                     source: Source::Api,
                 },
             },
