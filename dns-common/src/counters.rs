@@ -21,6 +21,10 @@ pub struct Counters {
     pub passed: [u64; PASS_COUNTERS],
     /// By [`crate::reason::DropReason`].
     pub dropped: [u64; DROP_COUNTERS],
+    /// Answers truncated because of a rate limit.
+    pub limited: u64,
+    /// Answers refused because of an access list.
+    pub denied: u64,
     /// Answers sent, by QTYPE class, then rcode class.
     pub answers: [[u64; RCODE_CLASSES]; QTYPE_CLASSES],
 }

@@ -48,6 +48,9 @@ pub fn decide<P: Prober, T: Table>(
     let first = first_look(prober.scratch(), table, hash)?;
     let decided = decide_further(prober, table, first);
     refuse_foreign(prober.scratch(), decided, may_forward)?;
+    if is_guarded(prober.scratch()) {
+        return Err(PassReason::Access);
+    }
     check(prober.scratch(), table, udp_payload)
 }
 
@@ -67,7 +70,8 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
-    let special = flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::VIEWED | flag::GHOST;
+    let special =
+        flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED | flag::ORDERED | flag::VIEWED | flag::GHOST;
     let is_plain = line.flags() & special == 0;
     Ok(if is_plain && inline(scratch, &line) {
         First::Decided
@@ -127,7 +131,7 @@ fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), Pass
 /// Decides where the name is not there: by its closest encloser.
 #[inline(always)]
 fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
-    find_encloser(prober)?;
+    let labels = find_encloser(prober)?;
     let scratch = prober.scratch();
     let line = Line(scratch.line);
     let flags = line.flags();
@@ -143,7 +147,8 @@ fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result
     if flags & flag::DNAME != 0 {
         return Err(PassReason::Dname);
     }
-    if flags & flag::WILDCARD_CHILD != 0 {
+    let is_covered = flags & flag::ONE_LABEL_WILDCARD == 0 || scratch.labels == labels + 1;
+    if flags & flag::WILDCARD_CHILD != 0 && is_covered {
         let base = scratch.encloser_at;
         match prober.probe(base, 1) {
             probed::FOUND => {}
@@ -181,12 +186,32 @@ pub fn refuse_foreign(
     }
 }
 
+/// Whether the zone of what was decided on has a list of who may ask.
+#[inline(always)]
+pub fn is_guarded(scratch: &Scratch) -> bool {
+    Line(scratch.line).flags() & flag::GUARDED != 0
+}
+
 /// REFUSED, and why (RFC 8914).
 #[inline(always)]
 pub fn refuse(scratch: &mut Scratch, info_code: u16) {
     scratch.reply = Reply::NONE;
     scratch.reply.header.flags = flags::REFUSED;
     scratch.reply.info_code = info_code as u32;
+}
+
+/// REFUSED for a client that may ask nothing.
+#[inline(always)]
+pub fn deny(scratch: &mut Scratch) {
+    refuse(scratch, info_code::PROHIBITED);
+    scratch.reply.is_denied = 1;
+}
+
+/// An empty answer with TC=1: a real client asks again over TCP (RFC 7766 §5).
+#[inline(always)]
+pub fn truncate(scratch: &mut Scratch) {
+    scratch.reply = Reply::NONE;
+    scratch.reply.header.flags = flags::TC;
 }
 
 /// Whether the reply in the scratch may be sent.
@@ -235,6 +260,10 @@ fn limit(scratch: &Scratch, udp_payload: u16) -> u32 {
 #[inline(always)]
 fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Result<(), PassReason> {
     if inline(scratch, line) {
+        if scratch.qtype as u16 == rtype::A {
+            scratch.reply.header.order = line.order();
+            scratch.reply.header.order_count = line.inline_a() as u8;
+        }
         return Ok(());
     }
     let qtype = scratch.qtype as u16;

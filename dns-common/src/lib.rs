@@ -13,14 +13,18 @@
 //! buffer and [`table::Table`] over its memory, and performs the verdict. So equal inputs give
 //! equal bytes in the XDP program and on sockets. `unsafe` is confined to [`pod`].
 
+pub mod access;
 pub mod address;
+pub mod arrange;
 pub mod checksum;
 pub mod cookie;
 pub mod counters;
 pub mod decide;
 pub mod hash;
+pub mod limit;
 pub mod line;
 pub mod message;
+pub mod order;
 pub mod pod;
 pub mod prepare;
 pub mod reason;

@@ -60,9 +60,17 @@ pub mod flag {
     /// A sparse area begins here: below it only names with data have lines. For counting; such a name has PASS_BELOW.
     pub const SPARSE: u32 = 1 << 20;
     /// In some view another line, under the name's hash in that view, says what this name has.
-    pub const VIEWED: u32 = 1 << 30;
+    pub const VIEWED: u32 = 1 << 25;
     /// The name is only in views: whoever is in none that has a line for it does not see it.
-    pub const GHOST: u32 = 1 << 31;
+    pub const GHOST: u32 = 1 << 26;
+    /// Who may ask is for the zone's access list to say.
+    pub const GUARDED: u32 = 1 << 24;
+    /// Shift of the order of the inline A ([`crate::order::kind`], never weighted).
+    pub const ORDER_SHIFT: u32 = 28;
+    /// The inline A are not answered as given.
+    pub const ORDERED: u32 = 3 << ORDER_SHIFT;
+    /// The wildcard below this name stands for names of one label more alone.
+    pub const ONE_LABEL_WILDCARD: u32 = 1 << 30;
     /// What belongs to the position.
     pub const OF_POSITION: u32 = OVERFLOW;
 }
@@ -141,6 +149,12 @@ impl Line {
     #[inline(always)]
     pub const fn inline_a(&self) -> u32 {
         (self.flags() >> flag::INLINE_A_SHIFT) & 0x7
+    }
+
+    /// How the inline A are ordered.
+    #[inline(always)]
+    pub const fn order(&self) -> u8 {
+        ((self.flags() & flag::ORDERED) >> flag::ORDER_SHIFT) as u8
     }
 
     /// The inline A addresses, each as it lies in memory: A0 A1 in the low and high half of the first word, A2 A3 in

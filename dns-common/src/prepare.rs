@@ -4,17 +4,21 @@
 //! patched there: a stored answer is never written, and neither is a packet before it is complete.
 
 use crate::checksum;
+use crate::order::{WEIGHT_NUMBERS, kind};
 use crate::reason::PassReason;
 use crate::reply::{INLINE, PREPARED};
 use crate::scratch::{PREPARED_CLASSES, PREPARED_WORDS, Scratch};
-use crate::slot::{MAX_POINTERS, NO_SERIAL};
+use crate::slot::{MAX_POINTERS, NO_SERIAL, SlotHeader};
 use crate::table::Table;
 
 /// Whether the reply's body is not final as it lies.
 #[inline(always)]
 pub fn needs_preparation(scratch: &Scratch) -> bool {
     let reply = &scratch.reply;
-    reply.source != INLINE && (reply.header.serial_at != NO_SERIAL || (reply.raise != 0 && reply.header.pointers != 0))
+    reply.source != INLINE
+        && (reply.header.serial_at != NO_SERIAL
+            || reply.header.order != kind::FIXED
+            || (reply.raise != 0 && reply.header.pointers != 0))
 }
 
 /// Makes the reply's body final. Afterwards `reply.source` says where it is, and `reply.header.sum` is its sum.
@@ -26,10 +30,12 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
     if !needs_preparation(scratch) {
         return Ok(());
     }
-    // The list of pointers lies behind the body, at an even offset.
-    let list = (reply.header.body_bytes as usize + 1) & !1;
+    let list = list_at(&reply.header);
     let pointers = if moves { reply.header.pointers as usize } else { 0 };
-    let octets = list + 2 * pointers;
+    let mut octets = list + 2 * pointers;
+    if reply.header.order == kind::WEIGHTED {
+        octets = list + 2 * (reply.header.pointers as usize + WEIGHT_NUMBERS);
+    }
     // The larger classes do not fit the scratch; what is in one of them may be shorter, but for its pointers.
     if reply.source > PREPARED_CLASSES || octets > 8 * PREPARED_WORDS {
         return Err(PassReason::TooLarge);
@@ -66,6 +72,12 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
     Ok(())
 }
 
+/// Where the list of pointers lies, and that of weights behind it: behind the body, at an even offset.
+#[inline(always)]
+pub(crate) const fn list_at(header: &SlotHeader) -> usize {
+    (header.body_bytes as usize + 1) & !1
+}
+
 /// The prepared body and what lies behind it.
 #[inline(always)]
 pub fn prepared_octets(scratch: &Scratch) -> &[u8; 8 * PREPARED_WORDS] {
@@ -74,18 +86,18 @@ pub fn prepared_octets(scratch: &Scratch) -> &[u8; 8 * PREPARED_WORDS] {
 
 /// One octet of the prepared body.
 #[inline(always)]
-fn octet(scratch: &Scratch, at: usize) -> u8 {
+pub(crate) fn octet(scratch: &Scratch, at: usize) -> u8 {
     prepared_octets(scratch)[at & (8 * PREPARED_WORDS - 1)]
 }
 
 #[inline(always)]
-fn set_octet(scratch: &mut Scratch, at: usize, value: u8) {
+pub(crate) fn set_octet(scratch: &mut Scratch, at: usize, value: u8) {
     let octets: &mut [u8; 8 * PREPARED_WORDS] = bytemuck::cast_mut(&mut scratch.prepared);
     octets[at & (8 * PREPARED_WORDS - 1)] = value;
 }
 
 /// Two octets in host order, as the writer of the slot put them.
 #[inline(always)]
-fn half(scratch: &Scratch, at: usize) -> u16 {
+pub(crate) fn half(scratch: &Scratch, at: usize) -> u16 {
     u16::from_le_bytes([octet(scratch, at), octet(scratch, at + 1)])
 }

@@ -98,14 +98,20 @@ reasons! {
         Internal = "internal",
         /// The client asks for our NSID (RFC 5001).
         Nsid = "nsid",
+        /// The zone has an access list, which this plane cannot ask.
+        Access = "acl",
     }
 }
 
 reasons! {
-    /// Why a packet was dropped. The fast path drops only what it can no longer pass up.
+    /// Why a packet was dropped: it can no longer be passed up, or nobody is to answer it.
     DropReason {
         /// The packet had been changed when a write to it failed.
         HalfWritten = "half_written",
+        /// The client's prefix, or all clients together, are over the rate limit.
+        RateLimit = "rate_limit",
+        /// The client may not ask, and is not told.
+        Access = "acl",
     }
 }
 
@@ -125,6 +131,6 @@ mod tests {
                     .all(|octet| octet == b'_' || octet.is_ascii_alphanumeric())
             );
         }
-        assert_eq!(DropReason::ALL.len(), 1);
+        assert_eq!(DropReason::ALL.len(), 3);
     }
 }

@@ -25,8 +25,8 @@ pub struct Reply {
     pub serial: u32,
     /// INFO-CODE of the extended error that goes with it where the query has an OPT (RFC 8914); 0 for none.
     pub info_code: u32,
-    /// Zero.
-    pub unused: u32,
+    /// 1 where the client may ask nothing, and so has no recursion either: RA=0.
+    pub is_denied: u32,
     /// Counts, flags, length and sum of the body; the slot's own header, or one made for an inline answer.
     pub header: SlotHeader,
 }
@@ -39,7 +39,7 @@ impl Reply {
         raise: 0,
         serial: 0,
         info_code: 0,
-        unused: 0,
+        is_denied: 0,
         header: SlotHeader {
             tag: 0,
             body_bytes: 0,
@@ -52,6 +52,10 @@ impl Reply {
             serial_at: crate::slot::NO_SERIAL,
             zone: 0,
             base_bytes: 0,
+            order: 0,
+            order_count: 0,
+            order_at: 0,
+            order_step: 0,
             unused: 0,
         },
     };

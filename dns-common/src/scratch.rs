@@ -6,6 +6,7 @@ use crate::address::OwnKey;
 use crate::counters::Counters;
 use crate::hash::{MAX_WORDS, Sums};
 use crate::line::LINE_WORDS;
+use crate::order::MOST;
 use crate::reply::Reply;
 
 /// The longest message that the fast path reads. A power of two, so that a mask keeps offsets inside.
@@ -17,6 +18,9 @@ pub const INLINE_WORDS: usize = 8;
 pub const PREPARED_WORDS: usize = 128;
 /// How many of the size classes hold bodies that can be patched.
 pub const PREPARED_CLASSES: u32 = 4;
+
+/// Room for the RDATA of RRs that change places.
+pub const ARRANGED_BYTES: usize = 16 * MOST as usize;
 
 /// What the XDP program keeps per processor.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -30,6 +34,8 @@ pub struct State {
     pub own_key: OwnKey,
     /// The key of a look-up of a client: the number of bits, then the address.
     pub client_key: [u32; 5],
+    /// The key of a look-up of what a client may: the number of bits, the group, then the address.
+    pub access_key: [u32; 6],
     /// What is known of the frame, in one word of the program's own layout.
     pub frame: u64,
 }
@@ -50,6 +56,8 @@ pub struct Scratch {
     pub inline: [u64; INLINE_WORDS],
     /// A body that is patched before it is sent.
     pub prepared: [u64; PREPARED_WORDS],
+    /// RDATA in the order that was drawn, sixteen octets for each.
+    pub arranged: [u8; ARRANGED_BYTES],
     /// Sum of the question's octets, as if it started at an even offset.
     pub question_sum: u64,
     /// The table's epoch when the search began.
@@ -58,6 +66,8 @@ pub struct Scratch {
     pub client_cookie: u64,
     /// The server cookie of the reply, likewise. The plane makes it.
     pub server_cookie: [u64; 2],
+    /// What the order of RRs is drawn from. The plane sets it.
+    pub random: u64,
     /// The client as a key of a table of prefixes: 128, the address as it lies in memory (IPv4-mapped, where it is IPv4),
     /// 0. Set by the plane where there are views.
     pub client: [u32; 6],
@@ -108,10 +118,12 @@ impl Scratch {
             line: [0; LINE_WORDS],
             inline: [0; INLINE_WORDS],
             prepared: [0; PREPARED_WORDS],
+            arranged: [0; ARRANGED_BYTES],
             question_sum: 0,
             epoch: 0,
             client_cookie: 0,
             server_cookie: [0; 2],
+            random: 0,
             client: [0; 6],
             name_bytes: 0,
             labels: 0,
@@ -146,7 +158,8 @@ mod tests {
             + LINE_WORDS * 8
             + INLINE_WORDS * 8
             + PREPARED_WORDS * 8
-            + 5 * 8
+            + ARRANGED_BYTES
+            + 6 * 8
             + 16 * 4
             + size_of::<Reply>();
         assert_eq!(size_of::<Scratch>(), fields);

@@ -39,9 +39,9 @@ pub trait Prober {
 }
 
 /// Finds the closest encloser of the question's name, which is not there; its line and its offset in the name are left
-/// in the scratch.
+/// in the scratch. Gives its number of labels.
 #[inline(always)]
-pub fn find_encloser<P: Prober>(prober: &mut P) -> Result<(), PassReason> {
+pub fn find_encloser<P: Prober>(prober: &mut P) -> Result<u32, PassReason> {
     let labels = prober.scratch().labels & 127;
     // The root has a line always. `exists` and `absent` count labels of suffixes.
     let mut exists = 0;
@@ -71,7 +71,7 @@ pub fn find_encloser<P: Prober>(prober: &mut P) -> Result<(), PassReason> {
             fault => return Err(reason_of(fault)),
         }
     }
-    Ok(())
+    Ok(exists)
 }
 
 /// The reason of a probe that neither found nor missed.

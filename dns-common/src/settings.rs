@@ -17,8 +17,14 @@ pub struct Settings {
     pub has_upstream: u16,
     /// 1 where clients that ask for our NSID get one.
     pub has_nsid: u16,
+    /// 1 where the server has a list of clients that may ask.
+    pub has_access: u16,
+    /// What every order of RRs is drawn from, for tests; 0: drawn anew for each answer.
+    pub fixed_random: u32,
     /// 1 where there are views: then `CLIENTS` says who is in which.
     pub has_views: u16,
+    /// Padding.
+    pub unused: u16,
     /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
     pub ports: [u16; QUICK_PORTS],
 }
@@ -30,7 +36,10 @@ impl Settings {
         udp_payload: 1232,
         has_upstream: 0,
         has_nsid: 0,
+        has_access: 0,
+        fixed_random: 0,
         has_views: 0,
+        unused: 0,
         ports: [53, 0, 0, 0],
     };
 
@@ -77,6 +86,6 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<Settings>(), 20);
+        assert_eq!(size_of::<Settings>(), 28);
     }
 }

@@ -5,8 +5,9 @@
 //! word 1   octets of the body (16) │ ANCOUNT (16) │ NSCOUNT (16) │ ARCOUNT without OPT (16)
 //! word 2   one's-complement sum (16) │ header flags: AA, rcode (16) │ pointers (16) │ offset of a serial (16)
 //! word 3   zone whose serial goes there (32) │ octets of the base name (32)
-//! word 4   unused
-//! octets   the body: everything after the question; then the pointers' offsets, 2 octets each, host order
+//! word 4   order (8) │ RRs that it is of (8) │ offset of the first one's RDATA (16) │ octets from one to the next (16)
+//! octets   the body: everything after the question; then the pointers' offsets, 2 octets each, host order; then what a
+//!          weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
 //!
 //! A body is compiled for a question whose name is the *base*: the owner itself (exact answers), the closest
@@ -23,6 +24,8 @@ pub const CLASS_BYTES: [usize; SLOT_CLASSES] = [128, 256, 512, 1024, 2048, 4096]
 pub const SLOT_CLASSES: usize = 6;
 /// No serial is patched.
 pub const NO_SERIAL: u16 = u16::MAX;
+/// Octets of an RR before its RDATA, where its owner is a pointer.
+pub const RR_HEAD_BYTES: usize = 12;
 /// The most pointers that are raised; answers with more are left to userspace.
 pub const MAX_POINTERS: usize = 32;
 
@@ -52,8 +55,16 @@ pub struct SlotHeader {
     pub zone: u32,
     /// Octets of the name that the body was compiled for, root label included.
     pub base_bytes: u32,
+    /// How the RRs of the answer's last RRset are ordered ([`crate::order::kind`]).
+    pub order: u8,
+    /// How many RRs those are, where they are not as given.
+    pub order_count: u8,
+    /// Where in the body the RDATA of the first of them is.
+    pub order_at: u16,
+    /// Octets from one RDATA to the next: all that is ordered has RDATA of four or of sixteen octets.
+    pub order_step: u16,
     /// Zero.
-    pub unused: u64,
+    pub unused: u16,
 }
 
 /// A slot of `BODY` octets after its header.
@@ -66,9 +77,9 @@ pub struct Slot<const BODY: usize> {
     pub octets: [u8; BODY],
 }
 
-/// The smallest class that holds a body and its pointers.
-pub fn class_for(body_bytes: usize, pointers: usize) -> Option<usize> {
-    let needed = SLOT_HEADER_BYTES + body_bytes.next_multiple_of(2) + 2 * pointers;
+/// The smallest class that holds a body and `numbers` of two octets behind it: pointers and weights.
+pub fn class_for(body_bytes: usize, numbers: usize) -> Option<usize> {
+    let needed = SLOT_HEADER_BYTES + body_bytes.next_multiple_of(2) + 2 * numbers;
     CLASS_BYTES.iter().position(|&bytes| bytes >= needed)
 }
 

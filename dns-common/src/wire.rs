@@ -61,6 +61,8 @@ pub mod option {
 pub mod info_code {
     /// The name is in no zone of ours, and not forwarded.
     pub const NOT_AUTHORITATIVE: u16 = 20;
+    /// The client may not ask.
+    pub const PROHIBITED: u16 = 18;
 }
 
 /// Octets of an extended error without text, as an option: code, length, INFO-CODE.

@@ -1,5 +1,7 @@
 #![no_std]
 #![no_main]
+// The target has no atomics in core.
+#![feature(asm_experimental_arch)]
 #![expect(missing_docs, reason = "the entry point that `#[xdp]` makes cannot carry any")]
 //! The XDP program: answers hot queries at the network card, passes all else up untouched.
 //!
@@ -25,8 +27,10 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
+use dns_common::access::admission;
+use dns_common::arrange::needs_arranging;
 use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_class};
-use dns_common::decide::First;
+use dns_common::decide::{First, is_guarded};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::wire::flags;
 
@@ -36,7 +40,7 @@ enum Verdict {
     NotOurs,
     /// For us, and up untouched.
     Pass(PassReason),
-    /// Changed, and cannot be finished.
+    /// For us, and not to be answered; or changed, and cannot be finished.
     Drop(DropReason),
     /// Answered in place.
     Answer,
@@ -63,7 +67,9 @@ pub fn hotdns(ctx: XdpContext) -> u32 {
             if let Some(state) = maps::state() {
                 state.counters.dropped[reason.index()] += 1;
             }
-            warn!(&ctx, "an answer could not be finished; the query is dropped");
+            if matches!(reason, DropReason::HalfWritten) {
+                warn!(&ctx, "an answer could not be finished; the query is dropped");
+            }
             xdp_action::XDP_DROP
         }
         Verdict::Answer => xdp_action::XDP_TX,
@@ -79,7 +85,23 @@ fn answer(ctx: &XdpContext) -> Verdict {
         Ok(frame) => frame.forgotten(&mut state.frame),
         Err(verdict) => return verdict,
     };
-    match steps::scan_and_look(ctx, &frame, &mut state.scratch) {
+    let mut admitted = admission::ADMITTED;
+    if steps::has_admission() {
+        match respond::client(ctx, &frame) {
+            Some(client) => admitted = steps::admit(client),
+            None => return Verdict::Pass(PassReason::Internal),
+        }
+        let Some(again) = maps::state() else {
+            return Verdict::Pass(PassReason::Internal);
+        };
+        state = again;
+        match admitted {
+            admission::OVER_LIMIT => return Verdict::Drop(DropReason::RateLimit),
+            admission::DENIED => return Verdict::Drop(DropReason::Access),
+            _ => {}
+        }
+    }
+    match steps::scan_and_look(ctx, &frame, &mut state.scratch, admitted) {
         Ok(First::Decided) => {}
         Ok(first) => {
             if maps::settings().has_views != 0 {
@@ -95,7 +117,32 @@ fn answer(ctx: &XdpContext) -> Verdict {
                 return Verdict::Pass(PassReason::Internal);
             };
             state = again;
+            if is_guarded(&state.scratch) {
+                let Some(client) = respond::client(ctx, &frame) else {
+                    return Verdict::Pass(PassReason::Internal);
+                };
+                match steps::guard(client) {
+                    admission::ADMITTED | admission::REFUSED => {}
+                    admission::DENIED => return Verdict::Drop(DropReason::Access),
+                    _ => return Verdict::Pass(PassReason::Access),
+                }
+                let Some(again) = maps::state() else {
+                    return Verdict::Pass(PassReason::Internal);
+                };
+                state = again;
+            }
+            if needs_arranging(&state.scratch) {
+                if let Err(reason) = steps::arrange() {
+                    return Verdict::Pass(reason);
+                }
+                let Some(again) = maps::state() else {
+                    return Verdict::Pass(PassReason::Internal);
+                };
+                state = again;
+            }
         }
+        // Only queries that can be read are worth an answer over the limit.
+        Err(_) if admitted == admission::TRUNCATED => return Verdict::Drop(DropReason::RateLimit),
         Err(reason) => return Verdict::Pass(reason),
     }
     if state.scratch.has_cookie != 0 {
@@ -110,6 +157,11 @@ fn answer(ctx: &XdpContext) -> Verdict {
     }
     if let Err(verdict) = respond::respond(ctx, &frame, state) {
         return verdict;
+    }
+    match admitted {
+        admission::TRUNCATED => state.counters.limited += 1,
+        admission::REFUSED => state.counters.denied += 1,
+        _ => {}
     }
     // The compiler proves these bounds and drops the checks, which the verifier then misses.
     let qtype = black_box(qtype_class(state.scratch.qtype as u16));

@@ -1,23 +1,30 @@
-//! The program's maps and constants, and the one place where map memory is read.
+//! The program's maps and constants, the one place where map memory is read, and what else the kernel gives.
 //!
 //! | map | what | written by |
 //! |---|---|---|
 //! | `LINES`, `SLOTS_*`, `ZONES`, `EPOCH` | the answer table | userspace, through mmap |
 //! | `OWN`, `OWN_TABLE` | our addresses and ports; where each has a place of its own | userspace |
+//! | `ACCESS` | prefixes of clients that may ask, or may not, by group | userspace |
+//! | `BUCKETS` | rate limits | the program, and the sockets through mmap |
 //! | `RECURSION` | prefixes of clients that may use the upstream | userspace |
 //! | `CLIENTS` | prefixes of clients, and their views | userspace |
 //! | `STATE` | counters and scratch, per processor | the program |
 
+use core::arch::asm;
 use core::hint::black_box;
-use core::ptr::read_volatile;
+use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use dns_common::access::GROUP_BITS;
 use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_line, place};
 use dns_common::cookie::{Jar, Secret};
 use dns_common::hash::{Keys, MAX_WORDS};
+use dns_common::limit::{BUCKET_LINE_WORDS, BucketLine, Buckets, Limits};
 use dns_common::line::LINE_WORDS;
 use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
@@ -52,6 +59,10 @@ static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1 << 20, BPF
 #[map]
 static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
 #[map]
+static ACCESS: LpmTrie<[u8; 20], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
+#[map]
+static BUCKETS: Array<[u64; BUCKET_LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
 static COOKIES: Array<Jar> = Array::with_max_entries(1, 0);
 #[map]
 static STATE: PerCpuArray<State> = PerCpuArray::with_max_entries(1, 0);
@@ -67,11 +78,20 @@ static KEYS: Keys = Keys {
 /// What the configuration says; set when the object is loaded.
 #[unsafe(no_mangle)]
 static SETTINGS: Settings = Settings::DEFAULT;
+/// Rate limits; set when the object is loaded.
+#[unsafe(no_mangle)]
+static LIMITS: Limits = Limits::NONE;
 
 /// The settings. The box keeps the compiler from folding in what the object file has.
 #[inline(always)]
 pub fn settings() -> &'static Settings {
     black_box(&SETTINGS)
+}
+
+/// The rate limits, likewise.
+#[inline(always)]
+pub fn limits() -> &'static Limits {
+    black_box(&LIMITS)
 }
 
 /// This processor's counters and scratch.
@@ -142,6 +162,66 @@ pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     RECURSION.get(key).is_some()
 }
 
+/// What the longest prefix of the group that has this client stands for. The map is asked with a key in `room`.
+#[inline(always)]
+pub fn access(group: u32, [first, second]: [u64; 2], room: &mut [u32; 6]) -> Option<u8> {
+    *room = [
+        GROUP_BITS + 128,
+        group,
+        first as u32,
+        (first >> 32) as u32,
+        second as u32,
+        (second >> 32) as u32,
+    ];
+    // SAFETY: a key is a number of bits and twenty octets, packed, as these six words are.
+    let key = unsafe { &*core::ptr::from_ref(room).cast::<Key<[u8; 20]>>() };
+    ACCESS.get(key).copied()
+}
+
+/// The monotonic clock, by which buckets fill.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// The memory of rate limits.
+pub struct KernelBuckets;
+
+/// A line of it, which lives as long as the program.
+pub struct KernelBucketLine(*mut u64);
+
+impl Buckets for KernelBuckets {
+    type Line = KernelBucketLine;
+
+    #[inline(always)]
+    fn line(&self, index: u32) -> Option<KernelBucketLine> {
+        Some(KernelBucketLine(BUCKETS.get_ptr_mut(index)?.cast()))
+    }
+}
+
+impl BucketLine for KernelBucketLine {
+    #[inline(always)]
+    fn load(&self, at: usize) -> u64 {
+        // SAFETY: one aligned word of the line's eight.
+        unsafe { read_volatile(self.0.add(at & (BUCKET_LINE_WORDS - 1))) }
+    }
+
+    #[inline(always)]
+    fn store(&self, at: usize, word: u64) {
+        // SAFETY: one aligned word of the line's eight; others that write it do so in one go as well.
+        unsafe { write_volatile(self.0.add(at & (BUCKET_LINE_WORDS - 1)), word) }
+    }
+
+    #[inline(always)]
+    fn add(&self, at: usize, by: u64) {
+        // SAFETY: one aligned word of the line's eight.
+        let word = unsafe { self.0.add(at & (BUCKET_LINE_WORDS - 1)) };
+        // SAFETY: the instruction adds to that word, and touches nothing else.
+        unsafe { asm!("lock *(u64 *)({word} + 0) += {by}", word = in(reg) word, by = in(reg) by) };
+    }
+}
+
 /// The time, and the secret that makes cookies.
 #[inline(always)]
 pub fn cookie_source() -> Option<(u32, Secret)> {
@@ -157,6 +237,13 @@ pub fn cookie_source() -> Option<(u32, Secret)> {
         };
         Some((seconds, read_volatile(secret)))
     }
+}
+
+/// A number that nobody can foretell.
+#[inline(always)]
+pub fn random() -> u64 {
+    // SAFETY: the helper takes nothing and gives a number.
+    unsafe { bpf_get_prandom_u32() as u64 | (bpf_get_prandom_u32() as u64) << 32 }
 }
 
 /// The number as it then lies in memory: verifiers know nothing of it, so that what follows is checked once for all

@@ -102,7 +102,7 @@ fn write(
     let tail = header_tail(
         scratch.query_flags as u16,
         &reply.header,
-        may_recurse(client, room),
+        reply.is_denied == 0 && may_recurse(client, room),
         has_opt,
     );
     dns.tail = tail;

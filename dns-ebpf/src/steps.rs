@@ -7,17 +7,23 @@
 use core::hint::black_box;
 
 use aya_ebpf::programs::XdpContext;
+use dns_common::access::{EXEMPT, SERVER, admission, verdict};
+use dns_common::arrange::{arrange_rrs, draw_places};
 use dns_common::cookie::server_cookie;
-use dns_common::decide::{First, check, decide_further, first_look, refuse_foreign};
+use dns_common::decide::{First, check, decide_further, deny, first_look, refuse, refuse_foreign, truncate};
+use dns_common::limit::{Charge, charge};
+use dns_common::line::Line;
 use dns_common::message::Message;
+use dns_common::order::Nibbles;
 use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
 use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{Prober, probe, probed};
 use dns_common::table::Table;
+use dns_common::wire::info_code;
 
-use crate::maps::{KernelTable, cookie_source, settings, state};
+use crate::maps::{self, KernelBuckets, KernelTable, cookie_source, limits, random, settings, state};
 use crate::packet::{Half, Header, Number, Octet, Packet, Word};
 use crate::parse::Frame;
 
@@ -56,15 +62,102 @@ impl Message for InPacket {
     }
 }
 
-/// Reads the message of the frame and looks its name up.
+/// Whether some queries are not answered as they are asked.
 #[inline(always)]
-pub fn scan_and_look(ctx: &XdpContext, frame: &Frame, scratch: &mut Scratch) -> Result<First, PassReason> {
+pub fn has_admission() -> bool {
+    settings().has_access != 0 || limits().is_enabled()
+}
+
+/// Charges a query of this client's, and says which [`admission`] it has.
+#[inline(always)]
+pub fn admit([first, second]: [u64; 2]) -> u32 {
+    black_box(hotdns_admit(first, second))
+}
+
+/// A client that gets nothing costs nothing; one that is refused is charged like the others, and gets no truncated
+/// answers.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_admit(first: u64, second: u64) -> u32 {
+    let client = [first, second];
+    let Some(state) = state() else {
+        return admission::ADMITTED;
+    };
+    let room = &mut state.access_key;
+    let mut admitted = admission::ADMITTED;
+    if settings().has_access != 0 {
+        match maps::access(SERVER, client, room) {
+            Some(verdict::ALLOWED) => {}
+            Some(verdict::REFUSED) => admitted = admission::REFUSED,
+            _ => return admission::DENIED,
+        }
+    }
+    let limits = limits();
+    if !limits.is_enabled() || (limits.has_exempt != 0 && maps::access(EXEMPT, client, room) == Some(verdict::ALLOWED))
+    {
+        return admitted;
+    }
+    match charge(&KernelBuckets, limits, client, maps::now_ns()) {
+        Charge::Within => admitted,
+        Charge::Slip if admitted == admission::ADMITTED => admission::TRUNCATED,
+        Charge::Slip | Charge::Over => admission::OVER_LIMIT,
+    }
+}
+
+/// Asks the list of the zone that answers; the reply becomes REFUSED where it says so.
+#[inline(always)]
+pub fn guard([first, second]: [u64; 2]) -> u32 {
+    black_box(hotdns_guard(first, second))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_guard(first: u64, second: u64) -> u32 {
+    let Some(state) = state() else {
+        return admission::UNKNOWN;
+    };
+    let zone = Line(state.scratch.line).zone();
+    let found = maps::access(zone, [first, second], &mut state.access_key);
+    // While a list is being changed, the lines that it guards pass; this line may have been read before.
+    if KernelTable.epoch() != state.scratch.epoch {
+        return admission::UNKNOWN;
+    }
+    match found {
+        Some(verdict::ALLOWED) => admission::ADMITTED,
+        Some(verdict::REFUSED) => {
+            refuse(&mut state.scratch, info_code::PROHIBITED);
+            admission::REFUSED
+        }
+        Some(verdict::DROPPED) => admission::DENIED,
+        _ => admission::UNKNOWN,
+    }
+}
+
+/// Reads the message of the frame and looks its name up, where the query is admitted.
+#[inline(always)]
+pub fn scan_and_look(
+    ctx: &XdpContext,
+    frame: &Frame,
+    scratch: &mut Scratch,
+    admitted: u32,
+) -> Result<First, PassReason> {
     let message = InPacket {
         packet: Packet::new(ctx),
         from: frame.message(),
     };
     let has_nsid = settings().has_nsid != 0;
     let hash = scan(&message, frame.payload, scratch, KernelTable.keys(), has_nsid)?;
+    match admitted {
+        admission::ADMITTED => {}
+        admission::TRUNCATED => {
+            truncate(scratch);
+            return Ok(First::Decided);
+        }
+        _ => {
+            deny(scratch);
+            return Ok(First::Decided);
+        }
+    }
     let first = first_look(scratch, &KernelTable, hash)?;
     if matches!(first, First::Decided) {
         check(scratch, &KernelTable, settings().udp_payload)?;
@@ -133,6 +226,35 @@ extern "C" fn hotdns_prepare() -> u32 {
         return pack(Err(PassReason::Internal));
     };
     pack(prepare(&mut state.scratch, &KernelTable))
+}
+
+/// Puts the reply's RRs into an order that is drawn for them.
+#[inline(always)]
+pub fn arrange() -> Result<(), PassReason> {
+    unpack(hotdns_arrange(hotdns_draw()))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_draw() -> u64 {
+    let Some(state) = state() else {
+        return Nibbles::AS_GIVEN.0;
+    };
+    state.scratch.random = match settings().fixed_random {
+        0 => random(),
+        fixed => fixed as u64,
+    };
+    draw_places(&state.scratch).0
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_arrange(places: u64) -> u32 {
+    let Some(state) = state() else {
+        return pack(Err(PassReason::Internal));
+    };
+    arrange_rrs(&mut state.scratch, Nibbles(places));
+    pack(Ok(()))
 }
 
 /// Makes the server cookie of the reply, for a client's address as it lies in memory.

@@ -54,6 +54,21 @@ pub struct Environment<'a> {
     pub cookies: CookieSource,
     /// What the server says of itself; `None` is nothing.
     pub identity: Option<&'a Identity>,
+    /// Whether the query is answered at all.
+    pub admission: Admission,
+    /// What the order of RRs is drawn from.
+    pub random: u64,
+}
+
+/// How far a query is answered: what access lists and rate limits have decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Admission {
+    /// As it asks.
+    Admitted,
+    /// Over a rate limit: empty with TC=1, so that a real client asks again over TCP.
+    Truncated,
+    /// The client may not ask: REFUSED.
+    Refused,
 }
 
 /// What the server says of itself to those who ask; `None` is not said.
@@ -98,6 +113,8 @@ pub enum Outcome {
     Reply,
     /// Nothing is to be sent: a response, or too short to have a header.
     Silence,
+    /// Nothing is to be sent, and a connection is to be closed: the zone's access list says so.
+    Denied,
     /// A name that is not ours, RD=1, and the client may use the upstream: forward the query.
     Forward,
     /// Our chain leads to a name that is not ours: `target` is to be resolved upstream.
@@ -143,6 +160,8 @@ impl Environment<'_> {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         },
         identity: None,
+        admission: Admission::Admitted,
+        random: 0,
     };
 }
 
@@ -205,8 +224,8 @@ pub enum End {
     NotOurs,
     /// The answer is a chain whose last alias leads to this name, which is not ours.
     ChainLeaves(Name),
-    /// The zone has no content, for this reason; sections empty, SERVFAIL.
-    ZoneFailed(Arc<str>),
+    /// The zone has no content; sections empty, SERVFAIL.
+    ZoneFailed,
     /// An ALIAS whose addresses are asked has none to give, for this reason; sections empty, SERVFAIL.
     AliasFailed(AliasFault),
 }

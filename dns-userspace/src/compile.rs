@@ -14,6 +14,7 @@ pub(crate) mod sparse;
 use std::sync::Arc;
 
 use dns_common::line::{CELLS, REFERRAL, flag};
+use dns_common::order::{MOST, WEIGHT_NUMBERS};
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES, flags};
 
 use crate::answer::{
@@ -22,9 +23,9 @@ use crate::answer::{
 };
 use crate::name::{Name, NameKey};
 use crate::rdata::additional_target;
-use crate::record::{RecordType, RrSet};
+use crate::record::{Order, RecordType, RrSet};
 use crate::snapshot::{Node, Snapshot, Zone};
-use crate::table::{Body, Entry, ZoneNegatives};
+use crate::table::{Body, BodyOrder, Entry, ZoneNegatives};
 
 /// The most asked types, first; all others follow by number.
 const MOST_ASKED: [RecordType; 8] = [
@@ -96,8 +97,13 @@ pub fn is_in_use(snapshot: &Snapshot, key: &NameKey) -> bool {
 
 /// Whether `key` has a line: all that is in use, but for what is between the top of a sparse area and its names.
 pub fn needs_line(snapshot: &Snapshot, key: &NameKey) -> bool {
-    let is_skipped = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
-    is_in_use(snapshot, key) && !snapshot.zone_of(key).is_some_and(is_skipped)
+    is_in_use(snapshot, key) && !is_in_sparse_area(snapshot, key)
+}
+
+/// Whether `key` has no data, and is below the top of a sparse area.
+pub fn is_in_sparse_area(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let is_inside = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && sparse::is_inside(snapshot, zone, key);
+    snapshot.zone_of(key).is_some_and(is_inside)
 }
 
 fn has_zone_at_or_below(snapshot: &Snapshot, key: &NameKey) -> bool {
@@ -181,7 +187,7 @@ impl Compiler<'_> {
         if is_occluded(zone, self.key) {
             return has_zone_at_or_below(snapshot, self.key).then_some(all_passes);
         }
-        if !zone.nodes.contains_key(self.key) && sparse::is_inside(snapshot, zone, self.key) {
+        if is_in_sparse_area(snapshot, self.key) {
             return None;
         }
         Some(self.in_zone(zone))
@@ -197,7 +203,11 @@ impl Compiler<'_> {
     fn in_zone(&mut self, zone: &Arc<Zone>) -> Entry {
         let mut entry = Entry::bare(0);
         entry.zone = zone.index;
-        let is_apex = zone.apex.key() == *self.key;
+        let apex = zone.apex.key();
+        let is_apex = apex == *self.key;
+        if self.snapshot.access.contains_key(&apex) {
+            entry.flags |= flag::GUARDED;
+        }
         if is_apex {
             entry.flags |= flag::APEX;
         }
@@ -208,6 +218,9 @@ impl Compiler<'_> {
         }
         if zone.name_exists(&wildcard) {
             entry.flags |= flag::WILDCARD_CHILD;
+            if zone.nodes.get(&wildcard).is_some_and(|node| node.is_one_label()) {
+                entry.flags |= flag::ONE_LABEL_WILDCARD;
+            }
             let special = zone
                 .nodes
                 .get(&wildcard)
@@ -308,7 +321,7 @@ impl Compiler<'_> {
             let is_final = match resolution.end {
                 End::Final => true,
                 End::ChainLeaves(_) => !self.options.has_upstream,
-                End::NotOurs | End::ZoneFailed(_) | End::AliasFailed(_) => false,
+                End::NotOurs | End::ZoneFailed | End::AliasFailed(_) => false,
             };
             if !is_final && others.is_none() {
                 // An ALIAS: the name's other types are as good as ever.
@@ -477,14 +490,29 @@ fn targets(resolution: &Resolution) -> impl Iterator<Item = Name> {
 
 /// Whether a cut or a DNAME above `key`, within its zone, takes its place.
 fn is_occluded(zone: &Zone, key: &NameKey) -> bool {
-    let apex = zone.apex.key();
-    let mut above = key.lineage().skip(1).take_while(|at| at.len() >= apex.as_bytes().len());
-    above.any(|at| {
-        let is_apex = at.len() == apex.as_bytes().len();
-        zone.nodes.get(at).is_some_and(|node| {
-            (!is_apex && node.rrset(RecordType::NS).is_some()) || node.rrset(RecordType::DNAME).is_some()
-        })
-    })
+    let apex = zone.apex.label_count();
+    let mut above = key.lineage().skip(1);
+    let mut next = above.next();
+    while let Some(at) = next {
+        let labels = NameKey::labels_of(at);
+        if labels < apex {
+            return false;
+        }
+        let Some((owner, node)) = zone.nodes.get_prev(at) else {
+            return false;
+        };
+        if owner.as_bytes() == at {
+            let is_cut = labels > apex && node.rrset(RecordType::NS).is_some();
+            if is_cut || node.rrset(RecordType::DNAME).is_some() {
+                return true;
+            }
+            next = above.next();
+        } else {
+            // An owner above `at` has this one below it: nothing comes between them in the order of names.
+            next = above.find(|at| owner.as_bytes().starts_with(at));
+        }
+    }
+    false
 }
 
 /// Takes an answer of nothing but addresses into the line itself.
@@ -514,8 +542,14 @@ fn inline(resolution: &Resolution, rtype: RecordType, entry: &mut Entry, ttl: &m
 
 fn inline_a(rrset: &RrSet, entry: &mut Entry) -> bool {
     let addresses: Option<Vec<[u8; 4]>> = rrset.rdatas.iter().map(|rdata| rdata.try_into().ok()).collect();
+    let order = rrset.handling.order();
+    // A line has no room for weights.
+    let is_weighted = matches!(order, Order::Weighted(_));
     match addresses {
-        Some(addresses) if addresses.len() <= 4 => {
+        Some(addresses) if addresses.len() <= 4 && !is_weighted => {
+            if addresses.len() > 1 {
+                entry.flags |= u32::from(order.kind()) << flag::ORDER_SHIFT;
+            }
             entry.inline_a = addresses;
             true
         }
@@ -549,6 +583,7 @@ fn make_room(entry: &mut Entry, compiler: &mut Compiler<'_>, question: &Name, mo
     }
     if cells(entry) > CELLS && entry.inline_a.len() > 2 {
         entry.inline_a.clear();
+        entry.flags &= !flag::ORDERED;
         let resolution = compiler.resolve(question, RecordType::A);
         entry
             .bodies
@@ -593,6 +628,7 @@ fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<Body> {
         recursion_available: false,
         edns: None,
         limit: usize::from(u16::MAX),
+        random: None,
     };
     let mut message = Vec::with_capacity(512);
     let mut marks = Marks::default();
@@ -609,6 +645,10 @@ fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<Body> {
     if let Some((at, _)) = serial {
         octets[usize::from(at)..usize::from(at) + 4].fill(0);
     }
+    let order = match &marks.ordered[..] {
+        [] => None,
+        places => Some(body_order(resolution, places, start)?),
+    };
     let pointers = if moves {
         marks
             .pointers
@@ -626,6 +666,32 @@ fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<Body> {
         flags: authoritative | u16::from(resolution.rcode),
         pointers,
         serial,
+        order,
         base_bytes: base.len() as u32,
+    })
+}
+
+/// How the RRs of an answer are ordered, whose RDATA begin at `places` of the message; `None` where they are too many, or
+/// no addresses: names in RDATA would be compressed anew.
+fn body_order(resolution: &Resolution, places: &[u16], start: usize) -> Option<BodyOrder> {
+    let rrset = &resolution.answer.last()?.rrset;
+    let order = rrset.handling.order();
+    let [first, second, ..] = places else { return None };
+    let step = second - first;
+    let is_even = places.windows(2).all(|pair| pair[1] - pair[0] == step);
+    let is_simple = rrset.rtype.is_address() && is_even && places.len() == rrset.rdatas.len();
+    let mut weights = Vec::new();
+    if let Order::Weighted(own) = order {
+        let total: u32 = own.iter().map(|&weight| u32::from(weight)).sum();
+        weights.extend([total as u16, (total >> 16) as u16]);
+        weights.extend(own.iter());
+        weights.resize(WEIGHT_NUMBERS, 0);
+    }
+    (is_simple && places.len() <= MOST as usize).then_some(BodyOrder {
+        kind: order.kind(),
+        count: places.len() as u8,
+        at: first - start as u16,
+        step,
+        weights,
     })
 }

@@ -13,6 +13,7 @@ mod address;
 mod choice;
 mod desired;
 mod document;
+mod limits;
 mod problem;
 mod read;
 mod records;
@@ -34,6 +35,7 @@ pub use self::document::Position;
 pub use self::problem::{ConfigError, ConfigWarning, Problem};
 pub use self::records::{ConfiguredRecord, ConfiguredZone};
 
+use crate::access::AccessList;
 use crate::name::Name;
 use crate::record::RrSet;
 use crate::store::ConfiguredView;
@@ -72,6 +74,10 @@ pub struct Config {
     pub chaos: Chaos,
     /// Connections of clients.
     pub tcp: Tcp,
+    /// `acl`: who may ask.
+    pub access: Option<Arc<AccessList>>,
+    /// How much may be asked.
+    pub rate_limit: RateLimit,
     /// How questions are answered.
     pub backend: Backend,
     /// The views, in the order of the file.
@@ -129,6 +135,27 @@ pub struct Tcp {
     pub max_connections: u32,
     /// Connections of one client, never more than in all; by default three quarters of those.
     pub max_connections_per_client: Option<u32>,
+}
+
+/// `rate_limit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Whether there are limits.
+    pub enabled: bool,
+    /// Queries a second of one prefix.
+    pub rate: u32,
+    /// How many at once.
+    pub burst: u32,
+    /// Bits of the prefix of an IPv4 client.
+    pub ipv4_prefix: u8,
+    /// Bits of the prefix of an IPv6 client.
+    pub ipv6_prefix: u8,
+    /// Every so many queries over the limit one is answered truncated; 0 for none.
+    pub slip: u8,
+    /// Clients without limits.
+    pub exempt: Vec<IpNet>,
+    /// Rate and burst of all clients together.
+    pub global: Option<(u32, u32)>,
 }
 
 /// `backend`.

@@ -24,7 +24,7 @@ use crate::cookies::Cookies;
 use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::{Name, NameKey};
-use crate::record::{Rdata, RecordType, RrSet};
+use crate::record::{Order, Rdata, RecordType, RrSet, Wildcard};
 use crate::storage::{Storage, StorageError};
 use crate::store::Plan;
 use crate::views::ViewName;
@@ -105,6 +105,23 @@ pub struct ControlHandle {
     view: Option<ViewName>,
 }
 
+/// What a request says of an RRset beside its values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its TTL.
+    pub ttl: Option<u32>,
+    /// Its order; a weighted one has one weight for each value of the request.
+    pub order: Option<Order>,
+    /// What its wildcard stands for.
+    pub wildcard: Option<Wildcard>,
+}
+
+impl From<Option<u32>> for Wanted {
+    fn from(ttl: Option<u32>) -> Self {
+        Self { ttl, ..Self::default() }
+    }
+}
+
 /// An RRset that the API has put, as it is after the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
@@ -123,14 +140,14 @@ pub(crate) enum Change {
     Create {
         owner: Name,
         rtype: RecordType,
-        ttl: Option<u32>,
+        wanted: Wanted,
         rdatas: Vec<Rdata>,
     },
     /// Replaces an RRset, or creates it.
     Put {
         owner: Name,
         rtype: RecordType,
-        ttl: Option<u32>,
+        wanted: Wanted,
         rdatas: Vec<Rdata>,
     },
     /// Deletes a value, an RRset, or all RRsets that the API has at a name.
@@ -208,35 +225,35 @@ impl ControlHandle {
         }
     }
 
-    /// Creates an RRset, or adds the values it lacks; `ttl` is checked against an existing RRset's.
+    /// Creates an RRset, or adds the values it lacks; what is wanted is checked against an existing RRset's.
     pub async fn create(
         &self,
         owner: Name,
         rtype: RecordType,
-        ttl: Option<u32>,
+        wanted: impl Into<Wanted>,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
         self.write(Change::Create {
             owner,
             rtype,
-            ttl,
+            wanted: wanted.into(),
             rdatas,
         })
         .await
     }
 
-    /// Replaces an RRset, or creates it. Without a `ttl` an RRset keeps its own.
+    /// Replaces an RRset, or creates it. Without a TTL an RRset keeps its own.
     pub async fn put(
         &self,
         owner: Name,
         rtype: RecordType,
-        ttl: Option<u32>,
+        wanted: impl Into<Wanted>,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
         self.write(Change::Put {
             owner,
             rtype,
-            ttl,
+            wanted: wanted.into(),
             rdatas,
         })
         .await

@@ -1,6 +1,7 @@
 //! The planes that answer: XDP and sockets.
 
 pub mod answerer;
+pub mod gate;
 pub mod object;
 pub mod sockets;
 pub mod tcp;

@@ -5,8 +5,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
 use dns_common::cookie::{self, words};
-use dns_common::decide::decide;
+use dns_common::decide::{decide, deny, truncate};
 use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
@@ -17,7 +18,7 @@ use dns_common::search::{Prober, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
-use crate::answer::{CookieSource, Environment, Transport};
+use crate::answer::{Admission, CookieSource, Environment, Transport};
 use crate::publish::Served;
 use crate::table::TableReader;
 
@@ -83,9 +84,26 @@ impl Worker {
             scratch.set_client(words(mapped(environment.cookies.client)));
         }
         let may_forward = environment.recursion_available;
-        decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward)?;
-        let epoch = scratch.epoch;
-        prepare(scratch, table)?;
+        let epoch = match environment.admission {
+            Admission::Admitted => {
+                decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward)?;
+                prepare(scratch, table)?;
+                if needs_arranging(scratch) {
+                    scratch.random = environment.random;
+                    let places = draw_places(scratch);
+                    arrange_rrs(scratch, places);
+                }
+                scratch.epoch
+            }
+            Admission::Truncated => {
+                truncate(scratch);
+                table.epoch()
+            }
+            Admission::Refused => {
+                deny(scratch);
+                table.epoch()
+            }
+        };
         if scratch.has_cookie != 0 {
             make_cookie(scratch, &environment.cookies);
         }
@@ -132,7 +150,7 @@ fn compose(
     let tail = header_tail(
         scratch.query_flags as u16,
         &reply.header,
-        environment.recursion_available,
+        environment.recursion_available && reply.is_denied == 0,
         has_opt,
     );
     out[2..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&tail));

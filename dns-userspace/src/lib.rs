@@ -2,6 +2,7 @@
 //!
 //! `docs/ARCHITECTURE.md` has the map.
 
+pub mod access;
 pub mod answer;
 pub mod check;
 pub mod compile;

@@ -18,6 +18,7 @@ use crate::dataplane::worker::Figures;
 use crate::publish::TableFigures;
 use crate::store::Conflict;
 
+mod denied;
 mod queries;
 mod sockets;
 mod table;
@@ -41,11 +42,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero; `xdp` is absent where no program is loaded.
-    pub fn new(xdp: Option<Arc<dyn XdpFigures>>) -> Self {
+    /// All metrics at zero; `xdp` is absent where no program is loaded. `sockets` are the rare events of the socket plane.
+    pub fn new(xdp: Option<Arc<dyn XdpFigures>>, sockets: Arc<Figures>) -> Self {
         let registry = Registry::new();
         let queries = Arc::new(QueryCounters::new());
-        let sockets = Arc::new(Figures::default());
         let records = gauges(
             "hotdns_records",
             "Resource records that are served, by source.",
@@ -75,9 +75,10 @@ impl Metrics {
         for source in ["zone_file", "config", "api"] {
             records.with_label_values(&[source]).set(0);
         }
-        let collectors: [Box<dyn prometheus::core::Collector>; 9] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 10] = [
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
             Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
+            Box::new(denied::DeniedCollector::new(Arc::clone(&sockets), xdp.clone())),
             Box::new(xdp::XdpCollector::new(xdp)),
             Box::new(records.clone()),
             Box::new(conflicts.clone()),
@@ -186,7 +187,9 @@ mod tests {
             XdpReading {
                 answers: vec![(1, 0, 40), (16, 0, 2), (1, 0, 1)],
                 passed: vec![("not_found", 5), ("fragment", 0)],
-                dropped: vec![("response", 6)],
+                dropped: vec![("response", 6), ("rate_limit", 7), ("acl", 8)],
+                limited: 9,
+                denied: 10,
             }
         }
     }
@@ -197,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_answer_shows_by_transport_qtype_and_rcode() {
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(None, Arc::default());
         let queries = metrics.queries();
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -228,7 +231,7 @@ mod tests {
 
     #[test]
     fn xdp_figures_are_read_when_asked_for() {
-        let text = text(&Metrics::new(Some(Arc::new(Program))));
+        let text = text(&Metrics::new(Some(Arc::new(Program)), Arc::default()));
         for line in [
             r#"hotdns_queries_total{qtype="A",rcode="NOERROR",transport="xdp"} 41"#,
             r#"hotdns_queries_total{qtype="TXT",rcode="NOERROR",transport="xdp"} 2"#,
@@ -236,6 +239,10 @@ mod tests {
             r#"hotdns_xdp_passed_total{reason="not_found"} 5"#,
             r#"hotdns_xdp_passed_total{reason="fragment"} 0"#,
             r#"hotdns_xdp_dropped_total{reason="response"} 6"#,
+            r#"hotdns_rate_limited_total{action="dropped",plane="xdp"} 7"#,
+            r#"hotdns_rate_limited_total{action="truncated",plane="xdp"} 9"#,
+            r#"hotdns_acl_denied_total{action="dropped",plane="xdp"} 8"#,
+            r#"hotdns_acl_denied_total{action="refused",plane="xdp"} 10"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
@@ -243,12 +250,16 @@ mod tests {
 
     #[test]
     fn rare_events_of_sockets_show_from_the_start() {
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(None, Arc::default());
         let sockets = metrics.sockets();
         sockets.panics.store(1, Ordering::Relaxed);
         sockets.udp_unsent.store(2, Ordering::Relaxed);
         sockets.tcp_refused.store(3, Ordering::Relaxed);
         sockets.tcp_connections.store(4, Ordering::Relaxed);
+        sockets.limit_dropped.store(5, Ordering::Relaxed);
+        sockets.limit_truncated.store(6, Ordering::Relaxed);
+        sockets.acl_dropped.store(7, Ordering::Relaxed);
+        sockets.acl_refused.store(8, Ordering::Relaxed);
         let text = text(&metrics);
         for line in [
             "hotdns_worker_panics_total 1",
@@ -256,6 +267,11 @@ mod tests {
             "hotdns_tcp_refused_total 3",
             "hotdns_tcp_connections 4",
             "hotdns_forward_overflow_total 0",
+            r#"hotdns_rate_limited_total{action="dropped",plane="sockets"} 5"#,
+            r#"hotdns_rate_limited_total{action="truncated",plane="sockets"} 6"#,
+            r#"hotdns_acl_denied_total{action="dropped",plane="sockets"} 7"#,
+            r#"hotdns_acl_denied_total{action="refused",plane="sockets"} 8"#,
+            r#"hotdns_rate_limited_total{action="dropped",plane="xdp"} 0"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
@@ -263,7 +279,7 @@ mod tests {
 
     #[test]
     fn records_conflicts_failures_build_and_process_show() {
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(None, Arc::default());
         metrics.set_records(Census {
             config: 1,
             zone_file: 20,

@@ -18,7 +18,7 @@ mod names;
 mod rebuild;
 mod views;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +28,7 @@ use arc_swap::ArcSwap;
 use dns_common::hash::Keys;
 use dns_common::table::Table;
 
+use crate::access::AccessList;
 use crate::answer::Serials;
 use crate::compile::{CompileOptions, negatives};
 use crate::dataplane::xdp::Program;
@@ -218,6 +219,9 @@ impl Publisher {
             let _ = self.set_negatives(None, delta.index);
         }
         self.writer.raise_epoch();
+        if let Some(program) = &mut *self.program.lock() {
+            program.set_zone_access(zone_access(new));
+        }
         observe(Stage::Fenced);
         // Publish.
         self.set_serials_of_new_zones(new);
@@ -249,6 +253,7 @@ impl Publisher {
             let delta = Delta {
                 names: delta.names.iter().chain(more).cloned().collect(),
                 zones: delta.zones.clone(),
+                access: delta.access.clone(),
                 ..Delta::default()
             };
             // What the view has no line for was made as the default's was.
@@ -391,12 +396,18 @@ impl Publisher {
             program,
             dependents,
         } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader)?;
+        writer
+            .reader()
+            .memory
+            .buckets
+            .copy_from(&self.writer.reader().memory.buckets);
         observe(Stage::Rebuilding);
         // The program first, which passes everything until the new table is open: what fails up to here changes
         // nothing that is served.
         writer.close();
         let mut shared = self.program.lock();
         if let Some(mut program) = program {
+            program.set_zone_access(zone_access(snapshot));
             if let Some(old) = &mut *shared {
                 program
                     .take_over(old)
@@ -417,6 +428,14 @@ impl Publisher {
         self.dependents = dependents;
         Ok(())
     }
+}
+
+/// The access lists of the zones that are served, by their index.
+fn zone_access(snapshot: &Snapshot) -> BTreeMap<u32, Arc<AccessList>> {
+    let lists = snapshot.access.iter();
+    lists
+        .filter_map(|(apex, list)| Some((snapshot.zones.get(apex)?.index, Arc::clone(list))))
+        .collect()
 }
 
 /// The serial to serve for a zone: what was published for it, or that of its own SOA record.

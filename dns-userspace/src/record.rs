@@ -4,6 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+mod handling;
+
+pub use handling::{Handling, Order, Wildcard};
+
 use crate::octets::Octets;
 
 /// RDATA in uncompressed wire form.
@@ -130,6 +134,8 @@ pub struct RrSet {
     pub rdatas: Rdatas,
     /// Who brought it.
     pub source: Source,
+    /// How it is answered.
+    pub handling: Handling,
 }
 
 /// The RDATA of an RRset, in the order in which they were given, in one piece of memory.

@@ -17,8 +17,9 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use crate::access::{Access, AccessList};
 use crate::name::{Name, NameKey, wire_name_length};
-use crate::record::{RecordType, RrSet};
+use crate::record::{RecordType, RrSet, Wildcard};
 use crate::views::{Clients, ViewName};
 
 /// Everything that is served, at one version.
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub zones: OrdMap<NameKey, Arc<Zone>>,
     /// Owner names outside every zone.
     pub overlays: OrdMap<NameKey, Arc<Node>>,
+    /// Who may ask for the names of a zone, by apex; also of zones that are not served.
+    pub access: OrdMap<NameKey, Arc<AccessList>>,
     /// What some clients get instead.
     pub views: Arc<Views>,
 }
@@ -61,7 +64,7 @@ pub struct Zone {
     pub apex: Name,
     /// A small number that stays this zone's for the life of the process: where planes keep its serial.
     pub index: u32,
-    /// Why the zone cannot answer (its names get SERVFAIL with this text as EDE), if it cannot.
+    /// Why the zone cannot answer (its names get SERVFAIL), if it cannot.
     pub failed: Option<Arc<str>>,
     /// Every owner name with data, the apex included, data below zone cuts included.
     pub nodes: OrdMap<NameKey, Arc<Node>>,
@@ -114,6 +117,24 @@ impl Snapshot {
             Some(zone) => zone.nodes.get(key),
             None => self.overlays.get(key),
         }
+    }
+}
+
+impl Snapshot {
+    /// Whether the client may ask for this name and type, as far as the zone that answers says: for DS at an apex the
+    /// zone above, where that is ours too (RFC 4035 §3.1.4.1).
+    pub fn access(&self, name: &Name, qtype: RecordType, client: IpAddr) -> Access {
+        if self.access.is_empty() {
+            return Access::Allowed;
+        }
+        let key = name.key();
+        let above = || self.zones.contains_key(&key).then(|| key.parent()).flatten();
+        let parent = (qtype == RecordType::DS).then(above).flatten();
+        let zone = parent
+            .and_then(|parent| self.zone_of(&parent))
+            .or_else(|| self.zone_of(&key));
+        let list = zone.and_then(|zone| self.access.get(&zone.apex.key()));
+        list.map_or(Access::Allowed, |list| list.of(client))
     }
 }
 
@@ -177,6 +198,12 @@ impl Node {
             .binary_search_by_key(&rtype, |set| set.rtype)
             .ok()
             .map(|at| &self.rrsets[at])
+    }
+
+    /// Whether a wildcard stands for names of one label more alone: where all its RRsets say so.
+    pub fn is_one_label(&self) -> bool {
+        let mut rrsets = self.rrsets.iter();
+        rrsets.all(|rrset| rrset.handling.wildcard() == Wildcard::OneLabel)
     }
 }
 

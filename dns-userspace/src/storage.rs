@@ -3,7 +3,7 @@
 //! ```text
 //! <storage.path>/hotdns.db      schema_version   one row
 //!                               api_rrsets       view (empty: the default), owner_key, rtype
-//!                                                ► owner (case kept), ttl, rdatas in order
+//!                                                ► owner (case kept), ttl, rdatas in order, order and weights, one_label
 //!                               served_serials   apex_key ► apex, serial, fingerprint of the zone's content
 //! ```
 //!
@@ -24,7 +24,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet};
+use crate::record::{RecordType, RrSet, Wildcard};
 use crate::views::ViewName;
 
 mod rows;
@@ -208,8 +208,10 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
         let mut put = transaction.prepare_cached(
-            "INSERT INTO api_rrsets (view, owner_key, rtype, owner, ttl, rdatas) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (view, owner_key, rtype) DO UPDATE SET owner = ?4, ttl = ?5, rdatas = ?6",
+            "INSERT INTO api_rrsets (view, owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (view, owner_key, rtype)
+             DO UPDATE SET owner = ?4, ttl = ?5, rdatas = ?6, rr_order = ?7, weights = ?8, one_label = ?9",
         )?;
         let mut delete =
             transaction.prepare_cached("DELETE FROM api_rrsets WHERE view = ?1 AND owner_key = ?2 AND rtype = ?3")?;
@@ -223,6 +225,9 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
                     owner.to_string(),
                     rrset.ttl,
                     rrset.rdatas.as_octets(),
+                    rrset.handling.order().kind(),
+                    rows::encode_weights(rrset.handling.order()),
+                    rrset.handling.wildcard() == Wildcard::OneLabel,
                 ])?,
                 ApiChange::Delete(view, key, rtype) => delete.execute(params![of(view), key.as_bytes(), rtype.0])?,
             };
@@ -279,7 +284,7 @@ fn connect(path: &Path, patience: Duration) -> Result<(Connection, Stored), Refu
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(patience).map_err(sqlite)?;
     schema::prepare(&mut connection, path)?;
-    let stored = rows::read_all(&connection, path, schema::VERSION)?;
+    let stored = rows::read_all(&connection, path)?;
     Ok((connection, stored))
 }
 
@@ -302,8 +307,8 @@ fn read_only(path: &Path) -> Result<Stored, Refusal> {
     uri.push_str("?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri, flags).map_err(|error| Refusal::from_sqlite(path, error))?;
-    let version = schema::check(&connection, path)?;
-    rows::read_all(&connection, path, version)
+    schema::check(&connection, path)?;
+    rows::read_all(&connection, path)
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use self::layers::Layers;
+use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
@@ -47,6 +48,8 @@ pub enum Change {
         /// Its name.
         apex: Name,
     },
+    /// Replaces all access lists of zones.
+    Access(Vec<(Name, Arc<AccessList>)>),
     /// Replaces all of `records:` of the configuration file.
     ConfigRecords(Vec<(Name, RrSet)>),
     /// Replaces `views`, and all of `records:` that are in one of them.
@@ -213,6 +216,8 @@ pub struct Delta {
     pub names: Vec<NameKey>,
     /// Zones that differ, by apex; in a view at least.
     pub zones: Vec<ZoneDelta>,
+    /// Apexes whose access list differs.
+    pub access: Vec<NameKey>,
     /// For each view, owner names that differ in it besides `names`: ascending.
     pub views: Vec<Vec<NameKey>>,
     /// Whether there are other views now, or with other clients.

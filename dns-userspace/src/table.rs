@@ -14,7 +14,7 @@ mod slots;
 mod writer;
 
 pub use memory::{Memory, Region, Sizes, return_freed_memory};
-pub use slots::Body;
+pub use slots::{Body, BodyOrder};
 pub use writer::{Entry, TableFull, TableWriter, ZoneNegatives};
 
 use std::sync::Arc;

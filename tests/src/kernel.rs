@@ -17,12 +17,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use dns_common::address::{OwnKey, OwnValue, TAGGED, mapped};
 use dns_common::counters::Counters;
+use dns_common::limit::Limits;
 use dns_common::reason::PassReason;
 use dns_common::settings::Settings;
+use dns_userspace::access::AccessList;
 use dns_userspace::answer::Environment;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object::{ABSENT, OBJECT};
-use dns_userspace::dataplane::xdp::Program;
+use dns_userspace::dataplane::xdp::{Constants, Program};
 use dns_userspace::publish::Loader;
 use dns_userspace::store::Change;
 
@@ -76,19 +78,51 @@ pub fn object() -> Result<&'static [u8]> {
     OBJECT.context(ABSENT)
 }
 
+/// Access list and rate limits of a program; none by default.
+pub struct Guards {
+    /// Who may ask.
+    pub access: Option<AccessList>,
+    /// The limits.
+    pub limits: Limits,
+    /// Who has none.
+    pub exempt: Option<AccessList>,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self {
+            access: None,
+            limits: Limits::NONE,
+            exempt: None,
+        }
+    }
+}
+
 impl Kernel {
     /// Loads the program, with nothing served yet.
     pub fn new(environment: Environment<'static>, has_upstream: bool) -> Result<Self> {
+        Self::guarded(environment, has_upstream, Guards::default())
+    }
+
+    /// The same with an access list or rate limits.
+    pub fn guarded(environment: Environment<'static>, has_upstream: bool, guards: Guards) -> Result<Self> {
         let loader: Loader = Box::new(move |keys, sizes| {
             let settings = Settings {
                 lines: sizes.lines,
                 udp_payload: environment.udp_payload,
                 has_upstream: has_upstream.into(),
                 has_nsid: environment.nsid().is_some().into(),
+                has_access: guards.access.is_some().into(),
+                fixed_random: environment.random as u32,
                 ports: Settings::quick_ports([PORT]),
                 ..Settings::DEFAULT
             };
-            let (mut program, memory) = Program::load(object()?, &settings, keys, sizes)?;
+            let limits = Limits {
+                has_exempt: guards.exempt.is_some().into(),
+                ..guards.limits
+            };
+            let (mut program, memory) = Program::load(object()?, &Constants { settings, limits }, keys, sizes)?;
+            program.set_access(guards.access.as_ref(), guards.exempt.as_ref())?;
             program.set_own(own())?;
             let secret = environment.cookies.secret;
             program.set_cookies(
@@ -131,6 +165,15 @@ impl Kernel {
     /// Runs the program on a frame.
     pub fn run(&self, frame: &[u8]) -> Result<Outcome> {
         Ok(self.test_run().run(frame)?)
+    }
+
+    /// How many instructions the kernel's verifier went through.
+    pub fn verified_instructions(&self) -> Result<u32> {
+        let program = self.planes.publisher.program();
+        let mut program = program.lock();
+        let ebpf = program.as_mut().context("a program")?.ebpf_mut();
+        let info = ebpf.program("hotdns").context("no program `hotdns`")?.info()?;
+        info.verified_instruction_count().context("this kernel does not say")
     }
 
     /// What the program, and those before it, counted so far.

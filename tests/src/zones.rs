@@ -17,10 +17,10 @@ pub use self::rdata::names_in;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
-use dns_userspace::answer::{CookieSource, Environment, Identity, Transport};
+use dns_userspace::answer::{Admission, CookieSource, Environment, Identity, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::rdata::format_value;
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, Order, RecordType, RrSet, Source, Wildcard};
 use dns_userspace::store::{Change, ConfiguredView, Store};
 use dns_userspace::views::{ViewClients, ViewName};
 use rand::rngs::StdRng;
@@ -65,6 +65,7 @@ pub struct Generator {
     apexes: Vec<Name>,
     environment: Environment<'static>,
     has_upstream: bool,
+    has_sparse_areas: bool,
     /// Names of the views, in their order.
     views: Vec<ViewName>,
 }
@@ -96,6 +97,8 @@ impl Generator {
                 },
             },
             identity: rng.random_bool(0.2).then_some(&IDENTITY),
+            admission: Admission::Admitted,
+            random: u64::from(rng.random::<u32>()),
         };
         // Of a generator of its own: without views a seed gives what it always gave.
         let mut of_views = StdRng::seed_from_u64(!seed);
@@ -110,6 +113,8 @@ impl Generator {
         Self {
             views,
             has_upstream: environment.recursion_available || rng.random_bool(0.1),
+            // Each brings many names that userspace answers alone.
+            has_sparse_areas: seed.is_multiple_of(4),
             rng,
             apexes,
             environment,
@@ -502,7 +507,7 @@ impl Generator {
         match self.rng.random_range(0..60) {
             0 => owner = deepest_below(owner),
             1 => owner = longest_below(owner),
-            2..6 => owner = self.sparse_below(owner),
+            2..8 if self.has_sparse_areas => owner = self.sparse_below(owner),
             _ => {
                 for _ in 0..*[1, 1, 1, 2, 2, 3, 4].choose(&mut self.rng).expect("not empty") {
                     let label = LABELS.choose(&mut self.rng).expect("not empty").as_bytes();
@@ -549,11 +554,23 @@ impl Generator {
         let ttl = *[0, 60, 300, 300, 300, 3600, 0x7FFF_FFFF]
             .choose(&mut self.rng)
             .expect("not empty");
+        let weights = (0..rdatas.len()).map(|_| self.rng.random_range(0..3) * 100).collect();
+        let order = *["fixed", "fixed", "rotate", "random", "weighted"]
+            .choose(&mut self.rng)
+            .expect("not empty");
+        let handling = Handling::new(
+            Order::from_word(order, weights).expect("a known word"),
+            match self.rng.random_bool(0.3) {
+                true => Wildcard::OneLabel,
+                false => Wildcard::Rfc4592,
+            },
+        );
         RrSet {
             rtype,
             ttl,
             rdatas: rdatas.into(),
             source: Source::Config,
+            handling,
         }
     }
 }
@@ -567,7 +584,12 @@ pub fn describe(changes: &[Change]) -> String {
                 .iter()
                 .map(|rdata| format_value(rrset.rtype, rdata).chars().take(60).collect());
             let values: Vec<String> = values.collect();
-            format!("\n  {owner} {} {} {}", rrset.ttl, rrset.rtype, values.join(" | "))
+            let (order, wildcard) = (rrset.handling.order(), rrset.handling.wildcard().word());
+            let values = values.join(" | ");
+            format!(
+                "\n  {owner} {} {} {values} {order:?} {wildcard}",
+                rrset.ttl, rrset.rtype
+            )
         };
         records.iter().map(line).collect()
     };
@@ -584,6 +606,7 @@ pub fn describe(changes: &[Change]) -> String {
         } => format!("zone {apex} failed: {reason}"),
         Change::RemoveZone { apex } => format!("no zone {apex}"),
         Change::ConfigRecords(records) => format!("records{}", list(records)),
+        Change::Access(lists) => format!("access {lists:?}"),
         Change::Views(views) => {
             let one = |view: &ConfiguredView| format!("\nview {:?}{}", view.view, list(&view.records));
             format!("views{}", views.iter().map(one).collect::<String>())

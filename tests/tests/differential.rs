@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use dns_common::reason::PassReason;
-use dns_userspace::answer::{End, ResolveOptions, Transport, resolve};
+use dns_userspace::answer::{Admission, End, ResolveOptions, Transport, resolve};
+use dns_userspace::compile::is_in_sparse_area;
 use dns_userspace::name::Name;
 use dns_userspace::record::RecordType;
 use dns_userspace::snapshot::Snapshot;
@@ -31,13 +32,15 @@ const CHANGES: usize = 14;
 enum Kind {
     /// Data, referrals, NODATA and NXDOMAIN from our zones, of a size that the client takes, and what is refused.
     Answerable,
-    /// What the design leaves to userspace: names that are forwarded, below DNAMEs and overlays, failed zones, chains that go upstream, ANY, DS
-    /// where two zones meet, and what is too large.
+    /// What the design leaves to userspace: names that are forwarded, below DNAMEs and overlays, failed zones, chains that
+    /// go upstream, ANY, DS where two zones meet, sparse areas, and what is too large.
     Userspace,
     /// Messages that are not well-formed.
     Mutated,
     /// Some of all of these, asked again over TCP.
     Tcp,
+    /// Some of them, asked again over a rate limit, or by clients that may not ask.
+    Denied,
 }
 
 #[derive(Default)]
@@ -97,6 +100,8 @@ fn check(report: &Report) {
     assert!(answerable.percent_equal() >= 90.0, "{answerable}");
     let over_tcp = &report.0[&Kind::Tcp];
     assert!(over_tcp.percent_equal() >= 50.0, "{over_tcp}");
+    let denied = &report.0[&Kind::Denied];
+    assert!(denied.percent_equal() >= 50.0, "{denied}");
 }
 
 #[test]
@@ -201,11 +206,18 @@ impl Run {
     }
 
     fn one(&mut self, report: &mut Report, query: &[u8], kind: Kind) {
+        self.planes.environment.random = self.generator.rng().random();
         self.compare(report, query, kind);
         if self.generator.rng().random_ratio(1, 8) {
             self.planes.environment.transport = Transport::Tcp;
             self.compare(report, query, Kind::Tcp);
             self.planes.environment.transport = Transport::Udp;
+        }
+        if self.generator.rng().random_ratio(1, 16) {
+            let denied = [Admission::Truncated, Admission::Refused];
+            self.planes.environment.admission = *denied.choose(self.generator.rng()).expect("two");
+            self.compare(report, query, Kind::Denied);
+            self.planes.environment.admission = Admission::Admitted;
         }
     }
 
@@ -251,13 +263,13 @@ impl Run {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),
             End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(&snapshot, name),
-            End::ZoneFailed(_) | End::AliasFailed(_) => false,
+            End::ZoneFailed | End::AliasFailed(_) => false,
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
         let is_overlay_nodata =
             resolution.rcode == 0 && resolution.answer.is_empty() && resolution.authority.is_empty();
-        let mut answerable = is_final && !has_dname && !is_overlay_nodata;
+        let mut answerable = is_final && !has_dname && !is_overlay_nodata && !is_in_sparse_area(&snapshot, &name.key());
         answerable &= qtype != RecordType::ANY && qtype != RecordType::DS;
         answerable &= self.planes.reference(query).is_some_and(|reply| reply[2] & 0x02 == 0);
         if answerable { Kind::Answerable } else { Kind::Userspace }

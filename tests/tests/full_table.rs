@@ -118,6 +118,7 @@ fn names_without_room_fall_through() -> Result<()> {
     planes.apply(vec![zone(0..NAMES, 4)?]).ok();
     ensure!(unplaced() > 0, "it is full again");
     has_memory.store(true, Ordering::Relaxed);
+    planes.publisher.retry_growth_at_once();
     ensure!(planes.publisher.rest().is_none(), "nothing more to wait for");
     ensure!(unplaced() == 0, "all have room");
     let all = ask_all(&mut planes)?;

@@ -19,7 +19,7 @@ use dns_userspace::answer::{Environment, Serials};
 use dns_userspace::fastpath::{Fast, Worker};
 use dns_userspace::name::Name;
 use dns_userspace::publish::{Served, Stage};
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
 use dns_userspace::table::{Entry, Memory, Sizes, TableReader, TableWriter};
@@ -324,6 +324,7 @@ fn address(octets: [u8; 4]) -> RrSet {
         ttl: 60,
         rdatas: [octets].into(),
         source: Source::Api,
+        handling: Handling::default(),
     }
 }
 
@@ -451,6 +452,7 @@ fn state_changes(state: usize) -> Vec<Change> {
             ttl: 60 + state as u32,
             rdatas: rdatas.into(),
             source: Source::Api,
+            handling: Handling::default(),
         },
     };
     let delete = |owner: &str, rtype| Change::DeleteApi {

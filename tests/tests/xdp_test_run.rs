@@ -13,12 +13,14 @@ use aya::{Ebpf, EbpfLoader};
 use dns_common::line::{LINE_WORDS, Reference, flag};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::table::Table;
+use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::name::Name;
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::store::{Change, ConfiguredView};
 use dns_userspace::views::ViewClients;
 use dns_userspace::zonefile;
+use ipnet::IpNet;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -112,6 +114,7 @@ fn zone() -> Result<Vec<Change>> {
         ttl: 300,
         rdatas: [[192, 0, 2, 99]].into(),
         source: Source::Config,
+        handling: Handling::default(),
     };
     let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
     Ok(vec![
@@ -173,6 +176,8 @@ fn object_has_its_program_and_maps() -> Result<()> {
         ("OWN", "HashMap", 8),
         ("OWN_TABLE", "Array", size_of::<dns_common::address::OwnLine>() as u32),
         ("RECURSION", "LpmTrie", 1),
+        ("ACCESS", "LpmTrie", 1),
+        ("BUCKETS", "Array", 64),
         ("COOKIES", "Array", size_of::<dns_common::cookie::Jar>() as u32),
         ("STATE", "PerCpuArray", size_of::<dns_common::scratch::State>() as u32),
     ];
@@ -368,6 +373,7 @@ fn views_are_answered_at_the_card() -> Result<()> {
             ttl: 300,
             rdatas: [dns_userspace::rdata::parse_value(rtype, value).expect("a value")].into(),
             source: Source::Config,
+            handling: Handling::default(),
         };
         (name(owner), rrset)
     };
@@ -717,6 +723,21 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         assert_eq!(forwarding.run(&asking(query))?.verdict, Verdict::Transmit);
     }
     reached.insert(P::Foreign.index());
+    // A guarded line whose list is not there.
+    let mut guarded = forwarding;
+    guarded.apply(vec![Change::Access(vec![(
+        name("example.org."),
+        Arc::new(AccessList::new(&[], &["10.0.0.0/8".parse()?], Access::Dropped)),
+    )])])?;
+    assert_eq!(guarded.run(&good)?.verdict, Verdict::Transmit);
+    let program = guarded.planes.publisher.program();
+    program
+        .lock()
+        .as_mut()
+        .context("a program")?
+        .set_zone_access(Default::default());
+    assert_eq!(guarded.pass_reason(&good)?, Some(P::Access));
+    reached.insert(P::Access.index());
     for reason in PassReason::ALL {
         assert!(reached.contains(&reason.index()), "{reason:?} is not reached");
     }
@@ -776,6 +797,29 @@ fn number(what: &str) -> Option<u64> {
     Some(value.parse().expect("a number in HOTDNS_DIFFERENTIAL_*"))
 }
 
+/// Some zones with lists of who may ask.
+fn access(kernel: &Kernel, rng: &mut StdRng) -> Result<Change> {
+    let prefixes: Vec<IpNet> = [
+        "198.51.100.0/24",
+        "198.51.100.7/32",
+        "2001:db8:1::/48",
+        "::/0",
+        "0.0.0.0/0",
+    ]
+    .iter()
+    .map(|text| text.parse())
+    .collect::<Result<_, _>>()?;
+    let mut lists = Vec::new();
+    for zone in kernel.planes.store.snapshot().zones.values() {
+        if rng.random_bool(0.2) {
+            let mut some = || -> Vec<IpNet> { prefixes.iter().filter(|_| rng.random_bool(0.3)).copied().collect() };
+            let list = AccessList::new(&some(), &some(), Access::Refused);
+            lists.push((zone.apex.clone(), Arc::new(list)));
+        }
+    }
+    Ok(Change::Access(lists))
+}
+
 /// Random configurations and changes; each frame is passed as it came, or answered as the reference would.
 fn compare(cases: u64, threads: usize) -> Result<()> {
     let next = AtomicU64::new(number("SEED").unwrap_or(1));
@@ -820,6 +864,11 @@ fn compare_one(seed: u64) -> Result<Tally> {
             println!("seed {seed} step {step}:\n{}", describe(&changes));
         }
         kernel.apply(changes)?;
+        let access = access(&kernel, generator.rng())?;
+        if std::env::var_os("HOTDNS_DIFFERENTIAL_SHOW").is_some() {
+            println!("{}", describe(std::slice::from_ref(&access)));
+        }
+        kernel.apply(vec![access])?;
         names.add(&kernel.planes.store.snapshot());
         let all: Vec<Name> = names.iter().collect();
         for _ in 0..1500 {
@@ -942,6 +991,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
         ttl: 60,
         rdatas: rdatas.into(),
         source: Source::Api,
+        handling: Handling::default(),
     };
     let texts = |octet: u8, length: usize| {
         let string = [vec![length as u8], vec![octet; length]].concat();

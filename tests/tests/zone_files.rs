@@ -55,7 +55,7 @@ fn records(content: &ZoneContent) -> BTreeSet<Record> {
             message.extend(1u16.to_be_bytes());
             message.extend(rrset.ttl.to_be_bytes());
             message.extend((rdata.len() as u16).to_be_bytes());
-            message.extend(&rdata[..]);
+            message.extend(rdata);
         }
     }
     message[6..8].copy_from_slice(&count.to_be_bytes());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Identity, Owner, Resolution, rcode, resolve::section};
-use crate::record::{RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet, Source};
 
 /// The answer for a name in wire form; `None` where nothing is to be said.
 pub(super) fn resolve(qname: &[u8], qtype: RecordType, identity: &Identity) -> Option<Resolution> {
@@ -23,6 +23,7 @@ pub(super) fn resolve(qname: &[u8], qtype: RecordType, identity: &Identity) -> O
         ttl: 0,
         rdatas: [[&[text.len() as u8], text].concat()].into(),
         source: Source::Config,
+        handling: Handling::default(),
     };
     Some(Resolution {
         authoritative: true,

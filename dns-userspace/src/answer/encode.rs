@@ -6,12 +6,14 @@
 //!
 //! RFCs: 1035 §4, 2181 §9, 9471.
 
+use dns_common::order::arrange;
+
 use super::compress::Compressor;
 use super::embedded::{Piece, pieces};
 use super::opt::{Edns, ExtendedError};
 use super::query::HEADER_BYTES;
 use super::{Owner, Resolution, Section, Serials, class};
-use crate::record::RecordType;
+use crate::record::{Order, RecordType};
 
 /// The question of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Framing<'a> {
     pub edns: Option<Edns<'a>>,
     /// The most octets that the message may have, OPT included.
     pub limit: usize,
+    /// What the order of RRs is drawn from; `None` leaves them as they were given.
+    pub random: Option<u64>,
 }
 
 impl<'a> Framing<'a> {
@@ -72,6 +76,8 @@ pub struct Marks {
     pub pointers: Vec<Pointer>,
     /// Serial fields of SOA records of our zones.
     pub serials: Vec<SerialMark>,
+    /// Where the RDATA begin that change places with each answer.
+    pub ordered: Vec<u16>,
     /// Where the optional additional RRsets begin: the octets of the message without them and without the OPT.
     pub required_length: usize,
     /// RRs up to there: ANCOUNT, NSCOUNT, ARCOUNT.
@@ -142,7 +148,16 @@ pub fn encode(
         }
         for rrset in rrsets {
             let before = out.len();
-            if !write_rrset(rrset, class, room, &mut compressor, serials, out, &mut marks) {
+            let order = ordered(rrset, section, framing.random);
+            if !write_rrset(
+                (rrset, order.as_deref()),
+                class,
+                room,
+                &mut compressor,
+                serials,
+                out,
+                &mut marks,
+            ) {
                 out.truncate(before);
                 if let Some(marks) = marks.as_deref_mut() {
                     marks.forget_from(before);
@@ -197,9 +212,30 @@ fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8
     out.extend_from_slice(&[0; HEADER_BYTES - 4]);
 }
 
+/// The RDATA in the order in which they are written, where the RRset is ordered: those of the answer section are.
+fn ordered(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<&[u8]>> {
+    let order = section.rrset.handling.order();
+    if number != 1 || *order == Order::Fixed {
+        return None;
+    }
+    let rdatas: Vec<&[u8]> = section.rrset.rdatas.iter().collect();
+    let count = rdatas.len() as u16;
+    if count < 2 {
+        return None;
+    }
+    let mut places: Vec<u16> = (0..count).collect();
+    if let Some(random) = random {
+        let (weights, count) = (order.weights(), u32::from(count));
+        let total = weights.iter().map(|&weight| u32::from(weight)).sum();
+        let weight = |place: u32| weights.get(place as usize).copied().unwrap_or(0);
+        arrange(&mut places[..], order.kind(), (count, count), random, (total, weight));
+    }
+    Some(places.into_iter().map(|place| rdatas[usize::from(place)]).collect())
+}
+
 /// Whether the RRset ends within `room`; otherwise some of it may have been written.
 fn write_rrset<'a>(
-    section: &'a Section,
+    (section, order): (&'a Section, Option<&[&'a [u8]]>),
     class: u16,
     room: usize,
     compressor: &mut Compressor<'a>,
@@ -209,7 +245,9 @@ fn write_rrset<'a>(
 ) -> bool {
     let rrset = &section.rrset;
     let ttl = section.ttl_override.unwrap_or(rrset.ttl);
-    for rdata in &rrset.rdatas {
+    let mut given = rrset.rdatas.iter();
+    let mut ordered = order.map(|rdatas| rdatas.iter().copied());
+    while let Some(rdata) = ordered.as_mut().map_or_else(|| given.next(), Iterator::next) {
         match &section.owner {
             Owner::Question => out.extend_from_slice(&[0xC0, HEADER_BYTES as u8]),
             Owner::Name(owner) => compressor.write(owner.as_wire(), out, marks),
@@ -219,6 +257,11 @@ fn write_rrset<'a>(
         out.extend_from_slice(&ttl.to_be_bytes());
         let length_at = out.len();
         out.extend_from_slice(&[0; 2]);
+        if order.is_some()
+            && let Some(marks) = marks
+        {
+            marks.ordered.push(out.len() as u16);
+        }
         for piece in pieces(rrset.rtype, rdata) {
             match piece {
                 Piece::Octets(octets) => out.extend_from_slice(octets),
@@ -254,5 +297,6 @@ impl Marks {
     fn forget_from(&mut self, length: usize) {
         self.pointers.retain(|pointer| usize::from(pointer.offset) < length);
         self.serials.retain(|serial| usize::from(serial.offset) < length);
+        self.ordered.retain(|&offset| usize::from(offset) < length);
     }
 }

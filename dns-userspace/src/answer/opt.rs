@@ -41,6 +41,8 @@ pub struct ExtendedError<'a> {
 pub enum InfoCode {
     /// None of the others; the text says what.
     Other = 0,
+    /// The client may not ask.
+    Prohibited = 18,
     /// The name is in no zone of ours, and not forwarded for this client.
     NotAuthoritative = 20,
     /// An operation that this server does not have.

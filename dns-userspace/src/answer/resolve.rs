@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 use super::embedded::alias_target;
 use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
 use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot, Zone};
 
 /// The sections for one question of class IN. `qtype` is a data type or ANY; `consulted` hears, at least once each,
@@ -68,6 +68,7 @@ static ANY_HINFO: LazyLock<Arc<RrSet>> = LazyLock::new(|| {
         ttl: 3789,
         rdatas: [b"\x07RFC8482\0"].into(),
         source: Source::Config,
+        handling: Handling::default(),
     })
 });
 
@@ -85,7 +86,7 @@ pub(super) struct Search<'s, 'c> {
 /// What one name leads to.
 enum Step<'s> {
     NotOurs,
-    Failed(Arc<str>),
+    Failed,
     /// An ALIAS that leads to no answer of ours.
     AliasFailed(AliasFault),
     Answer(Vec<Section>),
@@ -140,9 +141,9 @@ impl<'s> Search<'s, '_> {
                         };
                     }
                 },
-                Step::Failed(reason) => {
+                Step::Failed => {
                     resolution = Resolution {
-                        end: End::ZoneFailed(reason),
+                        end: End::ZoneFailed,
                         ..Resolution::empty(rcode::SERVFAIL)
                     };
                 }
@@ -219,16 +220,18 @@ impl<'s> Search<'s, '_> {
     }
 
     fn step_in_zone(&mut self, name: &Name, owner: Owner, key: &[u8], zone: &'s Zone, apex_end: usize) -> Found<'s> {
-        if let Some(reason) = &zone.failed {
+        if zone.failed.is_some() {
             self.data(key);
             return Found {
-                step: Step::Failed(reason.clone()),
+                step: Step::Failed,
                 suffix_labels: 0,
             };
         }
         let apex = &key[..apex_end];
         let mut end = apex_end;
         let mut encloser_end = apex_end;
+        // Where the name itself has data, all that is above it exists.
+        let mut has_data = None;
         loop {
             let at = &key[..end];
             self.data(at);
@@ -248,8 +251,11 @@ impl<'s> Search<'s, '_> {
                     suffix_labels: labels(at),
                 };
             }
-            if node.is_none() && end > apex_end && !self.exists(zone, at) {
-                break;
+            if node.is_none() && end > apex_end {
+                let has_data = *has_data.get_or_insert_with(|| !is_last && zone.nodes.contains_key(key));
+                if !has_data && !self.exists(zone, at) {
+                    break;
+                }
             }
             if is_last {
                 let soa_zone = (end == apex_end).then_some(zone.index);
@@ -275,6 +281,8 @@ impl<'s> Search<'s, '_> {
         let wildcard = wildcard_of(&key[..encloser_end]);
         self.data(&wildcard);
         match zone.nodes.get(&wildcard[..]) {
+            // `wildcard: one_label`: for a deeper name it is as if there were none.
+            Some(node) if end < key.len() && node.is_one_label() => negative(zone, apex, true),
             Some(node) => match self.step_at_node(node, owner, None) {
                 Some(step) => Found {
                     step,
@@ -323,6 +331,7 @@ impl<'s> Search<'s, '_> {
         let wildcard = wildcard_of(&key[..end]);
         self.data(&wildcard);
         match snapshot.overlays.get(&wildcard[..]) {
+            Some(node) if labels(key) > labels(&key[..end]) + 1 && node.is_one_label() => not_ours,
             Some(node) => match self.step_at_node(node, owner, None) {
                 Some(step) => Found {
                     step,
@@ -406,7 +415,7 @@ impl<'s> Search<'s, '_> {
                     return Some(Step::Answer(vec![section(owner.clone(), &Arc::new(own))]));
                 }
                 Step::Negative { .. } => return None,
-                failed @ Step::Failed(_) => return Some(failed),
+                Step::Failed => return Some(Step::Failed),
                 Step::NotOurs | Step::Referral { .. } => return Some(Step::AliasFailed(AliasFault::NotOurs)),
                 Step::Overflow(_) | Step::AliasFailed(_) => break,
             }
@@ -503,6 +512,7 @@ fn substitute<'s>(name: &Name, owner: Owner, at: &Name, dname: &Arc<RrSet>) -> S
                 ttl: dname.ttl,
                 rdatas: [target.as_wire()].into(),
                 source: dname.source.clone(),
+                handling: Handling::default(),
             };
             Step::Alias {
                 dname: Some(dname_section),

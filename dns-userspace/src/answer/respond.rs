@@ -7,10 +7,16 @@ use super::encode::{Framing, Question, encode, encode_bare};
 use super::opt::{Edns, ExtendedError, InfoCode};
 use super::query::{Fault, Query, parse};
 use super::resolve::resolve_unheard;
-use super::{End, Environment, Outcome, PartialChain, Serials, Transport, chaos, class, rcode};
+use super::{Admission, End, Environment, Outcome, PartialChain, Serials, Transport, chaos, class, rcode};
+use crate::access::Access;
 use crate::name::Name;
 use crate::record::RecordType;
 use crate::snapshot::Snapshot;
+
+/// TC in the third octet of a message.
+const TC: u8 = 0x02;
+/// What a client is told of a zone that failed. Paths and what is in files are for the log and the reload's reply.
+const ZONE_FAILED: &str = "the zone's data are not valid";
 
 /// Answers one query. `out` is emptied, and holds the reply where the outcome is [`Outcome::Reply`].
 pub fn respond(
@@ -25,14 +31,26 @@ pub fn respond(
         return Outcome::Silence;
     };
     let framing = framing(&query, environment);
-    if query.asks_for_cookie_alone {
+    let admitted = environment.admission;
+    if query.asks_for_cookie_alone && admitted != Admission::Truncated {
         encode_bare(rcode::NOERROR, None, &framing, out);
         return Outcome::Reply;
     }
     let question = match admit(&query) {
         Ok(question) => question,
+        // Over a rate limit, only what can be asked again is worth a reply.
+        Err(_) if admitted == Admission::Truncated => return Outcome::Silence,
         Err(refusal) => return refuse(refusal, &query, framing, out),
     };
+    match admitted {
+        Admission::Admitted => {}
+        Admission::Truncated => {
+            encode_bare(rcode::NOERROR, Some(&question), &framing, out);
+            out[2] |= TC;
+            return Outcome::Reply;
+        }
+        Admission::Refused => return refuse(Refusal::PROHIBITED, &query, framing, out),
+    }
     let Ok(qname) = Name::from_wire(question.name) else {
         return refuse(Refusal::FORMERR, &query, framing, out);
     };
@@ -45,6 +63,11 @@ pub fn respond(
             }
             None => refuse(Refusal::NOT_OURS, &query, framing, out),
         };
+    }
+    match snapshot.access(&qname, question.qtype, environment.cookies.client) {
+        Access::Allowed => {}
+        Access::Refused => return refuse(Refusal::PROHIBITED, &query, framing, out),
+        Access::Dropped => return Outcome::Denied,
     }
     let snapshot = snapshot.for_client(environment.cookies.client);
     let mut resolution = resolve_unheard(snapshot, &qname, question.qtype, &environment.resolve_options());
@@ -64,10 +87,10 @@ pub fn respond(
             });
         }
         End::NotOurs => return refuse(Refusal::NOT_OURS, &query, framing, out),
-        End::ZoneFailed(reason) => {
+        End::ZoneFailed => {
             let error = ExtendedError {
                 code: InfoCode::InvalidData,
-                text: &reason,
+                text: ZONE_FAILED,
             };
             encode(&resolution, &question, &framing.with_error(error), serials, out, None);
         }
@@ -99,6 +122,11 @@ impl Refusal {
     /// REFUSED: a name or a class that is not ours.
     const NOT_OURS: Self = Self {
         error: Some(InfoCode::NotAuthoritative.alone()),
+        ..Self::plain(rcode::REFUSED)
+    };
+    /// REFUSED: a client that may not ask.
+    const PROHIBITED: Self = Self {
+        error: Some(InfoCode::Prohibited.alone()),
         ..Self::plain(rcode::REFUSED)
     };
     /// REFUSED: transfers.
@@ -166,7 +194,8 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> 
         id: query.id,
         opcode: query.opcode,
         recursion_desired: query.recursion_desired,
-        recursion_available: environment.recursion_available,
+        // A client that may not ask has no recursion either.
+        recursion_available: environment.recursion_available && environment.admission != Admission::Refused,
         // RFC 6891 §7: an OPT in the query gets one in the reply, whatever is wrong with it.
         edns: query.edns.map(|edns| Edns {
             udp_payload: environment.udp_payload,
@@ -179,6 +208,7 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> 
             nsid: environment.nsid().filter(|_| edns.options.nsid),
             error: None,
         }),
+        random: Some(environment.random),
         limit: match environment.transport {
             Transport::Tcp => usize::from(u16::MAX),
             // RFC 6891 §6.2.3 and §6.2.5: values below 512 count as 512.

@@ -5,6 +5,8 @@ mod alias;
 mod chaos;
 mod contract;
 mod fuzz;
+mod one_label;
+mod order;
 mod rfc1034;
 mod rfc1035;
 mod rfc2308;
@@ -19,6 +21,7 @@ mod rfc8914;
 mod rfc9471;
 mod views;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 
 use super::*;
-use crate::record::{Rdata, Source};
+use crate::record::{Handling, Order, Rdata, Source, Wildcard};
 use crate::snapshot::Snapshot;
 use crate::store::{Change, Store};
 
@@ -179,18 +182,20 @@ fn with_opt(mut query: Vec<u8>, payload: u16, ttl: u32, options: &[u8]) -> Vec<u
     query
 }
 
-/// Lines "owner ttl type value", owners and names relative to `origin`; several RRs of an RRset stand together.
+/// Lines "owner ttl type value", with `!rotate` and the like behind them; owners and names relative to `origin`; several RRs of an RRset stand together.
 fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines
         .map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (marks, fields): (Vec<&str>, Vec<&str>) =
+                line.split_whitespace().partition(|word| word.starts_with('!'));
             let rtype = fields[2].parse().expect("a type");
             let rrset = RrSet {
                 rtype,
                 ttl: fields[1].parse().expect("a TTL"),
                 rdatas: [rdata(rtype, &fields[3..], origin)].into(),
                 source: source.clone(),
+                handling: handling(&marks),
             };
             (
                 Name::parse_relative(fields[0].as_bytes(), origin).expect("an owner"),
@@ -198,6 +203,20 @@ fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
             )
         })
         .collect()
+}
+
+/// `!rotate`, `!random`, `!weighted:1,2`, `!one_label`.
+fn handling(marks: &[&str]) -> Handling {
+    let (mut order, mut wildcard) = (Order::Fixed, Wildcard::Rfc4592);
+    for mark in marks {
+        let (word, weights) = mark[1..].split_once(':').unwrap_or((&mark[1..], ""));
+        let weights = weights.split(',').filter_map(|weight| weight.parse().ok()).collect();
+        match Order::from_word(word, weights) {
+            Some(given) => order = given,
+            None => wildcard = Wildcard::from_word(word).expect("a mark"),
+        }
+    }
+    Handling::new(order, wildcard)
 }
 
 fn rdata(rtype: RecordType, fields: &[&str], origin: &Name) -> Rdata {

@@ -71,6 +71,13 @@ choices! {
         /// One JSON object a line.
         Json = "json",
     }
+    /// What happens to clients that may not ask.
+    AccessAction {
+        /// They get REFUSED.
+        Refuse = "refuse",
+        /// They get nothing.
+        Drop = "drop",
+    }
     /// How the XDP program is attached.
     XdpMode {
         /// Native where the driver has it, generic on veth and lo.

@@ -219,6 +219,14 @@ pub enum Problem {
         other_at: Position,
         clash: Clash,
     },
+    #[error("`weights` is for `order: weighted` alone: write `order: weighted`, or remove the weights")]
+    WeightsWithoutOrder,
+    #[error("{weights} weights for {values} values: give each value one weight, in the same order")]
+    WeightsForValues { weights: usize, values: usize },
+    #[error("`wildcard` at {owner}, which is no wildcard: remove it, or write a name that begins with `*.`")]
+    NoWildcard { owner: Name },
+    #[error("{owner} has another `wildcard` in the record at {first}: write the same in all records of this name")]
+    WildcardsDiffer { owner: Name, first: Position },
     #[error("{owner} {rtype} is also in the zone file {zone_file}: keep one of the two")]
     AlsoInZoneFile {
         owner: Name,

@@ -10,9 +10,10 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use ipnet::IpNet;
 
-use super::address::{Located, check_overlaps, covers, parse_address, parse_prefix};
+use super::address::{Located, check_overlaps, covers, parse_address};
 use super::choice::{LogFormat, LogLevel, XdpMode};
 use super::document::{self, Node, Position};
+use super::limits::{read_access, read_prefixes, read_rate_limit};
 use super::problem::{ConfigError, Findings, Problem};
 use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
 use super::section::{Section, Text};
@@ -35,6 +36,8 @@ const ROOT_KEYS: &[&str] = &[
     "chaos",
     "tcp",
     "views",
+    "acl",
+    "rate_limit",
     "zones",
     "records",
     "backend",
@@ -167,6 +170,8 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         cookie_secret_file: read_cookie_secrets(&edns, base, findings),
         chaos: read_chaos(&root, findings),
         tcp: read_tcp(&root, findings),
+        access: read_access(&root, findings),
+        rate_limit: read_rate_limit(&root, findings),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
             .map(|items| read_records(items, &rules, findings))
@@ -545,16 +550,6 @@ fn in_one_unit(duration: Duration) -> String {
 }
 
 fn read_clients(section: &Section<'_>, findings: &mut Findings) -> Vec<IpNet> {
-    let key = section.path("allow");
-    let Some(texts) = section.texts("allow", "allow: [10.0.0.0/8]", findings) else {
-        return UPSTREAM_CLIENTS.iter().filter_map(|text| text.parse().ok()).collect();
-    };
-    let mut prefixes = Vec::with_capacity(texts.len());
-    for Text { at, text } in texts {
-        match parse_prefix(&key, text) {
-            Ok(prefix) => prefixes.push(prefix),
-            Err(problem) => findings.error(at, problem),
-        }
-    }
-    prefixes
+    let given = read_prefixes(section, "allow", "allow: [10.0.0.0/8]", findings);
+    given.unwrap_or_else(|| UPSTREAM_CLIENTS.iter().filter_map(|text| text.parse().ok()).collect())
 }

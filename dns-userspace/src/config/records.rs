@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::TtlBounds;
 use super::document::{Kind, Node, Position};
+use super::limits::read_access;
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
+use crate::access::AccessList;
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Handling, Order, Rdata, RecordType, RrSet, Source, Wildcard};
 use crate::views::{ViewClients, ViewName};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
@@ -23,6 +25,8 @@ pub struct ConfiguredZone {
     pub file: PathBuf,
     /// The zone file as the configuration writes it: what logs and replies call it.
     pub shown_as: Arc<str>,
+    /// `acl`: who may ask for its names.
+    pub access: Option<Arc<AccessList>>,
     /// Where the configuration says so.
     pub at: Position,
 }
@@ -42,9 +46,11 @@ pub struct ConfiguredRecord {
 
 /// The types at a name, and where the file has them.
 type TypesAt = Vec<(RecordType, Position)>;
+/// What wildcards stand for, and where the file says so first.
+type Wildcards = HashMap<Name, (Wildcard, Position)>;
 
-const ZONE_KEYS: &[&str] = &["name", "file"];
-const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "view"];
+const ZONE_KEYS: &[&str] = &["name", "file", "acl"];
+const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard", "view"];
 /// The largest TTL (RFC 2181 §8).
 pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
@@ -57,6 +63,7 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
             continue;
         }
         let name = section.required_text("name", "name: example.com.", findings);
+        let access = read_access(&section, findings);
         let file = section.required_text("file", "file: zones/example.com.zone", findings);
         let apex = name.and_then(|name| parse_name("name", name, findings));
         if let (Some(apex), Some(name)) = (&apex, name) {
@@ -87,6 +94,7 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
                 apex,
                 file: base.join(file.text),
                 shown_as: file.text.into(),
+                access,
                 at: section.at,
             });
         }
@@ -108,6 +116,7 @@ pub(super) fn read_records(
 ) -> Vec<ConfiguredRecord> {
     let mut records = Vec::with_capacity(items.len());
     let mut types: HashMap<(Option<ViewName>, Name), TypesAt> = HashMap::new();
+    let mut wildcards: HashMap<Option<ViewName>, Wildcards> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a record", RECORD_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
@@ -124,9 +133,11 @@ pub(super) fn read_records(
             .map_or(rules.default_ttl, |ttl| {
                 rules.check_ttl(ttl, section.position("ttl"), findings)
             });
-        let Some(rdatas) = read_values(&section, owner.as_ref(), rtype, findings) else {
+        let wildcard = read_wildcard(&section, owner.as_ref(), findings);
+        let Some(values) = read_values(&section, owner.as_ref(), rtype, findings) else {
             continue;
         };
+        let order = read_order(&section, &values, findings);
         let view = section.text("view", "view: office", findings);
         let view = view.map(|view| rules.find_view(view, findings));
         let (Some(owner), Some(rtype)) = (owner, rtype) else {
@@ -148,11 +159,14 @@ pub(super) fn read_records(
             continue;
         }
         beside.push((rtype, section.at));
+        let of_view = wildcards.entry(view.clone()).or_default();
+        agree_on_wildcard(&owner, (wildcard, section.at), of_view, findings);
         let rrset = RrSet {
             rtype,
             ttl,
-            rdatas: rdatas.into(),
+            rdatas: values.rdatas.into(),
             source: Source::Config,
+            handling: Handling::new(order, wildcard),
         };
         records.push(ConfiguredRecord {
             view,
@@ -228,13 +242,83 @@ fn stands_beside(
     true
 }
 
-/// The values of a record, each once; `None` where they cannot be used.
+/// The values of a record.
+#[derive(Default)]
+struct Values {
+    /// Each once.
+    rdatas: Vec<Rdata>,
+    /// Which of those that are written these are.
+    kept: Vec<usize>,
+    /// How many are written.
+    written: usize,
+}
+
+/// The order of a record's values.
+fn read_order(section: &Section<'_>, values: &Values, findings: &mut Findings) -> Order {
+    const EXAMPLE: &str = "weights: [10, 5]";
+    let word = section.word("order", Order::WORDS, findings).unwrap_or(Order::WORDS[0]);
+    let weights = section.numbers("weights", 0..=u16::MAX, EXAMPLE, findings);
+    let at = section.position("weights");
+    let is_weighted = word == Order::Weighted(Box::default()).word();
+    match (&weights, at) {
+        (Some(_), Some(at)) if !is_weighted => findings.error(at, Problem::WeightsWithoutOrder),
+        (Some(weights), Some(at)) if weights.len() != values.written => findings.error(
+            at,
+            Problem::WeightsForValues {
+                weights: weights.len(),
+                values: values.written,
+            },
+        ),
+        (None, None) if is_weighted => findings.error(
+            section.position("order").unwrap_or(section.at),
+            Problem::MissingKey {
+                key: "weights",
+                section: "a record with `order: weighted`".to_owned(),
+                example: EXAMPLE,
+            },
+        ),
+        _ => {}
+    }
+    let weights = weights.unwrap_or_default();
+    let kept = values.kept.iter().filter_map(|&at| weights.get(at).copied());
+    Order::from_word(word, kept.collect()).unwrap_or_default()
+}
+
+/// What a record's wildcard stands for.
+fn read_wildcard(section: &Section<'_>, owner: Option<&Name>, findings: &mut Findings) -> Wildcard {
+    let word = section.word("wildcard", Wildcard::WORDS, findings);
+    if let (Some(at), Some(owner)) = (section.position("wildcard"), owner)
+        && !owner.is_wildcard()
+    {
+        findings.error(at, Problem::NoWildcard { owner: owner.clone() });
+    }
+    word.and_then(Wildcard::from_word).unwrap_or_default()
+}
+
+/// All records of a wildcard say the same of it.
+fn agree_on_wildcard(
+    owner: &Name,
+    (wildcard, at): (Wildcard, Position),
+    wildcards: &mut Wildcards,
+    findings: &mut Findings,
+) {
+    if !owner.is_wildcard() {
+        return;
+    }
+    let (first, first_at) = *wildcards.entry(owner.clone()).or_insert((wildcard, at));
+    if first != wildcard {
+        let owner = owner.clone();
+        findings.error(at, Problem::WildcardsDiffer { owner, first: first_at });
+    }
+}
+
+/// The values of a record; `None` where they cannot be used.
 fn read_values(
     section: &Section<'_>,
     owner: Option<&Name>,
     rtype: Option<RecordType>,
     findings: &mut Findings,
-) -> Option<Vec<Rdata>> {
+) -> Option<Values> {
     const EXAMPLE: &str = "value: [192.0.2.1]";
     let Some(at) = section.position("value") else {
         let section_name = "a record".to_owned();
@@ -246,7 +330,7 @@ fn read_values(
                 example: EXAMPLE,
             },
         );
-        return Some(Vec::new()); // the other keys are still worth checking
+        return Some(Values::default()); // the other keys are still worth checking
     };
     let items = section.list("value", EXAMPLE, findings)?;
     if items.is_empty() {
@@ -258,9 +342,12 @@ fn read_values(
             },
         );
     }
-    let mut rdatas = Vec::with_capacity(items.len());
+    let mut values = Values {
+        written: items.len(),
+        ..Values::default()
+    };
     let mut seen = HashSet::new();
-    for item in items {
+    for (written, item) in items.iter().enumerate() {
         // Any scalar is a value as it is written: a TXT record may say 1.10, or true.
         let Kind::Scalar { text, .. } = &item.kind else {
             let key = "value".to_owned();
@@ -286,7 +373,10 @@ fn read_values(
         }
         let Some(rtype) = rtype else { continue };
         match rdata::parse_value(rtype, text) {
-            Ok(rdata) if seen.insert(rdata::canonical(rtype, &rdata)) => rdatas.push(rdata),
+            Ok(rdata) if seen.insert(rdata::canonical(rtype, &rdata)) => {
+                values.rdatas.push(rdata);
+                values.kept.push(written);
+            }
             Ok(_) => findings.warning(item.at, format!("`{text}` is there already and counts once")),
             Err(error) => findings.error(
                 item.at,
@@ -299,9 +389,9 @@ fn read_values(
         }
     }
     if let (Some(owner), Some(rtype)) = (owner, rtype) {
-        check_rrset(owner, rtype, &rdatas, at, findings);
+        check_rrset(owner, rtype, &values.rdatas, at, findings);
     }
-    Some(rdatas)
+    Some(values)
 }
 
 /// Checks what a whole RRset must fulfil.

@@ -20,6 +20,8 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         cookie_secret_file,
         chaos,
         tcp,
+        access,
+        rate_limit,
         backend,
         views: _,
         zones: _,
@@ -46,6 +48,8 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("edns.cookie_secret_file", *cookie_secret_file != new.cookie_secret_file),
         ("chaos", *chaos != new.chaos),
         ("tcp", *tcp != new.tcp),
+        ("acl", *access != new.access),
+        ("rate_limit", *rate_limit != new.rate_limit),
         ("backend.default_ttl", backend.default_ttl != new.backend.default_ttl),
         (
             "backend.resolve_cname_chain",

@@ -130,6 +130,11 @@ impl<'a> Section<'a> {
         self.get(key).map(|node| node.at)
     }
 
+    /// Whether `key` is given, and has a value.
+    pub(super) fn has_value(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|node| !node.is_null())
+    }
+
     /// The text under a key that must be there.
     pub(super) fn required_text(
         &self,
@@ -172,7 +177,21 @@ impl<'a> Section<'a> {
     where
         T: Copy + PartialOrd + TryFrom<i128> + Into<u64>,
     {
-        let node = self.get(key)?;
+        self.number_of(key, self.get(key)?, range, unit, example, findings)
+    }
+
+    fn number_of<T>(
+        &self,
+        key: &'static str,
+        node: &Node,
+        range: RangeInclusive<T>,
+        unit: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<T>
+    where
+        T: Copy + PartialOrd + TryFrom<i128> + Into<u64>,
+    {
         let Kind::Scalar { text, plain: true } = &node.kind else {
             findings.error(node.at, self.wrong_type(key, node, "a whole number", example));
             return None;
@@ -213,21 +232,31 @@ impl<'a> Section<'a> {
 
     /// One word of a closed list.
     pub(super) fn choice<T: Choice>(&self, key: &'static str, findings: &mut Findings) -> Option<T> {
+        T::from_word(self.word(key, T::WORDS, findings)?)
+    }
+
+    /// One of these words.
+    pub(super) fn word(
+        &self,
+        key: &'static str,
+        words: &'static [&'static str],
+        findings: &mut Findings,
+    ) -> Option<&'static str> {
         let node = self.get(key)?;
         let Kind::Scalar { text, .. } = &node.kind else {
-            findings.error(node.at, self.wrong_type(key, node, "text", T::WORDS[0]));
+            findings.error(node.at, self.wrong_type(key, node, "text", words[0]));
             return None;
         };
-        let chosen = T::from_word(text);
-        if chosen.is_none() {
+        let word = words.iter().find(|word| *word == text).copied();
+        if word.is_none() {
             let problem = Problem::NotAChoice {
                 key: self.path(key),
                 value: text.clone(),
-                choices: T::WORDS,
+                choices: words,
             };
             findings.error(node.at, problem);
         }
-        chosen
+        word
     }
 
     /// The items of a list; nothing where the key is absent or has no value.
@@ -245,6 +274,22 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// The items of a list of whole numbers.
+    pub(super) fn numbers(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<u16>,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Vec<u16>> {
+        let items = self.list(key, example, findings)?;
+        let mut numbers = Vec::with_capacity(items.len());
+        for item in items {
+            numbers.extend(self.number_of(key, item, range.clone(), "", example, findings));
+        }
+        (numbers.len() == items.len()).then_some(numbers)
     }
 
     /// The items of a list of text.

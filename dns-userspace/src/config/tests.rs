@@ -3,7 +3,8 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::RecordType;
+use crate::access::Access;
+use crate::record::{Handling, Order, RecordType, Wildcard};
 
 /// A folder with a configuration file in it.
 struct Folder(TempDir);
@@ -240,13 +241,11 @@ fn unknown_keys() {
         "unknown key `weight` in a record",
     );
     refused(
-        "zones:\n  - name: a.\n    file: f\n    acl: {}\n",
+        "zones:\n  - name: a.\n    file: f\n    acls: {}\n",
         "4:5",
-        "unknown key `acl` in a zone",
+        "unknown key `acls` in a zone",
     );
-    for key in ["acl", "rate_limit"] {
-        refused(&format!("{key}: []\n"), "1:1", "unknown key");
-    }
+    refused("view: []\n", "1:1", "unknown key");
     refused("edns:\n  cookie: x\n", "2:3", "unknown key");
     refused("[a]: 1\n", "1:1", "a key that is a list");
 }
@@ -806,5 +805,106 @@ fn a_view_has_no_alias_at_an_apex() {
     assert!(
         clashes[0].contains(":4:5: x. CNAME is in a view and at the apex"),
         "{clashes:?}"
+    );
+}
+
+#[test]
+fn access_lists_and_rate_limits() {
+    let config = loaded("").config;
+    assert_eq!(config.access, None);
+    let limit = &config.rate_limit;
+    assert!(!limit.enabled && limit.exempt.is_empty() && limit.global.is_none());
+    assert_eq!((limit.rate, limit.burst, limit.slip), (100, 50, 2));
+    assert_eq!((limit.ipv4_prefix, limit.ipv6_prefix), (24, 56));
+    // The contract's own lines.
+    let config = loaded(
+        "acl: {allow: [], deny: [], action: refuse}\n\
+         rate_limit: {enabled: false, rate: 100, burst: 50, ipv4_prefix: 24, ipv6_prefix: 56, slip: 2, exempt: []}\n",
+    );
+    assert_eq!(config.config.access, None);
+    let config = loaded(
+        "acl: {deny: [10.0.0.0/8], action: drop}\n\
+         rate_limit: {enabled: true, slip: 0, exempt: [10.0.0.0/8], global: {rate: 7, burst: 8}}\n",
+    );
+    let access = config.config.access.expect("a list");
+    assert_eq!(access.of([10, 0, 0, 1].into()), Access::Dropped);
+    assert_eq!(access.of([11, 0, 0, 1].into()), Access::Allowed);
+    let limit = config.config.rate_limit;
+    assert!(limit.enabled && limit.exempt.len() == 1);
+    assert_eq!((limit.slip, limit.global), (0, Some((7, 8))));
+}
+
+#[test]
+fn access_lists_and_rate_limits_that_make_no_sense() {
+    refused("acl: {allow: [10.0.0.1/8]}\n", "1:15", "write 10.0.0.0/8");
+    refused("acl: {deny: [x]}\n", "1:14", "`acl.deny`: `x` is not an address prefix");
+    refused("acl: {action: reject}\n", "1:15", "write one of refuse, drop");
+    refused("acl: {allowed: []}\n", "1:7", "did you mean");
+    refused("rate_limit: {rate: 0}\n", "1:20", "1 to 1000000000 queries a second");
+    refused("rate_limit: {burst: 0}\n", "1:21", "1 to 1000000000 queries");
+    refused("rate_limit: {ipv4_prefix: 33}\n", "1:27", "0 to 32 bits");
+    refused("rate_limit: {ipv6_prefix: 129}\n", "1:27", "0 to 128 bits");
+    refused("rate_limit: {slip: 256}\n", "1:20", "0 to 255");
+    refused("rate_limit: {enabled: 1}\n", "1:23", "boolean");
+    refused(
+        "rate_limit: {global: {rate: 5}}\n",
+        "1:22",
+        "`burst` is missing in `rate_limit.global`",
+    );
+    refused(
+        "rate_limit: {exempt: [10.0.0.0]}\nrate_limit: {}\n",
+        "2:1",
+        "a second time",
+    );
+}
+
+const ORDERED: &str = "records:\n  - {name: '*.a.', type: A, value: [192.0.2.1, 192.0.2.2, 192.0.2.1], ";
+
+#[test]
+fn orders_and_wildcards_of_records_are_read() {
+    let handling = |text: &str| {
+        loaded(&format!("{ORDERED}{text}}}")).config.records[0]
+            .rrset
+            .handling
+            .clone()
+    };
+    assert_eq!(handling("order: fixed, wildcard: rfc4592"), Handling::default());
+    assert_eq!(*handling("order: rotate").order(), Order::Rotate);
+    assert_eq!(handling("wildcard: one_label").wildcard(), Wildcard::OneLabel);
+    let weighted = handling("order: weighted, weights: [1, 65535, 3]");
+    assert_eq!(
+        weighted.order().weights(),
+        [1, 65535],
+        "a value that is there twice counts once"
+    );
+}
+
+#[test]
+fn orders_that_cannot_be() {
+    for (text, column, part) in [
+        ("order: any}", 78, "write one of fixed, rotate, random, weighted"),
+        ("order: weighted}", 78, "`weights` is missing"),
+        ("order: weighted, weights: [1, 2]}", 97, "2 weights for 3 values"),
+        (
+            "order: weighted, weights: [1, 2, 65536]}",
+            104,
+            "`weights` is 65536: write a number from 0 to 65535",
+        ),
+        (
+            "order: rotate, weights: [1, 2, 3]}",
+            95,
+            "`weights` is for `order: weighted` alone",
+        ),
+        ("wildcard: all}", 81, "write one of rfc4592, one_label"),
+    ] {
+        refused(&format!("{ORDERED}{text}"), &format!("2:{column}"), part);
+    }
+    let owner = "records:\n  - {name: a., type: A, wildcard: one_label, value: [192.0.2.1]}";
+    refused(owner, "2:37", "`wildcard` at a., which is no wildcard");
+    let differ = "  - {name: '*.A.', type: TXT, value: [x]}";
+    refused(
+        &format!("{ORDERED}wildcard: one_label}}\n{differ}"),
+        "3:5",
+        "*.A. has another `wildcard` in the record at line 2, column 5",
     );
 }

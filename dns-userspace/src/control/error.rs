@@ -1,7 +1,7 @@
 //! Why a command was refused. Nothing has changed then.
 
 use crate::name::Name;
-use crate::record::{Clash, RecordType};
+use crate::record::{Clash, Order, RecordType, Wildcard};
 use crate::views::ViewName;
 
 /// A command's failure, with what a person needs to know.
@@ -31,6 +31,30 @@ pub enum ControlError {
         held: u32,
         /// The request's.
         given: u32,
+    },
+    /// The RRset has another order, or other weights.
+    #[error(
+        "{owner} {rtype} has the order `{}`: {}", .held.word(), order_remedy(.held)
+    )]
+    OrderConflict {
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+        /// The RRset's.
+        held: Order,
+    },
+    /// The RRsets of one wildcard do not agree on what it stands for.
+    #[error(
+        "{owner} {rtype} has another `wildcard` than `{}`; all RRsets of a wildcard have the same: leave it out, or replace them", .given.word()
+    )]
+    WildcardConflict {
+        /// The wildcard.
+        owner: Name,
+        /// The type of the RRset that has another one.
+        rtype: RecordType,
+        /// The request's.
+        given: Wildcard,
     },
     /// A second value of a type that has one at most.
     #[error("{owner} can have one {rtype} value only; replace it with PUT")]
@@ -102,4 +126,13 @@ pub enum ControlError {
     /// The server is on its way down.
     #[error("the server is stopping")]
     Stopped,
+}
+
+fn order_remedy(held: &Order) -> &'static str {
+    match held {
+        Order::Weighted(_) => "give each new value its weight and each old one its own, or replace the RRset with PUT",
+        Order::Fixed | Order::Rotate | Order::Random => {
+            "leave `order` out to add values, or replace the RRset with PUT"
+        }
+    }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, ControlError, TtlRules, Written};
+use super::{Change, ControlError, TtlRules, Wanted, Written};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Rdata, Rdatas, RecordType, RrSet, Source};
+use crate::record::{Handling, Order, Rdata, RecordType, RrSet, Source, Wildcard};
 use crate::snapshot::{Node, Snapshot};
 use crate::store::Store;
 use crate::views::ViewName;
@@ -40,6 +40,27 @@ struct PendingName {
     owner: Name,
     /// `None`: deleted.
     rrsets: BTreeMap<RecordType, Option<Arc<RrSet>>>,
+}
+
+/// Values, and the weight of each where they have weights.
+#[derive(Default)]
+struct Values {
+    rdatas: Vec<Rdata>,
+    weights: Vec<u16>,
+}
+
+impl Values {
+    fn have_weights(&self) -> bool {
+        self.weights.len() == self.rdatas.len()
+    }
+
+    /// This order, with the weights of these values.
+    fn order(&self, order: Option<Order>) -> Order {
+        match order.unwrap_or_default() {
+            Order::Weighted(_) => Order::Weighted(self.weights.clone().into()),
+            order => order,
+        }
+    }
 }
 
 impl<'a> Pending<'a> {
@@ -90,15 +111,15 @@ impl<'a> Pending<'a> {
             Change::Create {
                 owner,
                 rtype,
-                ttl,
+                wanted,
                 rdatas,
-            } => self.create(at, owner, rtype, ttl, rdatas).map(Some),
+            } => self.create(at, owner, rtype, wanted, rdatas).map(Some),
             Change::Put {
                 owner,
                 rtype,
-                ttl,
+                wanted,
                 rdatas,
-            } => self.replace(at, owner, rtype, ttl, rdatas).map(Some),
+            } => self.replace(at, owner, rtype, wanted, rdatas).map(Some),
             Change::Delete { owner, rtype, rdata } => self.delete(at, owner, rtype, rdata).map(|()| None),
         }
     }
@@ -108,22 +129,33 @@ impl<'a> Pending<'a> {
         at: At,
         owner: Name,
         rtype: RecordType,
-        ttl: Option<u32>,
+        wanted: Wanted,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
-        let held = self.admit(&owner, &at, rtype, ttl)?;
-        let mut all: Vec<Rdata> = held.iter().flat_map(|rrset| &rrset.rdatas).map(Rdata::from).collect();
-        let before = all.len();
-        for rdata in rdatas {
-            if !all.iter().any(|known| self.equal(&at, rtype, known, &rdata)) {
-                all.push(rdata);
-            }
+        let held = self.admit(&owner, &at, rtype, wanted.ttl)?;
+        let before = held.as_ref().map_or(0, |rrset| rrset.rdatas.len());
+        let mut values = Values::default();
+        if let Some(held) = &held {
+            values.rdatas = held.rdatas.iter().map(Rdata::from).collect();
+            values.weights = held.handling.order().weights().to_vec();
         }
-        if rtype.is_singleton() && all.len() > 1 {
+        let conflict = |held: &RrSet| ControlError::OrderConflict {
+            owner: owner.clone(),
+            rtype,
+            held: held.handling.order().clone(),
+        };
+        if let (Some(held), Some(order)) = (&held, &wanted.order)
+            && held.handling.order().kind() != order.kind()
+        {
+            return Err(conflict(held));
+        }
+        let weighs_alike = self.add_values(&mut values, &at, rtype, rdatas, wanted.order.as_ref());
+        if rtype.is_singleton() && values.rdatas.len() > 1 {
             return Err(ControlError::SingletonConflict { owner, rtype });
         }
+        let wildcard = self.wildcard(&owner, &at, rtype, &wanted, held.as_deref())?;
         if let Some(held) = &held {
-            if let Some(given) = ttl.filter(|&given| given != held.ttl) {
+            if let Some(given) = wanted.ttl.filter(|&given| given != held.ttl) {
                 return Err(ControlError::TtlConflict {
                     owner,
                     rtype,
@@ -131,11 +163,20 @@ impl<'a> Pending<'a> {
                     given,
                 });
             }
-            if all.len() == before {
+            if let Some(given) = wanted.wildcard.filter(|&given| given != held.handling.wildcard()) {
+                return Err(ControlError::WildcardConflict { owner, rtype, given });
+            }
+            let lacks_weights = matches!(held.handling.order(), Order::Weighted(_)) && !values.have_weights();
+            if lacks_weights || !weighs_alike {
+                return Err(conflict(held));
+            }
+            if values.rdatas.len() == before {
                 return Err(ControlError::Exists { owner, rtype });
             }
         }
-        self.accept(owner, at, rtype, ttl, all, held)
+        let order = wanted.order.or_else(|| Some(held.as_ref()?.handling.order().clone()));
+        let handling = Handling::new(values.order(order), wildcard);
+        self.accept(owner, at, rtype, wanted.ttl, values.rdatas, handling, held)
     }
 
     fn replace(
@@ -143,20 +184,71 @@ impl<'a> Pending<'a> {
         at: At,
         owner: Name,
         rtype: RecordType,
-        ttl: Option<u32>,
+        wanted: Wanted,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
-        let held = self.admit(&owner, &at, rtype, ttl)?;
-        let mut all: Vec<Rdata> = Vec::with_capacity(rdatas.len());
-        for rdata in rdatas {
-            if !all.iter().any(|known| self.equal(&at, rtype, known, &rdata)) {
-                all.push(rdata);
-            }
-        }
-        if rtype.is_singleton() && all.len() > 1 {
+        let held = self.admit(&owner, &at, rtype, wanted.ttl)?;
+        let mut values = Values::default();
+        self.add_values(&mut values, &at, rtype, rdatas, wanted.order.as_ref());
+        if rtype.is_singleton() && values.rdatas.len() > 1 {
             return Err(ControlError::SingletonConflict { owner, rtype });
         }
-        self.accept(owner, at, rtype, ttl, all, held)
+        let wildcard = self.wildcard(&owner, &at, rtype, &wanted, None)?;
+        let handling = Handling::new(values.order(wanted.order), wildcard);
+        self.accept(owner, at, rtype, wanted.ttl, values.rdatas, handling, held)
+    }
+
+    /// Adds the values of a request that are not there yet, with their weights. False where one that is there has
+    /// another weight.
+    fn add_values(
+        &self,
+        values: &mut Values,
+        at: &At,
+        rtype: RecordType,
+        rdatas: Vec<Rdata>,
+        order: Option<&Order>,
+    ) -> bool {
+        let mut weighs_alike = true;
+        for (number, rdata) in rdatas.into_iter().enumerate() {
+            let weight = order.and_then(|order| order.weights().get(number).copied());
+            let known = values
+                .rdatas
+                .iter()
+                .position(|known| self.equal(at, rtype, known, &rdata));
+            match known {
+                Some(known) => weighs_alike &= weight.is_none() || weight == values.weights.get(known).copied(),
+                None => {
+                    values.rdatas.push(rdata);
+                    values.weights.extend(weight);
+                }
+            }
+        }
+        weighs_alike
+    }
+
+    /// What the wildcard is to stand for: what the request says, or else the name's other RRsets, or the RRset itself.
+    fn wildcard(
+        &self,
+        owner: &Name,
+        at: &At,
+        rtype: RecordType,
+        wanted: &Wanted,
+        held: Option<&RrSet>,
+    ) -> Result<Wildcard, ControlError> {
+        let served = self.served(at);
+        let mut others = served.iter().filter(|rrset| rrset.rtype != rtype);
+        let Some(given) = wanted.wildcard else {
+            let like = others.next().map(|other| &**other).or(held);
+            return Ok(like.map_or(Wildcard::Rfc4592, |rrset| rrset.handling.wildcard()));
+        };
+        match others.find(|other| other.handling.wildcard() != given) {
+            Some(other) => Err(ControlError::WildcardConflict {
+                owner: owner.clone(),
+                rtype: other.rtype,
+                given,
+            }),
+            None => Ok(given),
+        }
     }
 
     /// The API's RRset of that name and type, if there is one; an error where the API may not put one.
@@ -204,6 +296,7 @@ impl<'a> Pending<'a> {
         rtype: RecordType,
         ttl: Option<u32>,
         rdatas: Vec<Rdata>,
+        handling: Handling,
         held: Option<Arc<RrSet>>,
     ) -> Result<Written, ControlError> {
         let bytes = rdatas.iter().map(|rdata| rdata.len() + RR_OVERHEAD_BYTES).sum();
@@ -221,6 +314,7 @@ impl<'a> Pending<'a> {
             ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(self.rules.default),
             rdatas: rdatas.into(),
             source: Source::Api,
+            handling,
         };
         let created = held.is_none();
         let rrset = match held {
@@ -260,22 +354,25 @@ impl<'a> Pending<'a> {
             .iter()
             .find(|rrset| rrset.rtype == rtype)
             .ok_or_else(|| ControlError::NotFound(format!("{owner} has no {rtype} records")))?;
-        let left = match &rdata {
-            None => Rdatas::EMPTY,
-            Some(rdata) => {
-                let is_kept = |known: &&[u8]| !self.equal(&at, rtype, known, rdata);
-                let left: Rdatas = held.rdatas.iter().filter(is_kept).collect();
-                if left.len() == held.rdatas.len() {
-                    return Err(ControlError::NotFound(format!("{owner} {rtype} has no such value")));
+        let mut left = Values::default();
+        if let Some(rdata) = &rdata {
+            for (number, known) in held.rdatas.iter().enumerate() {
+                if !self.equal(&at, rtype, known, rdata) {
+                    left.rdatas.push(known.into());
+                    left.weights.extend(held.handling.order().weights().get(number));
                 }
-                left
             }
-        };
+            if left.rdatas.len() == held.rdatas.len() {
+                return Err(ControlError::NotFound(format!("{owner} {rtype} has no such value")));
+            }
+        }
         self.not_from_a_file(&owner, held)?;
         let owner = self.owner_as_held(&at).unwrap_or(owner);
-        let rest = (!left.is_empty()).then(|| {
+        let rest = (!left.rdatas.is_empty()).then(|| {
+            let order = left.order(Some(held.handling.order().clone()));
             Arc::new(RrSet {
-                rdatas: left,
+                handling: Handling::new(order, held.handling.wildcard()),
+                rdatas: left.rdatas.into(),
                 ..(**held).clone()
             })
         });

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::census::{node_changes, own, view_names};
 use super::writer::{Durability, Writer};
 use super::{ControlError, TtlRules};
+use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
@@ -28,6 +29,8 @@ pub struct Desired {
     pub views: Vec<ConfiguredView>,
     /// `zones`.
     pub zones: Vec<DesiredZone>,
+    /// `acl` of those zones that have one.
+    pub access: Vec<(Name, Arc<AccessList>)>,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub ttl: TtlRules,
     /// Changed keys that only a restart brings into force, such as `dns_port`. Empty at start-up.
@@ -177,6 +180,7 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
         })
         .collect();
     step.changes.extend(removed);
+    step.changes.push(Change::Access(desired.access));
     step.changes.push(Change::ConfigRecords(desired.records));
     step.changes.push(Change::Views(desired.views));
     step
@@ -291,6 +295,11 @@ fn file_of(source: &Source, config_file: &str) -> String {
     }
 }
 
+/// Whether two RRsets are answered alike.
+fn is_same(one: &RrSet, other: &RrSet) -> bool {
+    one.ttl == other.ttl && one.rdatas == other.rdatas && one.handling == other.handling
+}
+
 /// RRsets that differ between what was served and what a plan serves.
 fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
     let mut report = ReloadReport::default();
@@ -336,7 +345,7 @@ fn note_changes(
     for rrset in &is {
         match was.iter().find(|was| was.rtype == rrset.rtype) {
             None => note(&mut report.added, &mut report.counts.added, after, rrset),
-            Some(was) if was.ttl != rrset.ttl || was.rdatas != rrset.rdatas => {
+            Some(was) if !is_same(was, rrset) => {
                 note(&mut report.changed, &mut report.counts.changed, after, rrset);
             }
             Some(_) => {}

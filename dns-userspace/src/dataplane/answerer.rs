@@ -1,12 +1,14 @@
 //! How a socket's query is answered: the fast path first, then the reference answerer, then upstream.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use dns_common::order::next;
 use ipnet::IpNet;
 
-use super::worker::{Answerer, Disposition};
-use crate::answer::{Environment, Identity, Outcome, Owner, Transport, respond};
+use super::gate::{Denied, Gate};
+use super::worker::{Answerer, Arrival, Disposition};
+use crate::answer::{Environment, Identity, Outcome, Owner, respond};
 use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
 use crate::forward::PartialChain;
@@ -20,17 +22,21 @@ pub struct LocalAnswerer {
     identity: Arc<Identity>,
     cookies: Arc<Cookies>,
     recursion: Arc<[IpNet]>,
+    gate: Arc<Gate>,
+    /// From which the order of RRs is drawn.
+    random: u64,
 }
 
 impl LocalAnswerer {
     /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
-    /// transport, RA, cookies and identity of `environment` are set for each query.
+    /// transport, RA, cookies, identity, admission and random number of `environment` are set for each query.
     pub fn new(
         served: Arc<Served>,
         environment: Environment<'static>,
         identity: Arc<Identity>,
         cookies: Arc<Cookies>,
         recursion: Arc<[IpNet]>,
+        gate: Arc<Gate>,
     ) -> Self {
         let fast = Worker::new(Arc::clone(&served));
         Self {
@@ -40,19 +46,27 @@ impl LocalAnswerer {
             identity,
             cookies,
             recursion,
+            gate,
+            random: rand::random(),
         }
     }
 }
 
 impl Answerer for LocalAnswerer {
-    fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
-        let client = client.to_canonical();
-        let recursion_available = self.recursion.iter().any(|prefix| prefix.contains(&client));
+    fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        let client = arrival.client;
+        let admission = match self.gate.admit(arrival, &self.served.table().memory.buckets) {
+            Ok(Some(admission)) => admission,
+            Ok(None) => return Disposition::Silence,
+            Err(Denied) => return Disposition::Denied,
+        };
         let environment = Environment {
-            transport,
-            recursion_available,
+            transport: arrival.transport,
+            recursion_available: self.recursion.iter().any(|prefix| prefix.contains(&client)),
+            admission,
             cookies: self.cookies.source(client),
             identity: Some(&self.identity),
+            random: next(&mut self.random),
             ..self.environment
         };
         if self.fast.answer(query, &environment, out) == Fast::Answered {
@@ -61,6 +75,10 @@ impl Answerer for LocalAnswerer {
         match respond(query, &self.served.snapshot_guard(), &*self.served, &environment, out) {
             Outcome::Reply => Disposition::Reply,
             Outcome::Silence => Disposition::Silence,
+            Outcome::Denied => {
+                self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+                Disposition::Denied
+            }
             Outcome::Forward => Disposition::Forward,
             Outcome::CompleteUpstream(chain) => Disposition::CompleteUpstream(PartialChain {
                 target: chain.target,

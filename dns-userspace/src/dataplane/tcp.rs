@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Desk, Disposition, Transport};
+use super::worker::{Arrival, Desk, Disposition, Transport};
 use crate::forward::failure;
 
 mod admission;
@@ -163,6 +163,7 @@ pub(super) async fn serve(accepted: Accepted, desk: Rc<RefCell<Desk>>) {
         waiting: 0,
         forwards: JoinSet::new(),
         ending: false,
+        is_denied: false,
         idle_deadline: Instant::now(),
         write_deadline: None,
         unrewarded: 0,
@@ -186,6 +187,8 @@ struct Connection {
     forwards: JoinSet<Vec<u8>>,
     /// Nothing more is read: the client has finished, broken the protocol, or the plane stops.
     ending: bool,
+    /// This client gets nothing more, whatever it has asked.
+    is_denied: bool,
     idle_deadline: Instant,
     write_deadline: Option<Instant>,
     /// Octets written since the write deadline was last moved.
@@ -290,6 +293,10 @@ impl Connection {
                 break;
             }
             self.answer_one(query, &mut reply);
+            if self.is_denied {
+                used = input.len();
+                break;
+            }
         }
         self.desk.borrow_mut().reply = reply;
         self.input = input;
@@ -304,7 +311,12 @@ impl Connection {
         let desk = Rc::clone(&self.desk);
         let mut desk = desk.borrow_mut();
         let idle_timeout = keepalive::is_asked_for(query).then(|| self.idle_timeout());
-        let chain = match desk.answer(query, self.client, Transport::Tcp, reply) {
+        let arrival = Arrival {
+            client: self.client,
+            transport: Transport::Tcp,
+            at: None,
+        };
+        let chain = match desk.answer(query, &arrival, reply) {
             Disposition::Reply => {
                 if reply.len() > usize::from(u16::MAX) {
                     failure(query, 2, reply);
@@ -316,6 +328,11 @@ impl Connection {
                 return self.push(reply);
             }
             Disposition::Silence => return,
+            Disposition::Denied => {
+                self.ending = true;
+                self.is_denied = true;
+                return;
+            }
             Disposition::Forward => None,
             Disposition::CompleteUpstream(chain) => Some(chain),
         };

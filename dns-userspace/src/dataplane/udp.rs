@@ -21,10 +21,11 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
+    setsockopt, sockopt,
 };
 use tokio::io::Interest;
 
-use super::worker::{Desk, Disposition, Shared, Transport};
+use super::worker::{Arrival, Desk, Disposition, Shared, Transport};
 use crate::forward::failure;
 
 /// Datagrams per system call.
@@ -37,8 +38,19 @@ const LAST_BATCHES: usize = 128;
 
 /// Answers what comes in on `socket` until the plane stops, and then what has already come.
 pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io::Result<()> {
-    let stop = desk.borrow().shared.stop.clone();
-    let mut batch = Batch::new(socket.local_addr()?.ip());
+    let (stop, wants_interfaces) = {
+        let shared = &desk.borrow().shared;
+        (shared.stop.clone(), shared.wants_interfaces)
+    };
+    let bound = socket.local_addr()?.ip();
+    if wants_interfaces {
+        // What has come before is told without its interface.
+        match bound {
+            IpAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+            IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+    }
+    let mut batch = Batch::new(bound, wants_interfaces);
     let ready = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
     loop {
         tokio::select! {
@@ -104,11 +116,15 @@ struct Slot {
     length: usize,
     client: Option<SockaddrStorage>,
     asked: Asked,
+    /// Interface and address at which it came in.
+    at: Option<(u32, IpAddr)>,
     cut_off: bool,
     has_reply: bool,
 }
 
 struct Batch {
+    /// Whether replies must be told where to leave from.
+    is_wildcard: bool,
     control: Option<Vec<u8>>,
     incoming: MultiHeaders<SockaddrStorage>,
     outgoing: MultiHeaders<SockaddrStorage>,
@@ -119,16 +135,17 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(bound: IpAddr) -> Self {
+    fn new(bound: IpAddr, wants_interfaces: bool) -> Self {
+        let is_wildcard = bound.is_unspecified();
         // Exactly the size of the one message: the kernel reads all of it when sending.
-        let control = match bound {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Some(cmsg_space!(libc::in_pktinfo)),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some(cmsg_space!(libc::in6_pktinfo)),
-            IpAddr::V4(_) | IpAddr::V6(_) => None,
-        };
+        let control = (is_wildcard || wants_interfaces).then(|| match bound {
+            IpAddr::V4(_) => cmsg_space!(libc::in_pktinfo),
+            IpAddr::V6(_) => cmsg_space!(libc::in6_pktinfo),
+        });
         Self {
             incoming: MultiHeaders::preallocate(BATCH, control.clone()),
-            outgoing: MultiHeaders::preallocate(BATCH, control.clone()),
+            outgoing: MultiHeaders::preallocate(BATCH, control.clone().filter(|_| is_wildcard)),
+            is_wildcard,
             control,
             queries: vec![0; BATCH * SLOT_BYTES].into(),
             replies: (0..BATCH).map(|_| Vec::with_capacity(512)).collect(),
@@ -136,6 +153,7 @@ impl Batch {
                 length: 0,
                 client: None,
                 asked: Asked::Bound,
+                at: None,
                 cut_off: false,
                 has_reply: false,
             }; BATCH],
@@ -157,16 +175,19 @@ impl Batch {
         )?;
         let mut lost_control = false;
         for (slot, message) in self.slots.iter_mut().zip(messages) {
-            let asked = match &self.control {
-                Some(_) => asked_address(&message),
-                None => Some(Asked::Bound),
+            let told = self.control.as_ref().and_then(|_| packet_info(&message));
+            lost_control |= self.control.is_some() && told.is_none();
+            let asked = match told {
+                Some((asked, _)) if self.is_wildcard => Some(asked),
+                None if self.is_wildcard => None,
+                _ => Some(Asked::Bound),
             };
-            lost_control |= asked.is_none();
             *slot = Slot {
                 length: message.bytes.min(SLOT_BYTES),
                 // Without the address no reply could leave from it.
                 client: message.address.filter(|_| asked.is_some()),
                 asked: asked.unwrap_or(Asked::Bound),
+                at: told.map(|(_, at)| at),
                 cut_off: message.flags.contains(MsgFlags::MSG_TRUNC),
                 has_reply: false,
             };
@@ -205,14 +226,19 @@ impl Batch {
                 // No query is that long; the header is all that can be trusted to be there.
                 failure(&query[..query.len().min(12)], 1, reply)
             } else {
-                desk.answer(query, address, Transport::Udp, reply)
+                let arrival = Arrival {
+                    client: address,
+                    transport: Transport::Udp,
+                    at: slot.at,
+                };
+                desk.answer(query, &arrival, reply)
             };
             let chain = match disposition {
                 Disposition::Reply => {
                     slot.has_reply = true;
                     continue;
                 }
-                Disposition::Silence => continue,
+                Disposition::Silence | Disposition::Denied => continue,
                 Disposition::Forward => None,
                 Disposition::CompleteUpstream(chain) => Some(chain),
             };
@@ -294,10 +320,15 @@ impl Batch {
     }
 }
 
-fn asked_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Asked> {
+/// Where a reply leaves from; interface and destination of the datagram.
+fn packet_info(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<(Asked, (u32, IpAddr))> {
     message.cmsgs().ok()?.find_map(|control| match control {
-        // The local address that a reply would have: for a broadcast that is not the destination.
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(Asked::V4(info.ipi_spec_dst.s_addr.to_ne_bytes().into())),
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            let address = |address: libc::in_addr| Ipv4Addr::from(address.s_addr.to_ne_bytes());
+            let at = (info.ipi_ifindex as u32, address(info.ipi_addr).into());
+            // The local address that a reply would have: for a broadcast that is not the destination.
+            Some((Asked::V4(address(info.ipi_spec_dst)), at))
+        }
         ControlMessageOwned::Ipv6PacketInfo(info) => {
             let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
             let interface = if address.is_unicast_link_local() {
@@ -305,7 +336,7 @@ fn asked_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Asked> {
             } else {
                 0
             };
-            Some(Asked::V6(address, interface))
+            Some((Asked::V6(address, interface), (info.ipi6_ifindex, address.into())))
         }
         _ => None,
     })

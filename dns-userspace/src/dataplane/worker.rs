@@ -42,19 +42,32 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 pub enum Disposition {
     /// The reply is in `out`.
     Reply,
-    /// Nothing is sent: not a query, or too short to be answered.
+    /// Nothing is sent: not a query, too short to be answered, or over a rate limit.
     Silence,
+    /// Nothing is sent, and a connection is closed: this client gets nothing.
+    Denied,
     /// To be resolved upstream as it is.
     Forward,
     /// The end of this chain is to be resolved upstream.
     CompleteUpstream(PartialChain),
 }
 
+/// Whose query it is, and how it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// The client, never as an IPv4-mapped address.
+    pub client: IpAddr,
+    /// How it asks.
+    pub transport: Transport,
+    /// The interface that a datagram came in at, and the address of ours that it was sent to, where that is known.
+    pub at: Option<(u32, IpAddr)>,
+}
+
 /// Answers queries; each worker has its own.
 pub trait Answerer: Send + 'static {
-    /// Decides on `query` from `client`; a reply is written to `out`, which is empty before and keeps its capacity
+    /// Decides on `query`; a reply is written to `out`, which is empty before and keeps its capacity
     /// from query to query.
-    fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition;
+    fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition;
 }
 
 /// Makes the answerer of each worker, and a new one after a panic.
@@ -79,6 +92,14 @@ pub struct Figures {
     pub tcp_connections: AtomicU64,
     /// Queries answered SERVFAIL because too many were on their way upstream.
     pub forward_overflow: AtomicU64,
+    /// Datagrams over a rate limit that got nothing.
+    pub limit_dropped: AtomicU64,
+    /// Datagrams over a rate limit that got a truncated answer.
+    pub limit_truncated: AtomicU64,
+    /// Queries refused because of an access list.
+    pub acl_refused: AtomicU64,
+    /// Queries that got nothing because of an access list.
+    pub acl_dropped: AtomicU64,
 }
 
 /// What the plane is made of.
@@ -95,6 +116,8 @@ pub struct Parts {
     pub figures: Arc<Figures>,
     /// Limits and times of connections.
     pub tcp: TcpSettings,
+    /// Whether answerers want to know at which interface a datagram came in.
+    pub wants_interfaces: bool,
 }
 
 /// The running socket plane.
@@ -117,6 +140,7 @@ impl Plane {
             counters,
             figures,
             tcp,
+            wants_interfaces,
         } = parts;
         let stop = CancellationToken::new();
         let forwards = TaskTracker::new();
@@ -139,6 +163,7 @@ impl Plane {
                 main: Handle::current(),
                 stop: stop.clone(),
                 tcp: tcp.clone(),
+                wants_interfaces,
             };
             let answerers = Arc::clone(&answerers);
             let first = runtime()?;
@@ -259,6 +284,7 @@ pub(super) struct Shared {
     pub(super) main: Handle,
     pub(super) stop: CancellationToken,
     pub(super) tcp: TcpSettings,
+    pub(super) wants_interfaces: bool,
 }
 
 impl Shared {
@@ -310,18 +336,12 @@ pub(super) struct Desk {
 
 impl Desk {
     /// As [`Answerer::answer`], with `out` emptied first; never panics.
-    pub(super) fn answer(
-        &mut self,
-        query: &[u8],
-        client: IpAddr,
-        transport: Transport,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
+    pub(super) fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         out.clear();
-        match catch_unwind(AssertUnwindSafe(|| self.answerer.answer(query, client, transport, out))) {
+        match catch_unwind(AssertUnwindSafe(|| self.answerer.answer(query, arrival, out))) {
             Ok(disposition) => disposition,
             Err(_) => {
-                self.recover(query, client);
+                self.recover(query, arrival.client);
                 failure(query, 2, out)
             }
         }

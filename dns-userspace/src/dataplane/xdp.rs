@@ -14,6 +14,7 @@ pub mod own;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use anyhow::Context;
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -21,10 +22,12 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
+use dns_common::access::{AccessKey, EXEMPT, GROUP_BITS, SERVER};
 use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, mapped, own_line};
 use dns_common::cookie::{Jar, words};
 use dns_common::counters::Counters;
 use dns_common::hash::Keys;
+use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, Limits};
 use dns_common::line::LINE_WORDS;
 use dns_common::scratch::State;
 use dns_common::settings::Settings;
@@ -33,12 +36,35 @@ use dns_common::table::ZONE_WORDS;
 use ipnet::IpNet;
 use nix::errno::Errno;
 
+use crate::access::{Access, AccessList};
 use crate::cookies::Secrets;
 use crate::table::{Memory, Region, Sizes};
 use crate::views::{Clients, Prefix};
 
 const STATE_WORDS: usize = size_of::<State>() / 8;
 const SLOT_MAPS: [&str; CLASS_BYTES.len()] = ["SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5"];
+
+/// Prefixes of access lists that there is room for; what has none of it is userspace's.
+const ACCESS_PREFIXES: u32 = 1 << 16;
+
+/// What the configuration tells a program, fixed while it is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Constants {
+    /// Sizes, limits and switches.
+    pub settings: Settings,
+    /// Rate limits.
+    pub limits: Limits,
+}
+
+impl From<Settings> for Constants {
+    /// Without rate limits.
+    fn from(settings: Settings) -> Self {
+        Self {
+            settings,
+            limits: Limits::NONE,
+        }
+    }
+}
 
 /// How the program is to be attached (`xdp.mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +128,8 @@ pub struct Program {
     jar: Jar,
     links: Vec<Attached>,
     entries: BTreeMap<OwnKey, OwnValue>,
+    /// Access lists of zones, by the zone's index.
+    zone_access: BTreeMap<u32, Arc<AccessList>>,
     /// What programs that this one took over from have counted.
     before: Box<Counters>,
     /// Where the program's own log lines come from; `None` where they cannot be read.
@@ -110,15 +138,20 @@ pub struct Program {
 
 impl Program {
     /// Loads the object with maps of these sizes, and maps their memory.
-    pub fn load(object: &[u8], settings: &Settings, keys: &Keys, sizes: Sizes) -> anyhow::Result<(Self, Memory)> {
+    pub fn load(object: &[u8], constants: &Constants, keys: &Keys, sizes: Sizes) -> anyhow::Result<(Self, Memory)> {
+        let Constants { settings, limits } = constants;
         let settings = Settings {
             has_views: u16::from(sizes.prefixes != 0),
             ..*settings
         };
+        let bucket_lines = if limits.is_enabled() { BUCKET_LINES } else { 1 };
         let mut loader = EbpfLoader::new();
         loader
             .override_global("KEYS", bytemuck::bytes_of(keys), true)
             .override_global("SETTINGS", bytemuck::bytes_of(&settings), true)
+            .override_global("LIMITS", bytemuck::bytes_of(limits), true)
+            .map_max_entries("ACCESS", ACCESS_PREFIXES)
+            .map_max_entries("BUCKETS", bucket_lines)
             .map_max_entries("LINES", sizes.lines)
             .map_max_entries("ZONES", sizes.zones);
         for (name, count) in SLOT_MAPS.iter().zip(sizes.slots) {
@@ -158,6 +191,7 @@ impl Program {
                 .map_err(|_| anyhow::anyhow!("as many slot maps as classes"))?,
             zones: region("ZONES", sizes.zones as usize * ZONE_WORDS)?,
             epoch: region("EPOCH", 8)?,
+            buckets: region("BUCKETS", bucket_lines as usize * BUCKET_LINE_WORDS)?,
         };
         let own = HashMap::try_from(ebpf.take_map("OWN").context("the object has no map `OWN`")?)?;
         let own_table = Array::try_from(
@@ -178,6 +212,7 @@ impl Program {
                 jar: bytemuck::Zeroable::zeroed(),
                 links: Vec::new(),
                 entries: BTreeMap::new(),
+                zone_access: BTreeMap::new(),
                 before,
                 logger,
             },
@@ -396,6 +431,63 @@ impl Program {
         Ok(())
     }
 
+    /// Says which clients may ask, and which no rate limit is for.
+    pub fn set_access(&mut self, server: Option<&AccessList>, exempt: Option<&AccessList>) -> anyhow::Result<()> {
+        for (group, list) in [(SERVER, server), (EXEMPT, exempt)] {
+            let Some(list) = list else { continue };
+            for (bits, address, access) in list.prefixes() {
+                self.put_access(group, bits, address, access)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes these the access lists of zones, by the zone's index. The lines of zones whose list differs must pass
+    /// meanwhile. A zone whose list cannot be had is userspace's.
+    pub fn set_zone_access(&mut self, lists: BTreeMap<u32, Arc<AccessList>>) {
+        let old = std::mem::take(&mut self.zone_access);
+        for (&zone, list) in &old {
+            if lists.get(&zone) != Some(list) {
+                self.remove_access(zone, list);
+            }
+        }
+        for (zone, list) in lists {
+            if old.get(&zone) != Some(&list) {
+                let mut prefixes = list.prefixes();
+                let put = prefixes.try_for_each(|(bits, address, access)| self.put_access(zone, bits, address, access));
+                if let Err(error) = put {
+                    // The shorter prefixes alone would decide wrongly.
+                    self.remove_access(zone, &list);
+                    tracing::error!("userspace answers for a zone with an access list: {error:#}");
+                    continue;
+                }
+            }
+            self.zone_access.insert(zone, list);
+        }
+    }
+
+    fn remove_access(&mut self, group: u32, list: &AccessList) {
+        for (bits, address, _) in list.prefixes() {
+            let removed = self
+                .access()
+                .and_then(|mut trie| Ok(trie.remove(&access_key(group, bits, address))?));
+            if let Err(error) = removed {
+                tracing::debug!("a prefix of an access list was not there: {error:#}");
+            }
+        }
+    }
+
+    fn put_access(&mut self, group: u32, bits: u8, address: [u8; 16], access: Access) -> anyhow::Result<()> {
+        self.access()?
+            .insert(&access_key(group, bits, address), access.to_octet(), 0)
+            .context("a prefix of an access list cannot be given to the XDP program")
+    }
+
+    fn access(&mut self) -> anyhow::Result<AccessMap<'_>> {
+        let map = self.ebpf.map_mut("ACCESS").context("the object has no map `ACCESS`")?;
+        Ok(LpmTrie::try_from(map)?)
+    }
+
     /// What the program, and those it took over from, have counted on all processors.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         let mut sum = *self.before;
@@ -405,6 +497,15 @@ impl Program {
         }
         Ok(sum)
     }
+}
+
+type AccessMap<'a> = LpmTrie<&'a mut MapData, [u8; size_of::<AccessKey>()], u8>;
+
+fn access_key(group: u32, bits: u8, address: [u8; 16]) -> Key<[u8; size_of::<AccessKey>()]> {
+    Key::new(
+        GROUP_BITS + u32::from(bits),
+        bytemuck::cast(AccessKey { group, address }),
+    )
 }
 
 fn add(sum: &mut Counters, one: &Counters) {

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::*;
 use crate::dataplane::worker::testing;
-use crate::record::{RecordType, Source};
+use crate::record::{Handling, RecordType, Source};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -405,6 +405,7 @@ async fn a_chain_of_ours_is_completed() {
             ttl: 60,
             rdatas,
             source: Source::Config,
+            handling: Handling::default(),
         };
         (from.map(|from| from.parse().unwrap()), Arc::new(rrset))
     };

@@ -10,9 +10,10 @@ use serde_json::Number;
 
 use super::parameters::{find_view, parse_name, parse_type};
 use super::problem::Problem;
+use crate::control::Wanted;
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{Rdata, RecordType};
+use crate::record::{Order, Rdata, RecordType, Wildcard};
 use crate::snapshot::Snapshot;
 use crate::views::ViewName;
 
@@ -32,6 +33,9 @@ struct RrsetBody {
     r#type: Option<String>,
     ttl: Option<Number>,
     value: Values,
+    order: Option<String>,
+    weights: Option<Vec<Number>>,
+    wildcard: Option<String>,
 }
 
 /// One value, or several.
@@ -49,7 +53,7 @@ pub(super) struct RequestedRrset {
     pub(super) view: Option<ViewName>,
     pub(super) owner: Name,
     pub(super) rtype: RecordType,
-    pub(super) ttl: Option<u32>,
+    pub(super) wanted: Wanted,
     pub(super) rdatas: Vec<Rdata>,
 }
 
@@ -87,6 +91,8 @@ pub(super) async fn read_rrset(
             "`value` needs one value at least; use DELETE to remove an RRset",
         ));
     }
+    let order = parse_order(body.order.as_deref(), body.weights.as_deref(), values.len())?;
+    let wildcard = body.wildcard.map(|word| parse_wildcard(&word, &owner)).transpose()?;
     let rdatas = values
         .iter()
         .map(|value| parse_value(rtype, value))
@@ -95,7 +101,7 @@ pub(super) async fn read_rrset(
         view,
         owner,
         rtype,
-        ttl,
+        wanted: Wanted { ttl, order, wildcard },
         rdatas,
     })
 }
@@ -138,6 +144,48 @@ fn agree<T: PartialEq + std::fmt::Display>(
         )),
         (url, body) => Ok(url.or(body)),
     }
+}
+
+fn parse_order(word: Option<&str>, weights: Option<&[Number]>, values: usize) -> Result<Option<Order>, Problem> {
+    let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
+    let given = weights.unwrap_or_default().iter().map(|number| {
+        let weight = number.as_u64().and_then(|weight| u16::try_from(weight).ok());
+        weight.ok_or_else(|| invalid(format!("the weight {number} is not a number from 0 to 65535")))
+    });
+    let given: Box<[u16]> = given.collect::<Result<_, _>>()?;
+    let counts = (given.len(), values);
+    let order = word.map(|word| {
+        let one_of = || {
+            invalid(format!(
+                "`order` is `{word}`, and not one of {}",
+                Order::WORDS.join(", ")
+            ))
+        };
+        Order::from_word(word, given).ok_or_else(one_of)
+    });
+    let order = order.transpose()?;
+    match (&order, weights, counts) {
+        (Some(Order::Weighted(_)), _, (weights, values)) if weights != values => Err(invalid(format!(
+            "`weights` has {weights} numbers for {values} values: give each value its weight"
+        ))),
+        (Some(Order::Weighted(_)), ..) | (_, None, _) => Ok(order),
+        (_, Some(_), _) => Err(invalid("`weights` needs `order`: `weighted`".to_owned())),
+    }
+}
+
+fn parse_wildcard(word: &str, owner: &Name) -> Result<Wildcard, Problem> {
+    let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
+    if !owner.is_wildcard() {
+        return Err(invalid(format!(
+            "`wildcard` needs a name that begins with `*.`, and {owner} does not"
+        )));
+    }
+    Wildcard::from_word(word).ok_or_else(|| {
+        invalid(format!(
+            "`wildcard` is `{word}`, and not one of {}",
+            Wildcard::WORDS.join(", ")
+        ))
+    })
 }
 
 fn parse_ttl(number: &Number) -> Result<u32, Problem> {

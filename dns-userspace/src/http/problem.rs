@@ -90,6 +90,8 @@ impl From<ControlError> for Problem {
         match error {
             ControlError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             ControlError::Exists { .. } => conflict("exists"),
+            ControlError::OrderConflict { .. } => conflict("order_conflict"),
+            ControlError::WildcardConflict { .. } => conflict("wildcard_conflict"),
             ControlError::TtlConflict { held, .. } => conflict("ttl_conflict").member("ttl", held),
             ControlError::SingletonConflict { .. } => conflict("singleton_conflict"),
             ControlError::Clash { clash, .. } => conflict(match clash {

@@ -16,7 +16,7 @@ use super::{ApiState, View};
 use crate::control::{Written, set_serial};
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{RecordType, RrSet};
+use crate::record::{Order, RecordType, RrSet, Wildcard};
 use crate::snapshot::Snapshot;
 use crate::views::ViewName;
 
@@ -25,7 +25,7 @@ const DEFAULT_LIMIT: usize = 100;
 /// RRsets in a page at most.
 const MAX_LIMIT: usize = 1000;
 
-/// An RRset as the API shows it.
+/// An RRset as the API shows it; what is as by default at the end is left out.
 #[derive(Serialize)]
 struct Record {
     name: String,
@@ -33,6 +33,12 @@ struct Record {
     ttl: u32,
     value: Vec<String>,
     source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<Vec<u16>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wildcard: Option<&'static str>,
     /// Left out where it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     view: Option<String>,
@@ -128,7 +134,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     let written = state
         .control
         .in_view(wanted.view.clone())
-        .create(wanted.owner, wanted.rtype, wanted.ttl, wanted.rdatas)
+        .create(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
     Ok(written_response(
         &state.view,
@@ -150,7 +156,7 @@ pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Resu
     let written = state
         .control
         .in_view(wanted.view.clone())
-        .put(wanted.owner, wanted.rtype, wanted.ttl, wanted.rdatas)
+        .put(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
     let status = if written.created {
         StatusCode::CREATED
@@ -221,12 +227,16 @@ fn record(served: &View, snapshot: &Snapshot, view: Option<&ViewName>, owner: &N
         }
         None => rdata::format_value(rrset.rtype, rdata),
     });
+    let (order, wildcard) = (rrset.handling.order(), rrset.handling.wildcard());
     Record {
         name: owner.to_string(),
         r#type: rrset.rtype.to_string(),
         ttl: rrset.ttl,
         value: value.collect(),
         source: rrset.source.label(),
+        order: (*order != Order::Fixed).then(|| order.word()),
+        weights: matches!(order, Order::Weighted(_)).then(|| order.weights().to_vec()),
+        wildcard: (wildcard != Wildcard::Rfc4592).then(|| wildcard.word()),
         view: view.map(|view| view.to_string()),
     }
 }

@@ -21,6 +21,10 @@ pub struct XdpReading {
     pub passed: Vec<(&'static str, u64)>,
     /// DNS to us that was dropped, by reason; every reason is listed, with 0 too.
     pub dropped: Vec<(&'static str, u64)>,
+    /// Answers truncated because of a rate limit.
+    pub limited: u64,
+    /// Answers refused because of an access list.
+    pub denied: u64,
 }
 
 pub(super) struct XdpCollector {

@@ -32,6 +32,12 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
             add_below(new, &zone.apex, &mut names);
         }
     }
+    for apex in &delta.access {
+        // Each line says whether its zone has a list; and none is asked while the lists change.
+        names.insert(apex.clone());
+        add_below(old, apex, &mut names);
+        add_below(new, apex, &mut names);
+    }
     for key in names.clone() {
         add_sparse_areas(old, new, &key, &mut names);
         add_ancestors(old, new, key, &mut names);

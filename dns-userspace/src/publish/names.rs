@@ -88,7 +88,7 @@ impl<'a> Iterator for Owners<'a> {
 mod tests {
     use super::*;
     use crate::name::Name;
-    use crate::record::{RecordType, RrSet, Source};
+    use crate::record::{Handling, RecordType, RrSet, Source};
     use crate::store::{Change, Store};
 
     fn name(text: &str) -> Name {
@@ -102,6 +102,7 @@ mod tests {
             ttl: 1,
             rdatas: [[1, 2, 3, 4]].into(),
             source: Source::Config,
+            handling: Handling::default(),
         };
         let owners = ["a.b.c.x.", "c.x.", "x.", "y.sub.x.", "sub.x.", "over.lay.", "z.x."];
         let mut records: Vec<_> = owners.map(|owner| (name(owner), rrset(RecordType::A))).into();

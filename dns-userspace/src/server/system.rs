@@ -11,21 +11,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use dns_common::cookie::words;
+use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervisor::{Service, Spawner};
-use crate::answer::{Environment, Identity, Serials, Transport};
+use crate::access::{Access, AccessList};
+use crate::answer::{Admission, Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
-use crate::config::{Chaos, Config, ConfigSource, Desired};
+use crate::config::{Chaos, Config, ConfigSource, Desired, RateLimit};
 use crate::control::{Control, ControlHandle, ReloadReport, Settings};
 use crate::cookies::Cookies;
 use crate::dataplane::answerer::LocalAnswerer;
+use crate::dataplane::gate::Gate;
 use crate::dataplane::sockets;
 use crate::dataplane::tcp::{TcpSettings, raise_file_limit};
-use crate::dataplane::worker::{AnswererFactory, Parts, Plane};
+use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
 use crate::forward::{ForwardSettings, Forwarder};
 use crate::http::{ApiState, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
@@ -60,7 +64,9 @@ impl System {
         let identity = Arc::new(identity(&config));
         let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
         let recursion = recursion(&config);
-        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies);
+        let sockets = Arc::new(Figures::default());
+        let gate = Arc::new(gate(&config, &sockets)?);
+        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate);
         let publisher = Publisher::new(loader, options)?;
         let served = publisher.served();
         let program = publisher.program();
@@ -68,7 +74,7 @@ impl System {
             .lock()
             .is_some()
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
-        let metrics = Arc::new(Metrics::new(figures));
+        let metrics = Arc::new(Metrics::new(figures, sockets));
         metrics.show_table(publisher.figures());
 
         let settings = Settings {
@@ -105,15 +111,16 @@ impl System {
         let forwarder = forwarder(&config, &listening, files, &cookies)?;
         let parts = Parts {
             endpoints,
-            answerers: answerers(&served, environment, &identity, &cookies, &recursion),
+            answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate),
             forwarder,
             counters: metrics.queries(),
             figures: metrics.sockets(),
             tcp: tcp_settings(&config, files),
+            wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         cookies::keep(cookies, program.clone(), &spawner);
-        xdp::attach(&config, &listening, program, &spawner).await;
+        xdp::attach(&config, &listening, program, &gate.charged, &spawner).await;
 
         ready.store(true, Ordering::Release);
         info!(listen = ?plane.addresses(), "ready");
@@ -185,7 +192,45 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
         cookies: cookies.source(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         identity: None,
+        admission: Admission::Admitted,
+        random: 0,
     }
+}
+
+/// The server's access list and rate limits.
+fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
+    let RateLimit {
+        enabled,
+        rate,
+        burst,
+        ipv4_prefix,
+        ipv6_prefix,
+        slip,
+        ref exempt,
+        global,
+    } = config.rate_limit;
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness for rate limits: {error}"))?;
+    let exempt = (!exempt.is_empty()).then(|| Arc::new(AccessList::new(exempt, &[], Access::Refused)));
+    let limits = Limits {
+        prefix: Pace::new(rate, burst),
+        global: global.map_or(Pace::NONE, |(rate, burst)| Pace::new(rate, burst)),
+        secret: words(secret),
+        slip: slip.into(),
+        has_exempt: exempt.is_some().into(),
+        ..Limits::NONE
+    };
+    Ok(Gate {
+        access: config.access.clone(),
+        limits: if enabled {
+            limits.with_prefixes(ipv4_prefix, ipv6_prefix)
+        } else {
+            Limits::NONE
+        },
+        exempt,
+        charged: Arc::default(),
+        figures: Arc::clone(figures),
+    })
 }
 
 fn identity(config: &Config) -> Identity {
@@ -214,9 +259,10 @@ fn answerers(
     identity: &Arc<Identity>,
     cookies: &Arc<Cookies>,
     recursion: &Arc<[IpNet]>,
+    gate: &Arc<Gate>,
 ) -> AnswererFactory {
     let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
-    let cookies = Arc::clone(cookies);
+    let (cookies, gate) = (Arc::clone(cookies), Arc::clone(gate));
     Arc::new(move || {
         Box::new(LocalAnswerer::new(
             Arc::clone(&served),
@@ -224,6 +270,7 @@ fn answerers(
             Arc::clone(&identity),
             Arc::clone(&cookies),
             Arc::clone(&recursion),
+            Arc::clone(&gate),
         ))
     })
 }

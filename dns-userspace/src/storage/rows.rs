@@ -4,22 +4,33 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::schema::WITH_VIEWS;
-use super::{Refusal, ServedSerial, Stored};
+use super::{Refusal, ServedSerial, Stored, schema};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Rdatas, RecordType, RrSet, Source};
+use crate::record::{Handling, Order, Rdatas, RecordType, RrSet, Source, Wildcard};
 use crate::views::ViewName;
 
-/// Everything in a database of this version.
-pub(super) fn read_all(connection: &Connection, path: &Path, version: i64) -> Result<Stored, Refusal> {
-    let view = if version < WITH_VIEWS { "''" } else { "view" };
+/// The weights of an order, two octets each; `None` where it has none.
+pub(super) fn encode_weights(order: &Order) -> Option<Vec<u8>> {
+    let weights = order.weights();
+    (!weights.is_empty()).then(|| weights.iter().flat_map(|weight| weight.to_be_bytes()).collect())
+}
+
+/// Everything in the database.
+pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Stored, Refusal> {
+    let version = schema::version(connection).map_err(|error| Refusal::from_sqlite(path, error))?;
+    // An older database that can only be read stays as it is.
+    let since = match version {
+        1 => "0, NULL, 0, ''",
+        2 => "rr_order, weights, one_label, ''",
+        _ => "rr_order, weights, one_label, view",
+    };
     Ok(Stored {
         rrsets: read(
             connection,
             path,
             &format!(
-                "SELECT owner_key, rtype, owner, ttl, rdatas, {view} FROM api_rrsets ORDER BY 6, owner_key, rtype"
+                "SELECT owner_key, rtype, owner, ttl, rdatas, {since} FROM api_rrsets ORDER BY 9, owner_key, rtype"
             ),
             rrset,
         )?,
@@ -65,14 +76,34 @@ fn rrset(row: &Row<'_>) -> Result<(Option<ViewName>, Name, RrSet), String> {
     if !rdatas.iter().all(|rdata| rdata::is_well_formed(rtype, rdata)) {
         return Err(wrong("malformed data"));
     }
+    let handling = handling(row, rdatas.len()).ok_or_else(|| wrong("an order that cannot be"))?;
     let rrset = RrSet {
         rtype,
         ttl,
         rdatas,
         source: Source::Api,
+        handling,
     };
-    let view: String = row.get(5).map_err(|_| wrong("no view"))?;
+    let view: String = row.get(8).map_err(|_| wrong("no view"))?;
     Ok(((!view.is_empty()).then(|| view.into()), owner, rrset))
+}
+
+/// The order in columns 5 and 6, and the wildcard in column 7.
+fn handling(row: &Row<'_>, values: usize) -> Option<Handling> {
+    let order: u8 = row.get(5).ok()?;
+    let encoded: Option<Vec<u8>> = row.get(6).ok()?;
+    let (weights, rest) = encoded.as_deref().unwrap_or_default().as_chunks::<2>();
+    let weights: Box<[u16]> = weights.iter().map(|octets| u16::from_be_bytes(*octets)).collect();
+    let order = Order::from_word(Order::WORDS.get(usize::from(order))?, weights)?;
+    let expected = match order {
+        Order::Weighted(_) => values,
+        Order::Fixed | Order::Rotate | Order::Random => 0,
+    };
+    let wildcard = match row.get(7).ok()? {
+        true => Wildcard::OneLabel,
+        false => Wildcard::Rfc4592,
+    };
+    (rest.is_empty() && order.weights().len() == expected).then(|| Handling::new(order, wildcard))
 }
 
 fn serial(row: &Row<'_>) -> Result<ServedSerial, String> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::Source;
+use crate::record::{Handling, Order, Source, Wildcard};
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -11,6 +11,7 @@ fn address(last: u8) -> Arc<RrSet> {
         ttl: 300,
         rdatas: [[192, 0, 2, last], [192, 0, 2, 1]].into(),
         source: Source::Api,
+        handling: Handling::default(),
     })
 }
 
@@ -208,12 +209,39 @@ fn a_database_that_can_only_be_read_is_read() {
 }
 
 #[test]
-fn a_database_of_the_first_version_is_upgraded_and_can_be_read_as_it_is() {
+fn orders_and_wildcards_outlive_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let handlings = [
+        Handling::new(Order::Rotate, Wildcard::Rfc4592),
+        Handling::new(Order::Weighted(Box::from([65535, 0])), Wildcard::OneLabel),
+        Handling::default(),
+    ];
+    let puts: Vec<_> = handlings
+        .iter()
+        .enumerate()
+        .map(|(at, handling)| {
+            let rrset = RrSet {
+                handling: handling.clone(),
+                ..(*address(5)).clone()
+            };
+            ApiChange::Put(None, name(&format!("*.{at}.x.")), rrset.into())
+        })
+        .collect();
+    storage.write(&puts, &[]).expect("written");
+    drop(storage);
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert!(stored.rrsets.iter().map(|(.., rrset)| &rrset.handling).eq(&handlings));
+}
+
+#[test]
+fn a_database_of_the_first_version_gets_what_it_lacks() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(FILE_NAME);
     let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
-    let put = ApiChange::Put(None, name("a.x."), address(2));
-    storage.write(&[put], &[served(3)]).expect("written");
+    storage
+        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
+        .expect("written");
     drop(storage);
     let connection = Connection::open(&path).expect("opened");
     connection
@@ -226,23 +254,42 @@ fn a_database_of_the_first_version_is_upgraded_and_can_be_read_as_it_is() {
              UPDATE schema_version SET version = 1;
              PRAGMA wal_checkpoint(TRUNCATE);",
         )
-        .expect("made old");
+        .expect("as it was");
     drop(connection);
-    let expected = [(None, name("a.x."), (*address(2)).clone())];
-    assert_eq!(read_only(&path).ok().expect("readable").rrsets, expected);
-
-    let (mut storage, stored) = Storage::open(folder.path()).expect("an old database");
-    assert_eq!(stored.rrsets, expected);
-    let office = || Some("office".into());
-    let put = ApiChange::Put(office(), name("a.x."), address(9));
-    storage.write(&[put], &[]).expect("written");
+    let stored = read_only(&path).ok().expect("read as it is");
+    assert_eq!(stored.rrsets[0].2, *address(2));
+    let (mut storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert_eq!((stored.rrsets.len(), stored.serials.len()), (1, 1));
+    let ordered = RrSet {
+        handling: Handling::new(Order::Random, Wildcard::Rfc4592),
+        ..(*address(2)).clone()
+    };
+    storage
+        .write(&[ApiChange::Put(None, name("a.x."), ordered.clone().into())], &[])
+        .expect("written");
     drop(storage);
-    let (mut storage, stored) = Storage::open(folder.path()).expect("upgraded");
-    let in_view = (office(), name("a.x."), (*address(9)).clone());
-    assert_eq!(stored.rrsets, [expected[0].clone(), in_view]);
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert_eq!(stored.rrsets[0].2, ordered);
+}
+
+#[test]
+fn rrsets_of_a_view_are_apart_from_the_defaults() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let office = || Some("office".into());
+    let puts = [
+        ApiChange::Put(office(), name("a.x."), address(9)),
+        ApiChange::Put(None, name("a.x."), address(2)),
+    ];
+    storage.write(&puts, &[]).expect("written");
+    drop(storage);
+    let (mut storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let of_default = (None, name("a.x."), (*address(2)).clone());
+    let of_view = (office(), name("a.x."), (*address(9)).clone());
+    assert_eq!(stored.rrsets, [of_default.clone(), of_view]);
     let delete = ApiChange::Delete(office(), name("a.x.").key(), RecordType::A);
     storage.write(&[delete], &[]).expect("written");
     drop(storage);
     let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
-    assert_eq!(stored.rrsets, expected);
+    assert_eq!(stored.rrsets, [of_default]);
 }

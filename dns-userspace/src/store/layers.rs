@@ -8,6 +8,7 @@ use imbl::OrdMap;
 
 use super::views::DirtyViews;
 use super::{Change, ConfiguredView};
+use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::Node;
@@ -22,6 +23,8 @@ pub(super) struct Layers {
     pub(super) files: OrdMap<NameKey, Arc<FileZone>>,
     pub(super) config: Nodes,
     pub(super) api: Nodes,
+    /// Access lists of zones, by apex.
+    pub(super) access: OrdMap<NameKey, Arc<AccessList>>,
     /// Of each view that has records, configured or not.
     pub(super) views: OrdMap<ViewName, Layer>,
 }
@@ -86,6 +89,9 @@ impl Layers {
                 dirty.extend(self.nodes_of_file(&key).keys().cloned());
                 self.files.remove(&key);
                 dirty.push(key);
+            }
+            Change::Access(lists) => {
+                self.access = lists.into_iter().map(|(apex, list)| (apex.key(), list)).collect();
             }
             Change::ConfigRecords(records) => replace(&mut self.config, records, dirty),
             Change::Views(views) => {

@@ -45,7 +45,10 @@ pub(super) fn next_state(old: &State, changes: Vec<Change>) -> (State, Delta) {
         redefined,
     );
     state.conflicts.settle();
-    let is_same = delta.names.is_empty() && delta.zones.is_empty() && delta.views.iter().all(Vec::is_empty);
+    let is_same = delta.names.is_empty()
+        && delta.zones.is_empty()
+        && delta.access.is_empty()
+        && delta.views.iter().all(Vec::is_empty);
     if is_same && !redefined {
         return (state, Delta::default());
     }
@@ -232,6 +235,11 @@ impl<'s> Next<'s> {
 
     fn finish(mut self) -> (Snapshot, Delta) {
         sort(&mut self.names);
+        let (old, new) = (&self.old.access, &self.state.layers.access);
+        let mut access: Vec<NameKey> = old.keys().chain(new.keys()).cloned().collect();
+        access.retain(|apex| old.get(apex) != new.get(apex));
+        sort(&mut access);
+        self.new.access = new.clone();
         for (apex, zone) in self.open {
             self.new.zones.insert(apex, Arc::new(zone));
         }
@@ -243,6 +251,7 @@ impl<'s> Next<'s> {
         let delta = Delta {
             names: self.names,
             zones,
+            access,
             ..Delta::default()
         };
         (self.new, delta)

@@ -7,6 +7,7 @@ mod views;
 use std::sync::Arc;
 
 use super::*;
+use crate::record::Handling;
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -25,6 +26,7 @@ fn rrset(owner: &str, rtype: RecordType, content: u8, source: Source) -> (Name, 
             ttl: 300,
             rdatas: [[content]].into(),
             source,
+            handling: Handling::default(),
         },
     )
 }

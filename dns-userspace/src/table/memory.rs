@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, BucketLine, Buckets};
 use dns_common::line::LINE_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_CLASSES};
 use dns_common::table::ZONE_WORDS;
@@ -51,6 +52,8 @@ pub struct Memory {
     pub zones: Region,
     /// The epoch, in the first of eight words.
     pub epoch: Region,
+    /// The buckets of rate limits; a line that nobody looks at where nothing is limited.
+    pub buckets: Region,
 }
 
 impl Memory {
@@ -66,6 +69,15 @@ impl Memory {
             slots: slots.try_into().map_err(|_| nix::Error::EINVAL)?,
             zones: Region::anonymous(sizes.zones as usize * ZONE_WORDS)?,
             epoch: Region::anonymous(8)?,
+            buckets: Region::anonymous(BUCKET_LINE_WORDS)?,
+        })
+    }
+
+    /// The same with room for the buckets of rate limits.
+    pub fn with_buckets(self) -> nix::Result<Self> {
+        Ok(Self {
+            buckets: Region::buckets()?,
+            ..self
         })
     }
 }
@@ -104,6 +116,11 @@ impl Region {
         })
     }
 
+    /// Room for the buckets of rate limits.
+    pub fn buckets() -> nix::Result<Self> {
+        Self::anonymous(BUCKET_LINES as usize * BUCKET_LINE_WORDS)
+    }
+
     /// The elements of an mmapable BPF array whose elements have a multiple of eight octets.
     pub fn of_map(map: BorrowedFd<'_>, words: usize) -> nix::Result<Self> {
         let bytes = (words * 8).next_multiple_of(page_bytes());
@@ -132,6 +149,16 @@ impl Region {
         self.all().get(at..at.checked_add(count)?)
     }
 
+    /// Takes over what another region of this size has; this one is still zero.
+    pub fn copy_from(&self, other: &Self) {
+        for (word, from) in self.all().iter().zip(other.all()) {
+            match from.load(Ordering::Relaxed) {
+                0 => {}
+                value => word.store(value, Ordering::Relaxed),
+            }
+        }
+    }
+
     fn all(&self) -> &[AtomicU64] {
         // SAFETY: `start` points at `words` initialised, aligned words that live as long as this region.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
@@ -154,6 +181,32 @@ impl Region {
             rest = later;
         }
         true
+    }
+}
+
+/// One line of buckets.
+pub struct BucketWords<'a>(&'a [AtomicU64]);
+
+impl<'a> Buckets for &'a Region {
+    type Line = BucketWords<'a>;
+
+    fn line(&self, index: u32) -> Option<BucketWords<'a>> {
+        self.words(index as usize * BUCKET_LINE_WORDS, BUCKET_LINE_WORDS)
+            .map(BucketWords)
+    }
+}
+
+impl BucketLine for BucketWords<'_> {
+    fn load(&self, at: usize) -> u64 {
+        self.0[at].load(Ordering::Relaxed)
+    }
+
+    fn store(&self, at: usize, word: u64) {
+        self.0[at].store(word, Ordering::Relaxed);
+    }
+
+    fn add(&self, at: usize, by: u64) {
+        self.0[at].fetch_add(by, Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use dns_common::checksum;
 use dns_common::line::Reference;
+use dns_common::order::kind;
 use dns_common::slot::{CLASS_BYTES, MAX_POINTERS, NO_SERIAL, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for};
 
 use super::memory::Memory;
@@ -21,16 +22,37 @@ pub struct Body {
     pub pointers: Vec<u16>,
     /// Where the zone's serial goes, and the zone's index.
     pub serial: Option<(u16, u32)>,
+    /// The RRs that change places with each answer.
+    pub order: Option<BodyOrder>,
     /// Octets of the name for which this was compiled.
     pub base_bytes: u32,
+}
+
+/// The RRs of a body whose order is drawn for each answer. Their RDATA have four octets each, or sixteen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyOrder {
+    /// Of [`dns_common::order::kind`], not the fixed one.
+    pub kind: u8,
+    /// How many there are, at most [`dns_common::order::MOST`].
+    pub count: u8,
+    /// Where the RDATA of the first one is.
+    pub at: u16,
+    /// Octets from one RDATA to the next.
+    pub step: u16,
+    /// Where they are weighted: [`dns_common::order::WEIGHT_NUMBERS`].
+    pub weights: Vec<u16>,
 }
 
 impl Body {
     /// The smallest class with room for it; `None` where only userspace can send it.
     pub fn class(&self) -> Option<usize> {
         (self.pointers.len() <= MAX_POINTERS)
-            .then(|| class_for(self.octets.len(), self.pointers.len()))
+            .then(|| class_for(self.octets.len(), self.pointers.len() + self.weights().len()))
             .flatten()
+    }
+
+    fn weights(&self) -> &[u16] {
+        self.order.as_ref().map_or(&[], |order| &order.weights)
     }
 }
 
@@ -64,6 +86,7 @@ impl Slots {
             }
             None => return None,
         };
+        let order = body.order.as_ref();
         let header = SlotHeader {
             tag,
             body_bytes: body.octets.len() as u16,
@@ -76,6 +99,10 @@ impl Slots {
             serial_at: body.serial.map_or(NO_SERIAL, |(at, _)| at),
             zone: body.serial.map_or(0, |(_, zone)| zone),
             base_bytes: body.base_bytes,
+            order: order.map_or(kind::FIXED, |order| order.kind),
+            order_count: order.map_or(0, |order| order.count),
+            order_at: order.map_or(0, |order| order.at),
+            order_step: order.map_or(0, |order| order.step),
             unused: 0,
         };
         let mut octets = vec![0; CLASS_BYTES[class]];
@@ -83,8 +110,8 @@ impl Slots {
         let start = SLOT_HEADER_BYTES;
         octets[start..start + body.octets.len()].copy_from_slice(&body.octets);
         let list = start + body.octets.len().next_multiple_of(2);
-        for (index, pointer) in body.pointers.iter().enumerate() {
-            octets[list + 2 * index..list + 2 * index + 2].copy_from_slice(&pointer.to_le_bytes());
+        for (index, number) in body.pointers.iter().chain(body.weights()).enumerate() {
+            octets[list + 2 * index..list + 2 * index + 2].copy_from_slice(&number.to_le_bytes());
         }
         let words = memory.slots[class].words(slot as usize * CLASS_BYTES[class] / 8, CLASS_BYTES[class] / 8)?;
         for (word, octets) in words.iter().zip(octets.as_chunks::<8>().0) {

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::source::Place;
 use crate::name::Name;
 use crate::rdata::{canonical, same_value};
-use crate::record::{Clash, Rdata, RecordType, RrSet, Source};
+use crate::record::{Clash, Handling, Rdata, RecordType, RrSet, Source};
 
 /// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
 const COMPARED_ONE_BY_ONE: usize = 16;
@@ -101,6 +101,7 @@ impl Collection {
                     ttl,
                     rdatas: [rdata].into(),
                     source: self.source.clone(),
+                    handling: Handling::default(),
                 };
                 let at = self.rrsets.len();
                 self.rrsets.push((owner.clone(), rrset));

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use super::circuit::{Circuit, processors};
-use super::load::{Load, Returns, VLAN_ADDRESSES};
+use super::load::{Features, Load, Returns, VLAN_ADDRESSES};
 use super::object;
 use super::zone::Zone;
 use crate::net::{Running, run};
@@ -76,9 +76,11 @@ impl Contestant {
         )
     }
 
-    /// Whether it can take this load. Frames with a tag are no server's own matter, but the interface's.
+    /// Whether it can take this load. Frames with a tag are no server's own matter, but the interface's; what is
+    /// configured for a load is hotdns's.
     pub fn takes(self, load: &Load) -> bool {
-        load.vlan.is_none() || self != Self::KnotXdp
+        let is_ours = matches!(self, Self::Bounce | Self::Hotdns | Self::HotdnsSockets);
+        (load.vlan.is_none() || self != Self::KnotXdp) && (load.features == Features::None || is_ours)
     }
 
     /// What it is, in its own words; an error says why it cannot take part.
@@ -107,7 +109,8 @@ impl Contestant {
         }
     }
 
-    /// Starts it at the server's end of a circuit of its own, with these zones; returns once it answers these loads.
+    /// Starts it at the server's end of a circuit of its own, with these zones and what the first load has configured;
+    /// returns once it answers these loads.
     pub fn start(self, zones: &[Zone], loads: &[Load]) -> Result<Stage> {
         let label = self
             .to_possible_value()
@@ -128,14 +131,16 @@ impl Contestant {
             .iter()
             .map(|zone| Ok((zone.origin.clone(), zone.write(folder.path())?.display().to_string())))
             .collect::<Result<Vec<_>>>()?;
+        let features = loads.first().map_or(Features::None, |load| load.features);
         let process = match self {
             Self::Bounce => None,
-            _ => Some(self.launch(&circuit, folder.path(), &files)?),
+            _ => Some(self.launch(&circuit, folder.path(), &files, features)?),
         };
         let mut stage = Stage {
             contestant: self,
             process,
             files,
+            features,
             _link: link,
             circuit,
             folder,
@@ -146,7 +151,13 @@ impl Contestant {
         Ok(stage)
     }
 
-    fn launch(self, circuit: &Circuit, folder: &Path, zones: &[(String, String)]) -> Result<Running> {
+    fn launch(
+        self,
+        circuit: &Circuit,
+        folder: &Path,
+        zones: &[(String, String)],
+        features: Features,
+    ) -> Result<Running> {
         let own = &circuit.pair.second;
         let mut addresses: Vec<String> = own.addresses.iter().map(ToString::to_string).collect();
         if circuit.has_vlan {
@@ -169,7 +180,8 @@ impl Contestant {
                 let zones = each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n"));
                 let text = format!(
                     "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: {{path: {root}/storage}}\n\
-                     xdp:\n  interfaces: [server]\n  mode: {mode}\nedns: {{cookie_secret_file: cookie.secret}}\nzones:\n{zones}"
+                     xdp:\n  interfaces: [server]\n  mode: {mode}\nedns: {{cookie_secret_file: cookie.secret}}\nzones:\n{zones}{}",
+                    features.keys()
                 );
                 let secret: String = COOKIES.secret.iter().map(|octet| format!("{octet:02x}")).collect();
                 fs::write(folder.join("cookie.secret"), secret).context("cannot write the secret of cookies")?;
@@ -274,6 +286,7 @@ pub struct Stage {
     /// Its process; the limit has none.
     pub process: Option<Running>,
     files: Vec<(String, String)>,
+    features: Features,
     _link: Option<XdpLink>,
     /// The circuit.
     pub circuit: Circuit,
@@ -317,7 +330,10 @@ impl Stage {
     pub fn restart(&mut self) -> Result<()> {
         // First the old one has to be gone: it holds the addresses and the interface.
         self.process = None;
-        self.process = Some(self.contestant.launch(&self.circuit, self.folder.path(), &self.files)?);
+        let process = self
+            .contestant
+            .launch(&self.circuit, self.folder.path(), &self.files, self.features)?;
+        self.process = Some(process);
         Ok(())
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! 1. Floods of random names under one zone, shallow and as deep as names can be: how many XDP answers, why the others pass,
 //!    and what the process behind it costs.
-//! 2. The cost of a query of each kind, in nanoseconds of the kernel's own statistics, beside the common one's.
+//! 2. One source at full speed, with rate limits on: how many of its answers another client still gets.
+//! 3. The cost of a query of each kind, in nanoseconds of the kernel's own statistics, beside the common one's.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,12 +16,13 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::circuit::Frames;
+use super::circuit::{Circuit, Frames};
 use super::contestant::{Contestant, Stage};
 use super::hot;
-use super::load::{self, Load, Returns};
+use super::load::{self, Features, Load, Returns};
 use super::metrics::{Metrics, processor_seconds};
 use super::report::{median, with_commas};
+use crate::frames::Query;
 
 /// What to measure, and how long.
 #[derive(Args, Clone, Debug)]
@@ -62,6 +67,15 @@ const MOST_PASSED: f64 = 0.01;
 const MOST_PROCESSOR: f64 = 0.05;
 /// The most that the dearest query may cost, times the common one.
 const MOST_TIMES: f64 = 5.0;
+/// The least share of its answers that a client keeps while another source floods.
+const LEAST_KEPT: f64 = 0.9;
+/// The address of that client, beside the source that floods, and how often it asks: within the limit.
+const OTHER_CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+const OTHER_INTERVAL: Duration = Duration::from_millis(20);
+/// It waits no longer for a reply.
+const OTHER_PATIENCE: Duration = Duration::from_secs(1);
+/// More than any machine can send.
+const FULL_SPEED: f64 = 1e9;
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -76,6 +90,16 @@ struct Flood {
     processor: f64,
 }
 
+/// One source against another client.
+struct Rivals {
+    /// What the source sent, and got, a second.
+    offered: f64,
+    replies: f64,
+    /// The share of the other client's queries that were answered, and how many those are.
+    kept: f64,
+    asked: u64,
+}
+
 /// Measures and reports; an error where something is missed.
 pub fn run(options: &Options) -> Result<()> {
     ensure!(
@@ -87,14 +111,15 @@ pub fn run(options: &Options) -> Result<()> {
         "--rounds and --in-flight must be above 0"
     );
     let floods = floods(options)?;
+    let rivals = rivals(options)?;
     let costs = costs(options)?;
     eprint!("\r\x1b[K");
-    show(&floods, &costs);
+    show(&floods, &rivals, &costs);
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&to_json(&floods, &costs)).context("cannot make JSON")?;
+        let text = serde_json::to_string_pretty(&to_json(&floods, &rivals, &costs)).context("cannot make JSON")?;
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    verdict(&floods, &costs)
+    verdict(&floods, &rivals, &costs)
 }
 
 fn floods(options: &Options) -> Result<Vec<Flood>> {
@@ -141,6 +166,88 @@ fn flood(stage: &mut Stage, load: Load, options: &Options) -> Result<Flood> {
     })
 }
 
+/// One source floods, another client asks now and then.
+fn rivals(options: &Options) -> Result<Rivals> {
+    eprint!("\r\x1b[Kflood from one source");
+    let load = Load {
+        features: Features::RateLimits,
+        ..load::named(options.names, &["a"])?.remove(0)
+    };
+    let mut stage = Contestant::Hotdns.start(std::slice::from_ref(&load.zone), std::slice::from_ref(&load))?;
+    let socket = other_client(&stage, &load)?;
+    let stop = AtomicBool::new(false);
+    let time = Duration::from_secs_f64(options.seconds);
+    let (sample, (asked, answered)) = thread::scope(|scope| {
+        let asker = scope.spawn(|| ask(&socket, &load, &stop));
+        let sample = stage.circuit.flood(&load, FULL_SPEED, time);
+        stop.store(true, Relaxed);
+        anyhow::Ok((sample?, asker.join().ok().context("the client panicked")??))
+    })?;
+    ensure!(asked > 0, "the other client has asked nothing");
+    Ok(Rivals {
+        offered: sample.offered(),
+        replies: sample.replies as f64 / sample.elapsed.as_secs_f64(),
+        kept: answered as f64 / asked as f64,
+        asked,
+    })
+}
+
+/// A socket of a client with an address of its own, on the same side.
+fn other_client(stage: &Stage, load: &Load) -> Result<UdpSocket> {
+    let Circuit {
+        client, server, pair, ..
+    } = &stage.circuit;
+    client.ip(&[
+        "address",
+        "add",
+        &format!("{OTHER_CLIENT}/24"),
+        "dev",
+        &pair.first.device,
+    ])?;
+    let (mac, address) = (pair.first.mac_address(), OTHER_CLIENT.to_string());
+    let neighbour = [
+        "neighbour",
+        "replace",
+        &address,
+        "lladdr",
+        &mac,
+        "dev",
+        &pair.second.device,
+    ];
+    server.ip(&[&neighbour[..], &["nud", "permanent"]].concat())?;
+    let to = stage.circuit.server_address(load);
+    client.enter(|| {
+        // Below the ports that the generator counts.
+        let socket = UdpSocket::bind((OTHER_CLIENT, 20_000)).context("cannot bind")?;
+        socket.connect(to).with_context(|| format!("cannot reach {to}"))?;
+        socket.set_read_timeout(Some(OTHER_PATIENCE))?;
+        Ok(socket)
+    })
+}
+
+/// Asks one query after the other until it is told to stop: how many there were, and how many were answered as they should.
+fn ask(socket: &UdpSocket, load: &Load, stop: &AtomicBool) -> Result<(u64, u64)> {
+    let (mut asked, mut answered, mut reply) = (0, 0, [0; 4096]);
+    while !stop.load(Relaxed) {
+        let query = Query {
+            id: asked as u16,
+            ..load.query(asked % load.zone.names)
+        }
+        .build();
+        socket.send(&query).context("cannot send")?;
+        asked += 1;
+        while let Ok(length) = socket.recv(&mut reply) {
+            if length >= 12 && reply[..2] == query[..2] {
+                // Neither truncated nor refused.
+                answered += u64::from(reply[2] & 2 == 0 && reply[3] & 15 == load.rcode && reply[6..8] != [0, 0]);
+                break;
+            }
+        }
+        thread::sleep(OTHER_INTERVAL);
+    }
+    Ok((asked, answered))
+}
+
 /// Nanoseconds of each kind; the kinds that ask one zone take turns.
 fn costs(options: &Options) -> Result<Vec<(Load, f64)>> {
     let mut loads = load::named(options.names, &KINDS)?;
@@ -168,7 +275,7 @@ fn costs(options: &Options) -> Result<Vec<(Load, f64)>> {
     Ok(costs)
 }
 
-fn show(floods: &[Flood], costs: &[(Load, f64)]) {
+fn show(floods: &[Flood], rivals: &Rivals, costs: &[(Load, f64)]) {
     println!(
         "{:<40} {:>12} {:>9} {:>9}  passed, by reason (at most {:.0} % together)",
         "flood",
@@ -196,6 +303,14 @@ fn show(floods: &[Flood], costs: &[(Load, f64)]) {
         "process: what the server's process used, of one processor (at most {:.0} %)\n",
         MOST_PROCESSOR * 100.0
     );
+    println!(
+        "one source, with rate limits: {} queries/s, {} replies/s; another client keeps {:.1} % of {} answers (at least {:.0} %)\n",
+        with_commas(rivals.offered),
+        with_commas(rivals.replies),
+        rivals.kept * 100.0,
+        rivals.asked,
+        LEAST_KEPT * 100.0
+    );
     println!("{:<40} {:>9} {:>9}", "cost of a query", "ns", "times A");
     let common = costs.first().map_or(1.0, |(_, cost)| *cost);
     for (load, cost) in costs {
@@ -203,7 +318,7 @@ fn show(floods: &[Flood], costs: &[(Load, f64)]) {
     }
 }
 
-fn to_json(floods: &[Flood], costs: &[(Load, f64)]) -> Value {
+fn to_json(floods: &[Flood], rivals: &Rivals, costs: &[(Load, f64)]) -> Value {
     json!({
         "floods": floods.iter().map(|flood| json!({
             "load": flood.load.name,
@@ -212,11 +327,17 @@ fn to_json(floods: &[Flood], costs: &[(Load, f64)]) -> Value {
             "passed": flood.passed.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
             "processor": flood.processor,
         })).collect::<Vec<_>>(),
+        "one_source": {
+            "queries_per_second": rivals.offered,
+            "replies_per_second": rivals.replies,
+            "other_client_keeps": rivals.kept,
+            "other_client_asked": rivals.asked,
+        },
         "nanoseconds": costs.iter().map(|(load, cost)| json!({"load": load.name, "nanoseconds": cost})).collect::<Vec<_>>(),
     })
 }
 
-fn verdict(floods: &[Flood], costs: &[(Load, f64)]) -> Result<()> {
+fn verdict(floods: &[Flood], rivals: &Rivals, costs: &[(Load, f64)]) -> Result<()> {
     let mut missed = Vec::new();
     for flood in floods {
         let title = flood.load.title;
@@ -229,6 +350,9 @@ fn verdict(floods: &[Flood], costs: &[(Load, f64)]) -> Result<()> {
                 flood.processor * 100.0
             ));
         }
+    }
+    if rivals.kept < LEAST_KEPT {
+        missed.push(format!("one source: another client keeps {:.1} %", rivals.kept * 100.0));
     }
     let common = costs.first().map_or(1.0, |(_, cost)| *cost);
     for (load, cost) in costs.iter().filter(|(_, cost)| *cost > MOST_TIMES * common) {

@@ -25,7 +25,7 @@ pub use mutate::{Mutator, Surface};
 pub use reference::Reference;
 
 use super::contestant::Contestant;
-use super::load;
+use super::load::{self, Features};
 use crate::frames::{UdpFrame, wire_name};
 use crate::testrun::{Outcome, TestRun};
 
@@ -128,7 +128,7 @@ const NAMES: u64 = 300;
 pub fn run(options: &Options) -> Result<()> {
     let loads: Vec<_> = load::all(NAMES)
         .into_iter()
-        .filter(|load| load.vlan.is_none())
+        .filter(|load| load.vlan.is_none() && load.features == Features::None)
         .collect();
     let mut zones = Vec::new();
     for load in &loads {

@@ -39,7 +39,7 @@ pub struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
     /// The loads: a, a-1k, a-1m, edns, cookie, ipv6, vlan, nodata, nxdomain, deep, deepest, deepest-cookie, wildcard, txt,
-    /// large, aaaa, cname, alias, referral, long; by default those that have something to reach.
+    /// large, aaaa, cname, alias, referral, long, all; by default those that have something to reach.
     #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
     /// Less time for each, and no zone of a million names.
@@ -111,8 +111,9 @@ pub fn run(options: &Options) -> Result<()> {
     let mut limit = Contestant::Bounce.start(&[], &[]).context("cannot measure the limit")?;
     report.add_version(Contestant::Bounce, Contestant::Bounce.version()?);
     while !loads.is_empty() {
-        let zone = loads[0].zone.clone();
-        let group: Vec<Load> = loads.extract_if(.., |load| load.zone == zone).collect();
+        let (zone, features) = (loads[0].zone.clone(), loads[0].features);
+        let is_alike = |load: &mut Load| load.zone == zone && load.features == features;
+        let group: Vec<Load> = loads.extract_if(.., is_alike).collect();
         measure_group(options, &mut limit, &group, &mut report)?;
     }
     eprint!("\r\x1b[K");

@@ -40,6 +40,35 @@ pub struct Load {
     pub answers: bool,
     /// What share of the limit is to be reached.
     pub target: Option<Target>,
+    /// What is configured, besides the zone.
+    pub features: Features,
+}
+
+/// What hotdns is configured with besides zones: keys of its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Features {
+    /// Nothing.
+    None,
+    /// Views, ACLs and rate limits, none of which matches what is asked: they are looked up, and that is all.
+    All,
+    /// Rate limits that bind, for each address.
+    RateLimits,
+}
+
+impl Features {
+    /// The keys.
+    pub fn keys(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::All => {
+                "views: [{name: office, clients: [\"192.0.2.0/24\", \"2001:db8::/48\"]}]\n\
+                 records: [{name: office.bench.test., type: A, ttl: 300, value: [192.0.2.1], view: office}]\n\
+                 acl: {deny: [\"198.51.100.0/24\", \"2001:db8:1::/48\"]}\n\
+                 rate_limit: {enabled: true, rate: 1000000000, burst: 1000000}\n"
+            }
+            Self::RateLimits => "rate_limit: {enabled: true, rate: 100, burst: 50, ipv4_prefix: 32}\n",
+        }
+    }
 }
 
 /// A share that is to be reached.
@@ -82,9 +111,9 @@ const LONG: &str = concat!(
 const DEEPEST: usize = 112;
 
 /// The loads of a plain `bench hot`.
-pub const TABLE: [&str; 14] = [
+pub const TABLE: [&str; 15] = [
     "a", "edns", "a-1m", "a-1k", "nxdomain", "nodata", "wildcard", "referral", "cname", "ipv6", "vlan", "txt", "long",
-    "cookie",
+    "cookie", "all",
 ];
 
 /// Every load over zones of this many names.
@@ -111,6 +140,7 @@ pub fn all(names: u64) -> Vec<Load> {
         rcode: 0,
         answers: true,
         target: target(0.38, 0.45),
+        features: Features::None,
     };
     let edns = Edns {
         udp_payload: 1232,
@@ -256,6 +286,13 @@ pub fn all(names: u64) -> Vec<Load> {
                 ..zone("l.test.", Content::Addresses)
             },
             target: target(0.18, 0.24),
+            ..a.clone()
+        },
+        Load {
+            name: "all",
+            title: "A; views, ACL, rate limit, counters",
+            target: target(0.26, 0.33),
+            features: Features::All,
             ..a.clone()
         },
         a,

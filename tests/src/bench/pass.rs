@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::circuit::{Circuit, Frames, Sample};
 use super::hot;
-use super::load::{Load, Returns, Target};
+use super::load::{Features, Load, Returns, Target};
 use super::report::{median, with_commas};
 use super::site::Site;
 use super::zone::{Content, Zone};
@@ -152,6 +152,7 @@ fn loads() -> Vec<Load> {
         rcode: 0,
         answers: true,
         target: None,
+        features: Features::None,
     };
     vec![
         Load {

@@ -83,9 +83,10 @@ impl Site {
                 Arc::new(Identity::default()),
                 Arc::clone(&cookies),
                 Arc::default(),
+                Arc::default(),
             ))
         });
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(None, Arc::default());
         let parts = Parts {
             endpoints,
             answerers,
@@ -93,6 +94,7 @@ impl Site {
             counters: metrics.queries(),
             figures: metrics.sockets(),
             tcp: TcpSettings::new(Duration::from_secs(10), 64, None, 1024),
+            wants_interfaces: false,
         };
         let runtime = Runtime::new().context("no runtime")?;
         let sockets = {
@@ -158,7 +160,7 @@ fn loader(end: &End, udp_payload: u16) -> Result<Loader> {
             ports: Settings::quick_ports([PORT]),
             ..Settings::DEFAULT
         };
-        let (mut program, memory) = Program::load(&object, &settings, keys, sizes)?;
+        let (mut program, memory) = Program::load(&object, &settings.into(), keys, sizes)?;
         program.set_own(own.clone())?;
         Ok((Some(program), memory))
     }))

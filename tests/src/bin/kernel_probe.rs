@@ -14,7 +14,7 @@ use dns_userspace::dataplane::xdp::Program;
 use dns_userspace::name::Name;
 use dns_userspace::publish::{Publisher, SharedProgram};
 use dns_userspace::rdata::parse_value;
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::store::{Change, Store};
 use tests::planes::COOKIES;
 
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
             lines: sizes.lines,
             ..Settings::DEFAULT
         };
-        let (program, memory) = Program::load(object, &settings, keys, sizes)?;
+        let (program, memory) = Program::load(object, &settings.into(), keys, sizes)?;
         Ok((Some(program), memory))
     });
     let mut publisher = Publisher::new(loader, CompileOptions::of(&ENVIRONMENT, false))?;
@@ -133,6 +133,7 @@ fn rrset(owner: &str, rtype: &str, value: &str) -> Result<(Name, RrSet)> {
             ttl: 300,
             rdatas,
             source,
+            handling: Handling::default(),
         },
     ))
 }

@@ -147,7 +147,7 @@ impl End {
     /// Nobody has to ask for addresses while something is measured.
     fn add_neighbours(&self, namespace: &Namespace, other: &End) -> Result<()> {
         for address in &other.addresses {
-            let (address, mac) = (address.to_string(), format_mac(other.mac));
+            let (address, mac) = (address.to_string(), other.mac_address());
             namespace.ip(&[
                 "neighbour",
                 "replace",
@@ -161,6 +161,11 @@ impl End {
             ])?;
         }
         Ok(())
+    }
+
+    /// Its MAC address as `ip` writes it.
+    pub fn mac_address(&self) -> String {
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
     }
 
     /// Its first IPv4 address.
@@ -193,10 +198,6 @@ fn wait_until_up(namespace: &Namespace, device: &str) -> Result<String> {
         }
         thread::sleep(Duration::from_millis(10));
     }
-}
-
-fn format_mac(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 impl Namespace {

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use dns_userspace::name::{Name, NameKey};
 use dns_userspace::rdata::parse_value;
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::{Change, Store};
 use rand::rngs::StdRng;
@@ -220,6 +220,7 @@ impl Zone {
                         ttl: *ttl,
                         rdatas: rdatas.collect(),
                         source: Source::Config,
+                        handling: Handling::default(),
                     };
                     (owner.name.clone(), rrset)
                 })

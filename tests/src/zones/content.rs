@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dns_userspace::name::{Name, NameKey};
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 
 /// Owner names and their RRsets; what cannot be added to what is there is left out.
 #[derive(Default)]
@@ -20,7 +20,13 @@ impl Content {
             .entry(owner.key())
             .or_insert_with(|| (owner.clone(), BTreeMap::new()));
         if types.keys().all(|&other| may_stand_beside(other, rrset.rtype)) {
-            types.entry(rrset.rtype).or_insert(rrset);
+            // All RRsets of a wildcard say the same of it.
+            let wildcard = types
+                .values()
+                .next()
+                .map_or(rrset.handling.wildcard(), |other| other.handling.wildcard());
+            let handling = Handling::new(rrset.handling.order().clone(), wildcard);
+            types.entry(rrset.rtype).or_insert(RrSet { handling, ..rrset });
         }
     }
 

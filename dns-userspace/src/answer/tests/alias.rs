@@ -109,7 +109,7 @@ fn addresses_that_are_not_known_are_servfail_and_say_why() {
             "one.example.",
             "\0\0the ALIAS leads through a circle or too many aliases",
         ),
-        ("bad.example.", "\0\x18broken.zone:1:1: what is this"),
+        ("bad.example.", "\0\x18the zone's data are not valid"),
     ] {
         let query = with_rd(with_opt(query(qname, RecordType::A), 1232, 0, &[]));
         let reply = world.send(&query);

@@ -167,7 +167,7 @@ fn without_resolve_cname_chain_the_first_alias_is_the_answer() {
 }
 
 #[test]
-fn rfc8914_a_failed_zone_is_servfail_with_its_reason_and_others_are_untouched() {
+fn rfc8914_a_failed_zone_is_servfail_and_others_are_untouched() {
     let reason: Arc<str> = format!("bad.zone:3:1: {}", "é".repeat(300)).into();
     let mut store = Store::new();
     let failing = Change::Zone {
@@ -193,7 +193,7 @@ fn rfc8914_a_failed_zone_is_servfail_with_its_reason_and_others_are_untouched() 
             .has(ResponseCode::ServFail, false, &[], &[], &[]);
         let reply = world.send(&with_opt(query(qname, RecordType::A), 1232, 0, &[]));
         assert_eq!(reply.rcode, ResponseCode::ServFail);
-        let ede = b"\0\x0F\0\xCA\0\x18bad.zone:3:1: ";
+        let ede = b"\0\x0F\0\x1F\0\x18the zone's data are not valid";
         assert!(
             reply.bytes.windows(ede.len()).any(|window| window == ede),
             "{:02x?}",

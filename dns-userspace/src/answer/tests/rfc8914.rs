@@ -75,42 +75,23 @@ fn answers_and_other_errors_carry_none() {
 }
 
 #[test]
-fn rfc8914_4_25_a_failed_zone_gives_its_reason_as_far_as_there_is_room() {
-    let reason: Arc<str> = "é".repeat(300).into();
+fn rfc8914_4_25_a_failed_zone_says_so_and_not_where_its_file_is() {
     let plan = Store::new().plan(vec![Change::Zone {
         apex: name("bad."),
-        file: "bad.zone".into(),
-        content: Err(reason),
+        file: "/etc/zones/bad.zone".into(),
+        content: Err("/etc/zones/bad.zone:1:1: secret".into()),
     }]);
     let world = World {
         snapshot: plan.snapshot,
         environment: UDP,
     };
-    let ask = |qname: &Name, payload| {
-        let reply = world.send(&with_opt(raw_query(qname.as_wire(), RecordType::A, 1), payload, 0, &[]));
-        assert_eq!((reply.rcode, reply.tc), (ResponseCode::ServFail, false));
-        let (code, text) = error_of(&reply).expect("an error");
-        assert_eq!(code, 24);
-        (text, reply.bytes.len())
-    };
-    assert_eq!(ask(&name("www.bad."), 1232).0, "é".repeat(100));
     let mut long = name("bad.");
     while let Some(longer) = long.child(b"a") {
         long = longer;
     }
-    let identity = Identity {
-        nsid: Some("n".repeat(128).into()),
-        ..Identity::default()
-    };
-    let (text, length) = ask(&long, 512);
-    assert_eq!((text, length), ("é".repeat(100), 12 + 255 + 4 + 11 + 6 + 200));
-    let environment = Environment {
-        identity: Some(&identity),
-        ..UDP
-    };
-    let mut out = Vec::new();
-    let query = with_opt(raw_query(long.as_wire(), RecordType::A, 1), 512, 0, &[0, 3, 0, 0]);
-    respond(&query, &world.snapshot, &(), &environment, &mut out);
-    assert!((510..=512).contains(&out.len()), "{}", out.len());
-    Reply::read(out);
+    for qname in [name("bad."), name("www.bad."), long] {
+        let reply = world.send(&with_opt(raw_query(qname.as_wire(), RecordType::A, 1), 512, 0, &[]));
+        assert_eq!((reply.rcode, reply.tc), (ResponseCode::ServFail, false));
+        assert_eq!(error_of(&reply), Some((24, "the zone's data are not valid".to_owned())));
+    }
 }

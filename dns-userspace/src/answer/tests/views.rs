@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::answer::{Consulted, End, Environment, Resolution, Section, resolve};
 use crate::name::Name;
 use crate::rdata::parse_value;
-use crate::record::{RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet, Source};
 use crate::snapshot::Snapshot;
 use crate::store::{Change, ConfiguredView, Store};
 use crate::views::ViewClients;
@@ -53,6 +53,7 @@ fn records(list: &[Record], source: &Source) -> Vec<(Name, RrSet)> {
             ttl: 300,
             rdatas: [parse_value(*rtype, value).unwrap()].into(),
             source: source.clone(),
+            handling: Handling::default(),
         };
         (name(owner), rrset)
     };

@@ -2,7 +2,7 @@
 
 use super::super::ControlError;
 use super::fixture::{Fixture, desired, name, value, zone};
-use crate::record::RecordType;
+use crate::record::{Handling, RecordType};
 use crate::storage::{ApiChange, Storage};
 
 const A: RecordType = RecordType::A;
@@ -188,6 +188,7 @@ async fn without_a_database_changes_are_refused_until_there_is_one() {
         ttl: 300,
         rdatas: address(9).into(),
         source: crate::record::Source::Api,
+        handling: Handling::default(),
     };
     let serial = crate::storage::ServedSerial {
         apex: name("x."),

@@ -11,7 +11,7 @@ use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::rdata::{format_value, parse_value};
-use crate::record::{Rdata, RecordType, RrSet, Source};
+use crate::record::{Handling, Rdata, RecordType, RrSet, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Plan;
 
@@ -78,7 +78,7 @@ impl Fixture {
         let served: Arc<Mutex<Served>> = Arc::default();
         let gate: Arc<Mutex<()>> = Arc::default();
         let files = Arc::new(Mutex::new(Ok(initial.clone())));
-        let metrics = Arc::new(Metrics::new(None));
+        let metrics = Arc::new(Metrics::new(None, Arc::default()));
         let settings = Settings {
             storage_path: folder.path().to_owned(),
             config_file: "hotdns.yaml".into(),
@@ -165,6 +165,7 @@ pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source)
         ttl: 3600,
         rdatas: [value(rtype, text)].into(),
         source,
+        handling: Handling::default(),
     };
     (name(owner), rrset)
 }
@@ -192,6 +193,7 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
         records,
         views: Vec::new(),
         zones,
+        access: Vec::new(),
         ttl: RULES,
         restart_needed: Vec::new(),
     }

@@ -5,14 +5,14 @@ use std::sync::Mutex;
 use super::*;
 use crate::dataplane::sockets;
 use crate::name::Name;
-use crate::record::{RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet, Source};
 
-/// `panic`, `silence`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with no records.
+/// `panic`, `silence`, `denied`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with no records.
 struct Scripted;
 
 impl Answerer for Scripted {
-    fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport, out: &mut Vec<u8>) -> Disposition {
-        assert!(out.is_empty() && client.is_loopback());
+    fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        assert!(out.is_empty() && arrival.client.is_loopback());
         if query.len() < 12 || query[2] & 0x80 != 0 {
             return Disposition::Silence;
         }
@@ -21,6 +21,7 @@ impl Answerer for Scripted {
             .unwrap_or_default();
         match label {
             b"panic" => panic!("as the query says"),
+            b"denied" => return Disposition::Denied,
             b"silence" => return Disposition::Silence,
             b"forward" => return Disposition::Forward,
             b"chain" => {
@@ -30,6 +31,7 @@ impl Answerer for Scripted {
                     ttl: 77,
                     rdatas: [target.as_wire()].into(),
                     source: Source::Config,
+                    handling: Handling::default(),
                 };
                 return Disposition::CompleteUpstream(PartialChain {
                     target,
@@ -40,7 +42,7 @@ impl Answerer for Scripted {
         }
         out.extend_from_slice(query);
         out[2] |= 0x80;
-        if label == b"big" && transport == Transport::Tcp {
+        if label == b"big" && arrival.transport == Transport::Tcp {
             out.resize(60_000, 0);
         }
         Disposition::Reply
@@ -114,6 +116,7 @@ fn start_with(
         counters: Arc::<Counts>::clone(&counts),
         figures: Arc::default(),
         tcp,
+        wants_interfaces: true,
     })
     .unwrap();
     TestPlane { plane, counts }

@@ -543,3 +543,75 @@ async fn records_of_views_are_apart_from_the_defaults() {
         .is_problem(404, "not_found");
     server.get("/api/v1/records/www.x").await.is(200);
 }
+
+#[tokio::test]
+async fn orders_of_rrsets() {
+    let server = server().await;
+    let record = |more: &str, values: &str| format!(r#"{{"name":"o.x.","type":"A","value":[{values}]{more}}}"#);
+    let created = server
+        .post(
+            RECORDS,
+            &record(r#","order":"weighted","weights":[3,1]"#, r#""192.0.2.1","192.0.2.2""#),
+        )
+        .await;
+    let shown = created.is(201);
+    assert_eq!(
+        (&shown["order"], &shown["weights"]),
+        (&json!("weighted"), &json!([3, 1]))
+    );
+    assert_eq!(shown.get("wildcard"), None);
+    for more in ["", r#","order":"rotate""#, r#","order":"weighted","weights":[9,9]"#] {
+        let answer = server.post(RECORDS, &record(more, r#""192.0.2.3","192.0.2.1""#)).await;
+        answer.is_problem(409, "order_conflict");
+    }
+    let added = server
+        .post(
+            RECORDS,
+            &record(r#","order":"weighted","weights":[0,3]"#, r#""192.0.2.3","192.0.2.1""#),
+        )
+        .await;
+    assert_eq!(added.is(201)["weights"], json!([3, 1, 0]));
+    let deleted = server.delete("/api/v1/records/o.x.?type=A&value=192.0.2.1").await;
+    deleted.is(204);
+    let listed = server.get("/api/v1/records/o.x.").await;
+    assert_eq!(listed.is(200)["records"][0]["weights"], json!([1, 0]));
+    let replaced = server.put("/api/v1/records/o.x.", &record("", r#""192.0.2.4""#)).await;
+    assert_eq!(replaced.is(200).get("order"), None, "a PUT says all of it");
+    for more in [
+        r#","order":"any""#,
+        r#","order":"weighted""#,
+        r#","order":"weighted","weights":[1,2]"#,
+        r#","order":"weighted","weights":[65536]"#,
+        r#","order":"rotate","weights":[1]"#,
+        r#","weights":[1]"#,
+        r#","wildcard":"one_label""#,
+    ] {
+        let answer = server
+            .put("/api/v1/records/o.x.", &record(more, r#""192.0.2.4""#))
+            .await;
+        answer.is_problem(400, "invalid_body");
+    }
+}
+
+#[tokio::test]
+async fn rrsets_of_a_wildcard_agree() {
+    let server = server().await;
+    let record = |rtype: &str, value: &str, more: &str| {
+        format!(r#"{{"name":"*.o.x.","type":"{rtype}","value":["{value}"]{more}}}"#)
+    };
+    let one_label = r#","wildcard":"one_label""#;
+    let created = server.post(RECORDS, &record("A", "192.0.2.1", one_label)).await;
+    assert_eq!(created.is(201)["wildcard"], "one_label");
+    let like = server.post(RECORDS, &record("TXT", "text", "")).await;
+    assert_eq!(like.is(201)["wildcard"], "one_label", "as the others at the name");
+    let other = record("A", "192.0.2.2", r#","wildcard":"rfc4592""#);
+    server.post(RECORDS, &other).await.is_problem(409, "wildcard_conflict");
+    server
+        .put("/api/v1/records/*.o.x.", &other)
+        .await
+        .is_problem(409, "wildcard_conflict");
+    server.delete("/api/v1/records/*.o.x.?type=TXT").await.is(204);
+    server.post(RECORDS, &other).await.is_problem(409, "wildcard_conflict");
+    let replaced = server.put("/api/v1/records/*.o.x.", &other).await;
+    assert_eq!(replaced.is(200).get("wildcard"), None);
+}

@@ -1,5 +1,6 @@
 //! Between the configuration and the control thread: what is desired, at start and at each reload.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, ConfigSource, Desired};
@@ -28,6 +29,9 @@ pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::De
     let records = read.config.record_sets();
     let views = read.config.view_sets();
     let ttl = ttl_rules(&read.config);
+    let access = read.config.zones.iter();
+    let access = access.filter_map(|zone| Some((zone.apex.clone(), Arc::clone(zone.access.as_ref()?))));
+    let access = access.collect();
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,
@@ -45,6 +49,7 @@ pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::De
         records,
         views,
         zones: zones.collect(),
+        access,
         ttl,
         restart_needed,
     }

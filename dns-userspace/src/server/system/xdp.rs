@@ -3,11 +3,12 @@
 //! Where anything is missing (privileges, support, the object itself), userspace answers everything, and the log says
 //! what is missing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use dns_common::address::{OwnKey, TAGGED};
 use dns_common::counters::{RCODES, qtype_of_class};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::settings::Settings;
@@ -18,9 +19,10 @@ use tracing::{debug, error, info, warn};
 use super::super::supervisor::Spawner;
 use crate::config::{Config, XdpMode};
 use crate::cookies::Cookies;
+use crate::dataplane::gate::{Charged, Gate};
 use crate::dataplane::object::OBJECT;
 use crate::dataplane::xdp::own::{self, GROUPS, Listen};
-use crate::dataplane::xdp::{Mode, Program};
+use crate::dataplane::xdp::{Constants, Mode, Program};
 use crate::metrics::{XdpFigures, XdpReading};
 use crate::publish::{Loader, SharedProgram};
 use crate::table::{Memory, Sizes};
@@ -36,15 +38,18 @@ pub(super) fn table_loader(
     listening: &[SocketAddr],
     recursion: &Arc<[IpNet]>,
     cookies: &Arc<Cookies>,
+    gate: &Arc<Gate>,
 ) -> Loader {
     let settings = Settings {
         udp_payload: config.udp_payload,
         has_upstream: u16::from(config.backend.upstream.enabled),
         has_nsid: u16::from(config.nsid.is_some()),
+        has_access: u16::from(gate.access.is_some()),
         ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
         ..Settings::DEFAULT
     };
-    let object = match wanted(config).and_then(|()| usable(&settings)) {
+    let limits = gate.limits;
+    let object = match wanted(config).and_then(|()| usable(&Constants { settings, limits })) {
         Ok(object) => Some(object),
         Err(None) => None,
         Err(Some(reason)) => {
@@ -57,14 +62,21 @@ pub(super) fn table_loader(
             None
         }
     };
-    let (recursion, cookies) = (Arc::clone(recursion), Arc::clone(cookies));
+    let (recursion, cookies, gate) = (Arc::clone(recursion), Arc::clone(cookies), Arc::clone(gate));
     Box::new(move |keys, sizes| {
         let Some(object) = object else {
-            return Ok((None, Memory::on_heap(sizes)?));
+            let memory = Memory::on_heap(sizes)?;
+            let memory = if limits.is_enabled() {
+                memory.with_buckets()?
+            } else {
+                memory
+            };
+            return Ok((None, memory));
         };
         let mut settings = settings;
         settings.lines = sizes.lines;
-        let (mut program, memory) = Program::load(object, &settings, keys, sizes)?;
+        let (mut program, memory) = Program::load(object, &Constants { settings, limits }, keys, sizes)?;
+        program.set_access(gate.access.as_deref(), gate.exempt.as_deref())?;
         program.set_recursion(&recursion)?;
         program.set_cookies(cookies.seconds(), &cookies.secrets())?;
         Ok((Some(program), memory))
@@ -80,7 +92,7 @@ fn wanted(config: &Config) -> Result<(), Option<anyhow::Error>> {
 }
 
 /// The object, after it was loaded once on trial.
-fn usable(settings: &Settings) -> Result<&'static [u8], Option<anyhow::Error>> {
+fn usable(constants: &Constants) -> Result<&'static [u8], Option<anyhow::Error>> {
     let object = OBJECT.context("this program was built without the XDP object; build it with `cargo xtask build`")?;
     let keys = bytemuck::Zeroable::zeroed();
     let sizes = Sizes {
@@ -89,18 +101,24 @@ fn usable(settings: &Settings) -> Result<&'static [u8], Option<anyhow::Error>> {
         zones: 1,
         prefixes: 0,
     };
-    Program::load(object, settings, &keys, sizes)
+    Program::load(object, constants, &keys, sizes)
         .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;
     Ok(object)
 }
 
 /// Attaches the program to the configured interfaces, and keeps its addresses in step with the kernel's.
-pub(super) async fn attach(config: &Config, listening: &[SocketAddr], program: SharedProgram, spawner: &Spawner) {
+pub(super) async fn attach(
+    config: &Config,
+    listening: &[SocketAddr],
+    program: SharedProgram,
+    charged: &Arc<Charged>,
+    spawner: &Spawner,
+) {
     if program.lock().is_none() {
         return;
     }
     let listens: Vec<Listen> = listening.iter().copied().map(listen).collect();
-    if let Err(error) = try_attach(config, listens, program, spawner).await {
+    if let Err(error) = try_attach(config, listens, program, Arc::clone(charged), spawner).await {
         error!("XDP is off, userspace answers everything: {error:#}");
     }
 }
@@ -109,6 +127,7 @@ async fn try_attach(
     config: &Config,
     listens: Vec<Listen>,
     program: SharedProgram,
+    charged: Arc<Charged>,
     spawner: &Spawner,
 ) -> anyhow::Result<()> {
     let (connection, handle, mut changes) =
@@ -143,7 +162,7 @@ async fn try_attach(
             Err(error) => error!("{error}"),
         }
     }
-    set_own(&program, &interfaces, &listens);
+    set_own(&program, &interfaces, &listens, &charged);
 
     let stopping = spawner.stopping();
     spawner.spawn("xdp", async move {
@@ -163,7 +182,7 @@ async fn try_attach(
                     tokio::time::sleep(SETTLE).await;
                     while let Some(Some(_)) = futures_util::FutureExt::now_or_never(changes.next()) {}
                     match own::interfaces(&handle).await {
-                        Ok(interfaces) => set_own(&program, &interfaces, &listens),
+                        Ok(interfaces) => set_own(&program, &interfaces, &listens, &charged),
                         Err(error) => warn!(%error, "the addresses cannot be listed: XDP keeps those it had"),
                     }
                 }
@@ -173,7 +192,7 @@ async fn try_attach(
     Ok(())
 }
 
-fn set_own(program: &SharedProgram, interfaces: &[own::Interface], listens: &[Listen]) {
+fn set_own(program: &SharedProgram, interfaces: &[own::Interface], listens: &[Listen], charged: &Charged) {
     let mut program = program.lock();
     let Some(program) = &mut *program else { return };
     let attached: Vec<u32> = program.interfaces().map(|(_, index, _)| index).collect();
@@ -187,9 +206,18 @@ fn set_own(program: &SharedProgram, interfaces: &[own::Interface], listens: &[Li
         }
     }
     debug!(entries = entries.len(), "addresses for XDP");
+    charged.store(Arc::new(entries.keys().filter_map(charged_at).collect()));
     if let Err(error) = program.set_own(entries) {
         error!("XDP may pass what it could answer: {error:#}");
     }
+}
+
+/// Where datagrams to this address come in once they were charged. Those of a VLAN come in at its own interface, and also where
+/// the network card took the tag off, so that the program has not known them: sockets charge what comes from there.
+fn charged_at(key: &OwnKey) -> Option<(u32, IpAddr)> {
+    let is_untagged = key.outer_vlan & TAGGED == 0;
+    let address = Ipv6Addr::from(key.address).to_canonical();
+    (is_untagged && key.port != 0).then_some((key.interface, address))
 }
 
 fn listen(address: SocketAddr) -> Listen {
@@ -226,6 +254,7 @@ impl XdpFigures for SharedProgram {
             .iter()
             .map(|reason| (reason.label(), counters.dropped[reason.index()]));
         reading.dropped = pairs.collect();
+        (reading.limited, reading.denied) = (counters.limited, counters.denied);
         reading
     }
 }

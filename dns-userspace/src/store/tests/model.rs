@@ -146,6 +146,8 @@ impl Model {
                 self.files.insert(apex.key(), content.as_ref().ok().map(records));
             }
             Change::RemoveZone { apex } => drop(self.files.remove(&apex.key())),
+            // Who may ask changes no record.
+            Change::Access(_) => {}
             Change::ConfigRecords(list) => self.config = records(list),
             Change::Views(views) => {
                 for layer in self.views.values_mut() {

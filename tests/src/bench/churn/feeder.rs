@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use dns_userspace::record::{RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::store::Change;
 
 use crate::bench::site::Publication;
@@ -133,6 +133,7 @@ impl States {
                     ttl: 60,
                     rdatas: [address.octets()].into(),
                     source: Source::Api,
+                    handling: Handling::default(),
                 },
             },
         }

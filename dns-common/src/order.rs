@@ -1,0 +1,248 @@
+//! The order in which the RRs of an RRset are answered, drawn anew for each answer from a random number.
+//!
+//! ```text
+//! rotate     A B C D ─► C D A B       from any place on, all alike
+//! random     A B C D ─► D A C B       any order, all alike
+//! weighted   A B C D ─► C A B D       the first one drawn by weight, the rest as they are
+//! ```
+//!
+//! RFC 2181 §5: an RRset is a set, so every order is as right as the next. Equal numbers give equal orders in both planes.
+
+/// How an RRset is ordered, as the plain number that lines and slots have.
+pub mod kind {
+    /// As it was given.
+    pub const FIXED: u8 = 0;
+    /// Turned by a random number of places.
+    pub const ROTATE: u8 = 1;
+    /// At random.
+    pub const RANDOM: u8 = 2;
+    /// The first RR by weight.
+    pub const WEIGHTED: u8 = 3;
+}
+
+/// The most RRs that the fast path orders.
+pub const MOST: u32 = 16;
+/// Numbers of two octets that a slot has of a weighted order: the lower and the upper half of the sum of the weights, then
+/// the weights.
+pub const WEIGHT_NUMBERS: usize = 2 + MOST as usize;
+
+/// Which RR stands at which place; each of them as given at first.
+pub trait Places {
+    /// The RR of place `by` comes first, the others follow in a circle of `count`.
+    fn rotate(&mut self, by: u32, count: u32);
+    /// Two places change their RRs.
+    fn swap(&mut self, one: u32, other: u32);
+    /// The RR of this place comes first, those before it move up.
+    fn bring_to_front(&mut self, place: u32);
+}
+
+/// Up to sixteen RRs: four bits of a word for each place, the lowest for the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nibbles(pub u64);
+
+impl Nibbles {
+    /// As given.
+    pub const AS_GIVEN: Self = Self(0xFEDC_BA98_7654_3210);
+
+    /// The RR at a place below [`MOST`].
+    #[inline(always)]
+    pub const fn at(self, place: u32) -> u32 {
+        (self.0 >> (4 * (place & 15))) as u32 & 15
+    }
+}
+
+impl Places for Nibbles {
+    #[inline(always)]
+    fn rotate(&mut self, by: u32, count: u32) {
+        // Of those that are as given: nibble after nibble the numbers from `by` on, less `count` where that is reached.
+        let mut turned = 0;
+        for place in 0..MOST {
+            let from = place + by;
+            let from = if from >= count { from.wrapping_sub(count) } else { from };
+            turned |= ((from & 15) as u64) << (4 * place);
+        }
+        self.0 = turned;
+    }
+
+    #[inline(always)]
+    fn swap(&mut self, one: u32, other: u32) {
+        let differs = (self.at(one) ^ self.at(other)) as u64;
+        self.0 ^= differs << (4 * (one & 15));
+        self.0 ^= differs << (4 * (other & 15));
+    }
+
+    #[inline(always)]
+    fn bring_to_front(&mut self, place: u32) {
+        let place = place & 15;
+        let before = (1u64 << (4 * place)) - 1;
+        let moved = before << 4 | 15;
+        self.0 = (self.0 & !moved) | (self.0 & before) << 4 | self.at(place) as u64;
+    }
+}
+
+impl Places for [u16] {
+    fn rotate(&mut self, by: u32, _count: u32) {
+        self.rotate_left(by as usize);
+    }
+
+    fn swap(&mut self, one: u32, other: u32) {
+        <[u16]>::swap(self, one as usize, other as usize);
+    }
+
+    fn bring_to_front(&mut self, place: u32) {
+        self[..=place as usize].rotate_right(1);
+    }
+}
+
+/// Orders `count` RRs, at most `most`, by a random number. `weight` gives the weight of the RR at a place below `most`,
+/// and 0 where there is none, `total` their sum; where that is 0, each RR is as likely to be the first.
+#[inline(always)]
+pub fn arrange<P: Places + ?Sized>(
+    places: &mut P,
+    kind: u8,
+    (count, most): (u32, u32),
+    random: u64,
+    (total, weight): (u32, impl Fn(u32) -> u16),
+) {
+    let mut random = random;
+    match kind {
+        kind::ROTATE => places.rotate(draw(&mut random, count), count),
+        kind::RANDOM => {
+            // Fisher and Yates: each place from the last on gets one of those that are left.
+            for place in 1..most {
+                if place >= count {
+                    break;
+                }
+                let last = count - place;
+                places.swap(last, draw(&mut random, last + 1));
+            }
+        }
+        kind::WEIGHTED => {
+            if total == 0 {
+                places.bring_to_front(draw(&mut random, count));
+                return;
+            }
+            let mut left = draw(&mut random, total);
+            for place in 0..most {
+                let own = weight(place) as u32;
+                if left < own {
+                    places.bring_to_front(place);
+                    break;
+                }
+                left -= own;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A number below `bound`, which is not 0: any, if that is.
+#[inline(always)]
+fn draw(random: &mut u64, bound: u32) -> u32 {
+    (((next(random) >> 32) * bound as u64) >> 32) as u32
+}
+
+/// The next number of a sequence, whatever the last one was (Steele, Lea and Flood, "SplitMix").
+#[inline(always)]
+pub fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::collections::HashMap;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// What both kinds of places make of it, which must be the same.
+    fn order(kind: u8, count: u32, random: u64, weights: &[u16]) -> Vec<u16> {
+        let weight = |place: u32| weights.get(place as usize).copied().unwrap_or(0);
+        let mut list: Vec<u16> = (0..count as u16).collect();
+        let total = weights.iter().map(|&weight| u32::from(weight)).sum();
+        arrange(&mut list[..], kind, (count, count), random, (total, weight));
+        if count <= MOST {
+            let mut nibbles = Nibbles::AS_GIVEN;
+            arrange(&mut nibbles, kind, (count, MOST), random, (total, weight));
+            let same: Vec<u16> = (0..count).map(|place| nibbles.at(place) as u16).collect();
+            assert_eq!(list, same, "kind {kind}, {count} RRs, random {random:x}");
+        }
+        list
+    }
+
+    fn shares<K: std::hash::Hash + Eq>(draws: u64, mut what: impl FnMut(u64) -> K) -> HashMap<K, f64> {
+        let mut shares = HashMap::new();
+        let mut state = 1;
+        for _ in 0..draws {
+            *shares.entry(what(next(&mut state))).or_insert(0.0) += 1.0 / draws as f64;
+        }
+        shares
+    }
+
+    #[test]
+    fn every_order_is_one_of_all_rrs() {
+        let mut state = 7;
+        for count in 1..40 {
+            for kind in [kind::FIXED, kind::ROTATE, kind::RANDOM, kind::WEIGHTED] {
+                for _ in 0..50 {
+                    let weights: Vec<u16> = (0..count).map(|_| next(&mut state) as u16).collect();
+                    let mut order = order(kind, count, next(&mut state), &weights);
+                    order.sort_unstable();
+                    assert!(order.iter().copied().eq(0..count as u16));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fixed_is_as_given() {
+        assert_eq!(order(kind::FIXED, 5, 77, &[]), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn rotations_are_circles_and_all_alike() {
+        let shares = shares(40_000, |random| order(kind::ROTATE, 4, random, &[]));
+        assert_eq!(shares.len(), 4);
+        for (order, share) in shares {
+            assert!(
+                order
+                    .iter()
+                    .zip(order.iter().cycle().skip(1))
+                    .all(|(a, b)| (a + 1) % 4 == *b)
+            );
+            assert!((share - 0.25).abs() < 0.01, "{order:?} {share}");
+        }
+    }
+
+    #[test]
+    fn random_orders_are_all_there_and_all_alike() {
+        let shares = shares(48_000, |random| order(kind::RANDOM, 4, random, &[]));
+        assert_eq!(shares.len(), 24);
+        for (order, share) in shares {
+            assert!((share - 1.0 / 24.0).abs() < 0.005, "{order:?} {share}");
+        }
+    }
+
+    #[test]
+    fn the_first_is_drawn_by_weight_and_the_rest_stay_as_given() {
+        let weights = [10, 0, 30, 60];
+        let shares = shares(40_000, |random| order(kind::WEIGHTED, 4, random, &weights));
+        assert_eq!(shares.len(), 3, "a weight of 0 is never first");
+        for (order, share) in shares {
+            assert!((share - f64::from(weights[usize::from(order[0])]) / 100.0).abs() < 0.01);
+            assert!(order[1..].is_sorted());
+        }
+    }
+
+    #[test]
+    fn weights_that_are_all_zero_are_all_alike() {
+        let shares = shares(40_000, |random| order(kind::WEIGHTED, 4, random, &[0; 4])[0]);
+        assert!(shares.len() == 4 && shares.values().all(|share| (share - 0.25).abs() < 0.01));
+    }
+}

@@ -1,0 +1,273 @@
+//! Rate limits and access lists of the running server, on a network of namespaces: with XDP where the queries come in, and
+//! without.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tests::frames::{Query, wire_name};
+use tests::net::{Namespace, VethOptions, VethPair, missing_privileges};
+use tests::server::Server;
+
+/// Another client, of another prefix.
+const OTHER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// The server's address there.
+const OTHER_SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+fn is_skipped() -> bool {
+    let Some(reason) = missing_privileges() else {
+        return false;
+    };
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+    true
+}
+
+/// A server and a host with two addresses.
+struct World {
+    client: Namespace,
+    host: Namespace,
+    server: Server,
+    /// The server's address that the first one asks, and the second's.
+    servers: [SocketAddr; 2],
+    /// The client's addresses.
+    clients: [Ipv4Addr; 2],
+    _pair: VethPair,
+}
+
+impl World {
+    /// XDP is at `interface`: `eth1` is where queries come in.
+    fn new(interface: &str, more: &str) -> Result<Self> {
+        let (client, host) = (Namespace::new("client")?, Namespace::new("server")?);
+        let mut options = VethOptions::default();
+        options.addresses[0].push(OTHER.into());
+        options.addresses[1].push(OTHER_SERVER.into());
+        let pair = VethPair::new((&client, "eth0"), (&host, "eth1"), &options)?;
+        let ipv4 = |addresses: &[IpAddr]| {
+            let mut addresses = addresses.iter();
+            let found = addresses.find_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            });
+            found.context("an IPv4 address")
+        };
+        let (first, own) = (ipv4(&pair.second.addresses)?, ipv4(&pair.first.addresses)?);
+        let server = Server::start_in(&host, interface, more)?;
+        let port = server.dns.port();
+        Ok(Self {
+            servers: [first, OTHER_SERVER].map(|address| SocketAddr::from((address, port))),
+            clients: [own, OTHER],
+            client,
+            host,
+            server,
+            _pair: pair,
+        })
+    }
+
+    fn metric(&self, name: &str) -> Result<f64> {
+        self.host.enter(|| self.server.metric(name))
+    }
+
+    /// A socket of one of the two clients, connected to the server.
+    fn socket(&self, which: usize) -> Result<UdpSocket> {
+        self.client.enter(|| {
+            let socket = UdpSocket::bind((self.clients[which], 0))?;
+            socket.connect(self.servers[which])?;
+            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            Ok(socket)
+        })
+    }
+
+    fn dig(&self, which: usize, arguments: &[&str]) -> Result<String> {
+        let (at, port) = (
+            format!("@{}", self.servers[which].ip()),
+            self.servers[which].port().to_string(),
+        );
+        let from = self.clients[which].to_string();
+        let fixed = [at.as_str(), "-p", &port, "-b", &from, "+time=5", "+tries=1"];
+        self.client.run("dig", &[&fixed, arguments].concat())
+    }
+}
+
+fn www() -> Vec<u8> {
+    Query::new(&wire_name("www.example.com"), 1).build()
+}
+
+#[test]
+fn a_flood_from_one_prefix_leaves_the_others_their_answers() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    const LIMITS: &str = "rate_limit: {enabled: true, rate: 1, burst: 50, slip: 1}\n";
+    for (interface, plane) in [("eth1", "xdp"), ("lo", "sockets")] {
+        let world = World::new(interface, LIMITS)?;
+        let (flooding, other) = (world.socket(0)?, world.socket(1)?);
+        let done = AtomicBool::new(false);
+        let (whole, truncated) = std::thread::scope(|scope| -> Result<(u32, u32)> {
+            let flood = scope.spawn(|| {
+                let (query, mut reply) = (www(), [0; 512]);
+                let (mut sent, mut whole, mut truncated) = (0u32, 0, 0);
+                while !done.load(Ordering::Relaxed) || sent < 2000 {
+                    flooding.send(&query)?;
+                    sent += 1;
+                    flooding.recv(&mut reply)?;
+                    match reply[2] & 2 {
+                        0 => whole += 1,
+                        _ => truncated += 1,
+                    }
+                }
+                anyhow::Ok((whole, truncated))
+            });
+            let answers = (0..40).map(|number| {
+                other.send(&www())?;
+                let mut reply = [0; 512];
+                let length = other.recv(&mut reply).context("no answer")?;
+                ensure!(
+                    reply[..length].ends_with(&[192, 0, 2, 80]),
+                    "query {number}: {:02x?}",
+                    &reply[..length]
+                );
+                Ok(())
+            });
+            let answers: Result<()> = answers.collect();
+            done.store(true, Ordering::Relaxed);
+            let counts = flood.join().expect("the flood does not panic")?;
+            answers.map(|()| counts)
+        })?;
+        // The burst, and one a second of however long that took.
+        ensure!((50..500).contains(&whole), "{interface}: {whole} whole answers");
+        ensure!(truncated > 1000, "{interface}: {truncated} truncated");
+        let counted = format!("hotdns_rate_limited_total{{action=\"truncated\",plane=\"{plane}\"}}");
+        assert_eq!(world.metric(&counted)?, f64::from(truncated), "{counted}");
+        // A real client of the same prefix comes back over TCP, which is not limited.
+        for _ in 0..3 {
+            let answer = world.dig(0, &["www.example.com"])?;
+            ensure!(
+                answer.contains("retrying in TCP mode") && answer.contains("192.0.2.80"),
+                "{answer}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_query_that_passes_is_charged_once() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    const LIMITS: &str = "rate_limit: {enabled: true, rate: 1, burst: 10, slip: 1}\nchaos: {version: \"1\"}\n";
+    let world = World::new("eth1", LIMITS)?;
+    let socket = world.socket(0)?;
+    // XDP passes it, and userspace answers.
+    let chaos = Query {
+        qclass: 3,
+        ..Query::new(&wire_name("version.bind"), 16)
+    };
+    let chaos = chaos.build();
+    for number in 0..10 {
+        socket.send(&chaos)?;
+        let mut reply = [0; 512];
+        socket.recv(&mut reply).with_context(|| format!("query {number}"))?;
+        ensure!(
+            reply[2] & 2 == 0 && reply[3] & 15 == 0,
+            "query {number}: {:02x?}",
+            &reply[..12]
+        );
+    }
+    assert_eq!(
+        world.metric("hotdns_rate_limited_total{action=\"truncated\",plane=\"sockets\"}")?,
+        0.0
+    );
+    Ok(())
+}
+
+#[test]
+fn denied_clients_are_refused_or_get_nothing() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    for interface in ["eth1", "lo"] {
+        let world = World::new(interface, "acl: {deny: [198.51.100.0/24]}\n")?;
+        for transport in ["+notcp", "+tcp"] {
+            let refused = world.dig(1, &["www.example.com", transport])?;
+            ensure!(
+                refused.contains("REFUSED") && refused.contains("EDE: 18 (Prohibited)"),
+                "{refused}"
+            );
+            let answer = world.dig(0, &["www.example.com", "+short", transport])?;
+            assert_eq!(answer.trim(), "192.0.2.80");
+        }
+        let world = World::new(interface, "acl: {deny: [198.51.100.0/24], action: drop}\n")?;
+        let (allowed, denied) = (world.socket(0)?, world.socket(1)?);
+        denied.send(&www())?;
+        allowed.send(&www())?;
+        allowed.recv(&mut [0; 512])?;
+        denied.set_nonblocking(true)?;
+        assert!(denied.recv(&mut [0; 512]).is_err(), "an answer");
+        let plane = if interface == "lo" { "sockets" } else { "xdp" };
+        let counted = format!("hotdns_acl_denied_total{{action=\"dropped\",plane=\"{plane}\"}}");
+        assert_eq!(world.metric(&counted)?, 1.0, "{counted}");
+        let closed = world.client.enter(|| {
+            let mut stream = TcpStream::connect(world.servers[1])?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            let query = www();
+            stream.write_all(&(query.len() as u16).to_be_bytes())?;
+            stream.write_all(&query)?;
+            Ok(stream.read(&mut [0; 512])?)
+        })?;
+        assert_eq!(closed, 0, "closed without an answer");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_list_of_a_zone_takes_effect_at_a_reload() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    for interface in ["eth1", "lo"] {
+        let world = World::new(
+            interface,
+            "records: [{name: o.example.net, type: A, value: [192.0.2.7]}]\n",
+        )?;
+        let file = world.server.path("hotdns.yaml");
+        let open = std::fs::read_to_string(&file)?;
+        let reload = |text: &str| {
+            std::fs::write(&file, text)?;
+            let reply = world
+                .host
+                .enter(|| world.server.request("POST", "/api/v1/reload", None))?;
+            ensure!(reply.status == 200, "{reply:?}");
+            assert_eq!(
+                reply.json["restart_needed"].as_array().map_or(0, Vec::len),
+                0,
+                "{reply:?}"
+            );
+            Ok(())
+        };
+        let rcode = |which: usize, name: &str| {
+            let text = world.dig(which, &[name])?;
+            let status = text.split("status: ").nth(1).and_then(|rest| rest.split(',').next());
+            status.map(str::to_owned).context(text.clone())
+        };
+        assert_eq!(rcode(1, "www.example.com")?, "NOERROR");
+        let closed = open.replace("zone}", "zone, acl: {deny: [198.51.100.0/24]}}");
+        ensure!(closed != open, "{open}");
+        reload(&closed)?;
+        for name in [
+            "www.example.com",
+            "nx.example.com",
+            "x.sub.example.com",
+            "a.wild.example.com",
+        ] {
+            assert_eq!(rcode(1, name)?, "REFUSED", "{name}");
+            ensure!(rcode(0, name)? != "REFUSED", "{name}");
+        }
+        assert_eq!(rcode(1, "o.example.net")?, "NOERROR", "no list is for it");
+        reload(&open)?;
+        assert_eq!(rcode(1, "nx.example.com")?, "NXDOMAIN");
+    }
+    Ok(())
+}
