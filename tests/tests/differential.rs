@@ -262,14 +262,14 @@ impl Run {
         let is_final = match &resolution.end {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),
-            End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(&snapshot, name),
+            End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(snapshot, name),
             End::ZoneFailed | End::AliasFailed(_) => false,
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
         let is_overlay_nodata =
             resolution.rcode == 0 && resolution.answer.is_empty() && resolution.authority.is_empty();
-        let mut answerable = is_final && !has_dname && !is_overlay_nodata && !is_in_sparse_area(&snapshot, &name.key());
+        let mut answerable = is_final && !has_dname && !is_overlay_nodata && !is_in_sparse_area(snapshot, &name.key());
         answerable &= qtype != RecordType::ANY && qtype != RecordType::DS;
         answerable &= self.planes.reference(query).is_some_and(|reply| reply[2] & 0x02 == 0);
         if answerable { Kind::Answerable } else { Kind::Userspace }

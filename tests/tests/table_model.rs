@@ -99,6 +99,8 @@ fn every_step_of_a_publication_gives_old_or_new() -> Result<()> {
             let changes = generator.next(&planes.store);
             let plan = planes.store.plan(changes);
             names.add(&plan.snapshot);
+            // One client a change: of a view, or of none.
+            planes.environment.cookies.client = generator.client();
             let before = Frozen::of(&*planes.served);
             let serials = planes.next_serials(&plan);
             // A zone that was not there has its own serial from the start.

@@ -176,7 +176,7 @@ impl<'a> Pending<'a> {
         }
         let order = wanted.order.or_else(|| Some(held.as_ref()?.handling.order().clone()));
         let handling = Handling::new(values.order(order), wildcard);
-        self.accept(owner, at, rtype, wanted.ttl, values.rdatas, handling, held)
+        self.accept((owner, at), rtype, wanted.ttl, values.rdatas, handling, held)
     }
 
     fn replace(
@@ -195,7 +195,7 @@ impl<'a> Pending<'a> {
         }
         let wildcard = self.wildcard(&owner, &at, rtype, &wanted, None)?;
         let handling = Handling::new(values.order(wanted.order), wildcard);
-        self.accept(owner, at, rtype, wanted.ttl, values.rdatas, handling, held)
+        self.accept((owner, at), rtype, wanted.ttl, values.rdatas, handling, held)
     }
 
     /// Adds the values of a request that are not there yet, with their weights. False where one that is there has
@@ -291,8 +291,7 @@ impl<'a> Pending<'a> {
 
     fn accept(
         &mut self,
-        owner: Name,
-        at: At,
+        (owner, at): (Name, At),
         rtype: RecordType,
         ttl: Option<u32>,
         rdatas: Vec<Rdata>,
