@@ -79,7 +79,7 @@ fn check(report: &Report) {
         // Wildcards that lead back to themselves, or whose own name gets another answer than those below.
         (PassReason::Marked, 1.5),
         // Beside wildcards with NS or DNAME, or with zones of their own below; below wildcard overlays.
-        (PassReason::Below, 6.0),
+        (PassReason::Below, 5.0),
         // Names with more types than a line lists, and answers above 4,056 octets.
         (PassReason::Incomplete, 4.0),
         // Large answers with a serial or pointers that move: few configurations have them, for many names each.

@@ -900,7 +900,7 @@ fn orders_that_cannot_be() {
         refused(&format!("{ORDERED}{text}"), &format!("2:{column}"), part);
     }
     let owner = "records:\n  - {name: a., type: A, wildcard: one_label, value: [192.0.2.1]}";
-    refused(owner, "2:37", "`wildcard` at a., which is no wildcard");
+    refused(owner, "2:35", "`wildcard` at a., which is no wildcard");
     let differ = "  - {name: '*.A.', type: TXT, value: [x]}";
     refused(
         &format!("{ORDERED}wildcard: one_label}}\n{differ}"),

@@ -3,7 +3,7 @@
 //! Besides the names with other data: ancestors that come or go with them (empty non-terminals, wildcards' enclosers),
 //! everything below a cut or DNAME that comes or goes, and every name whose answer was made from one of these.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::dependents::Dependents;
@@ -38,8 +38,9 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
         add_below(old, apex, &mut names);
         add_below(new, apex, &mut names);
     }
+    let mut sparse_areas = HashSet::new();
     for key in names.clone() {
-        add_sparse_areas(old, new, &key, &mut names);
+        add_sparse_areas(old, new, &key, &mut names, &mut sparse_areas);
         add_ancestors(old, new, key, &mut names);
     }
     let mut more = Vec::new();
@@ -123,17 +124,39 @@ fn add_below(snapshot: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) 
         .for_each(add);
 }
 
-/// All that is in a sparse area which comes or goes with `key`.
-fn add_sparse_areas(old: &Snapshot, new: &Snapshot, key: &NameKey, names: &mut BTreeSet<NameKey>) {
+/// All that is in a sparse area which comes or goes with `key`. Of an area that was seen before, what is above `key`.
+fn add_sparse_areas(
+    old: &Snapshot,
+    new: &Snapshot,
+    key: &NameKey,
+    names: &mut BTreeSet<NameKey>,
+    seen: &mut HashSet<NameKey>,
+) {
     for at in key.lineage() {
         let (before, after) = (sparse::is_top(old, at), sparse::is_top(new, at));
         if before.is_none() && after.is_none() {
             return;
         }
-        if before.unwrap_or(false) != after.unwrap_or(false) {
-            let top = NameKey::from_key_bytes(at);
-            add_below(old, &top, names);
-            add_below(new, &top, names);
+        let is_sparse_in = match (before.unwrap_or(false), after.unwrap_or(false)) {
+            (true, false) => old,
+            (false, true) => new,
+            _ => continue,
+        };
+        let mut add = |owner: &NameKey| {
+            let above = owner.lineage().take_while(|above| above.len() >= at.len());
+            names.extend(above.map(NameKey::from_key_bytes));
+        };
+        add(key);
+        let top = NameKey::from_key_bytes(at);
+        if let Some(zone) = is_sparse_in.zone_of(&top)
+            && seen.insert(top.clone())
+        {
+            // Where it is not sparse, all others are new or gone, and come here themselves.
+            zone.nodes
+                .range::<_, NameKey>(&top..)
+                .map(|(owner, _)| owner)
+                .take_while(|owner| owner.is_at_or_below(&top))
+                .for_each(&mut add);
         }
     }
 }
@@ -154,5 +177,80 @@ fn add_ancestors(old: &Snapshot, new: &Snapshot, key: NameKey, names: &mut BTree
             names.insert(parent.clone());
         }
         child = parent;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::needs_line;
+    use crate::name::Name;
+    use crate::record::{Handling, RrSet, Source};
+    use crate::store::{Change, Store};
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    /// The zone `x.` with addresses of its serial at these names.
+    fn zone(serial: u8, owners: &[&str]) -> Vec<Change> {
+        let rrset = |rtype| RrSet {
+            rtype,
+            ttl: 1,
+            rdatas: [[serial; 4]].into(),
+            source: Source::Config,
+            handling: Handling::default(),
+        };
+        let mut records = vec![(name("x."), rrset(RecordType::SOA))];
+        records.extend(owners.iter().map(|owner| (name(owner), rrset(RecordType::A))));
+        vec![Change::ConfigRecords(records)]
+    }
+
+    #[test]
+    fn all_that_is_in_a_sparse_area_differs_when_it_comes_or_goes() {
+        const HOST: &str = "1.2.3.4.5.6.7.8.x.";
+        let mut store = Store::new();
+        for (serial, owners) in [
+            // Not prefix-free: no sparse area. Then one, since the name below the host goes while that changes too.
+            &[HOST, "ns.1.2.3.4.5.6.7.8.x."][..],
+            &[HOST],
+            // Five names are too many, and four are not.
+            &[
+                HOST,
+                "a.2.3.4.5.6.7.8.x.",
+                "b.2.3.4.5.6.7.8.x.",
+                "c.2.3.4.5.6.7.8.x.",
+                "d.2.3.4.5.6.7.8.x.",
+            ],
+            &[
+                "a.2.3.4.5.6.7.8.x.",
+                "b.2.3.4.5.6.7.8.x.",
+                "c.2.3.4.5.6.7.8.x.",
+                "d.2.3.4.5.6.7.8.x.",
+            ],
+            &[HOST, "5.6.7.8.x."],
+            &[],
+            &[HOST],
+        ]
+        .iter()
+        .enumerate()
+        {
+            let old = store.snapshot();
+            let plan = store.plan(zone(serial as u8, owners));
+            let new = Arc::clone(&plan.snapshot);
+            let found = affected(&old, &new, &plan.delta, &Dependents::default());
+            for at in name(HOST).key().lineage() {
+                let key = NameKey::from_key_bytes(at);
+                let line = |snapshot| {
+                    let is_top = sparse::is_top(snapshot, at) == Some(true);
+                    (needs_line(snapshot, &key), is_top)
+                };
+                assert!(
+                    line(&old) == line(&new) || found.contains(&key),
+                    "{key:?} at step {serial}"
+                );
+            }
+            store.commit(&plan);
+        }
     }
 }

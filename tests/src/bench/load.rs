@@ -49,7 +49,9 @@ pub struct Load {
 pub enum Features {
     /// Nothing.
     None,
-    /// Views, ACLs and rate limits, none of which matches what is asked: they are looked up, and that is all.
+    /// ACLs and rate limits that nothing asked comes to meet: they are looked up, and that is all.
+    Limits,
+    /// The same, and views.
     All,
     /// Rate limits that bind, for each address.
     RateLimits,
@@ -60,6 +62,10 @@ impl Features {
     pub fn keys(self) -> &'static str {
         match self {
             Self::None => "",
+            Self::Limits => {
+                "acl: {deny: [\"198.51.100.0/24\", \"2001:db8:1::/48\"]}\n\
+                 rate_limit: {enabled: true, rate: 1000000000, burst: 1000000}\n"
+            }
             Self::All => {
                 "views: [{name: office, clients: [\"192.0.2.0/24\", \"2001:db8::/48\"]}]\n\
                  records: [{name: office.bench.test., type: A, ttl: 300, value: [192.0.2.1], view: office}]\n\
@@ -286,6 +292,13 @@ pub fn all(names: u64) -> Vec<Load> {
                 ..zone("l.test.", Content::Addresses)
             },
             target: target(0.18, 0.24),
+            ..a.clone()
+        },
+        Load {
+            name: "limits",
+            title: "A; ACL, rate limit, counters",
+            target: None,
+            features: Features::Limits,
             ..a.clone()
         },
         Load {
