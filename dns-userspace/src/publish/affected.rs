@@ -238,7 +238,7 @@ mod tests {
             let old = store.snapshot();
             let plan = store.plan(zone(serial as u8, owners));
             let new = Arc::clone(&plan.snapshot);
-            let found = affected(&old, &new, &plan.delta, &Dependents::default());
+            let found = affected(&old, &new, &plan.delta, &[&Dependents::default()]);
             for at in name(HOST).key().lineage() {
                 let key = NameKey::from_key_bytes(at);
                 let line = |snapshot| {
