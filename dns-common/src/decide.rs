@@ -70,7 +70,9 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         fault => return Err(reason_of(fault)),
     }
     let line = Line(scratch.line);
-    let is_plain = line.flags() & (flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED | flag::ORDERED) == 0;
+    let special =
+        flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED | flag::ORDERED | flag::VIEWED | flag::GHOST;
+    let is_plain = line.flags() & special == 0;
     Ok(if is_plain && inline(scratch, &line) {
         First::Decided
     } else {
@@ -81,16 +83,22 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
 /// Goes on where the first look ended.
 #[inline(always)]
 pub fn decide_further<P: Prober, T: Table>(prober: &mut P, table: &T, first: First) -> Result<(), PassReason> {
-    let is_found = match first {
-        First::Decided => return Ok(()),
-        First::Found => true,
-        First::Absent => false,
-        First::Overflow => match prober.probe(0, 0) {
+    let mut is_found = matches!(first, First::Found);
+    let mut is_unsure = matches!(first, First::Overflow);
+    if is_found && table.has_views() {
+        // Then it says who sees the name, or another line of it.
+        is_unsure = Line(prober.scratch().line).flags() & (flag::VIEWED | flag::GHOST) != 0;
+    }
+    if is_unsure {
+        is_found = match prober.probe(0, 0) {
             probed::FOUND => true,
             probed::ABSENT => false,
             fault => return Err(reason_of(fault)),
-        },
-    };
+        };
+    }
+    if matches!(first, First::Decided) {
+        return Ok(());
+    }
     if is_found {
         decide_on_name(prober.scratch(), table)
     } else {

@@ -27,6 +27,8 @@ pub struct Keys {
     pub second: [u64; MAX_WORDS],
     /// Odd multipliers that make tag and index out of both streams.
     pub mix: [u64; 4],
+    /// Keys of the view, one for each stream.
+    pub view: [u64; 2],
 }
 
 impl Keys {
@@ -88,6 +90,15 @@ pub fn add_word(sums: Sums, word: u64, first_key: u64, second_key: u64) -> Sums 
     }
 }
 
+/// Adds the number of a view, as one word more. The default, 0, adds nothing.
+#[inline(always)]
+pub fn add_view(sums: Sums, view: u32, keys: &Keys) -> Sums {
+    if view == 0 {
+        return sums;
+    }
+    add_word(sums, view as u64, keys.view[0], keys.view[1])
+}
+
 /// (low + key's low mod 2^32) × (high + key's high mod 2^32). Two separate additions: XOR, or one addition of 64
 /// bits, weaken the bound.
 #[inline(always)]
@@ -132,8 +143,13 @@ pub const fn keep_last(word: u64, octets: u32) -> u64 {
     word & (u64::MAX << ((64 - 8 * octets) & 63))
 }
 
-/// The hash of a whole uncompressed wire name; for the table's writer.
+/// The hash of a whole uncompressed wire name in the default; for the table's writer.
 pub fn of_name(name: &[u8], keys: &Keys) -> NameHash {
+    of_name_in_view(name, 0, keys)
+}
+
+/// The same in a view.
+pub fn of_name_in_view(name: &[u8], view: u32, keys: &Keys) -> NameHash {
     let mut sums = Sums::default();
     for (index, chunk) in name.rchunks(8).enumerate().take(MAX_WORDS) {
         let mut octets = [0u8; 8];
@@ -145,7 +161,7 @@ pub fn of_name(name: &[u8], keys: &Keys) -> NameHash {
             keys.second[index],
         );
     }
-    finish(sums, &keys.mix)
+    finish(add_view(sums, view, keys), &keys.mix)
 }
 
 #[cfg(test)]
@@ -184,5 +200,8 @@ mod tests {
             of_name(b"\x03wwx\x07example\x00", &keys)
         );
         assert_ne!(of_name(b"\x00", &keys), of_name(b"\x01a\x00", &keys));
+        let in_view = |view| of_name_in_view(b"\x01a\x00", view, &keys);
+        assert_eq!(in_view(0), of_name(b"\x01a\x00", &keys));
+        assert!(in_view(1) != in_view(0) && in_view(1) != in_view(2));
     }
 }

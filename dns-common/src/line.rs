@@ -59,6 +59,10 @@ pub mod flag {
     pub const REFERENCES_SHIFT: u32 = 16;
     /// A sparse area begins here: below it only names with data have lines. For counting; such a name has PASS_BELOW.
     pub const SPARSE: u32 = 1 << 20;
+    /// In some view another line, under the name's hash in that view, says what this name has.
+    pub const VIEWED: u32 = 1 << 25;
+    /// The name is only in views: whoever is in none that has a line for it does not see it.
+    pub const GHOST: u32 = 1 << 26;
     /// Who may ask is for the zone's access list to say.
     pub const GUARDED: u32 = 1 << 24;
     /// Shift of the order of the inline A ([`crate::order::kind`], never weighted).

@@ -68,6 +68,9 @@ pub struct Scratch {
     pub server_cookie: [u64; 2],
     /// What the order of RRs is drawn from. The plane sets it.
     pub random: u64,
+    /// The client as a key of a table of prefixes: 128, the address as it lies in memory (IPv4-mapped, where it is IPv4),
+    /// 0. Set by the plane where there are views.
+    pub client: [u32; 6],
     /// Octets of the question's name, root label included.
     pub name_bytes: u32,
     /// Labels of the question's name, root left out.
@@ -93,6 +96,19 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Says who asks: an address as it lies in memory.
+    #[inline(always)]
+    pub fn set_client(&mut self, [first, second]: [u64; 2]) {
+        self.client = [
+            128,
+            first as u32,
+            (first >> 32) as u32,
+            second as u32,
+            (second >> 32) as u32,
+            0,
+        ];
+    }
+
     /// All zero.
     pub const fn new() -> Self {
         Self {
@@ -108,6 +124,7 @@ impl Scratch {
             client_cookie: 0,
             server_cookie: [0; 2],
             random: 0,
+            client: [0; 6],
             name_bytes: 0,
             labels: 0,
             qtype: 0,
@@ -143,7 +160,7 @@ mod tests {
             + PREPARED_WORDS * 8
             + ARRANGED_BYTES
             + 6 * 8
-            + 10 * 4
+            + 16 * 4
             + size_of::<Reply>();
         assert_eq!(size_of::<Scratch>(), fields);
         assert!(size_of::<Scratch>().is_multiple_of(8));

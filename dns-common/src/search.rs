@@ -5,7 +5,9 @@
 //! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
 //!
 //! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that
-//! could list no more names overflowed: then the same is done once more from the name's second home.
+//! could list no more names overflowed: then the same is done once more from the name's second home. Where the line that
+//! was found says that some view has another one, or is a ghost, a client of a view probes for that, with its view in the
+//! hash.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
 use crate::line::{DIRECTORY_ENTRIES, Line, flag};
@@ -23,6 +25,8 @@ pub mod probed {
     pub const TORN: u32 = 2;
     /// The homes cannot say.
     pub const OVERFLOW: u32 = 3;
+    /// A name that is only in views. It never leaves a probe.
+    pub const GHOST: u32 = 4;
 }
 
 /// A plane's way to call [`probe`] on its own scratch and table. In the kernel it is a function that the verifier
@@ -79,14 +83,41 @@ pub const fn reason_of(fault: u32) -> PassReason {
     }
 }
 
-/// One probe: hashes the suffix at `offset` (with `*.` before it where `wildcard` is 1), and looks it up.
+/// One probe: hashes the suffix at `offset` (with `*.` before it where `wildcard` is 1), and looks it up, as the client
+/// sees it.
 #[inline(always)]
 pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
-    let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0);
+    // The default's line first. A ghost leaves the line that the scratch has.
+    let mut seen = probed::ABSENT;
+    let mut view = 0;
+    for _ in 0..2 {
+        let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0, view);
+        let found = look_up_seen(scratch, table, hash);
+        if view != 0 {
+            // Where the view has no line of its own, the default's counts.
+            return if found == probed::ABSENT { seen } else { found };
+        }
+        let may_differ =
+            found == probed::GHOST || found == probed::FOUND && Line(scratch.line).flags() & flag::VIEWED != 0;
+        if !table.has_views() || !may_differ {
+            return found;
+        }
+        seen = if found == probed::GHOST { probed::ABSENT } else { found };
+        view = table.view(&scratch.client);
+        if view == 0 {
+            break;
+        }
+    }
+    seen
+}
+
+/// Looks for the name with this hash from both of its homes. A ghost's line does not go to the scratch.
+#[inline(always)]
+fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
     let mut home = hash.home(table.lines());
     let mut probed = probed::OVERFLOW;
     for _ in 0..2 {
-        probed = look_up(scratch, table, hash, home);
+        probed = find::<T, true>(scratch, table, hash, home);
         if probed != probed::OVERFLOW {
             break;
         }
@@ -99,6 +130,11 @@ pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: 
 /// name was found, which otherwise keeps the one it had.
 #[inline(always)]
 pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
+    find::<T, false>(scratch, table, hash, home)
+}
+
+#[inline(always)]
+fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
     let lines = table.lines();
     scratch.lines_read += 1;
     let Some(words) = table.line(home) else {
@@ -106,6 +142,9 @@ pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home:
     };
     let line = Line(words);
     if line.holds(hash) {
+        if SEEN && line.flags() & flag::GHOST != 0 {
+            return probed::GHOST;
+        }
         scratch.line = words;
         return probed::FOUND;
     }
@@ -123,6 +162,9 @@ pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home:
             return probed::TORN;
         };
         if Line(words).holds(hash) {
+            if SEEN && Line(words).flags() & flag::GHOST != 0 {
+                return probed::GHOST;
+            }
             scratch.line = words;
             return probed::FOUND;
         }
@@ -136,7 +178,7 @@ pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home:
 
 /// The hash of a suffix out of the kept sums and one masked word.
 #[inline(always)]
-fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: bool) -> NameHash {
+fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: bool, view: u32) -> NameHash {
     let keys = table.keys();
     let name_bytes = scratch.name_bytes as usize & 0xFF;
     let bytes = name_bytes.wrapping_sub(offset) & 0xFF;
@@ -151,7 +193,7 @@ fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: 
         if rest != 0 {
             sums = hash::add_word(sums, word, keys.first[whole], keys.second[whole]);
         }
-        return hash::finish(sums, &keys.mix);
+        return hash::finish(hash::add_view(sums, view, keys), &keys.mix);
     }
     // `01 2A` in front: both octets go into this word, or the first of them into the next.
     word |= (b'*' as u64) << (56 - 8 * rest);
@@ -163,5 +205,5 @@ fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: 
         sums = hash::add_word(sums, word, keys.first[whole], keys.second[whole]);
         sums = hash::add_word(sums, 1 << 56, keys.first[next], keys.second[next]);
     }
-    hash::finish(sums, &keys.mix)
+    hash::finish(hash::add_view(sums, view, keys), &keys.mix)
 }

@@ -21,6 +21,10 @@ pub struct Settings {
     pub has_access: u16,
     /// What every order of RRs is drawn from, for tests; 0: drawn anew for each answer.
     pub fixed_random: u32,
+    /// 1 where there are views: then `CLIENTS` says who is in which.
+    pub has_views: u16,
+    /// Padding.
+    pub unused: u16,
     /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
     pub ports: [u16; QUICK_PORTS],
 }
@@ -34,6 +38,8 @@ impl Settings {
         has_nsid: 0,
         has_access: 0,
         fixed_random: 0,
+        has_views: 0,
+        unused: 0,
         ports: [53, 0, 0, 0],
     };
 
@@ -80,6 +86,6 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<Settings>(), 24);
+        assert_eq!(size_of::<Settings>(), 28);
     }
 }

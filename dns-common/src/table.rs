@@ -22,6 +22,10 @@ pub trait Table {
     fn slot_header(&self, class: u32, slot: u32) -> Option<SlotHeader>;
     /// Copies the first `words` words behind a slot's header.
     fn copy_body(&self, class: u32, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool;
+    /// Whether there are views.
+    fn has_views(&self) -> bool;
+    /// The number of the view that a client ([`crate::scratch::Scratch::client`]) is in; 0 for none.
+    fn view(&self, client: &[u32; 6]) -> u32;
     /// The zone's words at `index`.
     fn zone(&self, index: u32) -> Option<ZoneEntry>;
 }

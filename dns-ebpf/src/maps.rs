@@ -7,6 +7,7 @@
 //! | `ACCESS` | prefixes of clients that may ask, or may not, by group | userspace |
 //! | `BUCKETS` | rate limits | the program, and the sockets through mmap |
 //! | `RECURSION` | prefixes of clients that may use the upstream | userspace |
+//! | `CLIENTS` | prefixes of clients, and their views | userspace |
 //! | `STATE` | counters and scratch, per processor | the program |
 
 use core::arch::asm;
@@ -56,6 +57,8 @@ static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(4096, 0);
 #[map]
 static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
 #[map]
+static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+#[map]
 static ACCESS: LpmTrie<[u8; 20], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static BUCKETS: Array<[u64; BUCKET_LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -70,6 +73,7 @@ static KEYS: Keys = Keys {
     first: [1; MAX_WORDS],
     second: [1; MAX_WORDS],
     mix: [1; 4],
+    view: [1; 2],
 };
 /// What the configuration says; set when the object is loaded.
 #[unsafe(no_mangle)]
@@ -321,6 +325,18 @@ impl Table for KernelTable {
             3 => SLOTS_3.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
             _ => false,
         }
+    }
+
+    #[inline(always)]
+    fn has_views(&self) -> bool {
+        settings().has_views != 0
+    }
+
+    #[inline(always)]
+    fn view(&self, client: &[u32; 6]) -> u32 {
+        // SAFETY: a key is a number of bits and sixteen octets, packed, as the first five of these words are.
+        let key = unsafe { &*core::ptr::from_ref(client).cast::<Key<[u8; 16]>>() };
+        CLIENTS.get(key).copied().unwrap_or(0)
     }
 
     #[inline(always)]

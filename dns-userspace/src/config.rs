@@ -20,6 +20,7 @@ mod records;
 mod restart;
 mod section;
 mod token;
+mod views;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub use self::records::{ConfiguredRecord, ConfiguredZone};
 use crate::access::AccessList;
 use crate::name::Name;
 use crate::record::RrSet;
+use crate::store::ConfiguredView;
+use crate::views::{ViewClients, ViewName};
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +80,8 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// How questions are answered.
     pub backend: Backend,
+    /// The views, in the order of the file.
+    pub views: Vec<ViewClients>,
     /// The zones, in the order of the file.
     pub zones: Vec<ConfiguredZone>,
     /// The RRsets of `records`, in the order of the file.
@@ -235,15 +240,29 @@ pub fn load_everything(path: &Path) -> Result<Desired, Vec<ConfigError>> {
 }
 
 impl Config {
-    /// The RRsets of `records`, as the store takes them.
+    /// The RRsets of `records` that are in no view, as the store takes them.
     pub fn record_sets(&self) -> Vec<(Name, RrSet)> {
-        self.records
-            .iter()
+        self.records_in(None)
+    }
+
+    /// The views with their RRsets of `records`, as the store takes them.
+    pub fn view_sets(&self) -> Vec<ConfiguredView> {
+        let views = self.views.iter();
+        let views = views.map(|view| ConfiguredView {
+            view: view.clone(),
+            records: self.records_in(Some(&view.name)),
+        });
+        views.collect()
+    }
+
+    fn records_in(&self, view: Option<&ViewName>) -> Vec<(Name, RrSet)> {
+        let records = self.records.iter().filter(|record| record.view.as_ref() == view);
+        records
             .map(|record| (record.owner.clone(), record.rrset.clone()))
             .collect()
     }
 
-    /// The keys that differ between two configurations and take effect only at a restart: all but `zones` and
+    /// The keys that differ between two configurations and take effect only at a restart: all but `views`, `zones` and
     /// `records`.
     pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         restart::changed_keys(old, new)

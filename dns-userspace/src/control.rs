@@ -27,6 +27,7 @@ use crate::name::{Name, NameKey};
 use crate::record::{Order, Rdata, RecordType, RrSet, Wildcard};
 use crate::storage::{Storage, StorageError};
 use crate::store::Plan;
+use crate::views::ViewName;
 
 mod census;
 mod error;
@@ -100,6 +101,8 @@ pub struct Control {
 #[derive(Clone)]
 pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
+    /// The view that changes are made in; `None` is the default.
+    view: Option<ViewName>,
 }
 
 /// What a request says of an RRset beside its values.
@@ -164,7 +167,12 @@ impl Change {
 }
 
 enum Command {
-    Change(Change, oneshot::Sender<Result<Option<Written>, ControlError>>),
+    /// In a view, or in the default.
+    Change(
+        Option<ViewName>,
+        Change,
+        oneshot::Sender<Result<Option<Written>, ControlError>>,
+    ),
     Reload(oneshot::Sender<Result<ReloadReport, ControlError>>),
     Stop(oneshot::Sender<()>),
 }
@@ -187,7 +195,7 @@ impl Control {
             .spawn(move || writer.run(queue, &clock))
             .map_err(StartError::Thread)?;
         Ok(Self {
-            handle: ControlHandle { commands },
+            handle: ControlHandle { commands, view: None },
             thread,
         })
     }
@@ -208,6 +216,15 @@ pub enum StartError {
 }
 
 impl ControlHandle {
+    /// The same, for changes in a view; `None` is the default.
+    #[must_use]
+    pub fn in_view(&self, view: Option<ViewName>) -> Self {
+        Self {
+            commands: self.commands.clone(),
+            view,
+        }
+    }
+
     /// Creates an RRset, or adds the values it lacks; what is wanted is checked against an existing RRset's.
     pub async fn create(
         &self,
@@ -267,7 +284,8 @@ impl ControlHandle {
     }
 
     async fn change(&self, change: Change) -> Result<Option<Written>, ControlError> {
-        self.ask(|reply| Command::Change(change, reply)).await?
+        let view = self.view.clone();
+        self.ask(|reply| Command::Change(view, change, reply)).await?
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ControlError> {

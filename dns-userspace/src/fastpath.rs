@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
-use dns_common::cookie;
+use dns_common::cookie::{self, words};
 use dns_common::decide::{decide, deny, truncate};
 use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
@@ -80,6 +80,9 @@ impl Worker {
                 u16::MAX
             }
         };
+        if table.has_views() {
+            scratch.set_client(words(mapped(environment.cookies.client)));
+        }
         let may_forward = environment.recursion_available;
         let epoch = match environment.admission {
             Admission::Admitted => {
@@ -114,16 +117,20 @@ impl Worker {
     }
 }
 
+/// IPv4 addresses as IPv4-mapped ones.
+fn mapped(client: IpAddr) -> [u8; 16] {
+    match client {
+        IpAddr::V4(client) => client.to_ipv6_mapped().octets(),
+        IpAddr::V6(client) => client.octets(),
+    }
+}
+
 fn make_cookie(scratch: &mut Scratch, source: &CookieSource) {
-    let address = match source.client {
-        IpAddr::V4(client) => client.to_ipv6_mapped(),
-        IpAddr::V6(client) => client,
-    };
     scratch.server_cookie = cookie::server_cookie(
         scratch.client_cookie,
         source.seconds,
-        cookie::words(address.octets()),
-        cookie::words(source.secret),
+        words(mapped(source.client)),
+        words(source.secret),
     );
 }
 

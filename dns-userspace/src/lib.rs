@@ -24,4 +24,5 @@ pub mod snapshot;
 pub mod storage;
 pub mod store;
 pub mod table;
+pub mod views;
 pub mod zonefile;

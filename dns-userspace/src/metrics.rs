@@ -291,6 +291,7 @@ mod tests {
             left_out: Source::ZoneFile("zones/x".into()),
             served: Source::Api,
             served_type: RecordType::CNAME,
+            view: None,
         };
         metrics.set_conflicts(&[conflict]);
         metrics.count_reload_failures(2);

@@ -16,8 +16,9 @@ mod dependents;
 mod figures;
 mod names;
 mod rebuild;
+mod views;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,18 +30,18 @@ use dns_common::table::Table;
 
 use crate::access::AccessList;
 use crate::answer::Serials;
-use crate::compile::{CompileOptions, Compiled, compile, needs_line, negatives};
+use crate::compile::{CompileOptions, negatives};
 use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
-use crate::store::{Plan, ZoneChange, ZoneDelta};
+use crate::store::{Delta, Plan, ZoneChange, ZoneDelta};
 use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter, return_freed_memory};
 
 use self::affected::affected;
-use self::dependents::Dependents;
 pub use self::figures::TableFigures;
 use self::rebuild::{Built, Need};
+use self::views::{AllDependents, Lines, compile_everywhere, needs_line_anywhere};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
@@ -119,7 +120,7 @@ pub struct Publisher {
     loader: Loader,
     options: CompileOptions,
     writer: TableWriter,
-    dependents: Dependents,
+    dependents: AllDependents,
     serials: HashMap<u32, u32>,
     figures: Arc<TableFigures>,
     /// When a larger table could not be had, the last time; `None`: the table is as large as wanted.
@@ -146,7 +147,7 @@ impl Publisher {
             loader,
             options,
             writer,
-            dependents: Dependents::default(),
+            dependents: AllDependents::default(),
             serials: HashMap::new(),
             figures: Arc::default(),
             refused_at: None,
@@ -190,17 +191,25 @@ impl Publisher {
             }
         }
         self.serials.extend(serials.iter().copied());
-        if self.is_bulk(plan.delta.names.len()) && self.grow(new, observe) {
+        if plan.delta.views_redefined {
+            if self.grow(new, observe) {
+                return;
+            }
+            // Nothing but a new table knows who is in which view. Until there is one, this one passes all.
+            self.writer.close();
+            observe(Stage::Closed);
+        } else if self.is_bulk(plan.delta.names.len()) && self.grow(new, observe) {
             return;
         }
-        let names = affected(&old, new, &plan.delta, &self.dependents);
-        if (self.is_bulk(names.len()) || !self.has_room(names.len(), new)) && self.grow(new, observe) {
+        let names = self.affected(&old, plan);
+        let lines = names.len() * (1 + new.views.list.len());
+        if (self.is_bulk(names.len()) || !self.has_room(lines, new)) && self.grow(new, observe) {
             return;
         }
 
         // Fence.
         for key in &names {
-            let insert = needs_line(new, key);
+            let insert = needs_line_anywhere(new, key);
             self.writer.fence(key.to_name().as_wire(), insert);
             observe(Stage::Fencing);
         }
@@ -229,6 +238,30 @@ impl Publisher {
             self.writer.reclaim(false);
             self.show();
         }
+    }
+
+    /// Every name whose lines may differ, in the default or a view.
+    fn affected(&self, old: &Snapshot, plan: &Plan) -> BTreeSet<NameKey> {
+        let (new, delta) = (&plan.snapshot, &plan.delta);
+        let of_default = &self.dependents.default;
+        let mut names = affected(old, new, delta, &[of_default]);
+        if delta.views_redefined {
+            return names;
+        }
+        for (at, (before, after)) in old.views.list.iter().zip(&new.views.list).enumerate() {
+            let more = delta.views.get(at).into_iter().flatten();
+            let delta = Delta {
+                names: delta.names.iter().chain(more).cloned().collect(),
+                zones: delta.zones.clone(),
+                access: delta.access.clone(),
+                ..Delta::default()
+            };
+            // What the view has no line for was made as the default's was.
+            let of_view = self.dependents.views.get(at);
+            let dependents: Vec<_> = std::iter::once(of_default).chain(of_view).collect();
+            names.extend(affected(&before.tree, &after.tree, &delta, &dependents));
+        }
+        names
     }
 
     /// Frees what earlier changes left behind, and tries again to get a larger table, if one was wanted and could not be
@@ -261,13 +294,19 @@ impl Publisher {
     ) -> Result<(), TableFull> {
         let mut result = Ok(());
         for key in names {
-            let Compiled { entry, consulted } = compile(snapshot, &key, &self.options);
+            let Lines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
             let name = key.to_name();
-            match entry {
-                Some(entry) => result = result.and(self.writer.put(name.as_wire(), &entry)),
-                None => self.writer.remove(name.as_wire()),
+            // The default's line last: it is the way to those of views.
+            for (view, entry) in (1..).zip(views) {
+                match entry {
+                    Some(entry) => result = result.and(self.writer.put(name.as_wire(), view, &entry)),
+                    None => self.writer.remove(name.as_wire(), view),
+                }
             }
-            self.dependents.set(key, consulted);
+            match default {
+                Some(entry) => result = result.and(self.writer.put(name.as_wire(), 0, &entry)),
+                None => self.writer.remove(name.as_wire(), 0),
+            }
             observe(Stage::Installing);
         }
         result

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Snapshot ─ zones: apex ─► Zone ─ nodes: owner ─► Node ─ rrsets
-//!          └ overlays: owner ─► Node                      (contract: records in no zone)
+//!          ├ overlays: owner ─► Node                      (contract: records in no zone)
+//!          └ views ─ own: owner ─► Node;  tree: Snapshot of the default with these in it
 //! ```
 //!
 //! Maps are persistent: a new snapshot shares all that did not change, and taking one costs nothing. Empty
@@ -19,6 +20,7 @@ use imbl::OrdMap;
 use crate::access::{Access, AccessList};
 use crate::name::{Name, NameKey, wire_name_length};
 use crate::record::{RecordType, RrSet, Wildcard};
+use crate::views::{Clients, ViewName};
 
 /// Everything that is served, at one version.
 #[derive(Clone, Default)]
@@ -31,6 +33,28 @@ pub struct Snapshot {
     pub overlays: OrdMap<NameKey, Arc<Node>>,
     /// Who may ask for the names of a zone, by apex; also of zones that are not served.
     pub access: OrdMap<NameKey, Arc<AccessList>>,
+    /// What some clients get instead.
+    pub views: Arc<Views>,
+}
+
+/// The views that are configured.
+#[derive(Clone, Default)]
+pub struct Views {
+    /// By number, from 1.
+    pub list: Vec<View>,
+    /// Which client is in which.
+    pub clients: Arc<Clients>,
+}
+
+/// One view.
+#[derive(Clone)]
+pub struct View {
+    /// Its name.
+    pub name: ViewName,
+    /// The records that are this view's, as they are served: whole names, but for an apex.
+    pub own: OrdMap<NameKey, Arc<Node>>,
+    /// What its clients are answered from: the default with these records in it, of the same zones. It has no views.
+    pub tree: Arc<Snapshot>,
 }
 
 /// One zone: configured, or made by an SOA record of `records` or the API.
@@ -66,6 +90,22 @@ enum Few {
 }
 
 impl Snapshot {
+    /// What the clients of a view are answered from; 0, and a number that no view has, is the default.
+    pub fn for_view(&self, view: u16) -> &Snapshot {
+        let view = usize::from(view).checked_sub(1).and_then(|at| self.views.list.get(at));
+        view.map_or(self, |view| &view.tree)
+    }
+
+    /// What this client is answered from.
+    pub fn for_client(&self, client: IpAddr) -> &Snapshot {
+        self.for_view(self.views.clients.view_of(client))
+    }
+
+    /// The view of that name.
+    pub fn view(&self, name: &str) -> Option<&View> {
+        self.views.list.iter().find(|view| *view.name == *name)
+    }
+
     /// The zone that holds `key`: the deepest with an apex at or above it.
     pub fn zone_of(&self, key: &NameKey) -> Option<&Arc<Zone>> {
         key.lineage().find_map(|apex| self.zones.get(apex))

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! <storage.path>/hotdns.db      schema_version   one row
-//!                               api_rrsets       owner_key, rtype ► owner (case kept), ttl, rdatas in order, order and
-//!                                                weights, one_label
+//!                               api_rrsets       view (empty: the default), owner_key, rtype
+//!                                                ► owner (case kept), ttl, rdatas in order, order and weights, one_label
 //!                               served_serials   apex_key ► apex, serial, fingerprint of the zone's content
 //! ```
 //!
@@ -25,6 +25,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Wildcard};
+use crate::views::ViewName;
 
 mod rows;
 mod schema;
@@ -96,8 +97,8 @@ pub struct ServedSerial {
 /// Everything that a database held when it was opened.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// The API's RRsets in canonical order.
-    pub rrsets: Vec<(Name, RrSet)>,
+    /// The API's RRsets, by view, in canonical order; `None` is the default.
+    pub rrsets: Vec<(Option<ViewName>, Name, RrSet)>,
     /// The serials served last.
     pub serials: Vec<ServedSerial>,
 }
@@ -105,10 +106,10 @@ pub struct Stored {
 /// One change of the API's RRsets.
 #[derive(Debug, Clone)]
 pub enum ApiChange {
-    /// The RRset of this type at this owner is now this one.
-    Put(Name, Arc<RrSet>),
+    /// The RRset of this type at this owner, in a view or the default, is now this one.
+    Put(Option<ViewName>, Name, Arc<RrSet>),
     /// There is none any more.
-    Delete(NameKey, RecordType),
+    Delete(Option<ViewName>, NameKey, RecordType),
 }
 
 /// The database, or why there is none at present.
@@ -207,15 +208,18 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
         let mut put = transaction.prepare_cached(
-            "INSERT INTO api_rrsets (owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (owner_key, rtype)
-             DO UPDATE SET owner = ?3, ttl = ?4, rdatas = ?5, rr_order = ?6, weights = ?7, one_label = ?8",
+            "INSERT INTO api_rrsets (view, owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (view, owner_key, rtype)
+             DO UPDATE SET owner = ?4, ttl = ?5, rdatas = ?6, rr_order = ?7, weights = ?8, one_label = ?9",
         )?;
-        let mut delete = transaction.prepare_cached("DELETE FROM api_rrsets WHERE owner_key = ?1 AND rtype = ?2")?;
+        let mut delete =
+            transaction.prepare_cached("DELETE FROM api_rrsets WHERE view = ?1 AND owner_key = ?2 AND rtype = ?3")?;
+        let of = |view: &Option<ViewName>| view.clone().unwrap_or_default();
         for change in changes {
             match change {
-                ApiChange::Put(owner, rrset) => put.execute(params![
+                ApiChange::Put(view, owner, rrset) => put.execute(params![
+                    of(view),
                     owner.key().as_bytes(),
                     rrset.rtype.0,
                     owner.to_string(),
@@ -225,7 +229,7 @@ fn transact(connection: &mut Connection, changes: &[ApiChange], serials: &[Serve
                     rows::encode_weights(rrset.handling.order()),
                     rrset.handling.wildcard() == Wildcard::OneLabel,
                 ])?,
-                ApiChange::Delete(key, rtype) => delete.execute(params![key.as_bytes(), rtype.0])?,
+                ApiChange::Delete(view, key, rtype) => delete.execute(params![of(view), key.as_bytes(), rtype.0])?,
             };
         }
         let mut serve = transaction.prepare_cached(

@@ -7,6 +7,8 @@
 //!   API                 ┘      commit(plan): becomes the state
 //! ```
 //!
+//! Each view has layers of its own, of the configuration and the API, and a tree of its own in the snapshot.
+//!
 //! A pure index: no IO, no clock, no await. Layers and snapshots are persistent maps, so a plan costs in proportion to
 //! what it changes, and an abandoned one costs nothing. The merge follows the contract's "Sources" and "Overlays":
 //! the API's RRset before the zone file's before the configuration's; what is left out is a [`Conflict`].
@@ -16,6 +18,7 @@ mod merge;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::sync::Arc;
 
@@ -26,6 +29,7 @@ use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
+use crate::views::{ViewClients, ViewName};
 
 /// One change to a layer.
 #[derive(Debug, Clone)]
@@ -48,8 +52,12 @@ pub enum Change {
     Access(Vec<(Name, Arc<AccessList>)>),
     /// Replaces all of `records:` of the configuration file.
     ConfigRecords(Vec<(Name, RrSet)>),
+    /// Replaces `views`, and all of `records:` that are in one of them.
+    Views(Vec<ConfiguredView>),
     /// The API holds this RRset from now on.
     PutApi {
+        /// The view it is in; `None` is the default.
+        view: Option<ViewName>,
         /// The RRset's owner.
         owner: Name,
         /// The whole RRset.
@@ -57,11 +65,22 @@ pub enum Change {
     },
     /// The API no longer holds this RRset.
     DeleteApi {
+        /// The view it is in; `None` is the default.
+        view: Option<ViewName>,
         /// The RRset's owner.
         owner: Name,
         /// The RRset's type.
         rtype: RecordType,
     },
+}
+
+/// A view of the configuration.
+#[derive(Debug, Clone)]
+pub struct ConfiguredView {
+    /// Its name and clients.
+    pub view: ViewClients,
+    /// Its records of the configuration.
+    pub records: Vec<(Name, RrSet)>,
 }
 
 /// The state of all sources, and what is served from it.
@@ -88,17 +107,84 @@ pub struct Plan {
 #[derive(Clone, Default)]
 struct State {
     layers: Layers,
-    conflicts: OrdMap<Place, Arc<[Conflict]>>,
-    conflict_list: Arc<[Conflict]>,
+    conflicts: Conflicts,
     indexes: Indexes,
+    /// As they are configured.
+    views: Arc<[ViewClients]>,
     snapshot: Arc<Snapshot>,
 }
 
-/// One owner name in one zone, or among the overlays (`None`).
+/// One owner name in one zone, or among the overlays (`None`); or in one view, whatever zone that is in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     key: NameKey,
     apex: Option<NameKey>,
+    view: Option<ViewName>,
+}
+
+impl Place {
+    fn new(key: &NameKey, apex: Option<&NameKey>) -> Self {
+        Self {
+            key: key.clone(),
+            apex: apex.cloned(),
+            view: None,
+        }
+    }
+
+    fn in_view(key: &NameKey, view: &ViewName) -> Self {
+        Self {
+            key: key.clone(),
+            apex: None,
+            view: Some(view.clone()),
+        }
+    }
+}
+
+/// What is left out where.
+#[derive(Clone, Default)]
+struct Conflicts {
+    places: OrdMap<Place, Arc<[Conflict]>>,
+    list: Arc<[Conflict]>,
+    /// Whether the list is no longer that of the places.
+    differ: bool,
+}
+
+impl Conflicts {
+    fn set(&mut self, place: Place, conflicts: Vec<Conflict>) {
+        let is_as_before = self.places.get(&place).map_or(&[][..], |known| known) == conflicts;
+        if is_as_before {
+            return;
+        }
+        self.differ = true;
+        if conflicts.is_empty() {
+            self.places.remove(&place);
+        } else {
+            self.places.insert(place, conflicts.into());
+        }
+    }
+
+    fn forget_views(&mut self) {
+        let of_views: Vec<Place> = self
+            .places
+            .keys()
+            .filter(|place| place.view.is_some())
+            .cloned()
+            .collect();
+        for place in of_views {
+            self.set(place, Vec::new());
+        }
+    }
+
+    /// Brings the list in step.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.differ) {
+            self.list = self
+                .places
+                .values()
+                .flat_map(|conflicts| conflicts.iter().cloned())
+                .collect();
+        }
+    }
 }
 
 /// The numbers of zones: the smallest free one is given next.
@@ -128,10 +214,14 @@ pub struct Delta {
     /// Owner names, of zone nodes and overlays, whose data differ: created, changed, deleted, or now of another zone.
     /// Ascending; the apex of every zone in `zones` that was added, removed or failed is one of them.
     pub names: Vec<NameKey>,
-    /// Zones that differ, by apex.
+    /// Zones that differ, by apex; in a view at least.
     pub zones: Vec<ZoneDelta>,
     /// Apexes whose access list differs.
     pub access: Vec<NameKey>,
+    /// For each view, owner names that differ in it besides `names`: ascending.
+    pub views: Vec<Vec<NameKey>>,
+    /// Whether there are other views now, or with other clients.
+    pub views_redefined: bool,
 }
 
 /// How one zone differs.
@@ -169,6 +259,8 @@ pub struct Conflict {
     pub served: Source,
     /// The type of the RRset that is served: the same, or one that cannot stand beside it.
     pub served_type: RecordType,
+    /// The view that both are in; `None` is the default.
+    pub view: Option<ViewName>,
 }
 
 impl Store {
@@ -188,7 +280,7 @@ impl Store {
         Plan {
             snapshot: next.snapshot.clone(),
             delta,
-            conflicts: next.conflict_list.clone(),
+            conflicts: next.conflicts.list.clone(),
             next,
             revision: self.revision,
         }
@@ -209,16 +301,27 @@ impl Store {
 
     /// All conflicts in force.
     pub fn conflicts(&self) -> &Arc<[Conflict]> {
-        &self.state.conflict_list
+        &self.state.conflicts.list
     }
 
-    /// The RRset that the API holds.
-    pub fn api_rrset(&self, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
-        self.state.layers.api.get(key)?.rrset(rtype)
+    /// The RRset that the API holds, in a view or the default.
+    pub fn api_rrset(&self, view: Option<&ViewName>, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
+        let layers = &self.state.layers;
+        let api = match view {
+            None => &layers.api,
+            Some(view) => &layers.views.get(view)?.api,
+        };
+        api.get(key)?.rrset(rtype)
     }
 
-    /// All that the API holds, in canonical order.
+    /// All that the API holds in the default, in canonical order.
     pub fn api_records(&self) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
         self.state.layers.api.iter()
+    }
+
+    /// All that the API holds in views, configured or not.
+    pub fn api_records_in_views(&self) -> impl Iterator<Item = (&ViewName, &NameKey, &Arc<Node>)> {
+        let views = self.state.layers.views.iter();
+        views.flat_map(|(view, layer)| layer.api.iter().map(move |(key, node)| (view, key, node)))
     }
 }

@@ -26,6 +26,8 @@ use dns_common::scratch::PREPARED_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, SlotHeader};
 use dns_common::table::{Table, ZONE_WORDS, ZoneEntry};
 
+use crate::views::Clients;
+
 /// A table as sockets read it; the same memory as the XDP program's, where there is one.
 #[derive(Clone)]
 pub struct TableReader {
@@ -33,6 +35,8 @@ pub struct TableReader {
     pub memory: Arc<Memory>,
     /// The secrets under which its names are hashed.
     pub keys: Arc<Keys>,
+    /// Which client is in which view, as its lines know the views.
+    pub clients: Arc<Clients>,
 }
 
 impl TableReader {
@@ -94,6 +98,16 @@ impl Table for TableReader {
             return false;
         };
         self.slot_octets(class as usize, slot, 0, bytemuck::cast_slice_mut(to))
+    }
+
+    fn has_views(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    fn view(&self, client: &[u32; 6]) -> u32 {
+        let mut address = [0; 16];
+        address.copy_from_slice(&bytemuck::bytes_of(client)[4..20]);
+        u32::from(self.clients.view_of_mapped(u128::from_be_bytes(address)))
     }
 
     fn zone(&self, index: u32) -> Option<ZoneEntry> {

@@ -115,6 +115,7 @@ impl Kernel {
                 has_access: guards.access.is_some().into(),
                 fixed_random: environment.random as u32,
                 ports: Settings::quick_ports([PORT]),
+                ..Settings::DEFAULT
             };
             let limits = Limits {
                 has_exempt: guards.exempt.is_some().into(),
@@ -132,7 +133,10 @@ impl Kernel {
                 },
             )?;
             if environment.recursion_available {
-                program.set_recursion(&["198.51.100.0/24".parse()?, "2001:db8:1::/48".parse()?])?;
+                // The client, and those in the views of `zones`.
+                let clients = ["198.51.100.0/24", "10.0.0.0/14", "2001:db8::/44"];
+                let clients: Result<Vec<_>, _> = clients.iter().map(|text| text.parse()).collect();
+                program.set_recursion(&clients?)?;
             }
             Ok((Some(program), memory))
         });

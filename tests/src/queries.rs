@@ -60,6 +60,9 @@ impl Names {
         for zone in snapshot.zones.values() {
             self.add_around(&zone.apex);
         }
+        for view in &snapshot.views.list {
+            self.add(&view.tree);
+        }
     }
 
     /// Adds one name.

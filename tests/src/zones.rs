@@ -6,21 +6,23 @@
 //! ```
 //!
 //! Zones nest; names are cuts, wildcards, empty non-terminals, aliases in chains and circles, DNAMEs, as long and as
-//! deep as names can be; RRsets are of every size class. Equal seeds give equal configurations.
+//! deep as names can be; RRsets are of every size class. Some have views, with records anywhere. Equal seeds give equal
+//! configurations.
 
 mod content;
 mod rdata;
 
 pub use self::rdata::names_in;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
 use dns_userspace::answer::{Admission, CookieSource, Environment, Identity, Transport};
 use dns_userspace::name::Name;
 use dns_userspace::rdata::format_value;
 use dns_userspace::record::{Handling, Order, RecordType, RrSet, Source, Wildcard};
-use dns_userspace::store::{Change, Store};
+use dns_userspace::store::{Change, ConfiguredView, Store};
+use dns_userspace::views::{ViewClients, ViewName};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -45,6 +47,9 @@ const APEXES: [&str; 11] = [
 /// Where `records` and the API put names that no zone holds.
 const OUTSIDE: [&str; 5] = ["overlay.", "a.overlay.", "b.a.overlay.", "wild.", "made.overlay."];
 
+/// Views that a configuration may have.
+const VIEWS: [&str; 3] = ["inside", "office", "lab"];
+
 /// Labels of nearly all names.
 const LABELS: [&str; 7] = ["a", "b", "c", "*", "ns", "www", "_tcp"];
 
@@ -61,6 +66,8 @@ pub struct Generator {
     environment: Environment<'static>,
     has_upstream: bool,
     has_sparse_areas: bool,
+    /// Names of the views, in their order.
+    views: Vec<ViewName>,
 }
 
 impl Generator {
@@ -93,7 +100,18 @@ impl Generator {
             admission: Admission::Admitted,
             random: u64::from(rng.random::<u32>()),
         };
+        // Of a generator of its own: without views a seed gives what it always gave.
+        let mut of_views = StdRng::seed_from_u64(!seed);
+        let views = match of_views.random_bool(0.4) {
+            true => VIEWS
+                .iter()
+                .filter(|_| of_views.random_bool(0.6))
+                .map(|&name| name.into())
+                .collect(),
+            false => Vec::new(),
+        };
         Self {
+            views,
             has_upstream: environment.recursion_available || rng.random_bool(0.1),
             // Each brings many names that userspace answers alone.
             has_sparse_areas: seed.is_multiple_of(4),
@@ -125,11 +143,117 @@ impl Generator {
             changes.push(self.zone(apex));
         }
         changes.push(self.config_records());
+        if !self.views.is_empty() {
+            changes.push(self.configured_views());
+        }
+        changes
+    }
+
+    /// The address of a client: in no view, or in one of them.
+    pub fn client(&mut self) -> IpAddr {
+        let own = self.environment.cookies.client;
+        self.client_in_view().unwrap_or(own)
+    }
+
+    /// The address of a client in a view, where there are views; not always.
+    pub fn client_in_view(&mut self) -> Option<IpAddr> {
+        if self.views.is_empty() || self.rng.random_bool(0.35) {
+            return None;
+        }
+        let number = VIEWS
+            .iter()
+            .position(|name| **name == **self.views.choose(&mut self.rng).expect("not empty"));
+        let number = number.unwrap_or(0) as u8;
+        Some(match self.rng.random() {
+            true => Ipv4Addr::new(10, number, 1, 2).into(),
+            false => Ipv6Addr::new(0x2001, 0xDB8, u16::from(number), 0, 0, 0, 0, 0x99).into(),
+        })
+    }
+
+    /// The views, each with records of the configuration.
+    fn configured_views(&mut self) -> Change {
+        let mut all = Vec::new();
+        for (number, view) in VIEWS.iter().enumerate() {
+            let Some(name) = self.views.iter().find(|name| ***name == **view).cloned() else {
+                continue;
+            };
+            let mut content = Content::default();
+            for _ in 0..self.rng.random_range(0..8) {
+                let owner = match self.rng.random_range(0..10) {
+                    0 => self.owner_outside(),
+                    1 => self.any_apex(),
+                    _ => self.any_owner(),
+                };
+                self.shape(owner, &mut content);
+            }
+            let mut records = content.into_records(&Source::Config);
+            records.retain(|(_, rrset)| rrset.rtype != RecordType::SOA);
+            let clients = [format!("10.{number}.0.0/16"), format!("2001:db8:{number}::/48")];
+            all.push(ConfiguredView {
+                view: ViewClients {
+                    name,
+                    clients: clients.iter().map(|text| text.parse().expect("a prefix")).collect(),
+                },
+                records,
+            });
+        }
+        Change::Views(all)
+    }
+
+    /// An RRset of the API comes into a view or goes.
+    fn change_view(&mut self, store: &Store) -> Vec<Change> {
+        let Some(view) = self.views.choose(&mut self.rng).cloned() else {
+            return self.put_api(store);
+        };
+        let of_view = store.api_records_in_views().filter(|(name, ..)| **name == view);
+        let held: Vec<(Name, RecordType)> = of_view
+            .flat_map(|(_, key, node)| node.rrsets.iter().map(|rrset| (node.owner(key), rrset.rtype)))
+            .collect();
+        let delete = |owner: &Name, rtype| Change::DeleteApi {
+            view: Some(view.clone()),
+            owner: owner.clone(),
+            rtype,
+        };
+        if self.rng.random_bool(0.4)
+            && let Some((owner, rtype)) = held.choose(&mut self.rng)
+        {
+            return vec![delete(owner, *rtype)];
+        }
+        let mut content = Content::default();
+        let owner = match self.rng.random_range(0..10) {
+            0 => self.owner_outside(),
+            1..5 => self.existing(store).unwrap_or_else(|| name("a.example.")),
+            _ => self.any_owner(),
+        };
+        self.shape(owner, &mut content);
+        let mut changes = Vec::new();
+        for (owner, rrset) in content.into_records(&Source::Api) {
+            for (other, rtype) in &held {
+                if *other == owner && !content::may_stand_beside(*rtype, rrset.rtype) {
+                    changes.push(delete(other, *rtype));
+                }
+            }
+            let view = Some(view.clone());
+            changes.push(Change::PutApi { view, owner, rrset });
+        }
         changes
     }
 
     /// One change set, as a source would bring it.
     pub fn next(&mut self, store: &Store) -> Vec<Change> {
+        if !self.views.is_empty() && self.rng.random_bool(0.4) {
+            return match self.rng.random_range(0..12) {
+                0 => vec![self.configured_views()],
+                1 => {
+                    self.views.rotate_left(1);
+                    if self.views.len() > 1 && self.rng.random() {
+                        self.views.pop();
+                    }
+                    vec![self.configured_views()]
+                }
+                _ => self.change_view(store),
+            };
+        }
         match self.rng.random_range(0..100) {
             0..45 => self.put_api(store),
             45..70 => self.delete_api(store),
@@ -246,12 +370,17 @@ impl Generator {
             for old in held.into_iter().flat_map(|(_, node)| &node.rrsets) {
                 if !content::may_stand_beside(old.rtype, rrset.rtype) {
                     changes.push(Change::DeleteApi {
+                        view: None,
                         owner: owner.clone(),
                         rtype: old.rtype,
                     });
                 }
             }
-            changes.push(Change::PutApi { owner, rrset });
+            changes.push(Change::PutApi {
+                view: None,
+                owner,
+                rrset,
+            });
         }
         changes
     }
@@ -263,6 +392,7 @@ impl Generator {
             .collect();
         match held.choose(&mut self.rng) {
             Some((owner, rtype)) => vec![Change::DeleteApi {
+                view: None,
                 owner: owner.clone(),
                 rtype: *rtype,
             }],
@@ -476,9 +606,15 @@ pub fn describe(changes: &[Change]) -> String {
         } => format!("zone {apex} failed: {reason}"),
         Change::RemoveZone { apex } => format!("no zone {apex}"),
         Change::ConfigRecords(records) => format!("records{}", list(records)),
-        Change::PutApi { owner, rrset } => format!("put{}", list(&[(owner.clone(), rrset.clone())])),
         Change::Access(lists) => format!("access {lists:?}"),
-        Change::DeleteApi { owner, rtype } => format!("delete {owner} {rtype}"),
+        Change::Views(views) => {
+            let one = |view: &ConfiguredView| format!("\nview {:?}{}", view.view, list(&view.records));
+            format!("views{}", views.iter().map(one).collect::<String>())
+        }
+        Change::PutApi { view, owner, rrset } => {
+            format!("put {view:?}{}", list(&[(owner.clone(), rrset.clone())]))
+        }
+        Change::DeleteApi { view, owner, rtype } => format!("delete {view:?} {owner} {rtype}"),
     };
     changes.iter().map(one).collect::<Vec<_>>().join("\n")
 }

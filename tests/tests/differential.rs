@@ -194,6 +194,7 @@ impl Run {
                         _ => *TYPES.choose(self.generator.rng()).expect("not empty"),
                     };
                     let query = well_formed(self.generator.rng(), &name, qtype).build();
+                    self.planes.environment.cookies.client = self.generator.client();
                     let kind = self.kind(&name, qtype, &query);
                     self.one(report, &query, kind);
                     if at == 4 {
@@ -255,20 +256,21 @@ impl Run {
 
     /// What the reference answerer says of the query.
     fn kind(&self, name: &Name, qtype: RecordType, query: &[u8]) -> Kind {
-        let snapshot = self.planes.served.snapshot();
+        let served = self.planes.served.snapshot();
+        let snapshot = served.for_client(self.planes.environment.cookies.client);
         let options: ResolveOptions = self.planes.environment.resolve_options();
-        let resolution = resolve(&snapshot, name, qtype, &options, &mut |_| {});
+        let resolution = resolve(snapshot, name, qtype, &options, &mut |_| {});
         let is_final = match &resolution.end {
             End::Final => true,
             End::ChainLeaves(_) => !self.generator.has_upstream(),
-            End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(&snapshot, name),
+            End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(snapshot, name),
             End::ZoneFailed | End::AliasFailed(_) => false,
         };
         let sections = resolution.answer.iter().chain(&resolution.authority);
         let has_dname = sections.clone().any(|section| section.rrset.rtype == RecordType::DNAME);
         let is_overlay_nodata =
             resolution.rcode == 0 && resolution.answer.is_empty() && resolution.authority.is_empty();
-        let mut answerable = is_final && !has_dname && !is_overlay_nodata && !is_in_sparse_area(&snapshot, &name.key());
+        let mut answerable = is_final && !has_dname && !is_overlay_nodata && !is_in_sparse_area(snapshot, &name.key());
         answerable &= qtype != RecordType::ANY && qtype != RecordType::DS;
         answerable &= self.planes.reference(query).is_some_and(|reply| reply[2] & 0x02 == 0);
         if answerable { Kind::Answerable } else { Kind::Userspace }

@@ -625,3 +625,53 @@ fn xdp_answers_clients_on_another_host() -> Result<()> {
     assert!(!host.ip(&["link", "show", "eth1"])?.contains("xdp"));
     Ok(())
 }
+
+#[test]
+fn clients_of_a_view_get_its_records_from_xdp_and_userspace() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let (client, host) = (Namespace::new("client")?, Namespace::new("server")?);
+    let _pair = VethPair::new((&client, "eth0"), (&host, "eth1"), &VethOptions::default())?;
+    host.ip(&["link", "set", "lo", "up"])?;
+    host.ip(&["address", "add", "10.66.0.1/24", "dev", "eth1"])?;
+    for address in ["10.66.0.2/24", "10.66.0.3/24"] {
+        client.ip(&["address", "add", address, "dev", "eth0"])?;
+    }
+    let views = "views: [{name: office, clients: [10.66.0.2]}]\n\
+                 records: [{name: www.example.com, type: A, value: [10.0.0.1], view: office}]\n";
+    let server = Server::start_in(&host, "eth1", views)?;
+    let port = server.dns.port().to_string();
+    let dig = |from: &str, arguments: &[&str]| {
+        let fixed = ["@10.66.0.1", "-b", from, "-p", port.as_str(), "+short"];
+        Ok::<_, anyhow::Error>(client.run("dig", &[&fixed, arguments].concat())?.trim().to_owned())
+    };
+    let (office, other) = ("10.66.0.2", "10.66.0.3");
+    let answers = || host.enter(|| server.metric("hotdns_xdp_answers_total"));
+    let before = answers()?;
+    for transport in ["+notcp", "+tcp"] {
+        assert_eq!(dig(office, &["www.example.com", transport])?, "10.0.0.1");
+        assert_eq!(dig(office, &["www.example.com", "AAAA", transport])?, "");
+        assert_eq!(dig(other, &["www.example.com", transport])?, "192.0.2.80");
+        assert_eq!(dig(other, &["www.example.com", "AAAA", transport])?, "2001:db8::80");
+    }
+    assert_eq!(answers()?, before + 4.0, "what came over UDP left from XDP");
+
+    let body = json!({"type": "A", "value": "10.0.0.2"});
+    let put = |path: &str| host.enter(|| server.request("PUT", path, Some(&body)));
+    assert_eq!(put("/api/v1/records/new.example.com?view=office")?.status, 201);
+    assert_eq!(put("/api/v1/records/new.example.com?view=nowhere")?.status, 400);
+    assert_eq!(dig(office, &["new.example.com"])?, "10.0.0.2");
+    assert_eq!(dig(other, &["new.example.com"])?, "");
+
+    // Who is in the view changes with a reload.
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    server.write("hotdns.yaml", &config.replace("[10.66.0.2]", "[10.66.0.3]"))?;
+    let reply = host.enter(|| server.request("POST", "/api/v1/reload", Some(&json!({}))))?;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    for (from, address) in [(office, "192.0.2.80"), (other, "10.0.0.1")] {
+        assert_eq!(dig(from, &["www.example.com"])?, address, "{from}");
+    }
+    assert_eq!(dig(other, &["new.example.com"])?, "10.0.0.2");
+    Ok(())
+}

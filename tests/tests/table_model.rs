@@ -99,6 +99,8 @@ fn every_step_of_a_publication_gives_old_or_new() -> Result<()> {
             let changes = generator.next(&planes.store);
             let plan = planes.store.plan(changes);
             names.add(&plan.snapshot);
+            // One client a change: of a view, or of none.
+            planes.environment.cookies.client = generator.client();
             let before = Frozen::of(&*planes.served);
             let serials = planes.next_serials(&plan);
             // A zone that was not there has its own serial from the start.
@@ -289,6 +291,7 @@ fn a_new_table_beside_the_old_gives_old_or_new() -> Result<()> {
         // More names than the smallest table has lines, beside some that change.
         let mut changes = generator.next(&planes.store);
         changes.extend((0..2000).map(|number| Change::PutApi {
+            view: None,
             owner: name(&format!("h{number}.many.example.")),
             rrset: address([10, 1, (number / 256) as u8, number as u8]),
         }));
@@ -444,6 +447,7 @@ fn churn(planes: &mut Planes, program: Option<BorrowedFd<'_>>) -> Result<()> {
 /// One of four states of a few names: small and large texts, a wildcard that comes and goes, an empty non-terminal.
 fn state_changes(state: usize) -> Vec<Change> {
     let put = |owner: &str, rtype, rdatas: Vec<Box<[u8]>>| Change::PutApi {
+        view: None,
         owner: name(owner),
         rrset: RrSet {
             rtype,
@@ -454,6 +458,7 @@ fn state_changes(state: usize) -> Vec<Change> {
         },
     };
     let delete = |owner: &str, rtype| Change::DeleteApi {
+        view: None,
         owner: name(owner),
         rtype,
     };
@@ -488,6 +493,7 @@ fn lines_are_copied_whole() -> Result<()> {
         lines: 64,
         slots: [8; 6],
         zones: 1,
+        prefixes: 0,
     };
     let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), keys);
     let wire = wire_name("www.example");
@@ -499,7 +505,7 @@ fn lines_are_copied_whole() -> Result<()> {
         zone: number,
         ..Entry::bare(0)
     };
-    writer.put(&wire, &entry(1))?;
+    writer.put(&wire, 0, &entry(1))?;
     let reader = writer.reader().clone();
     let index = (0..64)
         .find(|&index| {
@@ -531,7 +537,7 @@ fn lines_are_copied_whole() -> Result<()> {
                 })
             })
             .collect();
-        let result = (2..WRITINGS).try_for_each(|number| writer.put(&wire, &entry(number)));
+        let result = (2..WRITINGS).try_for_each(|number| writer.put(&wire, 0, &entry(number)));
         done.store(true, Ordering::Relaxed);
         for reader in readers {
             let whole = reader.join().ok().context("a reader saw a torn line")?;
@@ -561,6 +567,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
         lines: LINES,
         slots: [8; 6],
         zones: 1,
+        prefixes: 0,
     };
     let mut rng = StdRng::seed_from_u64(11);
     let mut secrets = [0; size_of::<Keys>()];
@@ -571,7 +578,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
         .map(|number| (format!("{:08x}.example", rng.random::<u32>()), number + 1))
         .collect();
     for (name, number) in &names {
-        writer.put(&wire_name(name), &entry(*number))?;
+        writer.put(&wire_name(name), 0, &entry(*number))?;
     }
     let reader = writer.reader().clone();
     let overflowed = (0..LINES)
@@ -593,12 +600,12 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
     names.shuffle(&mut rng);
     let gone = names.split_off(names.len() / 2);
     for (name, _) in &gone {
-        writer.remove(&wire_name(name));
+        writer.remove(&wire_name(name), 0);
     }
     check(&names);
     assert!(gone.iter().all(|(name, _)| found(&reader, name).is_err()));
     for (name, number) in &gone {
-        writer.put(&wire_name(name), &entry(*number))?;
+        writer.put(&wire_name(name), 0, &entry(*number))?;
     }
     check(&names);
     check(&gone);

@@ -17,7 +17,8 @@ use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::name::Name;
 use dns_userspace::record::{Handling, RecordType, RrSet, Source};
-use dns_userspace::store::Change;
+use dns_userspace::store::{Change, ConfiguredView};
+use dns_userspace::views::ViewClients;
 use dns_userspace::zonefile;
 use ipnet::IpNet;
 use rand::rngs::StdRng;
@@ -356,6 +357,88 @@ fn answers_are_exact_frames() -> Result<()> {
         }
     }
     ensure!(answered > 1500, "{answered}");
+    Ok(())
+}
+
+#[test]
+fn views_are_answered_at_the_card() -> Result<()> {
+    use RecordType as T;
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut kernel = kernel()?;
+    let record = |owner: &str, rtype: RecordType, value: &str| {
+        let rrset = RrSet {
+            rtype,
+            ttl: 300,
+            rdatas: [dns_userspace::rdata::parse_value(rtype, value).expect("a value")].into(),
+            source: Source::Config,
+            handling: Handling::default(),
+        };
+        (name(owner), rrset)
+    };
+    let view = |view: &str, clients: &[&str], records| ConfiguredView {
+        view: ViewClients {
+            name: view.into(),
+            clients: clients.iter().map(|prefix| prefix.parse().expect("a prefix")).collect(),
+        },
+        records,
+    };
+    let office = vec![
+        record("www.example.org.", T::A, "10.0.0.1"),
+        record("example.org.", T::A, "10.0.0.9"),
+        record("only.example.org.", T::A, "10.0.0.2"),
+        record("a.b.c.example.org.", T::TXT, "deep"),
+        record("*.w.example.org.", T::A, "10.0.0.3"),
+        record("away.example.org.", T::CNAME, "www.example.org."),
+    ];
+    let lab = vec![record("www.example.org.", T::TXT, "lab")];
+    kernel.apply(vec![Change::Views(vec![
+        view("office", &["10.0.0.0/8", "2001:db8:a::/48"], office),
+        view("lab", &["10.9.0.0/16", "2001:db8:a:9::/64"], lab),
+    ])])?;
+    let clients = [
+        (None, "198.51.100.7", "2001:db8:1::7"),
+        (Some("office"), "10.1.2.3", "2001:db8:a:1::7"),
+        (Some("lab"), "10.9.2.3", "2001:db8:a:9::7"),
+    ];
+    // RCODE for nobody, the office, the lab.
+    let questions = [
+        ("www.example.org", T::A, [0, 0, 0]),
+        ("www.example.org", T::AAAA, [0, 0, 0]),
+        ("www.example.org", T::TXT, [0, 0, 0]),
+        ("example.org", T::A, [0, 0, 0]),
+        ("example.org", T::SOA, [0, 0, 0]),
+        ("only.example.org", T::A, [3, 0, 3]),
+        ("x.only.example.org", T::A, [3, 3, 3]),
+        ("b.c.example.org", T::A, [3, 0, 3]),
+        ("a.b.c.example.org", T::TXT, [3, 0, 3]),
+        ("x.y.a.b.c.example.org", T::TXT, [3, 3, 3]),
+        ("any.thing.w.example.org", T::A, [3, 0, 3]),
+        ("*.w.example.org", T::A, [3, 0, 3]),
+        ("away.example.org", T::A, [3, 0, 3]),
+    ];
+    for (owner, qtype, expected) in questions {
+        for ((view, v4, v6), rcode) in clients.into_iter().zip(expected) {
+            for (is_ipv6, client) in [(false, v4), (true, v6)] {
+                let mut frame = frame(is_ipv6, &[], query(owner, qtype).build());
+                frame.source.set_ip(client.parse()?);
+                let what = || format!("{owner} {qtype} for {view:?}, IPv6 {is_ipv6}");
+                let outcome = kernel.run(&frame.build())?;
+                assert_eq!(outcome.verdict, Verdict::Transmit, "{}", what());
+                let reply = UdpFrame::parse(&outcome.packet).with_context(what)?.payload;
+                let reference = kernel.planes.reference_to(client.parse()?, &frame.payload);
+                assert_eq!(Some(&reply), reference.as_ref(), "{}", what());
+                assert_eq!(reply[3] & 0xF, rcode, "{}", what());
+            }
+        }
+    }
+    // Without views everything is as if there had never been any.
+    kernel.apply(vec![Change::Views(Vec::new())])?;
+    let mut frame = frame(false, &[], query("only.example.org", T::A).build());
+    frame.source.set_ip("10.1.2.3".parse()?);
+    let reply = UdpFrame::parse(&kernel.run(&frame.build())?.packet)?.payload;
+    assert_eq!(reply[3] & 0xF, 3);
     Ok(())
 }
 
@@ -797,9 +880,15 @@ fn compare_one(seed: u64) -> Result<Tally> {
                 message = mutated(rng, &message);
             }
             let (vlans, _) = *PLACES.choose(rng).context("places")?;
-            let frame = frame(rng.random(), vlans, message);
+            let mut frame = frame(rng.random(), vlans, message);
+            let padding = if rng.random() { 0 } else { rng.random_range(0..40) };
+            if let Some(client) = generator.client_in_view()
+                && client.is_ipv6() == frame.source.is_ipv6()
+            {
+                frame.source.set_ip(client);
+            }
             let mut bytes = frame.build();
-            bytes.extend(vec![0; if rng.random() { 0 } else { rng.random_range(0..40) }]);
+            bytes.extend(vec![0; padding]);
             let compared = kernel.compare(&frame, &bytes).with_context(|| {
                 format!(
                     "HOTDNS_DIFFERENTIAL_SEED={seed} HOTDNS_DIFFERENTIAL_CASES=1, step {step}, {name} {qtype}\n{:?}",
@@ -921,6 +1010,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
     let apply = |kernel: &mut Kernel, state: usize| -> Result<()> {
         let (octet, length) = states[state];
         let put = |owner: &Name, rrset| Change::PutApi {
+            view: None,
             owner: owner.clone(),
             rrset,
         };
@@ -928,6 +1018,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
         let new = name("new.example.org.");
         changes.push(match state {
             0 => Change::DeleteApi {
+                view: None,
                 owner: new,
                 rtype: RecordType::A,
             },

@@ -69,6 +69,7 @@ pub fn respond(
         Access::Refused => return refuse(Refusal::PROHIBITED, &query, framing, out),
         Access::Dropped => return Outcome::Denied,
     }
+    let snapshot = snapshot.for_client(environment.cookies.client);
     let mut resolution = resolve_unheard(snapshot, &qname, question.qtype, &environment.resolve_options());
     let mut may_ask_upstream = environment.recursion_available && query.recursion_desired;
     if question.qclass == class::ANY {

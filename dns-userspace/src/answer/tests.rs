@@ -19,6 +19,7 @@ mod rfc8482;
 mod rfc8906;
 mod rfc8914;
 mod rfc9471;
+mod views;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,6 +1,6 @@
 //! The configuration together with what its zone files hold: what a start, a reload and a check work from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::problem::{ConfigError, ConfigWarning, Problem};
@@ -68,7 +68,7 @@ impl Desired {
 fn find_clashes(config: &Config, zones: &[DesiredZone]) -> Vec<ConfigError> {
     let mut in_zone: HashMap<&Name, HashMap<&Name, Vec<&ConfiguredRecord>>> =
         zones.iter().map(|zone| (&zone.zone.apex, HashMap::new())).collect();
-    for record in &config.records {
+    for record in config.records.iter().filter(|record| record.view.is_none()) {
         if let Some(records) = holder(&record.owner, &mut in_zone) {
             records.entry(&record.owner).or_default().push(record);
         }
@@ -95,7 +95,25 @@ fn find_clashes(config: &Config, zones: &[DesiredZone]) -> Vec<ConfigError> {
             }
         }
     }
-    found.into_values().collect()
+    let mut clashes: Vec<ConfigError> = found.into_values().collect();
+    clashes.extend(aliases_at_apexes(config));
+    clashes
+}
+
+/// What views have at apexes that cannot stand beside the SOA there: at an apex the default's other types stay.
+fn aliases_at_apexes(config: &Config) -> impl Iterator<Item = ConfigError> {
+    let apexes: HashSet<&Name> = config.zones.iter().map(|zone| &zone.apex).collect();
+    let records = config.records.iter().filter(|record| record.view.is_some());
+    let at_apexes = records.filter(move |record| apexes.contains(&record.owner));
+    at_apexes.filter_map(|record| {
+        let clash = record.rrset.rtype.clash(RecordType::SOA)?;
+        let owner = record.owner.clone();
+        Some(ConfigError {
+            file: Arc::clone(&config.file),
+            at: Some(record.at),
+            problem: Problem::AliasAtApex { owner, clash },
+        })
+    })
 }
 
 /// What is kept for the deepest zone that holds `owner`.

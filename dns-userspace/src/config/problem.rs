@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::document::Position;
 use crate::cookies::SecretsError;
 use crate::name::{Name, NameError};
@@ -168,6 +170,14 @@ pub enum Problem {
     BadName { key: String, error: NameError },
     #[error("zone {apex} is given a second time (first at {first}): remove one of the two")]
     DuplicateZone { apex: Name, first: Position },
+    #[error("the view `{name}` is given a second time (first at {first}): remove one of the two")]
+    DuplicateView { name: String, first: Position },
+    #[error("`{key}`: {prefix} is a prefix of the view `{view}` already: remove one of the two")]
+    DuplicatePrefix { key: String, prefix: IpNet, view: String },
+    #[error("there is no view `{name}`: define it under `views`{}", known_views(.known))]
+    UnknownView { name: String, known: Vec<String> },
+    #[error("{owner} SOA is in a view: a zone has one SOA record, with one serial, for all clients, remove `view`")]
+    SoaInView { owner: Name },
     #[error("{error}")]
     BadType { error: UnknownType },
     #[error("{rtype} is no type of data in a zone (RFC 6895 §3.1): remove the record")]
@@ -193,6 +203,8 @@ pub enum Problem {
         rtype: RecordType,
         bytes: usize,
     },
+    #[error("{owner} CNAME is in a view and at the apex of a zone: {clash}, remove it")]
+    AliasAtApex { owner: Name, clash: Clash },
     #[error("{owner} {rtype} is given a second time (first at {first}): put all its values under one `value`")]
     DuplicateRrset {
         owner: Name,
@@ -311,6 +323,13 @@ fn remedy(nearest: &Option<&'static str>, known: &[&'static str]) -> String {
     match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("remove it; known are {}", list(known)),
+    }
+}
+
+fn known_views(known: &[String]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!(", or write one of `{}`", known.join("`, `")),
     }
 }
 

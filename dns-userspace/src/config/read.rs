@@ -18,6 +18,7 @@ use super::problem::{ConfigError, Findings, Problem};
 use super::records::{MAX_TTL, RecordRules, read_records, read_zones};
 use super::section::{Section, Text};
 use super::token::{check_token_file, open_to_all};
+use super::views::read_views;
 use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
 use crate::cookies::Secrets;
 
@@ -34,6 +35,7 @@ const ROOT_KEYS: &[&str] = &[
     "edns",
     "chaos",
     "tcp",
+    "views",
     "acl",
     "rate_limit",
     "zones",
@@ -132,9 +134,12 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
     check_ports(&listen, &http_addresses, findings);
     let ttl_bounds = read_ttl_bounds(&root, findings);
     let backend = read_backend(&root, ttl_bounds, &listen, findings);
+    let views = root.list("views", "views: [{name: office, clients: [10.0.0.0/8]}]", findings);
+    let views = views.map(|items| read_views(items, findings)).unwrap_or_default();
     let rules = RecordRules {
         default_ttl: backend.default_ttl,
         bounds: ttl_bounds,
+        views: &views,
     };
     let edns = root.section("edns", &["udp_payload", "nsid", "cookie_secret_file"], findings);
     let zones = root.list(
@@ -171,6 +176,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         records: records
             .map(|items| read_records(items, &rules, findings))
             .unwrap_or_default(),
+        views,
         backend,
     }
 }

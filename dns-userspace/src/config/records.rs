@@ -14,6 +14,7 @@ use crate::access::AccessList;
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Handling, Order, Rdata, RecordType, RrSet, Source, Wildcard};
+use crate::views::{ViewClients, ViewName};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct ConfiguredZone {
 /// An RRset of `records`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredRecord {
+    /// The view that it is in; `None` is the default.
+    pub view: Option<ViewName>,
     /// The owner, in the case in which it was written.
     pub owner: Name,
     /// Type, TTL and values.
@@ -41,8 +44,13 @@ pub struct ConfiguredRecord {
     pub at: Position,
 }
 
+/// The types at a name, and where the file has them.
+type TypesAt = Vec<(RecordType, Position)>;
+/// What wildcards stand for, and where the file says so first.
+type Wildcards = HashMap<Name, (Wildcard, Position)>;
+
 const ZONE_KEYS: &[&str] = &["name", "file", "acl"];
-const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard"];
+const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard", "view"];
 /// The largest TTL (RFC 2181 §8).
 pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
@@ -95,15 +103,20 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
 }
 
 /// What `records` takes from the rest of the configuration.
-pub(super) struct RecordRules {
+pub(super) struct RecordRules<'a> {
+    pub(super) views: &'a [ViewClients],
     pub(super) default_ttl: u32,
     pub(super) bounds: TtlBounds,
 }
 
-pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &mut Findings) -> Vec<ConfiguredRecord> {
+pub(super) fn read_records(
+    items: &[Rc<Node>],
+    rules: &RecordRules<'_>,
+    findings: &mut Findings,
+) -> Vec<ConfiguredRecord> {
     let mut records = Vec::with_capacity(items.len());
-    let mut types: HashMap<Name, Vec<(RecordType, Position)>> = HashMap::new();
-    let mut wildcards: HashMap<Name, (Wildcard, Position)> = HashMap::new();
+    let mut types: HashMap<(Option<ViewName>, Name), TypesAt> = HashMap::new();
+    let mut wildcards: HashMap<Option<ViewName>, Wildcards> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a record", RECORD_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
@@ -125,16 +138,29 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
             continue;
         };
         let order = read_order(&section, &values, findings);
+        let view = section.text("view", "view: office", findings);
+        let view = view.map(|view| rules.find_view(view, findings));
         let (Some(owner), Some(rtype)) = (owner, rtype) else {
             continue;
         };
+        if view.is_some() && rtype == RecordType::SOA {
+            findings.error(section.at, Problem::SoaInView { owner });
+            continue;
+        }
+        // `Some(None)`: a view that is not there, which is reported.
+        let view = match view {
+            Some(None) => continue,
+            Some(view) => view,
+            None => None,
+        };
 
-        let beside = types.entry(owner.clone()).or_default();
+        let beside = types.entry((view.clone(), owner.clone())).or_default();
         if !stands_beside(&owner, rtype, section.at, beside, findings) {
             continue;
         }
         beside.push((rtype, section.at));
-        agree_on_wildcard(&owner, (wildcard, section.at), &mut wildcards, findings);
+        let of_view = wildcards.entry(view.clone()).or_default();
+        agree_on_wildcard(&owner, (wildcard, section.at), of_view, findings);
         let rrset = RrSet {
             rtype,
             ttl,
@@ -143,6 +169,7 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
             handling: Handling::new(order, wildcard),
         };
         records.push(ConfiguredRecord {
+            view,
             owner,
             rrset,
             at: section.at,
@@ -151,7 +178,24 @@ pub(super) fn read_records(items: &[Rc<Node>], rules: &RecordRules, findings: &m
     records
 }
 
-impl RecordRules {
+impl RecordRules<'_> {
+    fn find_view(&self, name: Text<'_>, findings: &mut Findings) -> Option<ViewName> {
+        let mut views = self.views.iter().map(|view| &view.name);
+        let found = views.find(|view| &***view == name.text).cloned();
+        if found.is_none() {
+            let known = self.views.iter().map(|view| view.name.to_string()).collect();
+            let name_given = name.text.to_owned();
+            findings.error(
+                name.at,
+                Problem::UnknownView {
+                    name: name_given,
+                    known,
+                },
+            );
+        }
+        found
+    }
+
     fn check_ttl(&self, ttl: u32, at: Option<Position>, findings: &mut Findings) -> u32 {
         let TtlBounds { min, max } = self.bounds;
         if !(min..=max).contains(&ttl) {
@@ -255,7 +299,7 @@ fn read_wildcard(section: &Section<'_>, owner: Option<&Name>, findings: &mut Fin
 fn agree_on_wildcard(
     owner: &Name,
     (wildcard, at): (Wildcard, Position),
-    wildcards: &mut HashMap<Name, (Wildcard, Position)>,
+    wildcards: &mut Wildcards,
     findings: &mut Findings,
 ) {
     if !owner.is_wildcard() {

@@ -23,6 +23,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         access,
         rate_limit,
         backend,
+        views: _,
         zones: _,
         records: _,
     } = old;

@@ -236,16 +236,16 @@ fn unknown_keys() {
         "unknown key `speed` in `xdp`: remove it; known are interfaces, mode",
     );
     refused(
-        "records:\n  - {name: a., type: A, value: [192.0.2.1], view: x}\n",
+        "records:\n  - {name: a., type: A, value: [192.0.2.1], weight: x}\n",
         "2:45",
-        "unknown key `view` in a record",
+        "unknown key `weight` in a record",
     );
     refused(
         "zones:\n  - name: a.\n    file: f\n    acls: {}\n",
         "4:5",
         "unknown key `acls` in a zone",
     );
-    refused("views: []\n", "1:1", "unknown key");
+    refused("view: []\n", "1:1", "unknown key");
     refused("edns:\n  cookie: x\n", "2:3", "unknown key");
     refused("[a]: 1\n", "1:1", "a key that is a list");
 }
@@ -734,6 +734,78 @@ fn ten_thousand_records_load() {
         text += &format!("  - name: h{number}.example.\n    type: A\n    value: [192.0.2.1]\n");
     }
     assert_eq!(loaded(&text).config.records.len(), 10_000);
+}
+
+#[test]
+fn views() {
+    let config = loaded(
+        "views:\n  - {name: office, clients: [10.0.0.0/8, '2001:db8::/32']}\n  - {name: lab, clients: [10.9.0.1]}\n\
+         records:\n  - {name: a.x, type: A, value: [192.0.2.1]}\n  - {name: a.x, type: A, value: [10.0.0.1], view: office}\n\
+         \x20 - {name: a.x, type: CNAME, value: [b.x], view: lab}\n",
+    )
+    .config;
+    assert_eq!(config.record_sets().len(), 1);
+    let sets = config.view_sets();
+    let shown: Vec<_> = sets.iter().map(|set| (&*set.view.name, set.records.len())).collect();
+    assert_eq!(shown, [("office", 1), ("lab", 1)]);
+    assert_eq!(sets[1].view.clients, ["10.9.0.1/32".parse().expect("a prefix")]);
+
+    let record = |rest: &str| {
+        format!("views: [{{name: office, clients: [10.0.0.0/8]}}]\nrecords: [{{name: a.x, {rest}, view: office}}]")
+    };
+    for (text, at, part) in [
+        ("views: [{name: office}]", "1:9", "`clients` is missing in a view"),
+        ("views: [{clients: [10.0.0.0/8]}]", "1:9", "`name` is missing in a view"),
+        ("views: [{name: office, clients: []}]", "1:33", "`clients` is empty"),
+        ("views: [{name: office, clients: [10.0.0.1/8]}]", "1:34", "10.0.0.0/8"),
+        ("views: [{name: '', clients: [10.0.0.0/8]}]", "1:16", "`name` is empty"),
+        (
+            "views: [{name: a, clients: [10.0.0.0/8]}, {name: a, clients: [10.1.0.0/16]}]",
+            "1:50",
+            "a second time",
+        ),
+        (
+            "views: [{name: a, clients: [10.0.0.0/8]}, {name: b, clients: [10.0.0.0/8]}]",
+            "1:63",
+            "of the view `a` already",
+        ),
+        (
+            "views: [{name: a, clients: [10.0.0.0/8]}]\nrecords: [{name: a.x, type: A, value: [10.0.0.1], view: b}]",
+            "2:57",
+            "no view `b`: define it under `views`, or write one of `a`",
+        ),
+        (
+            "records: [{name: a.x, type: A, value: [10.0.0.1], view: b}]",
+            "1:57",
+            "no view `b`",
+        ),
+        (
+            &record("type: SOA, value: [\"a. b. 1 2 3 4 5\"]"),
+            "2:11",
+            "one SOA record",
+        ),
+    ] {
+        refused(text, at, part);
+    }
+}
+
+#[test]
+fn a_view_has_no_alias_at_an_apex() {
+    let folder = Folder::with(
+        "views: [{name: office, clients: [10.0.0.0/8]}]\nzones: [{name: x., file: x.zone}]\nrecords:\n\
+         \x20 - {name: x., type: CNAME, value: [y.], view: office}\n  - {name: www.x., type: CNAME, value: [y.], view: office}\n",
+    );
+    folder.write(
+        "x.zone",
+        "@ 300 SOA ns host 1 2 3 4 5\n@ 300 NS ns\nwww 300 A 192.0.2.1\nns 300 A 192.0.2.1\n",
+    );
+    let desired = folder.source().load_everything().expect("read");
+    let clashes: Vec<String> = desired.clashes.iter().map(ToString::to_string).collect();
+    assert_eq!(clashes.len(), 1, "{clashes:?}");
+    assert!(
+        clashes[0].contains(":4:5: x. CNAME is in a view and at the apex"),
+        "{clashes:?}"
+    );
 }
 
 #[test]

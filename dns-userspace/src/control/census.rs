@@ -9,6 +9,7 @@ use crate::name::NameKey;
 use crate::record::Source;
 use crate::snapshot::{Node, Snapshot, Zone};
 use crate::store::Plan;
+use crate::views::ViewName;
 
 /// RRs by source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,6 +31,9 @@ impl Census {
             self.add(new, 1);
         };
         node_changes(&old.overlays, &new.overlays, &mut count);
+        for name in view_names(old, new) {
+            node_changes(&own(old, name), &own(new, name), &mut count);
+        }
         let mut compare = |apex: &NameKey| match (old.zones.get(apex), new.zones.get(apex)) {
             (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
             (old, new) => node_changes(&nodes(old), &nodes(new), &mut count),
@@ -55,6 +59,17 @@ impl Census {
             }
         }
     }
+}
+
+/// The names of all views of both.
+pub(super) fn view_names<'a>(old: &'a Snapshot, new: &'a Snapshot) -> impl Iterator<Item = &'a ViewName> {
+    let gone = old.views.list.iter().filter(|view| new.view(&view.name).is_none());
+    new.views.list.iter().chain(gone).map(|view| &view.name)
+}
+
+/// What a view has itself; nothing where it is not configured.
+pub(super) fn own(snapshot: &Snapshot, view: &str) -> OrdMap<NameKey, Arc<Node>> {
+    snapshot.view(view).map(|view| view.own.clone()).unwrap_or_default()
 }
 
 /// Calls `each` with every node that differs, before and after. What the maps share is skipped.

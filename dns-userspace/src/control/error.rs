@@ -2,6 +2,7 @@
 
 use crate::name::Name;
 use crate::record::{Clash, Order, RecordType, Wildcard};
+use crate::views::ViewName;
 
 /// A command's failure, with what a person needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +86,12 @@ pub enum ControlError {
         /// The zone file or the configuration file.
         file: String,
     },
+    /// An SOA record in a view.
+    #[error("a view has no SOA records: a zone has one, with one serial, for all clients; put it into the default")]
+    SoaInView,
+    /// A view that is not configured (any more).
+    #[error("there is no view `{0}` in the configuration")]
+    UnknownView(ViewName),
     /// A TTL outside of `ttl_bounds`.
     #[error("the TTL {given} is outside of `ttl_bounds`: {min} to {max} seconds")]
     InvalidTtl {

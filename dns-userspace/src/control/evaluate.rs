@@ -7,8 +7,9 @@ use super::{Change, ControlError, TtlRules, Wanted, Written};
 use crate::name::{Name, NameKey};
 use crate::rdata;
 use crate::record::{Handling, Order, Rdata, RecordType, RrSet, Source, Wildcard};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Node, Snapshot};
 use crate::store::Store;
+use crate::views::ViewName;
 
 /// What an answer may take beside the message's header, the longest question and an OPT record.
 const ROOM_BYTES: usize = 65_535 - 12 - (255 + 4) - 11;
@@ -16,7 +17,14 @@ const ROOM_BYTES: usize = 65_535 - 12 - (255 + 4) - 11;
 const RR_OVERHEAD_BYTES: usize = 12;
 
 /// The RRsets to put (`Some`) and to delete (`None`), in canonical order.
-pub(super) type Accepted = Vec<(Name, RecordType, Option<Arc<RrSet>>)>;
+pub(super) type Accepted = Vec<(Option<ViewName>, Name, RecordType, Option<Arc<RrSet>>)>;
+
+/// A name in a view, or in the default.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct At {
+    pub(super) view: Option<ViewName>,
+    pub(super) key: NameKey,
+}
 
 /// Changes that were accepted and are not committed yet, on top of the store.
 pub(super) struct Pending<'a> {
@@ -25,7 +33,7 @@ pub(super) struct Pending<'a> {
     rules: TtlRules,
     config_file: &'a str,
     served_serial: &'a dyn Fn(&NameKey) -> Option<u32>,
-    names: BTreeMap<NameKey, PendingName>,
+    names: BTreeMap<At, PendingName>,
 }
 
 struct PendingName {
@@ -73,50 +81,58 @@ impl<'a> Pending<'a> {
     }
 
     /// Whether an earlier change of the group is at this name.
-    pub(super) fn touches(&self, key: &NameKey) -> bool {
-        self.names.contains_key(key)
+    pub(super) fn touches(&self, at: &At) -> bool {
+        self.names.contains_key(at)
     }
 
     /// What the accepted changes come to.
     pub(super) fn into_changes(self) -> Accepted {
         self.names
-            .into_values()
-            .flat_map(|PendingName { owner, rrsets }| {
+            .into_iter()
+            .flat_map(|(At { view, .. }, PendingName { owner, rrsets })| {
                 rrsets
                     .into_iter()
-                    .map(move |(rtype, rrset)| (owner.clone(), rtype, rrset))
+                    .map(move |(rtype, rrset)| (view.clone(), owner.clone(), rtype, rrset))
             })
             .collect()
     }
 
-    /// Accepts or refuses one change. An accepted one is part of what the next is seen against.
-    pub(super) fn evaluate(&mut self, change: Change) -> Result<Option<Written>, ControlError> {
+    /// Accepts or refuses one change, in a view or the default. An accepted one is part of what the next is seen
+    /// against.
+    pub(super) fn evaluate(&mut self, view: Option<ViewName>, change: Change) -> Result<Option<Written>, ControlError> {
+        if let Some(view) = view.as_ref().filter(|view| self.snapshot.view(view).is_none()) {
+            return Err(ControlError::UnknownView(view.clone()));
+        }
+        let at = At {
+            view,
+            key: change.key(),
+        };
         match change {
             Change::Create {
                 owner,
                 rtype,
                 wanted,
                 rdatas,
-            } => self.create(owner, rtype, wanted, rdatas).map(Some),
+            } => self.create(at, owner, rtype, wanted, rdatas).map(Some),
             Change::Put {
                 owner,
                 rtype,
                 wanted,
                 rdatas,
-            } => self.replace(owner, rtype, wanted, rdatas).map(Some),
-            Change::Delete { owner, rtype, rdata } => self.delete(owner, rtype, rdata).map(|()| None),
+            } => self.replace(at, owner, rtype, wanted, rdatas).map(Some),
+            Change::Delete { owner, rtype, rdata } => self.delete(at, owner, rtype, rdata).map(|()| None),
         }
     }
 
     fn create(
         &mut self,
+        at: At,
         owner: Name,
         rtype: RecordType,
         wanted: Wanted,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
-        let key = owner.key();
-        let held = self.admit(&owner, &key, rtype, wanted.ttl)?;
+        let held = self.admit(&owner, &at, rtype, wanted.ttl)?;
         let before = held.as_ref().map_or(0, |rrset| rrset.rdatas.len());
         let mut values = Values::default();
         if let Some(held) = &held {
@@ -133,11 +149,11 @@ impl<'a> Pending<'a> {
         {
             return Err(conflict(held));
         }
-        let weighs_alike = self.add_values(&mut values, &key, rtype, rdatas, wanted.order.as_ref());
+        let weighs_alike = self.add_values(&mut values, &at, rtype, rdatas, wanted.order.as_ref());
         if rtype.is_singleton() && values.rdatas.len() > 1 {
             return Err(ControlError::SingletonConflict { owner, rtype });
         }
-        let wildcard = self.wildcard(&owner, rtype, &wanted, held.as_deref())?;
+        let wildcard = self.wildcard(&owner, &at, rtype, &wanted, held.as_deref())?;
         if let Some(held) = &held {
             if let Some(given) = wanted.ttl.filter(|&given| given != held.ttl) {
                 return Err(ControlError::TtlConflict {
@@ -160,26 +176,26 @@ impl<'a> Pending<'a> {
         }
         let order = wanted.order.or_else(|| Some(held.as_ref()?.handling.order().clone()));
         let handling = Handling::new(values.order(order), wildcard);
-        self.accept(owner, rtype, wanted.ttl, values.rdatas, handling, held)
+        self.accept((owner, at), rtype, wanted.ttl, values.rdatas, handling, held)
     }
 
     fn replace(
         &mut self,
+        at: At,
         owner: Name,
         rtype: RecordType,
         wanted: Wanted,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
-        let key = owner.key();
-        let held = self.admit(&owner, &key, rtype, wanted.ttl)?;
+        let held = self.admit(&owner, &at, rtype, wanted.ttl)?;
         let mut values = Values::default();
-        self.add_values(&mut values, &key, rtype, rdatas, wanted.order.as_ref());
+        self.add_values(&mut values, &at, rtype, rdatas, wanted.order.as_ref());
         if rtype.is_singleton() && values.rdatas.len() > 1 {
             return Err(ControlError::SingletonConflict { owner, rtype });
         }
-        let wildcard = self.wildcard(&owner, rtype, &wanted, None)?;
+        let wildcard = self.wildcard(&owner, &at, rtype, &wanted, None)?;
         let handling = Handling::new(values.order(wanted.order), wildcard);
-        self.accept(owner, rtype, wanted.ttl, values.rdatas, handling, held)
+        self.accept((owner, at), rtype, wanted.ttl, values.rdatas, handling, held)
     }
 
     /// Adds the values of a request that are not there yet, with their weights. False where one that is there has
@@ -187,18 +203,18 @@ impl<'a> Pending<'a> {
     fn add_values(
         &self,
         values: &mut Values,
-        key: &NameKey,
+        at: &At,
         rtype: RecordType,
         rdatas: Vec<Rdata>,
         order: Option<&Order>,
     ) -> bool {
         let mut weighs_alike = true;
-        for (at, rdata) in rdatas.into_iter().enumerate() {
-            let weight = order.and_then(|order| order.weights().get(at).copied());
+        for (number, rdata) in rdatas.into_iter().enumerate() {
+            let weight = order.and_then(|order| order.weights().get(number).copied());
             let known = values
                 .rdatas
                 .iter()
-                .position(|known| self.equal(key, rtype, known, &rdata));
+                .position(|known| self.equal(at, rtype, known, &rdata));
             match known {
                 Some(known) => weighs_alike &= weight.is_none() || weight == values.weights.get(known).copied(),
                 None => {
@@ -214,11 +230,12 @@ impl<'a> Pending<'a> {
     fn wildcard(
         &self,
         owner: &Name,
+        at: &At,
         rtype: RecordType,
         wanted: &Wanted,
         held: Option<&RrSet>,
     ) -> Result<Wildcard, ControlError> {
-        let served = self.served(&owner.key());
+        let served = self.served(at);
         let mut others = served.iter().filter(|rrset| rrset.rtype != rtype);
         let Some(given) = wanted.wildcard else {
             let like = others.next().map(|other| &**other).or(held);
@@ -238,7 +255,7 @@ impl<'a> Pending<'a> {
     fn admit(
         &self,
         owner: &Name,
-        key: &NameKey,
+        at: &At,
         rtype: RecordType,
         ttl: Option<u32>,
     ) -> Result<Option<Arc<RrSet>>, ControlError> {
@@ -246,12 +263,20 @@ impl<'a> Pending<'a> {
         if let Some(given) = ttl.filter(|ttl| !(min..=max).contains(ttl)) {
             return Err(ControlError::InvalidTtl { given, min, max });
         }
-        let served = self.served(key);
+        if rtype == RecordType::SOA && at.view.is_some() {
+            return Err(ControlError::SoaInView);
+        }
+        let served = self.served(at);
         let held = served.iter().find(|rrset| rrset.rtype == rtype).cloned();
         if let Some(held) = &held {
             self.not_from_a_file(owner, held)?;
         }
-        for other in served.iter().filter(|rrset| rrset.rtype != rtype) {
+        let soa = at
+            .view
+            .as_ref()
+            .and_then(|_| self.snapshot.zones.get(&at.key))
+            .and_then(|zone| zone.rrset(&at.key, RecordType::SOA));
+        for other in served.iter().chain(soa).filter(|rrset| rrset.rtype != rtype) {
             if let Some(clash) = rtype.clash(other.rtype) {
                 return Err(ControlError::Clash {
                     owner: owner.clone(),
@@ -266,7 +291,7 @@ impl<'a> Pending<'a> {
 
     fn accept(
         &mut self,
-        owner: Name,
+        (owner, at): (Name, At),
         rtype: RecordType,
         ttl: Option<u32>,
         rdatas: Vec<Rdata>,
@@ -282,8 +307,7 @@ impl<'a> Pending<'a> {
                 limit: ROOM_BYTES,
             });
         }
-        let key = owner.key();
-        let owner = self.owner_as_held(&key).unwrap_or(owner);
+        let owner = self.owner_as_held(&at).unwrap_or(owner);
         let rrset = RrSet {
             rtype,
             ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(self.rules.default),
@@ -296,16 +320,21 @@ impl<'a> Pending<'a> {
             Some(held) if *held == rrset => held,
             _ => {
                 let rrset = Arc::new(rrset);
-                self.set(key, &owner, rtype, Some(rrset.clone()));
+                self.set(at, &owner, rtype, Some(rrset.clone()));
                 rrset
             }
         };
         Ok(Written { owner, rrset, created })
     }
 
-    fn delete(&mut self, owner: Name, rtype: Option<RecordType>, rdata: Option<Rdata>) -> Result<(), ControlError> {
-        let key = owner.key();
-        let served = self.served(&key);
+    fn delete(
+        &mut self,
+        at: At,
+        owner: Name,
+        rtype: Option<RecordType>,
+        rdata: Option<Rdata>,
+    ) -> Result<(), ControlError> {
+        let served = self.served(&at);
         let Some(rtype) = rtype else {
             let api: Vec<_> = served.iter().filter(|rrset| rrset.source == Source::Api).collect();
             if api.is_empty() {
@@ -314,9 +343,9 @@ impl<'a> Pending<'a> {
                     .ok_or_else(|| ControlError::NotFound(format!("{owner} has no records")))?;
                 return self.not_from_a_file(&owner, first);
             }
-            let owner = self.owner_as_held(&key).unwrap_or(owner);
+            let owner = self.owner_as_held(&at).unwrap_or(owner);
             for rrset in api {
-                self.set(key.clone(), &owner, rrset.rtype, None);
+                self.set(at.clone(), &owner, rrset.rtype, None);
             }
             return Ok(());
         };
@@ -326,10 +355,10 @@ impl<'a> Pending<'a> {
             .ok_or_else(|| ControlError::NotFound(format!("{owner} has no {rtype} records")))?;
         let mut left = Values::default();
         if let Some(rdata) = &rdata {
-            for (at, known) in held.rdatas.iter().enumerate() {
-                if !self.equal(&key, rtype, known, rdata) {
+            for (number, known) in held.rdatas.iter().enumerate() {
+                if !self.equal(&at, rtype, known, rdata) {
                     left.rdatas.push(known.into());
-                    left.weights.extend(held.handling.order().weights().get(at));
+                    left.weights.extend(held.handling.order().weights().get(number));
                 }
             }
             if left.rdatas.len() == held.rdatas.len() {
@@ -337,7 +366,7 @@ impl<'a> Pending<'a> {
             }
         }
         self.not_from_a_file(&owner, held)?;
-        let owner = self.owner_as_held(&key).unwrap_or(owner);
+        let owner = self.owner_as_held(&at).unwrap_or(owner);
         let rest = (!left.rdatas.is_empty()).then(|| {
             let order = left.order(Some(held.handling.order().clone()));
             Arc::new(RrSet {
@@ -346,7 +375,7 @@ impl<'a> Pending<'a> {
                 ..(**held).clone()
             })
         });
-        self.set(key, &owner, rtype, rest);
+        self.set(at, &owner, rtype, rest);
         Ok(())
     }
 
@@ -363,28 +392,32 @@ impl<'a> Pending<'a> {
         })
     }
 
-    /// What is served at a name, with the pending changes.
-    fn served(&self, key: &NameKey) -> Vec<Arc<RrSet>> {
-        let mut rrsets = self
-            .snapshot
-            .node(key)
-            .map_or_else(Vec::new, |node| node.rrsets.to_vec());
-        if let Some(pending) = self.names.get(key) {
+    /// What is served at a name, with the pending changes; of a view what it has there itself.
+    fn served(&self, at: &At) -> Vec<Arc<RrSet>> {
+        let mut rrsets = self.node(at).map_or_else(Vec::new, |node| node.rrsets.to_vec());
+        if let Some(pending) = self.names.get(at) {
             rrsets.retain(|rrset| !pending.rrsets.contains_key(&rrset.rtype));
             rrsets.extend(pending.rrsets.values().flatten().cloned());
         }
         rrsets
     }
 
-    /// A name keeps the case in which it came first.
-    fn owner_as_held(&self, key: &NameKey) -> Option<Name> {
-        let pending = self.names.get(key).map(|pending| pending.owner.clone());
-        pending.or_else(|| self.snapshot.node(key).map(|node| node.owner(key)))
+    fn node(&self, at: &At) -> Option<&Arc<Node>> {
+        match &at.view {
+            None => self.snapshot.node(&at.key),
+            Some(view) => self.snapshot.view(view)?.own.get(&at.key),
+        }
     }
 
-    fn set(&mut self, key: NameKey, owner: &Name, rtype: RecordType, rrset: Option<Arc<RrSet>>) {
-        let stored = self.store.api_rrset(&key, rtype).is_some();
-        let name = self.names.entry(key).or_insert_with(|| PendingName {
+    /// A name keeps the case in which it came first.
+    fn owner_as_held(&self, at: &At) -> Option<Name> {
+        let pending = self.names.get(at).map(|pending| pending.owner.clone());
+        pending.or_else(|| self.node(at).map(|node| node.owner(&at.key)))
+    }
+
+    fn set(&mut self, at: At, owner: &Name, rtype: RecordType, rrset: Option<Arc<RrSet>>) {
+        let stored = self.store.api_rrset(at.view.as_ref(), &at.key, rtype).is_some();
+        let name = self.names.entry(at).or_insert_with(|| PendingName {
             owner: owner.clone(),
             rrsets: BTreeMap::new(),
         });
@@ -398,11 +431,13 @@ impl<'a> Pending<'a> {
 
     /// Whether two values are the same RDATA. An SOA's may be given with the serial that is served or with the one
     /// that was stored.
-    fn equal(&self, key: &NameKey, rtype: RecordType, held: &[u8], given: &[u8]) -> bool {
+    fn equal(&self, at: &At, rtype: RecordType, held: &[u8], given: &[u8]) -> bool {
         if rdata::same_value(rtype, held, given) {
             return true;
         }
-        let served = (rtype == RecordType::SOA).then(|| (self.served_serial)(key)).flatten();
+        let served = (rtype == RecordType::SOA)
+            .then(|| (self.served_serial)(&at.key))
+            .flatten();
         served.is_some_and(|serial| {
             let mut held = Rdata::from(held);
             super::serial::set(&mut held, serial);

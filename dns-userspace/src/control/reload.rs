@@ -7,13 +7,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use tracing::{error, info, warn};
 
+use super::census::{node_changes, own, view_names};
 use super::writer::{Durability, Writer};
 use super::{ControlError, TtlRules};
 use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
-use crate::store::{Change, Conflict, Plan};
+use crate::store::{Change, ConfiguredView, Conflict, Plan};
+use crate::views::ViewName;
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
@@ -23,6 +25,8 @@ const LIST_LIMIT: usize = 10_000;
 pub struct Desired {
     /// `records`.
     pub records: Vec<(Name, RrSet)>,
+    /// `views`, each with the records that name it.
+    pub views: Vec<ConfiguredView>,
     /// `zones`.
     pub zones: Vec<DesiredZone>,
     /// `acl` of those zones that have one.
@@ -82,6 +86,9 @@ pub struct RrsetRef {
     pub name: String,
     /// The type.
     pub r#type: String,
+    /// The view that it is in; left out where it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
 }
 
 /// One entry of `failed`.
@@ -175,6 +182,7 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
     step.changes.extend(removed);
     step.changes.push(Change::Access(desired.access));
     step.changes.push(Change::ConfigRecords(desired.records));
+    step.changes.push(Change::Views(desired.views));
     step
 }
 
@@ -221,6 +229,9 @@ impl Writer {
         for key in &restart_needed {
             warn!("`{key}` has changed in the configuration file; restart hotdns for it to take effect");
         }
+        if plan.delta.views_redefined {
+            self.warn_of_views();
+        }
         let mut report = compare(&old, &plan);
         report.failed = failed;
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
@@ -249,14 +260,18 @@ pub(super) fn describe(conflict: &Conflict, config_file: &str) -> String {
         left_out,
         served,
         served_type,
+        view,
     } = conflict;
     let served_by = match served {
         Source::Api => "was added over HTTP".to_owned(),
         Source::Config => format!("comes from {config_file}"),
         Source::ZoneFile(file) => format!("comes from {file}"),
     };
+    let in_view = view
+        .as_ref()
+        .map_or_else(String::new, |view| format!(" in the view `{view}`"));
     format!(
-        "{owner} {rtype} of {} is left out: {owner} {served_type}, which is served, {served_by}",
+        "{owner} {rtype} of {}{in_view} is left out: {owner} {served_type}, which is served, {served_by}",
         file_of(left_out, config_file)
     )
 }
@@ -292,41 +307,51 @@ fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
     names.sort_unstable();
     names.dedup();
     for key in names {
-        let (before, after) = (rrsets(old, key), rrsets(&plan.snapshot, key));
-        for rrset in &after {
-            let same_type = before.iter().find(|was| was.rtype == rrset.rtype);
-            let (list, count) = match same_type {
-                None => (&mut report.added, &mut report.counts.added),
-                Some(was) if !is_same(was, rrset) => (&mut report.changed, &mut report.counts.changed),
-                Some(_) => continue,
-            };
-            note(list, count, key, rrset, &plan.snapshot);
-        }
-        for rrset in before
-            .iter()
-            .filter(|was| after.iter().all(|now| now.rtype != was.rtype))
-        {
-            note(&mut report.removed, &mut report.counts.removed, key, rrset, old);
-        }
+        note_changes(
+            &mut report,
+            key,
+            old.node(key).map(|node| &**node),
+            plan.snapshot.node(key).map(|node| &**node),
+            None,
+        );
+    }
+    for view in view_names(old, &plan.snapshot) {
+        node_changes(&own(old, view), &own(&plan.snapshot, view), |key, before, after| {
+            note_changes(&mut report, key, before, after, Some(view));
+        });
     }
     report
 }
 
-fn note(list: &mut Vec<RrsetRef>, count: &mut usize, key: &NameKey, rrset: &RrSet, snapshot: &Snapshot) {
-    *count += 1;
-    if list.len() < LIST_LIMIT {
-        list.push(RrsetRef {
-            name: snapshot
-                .node(key)
-                .map_or_else(|| key.to_name(), |node| node.owner(key))
-                .to_string(),
-            r#type: rrset.rtype.to_string(),
-        });
+fn note_changes(
+    report: &mut ReloadReport,
+    key: &NameKey,
+    before: Option<&Node>,
+    after: Option<&Node>,
+    view: Option<&ViewName>,
+) {
+    let rrsets = |node: Option<&Node>| node.map_or_else(Vec::new, |node| node.rrsets.to_vec());
+    let (was, is) = (rrsets(before), rrsets(after));
+    let note = |list: &mut Vec<RrsetRef>, count: &mut usize, node: Option<&Node>, rrset: &RrSet| {
+        *count += 1;
+        if list.len() < LIST_LIMIT {
+            list.push(RrsetRef {
+                name: node.map_or_else(|| key.to_name(), |node| node.owner(key)).to_string(),
+                r#type: rrset.rtype.to_string(),
+                view: view.map(|view| view.to_string()),
+            });
+        }
+    };
+    for rrset in &is {
+        match was.iter().find(|was| was.rtype == rrset.rtype) {
+            None => note(&mut report.added, &mut report.counts.added, after, rrset),
+            Some(was) if !is_same(was, rrset) => {
+                note(&mut report.changed, &mut report.counts.changed, after, rrset);
+            }
+            Some(_) => {}
+        }
     }
-}
-
-fn rrsets(snapshot: &Snapshot, key: &NameKey) -> Vec<Arc<RrSet>> {
-    snapshot
-        .node(key)
-        .map_or_else(Vec::new, |node: &Arc<Node>| node.rrsets.to_vec())
+    for rrset in was.iter().filter(|was| is.iter().all(|now| now.rtype != was.rtype)) {
+        note(&mut report.removed, &mut report.counts.removed, before, rrset);
+    }
 }

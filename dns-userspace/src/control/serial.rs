@@ -2,13 +2,13 @@
 //!
 //! For each zone the book knows the serial served last and a fingerprint of the content it was served with. New content
 //! whose own serial is greater is served with its own; other content that differs, with the last one plus one; content
-//! that is the same, with the last one. The fingerprint is a sum over RRsets, so that a change costs what it changes; it
-//! leaves out the SOA's serial.
+//! that is the same, with the last one. The fingerprint is a sum over RRsets, those of views included, so that a change
+//! costs what it changes; it leaves out the SOA's serial.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::census::node_changes;
+use super::census::{node_changes, own, view_names};
 use crate::name::{NameKey, wire_name_length};
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::{Node, Snapshot, Zone};
@@ -89,8 +89,11 @@ impl Book {
                 .get(&delta.apex)
                 .filter(|zone| own_serial(zone, &delta.apex).is_some());
             let fingerprint = match (known, before) {
-                (Some(known), Some(before)) => changed(known.fingerprint, before, zone),
-                _ => whole(zone),
+                (Some(known), Some(before)) => {
+                    let of_views = of_views_changed(old, &plan.snapshot, &delta.apex);
+                    changed(known.fingerprint, before, zone).wrapping_add(of_views)
+                }
+                _ => whole(zone).wrapping_add(of_views_changed(&Snapshot::default(), &plan.snapshot, &delta.apex)),
             };
             let serial = match known {
                 Some(known) if is_greater(own, known.serial) => own,
@@ -173,6 +176,25 @@ fn changed(fingerprint: u64, before: &Zone, after: &Zone) -> u64 {
             .wrapping_sub(old.map_or(0, |node| node_fingerprint(key, node)))
             .wrapping_add(new.map_or(0, |node| node_fingerprint(key, node)));
     });
+    sum
+}
+
+/// How much the records of views in a zone add to its fingerprint, beyond what they added before.
+fn of_views_changed(old: &Snapshot, new: &Snapshot, apex: &NameKey) -> u64 {
+    let mut sum = 0u64;
+    for view in view_names(old, new) {
+        let mut seed = DefaultHasher::new();
+        view.hash(&mut seed);
+        let seed = seed.finish() | 1;
+        let of = |snapshot: &Snapshot, key: &NameKey, node: Option<&Node>| {
+            let is_here = || snapshot.zone_of(key).is_some_and(|zone| zone.apex.key() == *apex);
+            node.filter(|_| is_here())
+                .map_or(0, |node| node_fingerprint(key, node).wrapping_mul(seed))
+        };
+        node_changes(&own(old, view), &own(new, view), |key, before, after| {
+            sum = sum.wrapping_sub(of(old, key, before)).wrapping_add(of(new, key, after));
+        });
+    }
     sum
 }
 

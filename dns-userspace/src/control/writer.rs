@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::census::Census;
-use super::evaluate::Pending;
+use super::evaluate::{At, Pending};
 use super::reload::{self, KnownZone};
 use super::serial::Book;
 use super::{Change, Command, ControlError, Desired, Planes, Settings, TtlRules, Written};
@@ -17,6 +17,7 @@ use crate::name::NameKey;
 use crate::record::{RecordType, Source};
 use crate::storage::{ApiChange, Storage, Stored, WriteError};
 use crate::store::{self, Conflict, Plan, Store};
+use crate::views::ViewName;
 
 /// Commands in one transaction at most.
 const GROUP: usize = 4096;
@@ -38,7 +39,7 @@ pub(super) struct Writer {
     census: Census,
     conflicts: Arc<[Conflict]>,
     /// Names at which a file's RRset is left out.
-    contested: BTreeSet<NameKey>,
+    contested: BTreeSet<At>,
     last_retry: Instant,
     /// After this long without a command the planes may clean up; `None`: they need not.
     rests_in: Option<Duration>,
@@ -101,12 +102,13 @@ impl Writer {
             stored
                 .rrsets
                 .into_iter()
-                .map(|(owner, rrset)| store::Change::PutApi { owner, rrset }),
+                .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
         );
         writer
             .serve(changes, &[], Durability::BestEffort)
             .map_err(anyhow::Error::new)?;
         writer.zones = step.zones;
+        writer.warn_of_views();
         // What the files were read into is gone now.
         writer.rests_in = writer.planes.rest();
         Ok(writer)
@@ -149,7 +151,7 @@ impl Writer {
         let mut changes = Vec::new();
         for command in group {
             match command {
-                Command::Change(change, reply) => changes.push((change, reply)),
+                Command::Change(view, change, reply) => changes.push((view, change, reply)),
                 Command::Reload(reply) => {
                     self.change(std::mem::take(&mut changes));
                     let _ = reply.send(self.reload());
@@ -167,23 +169,28 @@ impl Writer {
     /// Makes changes in as few transactions as their meaning allows: one, unless a change depends on what only the
     /// store can tell about an earlier one (an SOA, which makes or ends a zone; what a file has below an RRset that
     /// goes).
-    fn change(&mut self, changes: Vec<(Change, Reply)>) {
+    fn change(&mut self, changes: Vec<(Option<ViewName>, Change, Reply)>) {
         let mut queue = changes.into_iter().peekable();
         while queue.peek().is_some() {
             let mut verdicts = Vec::new();
             let served_serial = |apex: &NameKey| self.book.served(apex);
             let mut pending = Pending::new(&self.store, self.rules, &self.settings.config_file, &served_serial);
             let mut is_first = true;
-            while let Some((change, _)) = queue.peek() {
-                let key = change.key();
-                let is_alone = self.makes_zone(change, &key);
-                let touched = pending.touches(&key);
-                if !is_first && (is_alone || (touched && self.contested.contains(&key))) {
+            while let Some((view, change, _)) = queue.peek() {
+                let at = At {
+                    view: view.clone(),
+                    key: change.key(),
+                };
+                let is_alone = at.view.is_none() && self.makes_zone(change, &at.key);
+                let touched = pending.touches(&at);
+                if !is_first && (is_alone || (touched && self.contested.contains(&at))) {
                     break;
                 }
                 is_first = false;
-                let Some((change, reply)) = queue.next() else { break };
-                let result = pending.evaluate(change);
+                let Some((view, change, reply)) = queue.next() else {
+                    break;
+                };
+                let result = pending.evaluate(view, change);
                 let stands = result.is_err() && !touched;
                 verdicts.push(Verdict { reply, result, stands });
                 if is_alone {
@@ -207,7 +214,7 @@ impl Writer {
             Change::Create { rtype, .. } | Change::Put { rtype, .. } => *rtype == RecordType::SOA,
             Change::Delete { rtype, .. } => {
                 rtype.is_none_or(|rtype| rtype == RecordType::SOA)
-                    && self.store.api_rrset(key, RecordType::SOA).is_some()
+                    && self.store.api_rrset(None, key, RecordType::SOA).is_some()
             }
         }
     }
@@ -218,18 +225,19 @@ impl Writer {
         }
         let mut saved = Vec::with_capacity(changes.len());
         let mut applied = Vec::with_capacity(changes.len());
-        for (owner, rtype, rrset) in changes {
+        for (view, owner, rtype, rrset) in changes {
             match rrset {
                 Some(rrset) => {
                     applied.push(store::Change::PutApi {
+                        view: view.clone(),
                         owner: owner.clone(),
                         rrset: (*rrset).clone(),
                     });
-                    saved.push(ApiChange::Put(owner, rrset));
+                    saved.push(ApiChange::Put(view, owner, rrset));
                 }
                 None => {
-                    saved.push(ApiChange::Delete(owner.key(), rtype));
-                    applied.push(store::Change::DeleteApi { owner, rtype });
+                    saved.push(ApiChange::Delete(view.clone(), owner.key(), rtype));
+                    applied.push(store::Change::DeleteApi { view, owner, rtype });
                 }
             }
         }
@@ -285,13 +293,13 @@ impl Writer {
         let before: Vec<ApiChange> = api
             .iter()
             .map(|change| {
-                let (key, rtype, owner) = match change {
-                    ApiChange::Put(owner, rrset) => (owner.key(), rrset.rtype, owner.clone()),
-                    ApiChange::Delete(key, rtype) => (key.clone(), *rtype, key.to_name()),
+                let (view, key, rtype, owner) = match change {
+                    ApiChange::Put(view, owner, rrset) => (view.clone(), owner.key(), rrset.rtype, owner.clone()),
+                    ApiChange::Delete(view, key, rtype) => (view.clone(), key.clone(), *rtype, key.to_name()),
                 };
-                match self.store.api_rrset(&key, rtype) {
-                    Some(rrset) => ApiChange::Put(owner, rrset.clone()),
-                    None => ApiChange::Delete(key, rtype),
+                match self.store.api_rrset(view.as_ref(), &key, rtype) {
+                    Some(rrset) => ApiChange::Put(view, owner, rrset.clone()),
+                    None => ApiChange::Delete(view, key, rtype),
                 }
             })
             .collect();
@@ -305,7 +313,7 @@ impl Writer {
         if Arc::ptr_eq(&plan.conflicts, &self.conflicts) {
             return;
         }
-        let place = |conflict: &Conflict| (conflict.owner.key(), conflict.rtype);
+        let place = |conflict: &Conflict| (conflict.view.clone(), conflict.owner.key(), conflict.rtype);
         let known: BTreeSet<_> = self.conflicts.iter().map(place).collect();
         let new = plan
             .conflicts
@@ -319,8 +327,29 @@ impl Writer {
             warn!("{unlogged} more RRsets of files are left out");
         }
         self.conflicts = plan.conflicts.clone();
-        self.contested = self.conflicts.iter().map(|conflict| conflict.owner.key()).collect();
+        let at = |conflict: &Conflict| At {
+            view: conflict.view.clone(),
+            key: conflict.owner.key(),
+        };
+        self.contested = self.conflicts.iter().map(at).collect();
         self.settings.metrics.set_conflicts(&self.conflicts);
+    }
+
+    /// Names the views that the database has records of and the configuration does not have.
+    pub(super) fn warn_of_views(&self) {
+        let snapshot = self.store.snapshot();
+        let mut unserved: BTreeMap<&ViewName, usize> = BTreeMap::new();
+        for (view, _, node) in self.store.api_records_in_views() {
+            if snapshot.view(view).is_none() {
+                *unserved.entry(view).or_default() += node.rrsets.len();
+            }
+        }
+        for (view, rrsets) in unserved {
+            warn!(
+                "{rrsets} RRsets that were added over HTTP are in the view `{view}`, which is not configured: they are \
+                 kept, and served once it is"
+            );
+        }
     }
 
     /// Where there is no database, looks whether there is one now, and serves what it holds.
@@ -331,24 +360,31 @@ impl Writer {
         self.last_retry = Instant::now();
         let Some(stored) = self.storage.reopen() else { return };
         info!("the database {} can be written again", self.storage.path().display());
-        let held: BTreeSet<(NameKey, RecordType)> = stored
+        let held: BTreeSet<(Option<&ViewName>, NameKey, RecordType)> = stored
             .rrsets
             .iter()
-            .map(|(owner, rrset)| (owner.key(), rrset.rtype))
+            .map(|(view, owner, rrset)| (view.as_ref(), owner.key(), rrset.rtype))
             .collect();
-        let gone = self.store.api_records().flat_map(|(key, node)| {
+        let of_default = self.store.api_records().map(|(key, node)| (None, key, node));
+        let of_views = self.store.api_records_in_views();
+        let of_views = of_views.map(|(view, key, node)| (Some(view), key, node));
+        let gone = of_default.chain(of_views).flat_map(|(view, key, node)| {
             let of_api = node.rrsets.iter().filter(|rrset| rrset.source == Source::Api);
-            of_api.map(move |rrset| (key, node.owner(key), rrset.rtype))
+            of_api.map(move |rrset| (view, key, node.owner(key), rrset.rtype))
         });
         let mut changes: Vec<store::Change> = gone
-            .filter(|(key, _, rtype)| !held.contains(&((*key).clone(), *rtype)))
-            .map(|(_, owner, rtype)| store::Change::DeleteApi { owner, rtype })
+            .filter(|(view, key, _, rtype)| !held.contains(&(*view, (*key).clone(), *rtype)))
+            .map(|(view, _, owner, rtype)| store::Change::DeleteApi {
+                view: view.cloned(),
+                owner,
+                rtype,
+            })
             .collect();
         changes.extend(
             stored
                 .rrsets
                 .into_iter()
-                .map(|(owner, rrset)| store::Change::PutApi { owner, rrset }),
+                .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
         );
         let raised = self.book.merge(stored.serials, &self.store.snapshot());
         if !raised.is_empty()

@@ -39,6 +39,7 @@ use nix::errno::Errno;
 use crate::access::{Access, AccessList};
 use crate::cookies::Secrets;
 use crate::table::{Memory, Region, Sizes};
+use crate::views::{Clients, Prefix};
 
 const STATE_WORDS: usize = size_of::<State>() / 8;
 const SLOT_MAPS: [&str; CLASS_BYTES.len()] = ["SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5"];
@@ -139,11 +140,15 @@ impl Program {
     /// Loads the object with maps of these sizes, and maps their memory.
     pub fn load(object: &[u8], constants: &Constants, keys: &Keys, sizes: Sizes) -> anyhow::Result<(Self, Memory)> {
         let Constants { settings, limits } = constants;
+        let settings = Settings {
+            has_views: u16::from(sizes.prefixes != 0),
+            ..*settings
+        };
         let bucket_lines = if limits.is_enabled() { BUCKET_LINES } else { 1 };
         let mut loader = EbpfLoader::new();
         loader
             .override_global("KEYS", bytemuck::bytes_of(keys), true)
-            .override_global("SETTINGS", bytemuck::bytes_of(settings), true)
+            .override_global("SETTINGS", bytemuck::bytes_of(&settings), true)
             .override_global("LIMITS", bytemuck::bytes_of(limits), true)
             .map_max_entries("ACCESS", ACCESS_PREFIXES)
             .map_max_entries("BUCKETS", bucket_lines)
@@ -408,6 +413,20 @@ impl Program {
             };
             trie.insert(&Key::new(bits, address), 1, 0)
                 .with_context(|| format!("the prefix {prefix} does not fit"))?;
+        }
+        Ok(())
+    }
+
+    /// Says which clients are in which view.
+    pub fn set_clients(&mut self, clients: &Clients) -> anyhow::Result<()> {
+        let map = self
+            .ebpf
+            .map_mut("CLIENTS")
+            .context("the object has no map `CLIENTS`")?;
+        let mut trie: LpmTrie<_, [u8; 16], u32> = LpmTrie::try_from(map)?;
+        for Prefix { address, bits, view } in clients.prefixes() {
+            trie.insert(&Key::new(u32::from(bits), address), u32::from(view), 0)
+                .context("a prefix of `views` does not fit")?;
         }
         Ok(())
     }

@@ -8,12 +8,14 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::Number;
 
-use super::parameters::{parse_name, parse_type};
+use super::parameters::{find_view, parse_name, parse_type};
 use super::problem::Problem;
 use crate::control::Wanted;
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Order, Rdata, RecordType, Wildcard};
+use crate::snapshot::Snapshot;
+use crate::views::ViewName;
 
 /// The largest body that is read.
 pub(super) const LIMIT_BYTES: usize = 1 << 20;
@@ -26,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RrsetBody {
+    view: Option<String>,
     name: Option<String>,
     r#type: Option<String>,
     ttl: Option<Number>,
@@ -46,16 +49,21 @@ enum Values {
 /// An RRset in a request, every part of it valid by itself.
 #[derive(Debug)]
 pub(super) struct RequestedRrset {
+    /// `None` is the default.
+    pub(super) view: Option<ViewName>,
     pub(super) owner: Name,
     pub(super) rtype: RecordType,
     pub(super) wanted: Wanted,
     pub(super) rdatas: Vec<Rdata>,
 }
 
-/// Reads an RRset; `name` and `rtype` are those of the URL, which the body may leave out and must not contradict.
+/// Reads an RRset; `view`, `name` and `rtype` are those of the URL, which the body may leave out and must not
+/// contradict.
 pub(super) async fn read_rrset(
     headers: &HeaderMap,
     body: Body,
+    snapshot: &Snapshot,
+    view: Option<ViewName>,
     name: Option<Name>,
     rtype: Option<RecordType>,
 ) -> Result<RequestedRrset, Problem> {
@@ -66,6 +74,10 @@ pub(super) async fn read_rrset(
     let missing = |member: &str| invalid(format!("the member `{member}` is missing"));
     let given_name = body.name.as_deref().map(parse_name).transpose()?;
     let given_type = body.r#type.as_deref().map(parse_type).transpose()?;
+    let given_view = body.view.as_deref().map(|name| find_view(snapshot, name));
+    let given_view = given_view.transpose();
+    let given_view = given_view.map_err(|detail| Problem::bad_request("invalid_value", detail))?;
+    let view = agree("view", view, given_view)?;
     let owner = agree("name", name, given_name)?.ok_or_else(|| missing("name"))?;
     let rtype = agree("type", rtype, given_type)?.ok_or_else(|| missing("type"))?;
     let ttl = body.ttl.as_ref().map(parse_ttl).transpose()?;
@@ -86,6 +98,7 @@ pub(super) async fn read_rrset(
         .map(|value| parse_value(rtype, value))
         .collect::<Result<_, _>>()?;
     Ok(RequestedRrset {
+        view,
         owner,
         rtype,
         wanted: Wanted { ttl, order, wildcard },

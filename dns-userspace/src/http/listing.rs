@@ -7,16 +7,20 @@
 use std::iter::Peekable;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use imbl::ordmap::RangedIter;
 use imbl::shared_ptr::DefaultSharedPtr;
 
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::{Node, Snapshot, Zone};
+use crate::views::ViewName;
 
 /// Which RRsets are wanted.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
+    /// The records of this view instead of the default's.
+    pub(super) view: Option<ViewName>,
     pub(super) name: Option<NameKey>,
     pub(super) rtype: Option<RecordType>,
     /// By the zone's apex.
@@ -71,15 +75,27 @@ pub(super) fn page(
         }
         false
     };
-    let has_more = match &filter.name {
-        Some(name) => {
-            let is_in_zone = |apex: &NameKey| snapshot.zone_of(name).is_some_and(|zone| zone.apex.key() == *apex);
-            match snapshot.node(name) {
-                Some(node) if filter.zone.as_ref().is_none_or(is_in_zone) => visit(name, node),
-                _ => false,
-            }
+    let own = filter.view.as_ref().map(|view| match snapshot.view(view) {
+        Some(view) => view.own.clone(),
+        None => OrdMap::new(),
+    });
+    let is_in_zone = |key: &NameKey| {
+        let wanted = filter.zone.as_ref();
+        wanted.is_none_or(|apex| snapshot.zone_of(key).is_some_and(|zone| zone.apex.key() == *apex))
+    };
+    let has_more = match (&filter.name, &own) {
+        (Some(name), Some(own)) => own.get(name).is_some_and(|node| is_in_zone(name) && visit(name, node)),
+        (None, Some(own)) => {
+            let root = Name::root().key();
+            let start = after.map_or(&root, |after| &after.key);
+            let mut nodes = own.range::<_, NameKey>(start..);
+            nodes.any(|(key, node)| is_in_zone(key) && visit(key, node))
         }
-        None => {
+        (Some(name), None) => match snapshot.node(name) {
+            Some(node) if is_in_zone(name) => visit(name, node),
+            _ => false,
+        },
+        (None, None) => {
             let start = match (&filter.zone, after) {
                 (Some(apex), Some(after)) if *apex < after.key => &after.key,
                 (Some(apex), _) => apex,
@@ -173,6 +189,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn nodes_from<'a>(nodes: &'a imbl::OrdMap<NameKey, Arc<Node>>, start: &NameKey) -> Nodes<'a> {
+fn nodes_from<'a>(nodes: &'a OrdMap<NameKey, Arc<Node>>, start: &NameKey) -> Nodes<'a> {
     nodes.range::<_, NameKey>(start..).peekable()
 }

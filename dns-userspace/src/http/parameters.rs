@@ -5,6 +5,8 @@ use axum::http::Uri;
 use super::problem::Problem;
 use crate::name::Name;
 use crate::record::RecordType;
+use crate::snapshot::Snapshot;
+use crate::views::ViewName;
 
 /// The parameters of one request.
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -45,6 +47,13 @@ impl Parameters {
         self.get(key).map(parse_name).transpose()
     }
 
+    /// The view in `view`, which must be one of those of `snapshot`; `None` is the default.
+    pub(super) fn view(&self, snapshot: &Snapshot) -> Result<Option<ViewName>, Problem> {
+        let view = self.get("view").map(|name| find_view(snapshot, name));
+        view.transpose()
+            .map_err(|detail| Problem::bad_request("invalid_parameter", detail))
+    }
+
     pub(super) fn rtype(&self) -> Result<Option<RecordType>, Problem> {
         self.get("type").map(parse_type).transpose()
     }
@@ -70,6 +79,19 @@ pub(super) fn parse_type(text: &str) -> Result<RecordType, Problem> {
     }
 }
 
+/// The view of that name, or a sentence that says that there is none.
+pub(super) fn find_view(snapshot: &Snapshot, name: &str) -> Result<ViewName, String> {
+    let view = snapshot.view(name).map(|view| view.name.clone());
+    view.ok_or_else(|| {
+        let names: Vec<&str> = snapshot.views.list.iter().map(|view| &*view.name).collect();
+        let known = match names.as_slice() {
+            [] => "it has none".to_owned(),
+            names => format!("it has {}", names.join(", ")),
+        };
+        format!("the configuration has no view `{name}`; {known}")
+    })
+}
+
 /// The name in `/api/v1/records/{name}`.
 pub(super) fn name_in_path(uri: &Uri) -> Result<Name, Problem> {
     let encoded = uri.path().strip_prefix(RECORDS).unwrap_or_default();
@@ -79,17 +101,25 @@ pub(super) fn name_in_path(uri: &Uri) -> Result<Name, Problem> {
 }
 
 /// Where an RRset is.
-pub(super) fn location(name: &Name, rtype: RecordType) -> String {
+pub(super) fn location(view: Option<&ViewName>, name: &Name, rtype: RecordType) -> String {
     let mut location = String::from(RECORDS);
-    for byte in name.to_string().bytes() {
+    percent_encode(&name.to_string(), &mut location);
+    location.push_str(&format!("?type={rtype}"));
+    if let Some(view) = view {
+        location.push_str("&view=");
+        percent_encode(view, &mut location);
+    }
+    location
+}
+
+fn percent_encode(text: &str, encoded: &mut String) {
+    for byte in text.bytes() {
         match byte {
-            b'-' | b'.' | b'_' | b'~' | b'*' => location.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => location.push(char::from(byte)),
-            byte => location.push_str(&format!("%{byte:02X}")),
+            b'-' | b'.' | b'_' | b'~' | b'*' => encoded.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            byte => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
-    location.push_str(&format!("?type={rtype}"));
-    location
 }
 
 const RECORDS: &str = "/api/v1/records/";
@@ -124,7 +154,7 @@ mod tests {
             ".",
         ] {
             let name = Name::parse(text).expect("a name");
-            let uri: Uri = location(&name, RecordType::A).parse().expect("a URI");
+            let uri: Uri = location(None, &name, RecordType::A).parse().expect("a URI");
             assert_eq!(name_in_path(&uri).expect("the name").to_string(), text);
             assert_eq!(uri.query(), Some("type=A"));
         }

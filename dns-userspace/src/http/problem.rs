@@ -100,6 +100,8 @@ impl From<ControlError> for Problem {
             }),
             ControlError::ManagedByFile { file, .. } => conflict("managed_by_file").member("file", file),
             ControlError::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
+            ControlError::SoaInView => Self::bad_request("invalid_type", detail),
+            ControlError::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
             ControlError::TooLarge { .. } => Self::bad_request("invalid_value", detail),
             ControlError::StorageLocked(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_locked", detail)
                 .header(header::RETRY_AFTER, RETRY_AFTER_SECS),

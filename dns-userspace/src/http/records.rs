@@ -18,6 +18,7 @@ use crate::name::Name;
 use crate::rdata;
 use crate::record::{Order, RecordType, RrSet, Wildcard};
 use crate::snapshot::Snapshot;
+use crate::views::ViewName;
 
 /// RRsets in a page, where the request does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -38,6 +39,9 @@ struct Record {
     weights: Option<Vec<u16>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wildcard: Option<&'static str>,
+    /// Left out where it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<String>,
 }
 
 /// A page of RRsets.
@@ -49,8 +53,10 @@ struct Page {
 
 /// `GET /api/v1/records`
 pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
-    let parameters = Parameters::read(&uri, &["name", "type", "zone", "limit", "cursor"])?;
+    let parameters = Parameters::read(&uri, &["name", "type", "zone", "view", "limit", "cursor"])?;
+    let snapshot = (state.view.snapshot)();
     let filter = Filter {
+        view: parameters.view(&snapshot)?,
         name: parameters.name("name")?.map(|name| name.key()),
         rtype: parameters.rtype()?,
         zone: parameters.name("zone")?.map(|name| name.key()),
@@ -73,12 +79,11 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     };
     // A filter that few RRsets pass can make this long: not on the threads that serve DNS.
     let page = tokio::task::spawn_blocking(move || {
-        let snapshot = (state.view.snapshot)();
         let (found, next) = listing::page(&snapshot, &filter, after.as_ref(), limit);
         Page {
             records: found
                 .iter()
-                .map(|(owner, rrset)| record(&state.view, &snapshot, owner, rrset))
+                .map(|(owner, rrset)| record(&state.view, &snapshot, filter.view.as_ref(), owner, rrset))
                 .collect(),
             next: next.map(|position| position.encode()),
         }
@@ -91,22 +96,29 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
 /// `GET /api/v1/records/{name}`
 pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
     let name = name_in_path(&uri)?;
-    let rtype = Parameters::read(&uri, &["type"])?.rtype()?;
+    let parameters = Parameters::read(&uri, &["type", "view"])?;
+    let rtype = parameters.rtype()?;
     let snapshot = (state.view.snapshot)();
+    let view = parameters.view(&snapshot)?;
     let key = name.key();
-    let node = snapshot.node(&key).map(|node| (node.owner(&key), &node.rrsets));
+    let node = match &view {
+        None => snapshot.node(&key),
+        Some(view) => snapshot.view(view).and_then(|view| view.own.get(&key)),
+    };
+    let node = node.map(|node| (node.owner(&key), &node.rrsets));
     let records: Vec<Record> = node
         .iter()
         .flat_map(|(owner, rrsets)| rrsets.iter().map(move |rrset| (owner, rrset)))
         .filter(|(_, rrset)| rtype.is_none_or(|rtype| rrset.rtype == rtype))
-        .map(|(owner, rrset)| record(&state.view, &snapshot, owner, rrset))
+        .map(|(owner, rrset)| record(&state.view, &snapshot, view.as_ref(), owner, rrset))
         .collect();
     if records.is_empty() {
         let what = rtype.map_or_else(|| "records".to_owned(), |rtype| format!("{rtype} records"));
+        let place = view.map_or_else(String::new, |view| format!(" in the view `{view}`"));
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            format!("{name} has no {what}"),
+            format!("{name} has no {what}{place}"),
         ));
     }
     Ok(axum::Json(Page { records, next: None }).into_response())
@@ -115,23 +127,35 @@ pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Resp
 /// `POST /api/v1/records`
 pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Parameters::read(&parts.uri, &[])?;
-    let wanted = read_rrset(&parts.headers, body, None, None).await?;
+    let parameters = Parameters::read(&parts.uri, &["view"])?;
+    let snapshot = (state.view.snapshot)();
+    let view = parameters.view(&snapshot)?;
+    let wanted = read_rrset(&parts.headers, body, &snapshot, view, None, None).await?;
     let written = state
         .control
+        .in_view(wanted.view.clone())
         .create(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
-    Ok(written_response(&state.view, &written, StatusCode::CREATED))
+    Ok(written_response(
+        &state.view,
+        wanted.view.as_ref(),
+        &written,
+        StatusCode::CREATED,
+    ))
 }
 
 /// `PUT /api/v1/records/{name}`
 pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let name = name_in_path(&parts.uri)?;
-    let rtype = Parameters::read(&parts.uri, &["type"])?.rtype()?;
-    let wanted = read_rrset(&parts.headers, body, Some(name), rtype).await?;
+    let parameters = Parameters::read(&parts.uri, &["type", "view"])?;
+    let rtype = parameters.rtype()?;
+    let snapshot = (state.view.snapshot)();
+    let view = parameters.view(&snapshot)?;
+    let wanted = read_rrset(&parts.headers, body, &snapshot, view, Some(name), rtype).await?;
     let written = state
         .control
+        .in_view(wanted.view.clone())
         .put(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
     let status = if written.created {
@@ -139,14 +163,15 @@ pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Resu
     } else {
         StatusCode::OK
     };
-    Ok(written_response(&state.view, &written, status))
+    Ok(written_response(&state.view, wanted.view.as_ref(), &written, status))
 }
 
 /// `DELETE /api/v1/records/{name}`
 pub(super) async fn delete(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
     let name = name_in_path(&uri)?;
-    let parameters = Parameters::read(&uri, &["type", "value"])?;
+    let parameters = Parameters::read(&uri, &["type", "value", "view"])?;
     let rtype = parameters.rtype()?;
+    let view = parameters.view(&(state.view.snapshot)())?;
     let rdata = match (parameters.get("value"), rtype) {
         (None, _) => None,
         (Some(value), Some(rtype)) => Some(parse_value(rtype, value)?),
@@ -157,7 +182,7 @@ pub(super) async fn delete(State(state): State<ApiState>, uri: Uri) -> Result<Re
             ));
         }
     };
-    state.control.delete(name, rtype, rdata).await?;
+    state.control.in_view(view).delete(name, rtype, rdata).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -177,24 +202,24 @@ pub(super) async fn reload(
     Ok(axum::Json(report).into_response())
 }
 
-fn written_response(view: &View, written: &Written, status: StatusCode) -> Response {
-    let snapshot = (view.snapshot)();
-    let shown = record(view, &snapshot, &written.owner, &written.rrset);
+fn written_response(served: &View, view: Option<&ViewName>, written: &Written, status: StatusCode) -> Response {
+    let snapshot = (served.snapshot)();
+    let shown = record(served, &snapshot, view, &written.owner, &written.rrset);
     let mut response = (status, axum::Json(shown)).into_response();
     if status == StatusCode::CREATED
-        && let Ok(location) = HeaderValue::try_from(location(&written.owner, written.rrset.rtype))
+        && let Ok(location) = HeaderValue::try_from(location(view, &written.owner, written.rrset.rtype))
     {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
 }
 
-fn record(view: &View, snapshot: &Snapshot, owner: &Name, rrset: &Arc<RrSet>) -> Record {
-    let served = (rrset.rtype == RecordType::SOA)
+fn record(served: &View, snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name, rrset: &Arc<RrSet>) -> Record {
+    let serial = (rrset.rtype == RecordType::SOA)
         .then(|| snapshot.zones.get(&owner.key()))
         .flatten()
-        .and_then(|zone| (view.serial)(zone.index));
-    let value = rrset.rdatas.iter().map(|rdata| match served {
+        .and_then(|zone| (served.serial)(zone.index));
+    let value = rrset.rdatas.iter().map(|rdata| match serial {
         Some(serial) => {
             let mut soa = rdata.to_vec();
             set_serial(&mut soa, serial);
@@ -212,5 +237,6 @@ fn record(view: &View, snapshot: &Snapshot, owner: &Name, rrset: &Arc<RrSet>) ->
         order: (*order != Order::Fixed).then(|| order.word()),
         weights: matches!(order, Order::Weighted(_)).then(|| order.weights().to_vec()),
         wildcard: (wildcard != Wildcard::Rfc4592).then(|| wildcard.word()),
+        view: view.map(|view| view.to_string()),
     }
 }

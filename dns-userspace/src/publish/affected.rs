@@ -14,8 +14,8 @@ use crate::record::RecordType;
 use crate::snapshot::{RrSets, Snapshot};
 use crate::store::Delta;
 
-/// Every name whose line may differ; always all that do.
-pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents: &Dependents) -> BTreeSet<NameKey> {
+/// Every name whose line may differ; always all that do. `dependents` are those of the old lines.
+pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents: &[&Dependents]) -> BTreeSet<NameKey> {
     let mut names: BTreeSet<NameKey> = BTreeSet::new();
     for key in &delta.names {
         if names.insert(key.clone()) && covers_below(old, key) != covers_below(new, key) {
@@ -58,9 +58,12 @@ pub(super) fn affected(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents
     }
     let mut more = Vec::new();
     for key in &names {
-        more.extend(dependents.of(&Consulted::Data(key.clone())).cloned());
-        if standing(old, key) != standing(new, key) {
-            more.extend(dependents.of(&Consulted::Existence(key.clone())).cloned());
+        let differs = standing(old, key) != standing(new, key);
+        for dependents in dependents {
+            more.extend(dependents.of(&Consulted::Data(key.clone())).cloned());
+            if differs {
+                more.extend(dependents.of(&Consulted::Existence(key.clone())).cloned());
+            }
         }
     }
     names.extend(more);
@@ -255,7 +258,7 @@ mod tests {
             let old = store.snapshot();
             let plan = store.plan(zone(serial as u8, owners));
             let new = Arc::clone(&plan.snapshot);
-            let found = affected(&old, &new, &plan.delta, &Dependents::default());
+            let found = affected(&old, &new, &plan.delta, &[&Dependents::default()]);
             for at in name(HOST).key().lineage() {
                 let key = NameKey::from_key_bytes(at);
                 let line = |snapshot| {

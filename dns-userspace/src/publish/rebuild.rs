@@ -3,21 +3,25 @@
 //! Each name is compiled twice: to find out how much room all need, and to be written. So no more than one name's
 //! answers are in memory beside the table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use anyhow::Context;
 use dns_common::hash::Keys;
 use dns_common::slot::SLOT_CLASSES;
 
-use super::dependents::Dependents;
+use super::affected::affected;
 use super::names::all_names;
+use super::views::{AllDependents, Lines, compile_everywhere, differing};
 use super::{Loader, serial_of};
 use crate::compile::named::all_named;
 use crate::compile::{CompileOptions, compile, negatives};
 use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
 use crate::snapshot::Snapshot;
+use crate::store::Delta;
 use crate::table::{Entry, Sizes, TableWriter};
+use crate::views::Clients;
 
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
@@ -34,16 +38,18 @@ const SPARE_SHARE: usize = 16;
 pub(super) struct Built {
     pub(super) writer: TableWriter,
     pub(super) program: Option<Program>,
-    pub(super) dependents: Dependents,
+    pub(super) dependents: AllDependents,
 }
 
 /// How much a table must hold.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Need {
     names: usize,
     slots: [usize; SLOT_CLASSES],
     /// One more than the greatest zone number.
     pub(super) zones: u32,
+    /// Who is in which view.
+    clients: Arc<Clients>,
 }
 
 impl Need {
@@ -55,7 +61,7 @@ impl Need {
     }
 
     /// The sizes of a table with room to grow.
-    fn sizes(mut self) -> anyhow::Result<Sizes> {
+    fn sizes(&mut self) -> anyhow::Result<Sizes> {
         // Two negatives for each zone, and their successors.
         self.slots[0] += 4 * self.zones as usize;
         self.slots[1] += 4 * self.zones as usize;
@@ -67,6 +73,7 @@ impl Need {
                 u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
             }),
             zones: self.zones + self.zones / 2 + 16,
+            prefixes: u32::try_from(self.clients.prefixes().count()).context("too many prefixes of views")?,
         })
     }
 }
@@ -79,9 +86,10 @@ pub(super) fn build(
     loader: &Loader,
 ) -> anyhow::Result<Built> {
     let named = all_named(snapshot);
-    let mut dependents = Dependents::default();
+    let mut dependents = AllDependents::default();
     let mut need = Need {
         zones: snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0),
+        clients: Arc::clone(&snapshot.views.clients),
         ..Need::default()
     };
     for key in all_names(snapshot, &named) {
@@ -89,17 +97,26 @@ pub(super) fn build(
         if let Some(entry) = compiled.entry {
             need.add(&entry);
         }
-        dependents.set(key, compiled.consulted);
+        dependents.default.set(key, compiled.consulted);
+    }
+    let viewed = viewed(snapshot, &dependents);
+    for key in &viewed {
+        // Those of the default are counted twice: room to grow.
+        let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
+        default
+            .iter()
+            .chain(views.iter().flatten())
+            .for_each(|entry| need.add(entry));
     }
     let (mut writer, program) = empty_table(loader, need)?;
     let write = |writer: &mut TableWriter, key: &NameKey, wire: &[u8]| {
         compile(snapshot, key, options)
             .entry
-            .map_or(Ok(()), |entry| writer.put(wire, &entry))
+            .map_or(Ok(()), |entry| writer.put(wire, 0, &entry))
     };
     // Names that find their home free first: fewer of the others then need a second line.
     let mut later = Vec::new();
-    for key in all_names(snapshot, &named) {
+    for key in all_names(snapshot, &named).filter(|key| !viewed.contains(key)) {
         let name = key.to_name();
         if writer.is_home_free(name.as_wire()) {
             write(&mut writer, &key, name.as_wire())?;
@@ -109,6 +126,15 @@ pub(super) fn build(
     }
     for key in later {
         write(&mut writer, &key, key.to_name().as_wire())?;
+    }
+    for key in &viewed {
+        let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
+        let name = key.to_name();
+        for (view, entry) in (0..).zip(std::iter::once(default).chain(views)) {
+            if let Some(entry) = entry {
+                writer.put(name.as_wire(), view, &entry)?;
+            }
+        }
     }
     for zone in snapshot.zones.values() {
         writer.set_negatives(zone.index, negatives(snapshot, zone, options).as_ref())?;
@@ -121,11 +147,29 @@ pub(super) fn build(
     })
 }
 
+/// The names whose lines differ in some view: those that would, if the default became the view's tree.
+fn viewed(snapshot: &Snapshot, dependents: &AllDependents) -> BTreeSet<NameKey> {
+    let mut names = BTreeSet::new();
+    for view in &snapshot.views.list {
+        let delta = Delta {
+            names: differing(snapshot, &view.tree),
+            ..Delta::default()
+        };
+        names.extend(affected(snapshot, &view.tree, &delta, &[&dependents.default]));
+    }
+    names
+}
+
 /// An empty table with room for this and some more.
-pub(super) fn empty_table(loader: &Loader, need: Need) -> anyhow::Result<(TableWriter, Option<Program>)> {
+pub(super) fn empty_table(loader: &Loader, mut need: Need) -> anyhow::Result<(TableWriter, Option<Program>)> {
     let mut random = [0; size_of::<Keys>()];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
     let keys = Keys::from_random(&random);
-    let (program, memory) = loader(&keys, need.sizes()?)?;
-    Ok((TableWriter::new(memory, keys), program))
+    let (mut program, memory) = loader(&keys, need.sizes()?)?;
+    if let Some(program) = &mut program {
+        program.set_clients(&need.clients)?;
+    }
+    let mut writer = TableWriter::new(memory, keys);
+    writer.set_clients(need.clients);
+    Ok((writer, program))
 }

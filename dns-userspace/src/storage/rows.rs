@@ -8,6 +8,7 @@ use super::{Refusal, ServedSerial, Stored, schema};
 use crate::name::{Name, NameKey};
 use crate::rdata;
 use crate::record::{Handling, Order, Rdatas, RecordType, RrSet, Source, Wildcard};
+use crate::views::ViewName;
 
 /// The weights of an order, two octets each; `None` where it has none.
 pub(super) fn encode_weights(order: &Order) -> Option<Vec<u8>> {
@@ -19,16 +20,17 @@ pub(super) fn encode_weights(order: &Order) -> Option<Vec<u8>> {
 pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Stored, Refusal> {
     let version = schema::version(connection).map_err(|error| Refusal::from_sqlite(path, error))?;
     // An older database that can only be read stays as it is.
-    let handling = match version {
-        1 => "0, NULL, 0",
-        _ => "rr_order, weights, one_label",
+    let since = match version {
+        1 => "0, NULL, 0, ''",
+        2 => "rr_order, weights, one_label, ''",
+        _ => "rr_order, weights, one_label, view",
     };
     Ok(Stored {
         rrsets: read(
             connection,
             path,
             &format!(
-                "SELECT owner_key, rtype, owner, ttl, rdatas, {handling} FROM api_rrsets ORDER BY owner_key, rtype"
+                "SELECT owner_key, rtype, owner, ttl, rdatas, {since} FROM api_rrsets ORDER BY 9, owner_key, rtype"
             ),
             rrset,
         )?,
@@ -61,7 +63,7 @@ fn read<T>(
     Ok(all)
 }
 
-fn rrset(row: &Row<'_>) -> Result<(Name, RrSet), String> {
+fn rrset(row: &Row<'_>) -> Result<(Option<ViewName>, Name, RrSet), String> {
     let owner = name(row)?;
     let wrong = |what: &str| format!("an RRset of {owner} has {what}");
     let rtype = RecordType(row.get(1).map_err(|_| wrong("no type"))?);
@@ -82,7 +84,8 @@ fn rrset(row: &Row<'_>) -> Result<(Name, RrSet), String> {
         source: Source::Api,
         handling,
     };
-    Ok((owner, rrset))
+    let view: String = row.get(8).map_err(|_| wrong("no view"))?;
+    Ok(((!view.is_empty()).then(|| view.into()), owner, rrset))
 }
 
 /// The order in columns 5 and 6, and the wildcard in column 7.

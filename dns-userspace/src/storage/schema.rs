@@ -7,13 +7,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Refusal, StorageError};
 
 /// The version of the layout below.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 /// "hotd": marks the file as ours (`PRAGMA application_id`).
 pub(super) const APPLICATION_ID: i64 = 0x686F_7464;
 
 const LAYOUT: &str = "
     CREATE TABLE schema_version (version INTEGER NOT NULL);
     CREATE TABLE api_rrsets (
+        view TEXT NOT NULL,
         owner_key BLOB NOT NULL,
         rtype INTEGER NOT NULL,
         owner TEXT NOT NULL,
@@ -22,7 +23,7 @@ const LAYOUT: &str = "
         rr_order INTEGER NOT NULL DEFAULT 0,
         weights BLOB,
         one_label INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (owner_key, rtype)
+        PRIMARY KEY (view, owner_key, rtype)
     ) WITHOUT ROWID;
     CREATE TABLE served_serials (
         apex_key BLOB NOT NULL PRIMARY KEY,
@@ -33,11 +34,31 @@ const LAYOUT: &str = "
 ";
 
 /// From each version to the next, beginning with 1.
-const MIGRATIONS: [&str; VERSION as usize - 1] = ["
+const MIGRATIONS: [&str; VERSION as usize - 1] = [
+    "
     ALTER TABLE api_rrsets ADD COLUMN rr_order INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE api_rrsets ADD COLUMN weights BLOB;
     ALTER TABLE api_rrsets ADD COLUMN one_label INTEGER NOT NULL DEFAULT 0;
-"];
+",
+    "
+    CREATE TABLE migrated (
+        view TEXT NOT NULL,
+        owner_key BLOB NOT NULL,
+        rtype INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        ttl INTEGER NOT NULL,
+        rdatas BLOB NOT NULL,
+        rr_order INTEGER NOT NULL DEFAULT 0,
+        weights BLOB,
+        one_label INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (view, owner_key, rtype)
+    ) WITHOUT ROWID;
+    INSERT INTO migrated
+        SELECT '', owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label FROM api_rrsets;
+    DROP TABLE api_rrsets;
+    ALTER TABLE migrated RENAME TO api_rrsets;
+",
+];
 
 /// Takes the exclusive lock, sets durability, and creates the tables in a new database; an older
 /// one gets what it lacks.

@@ -29,14 +29,14 @@ fn what_was_written_is_there_after_a_restart() {
     let (mut storage, stored) = Storage::open(folder.path()).expect("a new database");
     assert!(stored.rrsets.is_empty() && storage.unavailable().is_none());
     let puts: Vec<_> = [("b.x.", 9), ("WWW.x.", 8), ("gone.x.", 7)]
-        .map(|(owner, last)| ApiChange::Put(name(owner), address(last)))
+        .map(|(owner, last)| ApiChange::Put(None, name(owner), address(last)))
         .into();
     storage.write(&puts, &[served(7)]).expect("written");
     storage
         .write(
             &[
-                ApiChange::Put(name("www.x."), address(5)),
-                ApiChange::Delete(name("GONE.x.").key(), RecordType::A),
+                ApiChange::Put(None, name("www.x."), address(5)),
+                ApiChange::Delete(None, name("GONE.x.").key(), RecordType::A),
             ],
             &[served(4_000_000_000)],
         )
@@ -47,7 +47,7 @@ fn what_was_written_is_there_after_a_restart() {
     let found: Vec<_> = stored
         .rrsets
         .iter()
-        .map(|(owner, rrset)| (owner.to_string(), rrset.clone()))
+        .map(|(_, owner, rrset)| (owner.to_string(), rrset.clone()))
         .collect();
     assert_eq!(
         found,
@@ -67,7 +67,7 @@ fn a_second_opener_is_refused_until_the_first_lets_go() {
     let (mut second, stored) = Storage::open(folder.path()).expect("no start-up error");
     assert!(second.unavailable().expect("held").contains("another process holds"));
     assert!(stored.rrsets.is_empty() && second.reopen().is_none());
-    let change = [ApiChange::Put(name("a.x."), address(2))];
+    let change = [ApiChange::Put(None, name("a.x."), address(2))];
     assert!(matches!(second.write(&change, &[]), Err(WriteError::Unavailable(_))));
     first.write(&change, &[]).expect("the holder writes");
     drop(first);
@@ -112,7 +112,7 @@ fn rows_that_cannot_be_ours_are_damage() {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
         storage
-            .write(&[ApiChange::Put(name("a.x."), address(2))], &[])
+            .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[])
             .expect("written");
         drop(storage);
         let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
@@ -169,7 +169,7 @@ fn a_full_disk_changes_nothing_and_passes() {
     };
     limit(connection, pages);
     let many: Vec<_> = (0..2000)
-        .map(|i| ApiChange::Put(name(&format!("n{i}.x.")), address(2)))
+        .map(|i| ApiChange::Put(None, name(&format!("n{i}.x.")), address(2)))
         .collect();
     let error = storage.write(&many, &[]).expect_err("full");
     assert!(
@@ -192,7 +192,7 @@ fn a_database_that_can_only_be_read_is_read() {
     let path = folder.path().join(FILE_NAME);
     let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
     storage
-        .write(&[ApiChange::Put(name("a.x."), address(2))], &[served(3)])
+        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
         .expect("written");
     assert!(
         matches!(read_only(&path), Err(Refusal::Unavailable(_))),
@@ -225,13 +225,13 @@ fn orders_and_wildcards_outlive_a_restart() {
                 handling: handling.clone(),
                 ..(*address(5)).clone()
             };
-            ApiChange::Put(name(&format!("*.{at}.x.")), rrset.into())
+            ApiChange::Put(None, name(&format!("*.{at}.x.")), rrset.into())
         })
         .collect();
     storage.write(&puts, &[]).expect("written");
     drop(storage);
     let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
-    assert!(stored.rrsets.iter().map(|(_, rrset)| &rrset.handling).eq(&handlings));
+    assert!(stored.rrsets.iter().map(|(.., rrset)| &rrset.handling).eq(&handlings));
 }
 
 #[test]
@@ -240,19 +240,24 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
     let path = folder.path().join(FILE_NAME);
     let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
     storage
-        .write(&[ApiChange::Put(name("a.x."), address(2))], &[served(3)])
+        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
         .expect("written");
     drop(storage);
     let connection = Connection::open(&path).expect("opened");
     connection
         .execute_batch(
-            "ALTER TABLE api_rrsets DROP COLUMN rr_order; ALTER TABLE api_rrsets DROP COLUMN weights;
-             ALTER TABLE api_rrsets DROP COLUMN one_label; UPDATE schema_version SET version = 1",
+            "CREATE TABLE first (owner_key BLOB NOT NULL, rtype INTEGER NOT NULL, owner TEXT NOT NULL,
+                 ttl INTEGER NOT NULL, rdatas BLOB NOT NULL, PRIMARY KEY (owner_key, rtype)) WITHOUT ROWID;
+             INSERT INTO first SELECT owner_key, rtype, owner, ttl, rdatas FROM api_rrsets;
+             DROP TABLE api_rrsets;
+             ALTER TABLE first RENAME TO api_rrsets;
+             UPDATE schema_version SET version = 1;
+             PRAGMA wal_checkpoint(TRUNCATE);",
         )
         .expect("as it was");
     drop(connection);
     let stored = read_only(&path).ok().expect("read as it is");
-    assert_eq!(stored.rrsets[0].1, *address(2));
+    assert_eq!(stored.rrsets[0].2, *address(2));
     let (mut storage, stored) = Storage::open(folder.path()).expect("the same database");
     assert_eq!((stored.rrsets.len(), stored.serials.len()), (1, 1));
     let ordered = RrSet {
@@ -260,9 +265,31 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
         ..(*address(2)).clone()
     };
     storage
-        .write(&[ApiChange::Put(name("a.x."), ordered.clone().into())], &[])
+        .write(&[ApiChange::Put(None, name("a.x."), ordered.clone().into())], &[])
         .expect("written");
     drop(storage);
     let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
-    assert_eq!(stored.rrsets[0].1, ordered);
+    assert_eq!(stored.rrsets[0].2, ordered);
+}
+
+#[test]
+fn rrsets_of_a_view_are_apart_from_the_defaults() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let office = || Some("office".into());
+    let puts = [
+        ApiChange::Put(office(), name("a.x."), address(9)),
+        ApiChange::Put(None, name("a.x."), address(2)),
+    ];
+    storage.write(&puts, &[]).expect("written");
+    drop(storage);
+    let (mut storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let of_default = (None, name("a.x."), (*address(2)).clone());
+    let of_view = (office(), name("a.x."), (*address(9)).clone());
+    assert_eq!(stored.rrsets, [of_default.clone(), of_view]);
+    let delete = ApiChange::Delete(office(), name("a.x.").key(), RecordType::A);
+    storage.write(&[delete], &[]).expect("written");
+    drop(storage);
+    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    assert_eq!(stored.rrsets, [of_default]);
 }

@@ -6,11 +6,13 @@ use std::vec;
 
 use imbl::OrdMap;
 
-use super::Change;
+use super::views::DirtyViews;
+use super::{Change, ConfiguredView};
 use crate::access::AccessList;
 use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::Node;
+use crate::views::ViewName;
 
 /// Owner names and their RRsets.
 pub(super) type Nodes = OrdMap<NameKey, Arc<Node>>;
@@ -23,6 +25,25 @@ pub(super) struct Layers {
     pub(super) api: Nodes,
     /// Access lists of zones, by apex.
     pub(super) access: OrdMap<NameKey, Arc<AccessList>>,
+    /// Of each view that has records, configured or not.
+    pub(super) views: OrdMap<ViewName, Layer>,
+}
+
+/// The layers of one view.
+#[derive(Clone, Default)]
+pub(super) struct Layer {
+    pub(super) config: Nodes,
+    pub(super) api: Nodes,
+}
+
+impl Layer {
+    pub(super) fn has(&self, key: &NameKey) -> bool {
+        self.config.contains_key(key) || self.api.contains_key(key)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &NameKey> {
+        self.config.keys().chain(self.api.keys())
+    }
 }
 
 /// A configured zone.
@@ -39,8 +60,9 @@ impl FileZone {
 }
 
 impl Layers {
-    /// Applies one change and adds the names at which its layer may differ now to `dirty`.
-    pub(super) fn apply(&mut self, change: Change, dirty: &mut Vec<NameKey>) {
+    /// Applies one change and adds the names at which its layer may differ now to `dirty`, those of views to
+    /// `of_views`.
+    pub(super) fn apply(&mut self, change: Change, dirty: &mut Vec<NameKey>, of_views: &mut DirtyViews) {
         match change {
             Change::Zone { apex, file: _, content } => {
                 let key = apex.key();
@@ -72,17 +94,47 @@ impl Layers {
                 self.access = lists.into_iter().map(|(apex, list)| (apex.key(), list)).collect();
             }
             Change::ConfigRecords(records) => replace(&mut self.config, records, dirty),
-            Change::PutApi { owner, rrset } => {
+            Change::Views(views) => {
+                let mut left: Vec<ViewName> = self.views.keys().cloned().collect();
+                for ConfiguredView { view, records } in views {
+                    left.retain(|name| *name != view.name);
+                    let dirty = of_views.entry(view.name.clone()).or_default();
+                    replace(&mut self.views.entry(view.name).or_default().config, records, dirty);
+                }
+                for name in left {
+                    let dirty = of_views.entry(name.clone()).or_default();
+                    replace(&mut self.views.entry(name).or_default().config, Vec::new(), dirty);
+                }
+            }
+            Change::PutApi { view, owner, rrset } => {
                 let (key, rtype) = (owner.key(), rrset.rtype);
                 let rrset = (!rrset.rdatas.is_empty()).then(|| Arc::new(rrset));
-                put(&mut self.api, &key, &owner, rtype, rrset);
+                let (api, dirty) = self.api_of(view, dirty, of_views);
+                put(api, &key, &owner, rtype, rrset);
                 dirty.push(key);
             }
-            Change::DeleteApi { owner, rtype } => {
+            Change::DeleteApi { view, owner, rtype } => {
                 let key = owner.key();
-                put(&mut self.api, &key, &owner, rtype, None);
+                let (api, dirty) = self.api_of(view, dirty, of_views);
+                put(api, &key, &owner, rtype, None);
                 dirty.push(key);
             }
+        }
+    }
+
+    /// What the API holds in a view, and where its dirty names are noted.
+    fn api_of<'a>(
+        &'a mut self,
+        view: Option<ViewName>,
+        dirty: &'a mut Vec<NameKey>,
+        of_views: &'a mut DirtyViews,
+    ) -> (&'a mut Nodes, &'a mut Vec<NameKey>) {
+        match view {
+            None => (&mut self.api, dirty),
+            Some(view) => (
+                &mut self.views.entry(view.clone()).or_default().api,
+                of_views.entry(view).or_default(),
+            ),
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Merged {
 
 /// What the layers make of `place`, given the zones that there are.
 pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Place) -> Merged {
-    let Place { key, apex } = place;
+    let Place { key, apex, .. } = place;
     let file = apex
         .as_ref()
         .and_then(|apex| layers.files.get(apex)?.node(key.as_bytes()));
@@ -53,6 +53,7 @@ pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Plac
             left_out: rrset.source.clone(),
             served: blocker.source.clone(),
             served_type: blocker.rtype,
+            view: None,
         });
     };
     let of_api = || api.into_iter().flat_map(|node| &node.rrsets);

@@ -4,13 +4,15 @@
 //! 2. A zone can only come or go at a dirty name. Where one does, all records of the configuration and the API below
 //!    it are dirty too: they move in or out.
 //! 3. Merge each dirty name anew in each zone at or above it and among the overlays, and keep what differs.
+//! 4. Bring each view in step with that and with its own layers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::layers::{FileZone, Layers, is_same, keys_below};
 use super::merge::{is_zone, merge};
-use super::{Change, Conflict, Delta, Place, State, ZoneChange, ZoneDelta};
+use super::views::{self, DirtyViews};
+use super::{Change, Delta, Place, State, ZoneChange, ZoneDelta};
 use crate::name::{Name, NameKey};
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
@@ -18,18 +20,39 @@ use crate::snapshot::{Snapshot, Zone};
 pub(super) fn next_state(old: &State, changes: Vec<Change>) -> (State, Delta) {
     let mut state = old.clone();
     let mut dirty = Vec::new();
+    let mut of_views = DirtyViews::new();
     for change in changes {
-        state.layers.apply(change, &mut dirty);
+        if let Change::Views(views) = &change {
+            state.views = views.iter().map(|view| view.view.clone()).collect();
+        }
+        state.layers.apply(change, &mut dirty, &mut of_views);
     }
     sort(&mut dirty);
+    let redefined = state.views != old.views;
 
     let mut next = Next::new(&mut state, &old.snapshot);
     next.move_zones(&mut dirty);
     for key in &dirty {
         next.update_name(key);
     }
-    let (snapshot, delta) = next.finish();
-    state.snapshot = snapshot;
+    let (mut snapshot, mut delta) = next.finish();
+    views::update(
+        &mut state,
+        &old.snapshot,
+        &mut snapshot,
+        &mut delta,
+        of_views,
+        redefined,
+    );
+    state.conflicts.settle();
+    let is_same = delta.names.is_empty()
+        && delta.zones.is_empty()
+        && delta.access.is_empty()
+        && delta.views.iter().all(Vec::is_empty);
+    if is_same && !redefined {
+        return (state, Delta::default());
+    }
+    state.snapshot = Arc::new(snapshot);
     (state, delta)
 }
 
@@ -41,7 +64,6 @@ struct Next<'s> {
     open: BTreeMap<NameKey, Zone>,
     zones: BTreeMap<NameKey, (u32, ZoneChange)>,
     names: Vec<NameKey>,
-    conflicts_differ: bool,
 }
 
 impl<'s> Next<'s> {
@@ -53,7 +75,6 @@ impl<'s> Next<'s> {
             open: BTreeMap::new(),
             zones: BTreeMap::new(),
             names: Vec::new(),
-            conflicts_differ: false,
         }
     }
 
@@ -140,39 +161,24 @@ impl<'s> Next<'s> {
                     }
                 } else {
                     let apex = apex.clone();
-                    self.update_in_zone(
-                        &Place {
-                            key: key.clone(),
-                            apex: Some(apex.clone()),
-                        },
-                        &apex,
-                    );
+                    self.update_in_zone(&Place::new(key, Some(&apex)), &apex);
                 }
             } else if let Some((apex, zone)) = old {
                 if zone.nodes.contains_key(key) {
                     self.names.push(key.clone());
                 }
-                self.set_conflicts(
-                    Place {
-                        key: key.clone(),
-                        apex: Some(apex.clone()),
-                    },
-                    Vec::new(),
-                );
+                self.state.conflicts.set(Place::new(key, Some(apex)), Vec::new());
             }
         }
         if has_records || self.old.overlays.contains_key(key) {
-            self.update_overlay(Place {
-                key: key.clone(),
-                apex: None,
-            });
+            self.update_overlay(Place::new(key, None));
         }
     }
 
     fn update_in_zone(&mut self, place: &Place, apex: &NameKey) {
         let merged = merge(&self.state.layers, &self.new.zones, place);
         // Conflicts first: they may differ where the node does not.
-        self.set_conflicts(place.clone(), merged.conflicts);
+        self.state.conflicts.set(place.clone(), merged.conflicts);
         let is_as_before = match (self.zone(apex).nodes.get(&place.key), &merged.node) {
             (Some(before), Some(node)) => is_same(before, node),
             (None, None) => true,
@@ -208,21 +214,7 @@ impl<'s> Next<'s> {
                 None => drop(self.new.overlays.remove(key)),
             }
         }
-        self.set_conflicts(place, merged.conflicts);
-    }
-
-    fn set_conflicts(&mut self, place: Place, conflicts: Vec<Conflict>) {
-        let known = &mut self.state.conflicts;
-        let is_as_before = known.get(&place).map_or(&[][..], |known| known) == conflicts;
-        if is_as_before {
-            return;
-        }
-        self.conflicts_differ = true;
-        if conflicts.is_empty() {
-            known.remove(&place);
-        } else {
-            known.insert(place, conflicts.into());
-        }
+        self.state.conflicts.set(place, merged.conflicts);
     }
 
     fn zone(&self, apex: &NameKey) -> &Zone {
@@ -241,24 +233,13 @@ impl<'s> Next<'s> {
         self.zones.entry(apex.clone()).or_insert((index, change));
     }
 
-    fn finish(mut self) -> (Arc<Snapshot>, Delta) {
-        if self.conflicts_differ {
-            let all = self
-                .state
-                .conflicts
-                .values()
-                .flat_map(|conflicts| conflicts.iter().cloned());
-            self.state.conflict_list = all.collect();
-        }
+    fn finish(mut self) -> (Snapshot, Delta) {
         sort(&mut self.names);
         let (old, new) = (&self.old.access, &self.state.layers.access);
         let mut access: Vec<NameKey> = old.keys().chain(new.keys()).cloned().collect();
         access.retain(|apex| old.get(apex) != new.get(apex));
         sort(&mut access);
         self.new.access = new.clone();
-        if self.names.is_empty() && self.zones.is_empty() && access.is_empty() {
-            return (self.state.snapshot.clone(), Delta::default());
-        }
         for (apex, zone) in self.open {
             self.new.zones.insert(apex, Arc::new(zone));
         }
@@ -267,14 +248,13 @@ impl<'s> Next<'s> {
         let zones = zones
             .map(|(apex, (index, change))| ZoneDelta { apex, index, change })
             .collect();
-        (
-            Arc::new(self.new),
-            Delta {
-                names: self.names,
-                zones,
-                access,
-            },
-        )
+        let delta = Delta {
+            names: self.names,
+            zones,
+            access,
+            ..Delta::default()
+        };
+        (self.new, delta)
     }
 }
 

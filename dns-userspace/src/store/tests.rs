@@ -2,6 +2,7 @@
 
 mod model;
 mod sources;
+mod views;
 
 use std::sync::Arc;
 
@@ -40,11 +41,16 @@ fn in_config(owner: &str, rtype: RecordType, content: u8) -> (Name, RrSet) {
 
 fn put(owner: &str, rtype: RecordType, content: u8) -> Change {
     let (owner, rrset) = rrset(owner, rtype, content, Source::Api);
-    Change::PutApi { owner, rrset }
+    Change::PutApi {
+        view: None,
+        owner,
+        rrset,
+    }
 }
 
 fn delete(owner: &str, rtype: RecordType) -> Change {
     Change::DeleteApi {
+        view: None,
         owner: name(owner),
         rtype,
     }

@@ -23,6 +23,8 @@ pub struct Sizes {
     pub slots: [u32; SLOT_CLASSES],
     /// Zones.
     pub zones: u32,
+    /// Prefixes of the clients of views.
+    pub prefixes: u32,
 }
 
 impl Sizes {

@@ -9,13 +9,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use dns_common::hash::{Keys, NameHash, of_name};
+use dns_common::hash::{Keys, NameHash, of_name_in_view};
 use dns_common::line::{CELLS, DIRECTORY_ENTRIES, LINE_WORDS, Line, NO_ZONE, Reference, flag};
 use dns_common::table::{Table, ZONE_WORDS};
 
 use super::memory::grace_period;
 use super::slots::{Body, Slots};
 use super::{Memory, TableReader};
+use crate::views::Clients;
 
 /// Retired slots that are worth a grace period at once.
 const RECLAIM_AT: usize = 4096;
@@ -81,6 +82,7 @@ impl TableWriter {
         let reader = TableReader {
             memory: Arc::new(memory),
             keys: Arc::new(keys),
+            clients: Arc::default(),
         };
         Self {
             reader,
@@ -89,6 +91,11 @@ impl TableWriter {
             sparse_areas: 0,
             left_out: HashSet::new(),
         }
+    }
+
+    /// Says who is in which view, before anything is read.
+    pub fn set_clients(&mut self, clients: Arc<Clients>) {
+        self.reader.clients = clients;
     }
 
     /// The readers' side.
@@ -118,25 +125,27 @@ impl TableWriter {
 
     /// Whether the name has a line.
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.find(self.hash(name)).is_some()
+        self.find(self.hash(name, 0)).is_some()
     }
 
-    /// Makes the name pass; inserts a passing line where it has none and `insert` says so.
+    /// Makes the name pass, in every view; inserts a passing line where it has none and `insert` says so.
     pub fn fence(&mut self, name: &[u8], insert: bool) {
-        let hash = self.hash(name);
+        let hash = self.hash(name, 0);
         if let Some(index) = self.find(hash) {
             let mut words = self.copy(index);
             words[0] |= u64::from(flag::PASS_SELF | flag::PASS_BELOW) << 32;
+            // Lines of views are found by way of this one.
+            words[0] &= !(u64::from(flag::VIEWED | flag::GHOST) << 32);
             self.store_line(index, words);
         } else if insert && let Some(index) = self.place(hash) {
             self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
         }
     }
 
-    /// Writes what the line of a name says. A name that finds no line passes. So does one for whose answers slots run
+    /// Writes what the line of a name says in a view; 0 is the default. A name that finds no line passes. So does one for whose answers slots run
     /// out, which is an error, since a larger table has them.
-    pub fn put(&mut self, name: &[u8], entry: &Entry) -> Result<(), TableFull> {
-        let hash = self.hash(name);
+    pub fn put(&mut self, name: &[u8], view: u16, entry: &Entry) -> Result<(), TableFull> {
+        let hash = self.hash(name, view);
         let Some(index) = self.find(hash).or_else(|| self.place(hash)) else {
             return Ok(());
         };
@@ -194,9 +203,9 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Takes a name out of the table.
-    pub fn remove(&mut self, name: &[u8]) {
-        let hash = self.hash(name);
+    /// Takes a name out of the table; of a view: then it is what it is in the default.
+    pub fn remove(&mut self, name: &[u8], view: u16) {
+        let hash = self.hash(name, view);
         self.left_out.remove(&hash.tag);
         let Some(index) = self.find(hash) else { return };
         for reference in self.references(index) {
@@ -264,7 +273,7 @@ impl TableWriter {
 
     /// Whether the line where the name would be found first is empty.
     pub fn is_home_free(&self, name: &[u8]) -> bool {
-        let home = self.hash(name).home(self.reader.lines());
+        let home = self.hash(name, 0).home(self.reader.lines());
         Line(self.copy(home)).flags() & flag::OCCUPIED == 0
     }
 
@@ -308,8 +317,8 @@ impl TableWriter {
         }
     }
 
-    fn hash(&self, name: &[u8]) -> NameHash {
-        of_name(name, &self.reader.keys)
+    fn hash(&self, name: &[u8], view: u16) -> NameHash {
+        of_name_in_view(name, u32::from(view), &self.reader.keys)
     }
 
     fn line_words(&self, index: u32) -> &[AtomicU64] {

@@ -196,7 +196,7 @@ async fn without_a_database_changes_are_refused_until_there_is_one() {
         fingerprint: 1,
     };
     other
-        .write(&[ApiChange::Put(name("kept.x."), kept.into())], &[serial])
+        .write(&[ApiChange::Put(None, name("kept.x."), kept.into())], &[serial])
         .expect("written");
     drop(other);
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;

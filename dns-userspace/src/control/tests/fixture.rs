@@ -191,6 +191,7 @@ pub(crate) fn zone(apex: &str, serial: u32, records: &[(&str, RecordType, &str)]
 pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> Desired {
     Desired {
         records,
+        views: Vec::new(),
         zones,
         access: Vec::new(),
         ttl: RULES,

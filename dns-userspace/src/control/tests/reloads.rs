@@ -13,6 +13,7 @@ fn refs(all: &[(&str, &str)]) -> Vec<RrsetRef> {
         .map(|(name, rtype)| RrsetRef {
             name: (*name).to_owned(),
             r#type: (*rtype).to_owned(),
+            view: None,
         })
         .collect()
 }

@@ -6,6 +6,8 @@ use super::client::Server;
 use crate::control::tests::fixture::{desired, record, zone};
 use crate::record::{RecordType, Source};
 use crate::storage::Storage;
+use crate::store::ConfiguredView;
+use crate::views::ViewClients;
 
 const RECORDS: &str = "/api/v1/records";
 
@@ -178,7 +180,7 @@ async fn bodies_that_are_no_good() {
             "invalid_body",
         ),
         (
-            json!({"name": "a.x.", "type": "A", "value": ["192.0.2.1"], "view": "x"}),
+            json!({"name": "a.x.", "type": "A", "value": ["192.0.2.1"], "weight": "x"}),
             "invalid_body",
         ),
         (json!({"name": "a.x.", "type": "A"}), "invalid_body"),
@@ -436,6 +438,110 @@ async fn reload_reports_and_refuses() {
     refused.is_problem(422, "reload_failed");
     assert_eq!(refused.json()["errors"], json!(["hotdns.yaml:1:1: bad"]));
     server.get("/api/v1/records/new.x").await.is(200);
+}
+
+#[tokio::test]
+async fn records_of_views_are_apart_from_the_defaults() {
+    let mut initial = desired(
+        vec![zone("x.", 1, &[("www.x.", RecordType::A, "192.0.2.1")])],
+        Vec::new(),
+    );
+    initial.views = vec![ConfiguredView {
+        view: ViewClients {
+            name: "off ice".into(),
+            clients: vec!["10.0.0.0/8".parse().expect("a prefix")],
+        },
+        records: vec![record("conf.x.", RecordType::A, "10.0.0.1", Source::Config)],
+    }];
+    let server = Server::new(initial).await;
+    let serial = server.fixture.serial("x.");
+    let answer = server
+        .post(
+            RECORDS,
+            r#"{"name":"www.x","type":"A","value":"10.0.0.2","view":"off ice"}"#,
+        )
+        .await;
+    let whole = json!({"name": "www.x.", "type": "A", "ttl": 300, "value": ["10.0.0.2"], "source": "api",
+                       "view": "off ice"});
+    assert_eq!(answer.is(201), whole);
+    assert_eq!(
+        answer.header("location"),
+        "/api/v1/records/www.x.?type=A&view=off%20ice"
+    );
+    assert_eq!(
+        server.get(answer.header("location")).await.is(200)["records"],
+        json!([whole])
+    );
+    assert_eq!(
+        server.fixture.serial("x."),
+        serial.map(|serial| serial + 1),
+        "the zone's serial"
+    );
+    let of_default = server.get("/api/v1/records/www.x").await.is(200);
+    assert_eq!(of_default["records"][0]["value"], json!(["192.0.2.1"]));
+    for (query, count) in [
+        ("view=off+ice", 2),
+        ("view=off+ice&zone=x", 2),
+        ("view=off+ice&name=conf.x", 1),
+        ("view=off+ice&zone=y", 0),
+    ] {
+        let page = server.get(&format!("{RECORDS}?{query}")).await.is(200);
+        assert_eq!(page["records"].as_array().map(Vec::len), Some(count), "{query}");
+    }
+    let first = server.get(&format!("{RECORDS}?view=off%20ice&limit=1")).await.is(200);
+    let next = first["next"].as_str().expect("another page");
+    let second = server
+        .get(&format!("{RECORDS}?view=off%20ice&limit=1&cursor={next}"))
+        .await
+        .is(200);
+    assert_eq!((&second["records"], &second["next"]), (&json!([whole]), &json!(null)));
+
+    for (target, body, status, code) in [
+        (
+            "/api/v1/records/a.x?view=lab",
+            r#"{"type":"A","value":"10.0.0.2"}"#,
+            400,
+            "invalid_parameter",
+        ),
+        (
+            "/api/v1/records/a.x",
+            r#"{"type":"A","value":"10.0.0.2","view":"lab"}"#,
+            400,
+            "invalid_value",
+        ),
+        (
+            "/api/v1/records/x?view=off+ice",
+            r#"{"type":"CNAME","value":"y."}"#,
+            409,
+            "cname_conflict",
+        ),
+        (
+            "/api/v1/records/y?view=off+ice",
+            r#"{"type":"SOA","value":"a. b. 1 2 3 4 5"}"#,
+            400,
+            "invalid_type",
+        ),
+        (
+            "/api/v1/records/conf.x?view=off+ice",
+            r#"{"type":"A","value":"10.0.0.2"}"#,
+            409,
+            "managed_by_file",
+        ),
+    ] {
+        server.put(target, body).await.is_problem(status, code);
+    }
+    server
+        .get("/api/v1/records/www.x?view=lab")
+        .await
+        .is_problem(400, "invalid_parameter");
+    let elsewhere = server.delete("/api/v1/records/conf.x?view=lab").await;
+    elsewhere.is_problem(400, "invalid_parameter");
+    server.delete("/api/v1/records/www.x?view=off+ice&type=A").await.is(204);
+    server
+        .get("/api/v1/records/www.x?view=off+ice")
+        .await
+        .is_problem(404, "not_found");
+    server.get("/api/v1/records/www.x").await.is(200);
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
 /// The configuration as the control thread takes it.
 pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
     let records = read.config.record_sets();
+    let views = read.config.view_sets();
     let ttl = ttl_rules(&read.config);
     let access = read.config.zones.iter();
     let access = access.filter_map(|zone| Some((zone.apex.clone(), Arc::clone(zone.access.as_ref()?))));
@@ -46,6 +47,7 @@ pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::De
     });
     control::Desired {
         records,
+        views,
         zones: zones.collect(),
         access,
         ttl,

@@ -99,6 +99,7 @@ fn usable(constants: &Constants) -> Result<&'static [u8], Option<anyhow::Error>>
         lines: 1,
         slots: [1; dns_common::slot::SLOT_CLASSES],
         zones: 1,
+        prefixes: 0,
     };
     Program::load(object, constants, &keys, sizes)
         .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use super::*;
 use crate::store::layers::is_same;
 
-const OWNERS: [&str; 9] = [
+pub(super) const OWNERS: [&str; 9] = [
     "e.",
     "sub.e.",
     "www.e.",
@@ -20,7 +20,7 @@ const OWNERS: [&str; 9] = [
     "f.",
 ];
 const APEXES: [&str; 4] = ["e.", "sub.e.", "o.", "."];
-const TYPES: [RecordType; 7] = [
+pub(super) const TYPES: [RecordType; 7] = [
     RecordType::A,
     RecordType::CNAME,
     RecordType::SOA,
@@ -30,15 +30,18 @@ const TYPES: [RecordType; 7] = [
     RecordType::RRSIG,
 ];
 
-type Records = BTreeMap<(NameKey, RecordType), (Name, RrSet)>;
+pub(super) type Records = BTreeMap<(NameKey, RecordType), (Name, RrSet)>;
 type Served = BTreeMap<(NameKey, Option<NameKey>), BTreeMap<RecordType, RrSet>>;
 
 /// The layers as plain lists.
 #[derive(Default)]
-struct Model {
+pub(super) struct Model {
     files: BTreeMap<NameKey, Option<Records>>,
     config: Records,
     api: Records,
+    /// The configuration's and the API's, by view.
+    pub(super) views: BTreeMap<ViewName, (Records, Records)>,
+    pub(super) configured: Vec<ViewClients>,
 }
 
 fn excludes(one: RecordType, two: RecordType) -> bool {
@@ -125,7 +128,14 @@ impl Model {
         (served, left_out)
     }
 
-    fn apply(&mut self, change: &Change) {
+    fn api_of(&mut self, view: &Option<ViewName>) -> &mut Records {
+        match view {
+            None => &mut self.api,
+            Some(view) => &mut self.views.entry(view.clone()).or_default().1,
+        }
+    }
+
+    pub(super) fn apply(&mut self, change: &Change) {
         let records = |list: &Vec<(Name, RrSet)>| {
             list.iter()
                 .map(|(owner, set)| ((owner.key(), set.rtype), (owner.clone(), set.clone())))
@@ -139,17 +149,26 @@ impl Model {
             // Who may ask changes no record.
             Change::Access(_) => {}
             Change::ConfigRecords(list) => self.config = records(list),
-            Change::PutApi { owner, rrset } => {
-                self.api
+            Change::Views(views) => {
+                for layer in self.views.values_mut() {
+                    layer.0.clear();
+                }
+                for ConfiguredView { view, records: list } in views {
+                    self.views.entry(view.name.clone()).or_default().0 = records(list);
+                }
+                self.configured = views.iter().map(|view| view.view.clone()).collect();
+            }
+            Change::PutApi { view, owner, rrset } => {
+                self.api_of(view)
                     .insert((owner.key(), rrset.rtype), (owner.clone(), rrset.clone()));
             }
-            Change::DeleteApi { owner, rtype } => drop(self.api.remove(&(owner.key(), *rtype))),
+            Change::DeleteApi { view, owner, rtype } => drop(self.api_of(view).remove(&(owner.key(), *rtype))),
         }
     }
 }
 
 /// RRsets of one source, none of which excludes another.
-fn random_records(rng: &mut StdRng, below: &str, source: &Source) -> Vec<(Name, RrSet)> {
+pub(super) fn random_records(rng: &mut StdRng, below: &str, source: &Source) -> Vec<(Name, RrSet)> {
     let mut records: Vec<(Name, RrSet)> = Vec::new();
     for _ in 0..rng.random_range(0..8) {
         let owner = OWNERS[rng.random_range(0..OWNERS.len())];
@@ -163,7 +182,7 @@ fn random_records(rng: &mut StdRng, below: &str, source: &Source) -> Vec<(Name, 
     records
 }
 
-fn random_change(rng: &mut StdRng, model: &Model) -> Change {
+pub(super) fn random_change(rng: &mut StdRng, model: &Model) -> Change {
     let apex = APEXES[rng.random_range(0..APEXES.len())];
     let owner = OWNERS[rng.random_range(0..OWNERS.len())];
     let rtype = TYPES[rng.random_range(0..TYPES.len())];
@@ -189,7 +208,7 @@ fn random_change(rng: &mut StdRng, model: &Model) -> Change {
     }
 }
 
-fn places(snapshot: &Snapshot) -> BTreeMap<(NameKey, Option<NameKey>), Arc<Node>> {
+pub(super) fn places(snapshot: &Snapshot) -> BTreeMap<(NameKey, Option<NameKey>), Arc<Node>> {
     let overlays = snapshot
         .overlays
         .iter()

@@ -30,6 +30,7 @@ fn the_apis_rrset_is_served_and_the_files_comes_back_once_it_is_deleted() {
             left_out: Source::ZoneFile("z".into()),
             served: Source::Api,
             served_type: A,
+            view: None,
         }]
     );
     let plan = apply(&mut store, vec![delete("www.e.", A)]);
@@ -224,7 +225,7 @@ fn a_plan_that_is_not_committed_leaves_no_trace() {
         0
     );
     assert_eq!(store.api_records().count(), 2);
-    assert!(store.api_rrset(&key("a."), A).is_some() && store.api_rrset(&key("b."), A).is_none());
+    assert!(store.api_rrset(None, &key("a."), A).is_some() && store.api_rrset(None, &key("b."), A).is_none());
 }
 
 #[test]

@@ -121,10 +121,12 @@ impl States {
         let owner = name(&self.name(number));
         match content(state) {
             None => Change::DeleteApi {
+                view: None,
                 owner,
                 rtype: RecordType::A,
             },
             Some(address) => Change::PutApi {
+                view: None,
                 owner,
                 rrset: RrSet {
                     rtype: RecordType::A,

@@ -1,0 +1,326 @@
+//! Views on top of the default: from each view's layers to its own records, and to the tree that its clients are
+//! answered from.
+//!
+//! ```text
+//!  layers of the view ─ API before configuration ─► own ─┐
+//!  default snapshot ─────────────────────────────────────┴─ per name: own alone, else the default's ─► tree
+//! ```
+//!
+//! - Zones are the default's. A view has no SOA records, and no CNAME at an apex.
+//! - A name with own records is served from those alone. At an apex each type that the view does not have, and that can
+//!   stand beside those it has, is the default's.
+//!
+//! A tree shares with the default all that is no different. A change costs in proportion to what it touches, in each view.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use super::layers::{Layer, Nodes, is_same, keys_below};
+use super::merge::home;
+use super::{Conflict, Delta, Place, State, ZoneChange, ZoneDelta};
+use crate::name::NameKey;
+use crate::record::{RecordType, RrSet};
+use crate::snapshot::{Node, Snapshot, View, Views, Zone};
+use crate::views::{Clients, ViewClients, ViewName};
+
+/// The names at which layers of views differ now.
+pub(super) type DirtyViews = BTreeMap<ViewName, Vec<NameKey>>;
+
+/// Brings `new`, a snapshot that still has the views of `old`, and its delta in step with the layers.
+pub(super) fn update(
+    state: &mut State,
+    old: &Snapshot,
+    new: &mut Snapshot,
+    delta: &mut Delta,
+    dirty: DirtyViews,
+    redefined: bool,
+) {
+    let views = Arc::clone(&state.views);
+    if views.is_empty() && old.views.list.is_empty() {
+        return;
+    }
+    let before = Arc::clone(&old.views);
+    let mut zones: BTreeMap<NameKey, ZoneDelta> = std::mem::take(&mut delta.zones)
+        .into_iter()
+        .map(|zone| (zone.apex.clone(), zone))
+        .collect();
+    let moved: Vec<NameKey> = zones
+        .values()
+        .filter(|zone| zone.change != ZoneChange::Changed)
+        .map(|zone| zone.apex.clone())
+        .collect();
+    if redefined {
+        state.conflicts.forget_views();
+    }
+    let mut list = Vec::with_capacity(views.len());
+    delta.views = Vec::with_capacity(views.len());
+    for ViewClients { name, .. } in views.iter() {
+        let known = before.list.iter().find(|view| view.name == *name);
+        let mut names = dirty.get(name).cloned().unwrap_or_default();
+        let layer = state.layers.views.get(name).cloned().unwrap_or_default();
+        if known.is_none() || redefined {
+            names.extend(layer.keys().cloned());
+        }
+        let own = known.map(|view| view.own.clone()).unwrap_or_default();
+        for apex in &moved {
+            // Here an RRset may come to be of another zone, or to be at an apex.
+            names.extend(
+                keys_below(&layer.config, apex)
+                    .chain(keys_below(&layer.api, apex))
+                    .cloned(),
+            );
+        }
+        // Whether a CNAME can be at an apex depends on what else is there.
+        let apexes = zones.keys().filter(|apex| layer.has(apex));
+        names.extend(apexes.cloned());
+        names.sort_unstable();
+        names.dedup();
+        let mut update = Update {
+            old,
+            new,
+            delta,
+            zones: &zones,
+            own,
+            before: known.map(|view| &*view.tree),
+            changed: BTreeSet::new(),
+            touched: BTreeSet::new(),
+        };
+        for key in &names {
+            let conflicts = update.own(&layer, name, key);
+            state.conflicts.set(Place::in_view(key, name), conflicts);
+        }
+        let tree = update.tree(&names);
+        let Update {
+            own, changed, touched, ..
+        } = update;
+        for apex in touched {
+            note_changed(&mut zones, new, &apex);
+        }
+        list.push(View {
+            name: name.clone(),
+            own,
+            tree: Arc::new(tree),
+        });
+        delta.views.push(changed.into_iter().collect());
+    }
+    for gone in before
+        .list
+        .iter()
+        .filter(|view| views.iter().all(|now| now.name != view.name))
+    {
+        for key in gone.own.keys() {
+            if let Some(apex) = new.zone_of(key).map(|zone| zone.apex.key()) {
+                note_changed(&mut zones, new, &apex);
+            }
+        }
+    }
+    delta.zones = zones.into_values().collect();
+    let clients = match redefined {
+        true => Arc::new(Clients::new(&views)),
+        false => Arc::clone(&before.clients),
+    };
+    delta.views_redefined = redefined;
+    new.views = Arc::new(Views { list, clients });
+}
+
+fn note_changed(zones: &mut BTreeMap<NameKey, ZoneDelta>, new: &Snapshot, apex: &NameKey) {
+    if let Some(zone) = new.zones.get(apex) {
+        zones.entry(apex.clone()).or_insert(ZoneDelta {
+            apex: apex.clone(),
+            index: zone.index,
+            change: ZoneChange::Changed,
+        });
+    }
+}
+
+struct Update<'a> {
+    old: &'a Snapshot,
+    new: &'a Snapshot,
+    /// Of the default.
+    delta: &'a Delta,
+    zones: &'a BTreeMap<NameKey, ZoneDelta>,
+    own: Nodes,
+    /// The tree before, if there was one.
+    before: Option<&'a Snapshot>,
+    /// Names at which the view's own records, or with them its tree, differ.
+    changed: BTreeSet<NameKey>,
+    /// Apexes of the zones that differ with them.
+    touched: BTreeSet<NameKey>,
+}
+
+impl Update<'_> {
+    /// Merges the view's layers at a name.
+    fn own(&mut self, layer: &Layer, view: &ViewName, key: &NameKey) -> Vec<Conflict> {
+        let (node, conflicts) = merge(layer, view, self.new, key);
+        if !is_same_option(self.own.get(key), node.as_ref()) {
+            self.changed.insert(key.clone());
+            set(&mut self.own, key, node);
+        }
+        conflicts
+    }
+
+    /// The view's tree; `names` are those at which more than the default may differ.
+    fn tree(&mut self, names: &[NameKey]) -> Snapshot {
+        let mut tree = Snapshot {
+            views: Arc::default(),
+            ..self.new.clone()
+        };
+        if let Some(before) = self.before {
+            tree.zones = before.zones.clone();
+            tree.overlays = before.overlays.clone();
+            self.follow_zones(&mut tree);
+        }
+        for key in names {
+            if self.update_name(&mut tree, key) {
+                self.changed.insert(key.clone());
+                let apexes = key.lineage().filter_map(|at| self.new.zones.get_key_value(at));
+                self.touched.extend(apexes.map(|(apex, _)| apex.clone()));
+            }
+        }
+        if self.before.is_some() {
+            for key in &self.delta.names {
+                self.update_name(&mut tree, key);
+            }
+        }
+        tree
+    }
+
+    /// Puts into the tree what the view has at a name; whether that is something else than before.
+    fn update_name(&self, tree: &mut Snapshot, key: &NameKey) -> bool {
+        let own = self.own.get(key);
+        let mut differs = false;
+        for (apex, default) in key.lineage().filter_map(|at| self.new.zones.get_key_value(at)) {
+            let wanted = node_in_zone(self.new, default.nodes.get(key), own, key, apex);
+            if is_same_option(tree.zones[apex].nodes.get(key), wanted.as_ref()) {
+                continue;
+            }
+            differs = true;
+            let zone = match keys_below(&self.own, apex).next() {
+                // What is no different is the default's very own, so that it stays shared.
+                None => default.clone(),
+                Some(_) => {
+                    let mut zone = Zone::clone(&tree.zones[apex]);
+                    set(&mut zone.nodes, key, wanted);
+                    Arc::new(zone)
+                }
+            };
+            tree.zones.insert(apex.clone(), zone);
+        }
+        let is_outside = |own: &&Arc<Node>| {
+            own.rrsets
+                .iter()
+                .all(|rrset| home(&self.new.zones, key, rrset.rtype).is_none())
+        };
+        let wanted = own.filter(is_outside).or_else(|| self.new.overlays.get(key)).cloned();
+        if !is_same_option(tree.overlays.get(key), wanted.as_ref()) {
+            differs = true;
+            set(&mut tree.overlays, key, wanted);
+        }
+        differs
+    }
+
+    /// Takes over how the default's zones have come, gone and changed.
+    fn follow_zones(&self, tree: &mut Snapshot) {
+        for ZoneDelta { apex, .. } in self.zones.values() {
+            let Some(default) = self.new.zones.get(apex) else {
+                tree.zones.remove(apex);
+                continue;
+            };
+            let before = tree.zones.get(apex).filter(|before| before.index == default.index);
+            let was_shared = match (before, self.old.zones.get(apex)) {
+                (Some(before), Some(old)) => Arc::ptr_eq(before, old),
+                _ => true,
+            };
+            let zone = match before.filter(|_| !was_shared) {
+                Some(before) => Arc::new(Zone {
+                    nodes: before.nodes.clone(),
+                    ..Zone::clone(default)
+                }),
+                None => default.clone(),
+            };
+            tree.zones.insert(apex.clone(), zone);
+        }
+    }
+}
+
+/// What a view has at a name, and what of it is left out: the API's RRset comes before the configuration's, and no
+/// CNAME is at an apex.
+fn merge(layer: &Layer, view: &ViewName, new: &Snapshot, key: &NameKey) -> (Option<Arc<Node>>, Vec<Conflict>) {
+    let (api, config) = (layer.api.get(key), layer.config.get(key));
+    let Some(owner) = config.or(api).map(|node| node.owner(key)) else {
+        return (None, Vec::new());
+    };
+    let soa = new.zones.get(key).and_then(|zone| zone.rrset(key, RecordType::SOA));
+    let mut served: Vec<Arc<RrSet>> = Vec::new();
+    let mut conflicts = Vec::new();
+    let rrsets = api.into_iter().chain(config).flat_map(|node| &node.rrsets);
+    // A zone has one SOA, with one serial, for all: nothing puts another one into a view.
+    for rrset in rrsets.filter(|rrset| rrset.rtype != RecordType::SOA) {
+        let at_apex = soa.filter(|soa| rrset.rtype.clash(soa.rtype).is_some());
+        let excludes = |before: &&Arc<RrSet>| before.rtype == rrset.rtype || before.rtype.clash(rrset.rtype).is_some();
+        match at_apex.or_else(|| served.iter().find(excludes)) {
+            Some(before) => conflicts.push(Conflict {
+                owner: owner.clone(),
+                rtype: rrset.rtype,
+                left_out: rrset.source.clone(),
+                served: before.source.clone(),
+                served_type: before.rtype,
+                view: Some(view.clone()),
+            }),
+            None => served.push(rrset.clone()),
+        }
+    }
+    served.sort_by_key(|rrset| rrset.rtype);
+    let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
+    (node, conflicts)
+}
+
+/// What a zone has at a name in a view.
+fn node_in_zone(
+    new: &Snapshot,
+    default: Option<&Arc<Node>>,
+    own: Option<&Arc<Node>>,
+    key: &NameKey,
+    apex: &NameKey,
+) -> Option<Arc<Node>> {
+    let is_here = |rrset: &&Arc<RrSet>| home(&new.zones, key, rrset.rtype).as_ref() == Some(apex);
+    let mut rrsets: Vec<Arc<RrSet>> = own
+        .into_iter()
+        .flat_map(|own| own.rrsets.iter().filter(is_here).cloned())
+        .collect();
+    let Some(own) = own.filter(|_| !rrsets.is_empty()) else {
+        return default.cloned();
+    };
+    if new.zones.contains_key(key) {
+        let others = default.into_iter().flat_map(|node| &node.rrsets);
+        let others = others.filter(|other| {
+            own.rrsets
+                .iter()
+                .all(|rrset| rrset.rtype != other.rtype && rrset.rtype.clash(other.rtype).is_none())
+        });
+        rrsets.extend(others.cloned());
+        rrsets.sort_by_key(|rrset| rrset.rtype);
+    }
+    let owner = match default {
+        // A zone's name is the same in every view, to the letter.
+        Some(default) if key == apex => default.owner(key),
+        _ => own.owner(key),
+    };
+    Some(Arc::new(Node::new(&owner, rrsets)))
+}
+
+fn is_same_option(one: Option<&Arc<Node>>, other: Option<&Arc<Node>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || is_same(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+fn set(nodes: &mut OrdMap<NameKey, Arc<Node>>, key: &NameKey, node: Option<Arc<Node>>) {
+    match node {
+        Some(node) => drop(nodes.insert(key.clone(), node)),
+        None => drop(nodes.remove(key)),
+    }
+}
