@@ -189,8 +189,10 @@ impl Compiler<'_> {
             return (zone.apex.key() == *self.key || has_zone_at_or_below(snapshot, self.key)).then_some(all_passes);
         }
         if is_occluded(zone, self.key) {
-            let passes = has_zone_at_or_below(snapshot, self.key) || named::is_named(zone, self.key);
-            return passes.then_some(all_passes);
+            if !has_zone_at_or_below(snapshot, self.key) {
+                return named::is_named(zone, self.key).then(|| self.own_referral(zone).unwrap_or(all_passes));
+            }
+            return Some(all_passes);
         }
         if !zone.name_exists(self.key) && !has_zone_at_or_below(snapshot, self.key) {
             return named::is_named(zone, self.key).then_some(all_passes);
@@ -285,6 +287,21 @@ impl Compiler<'_> {
             entry.zone = zone.index;
         }
         entry
+    }
+
+    /// The referral of a name below a cut, which is not that of all names there.
+    fn own_referral(&mut self, zone: &Arc<Zone>) -> Option<Entry> {
+        let name = self.key.to_name();
+        let referral = self.resolve(&name, RecordType::A);
+        let is_referral = referral.end == End::Final && referral.answer.is_empty() && !referral.authoritative;
+        let body = is_referral.then(|| body(&referral, name.as_wire(), true)).flatten()?;
+        let mut entry = Entry::bare(flag::CUT);
+        entry.zone = zone.index;
+        if self.snapshot.access.contains_key(&zone.apex.key()) {
+            entry.flags |= flag::GUARDED;
+        }
+        entry.bodies.push((REFERRAL, body));
+        Some(entry)
     }
 
     /// The name's NODATA, which is not that of all names of the zone.

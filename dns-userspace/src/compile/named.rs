@@ -8,7 +8,9 @@
 //!
 //! A shared answer is compiled for the labels that all of its questions end in. For a question with more labels of a name
 //! in it the reference answerer's is shorter. So each name on the way to such a name has a line, which lets what is not
-//! there pass, and the names that exist below have a NODATA of their own. Shared answers are the negative ones of a zone, with the SOA's names in them, and referrals, with those of the NS.
+//! there pass; names that exist below have a NODATA of their own, and those below cuts a referral.
+//!
+//! Shared answers are the negative ones of a zone, with the SOA's names in them, and referrals, with those of the NS.
 
 use crate::name::{Name, NameKey};
 use crate::record::RecordType;

@@ -202,6 +202,8 @@ fn add_ancestors(old: &Snapshot, new: &Snapshot, key: NameKey, names: &mut BTree
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::compile::needs_line;
     use crate::name::Name;
