@@ -91,6 +91,10 @@ pub struct Scratch {
     pub encloser_at: u32,
     /// How many lines the search looked at.
     pub lines_read: u32,
+    /// What a probe found in the default's line, while it asks for that of the client's view.
+    pub seen: u32,
+    /// That view, 0 before it is known. Both here and not on the stack, which Linux 6.1 counts strictly.
+    pub view: u32,
     /// What to send.
     pub reply: Reply,
 }
@@ -135,6 +139,8 @@ impl Scratch {
             edns_do: 0,
             encloser_at: 0,
             lines_read: 0,
+            seen: 0,
+            view: 0,
             reply: Reply::NONE,
         }
     }
@@ -160,7 +166,7 @@ mod tests {
             + PREPARED_WORDS * 8
             + ARRANGED_BYTES
             + 6 * 8
-            + 16 * 4
+            + 18 * 4
             + size_of::<Reply>();
         assert_eq!(size_of::<Scratch>(), fields);
         assert!(size_of::<Scratch>().is_multiple_of(8));

@@ -88,27 +88,27 @@ pub const fn reason_of(fault: u32) -> PassReason {
 #[inline(always)]
 pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
     // The default's line first. A ghost leaves the line that the scratch has.
-    let mut seen = probed::ABSENT;
-    let mut view = 0;
+    scratch.seen = probed::ABSENT;
+    scratch.view = 0;
     for _ in 0..2 {
-        let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0, view);
+        let hash = hash_suffix(scratch, table, offset as usize, wildcard != 0, scratch.view);
         let found = look_up_seen(scratch, table, hash);
-        if view != 0 {
+        if scratch.view != 0 {
             // Where the view has no line of its own, the default's counts.
-            return if found == probed::ABSENT { seen } else { found };
+            return if found == probed::ABSENT { scratch.seen } else { found };
         }
         let may_differ =
             found == probed::GHOST || found == probed::FOUND && Line(scratch.line).flags() & flag::VIEWED != 0;
         if !table.has_views() || !may_differ {
             return found;
         }
-        seen = if found == probed::GHOST { probed::ABSENT } else { found };
-        view = table.view(&scratch.client);
-        if view == 0 {
+        scratch.seen = if found == probed::GHOST { probed::ABSENT } else { found };
+        scratch.view = table.view(&scratch.client);
+        if scratch.view == 0 {
             break;
         }
     }
-    seen
+    scratch.seen
 }
 
 /// Looks for the name with this hash from both of its homes. A ghost's line does not go to the scratch.

@@ -48,6 +48,7 @@ enum Verdict {
 
 /// The program that is attached to interfaces.
 #[xdp]
+#[inline(always)]
 pub fn hotdns(ctx: XdpContext) -> u32 {
     match answer(&ctx) {
         Verdict::NotOurs => xdp_action::XDP_PASS,
