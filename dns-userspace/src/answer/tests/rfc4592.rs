@@ -116,16 +116,17 @@ fn rfc4592_4_2_wildcard_ns_is_data_for_what_it_covers_and_a_cut_at_itself() {
 }
 
 #[test]
-fn wildcard_and_negative_text_depends_on_the_encloser_alone() {
+fn wildcard_and_negative_text_is_the_same_for_other_questions() {
     let world = World::zone(ZONE);
+    // Of a wildcard's answer only the encloser's labels are pointed to; of a negative one all that the SOA has.
     for (one, other, labels) in [
-        ("a.alias.example.", "some.long.name.ALIAS.example.", 2),
-        ("host1.x.example.", "ns.example.com.example.", 1),
-        ("a.host1.example.", "host.host1.example.", 1),
+        ("a.alias.example.", "some.long.name.ALIAS.example.", Some(2)),
+        ("host1.x.example.", "ns.example.com.example.", None),
+        ("a.host1.example.", "host.host1.example.", None),
     ] {
         let bodies = [one, other].map(|qname| {
             let (resolution, _) = world.resolve(qname, RecordType::MX);
-            assert_eq!(resolution.suffix_labels, labels);
+            assert!(labels.is_none_or(|labels| resolution.suffix_labels == labels));
             let (body, shift) = shifted_body(&resolution, &name(qname));
             assert!(shift > 0);
             body
