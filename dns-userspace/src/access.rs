@@ -3,13 +3,13 @@
 //! The longest prefix that has the client decides; of two that are equal, the denied one. Where none has it, the client is
 //! allowed unless the list names allowed ones. The XDP program looks the same prefixes up in a map.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use dns_common::access::verdict;
-use dns_common::address::mapped;
 use ipnet::IpNet;
+
+use crate::prefixes::{Place, Prefixes, bits_of};
 
 /// What happens to a client that may not ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +23,8 @@ pub enum Access {
 }
 
 /// One list. Equal lists decide equally.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AccessList {
-    /// By length and address, IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2).
-    prefixes: BTreeMap<(u8, u128), Access>,
-    /// The lengths that there are, the longest last.
-    lengths: BTreeSet<u8>,
-}
-
-/// The prefix of all IPv4 addresses.
-const IPV4: (u8, u128) = (96, 0xFFFF_0000_0000);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessList(Prefixes<Access>);
 
 impl Access {
     /// As the XDP program's map has it.
@@ -50,46 +42,20 @@ impl AccessList {
     pub fn new(allow: &[IpNet], deny: &[IpNet], denied: Access) -> Self {
         let otherwise = if allow.is_empty() { Access::Allowed } else { denied };
         // A short IPv6 prefix is not one of mapped addresses, too.
-        let mut prefixes = BTreeMap::from([((0, 0), otherwise), (IPV4, otherwise)]);
-        prefixes.extend(allow.iter().map(|prefix| (place(*prefix), Access::Allowed)));
-        prefixes.extend(deny.iter().map(|prefix| (place(*prefix), denied)));
-        let lengths = prefixes.keys().map(|(bits, _)| *bits).collect();
-        Self { prefixes, lengths }
+        let mut places = BTreeMap::from([(Place::ALL, otherwise), (Place::IPV4, otherwise)]);
+        places.extend(allow.iter().map(|prefix| (Place::from(*prefix), Access::Allowed)));
+        places.extend(deny.iter().map(|prefix| (Place::from(*prefix), denied)));
+        Self(Prefixes::new(places))
     }
 
     /// What happens to this client.
     pub fn of(&self, client: IpAddr) -> Access {
-        let address = match client.to_canonical() {
-            IpAddr::V4(client) => u128::from_be_bytes(mapped(client.octets())),
-            IpAddr::V6(client) => client.to_bits(),
-        };
-        let found = self.lengths.iter().rev().find_map(|&bits| {
-            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-            self.prefixes.get(&(bits, address & mask)).copied()
-        });
-        found.unwrap_or(Access::Allowed)
+        self.0.of(bits_of(client.to_canonical())).unwrap_or(Access::Allowed)
     }
 
-    /// Every prefix: its bits, its address, and what it stands for.
-    pub fn prefixes(&self) -> impl Iterator<Item = (u8, [u8; 16], Access)> {
-        let prefixes = self.prefixes.iter();
-        prefixes.map(|(&(bits, address), &access)| (bits, address.to_be_bytes(), access))
-    }
-}
-
-fn place(prefix: IpNet) -> (u8, u128) {
-    match prefix {
-        IpNet::V4(prefix) => (
-            96 + prefix.prefix_len(),
-            u128::from_be_bytes(mapped(prefix.network().octets())),
-        ),
-        IpNet::V6(prefix) => (prefix.prefix_len(), prefix.network().to_bits()),
-    }
-}
-
-impl fmt::Debug for AccessList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(&self.prefixes).finish()
+    /// Every prefix, and what it stands for.
+    pub fn prefixes(&self) -> impl Iterator<Item = (Place, Access)> {
+        self.0.iter()
     }
 }
 

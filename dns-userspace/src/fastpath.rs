@@ -2,7 +2,6 @@
 //!
 //! What it passes goes to the reference answerer ([`crate::answer::respond`]).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
@@ -19,6 +18,7 @@ use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::answer::{Admission, CookieSource, Environment, Transport};
+use crate::prefixes::bits_of;
 use crate::publish::Served;
 use crate::table::TableReader;
 
@@ -81,7 +81,7 @@ impl Worker {
             }
         };
         if table.has_views() {
-            scratch.set_client(words(mapped(environment.cookies.client)));
+            scratch.set_client(words(bits_of(environment.cookies.client).to_be_bytes()));
         }
         let may_forward = environment.recursion_available;
         let epoch = match environment.admission {
@@ -117,19 +117,11 @@ impl Worker {
     }
 }
 
-/// IPv4 addresses as IPv4-mapped ones.
-fn mapped(client: IpAddr) -> [u8; 16] {
-    match client {
-        IpAddr::V4(client) => client.to_ipv6_mapped().octets(),
-        IpAddr::V6(client) => client.octets(),
-    }
-}
-
 fn make_cookie(scratch: &mut Scratch, source: &CookieSource) {
     scratch.server_cookie = cookie::server_cookie(
         scratch.client_cookie,
         source.seconds,
-        words(mapped(source.client)),
+        words(bits_of(source.client).to_be_bytes()),
         words(source.secret),
     );
 }

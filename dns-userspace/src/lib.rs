@@ -16,6 +16,7 @@ pub mod http;
 pub mod metrics;
 pub mod name;
 pub mod octets;
+pub mod prefixes;
 pub mod publish;
 pub mod rdata;
 pub mod record;

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use dns_common::address::mapped;
 use dns_common::cookie;
 use dns_common::limit::{Charge, Limits, charge};
 use nix::time::{ClockId, clock_gettime};
@@ -26,6 +25,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::worker::{Arrival, Figures, Transport};
 use crate::access::{Access, AccessList};
 use crate::answer::Admission;
+use crate::prefixes::bits_of;
 use crate::table::Region;
 
 /// Where datagrams have been charged before they come to a socket: interfaces with the XDP program, and the addresses
@@ -99,10 +99,7 @@ impl Gate {
         {
             return Charge::Within;
         }
-        let address = match arrival.client {
-            IpAddr::V4(client) => mapped(client.octets()),
-            IpAddr::V6(client) => client.octets(),
-        };
+        let address = bits_of(arrival.client).to_be_bytes();
         charge(&buckets, &self.limits, cookie::words(address), now_ns())
     }
 }

@@ -38,8 +38,9 @@ use nix::errno::Errno;
 
 use crate::access::{Access, AccessList};
 use crate::cookies::Secrets;
+use crate::prefixes::Place;
 use crate::table::{Memory, Region, Sizes};
-use crate::views::{Clients, Prefix};
+use crate::views::Clients;
 
 const STATE_WORDS: usize = size_of::<State>() / 8;
 const SLOT_MAPS: [&str; CLASS_BYTES.len()] = ["SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5"];
@@ -406,12 +407,9 @@ impl Program {
             .map_mut("RECURSION")
             .context("the object has no map `RECURSION`")?;
         let mut trie: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map)?;
-        for prefix in prefixes {
-            let (bits, address) = match prefix {
-                IpNet::V4(prefix) => (96 + u32::from(prefix.prefix_len()), mapped(prefix.network().octets())),
-                IpNet::V6(prefix) => (u32::from(prefix.prefix_len()), prefix.network().octets()),
-            };
-            trie.insert(&Key::new(bits, address), 1, 0)
+        for &prefix in prefixes {
+            let place = Place::from(prefix);
+            trie.insert(&Key::new(u32::from(place.bits), place.octets()), 1, 0)
                 .with_context(|| format!("the prefix {prefix} does not fit"))?;
         }
         Ok(())
@@ -424,8 +422,8 @@ impl Program {
             .map_mut("CLIENTS")
             .context("the object has no map `CLIENTS`")?;
         let mut trie: LpmTrie<_, [u8; 16], u32> = LpmTrie::try_from(map)?;
-        for Prefix { address, bits, view } in clients.prefixes() {
-            trie.insert(&Key::new(u32::from(bits), address), u32::from(view), 0)
+        for (place, view) in clients.prefixes() {
+            trie.insert(&Key::new(u32::from(place.bits), place.octets()), u32::from(view), 0)
                 .context("a prefix of `views` does not fit")?;
         }
         Ok(())
@@ -435,8 +433,8 @@ impl Program {
     pub fn set_access(&mut self, server: Option<&AccessList>, exempt: Option<&AccessList>) -> anyhow::Result<()> {
         for (group, list) in [(SERVER, server), (EXEMPT, exempt)] {
             let Some(list) = list else { continue };
-            for (bits, address, access) in list.prefixes() {
-                self.put_access(group, bits, address, access)?;
+            for (place, access) in list.prefixes() {
+                self.put_access(group, place, access)?;
             }
         }
         Ok(())
@@ -454,7 +452,7 @@ impl Program {
         for (zone, list) in lists {
             if old.get(&zone) != Some(&list) {
                 let mut prefixes = list.prefixes();
-                let put = prefixes.try_for_each(|(bits, address, access)| self.put_access(zone, bits, address, access));
+                let put = prefixes.try_for_each(|(place, access)| self.put_access(zone, place, access));
                 if let Err(error) = put {
                     // The shorter prefixes alone would decide wrongly.
                     self.remove_access(zone, &list);
@@ -467,19 +465,19 @@ impl Program {
     }
 
     fn remove_access(&mut self, group: u32, list: &AccessList) {
-        for (bits, address, _) in list.prefixes() {
+        for (place, _) in list.prefixes() {
             let removed = self
                 .access()
-                .and_then(|mut trie| Ok(trie.remove(&access_key(group, bits, address))?));
+                .and_then(|mut trie| Ok(trie.remove(&access_key(group, place))?));
             if let Err(error) = removed {
                 tracing::debug!("a prefix of an access list was not there: {error:#}");
             }
         }
     }
 
-    fn put_access(&mut self, group: u32, bits: u8, address: [u8; 16], access: Access) -> anyhow::Result<()> {
+    fn put_access(&mut self, group: u32, place: Place, access: Access) -> anyhow::Result<()> {
         self.access()?
-            .insert(&access_key(group, bits, address), access.to_octet(), 0)
+            .insert(&access_key(group, place), access.to_octet(), 0)
             .context("a prefix of an access list cannot be given to the XDP program")
     }
 
@@ -501,9 +499,10 @@ impl Program {
 
 type AccessMap<'a> = LpmTrie<&'a mut MapData, [u8; size_of::<AccessKey>()], u8>;
 
-fn access_key(group: u32, bits: u8, address: [u8; 16]) -> Key<[u8; size_of::<AccessKey>()]> {
+fn access_key(group: u32, place: Place) -> Key<[u8; size_of::<AccessKey>()]> {
+    let address = place.octets();
     Key::new(
-        GROUP_BITS + u32::from(bits),
+        GROUP_BITS + u32::from(place.bits),
         bytemuck::cast(AccessKey { group, address }),
     )
 }

@@ -1,0 +1,102 @@
+//! Address prefixes, of which the longest that holds an address decides.
+//!
+//! IPv4 is kept as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), as the XDP program's maps have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// A prefix, among addresses of 128 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Its length, in bits.
+    pub bits: u8,
+    /// The address, zero behind the prefix.
+    pub address: u128,
+}
+
+impl Place {
+    /// All addresses.
+    pub const ALL: Self = Self { bits: 0, address: 0 };
+    /// All IPv4 addresses.
+    pub const IPV4: Self = Self {
+        bits: 96,
+        address: 0xFFFF_0000_0000,
+    };
+
+    /// Whether all that `other` has is in here, too.
+    pub fn covers(self, other: Self) -> bool {
+        self.bits <= other.bits && other.address & mask(self.bits) == self.address
+    }
+
+    /// The address as it stands in a packet.
+    pub fn octets(self) -> [u8; 16] {
+        self.address.to_be_bytes()
+    }
+}
+
+impl From<IpNet> for Place {
+    fn from(prefix: IpNet) -> Self {
+        let family = match prefix {
+            IpNet::V4(_) => Self::IPV4.bits,
+            IpNet::V6(_) => 0,
+        };
+        Self {
+            bits: family + prefix.prefix_len(),
+            address: bits_of(prefix.network()),
+        }
+    }
+}
+
+/// An address as 128 bits.
+pub fn bits_of(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// What stands for each prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefixes<T> {
+    places: BTreeMap<Place, T>,
+    /// The lengths that there are.
+    lengths: BTreeSet<u8>,
+}
+
+impl<T: Copy> Prefixes<T> {
+    /// These.
+    pub fn new(places: BTreeMap<Place, T>) -> Self {
+        let lengths = places.keys().map(|place| place.bits).collect();
+        Self { places, lengths }
+    }
+
+    /// What stands for the longest prefix that holds this address.
+    pub fn of(&self, address: u128) -> Option<T> {
+        self.lengths.iter().rev().find_map(|&bits| {
+            let address = address & mask(bits);
+            self.places.get(&Place { bits, address }).copied()
+        })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Each prefix, and what stands for it.
+    pub fn iter(&self) -> impl Iterator<Item = (Place, T)> {
+        self.places.iter().map(|(&place, &what)| (place, what))
+    }
+}
+
+impl<T: Copy> Default for Prefixes<T> {
+    fn default() -> Self {
+        Self::new(BTreeMap::new())
+    }
+}
+
+fn mask(bits: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)
+}
