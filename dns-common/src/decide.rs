@@ -10,7 +10,7 @@
 use crate::checksum;
 use crate::cookie;
 use crate::hash::NameHash;
-use crate::line::{Line, REFERRAL, Reference, flag};
+use crate::line::{Occupant, REFERRAL, Reference, flag};
 use crate::reason::PassReason;
 use crate::reply::{Reply, error_bytes};
 use crate::scratch::Scratch;
@@ -69,10 +69,10 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         probed::OVERFLOW => return Ok(First::Overflow),
         fault => return Err(reason_of(fault)),
     }
-    let line = Line(scratch.line);
+    let line = scratch.found;
     let special =
         flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED | flag::ORDERED | flag::VIEWED | flag::GHOST;
-    let is_plain = line.flags() & special == 0;
+    let is_plain = line.flags & special == 0;
     Ok(if is_plain && inline(scratch, &line) {
         First::Decided
     } else {
@@ -87,7 +87,7 @@ pub fn decide_further<P: Prober, T: Table>(prober: &mut P, table: &T, first: Fir
     let mut is_unsure = matches!(first, First::Overflow);
     if is_found && table.has_views() {
         // Then it says who sees the name, or another line of it.
-        is_unsure = Line(prober.scratch().line).flags() & (flag::VIEWED | flag::GHOST) != 0;
+        is_unsure = prober.scratch().found.flags & (flag::VIEWED | flag::GHOST) != 0;
     }
     if is_unsure {
         is_found = match prober.probe(0, 0) {
@@ -109,8 +109,8 @@ pub fn decide_further<P: Prober, T: Table>(prober: &mut P, table: &T, first: Fir
 /// Decides where the line in the scratch is that of the name.
 #[inline(always)]
 fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
-    let line = Line(scratch.line);
-    let flags = line.flags();
+    let line = scratch.found;
+    let flags = line.flags;
     if flags & flag::PASS_SELF != 0 {
         return Err(PassReason::Marked);
     }
@@ -133,8 +133,8 @@ fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), Pass
 fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
     let labels = find_encloser(prober)?;
     let scratch = prober.scratch();
-    let line = Line(scratch.line);
-    let flags = line.flags();
+    let line = scratch.found;
+    let flags = line.flags;
     if flags & flag::PASS_SELF != 0 {
         return Err(PassReason::Marked);
     }
@@ -157,8 +157,8 @@ fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result
             fault => return Err(reason_of(fault)),
         }
         let scratch = prober.scratch();
-        let wildcard = Line(scratch.line);
-        if wildcard.flags() & flag::PASS_SELF != 0 {
+        let wildcard = scratch.found;
+        if wildcard.flags & flag::PASS_SELF != 0 {
             return Err(PassReason::Marked);
         }
         return answer_from(scratch, table, &wildcard);
@@ -189,7 +189,7 @@ pub fn refuse_foreign(
 /// Whether the zone of what was decided on has a list of who may ask.
 #[inline(always)]
 pub fn is_guarded(scratch: &Scratch) -> bool {
-    Line(scratch.line).flags() & flag::GUARDED != 0
+    scratch.found.flags & flag::GUARDED != 0
 }
 
 /// REFUSED, and why (RFC 8914).
@@ -258,7 +258,7 @@ fn limit(scratch: &Scratch, udp_payload: u16) -> u32 {
 
 /// Answers from the types that the line lists.
 #[inline(always)]
-fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Result<(), PassReason> {
+fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<(), PassReason> {
     if inline(scratch, line) {
         if scratch.qtype as u16 == rtype::A {
             scratch.reply.header.order = line.order();
@@ -269,10 +269,10 @@ fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Resul
     let qtype = scratch.qtype as u16;
     let mut reference = line.reference(qtype);
     if reference.is_none() {
-        if line.flags() & flag::INCOMPLETE != 0 {
+        if line.flags & flag::INCOMPLETE != 0 {
             return Err(PassReason::Incomplete);
         }
-        if line.flags() & flag::CNAME != 0 {
+        if line.flags & flag::CNAME != 0 {
             reference = line.reference(0);
             if reference.is_none() {
                 return Err(PassReason::Incomplete);
@@ -280,19 +280,19 @@ fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Resul
         }
     }
     match reference {
-        Some(reference) => from_slot(scratch, table, reference, line.tag()),
+        Some(reference) => from_slot(scratch, table, reference, line.tag),
         None => negative(scratch, table, line, true),
     }
 }
 
 /// Answers with the line's own addresses, if those are asked for.
 #[inline(always)]
-fn inline(scratch: &mut Scratch, line: &Line) -> bool {
+fn inline(scratch: &mut Scratch, line: &Occupant) -> bool {
     let qtype = scratch.qtype as u16;
     if qtype == rtype::A && line.inline_a() > 0 {
         inline_a(scratch, line);
         true
-    } else if qtype == rtype::AAAA && line.flags() & flag::INLINE_AAAA != 0 {
+    } else if qtype == rtype::AAAA && line.flags & flag::INLINE_AAAA != 0 {
         inline_aaaa(scratch, line);
         true
     } else {
@@ -302,23 +302,23 @@ fn inline(scratch: &mut Scratch, line: &Line) -> bool {
 
 /// The referral that a cut lists.
 #[inline(always)]
-fn refer<T: Table>(scratch: &mut Scratch, table: &T, line: &Line) -> Result<(), PassReason> {
+fn refer<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<(), PassReason> {
     match line.reference(REFERRAL) {
-        Some(reference) => from_slot(scratch, table, reference, line.tag()),
+        Some(reference) => from_slot(scratch, table, reference, line.tag),
         None => Err(PassReason::Incomplete),
     }
 }
 
 /// NODATA or NXDOMAIN, with the zone's SOA (RFC 2308 §2.1, §2.2).
 #[inline(always)]
-fn negative<T: Table>(scratch: &mut Scratch, table: &T, line: &Line, exists: bool) -> Result<(), PassReason> {
-    let Some(zone) = table.zone(line.zone()) else {
+fn negative<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant, exists: bool) -> Result<(), PassReason> {
+    let Some(zone) = table.zone(line.zone) else {
         return Err(PassReason::Incomplete);
     };
     let reference = if exists { zone.nodata } else { zone.nxdomain };
     // The tag of a zone's negatives is the zone's number.
     match reference {
-        Some(reference) => from_slot(scratch, table, reference, line.zone() as u64),
+        Some(reference) => from_slot(scratch, table, reference, line.zone as u64),
         None => Err(PassReason::Marked),
     }
 }
@@ -359,10 +359,10 @@ const fn rr_head(qtype: u16, ttl: u32) -> u64 {
 
 /// One to four A RRs of 16 octets each.
 #[inline(always)]
-fn inline_a(scratch: &mut Scratch, line: &Line) {
+fn inline_a(scratch: &mut Scratch, line: &Occupant) {
     let count = line.inline_a();
-    let ttl = line.ttl().to_be_bytes();
-    let head = rr_head(rtype::A, line.ttl());
+    let ttl = line.ttl.to_be_bytes();
+    let head = rr_head(rtype::A, line.ttl);
     let middle = u32::from_le_bytes([ttl[2], ttl[3], 0, 4]) as u64;
     let (first, second) = line.inline_a_words();
     let addresses = [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32];
@@ -381,11 +381,11 @@ fn inline_a(scratch: &mut Scratch, line: &Line) {
 
 /// One AAAA RR of 28 octets.
 #[inline(always)]
-fn inline_aaaa(scratch: &mut Scratch, line: &Line) {
-    let ttl = line.ttl().to_be_bytes();
-    let (high, low) = (line.0[6], line.0[7]);
+fn inline_aaaa(scratch: &mut Scratch, line: &Occupant) {
+    let ttl = line.ttl.to_be_bytes();
+    let (high, low) = (line.cells[2], line.cells[3]);
     let words = [
-        rr_head(rtype::AAAA, line.ttl()),
+        rr_head(rtype::AAAA, line.ttl),
         u32::from_le_bytes([ttl[2], ttl[3], 0, 16]) as u64 | high << 32,
         high >> 32 | low << 32,
         low >> 32,

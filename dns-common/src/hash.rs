@@ -74,10 +74,10 @@ impl NameHash {
         (((self.tag >> 24) as u32 as u64 * lines as u64) >> 32) as u32
     }
 
-    /// The eight bits that a directory entry keeps.
+    /// The six bits that a directory entry keeps.
     #[inline(always)]
     pub const fn fingerprint(self) -> u8 {
-        (self.tag >> 56) as u8
+        (self.tag >> 58) as u8
     }
 }
 

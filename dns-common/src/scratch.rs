@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::address::OwnKey;
 use crate::counters::Counters;
 use crate::hash::{MAX_WORDS, Sums};
-use crate::line::LINE_WORDS;
+use crate::line::Occupant;
 use crate::order::MOST;
 use crate::reply::Reply;
 
@@ -50,8 +50,8 @@ pub struct Scratch {
     pub sums: [Sums; MAX_WORDS],
     /// Where each label starts in the name, by label from the left.
     pub offsets: [u8; 128],
-    /// The line that the last successful probe found.
-    pub line: [u64; LINE_WORDS],
+    /// What the last successful probe found.
+    pub found: Occupant,
     /// Inline answers, ready to be sent.
     pub inline: [u64; INLINE_WORDS],
     /// A body that is patched before it is sent.
@@ -119,7 +119,7 @@ impl Scratch {
             words: [0; MAX_WORDS],
             sums: [Sums { first: 0, second: 0 }; MAX_WORDS],
             offsets: [0; 128],
-            line: [0; LINE_WORDS],
+            found: Occupant::NONE,
             inline: [0; INLINE_WORDS],
             prepared: [0; PREPARED_WORDS],
             arranged: [0; ARRANGED_BYTES],
@@ -161,7 +161,7 @@ mod tests {
         let fields = MAX_WORDS * 8
             + MAX_WORDS * 16
             + 128
-            + LINE_WORDS * 8
+            + size_of::<Occupant>()
             + INLINE_WORDS * 8
             + PREPARED_WORDS * 8
             + ARRANGED_BYTES

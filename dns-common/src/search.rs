@@ -10,14 +10,14 @@
 //! hash.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
-use crate::line::{DIRECTORY_ENTRIES, Line, flag};
+use crate::line::{DIRECTORY_ENTRIES, Held, Line, distance, flag};
 use crate::reason::PassReason;
 use crate::scratch::Scratch;
 use crate::table::Table;
 
 /// What a probe found, as the plain number that crosses the borders of the kernel's global functions.
 pub mod probed {
-    /// The name; its line is in the scratch.
+    /// The name; what its line has of it is in the scratch.
     pub const FOUND: u32 = 0;
     /// Nothing.
     pub const ABSENT: u32 = 1;
@@ -34,12 +34,12 @@ pub mod probed {
 pub trait Prober {
     /// Probes the suffix of the question's name that starts at `offset`; `*.` before it where `wildcard` is 1.
     fn probe(&mut self, offset: u32, wildcard: u32) -> u32;
-    /// The scratch that holds the question, and the line that was found.
+    /// The scratch that holds the question, and what was found.
     fn scratch(&mut self) -> &mut Scratch;
 }
 
-/// Finds the closest encloser of the question's name, which is not there; its line and its offset in the name are left
-/// in the scratch. Gives its number of labels.
+/// Finds the closest encloser of the question's name, which is not there; what its line has and its offset in the name
+/// are left in the scratch. Gives its number of labels.
 #[inline(always)]
 pub fn find_encloser<P: Prober>(prober: &mut P) -> Result<u32, PassReason> {
     let labels = prober.scratch().labels & 127;
@@ -87,7 +87,7 @@ pub const fn reason_of(fault: u32) -> PassReason {
 /// sees it.
 #[inline(always)]
 pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: u32) -> u32 {
-    // The default's line first. A ghost leaves the line that the scratch has.
+    // The default's line first. A ghost leaves what the scratch has.
     scratch.seen = probed::ABSENT;
     scratch.view = 0;
     for _ in 0..2 {
@@ -97,8 +97,7 @@ pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: 
             // Where the view has no line of its own, the default's counts.
             return if found == probed::ABSENT { scratch.seen } else { found };
         }
-        let may_differ =
-            found == probed::GHOST || found == probed::FOUND && Line(scratch.line).flags() & flag::VIEWED != 0;
+        let may_differ = found == probed::GHOST || found == probed::FOUND && scratch.found.flags & flag::VIEWED != 0;
         if !table.has_views() || !may_differ {
             return found;
         }
@@ -111,7 +110,7 @@ pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: 
     scratch.seen
 }
 
-/// Looks for the name with this hash from both of its homes. A ghost's line does not go to the scratch.
+/// Looks for the name with this hash from both of its homes. What is there of a ghost does not go to the scratch.
 #[inline(always)]
 fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
     let mut home = hash.home(table.lines());
@@ -126,8 +125,8 @@ fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u
     probed
 }
 
-/// Looks where the table has the name with this hash, from one of its homes. The line goes to the scratch where the
-/// name was found, which otherwise keeps the one it had.
+/// Looks where the table has the name with this hash, from one of its homes. What its line has of it goes to the scratch,
+/// which otherwise keeps what it had.
 #[inline(always)]
 pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
     find::<T, false>(scratch, table, hash, home)
@@ -140,20 +139,20 @@ fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: Name
     let Some(words) = table.line(home) else {
         return probed::TORN;
     };
+    let but = if SEEN { flag::GHOST } else { 0 };
     let line = Line(words);
-    if line.holds(hash) {
-        if SEEN && line.flags() & flag::GHOST != 0 {
-            return probed::GHOST;
-        }
-        scratch.line = words;
-        return probed::FOUND;
+    match line.take(hash, but, &mut scratch.found) {
+        Held::Taken => return probed::FOUND,
+        Held::But => return probed::GHOST,
+        Held::Not => {}
     }
     for entry in 0..DIRECTORY_ENTRIES {
-        let (fingerprint, distance) = line.directory(entry);
-        if distance == 0 || fingerprint != hash.fingerprint() {
+        let (fingerprint, step) = line.directory(entry);
+        if step == 0 || fingerprint != hash.fingerprint() {
             continue;
         }
-        let mut index = home + distance as u32;
+        // No farther than the table has lines.
+        let mut index = home + distance(step);
         if index >= lines {
             index -= lines;
         }
@@ -161,15 +160,13 @@ fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: Name
         let Some(words) = table.line(index) else {
             return probed::TORN;
         };
-        if Line(words).holds(hash) {
-            if SEEN && Line(words).flags() & flag::GHOST != 0 {
-                return probed::GHOST;
-            }
-            scratch.line = words;
-            return probed::FOUND;
+        match Line(words).take(hash, but, &mut scratch.found) {
+            Held::Taken => return probed::FOUND,
+            Held::But => return probed::GHOST,
+            Held::Not => {}
         }
     }
-    if line.flags() & flag::OVERFLOW != 0 {
+    if line.overflows() {
         probed::OVERFLOW
     } else {
         probed::ABSENT

@@ -12,7 +12,6 @@ use dns_common::arrange::{arrange_rrs, draw_places};
 use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_further, deny, first_look, refuse, refuse_foreign, truncate};
 use dns_common::limit::{Charge, charge};
-use dns_common::line::Line;
 use dns_common::message::Message;
 use dns_common::order::Nibbles;
 use dns_common::prepare::{needs_preparation, prepare};
@@ -116,7 +115,7 @@ extern "C" fn hotdns_guard(first: u64, second: u64) -> u32 {
     let Some(state) = state() else {
         return admission::UNKNOWN;
     };
-    let zone = Line(state.scratch.line).zone();
+    let zone = state.scratch.found.zone;
     let found = maps::access(zone, [first, second], &mut state.access_key);
     // While a list is being changed, the lines that it guards pass; this line may have been read before.
     if KernelTable.epoch() != state.scratch.epoch {

@@ -320,7 +320,8 @@ impl Publisher {
     /// Whether the table has room for so many names more, and for every zone.
     fn has_room(&self, names: usize, snapshot: &Snapshot) -> bool {
         let sizes = self.writer.reader().memory.sizes;
-        (self.writer.names() + names) * 100 <= sizes.lines as usize * FULL_PERCENT
+        // Each may need a whole line.
+        (self.writer.halves() + 2 * names) * 100 <= 2 * sizes.lines as usize * FULL_PERCENT
             && snapshot.zones.values().all(|zone| zone.index < sizes.zones)
     }
 

@@ -9,7 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use dns_common::hash::Keys;
-use dns_common::line::{Line, NO_ZONE, flag};
+use dns_common::line::{Half, Line, Occupant};
 use dns_common::message::Buffer;
 use dns_common::scan::scan;
 use dns_common::scratch::Scratch;
@@ -507,12 +507,9 @@ fn lines_are_copied_whole() -> Result<()> {
     };
     writer.put(&wire, 0, &entry(1))?;
     let reader = writer.reader().clone();
+    let of_name = |words: [u64; 8]| Line(words).occupant(Half::First).filter(|occupant| occupant.is_wide());
     let index = (0..64)
-        .find(|&index| {
-            reader
-                .line(index)
-                .is_some_and(|words| Line(words).zone() != NO_ZONE && words[1] != 0)
-        })
+        .find(|&index| reader.line(index).and_then(of_name).is_some())
         .context("the line of the name")?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| -> Result<()> {
@@ -524,14 +521,14 @@ fn lines_are_copied_whole() -> Result<()> {
                     while !done.load(Ordering::Relaxed) {
                         let Some(words) = reader.line(index) else { continue };
                         whole += 1;
-                        let line = Line(words);
-                        let number = line.ttl();
+                        let occupant = of_name(words).expect("the name");
+                        let number = occupant.ttl;
                         let address = u64::from(u32::from_le_bytes(number.to_be_bytes()));
                         let pair = address | address << 32;
                         assert!(number >= last, "back in time");
                         last = number;
-                        assert_eq!(line.zone(), number);
-                        assert_eq!(words[5..8], [pair; 3], "words of several writings");
+                        assert_eq!(occupant.zone, number);
+                        assert_eq!(occupant.cells[1..], [pair; 3], "words of several writings");
                     }
                     whole
                 })
@@ -547,34 +544,32 @@ fn lines_are_copied_whole() -> Result<()> {
     })
 }
 
-/// What the core's search finds of a name: the TTL of its line, or a fault.
+/// What the core's search finds of a name: its TTL, or a fault.
 fn found(reader: &TableReader, name: &str) -> Result<u32, u32> {
+    occupant(reader, name).map(|found| found.ttl)
+}
+
+/// What the core's search finds of a name, or a fault.
+fn occupant(reader: &TableReader, name: &str) -> Result<Occupant, u32> {
     let query = Query::new(&wire_name(name), 1).build();
     let mut message = Box::new(Buffer::default());
     let mut scratch = Box::new(Scratch::new());
     message.fill(&query).expect("a short query");
     scan(&*message, query.len(), &mut scratch, reader.keys(), false).expect("a plain query");
     match probe(&mut scratch, reader, 0, 0) {
-        probed::FOUND => Ok(Line(scratch.line).ttl()),
+        probed::FOUND => Ok(scratch.found),
         fault => Err(fault),
     }
 }
 
 #[test]
 fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()> {
-    const LINES: u32 = 1 << 16;
-    let sizes = Sizes {
-        lines: LINES,
-        slots: [8; 6],
-        zones: 1,
-        prefixes: 0,
-    };
+    const LINES: u32 = 1 << 15;
+    let mut writer = writer(LINES, 11);
     let mut rng = StdRng::seed_from_u64(11);
-    let mut secrets = [0; size_of::<Keys>()];
-    rng.fill(&mut secrets[..]);
-    let mut writer = TableWriter::new(Memory::on_heap(sizes).expect("memory"), Keys::from_random(&secrets));
     let entry = |ttl| Entry { ttl, ..Entry::bare(0) };
-    let mut names: Vec<(String, u32)> = (0..LINES / 10 * 8)
+    // Four fifths of the halves.
+    let mut names: Vec<(String, u32)> = (0..LINES / 10 * 16)
         .map(|number| (format!("{:08x}.example", rng.random::<u32>()), number + 1))
         .collect();
     for (name, number) in &names {
@@ -583,7 +578,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
     let reader = writer.reader().clone();
     let overflowed = (0..LINES)
         .filter_map(|index| reader.line(index))
-        .filter(|words| Line(*words).flags() & flag::OVERFLOW != 0)
+        .filter(|words| Line(*words).overflows())
         .count();
     ensure!(
         overflowed > 10 && writer.unplaced() == 0,
@@ -609,5 +604,83 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
     }
     check(&names);
     check(&gone);
+    ensure!(
+        writer.halves() == names.len() + gone.len(),
+        "{} halves",
+        writer.halves()
+    );
+    Ok(())
+}
+
+/// A writer of a table with so many lines.
+fn writer(lines: u32, seed: u64) -> TableWriter {
+    let sizes = Sizes {
+        lines,
+        slots: [8; 6],
+        zones: 1,
+        prefixes: 0,
+    };
+    let mut secrets = [0; size_of::<Keys>()];
+    StdRng::seed_from_u64(seed).fill(&mut secrets[..]);
+    TableWriter::new(Memory::on_heap(sizes).expect("memory"), Keys::from_random(&secrets))
+}
+
+#[test]
+fn names_that_grow_and_shrink_are_found_with_all_that_they_have() -> Result<()> {
+    const LINES: u32 = 256;
+    let mut writer = writer(LINES, 12);
+    let reader = writer.reader().clone();
+    let mut rng = StdRng::seed_from_u64(12);
+    let names: Vec<String> = (0..LINES).map(|number| format!("n{number}.example")).collect();
+    let entry = |number: u32, addresses: usize| Entry {
+        ttl: number,
+        inline_a: vec![number.to_be_bytes(); addresses],
+        ..Entry::bare(0)
+    };
+    // What each has: its number and how many addresses; none where it is not there.
+    let mut model: Vec<Option<(u32, usize)>> = vec![None; names.len()];
+    for number in 1..40_000 {
+        let at = rng.random_range(0..names.len());
+        let wire = wire_name(&names[at]);
+        model[at] = match rng.random_range(0..3) {
+            0 => None,
+            1 => Some((number, rng.random_range(0..3))),
+            _ => Some((number, rng.random_range(3..5))),
+        };
+        match model[at] {
+            None => writer.remove(&wire, 0),
+            Some((number, addresses)) => writer.put(&wire, 0, &entry(number, addresses))?,
+        }
+        let others = [at, rng.random_range(0..names.len()), rng.random_range(0..names.len())];
+        for at in others {
+            let expected = model[at].map(|(number, addresses)| (number, addresses as u32, addresses.div_ceil(2)));
+            let found = occupant(&reader, &names[at]).map(|found| {
+                let address = u64::from(u32::from_le_bytes(found.ttl.to_be_bytes()));
+                let (first, second) = found.inline_a_words();
+                let words = [first, second]
+                    .iter()
+                    .filter(|word| **word & 0xFFFF_FFFF == address)
+                    .count();
+                (
+                    found.ttl,
+                    found.inline_a(),
+                    words.min(found.inline_a().div_ceil(2) as usize),
+                )
+            });
+            assert_eq!(found.ok(), expected, "{} after {number} changes", names[at]);
+        }
+    }
+    let halves: usize = model
+        .iter()
+        .flatten()
+        .map(|(_, addresses)| 1 + usize::from(*addresses > 2))
+        .sum();
+    let count = model.iter().flatten().count();
+    ensure!(
+        (writer.halves(), writer.names()) == (halves, count),
+        "{} halves",
+        writer.halves()
+    );
+    ensure!(writer.unplaced() == 0, "{} names without a line", writer.unplaced());
     Ok(())
 }

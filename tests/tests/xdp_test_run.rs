@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use dns_common::line::{LINE_WORDS, Reference, flag};
+use dns_common::line::{LINE_WORDS, OVERFLOW, Reference};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::table::Table;
 use dns_userspace::access::{Access, AccessList};
@@ -670,10 +670,10 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     epoch.fetch_or(1, Ordering::SeqCst);
     assert_eq!(kernel.pass_reason(&good)?, Some(P::Torn));
     epoch.fetch_and(!1, Ordering::SeqCst);
-    all(&|word| word | u64::from(flag::OVERFLOW) << 32);
+    all(&|word| word | OVERFLOW);
     let absent = asking(query("nx.example.org", RecordType::A));
     assert_eq!(kernel.pass_reason(&absent)?, Some(P::Overflow));
-    all(&|word| word & !(u64::from(flag::OVERFLOW) << 32));
+    all(&|word| word & !OVERFLOW);
     assert_eq!(kernel.run(&absent)?.verdict, Verdict::Transmit);
     reached.extend([P::Torn, P::Overflow].map(P::index));
     // A reference to a slot that there is none of; then a header that says more than its slot holds.

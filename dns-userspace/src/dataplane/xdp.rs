@@ -23,7 +23,7 @@ use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use dns_common::access::{AccessKey, EXEMPT, GROUP_BITS, SERVER};
-use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, mapped, own_line};
+use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, own_line};
 use dns_common::cookie::{Jar, words};
 use dns_common::counters::Counters;
 use dns_common::hash::Keys;

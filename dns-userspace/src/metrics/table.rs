@@ -54,7 +54,7 @@ fn families(figures: &TableFigures) -> [Box<dyn Collector>; 6] {
         ),
         gauge(
             "hotdns_table_lines",
-            "Names for which the table of ready answers has lines.",
+            "Lines of the table of ready answers, each with room for a name, or for two that need little.",
             &figures.lines,
         ),
         gauge(

@@ -25,7 +25,7 @@ use crate::views::Clients;
 
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
-/// Names in a hundred lines of a new table.
+/// How full a new table is, in percent.
 const FILL_PERCENT: usize = 70;
 /// Slots beyond need, so that changes seldom wait for those that were given up: of the two smallest classes.
 const SPARE_SMALL_SLOTS: usize = 1024;
@@ -44,7 +44,8 @@ pub(super) struct Built {
 /// How much a table must hold.
 #[derive(Clone, Default)]
 pub(super) struct Need {
-    names: usize,
+    /// Halves of lines.
+    halves: usize,
     slots: [usize; SLOT_CLASSES],
     /// One more than the greatest zone number.
     pub(super) zones: u32,
@@ -54,7 +55,7 @@ pub(super) struct Need {
 
 impl Need {
     fn add(&mut self, entry: &Entry) {
-        self.names += 1;
+        self.halves += entry.halves();
         for class in entry.bodies.iter().filter_map(|(_, body)| body.class()) {
             self.slots[class] += 1;
         }
@@ -65,7 +66,7 @@ impl Need {
         // Two negatives for each zone, and their successors.
         self.slots[0] += 4 * self.zones as usize;
         self.slots[1] += 4 * self.zones as usize;
-        let lines = (self.names * 100 / FILL_PERCENT).max(LEAST_LINES);
+        let lines = (self.halves * 100 / FILL_PERCENT / 2).max(LEAST_LINES);
         Ok(Sizes {
             lines: u32::try_from(lines).context("too many names for one table")?,
             slots: std::array::from_fn(|class| {

@@ -1,16 +1,18 @@
 //! The one writer of a table.
 //!
-//! A name lives in its home line, or within 255 lines behind it where an entry of the home's directory says; where
-//! the directory is full, or no line is free, the home's overflow flag says so, and the name's second home stands for the
-//! first; where that cannot take it either, misses pass. Lines are written in place under their version
-//! word; the caller fences names that change together (see `publish`).
+//! A name lives in its home line, or at most 127 steps behind it where an entry of the home's directory says; where
+//! the directory is full, or no line has room, the home overflows, and the name's second home stands for the
+//! first. Where that cannot take it either, one that the first home lists moves to its own second home; at last, misses
+//! pass. Lines are written in place under their version; the caller fences names that change together (see `publish`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use dns_common::hash::{Keys, NameHash, of_name_in_view};
-use dns_common::line::{CELLS, DIRECTORY_ENTRIES, LINE_WORDS, Line, NO_ZONE, Reference, flag};
+use dns_common::line::{
+    CELLS, DIRECTORY_ENTRIES, Half, LINE_WORDS, Line, MAX_STEP, NO_ZONE, OVERFLOW, Occupant, Reference, distance, flag,
+};
 use dns_common::table::{Table, ZONE_WORDS};
 
 use super::memory::grace_period;
@@ -30,7 +32,7 @@ pub struct Entry {
     pub zone: u32,
     /// TTL of the inline answers.
     pub ttl: u32,
-    /// A addresses to be answered inline; at most four. With an AAAA they must leave room in four cells.
+    /// A addresses to be answered inline; at most four.
     pub inline_a: Vec<[u8; 4]>,
     /// An AAAA address to be answered inline.
     pub inline_aaaa: Option<[u8; 16]>,
@@ -50,6 +52,28 @@ impl Entry {
             bodies: Vec::new(),
         }
     }
+
+    /// How many cells it needs; there are four at most, and one where two names are to share a line.
+    fn cells(&self) -> usize {
+        let references = self.bodies.iter().filter(|(_, body)| body.class().is_some()).count();
+        self.inline_cells() + references
+    }
+
+    fn inline_cells(&self) -> usize {
+        2 * usize::from(self.inline_aaaa.is_some()) + self.inline_a.len().div_ceil(2)
+    }
+
+    /// How many of a line's halves it needs.
+    pub fn halves(&self) -> usize {
+        1 + usize::from(self.cells() > 1)
+    }
+}
+
+/// Where a name lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    line: u32,
+    half: Half,
 }
 
 /// The table has no room: a larger one is needed.
@@ -71,6 +95,7 @@ pub struct TableWriter {
     reader: TableReader,
     slots: Slots,
     names: usize,
+    halves: usize,
     sparse_areas: usize,
     /// Tags of the names whose answers found no room.
     left_out: HashSet<u64>,
@@ -88,6 +113,7 @@ impl TableWriter {
             reader,
             slots: Slots::default(),
             names: 0,
+            halves: 0,
             sparse_areas: 0,
             left_out: HashSet::new(),
         }
@@ -106,6 +132,11 @@ impl TableWriter {
     /// Names in the table.
     pub fn names(&self) -> usize {
         self.names
+    }
+
+    /// Halves of lines that names live in: two for a wide name.
+    pub fn halves(&self) -> usize {
+        self.halves
     }
 
     /// Names that found no line, or no slot for an answer; they pass.
@@ -131,14 +162,14 @@ impl TableWriter {
     /// Makes the name pass, in every view; inserts a passing line where it has none and `insert` says so.
     pub fn fence(&mut self, name: &[u8], insert: bool) {
         let hash = self.hash(name, 0);
-        if let Some(index) = self.find(hash) {
-            let mut words = self.copy(index);
-            words[0] |= u64::from(flag::PASS_SELF | flag::PASS_BELOW) << 32;
+        if let Some(place) = self.find(hash) {
+            let mut occupant = self.occupant(place);
+            occupant.flags |= flag::PASS_SELF | flag::PASS_BELOW;
             // Lines of views are found by way of this one.
-            words[0] &= !(u64::from(flag::VIEWED | flag::GHOST) << 32);
-            self.store_line(index, words);
-        } else if insert && let Some(index) = self.place(hash) {
-            self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
+            occupant.flags &= !(flag::VIEWED | flag::GHOST);
+            self.write(place, occupant);
+        } else if insert {
+            self.place(hash, false);
         }
     }
 
@@ -146,25 +177,32 @@ impl TableWriter {
     /// out, which is an error, since a larger table has them.
     pub fn put(&mut self, name: &[u8], view: u16, entry: &Entry) -> Result<(), TableFull> {
         let hash = self.hash(name, view);
-        let Some(index) = self.find(hash).or_else(|| self.place(hash)) else {
+        let Some((place, mut old)) = self.place_for(hash, entry.halves() > 1) else {
             return Ok(());
         };
         self.left_out.remove(&hash.tag);
-        let old = self.references(index);
-        let mut flags = entry.flags & !flag::OF_POSITION | (entry.inline_a.len() as u32) << flag::INLINE_A_SHIFT;
+        let is_wide = self.has_line(place);
+        let mut flags = entry.flags | (entry.inline_a.len() as u32) << flag::INLINE_A_SHIFT;
         let mut cells = [0u64; CELLS];
-        let mut room = CELLS;
-        if let Some(address) = entry.inline_aaaa {
+        let mut room = if is_wide { CELLS } else { 1 };
+        let (mut inline_a, mut inline_aaaa) = (&entry.inline_a[..], entry.inline_aaaa);
+        if entry.inline_cells() > room {
+            // No line was free: what does not fit is answered by userspace.
+            (inline_a, inline_aaaa) = (&[], None);
+            flags = entry.flags | flag::INCOMPLETE;
+        }
+        if let Some(address) = inline_aaaa {
             flags |= flag::INLINE_AAAA;
             let (high, low) = address.split_at(8);
             cells[2] = u64::from_le_bytes(high.try_into().expect("half of sixteen octets"));
             cells[3] = u64::from_le_bytes(low.try_into().expect("half of sixteen octets"));
             room -= 2;
         }
-        for pair in entry.inline_a.chunks(2) {
+        let first_inline = CELLS - 2 * usize::from(inline_aaaa.is_some());
+        for (pair, addresses) in inline_a.chunks(2).enumerate() {
             room -= 1;
-            for (at, address) in pair.iter().enumerate() {
-                cells[room] |= u64::from(u32::from_le_bytes(*address)) << (32 * at);
+            for (at, address) in addresses.iter().enumerate() {
+                cells[first_inline - 1 - pair] |= u64::from(u32::from_le_bytes(*address)) << (32 * at);
             }
         }
         let mut used = 0;
@@ -186,20 +224,27 @@ impl TableWriter {
                 }
                 None => {
                     let unused = cells[..used].iter().map(|&cell| Reference::from_word(cell));
-                    for reference in unused.chain(old) {
-                        self.slots.retire(reference);
-                    }
-                    self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
+                    old.extend(unused);
+                    self.write(place, passing(hash));
+                    self.retire(old);
                     self.left_out.insert(hash.tag);
                     return Err(TableFull);
                 }
             }
         }
         flags |= (used as u32) << flag::REFERENCES_SHIFT;
-        self.write_entry(index, hash, flags, entry.zone, entry.ttl, cells);
-        for reference in old {
-            self.slots.retire(reference);
+        if is_wide && entry.cells() > 1 {
+            flags |= flag::WIDE;
         }
+        let occupant = Occupant {
+            flags: flags | flag::OCCUPIED,
+            zone: entry.zone,
+            ttl: entry.ttl,
+            cells,
+            ..passing(hash)
+        };
+        self.write(place, occupant);
+        self.retire(old);
         Ok(())
     }
 
@@ -207,35 +252,37 @@ impl TableWriter {
     pub fn remove(&mut self, name: &[u8], view: u16) {
         let hash = self.hash(name, view);
         self.left_out.remove(&hash.tag);
-        let Some(index) = self.find(hash) else { return };
-        for reference in self.references(index) {
-            self.slots.retire(reference);
-        }
-        let mut words = self.copy(index);
-        self.names -= 1;
-        self.sparse_areas -= usize::from(Line(words).flags() & flag::SPARSE != 0);
-        let of_position = u64::from((words[0] >> 32) as u32 & flag::OF_POSITION) << 32;
-        words = [of_position, 0, words[2], 0, 0, 0, 0, 0];
-        self.store_line(index, words);
+        let Some(place) = self.find(hash) else { return };
+        let references = references(&self.occupant(place));
+        self.clear(place, hash);
+        self.retire(references);
+    }
+
+    /// Empties a place, and takes the way to it out of the directories.
+    fn clear(&mut self, place: Place, hash: NameHash) {
+        let mut line = self.copy(place.line);
+        self.uncount(&line, place.half);
+        line.clear(place.half);
+        self.store_line(place.line, line);
         for home in self.homes(hash) {
-            if index == home || self.leave_directory(home, hash, index) {
+            if place.line == home || self.leave_directory(home, hash, place.line) {
                 break;
             }
         }
     }
 
-    /// Takes a name that was at `index` out of a home's directory, if it is there.
+    /// Takes the way to a line out of a home's directory, if it is there for a name with this hash.
     fn leave_directory(&mut self, home: u32, hash: NameHash, index: u32) -> bool {
-        let mut words = self.copy(home);
-        let entry = (0..DIRECTORY_ENTRIES).find(|&entry| {
-            let (fingerprint, distance) = Line(words).directory(entry);
-            fingerprint == hash.fingerprint() && u32::from(distance) == self.distance(home, index)
+        let mut line = self.copy(home);
+        let way = (0..DIRECTORY_ENTRIES).find(|&entry| {
+            let (fingerprint, step) = line.directory(entry);
+            fingerprint == hash.fingerprint() && step != 0 && self.behind(home, step) == index
         });
-        if let Some(entry) = entry {
-            words[2] &= !(0xFFFF << (16 * entry));
-            self.store_line(home, words);
+        if let Some(entry) = way {
+            line.set_directory(entry, 0, 0);
+            self.store_line(home, line);
         }
-        entry.is_some()
+        way.is_some()
     }
 
     /// Writes a zone's negatives, or takes them away. Where slots run out they are taken away, which is an error.
@@ -271,10 +318,10 @@ impl TableWriter {
         }
     }
 
-    /// Whether the line where the name would be found first is empty.
+    /// Whether the line where the name would be found first has room.
     pub fn is_home_free(&self, name: &[u8]) -> bool {
-        let home = self.hash(name, 0).home(self.reader.lines());
-        Line(self.copy(home)).flags() & flag::OCCUPIED == 0
+        let hash = self.hash(name, 0);
+        self.room(hash.home(self.reader.lines()), hash, false).is_some()
     }
 
     /// Makes every query pass from now on: an odd epoch says that the table is not to be used.
@@ -331,37 +378,40 @@ impl TableWriter {
     }
 
     /// The line as it is; there is no other writer.
-    fn copy(&self, index: u32) -> [u64; LINE_WORDS] {
+    fn copy(&self, index: u32) -> Line {
         let words = self.line_words(index);
-        std::array::from_fn(|at| words[at].load(Ordering::Relaxed))
+        Line(std::array::from_fn(|at| words[at].load(Ordering::Relaxed)))
     }
 
-    fn references(&self, index: u32) -> Vec<Reference> {
-        let words = self.copy(index);
-        let count = Line(words).references() as usize;
-        words[4..4 + count]
-            .iter()
-            .map(|&word| Reference::from_word(word))
-            .collect()
+    fn occupant(&self, place: Place) -> Occupant {
+        self.copy(place.line).occupant(place.half).unwrap_or(Occupant::NONE)
     }
 
-    fn find(&self, hash: NameHash) -> Option<u32> {
+    /// Whether the name at this place has the line for itself.
+    fn has_line(&self, place: Place) -> bool {
+        let mut line = self.copy(place.line);
+        line.clear(place.half);
+        line.room(true).is_some()
+    }
+
+    fn find(&self, hash: NameHash) -> Option<Place> {
         let [first, second] = self.homes(hash);
-        let overflows = || Line(self.copy(first)).flags() & flag::OVERFLOW != 0;
+        let overflows = || self.copy(first).overflows();
         self.find_from(first, hash)
             .or_else(|| overflows().then(|| self.find_from(second, hash))?)
     }
 
-    fn find_from(&self, home: u32, hash: NameHash) -> Option<u32> {
-        let lines = self.reader.lines();
-        let line = Line(self.copy(home));
-        if line.holds(hash) {
-            return Some(home);
-        }
-        (0..DIRECTORY_ENTRIES).find_map(|entry| {
-            let (fingerprint, distance) = line.directory(entry);
-            let index = (home + u32::from(distance)) % lines;
-            (distance != 0 && fingerprint == hash.fingerprint() && Line(self.copy(index)).holds(hash)).then_some(index)
+    fn find_from(&self, home: u32, hash: NameHash) -> Option<Place> {
+        let at = |index: u32| {
+            let half = self.copy(index).half_of(hash.tag)?;
+            Some(Place { line: index, half })
+        };
+        let line = self.copy(home);
+        at(home).or_else(|| {
+            (0..DIRECTORY_ENTRIES).find_map(|entry| {
+                let (fingerprint, step) = line.directory(entry);
+                (step != 0 && fingerprint == hash.fingerprint()).then(|| at(self.behind(home, step)))?
+            })
         })
     }
 
@@ -370,73 +420,184 @@ impl TableWriter {
         [hash.home(lines), hash.second_home(lines)]
     }
 
-    /// Finds an empty line for a new name, from its first home or else from its second.
-    fn place(&mut self, hash: NameHash) -> Option<u32> {
-        let [first, second] = self.homes(hash);
-        let index = self.place_from(first, hash).or_else(|| self.place_from(second, hash));
-        if index.is_none() {
+    /// A place for what is to be said of a name, and to what its old content refers. A name that has a place, but not
+    /// the room that it needs now, moves; where it cannot, it stays.
+    fn place_for(&mut self, hash: NameHash, is_wide: bool) -> Option<(Place, Vec<Reference>)> {
+        let Some(mut place) = self.find(hash) else {
+            return self.place(hash, is_wide).map(|place| (place, Vec::new()));
+        };
+        let old = references(&self.occupant(place));
+        if !is_wide || self.has_line(place) {
+            return Some((place, old));
+        }
+        let mut wider = self.seat(hash, true);
+        if wider.is_none() && self.make_room(hash) {
+            // It may be this name that has moved.
+            place = self.find(hash)?;
+            wider = self.seat(hash, true);
+        }
+        let Some(wider) = wider else {
+            return Some((place, old));
+        };
+        // A reader that has yet to look at the old place began before now, and will see that.
+        self.raise_epoch();
+        self.clear(place, hash);
+        Some((wider, old))
+    }
+
+    /// A place with a passing line for a new name.
+    fn place(&mut self, hash: NameHash, is_wide: bool) -> Option<Place> {
+        let mut place = self.seat(hash, is_wide);
+        if place.is_none() && self.make_room(hash) {
+            place = self.seat(hash, is_wide);
+        }
+        if place.is_none() {
             self.left_out.insert(hash.tag);
         }
-        index
+        place
     }
 
-    /// Finds an empty line and enters it in the home's directory; where it cannot, the home overflows.
-    fn place_from(&mut self, home: u32, hash: NameHash) -> Option<u32> {
-        let lines = self.reader.lines();
-        let mut words = self.copy(home);
-        if Line(words).flags() & flag::OCCUPIED == 0 {
-            return Some(home);
+    /// Writes a passing line for a name, where its first home or else its second has room or can list it.
+    fn seat(&mut self, hash: NameHash, is_wide: bool) -> Option<Place> {
+        let [first, second] = self.homes(hash);
+        self.seat_from(first, hash, is_wide)
+            .or_else(|| self.seat_from(second, hash, is_wide))
+    }
+
+    fn seat_from(&mut self, home: u32, hash: NameHash, is_wide: bool) -> Option<Place> {
+        let mut line = self.copy(home);
+        if let Some(place) = self.room(home, hash, is_wide) {
+            self.write(place, passing(hash));
+            return Some(place);
         }
-        let entry = (0..DIRECTORY_ENTRIES).find(|&entry| Line(words).directory(entry).1 == 0);
-        let index = (1..=255u32.min(lines - 1))
-            .map(|distance| (home + distance) % lines)
-            .find(|&index| Line(self.copy(index)).flags() & flag::OCCUPIED == 0);
-        let (Some(entry), Some(index)) = (entry, index) else {
-            words[0] |= u64::from(flag::OVERFLOW) << 32;
-            self.store_line(home, words);
+        let entry = (0..DIRECTORY_ENTRIES).find(|&entry| line.directory(entry).1 == 0);
+        let found = (1..=MAX_STEP)
+            .take_while(|&step| distance(step) < self.reader.lines())
+            .find_map(|step| Some((step, self.room(self.behind(home, step), hash, is_wide)?)));
+        let (Some(entry), Some((step, place))) = (entry, found) else {
+            line.0[0] |= OVERFLOW;
+            self.store_line(home, line);
             return None;
         };
-        let bits = u64::from(hash.fingerprint()) << 8 | u64::from(self.distance(home, index) as u8);
-        words[2] |= bits << (16 * entry);
         // The name first, then the way to it: until then it is simply not there.
-        self.write_entry(index, hash, flag::PASS_SELF | flag::PASS_BELOW, NO_ZONE, 0, [0; CELLS]);
-        self.store_line(home, words);
-        Some(index)
+        self.write(place, passing(hash));
+        line.set_directory(entry, hash.fingerprint(), step);
+        self.store_line(home, line);
+        Some(place)
     }
 
-    fn distance(&self, home: u32, index: u32) -> u32 {
-        let lines = self.reader.lines();
-        (index + lines - home) % lines
+    /// Moves one of the names that the first home of a name lists to that one's second home. The first home overflows, so
+    /// that it is looked for there.
+    fn make_room(&mut self, hash: NameHash) -> bool {
+        let [home, _] = self.homes(hash);
+        let line = self.copy(home);
+        (0..DIRECTORY_ENTRIES).any(|entry| {
+            let (fingerprint, step) = line.directory(entry);
+            let index = self.behind(home, step);
+            let there = self.copy(index);
+            let listed = occupants(&there).find(|(_, other)| fingerprint_of(other.tag) == fingerprint);
+            let Some((half, occupant)) = listed.filter(|_| step != 0) else {
+                return false;
+            };
+            // Its first home is this one, or its second home is, and then there is no other for it.
+            let known = NameHash {
+                tag: occupant.tag,
+                spread: hash.spread,
+            };
+            let second = known.second_home(self.reader.lines());
+            if second == home {
+                return false;
+            }
+            let Some(new) = self.seat_from(second, known, occupant.is_wide()) else {
+                return false;
+            };
+            self.write(new, occupant);
+            // A reader that has yet to look at the old place began before now, and will see that.
+            self.raise_epoch();
+            self.clear(Place { line: index, half }, known);
+            true
+        })
     }
 
-    fn write_entry(&mut self, index: u32, hash: NameHash, flags: u32, zone: u32, ttl: u32, cells: [u64; CELLS]) {
-        let old = self.copy(index);
-        let kept = Line(old).flags() & flag::OF_POSITION;
-        if Line(old).flags() & flag::OCCUPIED == 0 {
-            self.names += 1;
+    /// Room in a line for one more name: not beside one with its fingerprint, so that a directory's entry says which of
+    /// the two it means.
+    fn room(&self, index: u32, hash: NameHash, is_wide: bool) -> Option<Place> {
+        let line = self.copy(index);
+        let half = line.room(is_wide)?;
+        let is_alone = occupants(&line).all(|(_, other)| fingerprint_of(other.tag) != hash.fingerprint());
+        is_alone.then_some(Place { line: index, half })
+    }
+
+    /// The line that is so many steps behind a home.
+    fn behind(&self, home: u32, step: u8) -> u32 {
+        (home + distance(step)) % self.reader.lines()
+    }
+
+    /// Writes who lives at a place, instead of who lived there.
+    fn write(&mut self, place: Place, occupant: Occupant) {
+        let mut line = self.copy(place.line);
+        self.uncount(&line, place.half);
+        line.clear(place.half);
+        let half = if occupant.is_wide() { Half::First } else { place.half };
+        line.set(half, &occupant);
+        self.names += 1;
+        self.halves += 1 + usize::from(occupant.is_wide());
+        self.sparse_areas += usize::from(occupant.flags & flag::SPARSE != 0);
+        self.store_line(place.line, line);
+    }
+
+    /// Counts who lives there no more.
+    fn uncount(&mut self, line: &Line, half: Half) {
+        if let Some(old) = line.occupant(half) {
+            self.names -= 1;
+            self.halves -= 1 + usize::from(old.is_wide());
+            self.sparse_areas -= usize::from(old.flags & flag::SPARSE != 0);
         }
-        self.sparse_areas -= usize::from(Line(old).flags() & flag::SPARSE != 0);
-        self.sparse_areas += usize::from(flags & flag::SPARSE != 0);
-        let flags = flags | kept | flag::OCCUPIED;
-        let [c0, c1, c2, c3] = cells;
-        let shared = u64::from(zone) | u64::from(ttl) << 32;
-        self.store_line(
-            index,
-            [u64::from(flags) << 32, hash.tag, old[2], shared, c0, c1, c2, c3],
-        );
     }
 
-    /// Writes a line under its version: odd, then the words, then even. The version in `words` is ignored.
-    fn store_line(&self, index: u32, words: [u64; LINE_WORDS]) {
-        let line = self.line_words(index);
-        let old = line[0].load(Ordering::Relaxed);
-        let version = (old as u32).wrapping_add(1) | 1;
-        line[0].store(old & !0xFFFF_FFFF | u64::from(version), Ordering::Relaxed);
+    fn retire(&mut self, references: Vec<Reference>) {
+        for reference in references {
+            self.slots.retire(reference);
+        }
+    }
+
+    /// Writes a line under its version: odd, then the words, then even. The version in `line` is ignored.
+    fn store_line(&self, index: u32, line: Line) {
+        let words = self.line_words(index);
+        let old = words[0].load(Ordering::Relaxed);
+        let odd = Line::next_version(old, old);
+        words[0].store(odd, Ordering::Relaxed);
         fence(Ordering::Release);
-        for (word, new) in line.iter().zip(words).skip(1) {
+        for (word, new) in words.iter().zip(line.0).skip(1) {
             word.store(new, Ordering::Relaxed);
         }
-        let even = u64::from(version.wrapping_add(1));
-        line[0].store(words[0] & !0xFFFF_FFFF | even, Ordering::Release);
+        words[0].store(Line::next_version(line.0[0], odd), Ordering::Release);
     }
+}
+
+/// A name that passes, with all below it, and has no room yet for more.
+fn passing(hash: NameHash) -> Occupant {
+    Occupant {
+        tag: hash.tag,
+        flags: flag::OCCUPIED | flag::PASS_SELF | flag::PASS_BELOW,
+        zone: NO_ZONE,
+        ..Occupant::NONE
+    }
+}
+
+fn references(occupant: &Occupant) -> Vec<Reference> {
+    let count = occupant.references() as usize;
+    occupant.cells[..count]
+        .iter()
+        .map(|&cell| Reference::from_word(cell))
+        .collect()
+}
+
+fn occupants(line: &Line) -> impl Iterator<Item = (Half, Occupant)> {
+    let halves = [Half::First, Half::Second].into_iter();
+    halves.filter_map(|half| Some((half, line.occupant(half)?)))
+}
+
+fn fingerprint_of(tag: u64) -> u8 {
+    NameHash { tag, spread: 0 }.fingerprint()
 }
