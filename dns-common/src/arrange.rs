@@ -46,7 +46,7 @@ pub fn draw_places(scratch: &Scratch) -> Nibbles {
 pub fn arrange_rrs(scratch: &mut Scratch, places: Nibbles) {
     if scratch.reply.source == INLINE {
         arrange_inline(scratch, places);
-    } else if scratch.reply.header.order_step as usize == RR_HEAD_BYTES + SHORT {
+    } else if scratch.reply.header.order_step() as usize == RR_HEAD_BYTES + SHORT {
         gather::<SHORT>(scratch, places);
         // Boxed, here and below: the number of RRs is read again, and verifiers do not remember how far the last loop went.
         put_back::<SHORT>(black_box(scratch));
@@ -78,7 +78,7 @@ fn gather<const OCTETS: usize>(scratch: &mut Scratch, places: Nibbles) {
         if place >= header.order_count as u32 {
             break;
         }
-        let from = header.order_at as usize + (RR_HEAD_BYTES + OCTETS) * places.at(place) as usize;
+        let from = header.order_at() as usize + (RR_HEAD_BYTES + OCTETS) * places.at(place) as usize;
         for index in 0..OCTETS {
             scratch.arranged[place as usize * LONG + index] = octet(scratch, from + index);
         }
@@ -93,7 +93,7 @@ fn put_back<const OCTETS: usize>(scratch: &mut Scratch) {
         if place >= header.order_count as u32 {
             break;
         }
-        let to = header.order_at as usize + (RR_HEAD_BYTES + OCTETS) * place as usize;
+        let to = header.order_at() as usize + (RR_HEAD_BYTES + OCTETS) * place as usize;
         for index in 0..OCTETS {
             set_octet(scratch, to + index, scratch.arranged[place as usize * LONG + index]);
         }

@@ -338,7 +338,7 @@ fn from_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference, t
         };
         serial = zone.serial;
     }
-    let raise = scratch.name_bytes.wrapping_sub(header.base_bytes) & 0xFF;
+    let raise = scratch.name_bytes.wrapping_sub(header.base_bytes as u32) & 0xFF;
     scratch.reply = Reply {
         source: reference.class as u32 + 1,
         slot: reference.slot,

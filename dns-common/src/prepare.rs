@@ -1,27 +1,72 @@
 //! The last step before a body is sent: pointers that move with the question's length, and the zone's serial.
 //!
-//! Most bodies need neither, and are sent as they lie in their slot. The others are copied into the scratch and
-//! patched there: a stored answer is never written, and neither is a packet before it is complete.
+//! Most bodies need neither, and are sent as they lie in their slot. A few places are patched where the body is sent
+//! ([`patch`]); a stored answer is never written. What has many, or an order, is copied into the scratch and made final there
+//! ([`prepare`]).
 
 use crate::checksum;
 use crate::order::{WEIGHT_NUMBERS, kind};
 use crate::reason::PassReason;
-use crate::reply::{INLINE, PREPARED};
+use crate::reply::{INLINE, PREPARED, Reply};
 use crate::scratch::{PREPARED_CLASSES, PREPARED_WORDS, Scratch};
-use crate::slot::{MAX_POINTERS, NO_SERIAL, SlotHeader};
+use crate::slot::{HEADER_POINTERS, MAX_POINTERS, NO_SERIAL, SlotHeader};
 use crate::table::Table;
 
-/// Whether the reply's body is not final as it lies.
+/// A body that is being sent, wherever it lies.
+pub trait Body {
+    /// Adds to the number of two octets at `at`, in network order. `None` where the body does not reach so far.
+    fn add(&mut self, at: usize, by: u16) -> Option<()>;
+    /// Writes four octets at `at`.
+    fn set(&mut self, at: usize, octets: [u8; 4]) -> Option<()>;
+}
+
+/// Makes a reply's body final, which was copied as it lies in its slot, and gives its sum.
+#[inline(always)]
+pub fn patch<B: Body>(reply: &Reply, body: &mut B) -> Option<u16> {
+    let header = &reply.header;
+    let mut sum = header.sum as u64;
+    if reply.raise != 0 && header.has_places() {
+        let by = reply.raise as u16;
+        for index in 0..HEADER_POINTERS {
+            if index >= header.pointers as usize {
+                break;
+            }
+            let at = header.places[index] as usize;
+            body.add(at, by)?;
+            sum += raised(at, by);
+        }
+    }
+    if header.serial_at != NO_SERIAL {
+        let at = header.serial_at as usize;
+        let octets = reply.serial.to_be_bytes();
+        body.set(at, octets)?;
+        sum += serial_sum(at, octets);
+    }
+    Some(checksum::fold(sum))
+}
+
+/// What the sum of a body grows by where a pointer at `at` is raised.
+#[inline(always)]
+fn raised(at: usize, by: u16) -> u64 {
+    checksum::swap_if(at & 1 == 0, by) as u64
+}
+
+/// What it grows by where the serial is written: there the compiled body has zeros.
+#[inline(always)]
+fn serial_sum(at: usize, octets: [u8; 4]) -> u64 {
+    checksum::swap_if(at & 1 != 0, checksum::fold(u32::from_le_bytes(octets) as u64)) as u64
+}
+
+/// Whether the reply's body cannot be patched where it is sent.
 #[inline(always)]
 pub fn needs_preparation(scratch: &Scratch) -> bool {
     let reply = &scratch.reply;
-    reply.source != INLINE
-        && (reply.header.serial_at != NO_SERIAL
-            || reply.header.order != kind::FIXED
-            || (reply.raise != 0 && reply.header.pointers != 0))
+    let moves = reply.raise != 0 && reply.header.pointers != 0;
+    reply.source != INLINE && (reply.header.order != kind::FIXED || (moves && !reply.header.has_places()))
 }
 
-/// Makes the reply's body final. Afterwards `reply.source` says where it is, and `reply.header.sum` is its sum.
+/// Makes the reply's body final, where it needs that. Afterwards `reply.source` says where it is, and `reply.header.sum` is
+/// its sum.
 #[inline(always)]
 pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let reply = scratch.reply;
@@ -50,11 +95,12 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
             break;
         }
         let at = half(scratch, list + 2 * index) as usize;
-        let raised = u16::from_be_bytes([octet(scratch, at), octet(scratch, at + 1)]).wrapping_add(reply.raise as u16);
-        let [high, low] = raised.to_be_bytes();
+        let raised_to =
+            u16::from_be_bytes([octet(scratch, at), octet(scratch, at + 1)]).wrapping_add(reply.raise as u16);
+        let [high, low] = raised_to.to_be_bytes();
         set_octet(scratch, at, high);
         set_octet(scratch, at + 1, low);
-        sum += checksum::swap_if(at & 1 == 0, reply.raise as u16) as u64;
+        sum += raised(at, reply.raise as u16);
     }
     if has_serial {
         let at = reply.header.serial_at as usize;
@@ -63,12 +109,13 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
         set_octet(scratch, at + 1, b);
         set_octet(scratch, at + 2, c);
         set_octet(scratch, at + 3, d);
-        // It stands where the compiled body has zeros.
-        let serial = checksum::fold(u32::from_le_bytes([a, b, c, d]) as u64);
-        sum += checksum::swap_if(at & 1 != 0, serial) as u64;
+        sum += serial_sum(at, [a, b, c, d]);
     }
     scratch.reply.header.sum = checksum::fold(sum);
     scratch.reply.source = PREPARED;
+    // Nothing is left to be patched.
+    scratch.reply.raise = 0;
+    scratch.reply.header.serial_at = NO_SERIAL;
     Ok(())
 }
 

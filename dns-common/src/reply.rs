@@ -48,15 +48,14 @@ impl Reply {
             additionals: 0,
             sum: 0,
             flags: 0,
-            pointers: 0,
             serial_at: crate::slot::NO_SERIAL,
+            pointers: 0,
+            order: 0,
             zone: 0,
             base_bytes: 0,
-            order: 0,
             order_count: 0,
-            order_at: 0,
-            order_step: 0,
             unused: 0,
+            places: [0; crate::slot::HEADER_POINTERS],
         },
     };
 }

@@ -3,11 +3,12 @@
 //! ```text
 //! word 0   tag: whose answer
 //! word 1   octets of the body (16) │ ANCOUNT (16) │ NSCOUNT (16) │ ARCOUNT without OPT (16)
-//! word 2   one's-complement sum (16) │ header flags: AA, rcode (16) │ pointers (16) │ offset of a serial (16)
-//! word 3   zone whose serial goes there (32) │ octets of the base name (32)
-//! word 4   order (8) │ RRs that it is of (8) │ offset of the first one's RDATA (16) │ octets from one to the next (16)
-//! octets   the body: everything after the question; then the pointers' offsets, 2 octets each, host order; then what a
-//!          weighted order has ([`crate::order::WEIGHT_NUMBERS`])
+//! word 2   one's-complement sum (16) │ header flags: AA, rcode (16) │ offset of a serial (16) │ pointers (8) │ order (8)
+//! word 3   zone whose serial goes there (32) │ octets of the base name (16) │ RRs that are ordered (8)
+//! word 4   offsets of up to four pointers (16 each)
+//!          where there are more, or an order: offset of the first RDATA (16) │ octets from one to the next (16)
+//! octets   the body: everything after the question; behind it the pointers' offsets that are not in word 4, 2 octets each,
+//!          host order; then what a weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
 //!
 //! A body is compiled for a question whose name is the *base*: the owner itself (exact answers), the closest
@@ -15,6 +16,8 @@
 //! compression pointers are raised by the difference.
 
 use bytemuck::{Pod, Zeroable};
+
+use crate::order::kind;
 
 /// Octets before the body.
 pub const SLOT_HEADER_BYTES: usize = 40;
@@ -28,6 +31,8 @@ pub const NO_SERIAL: u16 = u16::MAX;
 pub const RR_HEAD_BYTES: usize = 12;
 /// The most pointers that are raised; answers with more are left to userspace.
 pub const MAX_POINTERS: usize = 32;
+/// The most pointers of which the header has the places: then the body is patched where it is sent.
+pub const HEADER_POINTERS: usize = 4;
 
 /// The first five words of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -47,24 +52,43 @@ pub struct SlotHeader {
     pub sum: u16,
     /// AA and rcode, as in the header of the reply.
     pub flags: u16,
-    /// How many pointers follow the body.
-    pub pointers: u16,
     /// Where in the body a SOA serial is patched; [`NO_SERIAL`] for nowhere.
     pub serial_at: u16,
+    /// How many pointers move.
+    pub pointers: u8,
+    /// How the RRs of the answer's last RRset are ordered ([`crate::order::kind`]).
+    pub order: u8,
     /// The zone whose serial it is.
     pub zone: u32,
     /// Octets of the name that the body was compiled for, root label included.
-    pub base_bytes: u32,
-    /// How the RRs of the answer's last RRset are ordered ([`crate::order::kind`]).
-    pub order: u8,
-    /// How many RRs those are, where they are not as given.
+    pub base_bytes: u16,
+    /// How many RRs are ordered, where they are not as given.
     pub order_count: u8,
-    /// Where in the body the RDATA of the first of them is.
-    pub order_at: u16,
-    /// Octets from one RDATA to the next: all that is ordered has RDATA of four or of sixteen octets.
-    pub order_step: u16,
     /// Zero.
-    pub unused: u16,
+    pub unused: u8,
+    /// Where in the body the pointers are, if [`SlotHeader::has_places`]. Else where the RDATA of the first ordered RR is, and
+    /// how many octets it is from one RDATA to the next: all that is ordered has RDATA of four or of sixteen octets.
+    pub places: [u16; HEADER_POINTERS],
+}
+
+impl SlotHeader {
+    /// Whether the places of the pointers are here, and not behind the body.
+    #[inline(always)]
+    pub const fn has_places(&self) -> bool {
+        self.order == kind::FIXED && self.pointers as usize <= HEADER_POINTERS
+    }
+
+    /// Where in the body the RDATA of the first ordered RR is.
+    #[inline(always)]
+    pub const fn order_at(&self) -> u16 {
+        self.places[0]
+    }
+
+    /// Octets from one ordered RDATA to the next.
+    #[inline(always)]
+    pub const fn order_step(&self) -> u16 {
+        self.places[1]
+    }
 }
 
 /// A slot of `BODY` octets after its header.

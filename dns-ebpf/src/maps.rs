@@ -312,8 +312,12 @@ impl Table for KernelTable {
             5 => SLOTS_5.get_ptr(slot)?.cast::<SlotHeader>(),
             _ => return None,
         };
-        // SAFETY: every slot begins with its header, and a slot that a line refers to is not written.
-        Some(unsafe { read_volatile(header) })
+        // SAFETY: every slot has at least two lines of the cache, and begins with its header; a slot that a line refers to is
+        // not written. The word of the second line is not looked at: it lets both come from memory at the same time.
+        unsafe {
+            read_volatile(header.cast::<u64>().add(8));
+            Some(read_volatile(header))
+        }
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use core::hint::black_box;
 use aya_ebpf::programs::XdpContext;
 use dns_common::checksum;
 use dns_common::decide::message_bytes;
-use dns_common::prepare::prepared_octets;
+use dns_common::prepare::{Body, patch, prepared_octets};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
 use dns_common::scratch::{INLINE_WORDS, Scratch, State};
@@ -18,7 +18,8 @@ use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 use crate::Verdict;
 use crate::maps::{self, may_recurse, settings};
 use crate::packet::{
-    self, Dns, Ethernet, ExtendedError, Ipv4, Ipv6, Opt, OptWithCookie, Packet, TwoWords, Udp, WordAndHalf, adjust_tail,
+    self, Dns, Ethernet, ExtendedError, Half, Ipv4, Ipv6, Number, Opt, OptWithCookie, Packet, TwoWords, Udp,
+    WordAndHalf, adjust_tail,
 };
 use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
 
@@ -109,7 +110,12 @@ fn write(
     sum += dns.id as u64 + tail[0] as u64 + tail[1] as u64 + tail[2] as u64 + tail[3] as u64 + tail[4] as u64;
 
     // Question and body start at offsets of the same parity: that of the name's length.
-    let text = checksum::fold(scratch.question_sum + reply.header.sum as u64);
+    let mut body = InBody {
+        packet: &mut packet,
+        from: body_at,
+    };
+    let body_sum = patch(reply, &mut body).ok_or(Unfinished)?;
+    let text = checksum::fold(scratch.question_sum + body_sum as u64);
     sum += checksum::swap_if(name_bytes & 1 != 0, text) as u64;
 
     let opt_at = body_at + body_bytes;
@@ -158,6 +164,28 @@ fn write(
         checksum => checksum,
     };
     Ok(())
+}
+
+/// A body in the packet.
+struct InBody<'a> {
+    packet: &'a mut Packet,
+    from: usize,
+}
+
+impl Body for InBody<'_> {
+    #[inline(always)]
+    fn add(&mut self, at: usize, by: u16) -> Option<()> {
+        let to: &mut Number = self.packet.header_mut(self.from + (at & 0xFFF))?;
+        to.number = u16::from_be(to.number).wrapping_add(by).to_be();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn set(&mut self, at: usize, octets: [u8; 4]) -> Option<()> {
+        let to: &mut Half = self.packet.header_mut(self.from + (at & 0xFFF))?;
+        to.half = u32::from_ne_bytes(octets);
+        Some(())
+    }
 }
 
 /// Writes the IPv4 header; gives the client's address and the sum of the pseudo-header (RFC 768).

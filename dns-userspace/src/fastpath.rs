@@ -8,7 +8,7 @@ use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
 use dns_common::cookie::{self, words};
 use dns_common::decide::{decide, deny, truncate};
 use dns_common::message::Buffer;
-use dns_common::prepare::prepare;
+use dns_common::prepare::{Body, patch, prepare};
 use dns_common::reason::PassReason;
 use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
 use dns_common::scan::scan;
@@ -156,6 +156,7 @@ fn compose(
             }
         }
     }
+    patch(reply, &mut Sent(&mut out[question_end..])).ok_or(PassReason::Internal)?;
     if has_opt {
         let (head, middle) = opt(environment.udp_payload, scratch.edns_do as u16);
         let error_bytes = error_bytes(reply.info_code);
@@ -174,6 +175,22 @@ fn compose(
         }
     }
     Ok(())
+}
+
+/// The octets of a body in a reply.
+struct Sent<'a>(&'a mut [u8]);
+
+impl Body for Sent<'_> {
+    fn add(&mut self, at: usize, by: u16) -> Option<()> {
+        let octets = self.0.get_mut(at..)?.first_chunk_mut::<2>()?;
+        *octets = u16::from_be_bytes(*octets).wrapping_add(by).to_be_bytes();
+        Some(())
+    }
+
+    fn set(&mut self, at: usize, octets: [u8; 4]) -> Option<()> {
+        *self.0.get_mut(at..)?.first_chunk_mut()? = octets;
+        Some(())
+    }
 }
 
 struct SocketProber<'a> {

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use dns_common::checksum;
 use dns_common::line::Reference;
 use dns_common::order::kind;
-use dns_common::slot::{CLASS_BYTES, MAX_POINTERS, NO_SERIAL, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for};
+use dns_common::slot::{
+    CLASS_BYTES, HEADER_POINTERS, MAX_POINTERS, NO_SERIAL, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for,
+};
 
 use super::memory::Memory;
 
@@ -47,8 +49,24 @@ impl Body {
     /// The smallest class with room for it; `None` where only userspace can send it.
     pub fn class(&self) -> Option<usize> {
         (self.pointers.len() <= MAX_POINTERS)
-            .then(|| class_for(self.octets.len(), self.pointers.len() + self.weights().len()))
+            .then(|| class_for(self.octets.len(), self.numbers().count()))
             .flatten()
+    }
+
+    /// The places of the pointers, if the header has room for them.
+    fn places(&self) -> Option<[u16; HEADER_POINTERS]> {
+        let mut places = [0; HEADER_POINTERS];
+        places.get_mut(..self.pointers.len())?.copy_from_slice(&self.pointers);
+        self.order.is_none().then_some(places)
+    }
+
+    /// What lies behind the body.
+    fn numbers(&self) -> impl Iterator<Item = u16> {
+        let pointers = match self.places() {
+            Some(_) => &[],
+            None => &self.pointers[..],
+        };
+        pointers.iter().chain(self.weights()).copied()
     }
 
     fn weights(&self) -> &[u16] {
@@ -95,22 +113,23 @@ impl Slots {
             additionals: body.counts[2],
             sum: checksum::of_bytes(&body.octets),
             flags: body.flags,
-            pointers: body.pointers.len() as u16,
             serial_at: body.serial.map_or(NO_SERIAL, |(at, _)| at),
-            zone: body.serial.map_or(0, |(_, zone)| zone),
-            base_bytes: body.base_bytes,
+            pointers: body.pointers.len() as u8,
             order: order.map_or(kind::FIXED, |order| order.kind),
+            zone: body.serial.map_or(0, |(_, zone)| zone),
+            base_bytes: body.base_bytes as u16,
             order_count: order.map_or(0, |order| order.count),
-            order_at: order.map_or(0, |order| order.at),
-            order_step: order.map_or(0, |order| order.step),
             unused: 0,
+            places: body
+                .places()
+                .unwrap_or(order.map_or([0; 4], |order| [order.at, order.step, 0, 0])),
         };
         let mut octets = vec![0; CLASS_BYTES[class]];
         octets[..SLOT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
         let start = SLOT_HEADER_BYTES;
         octets[start..start + body.octets.len()].copy_from_slice(&body.octets);
         let list = start + body.octets.len().next_multiple_of(2);
-        for (index, number) in body.pointers.iter().chain(body.weights()).enumerate() {
+        for (index, number) in body.numbers().enumerate() {
             octets[list + 2 * index..list + 2 * index + 2].copy_from_slice(&number.to_le_bytes());
         }
         let words = memory.slots[class].words(slot as usize * CLASS_BYTES[class] / 8, CLASS_BYTES[class] / 8)?;
