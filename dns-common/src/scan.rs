@@ -142,8 +142,6 @@ fn scan_opt<M: Message>(
 ) -> Result<(), PassReason> {
     scratch.has_opt = 0;
     scratch.has_cookie = 0;
-    scratch.edns_do = 0;
-    scratch.client_payload = 0;
     if additionals == 0 {
         return if question_end == length {
             Ok(())

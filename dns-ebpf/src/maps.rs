@@ -312,10 +312,16 @@ impl Table for KernelTable {
             5 => SLOTS_5.get_ptr(slot)?.cast::<SlotHeader>(),
             _ => return None,
         };
-        // SAFETY: every slot has at least two lines of the cache, and begins with its header; a slot that a line refers to is
-        // not written. The word of the second line is not looked at: it lets both come from memory at the same time.
+        // SAFETY: every slot begins with its header and has at least two lines of the cache, all but those of the first class
+        // four; a slot that a line refers to is not written. What is read of the other lines is not looked at: it lets all
+        // of them come from memory at the same time.
         unsafe {
-            read_volatile(header.cast::<u64>().add(8));
+            let words = header.cast::<u64>();
+            read_volatile(words.add(8));
+            if class != 0 {
+                read_volatile(words.add(16));
+                read_volatile(words.add(24));
+            }
             Some(read_volatile(header))
         }
     }
