@@ -10,11 +10,11 @@
 use crate::checksum;
 use crate::cookie;
 use crate::hash::NameHash;
-use crate::line::{Occupant, REFERRAL, Reference, flag};
+use crate::line::{MOST_LISTED, NO_REFERENCE, Occupant, REFERRAL, Reference, flag};
 use crate::reason::PassReason;
 use crate::reply::{Reply, error_bytes};
 use crate::scratch::Scratch;
-use crate::search::{Prober, find_encloser, look_up, probed, reason_of};
+use crate::search::{NOT_LISTED, Prober, find_encloser, look_up, probed, reason_of};
 use crate::slot::NO_SERIAL;
 use crate::table::Table;
 use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, info_code, rtype};
@@ -99,16 +99,29 @@ pub fn decide_further<P: Prober, T: Table>(prober: &mut P, table: &T, first: Fir
     if matches!(first, First::Decided) {
         return Ok(());
     }
-    if is_found {
-        decide_on_name(prober.scratch(), table)
+    let next = if is_found {
+        decide_on_name(prober.scratch(), table)?
     } else {
-        decide_without_name(prober, table)
+        decide_without_name(prober, table)?
+    };
+    match next {
+        Next::Reply => Ok(()),
+        Next::Types => answer_from(prober, table),
     }
+}
+
+/// Where the answer is, once it is known who answers.
+#[derive(Clone, Copy)]
+enum Next {
+    /// In the reply.
+    Reply,
+    /// Among the types of what was found.
+    Types,
 }
 
 /// Decides where the line in the scratch is that of the name.
 #[inline(always)]
-fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
+fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<Next, PassReason> {
     let line = scratch.found;
     let flags = line.flags;
     if flags & flag::PASS_SELF != 0 {
@@ -124,13 +137,13 @@ fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), Pass
     if flags & flag::CUT != 0 {
         refer(scratch, table, &line)
     } else {
-        answer_from(scratch, table, &line)
+        Ok(Next::Types)
     }
 }
 
 /// Decides where the name is not there: by its closest encloser.
 #[inline(always)]
-fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
+fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<Next, PassReason> {
     let labels = find_encloser(prober)?;
     let scratch = prober.scratch();
     let line = scratch.found;
@@ -156,17 +169,17 @@ fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result
             probed::ABSENT => return Err(PassReason::Torn),
             fault => return Err(reason_of(fault)),
         }
-        let scratch = prober.scratch();
-        let wildcard = scratch.found;
+        let wildcard = prober.scratch().found;
         if wildcard.flags & flag::PASS_SELF != 0 {
             return Err(PassReason::Marked);
         }
-        return answer_from(scratch, table, &wildcard);
+        return Ok(Next::Types);
     }
     if flags & flag::NOT_OURS != 0 {
         return Err(PassReason::Foreign);
     }
-    negative(scratch, table, &line, false)
+    negative(scratch, table, &line, false)?;
+    Ok(Next::Reply)
 }
 
 /// REFUSED for a name that is not ours, where it is not forwarded: nothing is without recursion desired.
@@ -256,9 +269,11 @@ fn limit(scratch: &Scratch, udp_payload: u16) -> u32 {
     if smaller < least { least } else { smaller }
 }
 
-/// Answers from the types that the line lists.
+/// Answers from the types of what was found.
 #[inline(always)]
-fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<(), PassReason> {
+fn answer_from<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<(), PassReason> {
+    let scratch = prober.scratch();
+    let line = &{ scratch.found };
     if inline(scratch, line) {
         if scratch.qtype as u16 == rtype::A {
             scratch.reply.header.order = line.order();
@@ -267,21 +282,41 @@ fn answer_from<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> R
         return Ok(());
     }
     let qtype = scratch.qtype as u16;
-    let mut reference = line.reference(qtype);
-    if reference.is_none() {
+    let mut word = reference(prober, line, qtype);
+    if word == NO_REFERENCE {
         if line.flags & flag::INCOMPLETE != 0 {
             return Err(PassReason::Incomplete);
         }
         if line.flags & flag::CNAME != 0 {
-            reference = line.reference(0);
-            if reference.is_none() {
+            word = reference(prober, line, 0);
+            if word == NO_REFERENCE {
                 return Err(PassReason::Incomplete);
             }
         }
     }
-    match reference {
-        Some(reference) => from_slot(scratch, table, reference, line.tag),
-        None => negative(scratch, table, line, true),
+    let scratch = prober.scratch();
+    match word {
+        TORN_LIST => Err(PassReason::Torn),
+        NO_REFERENCE => negative(scratch, table, line, true),
+        word => from_slot(scratch, table, Reference::from_word(word), line.tag),
+    }
+}
+
+/// Stands for a reference that could not be read.
+const TORN_LIST: u64 = NO_REFERENCE - 1;
+
+/// The word of the reference for a type: in the name's cells, or in the slot of those that have none.
+#[inline(always)]
+fn reference<P: Prober>(prober: &mut P, line: &Occupant, rtype: u16) -> u64 {
+    let word = line.reference(rtype);
+    if word != NO_REFERENCE || line.flags & flag::LISTS == 0 {
+        return word;
+    }
+    let more = Reference::from_word(line.cells[0]);
+    match prober.listed(more.class as u32, more.slot, rtype as u32) {
+        NOT_LISTED => NO_REFERENCE,
+        place if place < MOST_LISTED as u32 => prober.scratch().prepared[place as usize & (MOST_LISTED - 1)],
+        _ => TORN_LIST,
     }
 }
 
@@ -302,10 +337,13 @@ fn inline(scratch: &mut Scratch, line: &Occupant) -> bool {
 
 /// The referral that a cut lists.
 #[inline(always)]
-fn refer<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<(), PassReason> {
+fn refer<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<Next, PassReason> {
     match line.reference(REFERRAL) {
-        Some(reference) => from_slot(scratch, table, reference, line.tag),
-        None => Err(PassReason::Incomplete),
+        NO_REFERENCE => Err(PassReason::Incomplete),
+        word => {
+            from_slot(scratch, table, Reference::from_word(word), line.tag)?;
+            Ok(Next::Reply)
+        }
     }
 }
 

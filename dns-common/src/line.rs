@@ -79,6 +79,8 @@ pub mod flag {
     pub const REFERENCES_SHIFT: u32 = 16;
     /// A sparse area begins here: below it only names with data have lines. For counting; such a name has PASS_BELOW.
     pub const SPARSE: u32 = 1 << 20;
+    /// Cell 0 refers to a slot with more references.
+    pub const LISTS: u32 = 1 << 21;
     /// In some view another line, under the name's hash in that view, says what this name has.
     pub const VIEWED: u32 = 1 << 25;
     /// The name is only in views: whoever is in none that has a line for it does not see it.
@@ -106,6 +108,13 @@ pub struct Reference {
 
 /// The type under which a cut lists its referral.
 pub const REFERRAL: u16 = 0xFFFF;
+/// The type of the reference to a slot with the references for which a name has no cells: ANY, which is never looked up. It
+/// is in cell 0 ([`flag::LISTS`]).
+pub const MORE: u16 = 255;
+/// The word of no reference. Words, not options: of these the compiler leaves a part unset that verifiers want to see set.
+pub const NO_REFERENCE: u64 = u64::MAX;
+/// The most references in such a slot.
+pub const MOST_LISTED: usize = 64;
 
 impl Reference {
     /// As a word of a line.
@@ -189,24 +198,24 @@ impl Occupant {
         (self.flags >> flag::REFERENCES_SHIFT) & 0x7
     }
 
-    /// The reference for `rtype`, among those that are listed.
+    /// The reference for `rtype` in the name's cells, as a word; [`NO_REFERENCE`] where there is none.
     #[inline(always)]
-    pub fn reference(&self, rtype: u16) -> Option<Reference> {
+    pub fn reference(&self, rtype: u16) -> u64 {
         let count = self.references();
         // Constant indexes: a loop would cost the verifier states.
         if count > 0 && self.cells[0] as u16 == rtype {
-            return Some(Reference::from_word(self.cells[0]));
+            return self.cells[0];
         }
         if count > 1 && self.cells[1] as u16 == rtype {
-            return Some(Reference::from_word(self.cells[1]));
+            return self.cells[1];
         }
         if count > 2 && self.cells[2] as u16 == rtype {
-            return Some(Reference::from_word(self.cells[2]));
+            return self.cells[2];
         }
         if count > 3 && self.cells[3] as u16 == rtype {
-            return Some(Reference::from_word(self.cells[3]));
+            return self.cells[3];
         }
-        None
+        NO_REFERENCE
     }
 
     #[inline(always)]
@@ -530,8 +539,8 @@ mod tests {
             ..Occupant::NONE
         };
         assert_eq!((occupant.inline_a(), occupant.references()), (2, 1));
-        assert_eq!(occupant.reference(15), Some(mx));
-        assert_eq!(occupant.reference(0), None);
+        assert_eq!(occupant.reference(15), mx.to_word());
+        assert_eq!(occupant.reference(0), NO_REFERENCE);
     }
 
     #[test]

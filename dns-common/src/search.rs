@@ -10,7 +10,7 @@
 //! hash.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
-use crate::line::{DIRECTORY_ENTRIES, Held, Line, distance, flag};
+use crate::line::{DIRECTORY_ENTRIES, Held, Line, MOST_LISTED, distance, flag};
 use crate::reason::PassReason;
 use crate::scratch::Scratch;
 use crate::table::Table;
@@ -34,6 +34,8 @@ pub mod probed {
 pub trait Prober {
     /// Probes the suffix of the question's name that starts at `offset`; `*.` before it where `wildcard` is 1.
     fn probe(&mut self, offset: u32, wildcard: u32) -> u32;
+    /// Looks for a type in a slot of references ([`look_in_list`]).
+    fn listed(&mut self, class: u32, slot: u32, rtype: u32) -> u32;
     /// The scratch that holds the question, and what was found.
     fn scratch(&mut self) -> &mut Scratch;
 }
@@ -108,6 +110,37 @@ pub fn probe<T: Table>(scratch: &mut Scratch, table: &T, offset: u32, wildcard: 
         }
     }
     scratch.seen
+}
+
+/// What [`look_in_list`] gives where the type is not listed, and where the slot is not what was referred to; any other
+/// number is a place in the scratch's prepared words.
+pub const NOT_LISTED: u32 = 1 << 8;
+/// See [`NOT_LISTED`].
+pub const BAD_LIST: u32 = 1 << 9;
+
+/// Copies a slot of references of the name that was found into the scratch's prepared words, and gives the place of the one
+/// for a type.
+#[inline(always)]
+pub fn look_in_list<T: Table>(scratch: &mut Scratch, table: &T, class: u32, slot: u32, rtype: u32) -> u32 {
+    let Some(header) = table.slot_header(class, slot) else {
+        return BAD_LIST;
+    };
+    let count = header.body_bytes as u32 / 8;
+    if header.tag != scratch.found.tag
+        || count as usize > MOST_LISTED
+        || !table.copy_body(class, slot, count, &mut scratch.prepared)
+    {
+        return BAD_LIST;
+    }
+    for place in 0..MOST_LISTED {
+        if place as u32 >= count {
+            break;
+        }
+        if scratch.prepared[place] as u16 as u32 == rtype {
+            return place as u32;
+        }
+    }
+    NOT_LISTED
 }
 
 /// Looks for the name with this hash from both of its homes. What is there of a ghost does not go to the scratch.

@@ -18,7 +18,7 @@ use dns_common::prepare::{needs_preparation, prepare};
 use dns_common::reason::PassReason;
 use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
-use dns_common::search::{Prober, probe, probed};
+use dns_common::search::{BAD_LIST, Prober, look_in_list, probe, probed};
 use dns_common::table::Table;
 use dns_common::wire::info_code;
 
@@ -280,6 +280,13 @@ extern "C" fn hotdns_probe(offset: u32, wildcard: u32) -> u32 {
     probe(&mut state.scratch, &KernelTable, offset & 0xFF, wildcard)
 }
 
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_listed(class: u32, slot: u32, rtype: u32) -> u32 {
+    let Some(state) = state() else { return BAD_LIST };
+    look_in_list(&mut state.scratch, &KernelTable, class, slot, rtype)
+}
+
 struct KernelProber {
     /// This processor's own; the core takes it anew after each probe.
     scratch: &'static mut Scratch,
@@ -289,6 +296,11 @@ impl Prober for KernelProber {
     #[inline(always)]
     fn probe(&mut self, offset: u32, wildcard: u32) -> u32 {
         black_box(hotdns_probe(black_box(offset), black_box(wildcard)))
+    }
+
+    #[inline(always)]
+    fn listed(&mut self, class: u32, slot: u32, rtype: u32) -> u32 {
+        black_box(hotdns_listed(black_box(class), black_box(slot), black_box(rtype)))
     }
 
     #[inline(always)]

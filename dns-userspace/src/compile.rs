@@ -625,8 +625,9 @@ fn inline_aaaa(rrset: &RrSet, entry: &mut Entry) -> bool {
 
 /// Where inline addresses leave too little room for references, they become bodies.
 fn make_room(entry: &mut Entry, compiler: &mut Compiler<'_>, question: &Name, moves: bool) {
+    // One cell is enough for all bodies: then it leads to a list of them.
     let cells = |entry: &Entry| {
-        entry.bodies.len() + entry.inline_a.len().div_ceil(2) + 2 * usize::from(entry.inline_aaaa.is_some())
+        entry.bodies.len().min(1) + entry.inline_a.len().div_ceil(2) + 2 * usize::from(entry.inline_aaaa.is_some())
     };
     if cells(entry) > CELLS && entry.inline_aaaa.take().is_some() {
         let resolution = compiler.resolve(question, RecordType::AAAA);

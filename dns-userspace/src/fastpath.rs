@@ -13,7 +13,7 @@ use dns_common::reason::PassReason;
 use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
 use dns_common::scan::scan;
 use dns_common::scratch::Scratch;
-use dns_common::search::{Prober, probe};
+use dns_common::search::{Prober, look_in_list, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
@@ -201,6 +201,10 @@ struct SocketProber<'a> {
 impl Prober for SocketProber<'_> {
     fn probe(&mut self, offset: u32, wildcard: u32) -> u32 {
         probe(self.scratch, self.table, offset, wildcard)
+    }
+
+    fn listed(&mut self, class: u32, slot: u32, rtype: u32) -> u32 {
+        look_in_list(self.scratch, self.table, class, slot, rtype)
     }
 
     fn scratch(&mut self) -> &mut Scratch {

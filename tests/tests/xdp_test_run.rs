@@ -97,7 +97,7 @@ fn zone() -> Result<Vec<Change>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("zone");
     let mut text = ZONE.to_owned();
-    for (owner, count) in [("t1000", 4), ("t1200", 5), ("t3000", 12), ("t4000", 16)] {
+    for (owner, count) in [("t1000", 4), ("t1200", 5), ("t3000", 12), ("t4000", 16), ("t4200", 17)] {
         let strings = format!("\"{}\" ", "x".repeat(249)).repeat(count);
         text.push_str(&format!("{owner} TXT {strings}\n"));
     }
@@ -361,6 +361,21 @@ fn answers_are_exact_frames() -> Result<()> {
 }
 
 #[test]
+fn names_with_more_types_than_cells_are_answered() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let kernel = kernel()?;
+    // Those in cells, those in the list, and none.
+    for rtype in [1, 28, 15, 16, 33, 257, 4711].map(RecordType) {
+        let frame = frame(false, &[], query("many.example.org", rtype).build());
+        let compared = kernel.compare(&frame, &frame.build())?;
+        ensure!(compared == Compared::Equal, "{rtype}: {compared:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn views_are_answered_at_the_card() -> Result<()> {
     use RecordType as T;
     if is_skipped() {
@@ -595,7 +610,10 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         (P::Marked, asking(query("broken.example", RecordType::A))),
         (P::Marked, asking(query("www.broken.example", RecordType::A))),
         (P::Below, asking(query("www.over.lay", RecordType::A))),
-        (P::Incomplete, asking(query("many.example.org", RecordType(4711)))),
+        (
+            P::Incomplete,
+            asking(with_edns(query("t4200.example.org", RecordType::TXT), 4096)),
+        ),
         (P::Dname, asking(query("x.dname.example.org", RecordType::A))),
         (P::TooLarge, asking(query("t1000.example.org", RecordType::TXT))),
         (

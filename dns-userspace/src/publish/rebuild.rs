@@ -59,6 +59,9 @@ impl Need {
         for class in entry.bodies.iter().filter_map(|(_, body)| body.class()) {
             self.slots[class] += 1;
         }
+        if let Some(class) = entry.list_class() {
+            self.slots[class] += 1;
+        }
     }
 
     /// The sizes of a table with room to grow.

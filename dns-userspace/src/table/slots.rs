@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use dns_common::checksum;
-use dns_common::line::Reference;
+use dns_common::line::{MORE, Reference};
 use dns_common::order::kind;
 use dns_common::slot::{
     CLASS_BYTES, HEADER_POINTERS, MAX_POINTERS, NO_SERIAL, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for,
@@ -141,6 +141,39 @@ impl Slots {
             class: class as u8,
             slot,
         })
+    }
+
+    /// Writes a slot of references, for which a name has no cells.
+    pub(super) fn put_list(&mut self, memory: &Memory, listed: &[Reference], tag: u64) -> Option<Reference> {
+        let body = Body {
+            octets: listed
+                .iter()
+                .flat_map(|reference| reference.to_word().to_le_bytes())
+                .collect(),
+            counts: [0; 3],
+            flags: 0,
+            pointers: Vec::new(),
+            serial: None,
+            order: None,
+            base_bytes: 0,
+        };
+        self.put(memory, &body, MORE, tag)
+    }
+
+    /// The references in such a slot.
+    pub(super) fn list(memory: &Memory, list: Reference) -> Vec<Reference> {
+        let class = usize::from(list.class);
+        let start = list.slot as usize * CLASS_BYTES[class] / 8;
+        let words = memory.slots[class].words(start, CLASS_BYTES[class] / 8);
+        let words: Vec<u64> = words
+            .into_iter()
+            .flatten()
+            .map(|word| word.load(Ordering::Relaxed))
+            .collect();
+        let (header, octets) = words.split_at(SLOT_HEADER_BYTES / 8);
+        let header: &SlotHeader = bytemuck::from_bytes(bytemuck::cast_slice(header));
+        let listed = &octets[..usize::from(header.body_bytes) / 8];
+        listed.iter().map(|&word| Reference::from_word(word)).collect()
     }
 
     /// Puts a slot to which nothing refers any more among those that wait.

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use dns_common::hash::{Keys, NameHash, of_name_in_view};
 use dns_common::line::{
-    CELLS, DIRECTORY_ENTRIES, Half, LINE_WORDS, Line, MAX_STEP, NO_ZONE, OVERFLOW, Occupant, Reference, distance, flag,
+    CELLS, DIRECTORY_ENTRIES, Half, LINE_WORDS, Line, MAX_STEP, MORE, MOST_LISTED, NO_ZONE, OVERFLOW, Occupant,
+    Reference, distance, flag,
 };
+use dns_common::slot::class_for;
 use dns_common::table::{Table, ZONE_WORDS};
 
 use super::memory::grace_period;
@@ -36,7 +38,7 @@ pub struct Entry {
     pub inline_a: Vec<[u8; 4]>,
     /// An AAAA address to be answered inline.
     pub inline_aaaa: Option<[u8; 16]>,
-    /// Bodies by type, the most asked first; those that find no room make the line incomplete.
+    /// Bodies by type, the most asked first. Those that no slot can hold make the name incomplete.
     pub bodies: Vec<(u16, Body)>,
 }
 
@@ -53,7 +55,7 @@ impl Entry {
         }
     }
 
-    /// How many cells it needs; there are four at most, and one where two names are to share a line.
+    /// How many cells it could use. There are four, or one where two names are to share a line.
     fn cells(&self) -> usize {
         let references = self.bodies.iter().filter(|(_, body)| body.class().is_some()).count();
         self.inline_cells() + references
@@ -61,6 +63,12 @@ impl Entry {
 
     fn inline_cells(&self) -> usize {
         2 * usize::from(self.inline_aaaa.is_some()) + self.inline_a.len().div_ceil(2)
+    }
+
+    /// The class of the slot that lists the bodies for which it has no cells, if there are any.
+    pub fn list_class(&self) -> Option<usize> {
+        let listed = (self.cells() + 1).saturating_sub(CELLS);
+        (listed > 1).then(|| class_for(8 * listed.min(MOST_LISTED), 0))?
     }
 
     /// How many of a line's halves it needs.
@@ -177,7 +185,7 @@ impl TableWriter {
     /// out, which is an error, since a larger table has them.
     pub fn put(&mut self, name: &[u8], view: u16, entry: &Entry) -> Result<(), TableFull> {
         let hash = self.hash(name, view);
-        let Some((place, mut old)) = self.place_for(hash, entry.halves() > 1) else {
+        let Some((place, old)) = self.place_for(hash, entry.halves() > 1) else {
             return Ok(());
         };
         self.left_out.remove(&hash.tag);
@@ -205,32 +213,18 @@ impl TableWriter {
                 cells[first_inline - 1 - pair] |= u64::from(u32::from_le_bytes(*address)) << (32 * at);
             }
         }
-        let mut used = 0;
-        for (rtype, body) in &entry.bodies {
-            if used == room || body.class().is_none() {
-                flags |= flag::INCOMPLETE;
-                continue;
-            }
-            let memory = &self.reader.memory;
-            let mut reference = self.slots.put(memory, body, *rtype, hash.tag);
-            if reference.is_none() && self.slots.waiting() > 0 {
-                self.reclaim(true);
-                reference = self.slots.put(&self.reader.memory, body, *rtype, hash.tag);
-            }
-            match reference {
-                Some(reference) => {
-                    cells[used] = reference.to_word();
-                    used += 1;
-                }
-                None => {
-                    let unused = cells[..used].iter().map(|&cell| Reference::from_word(cell));
-                    old.extend(unused);
-                    self.write(place, passing(hash));
-                    self.retire(old);
-                    self.left_out.insert(hash.tag);
-                    return Err(TableFull);
-                }
-            }
+        if entry.bodies.iter().any(|(_, body)| body.class().is_none()) {
+            flags |= flag::INCOMPLETE;
+        }
+        let Some(references) = self.put_bodies(entry, room, hash.tag, &mut flags) else {
+            self.write(place, passing(hash));
+            self.retire(old);
+            self.left_out.insert(hash.tag);
+            return Err(TableFull);
+        };
+        let used = references.len();
+        for (cell, reference) in cells.iter_mut().zip(references) {
+            *cell = reference.to_word();
         }
         flags |= (used as u32) << flag::REFERENCES_SHIFT;
         if is_wide && entry.cells() > 1 {
@@ -248,12 +242,57 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Puts the bodies of an entry into slots, and gives the references for its cells: where there are more bodies than
+    /// cells, the first one is to a slot with the rest of them. `None` where slots run out; then nothing was put.
+    fn put_bodies(&mut self, entry: &Entry, room: usize, tag: u64, flags: &mut u32) -> Option<Vec<Reference>> {
+        let bodies: Vec<_> = entry.bodies.iter().filter(|(_, body)| body.class().is_some()).collect();
+        let direct = if bodies.len() > room {
+            room.saturating_sub(1)
+        } else {
+            room
+        };
+        let most = if room == 0 { 0 } else { direct + MOST_LISTED };
+        if bodies.len() > most {
+            *flags |= flag::INCOMPLETE;
+        }
+        let mut references = Vec::new();
+        for (rtype, body) in bodies.into_iter().take(most) {
+            match self.put_slot(|slots, memory| slots.put(memory, body, *rtype, tag)) {
+                Some(reference) => references.push(reference),
+                None => {
+                    self.retire(references);
+                    return None;
+                }
+            }
+        }
+        if references.len() > direct {
+            let Some(list) = self.put_slot(|slots, memory| slots.put_list(memory, &references[direct..], tag)) else {
+                self.retire(references);
+                return None;
+            };
+            references.truncate(direct);
+            references.insert(0, list);
+            *flags |= flag::LISTS;
+        }
+        Some(references)
+    }
+
+    /// Fills a slot; where there is none, those that wait are made free.
+    fn put_slot(&mut self, put: impl Fn(&mut Slots, &Memory) -> Option<Reference>) -> Option<Reference> {
+        let reference = put(&mut self.slots, &self.reader.memory);
+        if reference.is_some() || self.slots.waiting() == 0 {
+            return reference;
+        }
+        self.reclaim(true);
+        put(&mut self.slots, &self.reader.memory)
+    }
+
     /// Takes a name out of the table; of a view: then it is what it is in the default.
     pub fn remove(&mut self, name: &[u8], view: u16) {
         let hash = self.hash(name, view);
         self.left_out.remove(&hash.tag);
         let Some(place) = self.find(hash) else { return };
-        let references = references(&self.occupant(place));
+        let references = self.references(place);
         self.clear(place, hash);
         self.retire(references);
     }
@@ -387,6 +426,16 @@ impl TableWriter {
         self.copy(place.line).occupant(place.half).unwrap_or(Occupant::NONE)
     }
 
+    /// All slots that the name at this place refers to, those of a list included.
+    fn references(&self, place: Place) -> Vec<Reference> {
+        let occupant = self.occupant(place);
+        let cells = &occupant.cells[..occupant.references() as usize];
+        let direct: Vec<Reference> = cells.iter().map(|&cell| Reference::from_word(cell)).collect();
+        let lists = direct.iter().filter(|reference| reference.rtype == MORE);
+        let listed: Vec<Reference> = lists.flat_map(|&list| Slots::list(&self.reader.memory, list)).collect();
+        direct.into_iter().chain(listed).collect()
+    }
+
     /// Whether the name at this place has the line for itself.
     fn has_line(&self, place: Place) -> bool {
         let mut line = self.copy(place.line);
@@ -426,7 +475,7 @@ impl TableWriter {
         let Some(mut place) = self.find(hash) else {
             return self.place(hash, is_wide).map(|place| (place, Vec::new()));
         };
-        let old = references(&self.occupant(place));
+        let old = self.references(place);
         if !is_wide || self.has_line(place) {
             return Some((place, old));
         }
@@ -583,14 +632,6 @@ fn passing(hash: NameHash) -> Occupant {
         zone: NO_ZONE,
         ..Occupant::NONE
     }
-}
-
-fn references(occupant: &Occupant) -> Vec<Reference> {
-    let count = occupant.references() as usize;
-    occupant.cells[..count]
-        .iter()
-        .map(|&cell| Reference::from_word(cell))
-        .collect()
 }
 
 fn occupants(line: &Line) -> impl Iterator<Item = (Half, Occupant)> {
