@@ -31,6 +31,7 @@ use dns_common::access::admission;
 use dns_common::arrange::needs_arranging;
 use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_class};
 use dns_common::decide::{First, is_guarded};
+use dns_common::line::Line;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::wire::flags;
 
@@ -169,6 +170,10 @@ fn answer(ctx: &XdpContext) -> Verdict {
     let rcode = black_box(rcode_class(state.scratch.reply.header.flags & flags::RCODE));
     if qtype < QTYPE_CLASSES && rcode < RCODE_CLASSES {
         state.counters.answers[qtype][rcode] += 1;
+    }
+    // What was not admitted was not looked up: the line is another query's.
+    if maps::settings().per_zone != 0 && admitted == admission::ADMITTED {
+        maps::count_for_zone(Line(state.scratch.line).zone(), rcode);
     }
     Verdict::Answer
 }

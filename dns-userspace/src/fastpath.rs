@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
 use dns_common::cookie::{self, words};
 use dns_common::decide::{decide, deny, truncate};
+use dns_common::line::Line;
 use dns_common::message::Buffer;
 use dns_common::prepare::prepare;
 use dns_common::reason::PassReason;
@@ -59,6 +60,12 @@ impl Worker {
                 Fast::Pass(reason)
             }
         }
+    }
+
+    /// The index of the zone that has answered, as the line says that was looked up last; that of no zone is none of a
+    /// zone.
+    pub fn zone(&self) -> u32 {
+        Line(self.scratch.line).zone()
     }
 
     fn try_answer(

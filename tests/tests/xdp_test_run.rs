@@ -180,6 +180,11 @@ fn object_has_its_program_and_maps() -> Result<()> {
         ("BUCKETS", "Array", 64),
         ("COOKIES", "Array", size_of::<dns_common::cookie::Jar>() as u32),
         ("STATE", "PerCpuArray", size_of::<dns_common::scratch::State>() as u32),
+        (
+            "ZONE_COUNTERS",
+            "PerCpuArray",
+            size_of::<dns_common::counters::ZoneCounters>() as u32,
+        ),
     ];
     let maps: BTreeSet<&str> = ebpf.maps().map(|(name, _)| name).collect();
     for (map, kind, value_bytes) in expected {
