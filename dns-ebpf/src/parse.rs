@@ -121,12 +121,13 @@ pub fn parse(ctx: &XdpContext, room: &mut OwnKey) -> Parsed<Frame> {
     let mut vlans = 0;
     if matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_PROVIDER_VLAN) {
         let vlan: &Vlan = header(&packet, ip)?;
-        vlans = tag(vlan) as u32;
+        vlans = tag(vlan);
         ethertype = u16::from_be(vlan.ethertype);
         ip += size_of::<Vlan>();
         if ethertype == ETHERTYPE_VLAN {
             let vlan: &Vlan = header(&packet, ip)?;
-            vlans |= (tag(vlan) as u32) << 16;
+            // Into the upper half, unless the outer one counts as none.
+            vlans |= tag(vlan) << ((vlans & TAGGED as u32) >> 11);
             ethertype = u16::from_be(vlan.ethertype);
             ip += size_of::<Vlan>();
         }
@@ -140,10 +141,16 @@ pub fn parse(ctx: &XdpContext, room: &mut OwnKey) -> Parsed<Frame> {
     }
 }
 
+/// A tag as it stands in a key. One with VLAN ID 0 says no more than a priority (IEEE 802.1Q §6.9.1): the frame is
+/// where it would be without, as for the kernel. Without a branch, of which the verifier would follow both ways.
 #[inline(always)]
-fn tag(vlan: &Vlan) -> u16 {
-    (u16::from_be(vlan.tag) & 0x0FFF) | TAGGED
+fn tag(vlan: &Vlan) -> u32 {
+    let id = (u16::from_be(vlan.tag) & 0x0FFF) as u32;
+    // The carry out of twelve bits, there for all but 0.
+    id | ((id + 0x0FFF) & 0x1000) << 3
 }
+
+const _: () = assert!(TAGGED == 0x1000 << 3 && TAGGED >> 11 == 16);
 
 #[inline(always)]
 fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) -> Parsed<Frame> {

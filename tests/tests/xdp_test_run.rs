@@ -300,6 +300,45 @@ fn everything_at_once_is_answered_and_counted() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn priority_tags_are_no_vlan() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let kernel = kernel()?;
+    let query = query("www.example.org", RecordType::A).build();
+    // The upper four bits are priority and drop eligibility.
+    for vlans in [
+        &[0][..],
+        &[0xE000],
+        &[0, 0x2000],
+        &[0x6007],
+        &[0, 7],
+        &[7, 0],
+        &[7, 8],
+        &[0xF007, 0x5008],
+    ] {
+        for is_ipv6 in [false, true] {
+            let frame = frame(is_ipv6, vlans, query.clone());
+            let what = || format!("{vlans:x?}, IPv6 {is_ipv6}");
+            let bytes = frame.build();
+            assert_eq!(
+                kernel.compare(&frame, &bytes).with_context(what)?,
+                Compared::Equal,
+                "{}",
+                what()
+            );
+            let reply = UdpFrame::parse(&kernel.run(&bytes)?.packet)?;
+            assert_eq!(reply.vlans, vlans, "the reply keeps its tags");
+        }
+    }
+    for vlans in [&[0, 8][..], &[8, 0], &[0x1000 | 8]] {
+        let bytes = frame(false, vlans, query.clone()).build();
+        assert_eq!(kernel.pass_reason(&bytes)?, None, "{vlans:?} is not ours");
+    }
+    Ok(())
+}
+
 /// The deepest access below the frame pointer in any function, read off the instructions.
 fn stack_octets(object: &[u8]) -> i64 {
     let word = |at: usize, bytes: usize| {
