@@ -175,7 +175,7 @@ pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     ];
     // SAFETY: a key is a number of bits and sixteen octets, packed, as these five words are.
     let key = unsafe { &*core::ptr::from_ref(room).cast::<Key<[u8; 16]>>() };
-    RECURSION.get(key).is_some()
+    RECURSION.get(key).is_some_and(|may| *may != 0)
 }
 
 /// What the longest prefix of the group that has this client stands for. The map is asked with a key in `room`.

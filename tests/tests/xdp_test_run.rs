@@ -339,6 +339,47 @@ fn priority_tags_are_no_vlan() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn recursion_is_for_the_prefixes_of_each_family() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let is_told = |prefixes: &[IpNet], is_ipv6: bool| -> Result<bool> {
+        let mut kernel = Kernel::new(ENVIRONMENT, true)?;
+        kernel.apply(zone()?)?;
+        let program = kernel.planes.publisher.program();
+        program.lock().as_mut().context("a program")?.set_recursion(prefixes)?;
+        let bytes = frame(is_ipv6, &[], query("www.example.org", RecordType::A).build()).build();
+        let reply = UdpFrame::parse(&kernel.run(&bytes)?.packet)?;
+        Ok(reply.payload[3] & 0x80 != 0)
+    };
+    for (prefixes, expected) in [
+        (&[][..], [false, false]),
+        (&["::/0"], [false, true]),
+        (&["::/64"], [false, false]),
+        (&["::ffff:0:0/96"], [false, false]),
+        (&["0.0.0.0/0"], [true, false]),
+        (&["::/0", "198.51.100.0/24"], [true, true]),
+        (&["::/0", "198.51.101.0/24"], [false, true]),
+    ] {
+        let read: Result<Vec<IpNet>, _> = prefixes.iter().map(|prefix| prefix.parse()).collect();
+        let read = read?;
+        assert_eq!(
+            [is_told(&read, false)?, is_told(&read, true)?],
+            expected,
+            "{prefixes:?}"
+        );
+    }
+    // More than any default of a map.
+    let many: Result<Vec<IpNet>, _> = (0..5000)
+        .map(|net| format!("10.{}.{}.0/24", net >> 8, net & 255).parse())
+        .collect();
+    let mut many = many?;
+    many.push("198.51.100.7/32".parse()?);
+    assert!(is_told(&many, false)?);
+    Ok(())
+}
+
 /// The deepest access below the frame pointer in any function, read off the instructions.
 fn stack_octets(object: &[u8]) -> i64 {
     let word = |at: usize, bytes: usize| {
@@ -883,6 +924,8 @@ fn answers_are_counted_by_type_and_rcode() -> Result<()> {
         ("nx.example.org", RecordType::AAAA, 28, 1),
         ("www.elsewhere.net", RecordType::MX, 15, 2),
         ("www.example.org", RecordType(4711), 0, 0),
+        ("www.example.org", RecordType(108), 70, 0),
+        ("www.example.org", RecordType(109), 71, 0),
     ] {
         let before = kernel.counters()?;
         let bytes = frame(false, &[], query(owner, qtype).build()).build();

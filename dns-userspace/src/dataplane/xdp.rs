@@ -426,10 +426,17 @@ impl Program {
             .map_mut("RECURSION")
             .context("the object has no map `RECURSION`")?;
         let mut trie: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map)?;
-        for &prefix in prefixes {
-            let place = Place::from(prefix);
-            trie.insert(&Key::new(u32::from(place.bits), place.octets()), 1, 0)
-                .with_context(|| format!("the prefix {prefix} does not fit"))?;
+        // A short IPv6 prefix, `::/0` say, is one of IPv6 clients alone; no client comes from an IPv4-mapped address.
+        let mut places = BTreeMap::from([(Place::IPV4, 0)]);
+        let places_of_clients = prefixes.iter().map(|&prefix| (prefix, Place::from(prefix)));
+        places.extend(
+            places_of_clients
+                .filter(|(prefix, place)| matches!(prefix, IpNet::V4(_)) || !Place::IPV4.covers(*place))
+                .map(|(_, place)| (place, 1)),
+        );
+        for (place, may) in places {
+            trie.insert(&Key::new(u32::from(place.bits), place.octets()), may, 0)
+                .context("a prefix of `backend.upstream.allow` does not fit")?;
         }
         Ok(())
     }
