@@ -41,6 +41,8 @@ enum Verdict {
     NotOurs,
     /// For us, and up untouched.
     Pass(PassReason),
+    /// For us as far as can be seen, and up untouched, once its client is charged.
+    Unread(PassReason),
     /// For us, and not to be answered; or changed, and cannot be finished.
     Drop(DropReason),
     /// Answered in place.
@@ -53,7 +55,7 @@ enum Verdict {
 pub fn hotdns(ctx: XdpContext) -> u32 {
     match answer(&ctx) {
         Verdict::NotOurs => xdp_action::XDP_PASS,
-        Verdict::Pass(reason) => {
+        Verdict::Pass(reason) | Verdict::Unread(reason) => {
             if let Some(state) = maps::state() {
                 state.counters.passed[reason.index()] += 1;
             }
@@ -85,6 +87,7 @@ fn answer(ctx: &XdpContext) -> Verdict {
     };
     let frame = match parse::parse(ctx, &mut state.own_key) {
         Ok(frame) => frame.forgotten(&mut state.frame),
+        Err(Verdict::Unread(reason)) => return charge_unread(ctx, reason),
         Err(verdict) => return verdict,
     };
     let mut admitted = admission::ADMITTED;
@@ -176,6 +179,19 @@ fn answer(ctx: &XdpContext) -> Verdict {
         maps::count_for_zone(Line(state.scratch.line).zone(), rcode);
     }
     Verdict::Answer
+}
+
+/// What becomes of a packet that is charged and not read. Nothing can be answered, not even truncated.
+#[inline(always)]
+fn charge_unread(ctx: &XdpContext, reason: PassReason) -> Verdict {
+    let Some(client) = maps::state().and_then(|state| parse::unread_client(ctx, &mut state.own_key)) else {
+        return Verdict::Pass(reason);
+    };
+    match steps::admit(client) {
+        admission::DENIED => Verdict::Drop(DropReason::Access),
+        admission::OVER_LIMIT | admission::TRUNCATED => Verdict::Drop(DropReason::RateLimit),
+        _ => Verdict::Pass(reason),
+    }
 }
 
 #[cfg(not(test))]
