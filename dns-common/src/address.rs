@@ -20,7 +20,7 @@ pub struct OwnKey {
     pub unused: u16,
 }
 
-/// Set in a VLAN field of [`OwnKey`] where there is a tag: VLAN ID 0 is a tag too (priority tag).
+/// Set in a VLAN field of [`OwnKey`] where there is a tag. One with VLAN ID 0, a priority tag, counts as none.
 pub const TAGGED: u16 = 0x8000;
 
 /// What the program needs to know of an interface when it answers for one of its addresses.

@@ -29,6 +29,9 @@ pub struct Counters {
     pub answers: [[u64; RCODE_CLASSES]; QTYPE_CLASSES],
 }
 
+/// What is counted for a zone, by rcode class.
+pub type ZoneCounters = [u64; RCODE_CLASSES];
+
 /// The class of a QTYPE: itself up to 65, six more that are in use, 0 for all others.
 #[inline(always)]
 pub const fn qtype_class(qtype: u16) -> usize {

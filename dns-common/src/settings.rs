@@ -23,8 +23,8 @@ pub struct Settings {
     pub fixed_random: u32,
     /// 1 where there are views: then `CLIENTS` says who is in which.
     pub has_views: u16,
-    /// Padding.
-    pub unused: u16,
+    /// 1 where answers are counted for each zone.
+    pub per_zone: u16,
     /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
     pub ports: [u16; QUICK_PORTS],
 }
@@ -39,7 +39,7 @@ impl Settings {
         has_access: 0,
         fixed_random: 0,
         has_views: 0,
-        unused: 0,
+        per_zone: 0,
         ports: [53, 0, 0, 0],
     };
 

@@ -40,6 +40,8 @@ enum Verdict {
     NotOurs,
     /// For us, and up untouched.
     Pass(PassReason),
+    /// For us as far as can be seen, and up untouched, once its client is charged.
+    Unread(PassReason),
     /// For us, and not to be answered; or changed, and cannot be finished.
     Drop(DropReason),
     /// Answered in place.
@@ -52,7 +54,7 @@ enum Verdict {
 pub fn hotdns(ctx: XdpContext) -> u32 {
     match answer(&ctx) {
         Verdict::NotOurs => xdp_action::XDP_PASS,
-        Verdict::Pass(reason) => {
+        Verdict::Pass(reason) | Verdict::Unread(reason) => {
             if let Some(state) = maps::state() {
                 state.counters.passed[reason.index()] += 1;
             }
@@ -84,6 +86,7 @@ fn answer(ctx: &XdpContext) -> Verdict {
     };
     let frame = match parse::parse(ctx, &mut state.own_key) {
         Ok(frame) => frame.forgotten(&mut state.frame),
+        Err(Verdict::Unread(reason)) => return charge_unread(ctx, reason),
         Err(verdict) => return verdict,
     };
     let mut admitted = admission::ADMITTED;
@@ -170,7 +173,24 @@ fn answer(ctx: &XdpContext) -> Verdict {
     if qtype < QTYPE_CLASSES && rcode < RCODE_CLASSES {
         state.counters.answers[qtype][rcode] += 1;
     }
+    // What was not admitted was not looked up: the line is another query's.
+    if maps::settings().per_zone != 0 && admitted == admission::ADMITTED {
+        maps::count_for_zone(state.scratch.found.zone, rcode);
+    }
     Verdict::Answer
+}
+
+/// What becomes of a packet that is charged and not read. Nothing can be answered, not even truncated.
+#[inline(always)]
+fn charge_unread(ctx: &XdpContext, reason: PassReason) -> Verdict {
+    let Some(client) = maps::state().and_then(|state| parse::unread_client(ctx, &mut state.own_key)) else {
+        return Verdict::Pass(reason);
+    };
+    match steps::admit(client) {
+        admission::DENIED => Verdict::Drop(DropReason::Access),
+        admission::OVER_LIMIT | admission::TRUNCATED => Verdict::Drop(DropReason::RateLimit),
+        _ => Verdict::Pass(reason),
+    }
 }
 
 #[cfg(not(test))]

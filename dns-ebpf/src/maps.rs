@@ -9,6 +9,7 @@
 //! | `RECURSION` | prefixes of clients that may use the upstream | userspace |
 //! | `CLIENTS` | prefixes of clients, and their views | userspace |
 //! | `STATE` | counters and scratch, per processor | the program |
+//! | `ZONE_COUNTERS` | answers by zone, per processor | the program |
 
 use core::arch::asm;
 use core::hint::black_box;
@@ -23,6 +24,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use dns_common::access::GROUP_BITS;
 use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_line, place};
 use dns_common::cookie::{Jar, Secret};
+use dns_common::counters::{RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::{Keys, MAX_WORDS};
 use dns_common::limit::{BUCKET_LINE_WORDS, BucketLine, Buckets, Limits};
 use dns_common::line::LINE_WORDS;
@@ -66,6 +68,8 @@ static BUCKETS: Array<[u64; BUCKET_LINE_WORDS]> = Array::with_max_entries(1, BPF
 static COOKIES: Array<Jar> = Array::with_max_entries(1, 0);
 #[map]
 static STATE: PerCpuArray<State> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static ZONE_COUNTERS: PerCpuArray<ZoneCounters> = PerCpuArray::with_max_entries(1, 0);
 
 /// The table's secrets; set when the object is loaded.
 #[unsafe(no_mangle)]
@@ -101,6 +105,18 @@ pub fn state() -> Option<&'static mut State> {
     // SAFETY: the value is this processor's alone, and an XDP program is neither preempted by itself nor re-entered
     // on its processor; references obtained by two calls are never used in turn without fetching them again.
     unsafe { state.as_mut() }
+}
+
+/// Counts an answer of a zone; one of no zone has no place in the map.
+#[inline(always)]
+pub fn count_for_zone(zone: u32, rcode: usize) {
+    if rcode >= RCODE_CLASSES {
+        return;
+    }
+    if let Some(counters) = ZONE_COUNTERS.get_ptr_mut(zone) {
+        // SAFETY: the value is this processor's alone, as that of `STATE` is, and no reference to it is kept.
+        unsafe { (*counters)[rcode] += 1 };
+    }
 }
 
 /// What is known of an address and port, if they are ours. The map is asked with a key in `room`.
@@ -159,7 +175,7 @@ pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     ];
     // SAFETY: a key is a number of bits and sixteen octets, packed, as these five words are.
     let key = unsafe { &*core::ptr::from_ref(room).cast::<Key<[u8; 16]>>() };
-    RECURSION.get(key).is_some()
+    RECURSION.get(key).is_some_and(|may| *may != 0)
 }
 
 /// What the longest prefix of the group that has this client stands for. The map is asked with a key in `room`.

@@ -143,6 +143,17 @@ pub struct OptWithCookie {
     pub last: u8,
 }
 
+/// What IPv6 extension headers begin with (RFC 8200 §4).
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Extension {
+    pub next_header: u8,
+    /// Groups of eight octets behind the first; nothing in a fragment header.
+    pub length: u8,
+    /// Of a fragment header: the offset in its upper 13 bits.
+    pub fragment: u16,
+}
+
 /// An extended error without text (RFC 8914 §2): code, length, INFO-CODE.
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
@@ -175,6 +186,8 @@ unsafe impl Header for Opt {}
 unsafe impl Header for OptWithCookie {}
 // SAFETY: packed integers all.
 unsafe impl Header for ExtendedError {}
+// SAFETY: packed integers all.
+unsafe impl Header for Extension {}
 // SAFETY: packed integers all.
 unsafe impl Header for Word {}
 // SAFETY: a packed integer.

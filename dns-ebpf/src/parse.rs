@@ -6,8 +6,8 @@ use dns_common::checksum;
 use dns_common::reason::PassReason;
 
 use crate::Verdict;
-use crate::maps::{forget, own, settings};
-use crate::packet::{Ethernet, Header, Ipv4, Ipv6, Packet, Udp, Vlan};
+use crate::maps::{forget, limits, own, settings};
+use crate::packet::{Ethernet, Extension, Header, Ipv4, Ipv6, Packet, Udp, Vlan};
 
 pub const IPV4_BYTES: usize = size_of::<Ipv4>();
 pub const IPV6_BYTES: usize = size_of::<Ipv6>();
@@ -20,6 +20,12 @@ const ETHERTYPE_PROVIDER_VLAN: u16 = 0x88A8;
 
 const PROTOCOL_UDP: u8 = 17;
 const NEXT_HEADER_FRAGMENT: u8 = 44;
+const NEXT_HEADER_HOP_BY_HOP: u8 = 0;
+const NEXT_HEADER_ROUTING: u8 = 43;
+const NEXT_HEADER_DESTINATION: u8 = 60;
+
+/// How many extension headers are followed, to charge a rate limit.
+const MOST_EXTENSIONS: usize = 4;
 
 /// The low half of an IPv4-mapped address before the address, in memory order (RFC 4291 §2.5.5.2).
 const MAPPED: u64 = 0xFFFF_0000;
@@ -115,35 +121,52 @@ impl Link<'_> {
 #[inline(always)]
 pub fn parse(ctx: &XdpContext, room: &mut OwnKey) -> Parsed<Frame> {
     let packet = Packet::new(ctx);
-    let ethernet: &Ethernet = header(&packet, 0)?;
-    let mut ethertype = u16::from_be(ethernet.ethertype);
-    let mut ip = size_of::<Ethernet>();
-    let mut vlans = 0;
-    if matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_PROVIDER_VLAN) {
-        let vlan: &Vlan = header(&packet, ip)?;
-        vlans = tag(vlan) as u32;
-        ethertype = u16::from_be(vlan.ethertype);
-        ip += size_of::<Vlan>();
-        if ethertype == ETHERTYPE_VLAN {
-            let vlan: &Vlan = header(&packet, ip)?;
-            vlans |= (tag(vlan) as u32) << 16;
-            ethertype = u16::from_be(vlan.ethertype);
-            ip += size_of::<Vlan>();
-        }
-    }
-    let interface = ctx.ingress_ifindex() as u32;
-    let mut link = Link { interface, vlans, room };
+    let (ethernet, mut link, ethertype, at) = link(ctx, &packet, room)?;
     match ethertype {
-        ETHERTYPE_IPV4 => ipv4(&packet, ethernet, ip, &mut link),
-        ETHERTYPE_IPV6 => ipv6(&packet, ethernet, ip, &mut link),
+        ETHERTYPE_IPV4 => ipv4(&packet, ethernet, at, &mut link),
+        ETHERTYPE_IPV6 => ipv6(&packet, ethernet, at, &mut link),
         _ => Err(Verdict::NotOurs),
     }
 }
 
+/// Ethernet header and tags; then the type of what is behind, and where that starts.
 #[inline(always)]
-fn tag(vlan: &Vlan) -> u16 {
-    (u16::from_be(vlan.tag) & 0x0FFF) | TAGGED
+fn link<'a, 'p>(
+    ctx: &XdpContext,
+    packet: &'p Packet,
+    room: &'a mut OwnKey,
+) -> Parsed<(&'p Ethernet, Link<'a>, u16, usize)> {
+    let ethernet: &Ethernet = header(packet, 0)?;
+    let mut ethertype = u16::from_be(ethernet.ethertype);
+    let mut at = size_of::<Ethernet>();
+    let mut vlans = 0;
+    if matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_PROVIDER_VLAN) {
+        let vlan: &Vlan = header(packet, at)?;
+        vlans = tag(vlan);
+        ethertype = u16::from_be(vlan.ethertype);
+        at += size_of::<Vlan>();
+        if ethertype == ETHERTYPE_VLAN {
+            let vlan: &Vlan = header(packet, at)?;
+            // Into the upper half, unless the outer one counts as none.
+            vlans |= tag(vlan) << ((vlans & TAGGED as u32) >> 11);
+            ethertype = u16::from_be(vlan.ethertype);
+            at += size_of::<Vlan>();
+        }
+    }
+    let interface = ctx.ingress_ifindex() as u32;
+    Ok((ethernet, Link { interface, vlans, room }, ethertype, at))
 }
+
+/// A tag as it stands in a key. One with VLAN ID 0 says no more than a priority (IEEE 802.1Q §6.9.1): the frame is
+/// where it would be without, as for the kernel. Without a branch, of which the verifier would follow both ways.
+#[inline(always)]
+fn tag(vlan: &Vlan) -> u32 {
+    let id = (u16::from_be(vlan.tag) & 0x0FFF) as u32;
+    // The carry out of twelve bits, there for all but 0.
+    id | ((id + 0x0FFF) & 0x1000) << 3
+}
+
+const _: () = assert!(TAGGED == 0x1000 << 3 && TAGGED >> 11 == 16);
 
 #[inline(always)]
 fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) -> Parsed<Frame> {
@@ -238,11 +261,60 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
 /// A packet whose ports are not where we look.
 #[inline(always)]
 fn unreadable(link: &mut Link<'_>, destination: [u64; 2], reason: PassReason) -> Parsed<Frame> {
-    if link.own(destination, 0).is_some() {
-        pass(reason)
-    } else {
+    if link.own(destination, 0).is_none() {
         Err(Verdict::NotOurs)
+    } else if limits().is_enabled() {
+        Err(Verdict::Unread(reason))
+    } else {
+        pass(reason)
     }
+}
+
+/// Who sent a packet whose ports are not where we look, if it is a datagram to one of our ports, or the first part of
+/// one: to be charged, so that fragments and extension headers are no way around rate limits.
+///
+/// All is read once more. Keeping it would take stack, from which the deepest chain of calls has nothing to spare.
+#[inline(always)]
+pub fn unread_client(ctx: &XdpContext, room: &mut OwnKey) -> Option<[u64; 2]> {
+    let packet = Packet::new(ctx);
+    let (_, mut link, ethertype, at) = link(ctx, &packet, room).ok()?;
+    if ethertype == ETHERTYPE_IPV4 {
+        let ip: &Ipv4 = packet.header(at)?;
+        // RFC 791 §3.1: ports are in the first fragment alone.
+        if u16::from_be(ip.fragment) & 0x1FFF != 0 {
+            return None;
+        }
+        let udp: &Udp = packet.header(at + 4 * (ip.version_ihl & 0x0F) as usize)?;
+        link.own(mapped(ip.destination), u16::from_be(udp.destination))?;
+        Some(mapped(ip.source))
+    } else {
+        let ip: &Ipv6 = packet.header(at)?;
+        let udp = behind_extensions(&packet, ip.next_header, at + IPV6_BYTES)?;
+        link.own(ip.destination, u16::from_be(udp.destination))?;
+        Some(ip.source)
+    }
+}
+
+/// The UDP header behind extension headers, if it is in this packet (RFC 8200 §4). RFC 7112 has all headers in a first
+/// fragment. Authentication headers and those of mobility lead to no socket of ours.
+#[inline(always)]
+fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<&Udp> {
+    let (mut next, mut at) = (first, at);
+    for _ in 0..MOST_EXTENSIONS {
+        let extension: &Extension = packet.header(at & 0x3FFF)?;
+        at += match next {
+            NEXT_HEADER_HOP_BY_HOP | NEXT_HEADER_ROUTING | NEXT_HEADER_DESTINATION => {
+                8 * (extension.length as usize + 1)
+            }
+            NEXT_HEADER_FRAGMENT if u16::from_be(extension.fragment) & 0xFFF8 == 0 => 8,
+            _ => return None,
+        };
+        next = extension.next_header;
+        if next == PROTOCOL_UDP {
+            return packet.header(at & 0x3FFF);
+        }
+    }
+    None
 }
 
 /// The UDP header, if it is to one of our ports at the address.

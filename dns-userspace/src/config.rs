@@ -78,6 +78,8 @@ pub struct Config {
     pub access: Option<Arc<AccessList>>,
     /// How much may be asked.
     pub rate_limit: RateLimit,
+    /// `metrics.per_zone`: whether answers are counted for each zone.
+    pub metrics_per_zone: bool,
     /// How questions are answered.
     pub backend: Backend,
     /// The views, in the order of the file.

@@ -61,6 +61,12 @@ impl Worker {
         }
     }
 
+    /// The index of the zone that has answered, as the line says that was looked up last; that of no zone is none of a
+    /// zone.
+    pub fn zone(&self) -> u32 {
+        self.scratch.found.zone
+    }
+
     fn try_answer(
         &mut self,
         table: &TableReader,

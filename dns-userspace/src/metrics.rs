@@ -15,7 +15,7 @@ use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Tex
 
 use crate::control::Census;
 use crate::dataplane::worker::Figures;
-use crate::publish::TableFigures;
+use crate::publish::{TableFigures, ZoneCounts};
 use crate::store::Conflict;
 
 mod denied;
@@ -23,6 +23,7 @@ mod queries;
 mod sockets;
 mod table;
 mod xdp;
+mod zones;
 
 pub use queries::QueryCounters;
 pub use xdp::{XdpFigures, XdpReading};
@@ -119,6 +120,15 @@ impl Metrics {
         let collector = table::TableCollector::new(figures);
         let registered = self.registry.register(Box::new(collector));
         registered.expect("one table is shown");
+    }
+
+    /// Shows what is answered for each zone too, from now on.
+    ///
+    /// # Panics
+    /// If that is shown already.
+    pub fn show_zones(&self, counts: Arc<ZoneCounts>) {
+        let registered = self.registry.register(Box::new(zones::ZonesCollector::new(counts)));
+        registered.expect("zones are shown once");
     }
 
     /// The content type of [`Metrics::render`].

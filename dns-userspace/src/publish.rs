@@ -12,6 +12,7 @@
 //! for want of memory, the change is made in the table that there is: what finds no room passes.
 
 mod affected;
+mod counts;
 mod dependents;
 mod figures;
 mod names;
@@ -39,6 +40,7 @@ use crate::store::{Delta, Plan, ZoneChange, ZoneDelta};
 use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter, return_freed_memory};
 
 use self::affected::affected;
+pub use self::counts::{ZoneAnswers, ZoneCounter, ZoneCounts};
 pub use self::figures::TableFigures;
 use self::rebuild::{Built, Need};
 use self::views::{AllDependents, Lines, compile_everywhere, needs_line_anywhere};
@@ -123,6 +125,8 @@ pub struct Publisher {
     dependents: AllDependents,
     serials: HashMap<u32, u32>,
     figures: Arc<TableFigures>,
+    /// What is counted for each zone, where that is asked for.
+    counts: Option<Arc<ZoneCounts>>,
     /// When a larger table could not be had, the last time; `None`: the table is as large as wanted.
     refused_at: Option<Instant>,
     retry_every: Duration,
@@ -150,6 +154,7 @@ impl Publisher {
             dependents: AllDependents::default(),
             serials: HashMap::new(),
             figures: Arc::default(),
+            counts: None,
             refused_at: None,
             retry_every: RETRY_GROWTH,
             was_rebuilt: false,
@@ -172,6 +177,13 @@ impl Publisher {
     /// How full the table is.
     pub fn figures(&self) -> Arc<TableFigures> {
         Arc::clone(&self.figures)
+    }
+
+    /// Counts answers for each zone from now on; before the first plan.
+    pub fn count_zones(&mut self) -> Arc<ZoneCounts> {
+        let counts = Arc::new(ZoneCounts::new(self.served(), self.program()));
+        self.counts = Some(Arc::clone(&counts));
+        counts
     }
 
     /// Makes a plan what is served, by every plane. `serials` are the serials to serve from now on, by zone index, of
@@ -225,6 +237,7 @@ impl Publisher {
         observe(Stage::Fenced);
         // Publish.
         self.set_serials_of_new_zones(new);
+        self.start_counts(new);
         self.served.snapshot.store(Arc::clone(new));
         observe(Stage::Published);
         // Install.
@@ -372,6 +385,13 @@ impl Publisher {
         }
     }
 
+    /// Zones that come count from zero, whatever had their index before.
+    fn start_counts(&self, new: &Snapshot) {
+        if let Some(counts) = &self.counts {
+            counts.follow(&self.served.snapshot(), new);
+        }
+    }
+
     fn install_zones(&mut self, snapshot: &Snapshot, zones: &[&ZoneDelta]) -> Result<(), TableFull> {
         let mut result = Ok(());
         for delta in zones.iter().filter(|delta| delta.change != ZoneChange::Removed) {
@@ -421,6 +441,7 @@ impl Publisher {
         self.writer.close();
         observe(Stage::Closed);
         self.set_serials_of_new_zones(snapshot);
+        self.start_counts(snapshot);
         self.served.snapshot.store(Arc::clone(snapshot));
         observe(Stage::Published);
         self.served.table.store(Arc::new(writer.reader().clone()));

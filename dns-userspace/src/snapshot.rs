@@ -127,14 +127,19 @@ impl Snapshot {
         if self.access.is_empty() {
             return Access::Allowed;
         }
+        let zone = self.zone_asked(name, qtype);
+        let list = zone.and_then(|zone| self.access.get(&zone.apex.key()));
+        list.map_or(Access::Allowed, |list| list.of(client))
+    }
+
+    /// The zone that answers for this name and type.
+    pub fn zone_asked(&self, name: &Name, qtype: RecordType) -> Option<&Arc<Zone>> {
         let key = name.key();
         let above = || self.zones.contains_key(&key).then(|| key.parent()).flatten();
         let parent = (qtype == RecordType::DS).then(above).flatten();
-        let zone = parent
+        parent
             .and_then(|parent| self.zone_of(&parent))
-            .or_else(|| self.zone_of(&key));
-        let list = zone.and_then(|zone| self.access.get(&zone.apex.key()));
-        list.map_or(Access::Allowed, |list| list.of(client))
+            .or_else(|| self.zone_of(&key))
     }
 }
 

@@ -86,6 +86,8 @@ pub struct Guards {
     pub limits: Limits,
     /// Who has none.
     pub exempt: Option<AccessList>,
+    /// Whether answers are counted for each zone.
+    pub per_zone: bool,
 }
 
 impl Default for Guards {
@@ -94,6 +96,7 @@ impl Default for Guards {
             access: None,
             limits: Limits::NONE,
             exempt: None,
+            per_zone: false,
         }
     }
 }
@@ -113,6 +116,7 @@ impl Kernel {
                 has_upstream: has_upstream.into(),
                 has_nsid: environment.nsid().is_some().into(),
                 has_access: guards.access.is_some().into(),
+                per_zone: guards.per_zone.into(),
                 fixed_random: environment.random as u32,
                 ports: Settings::quick_ports([PORT]),
                 ..Settings::DEFAULT

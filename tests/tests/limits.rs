@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::frames::{Query, wire_name};
+use tests::frames::{Edns, Query, wire_name};
 use tests::net::{Namespace, VethOptions, VethPair, missing_privileges};
 use tests::server::Server;
 
@@ -269,5 +269,45 @@ fn the_list_of_a_zone_takes_effect_at_a_reload() -> Result<()> {
         reload(&open)?;
         assert_eq!(rcode(1, "nx.example.com")?, "NXDOMAIN");
     }
+    Ok(())
+}
+
+#[test]
+fn fragments_are_charged_at_the_card() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let world = World::new("eth1", "rate_limit: {enabled: true, rate: 1, burst: 5, slip: 0}\n")?;
+    let (fragmenting, other) = (world.socket(0)?, world.socket(1)?);
+    // Padding (RFC 7830), so that it does not fit the MTU.
+    let padding = [&[0, 12, 7, 0xD0][..], &[0; 2000]].concat();
+    let edns = Edns {
+        options: padding,
+        ..Edns::default()
+    };
+    let query = Query {
+        edns: Some(edns),
+        ..Query::new(&wire_name("www.example.com"), 1)
+    };
+    let (query, mut reply) = (query.build(), [0; 512]);
+    for _ in 0..5 {
+        fragmenting.send(&query)?;
+        fragmenting.recv(&mut reply).context("no answer within the limit")?;
+    }
+    for _ in 0..20 {
+        fragmenting.send(&query)?;
+    }
+    other.send(&www())?;
+    other.recv(&mut reply).context("no answer for another prefix")?;
+    let dropped = world.metric("hotdns_xdp_dropped_total{reason=\"rate_limit\"}")?;
+    // One more is within the limit for each second that this took.
+    assert!((10.0..=20.0).contains(&dropped), "{dropped} dropped");
+    // Each is two fragments: the second one passes, whatever became of the first.
+    assert!(world.metric("hotdns_xdp_passed_total{reason=\"fragment\"}")? >= 2.0 * 5.0 + 20.0);
+    assert_eq!(
+        world.metric("hotdns_rate_limited_total{action=\"dropped\",plane=\"sockets\"}")?,
+        0.0,
+        "charged twice"
+    );
     Ok(())
 }

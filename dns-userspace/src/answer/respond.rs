@@ -108,6 +108,16 @@ pub fn respond(
     Outcome::Reply
 }
 
+/// The index of the zone that a query asks, where it is one for the data.
+pub fn zone_asked(query: &[u8], snapshot: &Snapshot) -> Option<u32> {
+    let question = admit(&parse(query)?).ok()?;
+    if question.qclass == class::CHAOS {
+        return None;
+    }
+    let qname = Name::from_wire(question.name).ok()?;
+    snapshot.zone_asked(&qname, question.qtype).map(|zone| zone.index)
+}
+
 /// A reply that depends on no data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Refusal {

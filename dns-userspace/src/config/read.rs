@@ -38,6 +38,7 @@ const ROOT_KEYS: &[&str] = &[
     "views",
     "acl",
     "rate_limit",
+    "metrics",
     "zones",
     "records",
     "backend",
@@ -172,6 +173,10 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         tcp: read_tcp(&root, findings),
         access: read_access(&root, findings),
         rate_limit: read_rate_limit(&root, findings),
+        metrics_per_zone: root
+            .section("metrics", &["per_zone"], findings)
+            .boolean("per_zone", "per_zone: true", findings)
+            .unwrap_or(false),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
             .map(|items| read_records(items, &rules, findings))

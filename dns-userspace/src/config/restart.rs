@@ -22,6 +22,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         tcp,
         access,
         rate_limit,
+        metrics_per_zone,
         backend,
         views: _,
         zones: _,
@@ -50,6 +51,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("tcp", *tcp != new.tcp),
         ("acl", *access != new.access),
         ("rate_limit", *rate_limit != new.rate_limit),
+        ("metrics.per_zone", *metrics_per_zone != new.metrics_per_zone),
         ("backend.default_ttl", backend.default_ttl != new.backend.default_ttl),
         (
             "backend.resolve_cname_chain",

@@ -682,6 +682,10 @@ fn a_restart_is_needed_for_all_but_zones_and_records() {
     );
     assert_eq!(restart("timeout: 5s", "timeout: 4s"), ["backend.upstream.timeout"]);
     assert_eq!(restart("zones:", "tcp: {idle_timeout: 5s}\nzones:"), ["tcp"]);
+    assert_eq!(
+        restart("zones:", "metrics: {per_zone: true}\nzones:"),
+        ["metrics.per_zone"]
+    );
     assert_eq!(restart("192.0.2.2", "192.0.2.3"), [""; 0]);
 }
 
@@ -806,6 +810,15 @@ fn a_view_has_no_alias_at_an_apex() {
         clashes[0].contains(":4:5: x. CNAME is in a view and at the apex"),
         "{clashes:?}"
     );
+}
+
+#[test]
+fn zones_are_counted_where_that_is_asked_for() {
+    assert!(!loaded("").config.metrics_per_zone);
+    assert!(!loaded("metrics: {per_zone: false}\n").config.metrics_per_zone);
+    assert!(loaded("metrics: {per_zone: true}\n").config.metrics_per_zone);
+    refused("metrics: {per_zone: 1}\n", "1:21", "boolean");
+    refused("metrics: {perzone: true}\n", "1:11", "did you mean `per_zone`?");
 }
 
 #[test]

@@ -8,11 +8,11 @@ use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
 use super::worker::{Answerer, Arrival, Disposition};
-use crate::answer::{Environment, Identity, Outcome, Owner, respond};
+use crate::answer::{Admission, Environment, Identity, Outcome, Owner, respond, zone_asked};
 use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
 use crate::forward::PartialChain;
-use crate::publish::Served;
+use crate::publish::{Served, ZoneCounter};
 
 /// The answerer of one worker.
 pub struct LocalAnswerer {
@@ -23,6 +23,8 @@ pub struct LocalAnswerer {
     cookies: Arc<Cookies>,
     recursion: Arc<[IpNet]>,
     gate: Arc<Gate>,
+    /// Where answers are counted for each zone, if they are.
+    counter: Option<ZoneCounter>,
     /// From which the order of RRs is drawn.
     random: u64,
 }
@@ -47,8 +49,14 @@ impl LocalAnswerer {
             cookies,
             recursion,
             gate,
+            counter: None,
             random: rand::random(),
         }
+    }
+
+    /// The same, with its answers counted for each zone.
+    pub fn counting(self, counter: Option<ZoneCounter>) -> Self {
+        Self { counter, ..self }
     }
 }
 
@@ -69,11 +77,24 @@ impl Answerer for LocalAnswerer {
             random: next(&mut self.random),
             ..self.environment
         };
+        // What was not admitted was not looked up.
+        let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
         if self.fast.answer(query, &environment, out) == Fast::Answered {
+            if let Some(counter) = counter {
+                counter.count(arrival.transport, self.fast.zone(), out);
+            }
             return Disposition::Reply;
         }
-        match respond(query, &self.served.snapshot_guard(), &*self.served, &environment, out) {
-            Outcome::Reply => Disposition::Reply,
+        let snapshot = self.served.snapshot_guard();
+        match respond(query, &snapshot, &*self.served, &environment, out) {
+            Outcome::Reply => {
+                if let Some(counter) = counter
+                    && let Some(zone) = zone_asked(query, &snapshot)
+                {
+                    counter.count(arrival.transport, zone, out);
+                }
+                Disposition::Reply
+            }
             Outcome::Silence => Disposition::Silence,
             Outcome::Denied => {
                 self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);

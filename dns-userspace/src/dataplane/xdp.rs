@@ -12,7 +12,7 @@
 
 pub mod own;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap as StdHashMap};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use aya_log::EbpfLogger;
 use dns_common::access::{AccessKey, EXEMPT, GROUP_BITS, SERVER};
 use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, own_line};
 use dns_common::cookie::{Jar, words};
-use dns_common::counters::Counters;
+use dns_common::counters::{Counters, RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::Keys;
 use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, Limits};
 use dns_common::line::LINE_WORDS;
@@ -133,6 +133,12 @@ pub struct Program {
     zone_access: BTreeMap<u32, Arc<AccessList>>,
     /// What programs that this one took over from have counted.
     before: Box<Counters>,
+    zone_counters: PerCpuArray<MapData, ZoneCounters>,
+    /// For how many zones there is room there.
+    counted_zones: u32,
+    /// What is added, modulo 2^64, to what is counted there, by the zone's index: the counts of programs that this one
+    /// took over from, less those of zones that had the index before.
+    zone_offsets: StdHashMap<u32, ZoneCounters>,
     /// Where the program's own log lines come from; `None` where they cannot be read.
     logger: Option<Box<dyn FnMut() + Send>>,
 }
@@ -145,6 +151,7 @@ impl Program {
             has_views: u16::from(sizes.prefixes != 0),
             ..*settings
         };
+        let counted_zones = if settings.per_zone != 0 { sizes.zones } else { 0 };
         let bucket_lines = if limits.is_enabled() { BUCKET_LINES } else { 1 };
         let mut loader = EbpfLoader::new();
         loader
@@ -154,7 +161,8 @@ impl Program {
             .map_max_entries("ACCESS", ACCESS_PREFIXES)
             .map_max_entries("BUCKETS", bucket_lines)
             .map_max_entries("LINES", sizes.lines)
-            .map_max_entries("ZONES", sizes.zones);
+            .map_max_entries("ZONES", sizes.zones)
+            .map_max_entries("ZONE_COUNTERS", counted_zones.max(1));
         for (name, count) in SLOT_MAPS.iter().zip(sizes.slots) {
             loader.map_max_entries(name, count);
         }
@@ -201,6 +209,10 @@ impl Program {
         )?;
         let state = PerCpuArray::try_from(ebpf.take_map("STATE").context("the object has no map `STATE`")?)?;
         let cookies = Array::try_from(ebpf.take_map("COOKIES").context("the object has no map `COOKIES`")?)?;
+        let zone_counters = PerCpuArray::try_from(
+            ebpf.take_map("ZONE_COUNTERS")
+                .context("the object has no map `ZONE_COUNTERS`")?,
+        )?;
         let before = Box::new(bytemuck::Zeroable::zeroed());
         Ok((
             Self {
@@ -215,6 +227,9 @@ impl Program {
                 entries: BTreeMap::new(),
                 zone_access: BTreeMap::new(),
                 before,
+                zone_counters,
+                counted_zones,
+                zone_offsets: StdHashMap::new(),
                 logger,
             },
             memory,
@@ -294,7 +309,7 @@ impl Program {
             .program_mut("hotdns")
             .context("the object has no program `hotdns`")?
             .try_into()?;
-        *self.before = old.counters()?;
+        (*self.before, self.zone_offsets) = (old.counters()?, old.all_zone_counters()?);
         while let Some(Attached {
             interface,
             index,
@@ -312,6 +327,10 @@ impl Program {
                 mode,
                 link,
             });
+        }
+        // Once more, for what was answered meanwhile. That this should fail is no reason to go back.
+        if let (Ok(counters), Ok(of_zones)) = (old.counters(), old.all_zone_counters()) {
+            (*self.before, self.zone_offsets) = (counters, of_zones);
         }
         Ok(())
     }
@@ -407,10 +426,17 @@ impl Program {
             .map_mut("RECURSION")
             .context("the object has no map `RECURSION`")?;
         let mut trie: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map)?;
-        for &prefix in prefixes {
-            let place = Place::from(prefix);
-            trie.insert(&Key::new(u32::from(place.bits), place.octets()), 1, 0)
-                .with_context(|| format!("the prefix {prefix} does not fit"))?;
+        // A short IPv6 prefix, `::/0` say, is one of IPv6 clients alone; no client comes from an IPv4-mapped address.
+        let mut places = BTreeMap::from([(Place::IPV4, 0)]);
+        let places_of_clients = prefixes.iter().map(|&prefix| (prefix, Place::from(prefix)));
+        places.extend(
+            places_of_clients
+                .filter(|(prefix, place)| matches!(prefix, IpNet::V4(_)) || !Place::IPV4.covers(*place))
+                .map(|(_, place)| (place, 1)),
+        );
+        for (place, may) in places {
+            trie.insert(&Key::new(u32::from(place.bits), place.octets()), may, 0)
+                .context("a prefix of `backend.upstream.allow` does not fit")?;
         }
         Ok(())
     }
@@ -494,6 +520,39 @@ impl Program {
             add(&mut sum, &state.counters);
         }
         Ok(sum)
+    }
+
+    /// What was answered for the zone of this index, by rcode class, since [`Self::forget_zone`].
+    pub fn zone_counters(&self, zone: u32) -> anyhow::Result<ZoneCounters> {
+        let mut sum = self.zone_offsets.get(&zone).copied().unwrap_or_default();
+        if zone < self.counted_zones {
+            for counters in self.zone_counters.get(&zone, 0)?.iter() {
+                sum = std::array::from_fn(|class| sum[class].wrapping_add(counters[class]));
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Lets the counts of this index begin at zero, for another zone. The map is not written to, where the program may be
+    /// adding to what it has just read.
+    pub fn forget_zone(&mut self, zone: u32) -> anyhow::Result<()> {
+        let counted = self.zone_counters(zone)?;
+        if counted != [0; RCODE_CLASSES] {
+            let offset = self.zone_offsets.entry(zone).or_default();
+            *offset = std::array::from_fn(|class| offset[class].wrapping_sub(counted[class]));
+        }
+        Ok(())
+    }
+
+    fn all_zone_counters(&self) -> anyhow::Result<StdHashMap<u32, ZoneCounters>> {
+        let mut all = StdHashMap::new();
+        for zone in 0..self.counted_zones {
+            let counted = self.zone_counters(zone)?;
+            if counted != [0; RCODE_CLASSES] {
+                all.insert(zone, counted);
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -33,7 +33,7 @@ use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
 use crate::forward::{ForwardSettings, Forwarder};
 use crate::http::{ApiState, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
-use crate::publish::{Publisher, Served};
+use crate::publish::{Publisher, Served, ZoneCounts};
 
 /// Everything that runs.
 pub(super) struct System {
@@ -67,7 +67,8 @@ impl System {
         let sockets = Arc::new(Figures::default());
         let gate = Arc::new(gate(&config, &sockets)?);
         let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate);
-        let publisher = Publisher::new(loader, options)?;
+        let mut publisher = Publisher::new(loader, options)?;
+        let counts = config.metrics_per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
         let program = publisher.program();
         let figures = program
@@ -76,6 +77,9 @@ impl System {
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
         let metrics = Arc::new(Metrics::new(figures, sockets));
         metrics.show_table(publisher.figures());
+        if let Some(counts) = &counts {
+            metrics.show_zones(Arc::clone(counts));
+        }
 
         let settings = Settings {
             storage_path: config.storage_path.clone(),
@@ -111,7 +115,7 @@ impl System {
         let forwarder = forwarder(&config, &listening, files, &cookies)?;
         let parts = Parts {
             endpoints,
-            answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate),
+            answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
             forwarder,
             counters: metrics.queries(),
             figures: metrics.sockets(),
@@ -260,18 +264,20 @@ fn answerers(
     cookies: &Arc<Cookies>,
     recursion: &Arc<[IpNet]>,
     gate: &Arc<Gate>,
+    counts: Option<Arc<ZoneCounts>>,
 ) -> AnswererFactory {
     let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
     let (cookies, gate) = (Arc::clone(cookies), Arc::clone(gate));
     Arc::new(move || {
-        Box::new(LocalAnswerer::new(
+        let answerer = LocalAnswerer::new(
             Arc::clone(&served),
             environment,
             Arc::clone(&identity),
             Arc::clone(&cookies),
             Arc::clone(&recursion),
             Arc::clone(&gate),
-        ))
+        );
+        Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
     })
 }
 

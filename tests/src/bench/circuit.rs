@@ -171,10 +171,10 @@ impl Circuit {
 
     /// The server's address for a load.
     pub fn server_address(&self, load: &Load) -> SocketAddr {
-        let address = match (load.vlan, load.ipv6) {
-            (Some(_), _) => VLAN_ADDRESSES[0].parse().expect("a constant address"),
-            (None, true) => self.pair.second.ipv6().expect("pairs of circuits have IPv6").into(),
-            (None, false) => self.pair.second.ipv4().expect("pairs of circuits have IPv4").into(),
+        let address = match (load.is_in_vlan(), load.ipv6) {
+            (true, _) => VLAN_ADDRESSES[0].parse().expect("a constant address"),
+            (false, true) => self.pair.second.ipv6().expect("pairs of circuits have IPv6").into(),
+            (false, false) => self.pair.second.ipv4().expect("pairs of circuits have IPv4").into(),
         };
         SocketAddr::new(address, load.port)
     }

@@ -117,7 +117,7 @@ impl Contestant {
             .map(|value| value.get_name().to_owned())
             .unwrap_or_default();
         // What bounces needs no address.
-        let with_vlan = self != Self::Bounce && loads.iter().any(|load| load.vlan.is_some() && self.takes(load));
+        let with_vlan = self != Self::Bounce && loads.iter().any(|load| load.is_in_vlan() && self.takes(load));
         let mut circuit = Circuit::new(&label, with_vlan)?;
         let folder = TempDir::with_prefix("hotdns-bench-").context("cannot make a folder")?;
         // Servers that give up root read it too.

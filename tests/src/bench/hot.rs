@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::circuit::{Circuit, Frames, Sample};
 use super::contestant::{Contestant, Stage};
-use super::load::{self, Features, Load, Returns};
+use super::load::{self, Features, Load, PRIORITY_TITLE, Returns};
 use super::report::{Figures, Outcome, Report};
 use crate::testrun::BpfStatistics;
 
@@ -101,11 +101,12 @@ pub fn run(options: &Options) -> Result<()> {
     );
     let mut loads = options.loads()?;
     let mut report = Report::new(options.names, options.in_flight, options.time(), options.frames);
-    if loads.iter().any(|load| load.vlan.is_some())
+    if loads.iter().any(Load::is_in_vlan)
         && let Some(obstacle) = Circuit::vlan_obstacle()?
     {
-        for load in loads.extract_if(.., |load| load.vlan.is_some()) {
-            report.leave_out(load.title, &obstacle);
+        eprintln!("{obstacle}: a priority tag stands in for a VLAN's");
+        for load in loads.iter_mut().filter(|load| load.is_in_vlan()) {
+            (load.vlan, load.title) = (Some(0), PRIORITY_TITLE);
         }
     }
     let mut limit = Contestant::Bounce.start(&[], &[]).context("cannot measure the limit")?;

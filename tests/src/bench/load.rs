@@ -30,7 +30,7 @@ pub struct Load {
     pub edns: Option<Edns>,
     /// Over IPv6.
     pub ipv6: bool,
-    /// The VLAN that it comes in.
+    /// The VLAN ID of the tag that it comes with; 0 is a priority tag, which needs no VLAN.
     pub vlan: Option<u16>,
     /// The port that is asked.
     pub port: u16,
@@ -103,6 +103,8 @@ pub(super) const PORT_BASE: u64 = 32768;
 pub(super) const PORT_COUNT: u64 = 1024;
 /// The VLAN of loads with a tag.
 pub const VLAN: u16 = 7;
+/// What the load is called that has a priority tag instead, where there can be no VLAN interfaces.
+pub const PRIORITY_TITLE: &str = "A, one VLAN tag (ID 0: no VLANs here)";
 /// The server's address in it, and the client's.
 pub const VLAN_ADDRESSES: [&str; 2] = ["10.78.0.1", "10.78.0.2"];
 
@@ -354,14 +356,19 @@ impl Load {
         }
     }
 
+    /// Whether it needs a VLAN interface.
+    pub fn is_in_vlan(&self) -> bool {
+        self.vlan.is_some_and(|id| id != 0)
+    }
+
     /// What the generator needs to make these queries, from the first to the second end of a pair.
     pub(super) fn configuration(&self, pair: &VethPair, returns: Returns) -> Result<[u64; words::CONFIG_WORDS]> {
         let address = |end: usize| -> IpAddr {
             let client = [&pair.first, &pair.second][end];
-            match (self.vlan, self.ipv6) {
-                (Some(_), _) => VLAN_ADDRESSES[1 - end].parse().expect("a constant address"),
-                (None, true) => client.ipv6().expect("pairs of circuits have IPv6").into(),
-                (None, false) => client.ipv4().expect("pairs of circuits have IPv4").into(),
+            match (self.is_in_vlan(), self.ipv6) {
+                (true, _) => VLAN_ADDRESSES[1 - end].parse().expect("a constant address"),
+                (false, true) => client.ipv6().expect("pairs of circuits have IPv6").into(),
+                (false, false) => client.ipv4().expect("pairs of circuits have IPv4").into(),
             }
         };
         let mut query = self.query(0);

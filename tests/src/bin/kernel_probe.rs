@@ -1,21 +1,26 @@
 //! Runs in the guest of `cargo xtask test --kernels`: does this kernel load the XDP program, and does it answer there?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use dns_common::address::{OwnKey, OwnValue, mapped};
+use dns_common::limit::{Limits, Pace};
 use dns_common::settings::Settings;
+use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{CookieSource, Environment, Outcome, respond};
 use dns_userspace::compile::CompileOptions;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object;
-use dns_userspace::dataplane::xdp::Program;
+use dns_userspace::dataplane::xdp::{Constants, Program};
 use dns_userspace::name::Name;
 use dns_userspace::publish::{Publisher, SharedProgram};
 use dns_userspace::rdata::parse_value;
 use dns_userspace::record::{Handling, RecordType, RrSet, Source};
-use dns_userspace::store::{Change, Store};
+use dns_userspace::store::{Change, ConfiguredView, Store};
+use dns_userspace::views::ViewClients;
+use ipnet::IpNet;
 use tests::planes::COOKIES;
 
 /// `enum xdp_action` (include/uapi/linux/bpf.h).
@@ -36,18 +41,61 @@ const ENVIRONMENT: Environment<'_> = Environment {
 };
 
 fn main() -> Result<()> {
+    for everything in [false, true] {
+        println!(
+            "{}:",
+            if everything {
+                "access lists, rate limits, views, counts by zone, an upstream and an NSID"
+            } else {
+                "nothing configured"
+            }
+        );
+        probe(everything)?;
+    }
+    Ok(())
+}
+
+/// Loads the program, with `everything` that can be configured or nothing of it, and asks it. The client is not one
+/// whom a list or a view is for.
+fn probe(everything: bool) -> Result<()> {
     let object = object::OBJECT.context(object::ABSENT)?;
+    let far: IpNet = "203.0.113.0/24".parse()?;
+    let list = move |denied| AccessList::new(&[], &[far], denied);
     let loader = Box::new(move |keys: &_, sizes: dns_userspace::table::Sizes| {
+        let on = u16::from(everything);
         let settings = Settings {
             lines: sizes.lines,
+            has_access: on,
+            has_upstream: on,
+            has_nsid: on,
+            per_zone: on,
             ..Settings::DEFAULT
         };
-        let (program, memory) = Program::load(object, &settings.into(), keys, sizes)?;
+        let pace = Pace::new(1_000_000_000, 1_000_000);
+        let limits = Limits {
+            prefix: pace,
+            global: pace,
+            secret: [1, 2],
+            slip: 2,
+            has_exempt: 1,
+            ..Limits::NONE
+        };
+        let limits = if everything {
+            limits.with_prefixes(24, 56)
+        } else {
+            Limits::NONE
+        };
+        let (mut program, memory) = Program::load(object, &Constants { settings, limits }, keys, sizes)?;
+        if everything {
+            let exempt = AccessList::new(&[far], &[], Access::Refused);
+            program.set_access(Some(&list(Access::Refused)), Some(&exempt))?;
+            program.set_recursion(&[far])?;
+        }
         Ok((Some(program), memory))
     });
-    let mut publisher = Publisher::new(loader, CompileOptions::of(&ENVIRONMENT, false))?;
+    let mut publisher = Publisher::new(loader, CompileOptions::of(&ENVIRONMENT, everything))?;
     let mut store = Store::new();
-    let plan = store.plan(vec![Change::Zone {
+    let mut changes = vec![Change::Zone {
         apex: name("example.com."),
         file: "probe".into(),
         content: Ok(vec![
@@ -63,7 +111,24 @@ fn main() -> Result<()> {
                 "a text of some length, which does not fit a line of the table",
             )?,
         ]),
-    }]);
+    }];
+    if everything {
+        let (owner, mut viewed) = rrset("www.example.com.", "A", "192.0.2.81")?;
+        viewed.source = Source::Config;
+        let view = ViewClients {
+            name: "far".into(),
+            clients: vec![far],
+        };
+        changes.push(Change::Views(vec![ConfiguredView {
+            view,
+            records: vec![(owner, viewed)],
+        }]));
+        changes.push(Change::Access(vec![(
+            name("example.com."),
+            Arc::new(list(Access::Dropped)),
+        )]));
+    }
+    let plan = store.plan(changes);
     publisher.publish(&plan, &[]);
     store.commit(&plan);
 
@@ -114,6 +179,12 @@ fn main() -> Result<()> {
             "{qname} {qtype}: another answer than the reference answerer's"
         );
         println!("answers {qname} type {qtype} as the reference answerer does");
+    }
+    if everything {
+        let zone = served.snapshot().zones.values().next().context("a zone")?.index;
+        let counted = with_program(&program, |program| program.zone_counters(zone))?;
+        ensure!(counted == [2, 1, 0, 0], "counted {counted:?} for the zone");
+        println!("counts by zone");
     }
     Ok(())
 }

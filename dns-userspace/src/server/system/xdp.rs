@@ -45,6 +45,7 @@ pub(super) fn table_loader(
         has_upstream: u16::from(config.backend.upstream.enabled),
         has_nsid: u16::from(config.nsid.is_some()),
         has_access: u16::from(gate.access.is_some()),
+        per_zone: u16::from(config.metrics_per_zone),
         ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
         ..Settings::DEFAULT
     };
