@@ -1,15 +1,16 @@
 //! `bench sockets`: hotdns from sockets beside other servers without XDP, all in turn.
 //!
-//! In each round, each contestant: UDP in the closed loop, which is its peak; TCP with pipelining; how long queries take
-//! at half of the other servers' best peak to clients that are processes; floods of 2 and 10 times its own peak, and the peak again within a second
-//! after each. At the end, what connections cost hotdns that do nothing, or do not read.
+//! In each round, each contestant: UDP in the closed loop; TCP with pipelining; floods of 2 and 10 times its own peak, with
+//! the peak taken right before each and the same closed loop again within a second after it; how long queries take at
+//! half of the other servers' best peak to clients that are processes. At the end, what connections cost hotdns that do
+//! nothing, or do not read.
 
 mod connections;
 mod summary;
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -46,6 +47,9 @@ pub struct Options {
     /// Connections that do nothing; a tenth as many that do not read.
     #[arg(long, default_value_t = 10_000)]
     idle: usize,
+    /// What is measured besides the closed loop; by default all of it.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::value_variants().to_vec())]
+    parts: Vec<Part>,
     /// Who takes part; by default hotdns, Knot DNS and NSD.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
@@ -54,11 +58,25 @@ pub struct Options {
     json: Option<PathBuf>,
 }
 
+/// What can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// TCP with pipelining.
+    Tcp,
+    /// Floods, and the closed loop before and after them.
+    Overload,
+    /// Times to answer at half load.
+    HalfLoad,
+    /// What connections cost.
+    Connections,
+}
+
 /// Floods, as multiples of the own peak.
 const OVERLOADS: [f64; 2] = [2.0, 10.0];
 /// After a flood: what it has left in queues is answered.
 const DRAIN: Duration = Duration::from_millis(500);
-/// Then the closed loop runs, to one second after the flood.
+/// Then the closed loop runs, to one second after the flood. The peak it is compared with is taken over as long, after a
+/// loop and a pause as long as these, so that the two differ in the flood alone.
 const BACK: Duration = Duration::from_millis(500);
 
 /// One contestant in one round.
@@ -76,7 +94,9 @@ pub(crate) struct Figures {
     pub(crate) times: [f64; 2],
     /// The share of the queries that was never answered at half load.
     pub(crate) lost: f64,
-    /// For each overload: what was offered, queries a second.
+    /// For each overload: the closed loop right before it, queries a second, which is the peak for what follows.
+    pub(crate) peak: [f64; 2],
+    /// For each overload: what was offered, as a multiple of the own peak.
     pub(crate) offered: [f64; 2],
     /// For each overload: right replies, as a share of the own peak.
     pub(crate) goodput: [f64; 2],
@@ -107,7 +127,13 @@ pub fn run(options: &Options) -> Result<()> {
     let mut stages = start(options, load, &mut summary)?;
     for round in 0..options.rounds {
         let mut pairs: Vec<_> = stages.iter_mut().map(|stage| (stage, Figures::default())).collect();
-        let step = |pairs: &mut [(&mut Stage, Figures)], what: &str, measure: &mut Measure<'_>| {
+        // Nobody is always the one who is measured after the same other.
+        let places = pairs.len();
+        pairs.rotate_left(round % places);
+        let step = |pairs: &mut [(&mut Stage, Figures)], what: &str, part: Option<Part>, measure: &mut Measure<'_>| {
+            if part.is_some_and(|part| !options.parts.contains(&part)) {
+                return Ok(());
+            }
             for (stage, figures) in pairs {
                 let title = stage.contestant.title();
                 eprint!("\r\x1b[Kround {} of {}: {what}: {title}", round + 1, options.rounds);
@@ -115,11 +141,11 @@ pub fn run(options: &Options) -> Result<()> {
             }
             anyhow::Ok(())
         };
-        step(&mut pairs, "UDP", &mut |stage, figures| {
+        step(&mut pairs, "UDP", None, &mut |stage, figures| {
             figures.udp = closed_loop(stage, load, options, options.seconds)?;
             Ok(())
         })?;
-        step(&mut pairs, "TCP", &mut |stage, figures| {
+        step(&mut pairs, "TCP", Some(Part::Tcp), &mut |stage, figures| {
             let shape = Shape {
                 connections: options.connections,
                 depth: options.depth,
@@ -128,27 +154,32 @@ pub fn run(options: &Options) -> Result<()> {
             Ok(())
         })?;
         for (index, factor) in OVERLOADS.into_iter().enumerate() {
-            step(
-                &mut pairs,
-                &format!("{factor} times the peak"),
-                &mut |stage, figures| {
-                    let sample = flood(stage, load, factor * figures.udp, options)?;
-                    let over = Instant::now();
-                    thread::sleep(DRAIN.saturating_sub(over.elapsed()));
-                    figures.offered[index] = sample.offered();
-                    figures.goodput[index] = sample.goodput() / figures.udp;
-                    figures.back[index] = closed_loop(stage, load, options, BACK.as_secs_f64())? / figures.udp;
-                    Ok(())
-                },
-            )?;
+            let what = format!("{factor} times the peak");
+            step(&mut pairs, &what, Some(Part::Overload), &mut |stage, figures| {
+                closed_loop(stage, load, options, BACK.as_secs_f64())?;
+                thread::sleep(DRAIN);
+                let peak = closed_loop(stage, load, options, BACK.as_secs_f64())?;
+                let sample = flood(stage, load, factor * peak, options)?;
+                thread::sleep(DRAIN);
+                figures.peak[index] = peak;
+                figures.offered[index] = sample.offered() / peak;
+                figures.goodput[index] = sample.goodput() / peak;
+                figures.back[index] = closed_loop(stage, load, options, BACK.as_secs_f64())? / peak;
+                Ok(())
+            })?;
         }
-        step(&mut pairs, "UDP to clients", &mut |stage, figures| {
-            let time = Duration::from_secs_f64(options.seconds / 2.0);
-            figures.to_clients = paced::peak(&stage.circuit, load, time)?;
-            Ok(())
-        })?;
+        step(
+            &mut pairs,
+            "UDP to clients",
+            Some(Part::HalfLoad),
+            &mut |stage, figures| {
+                let time = Duration::from_secs_f64(options.seconds / 2.0);
+                figures.to_clients = paced::peak(&stage.circuit, load, time)?;
+                Ok(())
+            },
+        )?;
         let half_load = half_load(&pairs);
-        step(&mut pairs, "half load", &mut |stage, figures| {
+        step(&mut pairs, "half load", Some(Part::HalfLoad), &mut |stage, figures| {
             let time = Duration::from_secs_f64(options.seconds);
             let sample = paced::times(&stage.circuit, load, half_load, time)?;
             figures.half_load = sample.rate();
@@ -165,6 +196,7 @@ pub fn run(options: &Options) -> Result<()> {
         .iter_mut()
         .find(|stage| stage.contestant == Contestant::HotdnsSockets)
         && options.idle > 0
+        && options.parts.contains(&Part::Connections)
     {
         eprint!("\r\x1b[K{} connections", options.idle);
         cost = Cost::measure(own, load, options.idle).map(Some);
@@ -178,7 +210,7 @@ pub fn run(options: &Options) -> Result<()> {
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     cost.context("connections")?;
-    summary.verdict()
+    summary.verdict(&options.parts)
 }
 
 fn start(options: &Options, load: &Load, summary: &mut Summary) -> Result<Vec<Stage>> {
