@@ -63,7 +63,7 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         // This table is being replaced.
         return Err(PassReason::Torn);
     }
-    match look_up(scratch, table, hash, hash.home(table.lines())) {
+    match look_up(scratch, table, hash) {
         probed::FOUND => {}
         probed::ABSENT => return Ok(First::Absent),
         probed::OVERFLOW => return Ok(First::Overflow),

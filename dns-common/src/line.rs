@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          two names                                    one wide name
-//! word 0   version (24, odd while it is written) │ overflow (1) │ directory (3 × 13: fingerprint, step)
+//! word 0   version (23, odd while it is written) │ lacking (1) │ overflow (1) │ directory (3 × 13: fingerprint, step)
 //! word 1   tag of the first: which name                 tag
 //! word 2   tag of the second                            cell 1
 //! word 3   flags (32) │ zone (32) of the first          flags │ zone
@@ -39,7 +39,9 @@ pub const CELLS: usize = 4;
 pub const NO_ZONE: u32 = u32::MAX;
 
 /// The bits of word 0 that are the version.
-const VERSION: u64 = 0xFF_FFFF;
+const VERSION: u64 = 0x7F_FFFF;
+/// The bit of word 0 that says that a name whose second home this is has no place.
+pub const LACKING: u64 = 1 << 23;
 /// The bit of word 0 that says that more names have their home here than the directory can list.
 pub const OVERFLOW: u64 = 1 << 24;
 const DIRECTORY_SHIFT: usize = 25;
@@ -301,6 +303,13 @@ impl Line {
         self.0[0] & OVERFLOW != 0
     }
 
+    /// Whether a name that is not there may have no place: `of` is [`OVERFLOW`] for one whose home this is, [`LACKING`] for
+    /// one whose second home.
+    #[inline(always)]
+    pub const fn is_unsure(&self, of: u64) -> bool {
+        self.0[0] & of != 0
+    }
+
     /// Word 0 of the line with a version one on from that of `old`: odd before the line is written, even afterwards.
     pub const fn next_version(word: u64, old: u64) -> u64 {
         word & !VERSION | (old + 1) & VERSION
@@ -546,7 +555,7 @@ mod tests {
     #[test]
     fn directory_and_version_share_a_word() {
         let mut line = Line::EMPTY;
-        line.0[0] = 0xFF_FFFF;
+        line.0[0] = 0x7F_FFFF;
         line.set_directory(1, 0x3F, 127);
         line.set_directory(2, 0x15, 5);
         assert_eq!(

@@ -5,12 +5,13 @@
 //! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
 //!
 //! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that
-//! could list no more names overflowed: then the same is done once more from the name's second home. Where the line that
+//! could list no more names overflowed: then the same is done once more from the name's second home. Where that lacks a
+//! place for one of its own, nobody can say. Where the line that
 //! was found says that some view has another one, or is a ghost, a client of a view probes for that, with its view in the
 //! hash.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
-use crate::line::{DIRECTORY_ENTRIES, Held, Line, MOST_LISTED, distance, flag};
+use crate::line::{DIRECTORY_ENTRIES, Held, LACKING, Line, MOST_LISTED, OVERFLOW, distance, flag};
 use crate::reason::PassReason;
 use crate::scratch::Scratch;
 use crate::table::Table;
@@ -147,26 +148,28 @@ pub fn look_in_list<T: Table>(scratch: &mut Scratch, table: &T, class: u32, slot
 #[inline(always)]
 fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
     let mut home = hash.home(table.lines());
+    let mut unsure = OVERFLOW;
     let mut probed = probed::OVERFLOW;
     for _ in 0..2 {
-        probed = find::<T, true>(scratch, table, hash, home);
+        probed = find::<T, true>(scratch, table, hash, home, unsure);
         if probed != probed::OVERFLOW {
             break;
         }
         home = hash.second_home(table.lines());
+        unsure = LACKING;
     }
     probed
 }
 
-/// Looks where the table has the name with this hash, from one of its homes. What its line has of it goes to the scratch,
-/// which otherwise keeps what it had.
+/// Looks where the table has the name with this hash, from its first home. What its line has of it goes to the scratch, which
+/// otherwise keeps what it had.
 #[inline(always)]
-pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
-    find::<T, false>(scratch, table, hash, home)
+pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
+    find::<T, false>(scratch, table, hash, hash.home(table.lines()), OVERFLOW)
 }
 
 #[inline(always)]
-fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32) -> u32 {
+fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: NameHash, home: u32, unsure: u64) -> u32 {
     let lines = table.lines();
     scratch.lines_read += 1;
     let Some(words) = table.line(home) else {
@@ -199,7 +202,7 @@ fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: Name
             Held::Not => {}
         }
     }
-    if line.overflows() {
+    if line.is_unsure(unsure) {
         probed::OVERFLOW
     } else {
         probed::ABSENT

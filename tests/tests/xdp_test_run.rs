@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use dns_common::limit::{Limits, Pace};
-use dns_common::line::{LINE_WORDS, OVERFLOW, Reference};
+use dns_common::line::{LACKING, LINE_WORDS, OVERFLOW, Reference};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::table::Table;
 use dns_userspace::access::{Access, AccessList};
@@ -853,10 +853,14 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     epoch.fetch_or(1, Ordering::SeqCst);
     assert_eq!(kernel.pass_reason(&good)?, Some(P::Torn));
     epoch.fetch_and(!1, Ordering::SeqCst);
+    // A home that overflows has names looked for from their second; one that lacks a place for them cannot say.
     all(&|word| word | OVERFLOW);
+    let elsewhere = asking(query("nx.example.org", RecordType::A));
+    assert_eq!(kernel.run(&elsewhere)?.verdict, Verdict::Transmit);
+    all(&|word| word | LACKING);
     let absent = asking(query("nx.example.org", RecordType::A));
     assert_eq!(kernel.pass_reason(&absent)?, Some(P::Overflow));
-    all(&|word| word & !OVERFLOW);
+    all(&|word| word & !(OVERFLOW | LACKING));
     assert_eq!(kernel.run(&absent)?.verdict, Verdict::Transmit);
     reached.extend([P::Torn, P::Overflow].map(P::index));
     // A reference to a slot that there is none of; then a header that says more than its slot holds.

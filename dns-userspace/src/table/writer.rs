@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use dns_common::hash::{Keys, NameHash, of_name_in_view};
 use dns_common::line::{
-    CELLS, DIRECTORY_ENTRIES, Half, LINE_WORDS, Line, MAX_STEP, MORE, MOST_LISTED, NO_ZONE, OVERFLOW, Occupant,
-    Reference, distance, flag,
+    CELLS, DIRECTORY_ENTRIES, Half, LACKING, LINE_WORDS, Line, MAX_STEP, MORE, MOST_LISTED, NO_ZONE, OVERFLOW,
+    Occupant, Reference, distance, flag,
 };
 use dns_common::slot::class_for;
 use dns_common::table::{Table, ZONE_WORDS};
@@ -502,15 +502,30 @@ impl TableWriter {
         }
         if place.is_none() {
             self.left_out.insert(hash.tag);
+            let [_, second] = self.homes(hash);
+            self.mark(second, LACKING);
         }
         place
+    }
+
+    /// Says something of a home for good.
+    fn mark(&self, home: u32, what: u64) {
+        let mut line = self.copy(home);
+        if !line.is_unsure(what) {
+            line.0[0] |= what;
+            self.store_line(home, line);
+        }
     }
 
     /// Writes a passing line for a name, where its first home or else its second has room or can list it.
     fn seat(&mut self, hash: NameHash, is_wide: bool) -> Option<Place> {
         let [first, second] = self.homes(hash);
-        self.seat_from(first, hash, is_wide)
-            .or_else(|| self.seat_from(second, hash, is_wide))
+        let place = self.seat_from(first, hash, is_wide);
+        if place.is_some() {
+            return place;
+        }
+        self.mark(first, OVERFLOW);
+        self.seat_from(second, hash, is_wide)
     }
 
     fn seat_from(&mut self, home: u32, hash: NameHash, is_wide: bool) -> Option<Place> {
@@ -523,11 +538,7 @@ impl TableWriter {
         let found = (1..=MAX_STEP)
             .take_while(|&step| distance(step) < self.reader.lines())
             .find_map(|step| Some((step, self.room(self.behind(home, step), hash, is_wide)?)));
-        let (Some(entry), Some((step, place))) = (entry, found) else {
-            line.0[0] |= OVERFLOW;
-            self.store_line(home, line);
-            return None;
-        };
+        let (entry, (step, place)) = (entry?, found?);
         // The name first, then the way to it: until then it is simply not there.
         self.write(place, passing(hash));
         line.set_directory(entry, hash.fingerprint(), step);
