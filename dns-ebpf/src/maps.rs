@@ -13,7 +13,7 @@
 
 use core::arch::asm;
 use core::hint::black_box;
-use core::ptr::{read_volatile, write_volatile};
+use core::ptr::{read_unaligned, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -33,11 +33,16 @@ use dns_common::settings::Settings;
 use dns_common::slot::{SLOT_HEADER_BYTES, Slot, SlotHeader};
 use dns_common::table::{Table, ZONE_WORDS, ZoneEntry};
 
+/// Octets of a body in the smallest class.
+pub const SMALL_BODY_BYTES: usize = 128 - SLOT_HEADER_BYTES;
+/// A slot of the smallest class.
+pub type SmallSlot = Slot<SMALL_BODY_BYTES>;
+
 // Sizes are set when the object is loaded; the numbers here are the least.
 #[map]
 static LINES: Array<[u64; LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static SLOTS_0: Array<Slot<{ 128 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SLOTS_0: Array<SmallSlot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub static SLOTS_1: Array<Slot<{ 256 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
@@ -377,6 +382,17 @@ impl Table for KernelTable {
             ))
         }
     }
+}
+
+/// Eight octets of a slot of the smallest class, from `at`; `None` where it has not so many.
+#[inline(always)]
+pub fn small_slot_word(slot: &SmallSlot, at: usize) -> Option<u64> {
+    let at = black_box(at as u64);
+    if at > (SMALL_BODY_BYTES - 8) as u64 {
+        return None;
+    }
+    // SAFETY: the eight octets are inside, as just checked, and the slot is not written while a line refers to it.
+    Some(unsafe { read_unaligned(slot.octets.as_ptr().add(at as usize).cast()) })
 }
 
 /// Copies the first `words` words of a slot's octets.

@@ -16,9 +16,9 @@ use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::Verdict;
-use crate::maps::{self, may_recurse, settings};
+use crate::maps::{self, SMALL_BODY_BYTES, SmallSlot, may_recurse, settings, small_slot_word};
 use crate::packet::{
-    self, Dns, Ethernet, ExtendedError, Half, Ipv4, Ipv6, Number, Opt, OptWithCookie, Packet, TwoWords, Udp,
+    self, Dns, Ethernet, ExtendedError, Half, Ipv4, Ipv6, Number, Opt, OptWithCookie, Packet, TwoWords, Udp, Word,
     WordAndHalf, adjust_tail,
 };
 use crate::parse::{Frame, IPV4_BYTES, UDP_BYTES, ipv4_sum, mapped};
@@ -237,7 +237,9 @@ fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
         return true;
     }
     match reply.source {
-        1 => store_slot(ctx, maps::SLOTS_0.get(reply.slot), at, length),
+        1 => maps::SLOTS_0
+            .get(reply.slot)
+            .is_some_and(|slot| store_small(ctx, slot, at, length).is_some()),
         2 => store_slot(ctx, maps::SLOTS_1.get(reply.slot), at, length),
         3 => store_slot(ctx, maps::SLOTS_2.get(reply.slot), at, length),
         4 => store_slot(ctx, maps::SLOTS_3.get(reply.slot), at, length),
@@ -269,6 +271,27 @@ fn write_inline(packet: &mut Packet, scratch: &Scratch, at: usize, body_bytes: u
         };
     }
     Ok(())
+}
+
+/// The same as [`store_slot`] for the smallest class, and without a call: eight octets at a time, the last eight over some of
+/// those before.
+#[inline(always)]
+fn store_small(ctx: &XdpContext, slot: &SmallSlot, at: u32, length: u32) -> Option<()> {
+    let mut packet = Packet::new(ctx);
+    let (at, length) = (at as usize, length as usize);
+    for index in 0..SMALL_BODY_BYTES / 8 {
+        if 8 * (index + 1) > length {
+            break;
+        }
+        let to: &mut Word = packet.header_mut(at + 8 * index)?;
+        to.word = small_slot_word(slot, 8 * index)?;
+    }
+    if length & 7 != 0 {
+        let last = length.checked_sub(8)?;
+        let to: &mut Word = packet.header_mut(at + (last & 0x7F))?;
+        to.word = small_slot_word(slot, last)?;
+    }
+    Some(())
 }
 
 #[inline(always)]
