@@ -363,28 +363,26 @@ fn negative<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant, exists:
 
 #[inline(always)]
 fn from_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference, tag: u64) -> Result<(), PassReason> {
-    let Some(header) = table.slot_header(reference.class as u32, reference.slot) else {
+    // The header goes to its place at once: on the stack there is no room for a copy.
+    let reply = &mut scratch.reply;
+    if !table.slot_header(reference.class as u32, reference.slot, &mut reply.header) {
         return Err(PassReason::Internal);
-    };
-    if header.tag != tag {
+    }
+    if reply.header.tag != tag {
         return Err(PassReason::Torn);
     }
-    let mut serial = 0;
-    if header.serial_at != NO_SERIAL {
-        let Some(zone) = table.zone(header.zone) else {
+    reply.serial = 0;
+    if reply.header.serial_at != NO_SERIAL {
+        let Some(zone) = table.zone(reply.header.zone) else {
             return Err(PassReason::Internal);
         };
-        serial = zone.serial;
+        reply.serial = zone.serial;
     }
-    let raise = scratch.name_bytes.wrapping_sub(header.base_bytes as u32) & 0xFF;
-    scratch.reply = Reply {
-        source: reference.class as u32 + 1,
-        slot: reference.slot,
-        raise,
-        serial,
-        header,
-        ..Reply::NONE
-    };
+    reply.source = reference.class as u32 + 1;
+    reply.slot = reference.slot;
+    reply.raise = scratch.name_bytes.wrapping_sub(reply.header.base_bytes as u32) & 0xFF;
+    reply.info_code = 0;
+    reply.is_denied = 0;
     Ok(())
 }
 

@@ -123,9 +123,10 @@ pub const BAD_LIST: u32 = 1 << 9;
 /// for a type.
 #[inline(always)]
 pub fn look_in_list<T: Table>(scratch: &mut Scratch, table: &T, class: u32, slot: u32, rtype: u32) -> u32 {
-    let Some(header) = table.slot_header(class, slot) else {
+    let header = &mut scratch.reply.header;
+    if !table.slot_header(class, slot, header) {
         return BAD_LIST;
-    };
+    }
     let count = header.body_bytes as u32 / 8;
     if header.tag != scratch.found.tag
         || count as usize > MOST_LISTED

@@ -18,8 +18,8 @@ pub trait Table {
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]>;
     /// The word that is raised with every change of more than one line.
     fn epoch(&self) -> u64;
-    /// The header of a slot.
-    fn slot_header(&self, class: u32, slot: u32) -> Option<SlotHeader>;
+    /// Copies the header of a slot to where it is needed; false where there is no such slot.
+    fn slot_header(&self, class: u32, slot: u32, to: &mut SlotHeader) -> bool;
     /// Copies the first `words` words behind a slot's header.
     fn copy_body(&self, class: u32, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool;
     /// Whether there are views.

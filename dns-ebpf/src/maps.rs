@@ -323,28 +323,32 @@ impl Table for KernelTable {
     }
 
     #[inline(always)]
-    fn slot_header(&self, class: u32, slot: u32) -> Option<SlotHeader> {
+    fn slot_header(&self, class: u32, slot: u32, to: &mut SlotHeader) -> bool {
         let header = match class {
-            0 => SLOTS_0.get_ptr(slot)?.cast::<SlotHeader>(),
-            1 => SLOTS_1.get_ptr(slot)?.cast::<SlotHeader>(),
-            2 => SLOTS_2.get_ptr(slot)?.cast::<SlotHeader>(),
-            3 => SLOTS_3.get_ptr(slot)?.cast::<SlotHeader>(),
-            4 => SLOTS_4.get_ptr(slot)?.cast::<SlotHeader>(),
-            5 => SLOTS_5.get_ptr(slot)?.cast::<SlotHeader>(),
-            _ => return None,
+            0 => SLOTS_0.get_ptr(slot).map(|slot| slot.cast::<u64>()),
+            1 => SLOTS_1.get_ptr(slot).map(|slot| slot.cast::<u64>()),
+            2 => SLOTS_2.get_ptr(slot).map(|slot| slot.cast::<u64>()),
+            3 => SLOTS_3.get_ptr(slot).map(|slot| slot.cast::<u64>()),
+            4 => SLOTS_4.get_ptr(slot).map(|slot| slot.cast::<u64>()),
+            5 => SLOTS_5.get_ptr(slot).map(|slot| slot.cast::<u64>()),
+            _ => None,
         };
+        let Some(words) = header else { return false };
+        let to: &mut [u64; SLOT_HEADER_BYTES / 8] = bytemuck::cast_mut(to);
         // SAFETY: every slot begins with its header and has at least two lines of the cache, all but those of the first class
         // four; a slot that a line refers to is not written. What is read of the other lines is not looked at: it lets all
         // of them come from memory at the same time.
         unsafe {
-            let words = header.cast::<u64>();
             read_volatile(words.add(8));
             if class != 0 {
                 read_volatile(words.add(16));
                 read_volatile(words.add(24));
             }
-            Some(read_volatile(header))
+            for (index, to) in to.iter_mut().enumerate() {
+                *to = read_volatile(words.add(index));
+            }
         }
+        true
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ pub use slots::{Body, BodyOrder};
 pub use writer::{Entry, TableFull, TableWriter, ZoneNegatives};
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use dns_common::hash::Keys;
 use dns_common::line::LINE_WORDS;
@@ -54,6 +54,13 @@ impl TableReader {
     }
 }
 
+impl TableReader {
+    fn header_words(&self, class: usize, slot: u32) -> Option<&[AtomicU64]> {
+        let region = self.memory.slots.get(class)?;
+        region.words(slot as usize * (CLASS_BYTES[class] / 8), SLOT_HEADER_BYTES / 8)
+    }
+}
+
 impl Table for TableReader {
     fn keys(&self) -> &Keys {
         &self.keys
@@ -82,15 +89,13 @@ impl Table for TableReader {
             .map_or(0, |words| words[0].load(Ordering::Acquire))
     }
 
-    fn slot_header(&self, class: u32, slot: u32) -> Option<SlotHeader> {
-        let class = class as usize;
-        let region = self.memory.slots.get(class)?;
-        let words = region.words(slot as usize * (CLASS_BYTES[class] / 8), SLOT_HEADER_BYTES / 8)?;
-        let mut copy = [0u64; SLOT_HEADER_BYTES / 8];
-        for (copy, word) in copy.iter_mut().zip(words) {
+    fn slot_header(&self, class: u32, slot: u32, to: &mut SlotHeader) -> bool {
+        let words = self.header_words(class as usize, slot);
+        let copy: &mut [u64; SLOT_HEADER_BYTES / 8] = bytemuck::cast_mut(to);
+        for (copy, word) in copy.iter_mut().zip(words.into_iter().flatten()) {
             *copy = word.load(Ordering::Relaxed);
         }
-        Some(bytemuck::cast(copy))
+        words.is_some()
     }
 
     fn copy_body(&self, class: u32, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool {

@@ -13,6 +13,7 @@ use aya::{Ebpf, EbpfLoader};
 use dns_common::limit::{Limits, Pace};
 use dns_common::line::{LACKING, LINE_WORDS, OVERFLOW, Reference};
 use dns_common::reason::{DropReason, PassReason};
+use dns_common::reply::Reply;
 use dns_common::table::Table;
 use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
@@ -867,8 +868,10 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     let text = asking(query("text.example.org", RecordType::TXT));
     let cell = lines.iter().find(|word| {
         let reference = Reference::from_word(word.load(Ordering::Relaxed));
-        let header = table.slot_header(reference.class.into(), reference.slot);
-        reference.rtype == RecordType::TXT.0 && header.is_some_and(|header| header.body_bytes == 12 + 19)
+        let mut header = Reply::NONE.header;
+        reference.rtype == RecordType::TXT.0
+            && table.slot_header(reference.class.into(), reference.slot, &mut header)
+            && header.body_bytes == 12 + 19
     });
     let cell = cell.context("the line of text.example.org")?;
     let word = cell.load(Ordering::Relaxed);
