@@ -11,6 +11,7 @@ use crate::checksum;
 use crate::cookie;
 use crate::hash::NameHash;
 use crate::line::{MOST_LISTED, NO_REFERENCE, Occupant, REFERRAL, Reference, flag};
+use crate::prepare::needs_preparation;
 use crate::reason::PassReason;
 use crate::reply::{Reply, error_bytes};
 use crate::scratch::Scratch;
@@ -54,7 +55,8 @@ pub fn decide<P: Prober, T: Table>(
     check(prober.scratch(), table, udp_payload)
 }
 
-/// Looks the name up, and decides where its line has the addresses that are asked for: the shortest way.
+/// Looks the name up, and decides where its line has the addresses that are asked for, or says at once where a ready answer
+/// is: the shortest way.
 #[inline(always)]
 pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> Result<First, PassReason> {
     scratch.lines_read = 0;
@@ -72,11 +74,38 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
     let line = scratch.found;
     let special =
         flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED | flag::ORDERED | flag::VIEWED | flag::GHOST;
-    let is_plain = line.flags & special == 0;
-    Ok(if is_plain && inline(scratch, &line) {
-        First::Decided
+    if line.flags & special != 0 {
+        return Ok(First::Found);
+    }
+    if inline(scratch, &line) {
+        return Ok(First::Decided);
+    }
+    is_ready(scratch, table, &line)
+}
+
+/// Decides where the types of the name that was found are all in its cells, and the answer is ready as it lies in its slot.
+#[inline(always)]
+fn is_ready<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<First, PassReason> {
+    let qtype = scratch.qtype as u16;
+    if line.flags & (flag::LISTS | flag::INCOMPLETE) != 0 || qtype == rtype::DS {
+        return Ok(First::Found);
+    }
+    let mut word = line.reference(qtype);
+    if word == NO_REFERENCE && line.flags & flag::CNAME != 0 {
+        word = line.cells[0];
+        if word as u16 != 0 {
+            return Ok(First::Found);
+        }
+    }
+    if word == NO_REFERENCE {
+        negative(scratch, table, line, true)?;
     } else {
+        from_slot(scratch, table, Reference::from_word(word), line.tag)?;
+    }
+    Ok(if needs_preparation(scratch) {
         First::Found
+    } else {
+        First::Decided
     })
 }
 
