@@ -80,12 +80,12 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
     if inline(scratch, &line) {
         return Ok(First::Decided);
     }
-    is_ready(scratch, table, &line)
+    decide_if_ready(scratch, table, &line)
 }
 
 /// Decides where the types of the name that was found are all in its cells, and the answer is ready as it lies in its slot.
 #[inline(always)]
-fn is_ready<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<First, PassReason> {
+fn decide_if_ready<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<First, PassReason> {
     let qtype = scratch.qtype as u16;
     if line.flags & (flag::LISTS | flag::INCOMPLETE) != 0 || qtype == rtype::DS {
         return Ok(First::Found);

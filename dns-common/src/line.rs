@@ -244,8 +244,8 @@ impl Line {
     /// A position where nothing lives.
     pub const EMPTY: Line = Line([0; LINE_WORDS]);
 
-    /// Copies what the line has of the name with this hash; false, and nothing copied, where it has nothing of it or
-    /// where that has one of the flags `but`.
+    /// Copies what the line has of the name with this hash; nothing where it has nothing of it, or where that has one of the
+    /// flags `but`.
     ///
     /// Which half it is makes no branch: the processor cannot foresee it, and would undo all that it has done ahead while
     /// the line came from memory.
@@ -295,12 +295,6 @@ impl Line {
             _ => (fingerprint as u64) << STEP_BITS | step as u64,
         };
         self.0[0] = self.0[0] & !(ENTRY << shift) | (bits & ENTRY) << shift;
-    }
-
-    /// Whether more names have their home here than the directory can list.
-    #[inline(always)]
-    pub const fn overflows(&self) -> bool {
-        self.0[0] & OVERFLOW != 0
     }
 
     /// Whether a name that is not there may have no place: `of` is [`OVERFLOW`] for one whose home this is, [`LACKING`] for
@@ -562,10 +556,10 @@ mod tests {
             (line.directory(0), line.directory(1), line.directory(2)),
             ((0, 0), (0x3F, 127), (0x15, 5))
         );
-        assert!(!line.overflows());
+        assert!(!line.is_unsure(OVERFLOW));
         line.0[0] = Line::next_version(line.0[0] | OVERFLOW, line.0[0]);
         assert_eq!(
-            (line.0[0] & VERSION, line.overflows(), line.directory(1)),
+            (line.0[0] & VERSION, line.is_unsure(OVERFLOW), line.directory(1)),
             (0, true, (0x3F, 127))
         );
         line.set_directory(1, 0x3F, 0);

@@ -445,7 +445,7 @@ impl TableWriter {
 
     fn find(&self, hash: NameHash) -> Option<Place> {
         let [first, second] = self.homes(hash);
-        let overflows = || self.copy(first).overflows();
+        let overflows = || self.copy(first).is_unsure(OVERFLOW);
         self.find_from(first, hash)
             .or_else(|| overflows().then(|| self.find_from(second, hash))?)
     }
