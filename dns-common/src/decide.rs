@@ -13,10 +13,10 @@ use crate::hash::NameHash;
 use crate::line::{MOST_LISTED, NO_REFERENCE, Occupant, REFERRAL, Reference, flag};
 use crate::prepare::needs_preparation;
 use crate::reason::PassReason;
-use crate::reply::{Reply, error_bytes};
+use crate::reply::error_bytes;
 use crate::scratch::Scratch;
 use crate::search::{NOT_LISTED, Prober, find_encloser, look_up, probed, reason_of};
-use crate::slot::NO_SERIAL;
+use crate::slot::name_tag;
 use crate::table::Table;
 use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, info_code, rtype};
 
@@ -237,8 +237,7 @@ pub fn is_guarded(scratch: &Scratch) -> bool {
 /// REFUSED, and why (RFC 8914).
 #[inline(always)]
 pub fn refuse(scratch: &mut Scratch, info_code: u16) {
-    scratch.reply = Reply::NONE;
-    scratch.reply.header.flags = flags::REFUSED;
+    scratch.reply.make(flags::REFUSED, 0, 0, 0);
     scratch.reply.info_code = info_code as u32;
 }
 
@@ -252,8 +251,7 @@ pub fn deny(scratch: &mut Scratch) {
 /// An empty answer with TC=1: a real client asks again over TCP (RFC 7766 §5).
 #[inline(always)]
 pub fn truncate(scratch: &mut Scratch) {
-    scratch.reply = Reply::NONE;
-    scratch.reply.header.flags = flags::TC;
+    scratch.reply.make(flags::TC, 0, 0, 0);
 }
 
 /// Whether the reply in the scratch may be sent.
@@ -384,28 +382,40 @@ fn negative<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant, exists:
     };
     let reference = if exists { zone.nodata } else { zone.nxdomain };
     // The tag of a zone's negatives is the zone's number.
-    match reference {
-        Some(reference) => from_slot(scratch, table, reference, line.zone as u64),
-        None => Err(PassReason::Marked),
+    let Some(reference) = reference else {
+        return Err(PassReason::Marked);
+    };
+    take_slot(scratch, table, reference)?;
+    if scratch.reply.header.tag != line.zone {
+        return Err(PassReason::Torn);
     }
+    scratch.reply.serial = zone.serial;
+    Ok(())
 }
 
 #[inline(always)]
 fn from_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference, tag: u64) -> Result<(), PassReason> {
+    take_slot(scratch, table, reference)?;
+    let reply = &mut scratch.reply;
+    if reply.header.has_serial() {
+        // Of a chain of ours that ends in a negative, of that one's zone.
+        let Some(zone) = table.zone(reply.header.tag) else {
+            return Err(PassReason::Internal);
+        };
+        reply.serial = zone.serial;
+    } else if reply.header.tag != name_tag(tag) {
+        return Err(PassReason::Torn);
+    }
+    Ok(())
+}
+
+/// Makes a slot's body the reply's. Whose it is, and which serial goes there, is left to the caller.
+#[inline(always)]
+fn take_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference) -> Result<(), PassReason> {
     // The header goes to its place at once: on the stack there is no room for a copy.
     let reply = &mut scratch.reply;
     if !table.slot_header(reference.class as u32, reference.slot, &mut reply.header) {
         return Err(PassReason::Internal);
-    }
-    if reply.header.tag != tag {
-        return Err(PassReason::Torn);
-    }
-    reply.serial = 0;
-    if reply.header.serial_at != NO_SERIAL {
-        let Some(zone) = table.zone(reply.header.zone) else {
-            return Err(PassReason::Internal);
-        };
-        reply.serial = zone.serial;
     }
     reply.source = reference.class as u32 + 1;
     reply.slot = reference.slot;
@@ -441,7 +451,8 @@ fn inline_a(scratch: &mut Scratch, line: &Occupant) {
         scratch.inline[2 * index + 1] = tail;
         sum = checksum::add(checksum::add(sum, head), tail);
     }
-    inline_reply(scratch, 16 * count as u16, count as u16, sum);
+    let sum = checksum::fold(sum);
+    scratch.reply.make(flags::AA, count as u8, 16 * count as u16, sum);
 }
 
 /// One AAAA RR of 28 octets.
@@ -460,14 +471,5 @@ fn inline_aaaa(scratch: &mut Scratch, line: &Occupant) {
         scratch.inline[index] = word;
         sum = checksum::add(sum, word);
     }
-    inline_reply(scratch, 28, 1, sum);
-}
-
-#[inline(always)]
-fn inline_reply(scratch: &mut Scratch, body_bytes: u16, answers: u16, sum: u64) {
-    scratch.reply = Reply::NONE;
-    scratch.reply.header.body_bytes = body_bytes;
-    scratch.reply.header.answers = answers;
-    scratch.reply.header.sum = checksum::fold(sum);
-    scratch.reply.header.flags = flags::AA;
+    scratch.reply.make(flags::AA, 1, 28, checksum::fold(sum));
 }

@@ -9,7 +9,7 @@ use crate::order::{WEIGHT_NUMBERS, kind};
 use crate::reason::PassReason;
 use crate::reply::{INLINE, PREPARED, Reply};
 use crate::scratch::{PREPARED_CLASSES, PREPARED_WORDS, Scratch};
-use crate::slot::{HEADER_POINTERS, MAX_POINTERS, NO_SERIAL, SlotHeader};
+use crate::slot::{MAX_POINTERS, PLACES, SlotHeader};
 use crate::table::Table;
 
 /// A body that is being sent, wherever it lies.
@@ -27,7 +27,7 @@ pub fn patch<B: Body>(reply: &Reply, body: &mut B) -> Option<u16> {
     let mut sum = header.sum as u64;
     if reply.raise != 0 && header.has_places() {
         let by = reply.raise as u16;
-        for index in 0..HEADER_POINTERS {
+        for index in 0..PLACES {
             if index >= header.pointers as usize {
                 break;
             }
@@ -36,8 +36,8 @@ pub fn patch<B: Body>(reply: &Reply, body: &mut B) -> Option<u16> {
             sum += raised(at, by);
         }
     }
-    if header.serial_at != NO_SERIAL {
-        let at = header.serial_at as usize;
+    if header.has_serial() {
+        let at = header.serial_at() as usize;
         let octets = reply.serial.to_be_bytes();
         body.set(at, octets)?;
         sum += serial_sum(at, octets);
@@ -71,7 +71,7 @@ pub fn needs_preparation(scratch: &Scratch) -> bool {
 pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let reply = scratch.reply;
     let moves = reply.raise != 0 && reply.header.pointers != 0;
-    let has_serial = reply.header.serial_at != NO_SERIAL;
+    let has_serial = reply.header.has_serial();
     if !needs_preparation(scratch) {
         return Ok(());
     }
@@ -103,7 +103,7 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
         sum += raised(at, reply.raise as u16);
     }
     if has_serial {
-        let at = reply.header.serial_at as usize;
+        let at = reply.header.serial_at() as usize;
         let [a, b, c, d] = reply.serial.to_be_bytes();
         set_octet(scratch, at, a);
         set_octet(scratch, at + 1, b);
@@ -115,7 +115,7 @@ pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassRea
     scratch.reply.source = PREPARED;
     // Nothing is left to be patched.
     scratch.reply.raise = 0;
-    scratch.reply.header.serial_at = NO_SERIAL;
+    scratch.reply.header.clear_serial();
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub const INLINE_WORDS: usize = 8;
 /// Octets of a body that is patched, in words: the largest class but two. A power of two.
 pub const PREPARED_WORDS: usize = 128;
 /// How many of the size classes hold bodies that can be patched.
-pub const PREPARED_CLASSES: u32 = 4;
+pub const PREPARED_CLASSES: u32 = 5;
 
 /// Room for the RDATA of RRs that change places.
 pub const ARRANGED_BYTES: usize = 16 * MOST as usize;

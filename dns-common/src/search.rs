@@ -14,6 +14,7 @@ use crate::hash::{self, MAX_WORDS, NameHash};
 use crate::line::{DIRECTORY_ENTRIES, Held, LACKING, Line, MOST_LISTED, OVERFLOW, distance, flag};
 use crate::reason::PassReason;
 use crate::scratch::Scratch;
+use crate::slot::name_tag;
 use crate::table::Table;
 
 /// What a probe found, as the plain number that crosses the borders of the kernel's global functions.
@@ -128,7 +129,7 @@ pub fn look_in_list<T: Table>(scratch: &mut Scratch, table: &T, class: u32, slot
         return BAD_LIST;
     }
     let count = header.body_bytes as u32 / 8;
-    if header.tag != scratch.found.tag
+    if header.tag != name_tag(scratch.found.tag)
         || count as usize > MOST_LISTED
         || !table.copy_body(class, slot, count, &mut scratch.prepared)
     {

@@ -1,84 +1,145 @@
 //! Ready answers that do not fit a line: written once while nothing refers to them, in a few size classes.
 //!
 //! ```text
-//! word 0   tag: whose answer
-//! word 1   octets of the body (16) │ ANCOUNT (16) │ NSCOUNT (16) │ ARCOUNT without OPT (16)
-//! word 2   one's-complement sum (16) │ header flags: AA, rcode (16) │ offset of a serial (16) │ pointers (8) │ order (8)
-//! word 3   zone whose serial goes there (32) │ octets of the base name (16) │ RRs that are ordered (8)
-//! word 4   offsets of up to four pointers (16 each)
-//!          where there are more, or an order: offset of the first RDATA (16) │ octets from one to the next (16)
-//! octets   the body: everything after the question; behind it the pointers' offsets that are not in word 4, 2 octets each,
+//! word 0   tag (32): whose answer │ octets of the body (16) │ one's-complement sum of the body (16)
+//! word 1   ANCOUNT │ NSCOUNT │ ARCOUNT without OPT │ marks │ pointers │ order │ RRs that are ordered │ octets of the base name
+//!          (8 each)
+//! word 2   four places (16 each)
+//! octets   the body: everything after the question; behind it the pointers' offsets that have no place in word 2, 2 octets each,
 //!          host order; then what a weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
+//!
+//! The four places are offsets of pointers; where a serial is patched, the last is where. Where the order is drawn, the first
+//! is the offset of the first RDATA that changes its place, and the second the octets from one to the next.
 //!
 //! A body is compiled for a question whose name is the *base*: the owner itself (exact answers), the closest
 //! encloser (wildcards), the zone's apex (negatives) or the cut (referrals). For a longer question the listed
 //! compression pointers are raised by the difference.
+//!
+//! Headers and classes are small so that common answers are: of 100,000 names, each octet is 100 KB more to be missed by the
+//! caches.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::order::kind;
+use crate::wire::flags;
 
 /// Octets before the body.
-pub const SLOT_HEADER_BYTES: usize = 40;
+pub const SLOT_HEADER_BYTES: usize = 24;
 /// Octets of a slot, by class.
-pub const CLASS_BYTES: [usize; SLOT_CLASSES] = [128, 256, 512, 1024, 2048, 4096];
+pub const CLASS_BYTES: [usize; SLOT_CLASSES] = [96, 160, 256, 512, 1024, 2048, 4096];
 /// Number of size classes.
-pub const SLOT_CLASSES: usize = 6;
-/// No serial is patched.
-pub const NO_SERIAL: u16 = u16::MAX;
+pub const SLOT_CLASSES: usize = 7;
 /// Octets of an RR before its RDATA, where its owner is a pointer.
 pub const RR_HEAD_BYTES: usize = 12;
 /// The most pointers that are raised; answers with more are left to userspace.
 pub const MAX_POINTERS: usize = 32;
-/// The most pointers of which the header has the places: then the body is patched where it is sent.
-pub const HEADER_POINTERS: usize = 4;
+/// Places in a header.
+pub const PLACES: usize = 4;
 
-/// The first five words of a slot.
+/// The mark that a serial is patched, beside the flags of the reply.
+const SERIAL: u8 = 0x40;
+
+/// The first three words of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct SlotHeader {
-    /// The tag of the name whose answer this is.
-    pub tag: u64,
+    /// Whose answer this is: [`name_tag`]; where a serial is patched, the zone whose serial it is.
+    pub tag: u32,
     /// Octets of the body.
     pub body_bytes: u16,
-    /// ANCOUNT.
-    pub answers: u16,
-    /// NSCOUNT.
-    pub authorities: u16,
-    /// ARCOUNT without OPT.
-    pub additionals: u16,
     /// One's-complement sum of the body as big-endian words, as if it began at an even offset.
     pub sum: u16,
-    /// AA and rcode, as in the header of the reply.
-    pub flags: u16,
-    /// Where in the body a SOA serial is patched; [`NO_SERIAL`] for nowhere.
-    pub serial_at: u16,
+    /// ANCOUNT.
+    pub answers: u8,
+    /// NSCOUNT.
+    pub authorities: u8,
+    /// ARCOUNT without OPT.
+    pub additionals: u8,
+    /// AA, TC and rcode of the reply ([`marks_of`]), and whether a serial is patched.
+    pub marks: u8,
     /// How many pointers move.
     pub pointers: u8,
     /// How the RRs of the answer's last RRset are ordered ([`crate::order::kind`]).
     pub order: u8,
-    /// The zone whose serial it is.
-    pub zone: u32,
-    /// Octets of the name that the body was compiled for, root label included.
-    pub base_bytes: u16,
     /// How many RRs are ordered, where they are not as given.
     pub order_count: u8,
-    /// Zero.
-    pub unused: u8,
-    /// Where in the body the pointers are, if [`SlotHeader::has_places`]. Else where the RDATA of the first ordered RR is, and
-    /// how many octets it is from one RDATA to the next: all that is ordered has RDATA of four or of sixteen octets.
-    pub places: [u16; HEADER_POINTERS],
+    /// Octets of the name that the body was compiled for, root label included.
+    pub base_bytes: u8,
+    /// See above.
+    pub places: [u16; PLACES],
+}
+
+/// AA, TC and rcode of a reply as a header has them.
+#[inline(always)]
+pub const fn marks_of(flags: u16) -> u8 {
+    (flags >> 5) as u8 & 0x30 | flags as u8 & 0x0F
+}
+
+const _: () = assert!(marks_of(flags::AA) == 0x20 && marks_of(flags::TC) == 0x10 && marks_of(flags::RCODE) == 0x0F);
+
+/// What a slot's header keeps of a name's tag. A slot that lines still refer to is not used for another name: this only has to
+/// notice what should not happen.
+#[inline(always)]
+pub const fn name_tag(tag: u64) -> u32 {
+    (tag >> 32) as u32
 }
 
 impl SlotHeader {
-    /// Whether the places of the pointers are here, and not behind the body.
+    /// Of nothing.
+    pub const NONE: Self = Self {
+        tag: 0,
+        body_bytes: 0,
+        sum: 0,
+        answers: 0,
+        authorities: 0,
+        additionals: 0,
+        marks: 0,
+        pointers: 0,
+        order: 0,
+        order_count: 0,
+        base_bytes: 0,
+        places: [0; PLACES],
+    };
+
+    /// AA, TC and rcode, as in the header of the reply.
     #[inline(always)]
-    pub const fn has_places(&self) -> bool {
-        self.order == kind::FIXED && self.pointers as usize <= HEADER_POINTERS
+    pub const fn flags(&self) -> u16 {
+        (self.marks as u16 & 0x30) << 5 | self.marks as u16 & 0x0F
     }
 
-    /// Where in the body the RDATA of the first ordered RR is.
+    /// Whether a serial is patched.
+    #[inline(always)]
+    pub const fn has_serial(&self) -> bool {
+        self.marks & SERIAL != 0
+    }
+
+    /// Has a zone's serial patched in at this offset.
+    pub const fn set_serial(&mut self, at: u16, zone: u32) {
+        self.marks |= SERIAL;
+        self.tag = zone;
+        self.places[PLACES - 1] = at;
+    }
+
+    /// Says that it is there.
+    #[inline(always)]
+    pub const fn clear_serial(&mut self) {
+        self.marks &= !SERIAL;
+    }
+
+    /// Where in the body the serial goes.
+    #[inline(always)]
+    pub const fn serial_at(&self) -> u16 {
+        self.places[PLACES - 1]
+    }
+
+    /// Whether the offsets of all pointers are here, and not behind the body: then the body is patched where it is sent.
+    #[inline(always)]
+    pub const fn has_places(&self) -> bool {
+        self.order == kind::FIXED && self.pointers as usize + self.has_serial() as usize <= PLACES
+    }
+
+    /// Where in the body the RDATA of the first ordered RR is. All that is ordered has RDATA of four or of sixteen octets.
     #[inline(always)]
     pub const fn order_at(&self) -> u16 {
         self.places[0]
@@ -114,16 +175,47 @@ mod tests {
     #[test]
     fn layout_is_pinned() {
         assert_eq!(size_of::<SlotHeader>(), SLOT_HEADER_BYTES);
-        assert_eq!(core::mem::offset_of!(SlotHeader, sum), 16);
-        assert_eq!(core::mem::offset_of!(SlotHeader, zone), 24);
-        assert_eq!(size_of::<Slot<88>>(), 128);
+        assert_eq!(core::mem::offset_of!(SlotHeader, answers), 8);
+        assert_eq!(core::mem::offset_of!(SlotHeader, places), 16);
+        assert_eq!(size_of::<Slot<72>>(), 96);
     }
 
     #[test]
     fn classes_hold_what_they_say() {
-        assert_eq!(class_for(88, 0), Some(0));
-        assert_eq!(class_for(87, 1), Some(1));
-        assert_eq!(class_for(4056, 0), Some(5));
-        assert_eq!(class_for(4057, 0), None);
+        assert_eq!(class_for(72, 0), Some(0));
+        assert_eq!(class_for(71, 1), Some(1));
+        assert_eq!(class_for(4072, 0), Some(6));
+        assert_eq!(class_for(4073, 0), None);
+    }
+
+    #[test]
+    fn flags_go_in_and_out() {
+        for flags in [0, flags::AA, flags::TC, flags::AA | 3, flags::REFUSED] {
+            let header = SlotHeader {
+                marks: marks_of(flags) | SERIAL,
+                ..SlotHeader::NONE
+            };
+            assert_eq!(header.flags(), flags);
+        }
+    }
+
+    #[test]
+    fn a_serial_takes_the_place_of_a_pointer() {
+        let mut header = SlotHeader {
+            tag: 5,
+            marks: marks_of(flags::AA | 3),
+            pointers: 4,
+            ..SlotHeader::NONE
+        };
+        assert!(header.has_places());
+        header.set_serial(77, 6);
+        assert_eq!((header.tag, header.serial_at(), header.flags()), (6, 77, flags::AA | 3));
+        assert!(!header.has_places());
+        header.pointers = 3;
+        assert!(header.has_places());
+        header.clear_serial();
+        assert!(!header.has_serial() && header.flags() == flags::AA | 3);
+        header.order = kind::ROTATE;
+        assert!(!header.has_places());
     }
 }

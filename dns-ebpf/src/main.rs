@@ -169,7 +169,7 @@ fn answer(ctx: &XdpContext) -> Verdict {
     }
     // The compiler proves these bounds and drops the checks, which the verifier then misses.
     let qtype = black_box(qtype_class(state.scratch.qtype as u16));
-    let rcode = black_box(rcode_class(state.scratch.reply.header.flags & flags::RCODE));
+    let rcode = black_box(rcode_class(state.scratch.reply.header.flags() & flags::RCODE));
     if qtype < QTYPE_CLASSES && rcode < RCODE_CLASSES {
         state.counters.answers[qtype][rcode] += 1;
     }

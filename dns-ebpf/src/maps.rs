@@ -30,11 +30,16 @@ use dns_common::limit::{BUCKET_LINE_WORDS, BucketLine, Buckets, Limits};
 use dns_common::line::LINE_WORDS;
 use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
-use dns_common::slot::{SLOT_HEADER_BYTES, Slot, SlotHeader};
+use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader};
 use dns_common::table::{Table, ZONE_WORDS, ZoneEntry};
 
+/// Octets of a body in a class.
+const fn body_bytes(class: usize) -> usize {
+    CLASS_BYTES[class] - SLOT_HEADER_BYTES
+}
+
 /// Octets of a body in the smallest class.
-pub const SMALL_BODY_BYTES: usize = 128 - SLOT_HEADER_BYTES;
+pub const SMALL_BODY_BYTES: usize = body_bytes(0);
 /// A slot of the smallest class.
 pub type SmallSlot = Slot<SMALL_BODY_BYTES>;
 
@@ -44,15 +49,17 @@ static LINES: Array<[u64; LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPAB
 #[map]
 pub static SLOTS_0: Array<SmallSlot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static SLOTS_1: Array<Slot<{ 256 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SLOTS_1: Array<Slot<{ body_bytes(1) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static SLOTS_2: Array<Slot<{ 512 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SLOTS_2: Array<Slot<{ body_bytes(2) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static SLOTS_3: Array<Slot<{ 1024 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SLOTS_3: Array<Slot<{ body_bytes(3) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static SLOTS_4: Array<Slot<{ 2048 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SLOTS_4: Array<Slot<{ body_bytes(4) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static SLOTS_5: Array<Slot<{ 4096 - SLOT_HEADER_BYTES }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SLOTS_5: Array<Slot<{ body_bytes(5) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static SLOTS_6: Array<Slot<{ body_bytes(6) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static ZONES: Array<[u64; ZONE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
@@ -331,18 +338,21 @@ impl Table for KernelTable {
             3 => SLOTS_3.get_ptr(slot).map(|slot| slot.cast::<u64>()),
             4 => SLOTS_4.get_ptr(slot).map(|slot| slot.cast::<u64>()),
             5 => SLOTS_5.get_ptr(slot).map(|slot| slot.cast::<u64>()),
+            6 => SLOTS_6.get_ptr(slot).map(|slot| slot.cast::<u64>()),
             _ => None,
         };
         let Some(words) = header else { return false };
         let to: &mut [u64; SLOT_HEADER_BYTES / 8] = bytemuck::cast_mut(to);
-        // SAFETY: every slot begins with its header and has at least two lines of the cache, all but those of the first class
-        // four; a slot that a line refers to is not written. What is read of the other lines is not looked at: it lets all
-        // of them come from memory at the same time.
+        // SAFETY: every slot begins with its header and reaches into a second line of the cache, all but those of the first
+        // two classes have four; a slot that a line refers to is not written. What is read of the other lines is not looked
+        // at: it lets all of them come from memory at the same time.
         unsafe {
             read_volatile(words.add(8));
-            if class != 0 {
+            if class > 1 {
                 read_volatile(words.add(16));
                 read_volatile(words.add(24));
+            } else if class == 1 {
+                read_volatile(words.add(16));
             }
             for (index, to) in to.iter_mut().enumerate() {
                 *to = read_volatile(words.add(index));
@@ -358,6 +368,7 @@ impl Table for KernelTable {
             1 => SLOTS_1.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
             2 => SLOTS_2.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
             3 => SLOTS_3.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
+            4 => SLOTS_4.get_ptr(slot).is_some_and(|slot| copy_words(slot, words, to)),
             _ => false,
         }
     }
@@ -388,15 +399,15 @@ impl Table for KernelTable {
     }
 }
 
-/// Eight octets of a slot of the smallest class, from `at`; `None` where it has not so many.
+/// Eight octets of a slot of the smallest class, from `at`; `None` where it has not so many. What is not constant has to be
+/// boxed: verifiers want to see the comparison.
 #[inline(always)]
 pub fn small_slot_word(slot: &SmallSlot, at: usize) -> Option<u64> {
-    let at = black_box(at as u64);
-    if at > (SMALL_BODY_BYTES - 8) as u64 {
+    if at > SMALL_BODY_BYTES - 8 {
         return None;
     }
     // SAFETY: the eight octets are inside, as just checked, and the slot is not written while a line refers to it.
-    Some(unsafe { read_unaligned(slot.octets.as_ptr().add(at as usize).cast()) })
+    Some(unsafe { read_unaligned(slot.octets.as_ptr().add(at).cast()) })
 }
 
 /// Copies the first `words` words of a slot's octets.

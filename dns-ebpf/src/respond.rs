@@ -245,6 +245,7 @@ fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
         4 => store_slot(ctx, maps::SLOTS_3.get(reply.slot), at, length),
         5 => store_slot(ctx, maps::SLOTS_4.get(reply.slot), at, length),
         6 => store_slot(ctx, maps::SLOTS_5.get(reply.slot), at, length),
+        7 => store_slot(ctx, maps::SLOTS_6.get(reply.slot), at, length),
         PREPARED => packet::store(ctx, at, prepared_octets(scratch), length, RR_BYTES),
         _ => false,
     }
@@ -273,25 +274,37 @@ fn write_inline(packet: &mut Packet, scratch: &Scratch, at: usize, body_bytes: u
     Ok(())
 }
 
-/// The same as [`store_slot`] for the smallest class, and without a call: eight octets at a time, the last eight over some of
-/// those before.
+/// The same as [`store_slot`] for the smallest class, and without a call: sixteen octets at a time, the last sixteen over some
+/// of those before.
 #[inline(always)]
 fn store_small(ctx: &XdpContext, slot: &SmallSlot, at: u32, length: u32) -> Option<()> {
     let mut packet = Packet::new(ctx);
     let (at, length) = (at as usize, length as usize);
-    for index in 0..SMALL_BODY_BYTES / 8 {
-        if 8 * (index + 1) > length {
+    if length < 16 {
+        let last = black_box(length.checked_sub(8)? & 0x07);
+        packet.header_mut::<Word>(at)?.word = small_slot_word(slot, 0)?;
+        packet.header_mut::<Word>(at + last)?.word = small_slot_word(slot, last)?;
+        return Some(());
+    }
+    for index in 0..SMALL_BODY_BYTES / 16 {
+        if 16 * (index + 1) > length {
             break;
         }
-        let to: &mut Word = packet.header_mut(at + 8 * index)?;
-        to.word = small_slot_word(slot, 8 * index)?;
+        *packet.header_mut(at + 16 * index)? = two_words(slot, 16 * index)?;
     }
-    if length & 7 != 0 {
-        let last = length.checked_sub(8)?;
-        let to: &mut Word = packet.header_mut(at + (last & 0x7F))?;
-        to.word = small_slot_word(slot, last)?;
+    if length & 15 != 0 {
+        let last = black_box((length - 16) & 0x7F);
+        *packet.header_mut(at + last)? = two_words(slot, last)?;
     }
     Some(())
+}
+
+#[inline(always)]
+fn two_words(slot: &SmallSlot, at: usize) -> Option<TwoWords> {
+    Some(TwoWords {
+        first: small_slot_word(slot, at)?,
+        second: small_slot_word(slot, at + 8)?,
+    })
 }
 
 #[inline(always)]

@@ -14,6 +14,7 @@ use dns_common::message::Buffer;
 use dns_common::scan::scan;
 use dns_common::scratch::Scratch;
 use dns_common::search::{probe, probed};
+use dns_common::slot::SLOT_CLASSES;
 use dns_common::table::Table;
 use dns_userspace::answer::{Environment, Serials};
 use dns_userspace::fastpath::{Fast, Worker};
@@ -491,7 +492,7 @@ fn lines_are_copied_whole() -> Result<()> {
     let keys = Keys::from_random(&[0x5A; size_of::<Keys>()]);
     let sizes = Sizes {
         lines: 64,
-        slots: [8; 6],
+        slots: [8; SLOT_CLASSES],
         zones: 1,
         prefixes: 0,
     };
@@ -616,7 +617,7 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
 fn writer(lines: u32, seed: u64) -> TableWriter {
     let sizes = Sizes {
         lines,
-        slots: [8; 6],
+        slots: [8; SLOT_CLASSES],
         zones: 1,
         prefixes: 0,
     };

@@ -14,6 +14,7 @@ use dns_common::limit::{Limits, Pace};
 use dns_common::line::{LACKING, LINE_WORDS, OVERFLOW, Reference};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::Reply;
+use dns_common::slot::CLASS_BYTES;
 use dns_common::table::Table;
 use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
@@ -35,7 +36,7 @@ use tests::testrun::{TestRun, Verdict};
 use tests::zones::{Generator, describe, name};
 
 /// Verified instructions, whatever is configured. Measured: about 65,000 with nothing, 117,000 with everything.
-const MOST_INSTRUCTIONS: u32 = 130_000;
+const MOST_INSTRUCTIONS: u32 = 140_000;
 /// Octets of stack of any one function; the kernel's limit is 512 for all that call each other.
 const MOST_STACK: i64 = 256;
 /// Frames of the comparison.
@@ -167,12 +168,13 @@ fn object_has_its_program_and_maps() -> Result<()> {
     assert_eq!(programs, ["hotdns"]);
     let expected = [
         ("LINES", "Array", 64),
-        ("SLOTS_0", "Array", 128),
-        ("SLOTS_1", "Array", 256),
-        ("SLOTS_2", "Array", 512),
-        ("SLOTS_3", "Array", 1024),
-        ("SLOTS_4", "Array", 2048),
-        ("SLOTS_5", "Array", 4096),
+        ("SLOTS_0", "Array", 96),
+        ("SLOTS_1", "Array", 160),
+        ("SLOTS_2", "Array", 256),
+        ("SLOTS_3", "Array", 512),
+        ("SLOTS_4", "Array", 1024),
+        ("SLOTS_5", "Array", 2048),
+        ("SLOTS_6", "Array", 4096),
         ("ZONES", "Array", 64),
         ("EPOCH", "Array", 64),
         ("OWN", "HashMap", 8),
@@ -880,8 +882,10 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     reached.insert(P::Internal.index());
     cell.store(word, Ordering::Relaxed);
     let reference = Reference::from_word(word);
-    let slot = table.memory.slots[usize::from(reference.class)].words(reference.slot as usize * 16, 16);
-    slot.context("the slot")?[1].fetch_add(200, Ordering::Relaxed);
+    let words = CLASS_BYTES[usize::from(reference.class)] / 8;
+    let slot = table.memory.slots[usize::from(reference.class)].words(reference.slot as usize * words, words);
+    // The upper half of its first word begins with the octets of the body.
+    slot.context("the slot")?[0].fetch_add(200 << 32, Ordering::Relaxed);
     let before = kernel.counters()?;
     assert_eq!(kernel.run(&text)?.verdict, Verdict::Drop);
     let dropped = DropReason::HalfWritten.index();

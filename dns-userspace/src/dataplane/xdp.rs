@@ -43,7 +43,9 @@ use crate::table::{Memory, Region, Sizes};
 use crate::views::Clients;
 
 const STATE_WORDS: usize = size_of::<State>() / 8;
-const SLOT_MAPS: [&str; CLASS_BYTES.len()] = ["SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5"];
+const SLOT_MAPS: [&str; CLASS_BYTES.len()] = [
+    "SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5", "SLOTS_6",
+];
 
 /// Prefixes of access lists that there is room for; what has none of it is userspace's.
 const ACCESS_PREFIXES: u32 = 1 << 16;

@@ -27,7 +27,9 @@ use crate::views::Clients;
 const LEAST_LINES: usize = 1024;
 /// How full a new table is, in percent.
 const FILL_PERCENT: usize = 70;
-/// Slots beyond need, so that changes seldom wait for those that were given up: of the two smallest classes.
+/// How many of the classes are small: of one of these are the negatives of nearly every zone.
+const SMALL_CLASSES: usize = 3;
+/// Slots beyond need, so that changes seldom wait for those that were given up: of each small class.
 const SPARE_SMALL_SLOTS: usize = 1024;
 /// Of each other class.
 const SPARE_SLOTS: usize = 64;
@@ -67,13 +69,18 @@ impl Need {
     /// The sizes of a table with room to grow.
     fn sizes(&mut self) -> anyhow::Result<Sizes> {
         // Two negatives for each zone, and their successors.
-        self.slots[0] += 4 * self.zones as usize;
-        self.slots[1] += 4 * self.zones as usize;
+        for small in &mut self.slots[..SMALL_CLASSES] {
+            *small += 4 * self.zones as usize;
+        }
         let lines = (self.halves * 100 / FILL_PERCENT / 2).max(LEAST_LINES);
         Ok(Sizes {
             lines: u32::try_from(lines).context("too many names for one table")?,
             slots: std::array::from_fn(|class| {
-                let spare = if class < 2 { SPARE_SMALL_SLOTS } else { SPARE_SLOTS };
+                let spare = if class < SMALL_CLASSES {
+                    SPARE_SMALL_SLOTS
+                } else {
+                    SPARE_SLOTS
+                };
                 u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
             }),
             zones: self.zones + self.zones / 2 + 16,

@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use dns_common::checksum;
 use dns_common::line::{MORE, Reference};
-use dns_common::order::kind;
 use dns_common::slot::{
-    CLASS_BYTES, HEADER_POINTERS, MAX_POINTERS, NO_SERIAL, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for,
+    CLASS_BYTES, MAX_POINTERS, PLACES, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, marks_of, name_tag,
 };
 
 use super::memory::Memory;
@@ -48,24 +47,49 @@ pub struct BodyOrder {
 impl Body {
     /// The smallest class with room for it; `None` where only userspace can send it.
     pub fn class(&self) -> Option<usize> {
-        (self.pointers.len() <= MAX_POINTERS)
+        let is_countable = self.counts.iter().all(|&count| count <= u16::from(u8::MAX));
+        // What is ordered has its place where the serial's would be; no answer has both.
+        let is_patchable = self.pointers.len() <= MAX_POINTERS && (self.serial.is_none() || self.order.is_none());
+        (is_countable && is_patchable)
             .then(|| class_for(self.octets.len(), self.numbers().count()))
             .flatten()
     }
 
-    /// The places of the pointers, if the header has room for them.
-    fn places(&self) -> Option<[u16; HEADER_POINTERS]> {
-        let mut places = [0; HEADER_POINTERS];
-        places.get_mut(..self.pointers.len())?.copy_from_slice(&self.pointers);
-        self.order.is_none().then_some(places)
+    /// The header of its slot, for the name with this tag.
+    fn header(&self, tag: u64) -> SlotHeader {
+        let mut header = SlotHeader {
+            tag: name_tag(tag),
+            body_bytes: self.octets.len() as u16,
+            sum: checksum::of_bytes(&self.octets),
+            answers: self.counts[0] as u8,
+            authorities: self.counts[1] as u8,
+            additionals: self.counts[2] as u8,
+            marks: marks_of(self.flags),
+            pointers: self.pointers.len() as u8,
+            base_bytes: self.base_bytes as u8,
+            ..SlotHeader::NONE
+        };
+        if let Some((at, zone)) = self.serial {
+            header.set_serial(at, zone);
+        }
+        if let Some(order) = &self.order {
+            header.order = order.kind;
+            header.order_count = order.count;
+            (header.places[0], header.places[1]) = (order.at, order.step);
+        } else if self.has_places() {
+            header.places[..self.pointers.len()].copy_from_slice(&self.pointers);
+        }
+        header
+    }
+
+    /// Whether the header has places for all pointers, as [`SlotHeader::has_places`] says of it.
+    fn has_places(&self) -> bool {
+        self.order.is_none() && self.pointers.len() + usize::from(self.serial.is_some()) <= PLACES
     }
 
     /// What lies behind the body.
     fn numbers(&self) -> impl Iterator<Item = u16> {
-        let pointers = match self.places() {
-            Some(_) => &[],
-            None => &self.pointers[..],
-        };
+        let pointers = if self.has_places() { &[] } else { &self.pointers[..] };
         pointers.iter().chain(self.weights()).copied()
     }
 
@@ -104,28 +128,8 @@ impl Slots {
             }
             None => return None,
         };
-        let order = body.order.as_ref();
-        let header = SlotHeader {
-            tag,
-            body_bytes: body.octets.len() as u16,
-            answers: body.counts[0],
-            authorities: body.counts[1],
-            additionals: body.counts[2],
-            sum: checksum::of_bytes(&body.octets),
-            flags: body.flags,
-            serial_at: body.serial.map_or(NO_SERIAL, |(at, _)| at),
-            pointers: body.pointers.len() as u8,
-            order: order.map_or(kind::FIXED, |order| order.kind),
-            zone: body.serial.map_or(0, |(_, zone)| zone),
-            base_bytes: body.base_bytes as u16,
-            order_count: order.map_or(0, |order| order.count),
-            unused: 0,
-            places: body
-                .places()
-                .unwrap_or(order.map_or([0; 4], |order| [order.at, order.step, 0, 0])),
-        };
         let mut octets = vec![0; CLASS_BYTES[class]];
-        octets[..SLOT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
+        octets[..SLOT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&body.header(tag)));
         let start = SLOT_HEADER_BYTES;
         octets[start..start + body.octets.len()].copy_from_slice(&body.octets);
         let list = start + body.octets.len().next_multiple_of(2);

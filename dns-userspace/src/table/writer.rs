@@ -334,7 +334,7 @@ impl TableWriter {
         if let Some(negatives) = negatives {
             for (word, body) in new.iter_mut().zip([&negatives.nodata, &negatives.nxdomain]) {
                 // The type is any number but 0: a word of 0 says that there is none.
-                match self.slots.put(&memory, body, 1, u64::from(zone)) {
+                match self.slots.put(&memory, body, 1, u64::from(zone) << 32) {
                     Some(reference) => *word = reference.to_word(),
                     None if body.class().is_some() => result = Err(TableFull),
                     None => {}
