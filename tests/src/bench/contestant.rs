@@ -23,6 +23,8 @@ pub enum Contestant {
     Bounce,
     /// hotdns with its XDP program.
     Hotdns,
+    /// Another build of it, which `HOTDNS_OTHER_BIN` names.
+    HotdnsOther,
     /// hotdns from sockets.
     HotdnsSockets,
     /// Knot DNS with AF_XDP.
@@ -45,6 +47,7 @@ impl Contestant {
         match self {
             Self::Bounce => "bounce (the limit)",
             Self::Hotdns => "hotdns, XDP",
+            Self::HotdnsOther => "other hotdns, XDP",
             Self::HotdnsSockets => "hotdns, sockets",
             Self::KnotXdp => "Knot DNS, AF_XDP",
             Self::Knot => "Knot DNS, sockets",
@@ -57,7 +60,7 @@ impl Contestant {
 
     /// Whether its answers leave from an XDP program, so that frames stay on their processors and none may be lost.
     pub fn is_xdp_program(self) -> bool {
-        matches!(self, Self::Bounce | Self::Hotdns)
+        matches!(self, Self::Bounce | Self::Hotdns | Self::HotdnsOther)
     }
 
     /// What it sends back.
@@ -79,7 +82,7 @@ impl Contestant {
     /// Whether it can take this load. Frames with a tag are no server's own matter, but the interface's; what is
     /// configured for a load is hotdns's.
     pub fn takes(self, load: &Load) -> bool {
-        let is_ours = matches!(self, Self::Bounce | Self::Hotdns | Self::HotdnsSockets);
+        let is_ours = self.is_xdp_program() || self == Self::HotdnsSockets;
         (load.vlan.is_none() || self != Self::KnotXdp) && (load.features == Features::None || is_ours)
     }
 
@@ -101,6 +104,7 @@ impl Contestant {
         match self {
             Self::Bounce => Ok(object::generator()?.display().to_string()),
             Self::Hotdns | Self::HotdnsSockets => first_line(&object::server()?.to_string_lossy(), "--version"),
+            Self::HotdnsOther => first_line(&object::other_server()?.to_string_lossy(), "--version"),
             Self::KnotXdp | Self::Knot => first_line("knotd", "--version"),
             Self::Nsd => first_line("nsd", "-v"),
             Self::Bind => first_line("named", "-v"),
@@ -124,7 +128,7 @@ impl Contestant {
         run("chmod", &["755", &folder.path().to_string_lossy()])?;
         let link = match self {
             Self::Bounce => Some(circuit.attach_to_server("bounce")?),
-            Self::Hotdns | Self::KnotXdp => None,
+            Self::Hotdns | Self::HotdnsOther | Self::KnotXdp => None,
             _ => Some(circuit.attach_to_server("pass")?),
         };
         let files = zones
@@ -170,8 +174,8 @@ impl Contestant {
         };
         let (name, text) = match self {
             Self::Bounce => bail!("bounce is no process"),
-            Self::Hotdns | Self::HotdnsSockets => {
-                let mode = if self == Self::Hotdns { "native" } else { "off" };
+            Self::Hotdns | Self::HotdnsOther | Self::HotdnsSockets => {
+                let mode = if self.is_xdp_program() { "native" } else { "off" };
                 let listen = addresses
                     .iter()
                     .map(|address| format!("\"{address}\""))
@@ -257,10 +261,16 @@ impl Contestant {
         let path = path.to_string_lossy().into_owned();
         let (program, arguments) = match self {
             Self::Bounce => bail!("bounce is no process"),
-            Self::Hotdns | Self::HotdnsSockets => (
-                object::server()?.to_string_lossy().into_owned(),
-                vec!["run".to_owned(), "--config".to_owned(), path],
-            ),
+            Self::Hotdns | Self::HotdnsOther | Self::HotdnsSockets => {
+                let server = match self {
+                    Self::HotdnsOther => object::other_server()?,
+                    _ => object::server()?,
+                };
+                (
+                    server.to_string_lossy().into_owned(),
+                    vec!["run".to_owned(), "--config".to_owned(), path],
+                )
+            }
             Self::Knot | Self::KnotXdp => ("knotd".to_owned(), vec!["-c".to_owned(), path]),
             Self::Nsd => ("nsd".to_owned(), vec!["-d".to_owned(), "-c".to_owned(), path]),
             Self::Bind => {

@@ -36,6 +36,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Frames::Full)]
     frames: Frames,
     /// Who takes part beside the limit, on every load; by default hotdns, and on the load `a` all that are installed.
+    /// Another build of hotdns only takes part where it is named.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
     /// The loads: a, a-1k, a-1m, edns, cookie, ipv6, vlan, nodata, nxdomain, deep, deepest, deepest-cookie, wildcard, txt,
@@ -80,6 +81,7 @@ impl Options {
         let is_chosen = match (contestant, self.only.is_empty()) {
             (Contestant::Bounce, _) => true,
             (Contestant::Hotdns, true) => true,
+            (Contestant::HotdnsOther, true) => false,
             (_, true) => load.name == "a",
             (_, false) => self.only.contains(&contestant),
         };

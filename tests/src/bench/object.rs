@@ -33,6 +33,14 @@ pub fn server() -> Result<PathBuf> {
     file("HOTDNS_BIN", &default, "cargo xtask build")
 }
 
+/// Another build of the server, to be compared with it: `HOTDNS_OTHER_BIN`.
+pub fn other_server() -> Result<PathBuf> {
+    let Some(path) = env::var_os("HOTDNS_OTHER_BIN") else {
+        bail!("HOTDNS_OTHER_BIN does not name another build of hotdns");
+    };
+    file("HOTDNS_OTHER_BIN", Path::new(&path), "cargo xtask build")
+}
+
 fn target() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)
