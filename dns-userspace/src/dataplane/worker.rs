@@ -86,7 +86,7 @@ pub struct Figures {
     pub panics: AtomicU64,
     /// UDP replies that the kernel did not take.
     pub udp_unsent: AtomicU64,
-    /// Connections closed at once because of a limit.
+    /// Connections closed because of a limit: at once, or once far too much waits for all clients.
     pub tcp_refused: AtomicU64,
     /// Connections that are open; the only one that goes down.
     pub tcp_connections: AtomicU64,

@@ -53,7 +53,7 @@ fn families(figures: &Figures) -> [Box<dyn Collector>; 5] {
         ),
         counter(
             "hotdns_tcp_refused_total",
-            "TCP connections that were closed at once because of a limit.",
+            "TCP connections that were closed because of a limit.",
             &figures.tcp_refused,
         ),
         counter(
