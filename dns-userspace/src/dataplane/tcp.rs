@@ -217,8 +217,7 @@ impl Connection {
         let mut timer = pin!(tokio::time::sleep_until(self.idle_deadline));
         let mut told_to_stop = false;
         loop {
-            let answered = self.answer();
-            if answered > 0 {
+            if self.answer() {
                 self.idle_deadline = Instant::now() + self.idle_timeout();
             }
             if self.write().is_err() {
@@ -320,25 +319,25 @@ impl Connection {
         split(&self.input).is_some()
     }
 
-    /// Answers whole messages of the input, up to a turn's worth; returns how many.
-    fn answer(&mut self) -> usize {
-        let mut answered = 0;
+    /// Answers whole messages of the input, up to a turn's worth; whether one of them was a query.
+    fn answer(&mut self) -> bool {
+        let (mut taken, mut has_query) = (0, false);
         let mut used = 0;
         let input = std::mem::take(&mut self.input);
         let mut reply = std::mem::take(&mut self.desk.borrow_mut().reply);
-        while answered < TURN && self.may_answer() {
+        while taken < TURN && self.may_answer() {
             let Some(query) = split(&input[used..]) else {
                 break;
             };
             used += 2 + query.len();
-            answered += 1;
+            taken += 1;
             if query.len() < HEADER_BYTES {
                 // Whatever this is, it is not DNS.
                 self.ending = true;
                 used = input.len();
                 break;
             }
-            self.answer_one(query, &mut reply);
+            has_query |= self.answer_one(query, &mut reply);
             if self.is_denied {
                 used = input.len();
                 break;
@@ -347,10 +346,11 @@ impl Connection {
         self.desk.borrow_mut().reply = reply;
         self.input = input;
         self.input.drain(..used);
-        answered
+        has_query
     }
 
-    fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) {
+    /// Whether it was a query: what is none does not keep a connection from being idle.
+    fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) -> bool {
         let desk = Rc::clone(&self.desk);
         let mut desk = desk.borrow_mut();
         let idle_timeout = keepalive::is_asked_for(query).then(|| self.idle_timeout());
@@ -368,13 +368,14 @@ impl Connection {
                     keepalive::grant(reply, idle_timeout);
                 }
                 desk.shared.count(Transport::Tcp, reply);
-                return self.push(reply);
+                self.push(reply);
+                return true;
             }
-            Disposition::Silence => return,
+            Disposition::Silence => return false,
             Disposition::Denied => {
                 self.ending = true;
                 self.is_denied = true;
-                return;
+                return false;
             }
             Disposition::Forward => None,
             Disposition::CompleteUpstream(chain) => Some(chain),
@@ -398,6 +399,7 @@ impl Connection {
                 self.push(&declined);
             }
         }
+        true
     }
 
     fn push(&mut self, reply: &[u8]) {

@@ -124,6 +124,23 @@ async fn idle_connections_are_closed_and_activity_keeps_them() {
 }
 
 #[tokio::test]
+async fn what_is_no_query_does_not_keep_a_connection() {
+    let idle = Duration::from_millis(400);
+    let (_test, address) = plane(TcpSettings {
+        idle_timeout: idle,
+        ..settings()
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut response = query(1, "a.test.");
+    response[2] |= 0x80;
+    let start = Instant::now();
+    while stream.write_all(&framed(&response)).await.is_ok() {
+        assert!(start.elapsed() < SOON / 2, "still open");
+        tokio::time::sleep(idle / 4).await;
+    }
+}
+
+#[tokio::test]
 async fn half_a_message_does_not_keep_a_connection_however_it_trickles() {
     let idle = Duration::from_millis(400);
     let (_test, address) = plane(TcpSettings {
