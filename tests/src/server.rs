@@ -180,6 +180,11 @@ impl Server {
         self.running.as_ref().map(Running::output).unwrap_or_default()
     }
 
+    /// Its memory, in octets.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        self.running.as_ref().context("not running")?.resident_bytes()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.running.as_ref().context("not running")?.signal(signal)

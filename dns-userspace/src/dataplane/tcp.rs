@@ -7,19 +7,23 @@
 //! ```
 //!
 //! What a client may cost is bounded: an idle connection is a task without buffers; a message must be whole within the
-//! idle time-out of the last one; a client that does not read stops being read from once 128 KiB wait for
-//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`]. How long the connection may be
-//! idle is told to clients that ask (RFC 7828).
+//! idle time-out of the last one; a client that does not read stops being read from once 16 KiB wait for
+//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`]. While a connection waits its
+//! buffers have no room to spare, and what is in them counts in a sum over all connections, above which each gets
+//! less. How long the connection may be idle is told to clients that ask (RFC 7828).
 
 use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -35,20 +39,25 @@ mod keepalive;
 use admission::Admission;
 pub(super) use admission::Admissions;
 
-/// Octets of replies that may wait for a client before no more of its queries are read.
-const OUTPUT_BYTES: usize = 128 << 10;
+/// Octets of replies that may wait for a client before no more of its queries are answered or read. Some hundred answers
+/// of the usual size: few enough system calls.
+const OUTPUT_BYTES: usize = 16 << 10;
 /// What a client must take of waiting output within the write time-out, unless less is waiting.
 const PROGRESS_BYTES: usize = 4096;
 /// Queries of one connection that may be on their way upstream.
 const FORWARDS: usize = 128;
 /// Queries answered before other tasks of the worker get their turn.
 const TURN: usize = 256;
-/// Buffers up to this size stay with an idle connection.
-const KEPT_BYTES: usize = 512;
-/// Octets of one read.
-const READ_BYTES: usize = 64 << 10;
-/// Octets of replies that may wait for all clients together; above it, 4 KiB for each.
-const ALL_OUTPUT_BYTES: usize = 64 << 20;
+/// What the buffers of a connection that waits may have to spare.
+const SPARE_BYTES: usize = 512;
+/// Octets of one read: some hundred queries.
+const READ_BYTES: usize = 16 << 10;
+/// How much a connection still reads when the plane stops, in reads.
+const LAST_READS: usize = 4;
+/// What takes the place of `OUTPUT_BYTES` and `READ_BYTES` while too much waits for all clients together.
+const SCARCE_BYTES: usize = 4096;
+/// How soon a connection that is not read from for that reason is looked at again.
+const SCARCE_PAUSE: Duration = Duration::from_millis(100);
 /// Room for the shortest message, a header.
 const HEADER_BYTES: usize = 12;
 
@@ -64,11 +73,14 @@ pub struct TcpSettings {
     pub idle_timeout: Duration,
     /// How long a client may read next to nothing while replies wait for it.
     pub write_timeout: Duration,
+    /// Octets of replies and unanswered input that may wait for all clients together. Above it, each client gets what it
+    /// needs to get on; above the double, connections are closed whose replies the kernel does not take at once.
+    pub waiting_bytes: usize,
 }
 
 impl TcpSettings {
     /// So many connections, or less where that is more than three quarters of the limit of open files; three quarters of
-    /// them for one client where that is not given. A client has 10 s to take its replies.
+    /// them for one client where that is not given. A client has 10 s to take its replies, and 64 MiB may wait for all.
     pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, files: u64) -> Self {
         let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).max(16);
         let connections = connections.min(most);
@@ -79,6 +91,7 @@ impl TcpSettings {
                 .min(connections),
             idle_timeout,
             write_timeout: Duration::from_secs(10),
+            waiting_bytes: 64 << 20,
         }
     }
 }
@@ -160,7 +173,8 @@ pub(super) async fn serve(accepted: Accepted, desk: Rc<RefCell<Desk>>) {
         input: Vec::new(),
         output: Vec::new(),
         written: 0,
-        waiting: 0,
+        is_blocked: false,
+        counted: 0,
         forwards: JoinSet::new(),
         ending: false,
         is_denied: false,
@@ -182,8 +196,10 @@ struct Connection {
     /// Replies, of which the first `written` octets are sent.
     output: Vec<u8>,
     written: usize,
-    /// What of them is in the sum over all connections.
-    waiting: usize,
+    /// The kernel has not taken all of them.
+    is_blocked: bool,
+    /// What of both is in the sum over all connections.
+    counted: usize,
     forwards: JoinSet<Vec<u8>>,
     /// Nothing more is read: the client has finished, broken the protocol, or the plane stops.
     ending: bool,
@@ -198,22 +214,32 @@ struct Connection {
 impl Connection {
     async fn run(&mut self, stop: &CancellationToken) {
         self.idle_deadline = Instant::now() + self.idle_timeout();
-        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.idle_deadline));
+        let mut timer = pin!(tokio::time::sleep_until(self.idle_deadline));
         let mut told_to_stop = false;
         loop {
-            let answered = self.answer();
-            if answered > 0 {
+            if self.answer() {
                 self.idle_deadline = Instant::now() + self.idle_timeout();
             }
             if self.write().is_err() {
                 return;
             }
+            shrink(&mut self.input);
             self.account();
+            if self.is_blocked && self.admission.admissions.is_too_much() {
+                return;
+            }
             self.watch_writes(timer.as_mut());
             let may_answer = self.may_answer();
             if may_answer && self.has_message() {
                 tokio::task::yield_now().await;
                 continue;
+            }
+            let may_read = may_answer && !self.ending && self.may_read();
+            if may_answer && !self.ending && !may_read {
+                let soon = Instant::now() + SCARCE_PAUSE;
+                if soon < timer.deadline() {
+                    timer.as_mut().reset(soon);
+                }
             }
             let waits = self.written < self.output.len();
             if self.ending && !waits && self.forwards.is_empty() {
@@ -222,7 +248,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 ready = self.stream.writable(), if waits => if ready.is_err() { return },
-                ready = self.stream.readable(), if may_answer && !self.ending => {
+                ready = self.stream.readable(), if may_read => {
                     if ready.is_err() || self.read().is_err() {
                         return;
                     }
@@ -236,8 +262,10 @@ impl Connection {
                 () = stop.cancelled(), if !told_to_stop => {
                     told_to_stop = true;
                     // What has already come is still answered.
-                    if !self.ending && self.read().is_err() {
-                        return;
+                    for _ in 0..LAST_READS {
+                        if !self.ending && self.read().is_err() {
+                            return;
+                        }
                     }
                     self.ending = true;
                 }
@@ -250,22 +278,39 @@ impl Connection {
         self.admission.admissions.idle_timeout()
     }
 
-    /// Whether the client has taken enough of its replies to be given more.
+    /// Whether the client has taken enough of its replies to be given more. While the kernel takes none, it has enough to
+    /// send: what is answered then only waits here.
     fn may_answer(&self) -> bool {
         let waiting = self.output.len() - self.written;
-        let all_waiting = || self.admission.admissions.waiting.load(Ordering::Relaxed);
-        let has_room = waiting < PROGRESS_BYTES || (waiting < OUTPUT_BYTES && all_waiting() < ALL_OUTPUT_BYTES);
+        let has_room = waiting < SCARCE_BYTES
+            || (waiting < OUTPUT_BYTES && !self.is_blocked && !self.admission.admissions.is_scarce());
         has_room && self.forwards.len() < FORWARDS
+    }
+
+    /// Whether more may be read of a message that is not whole. Of a client that sends nothing more, in any case: that
+    /// ends the connection.
+    fn may_read(&self) -> bool {
+        self.input.len() < SCARCE_BYTES || !self.admission.admissions.is_scarce() || self.is_read_closed()
+    }
+
+    /// Whether the client is known to send nothing more.
+    fn is_read_closed(&self) -> bool {
+        let ready = pin!(self.stream.ready(Interest::READABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 
     /// Brings the sum over all connections up to date.
     fn account(&mut self) {
-        let waiting = self.output.len() - self.written;
-        if waiting != self.waiting {
+        let waiting = self.output.len() - self.written + self.input.len();
+        if waiting != self.counted {
             let sum = &self.admission.admissions.waiting;
             sum.fetch_add(waiting, Ordering::Relaxed);
-            sum.fetch_sub(self.waiting, Ordering::Relaxed);
-            self.waiting = waiting;
+            sum.fetch_sub(self.counted, Ordering::Relaxed);
+            self.counted = waiting;
         }
     }
 
@@ -274,25 +319,25 @@ impl Connection {
         split(&self.input).is_some()
     }
 
-    /// Answers whole messages of the input, up to a turn's worth; returns how many.
-    fn answer(&mut self) -> usize {
-        let mut answered = 0;
+    /// Answers whole messages of the input, up to a turn's worth; whether one of them was a query.
+    fn answer(&mut self) -> bool {
+        let (mut taken, mut has_query) = (0, false);
         let mut used = 0;
         let input = std::mem::take(&mut self.input);
         let mut reply = std::mem::take(&mut self.desk.borrow_mut().reply);
-        while answered < TURN && self.may_answer() {
+        while taken < TURN && self.may_answer() {
             let Some(query) = split(&input[used..]) else {
                 break;
             };
             used += 2 + query.len();
-            answered += 1;
+            taken += 1;
             if query.len() < HEADER_BYTES {
                 // Whatever this is, it is not DNS.
                 self.ending = true;
                 used = input.len();
                 break;
             }
-            self.answer_one(query, &mut reply);
+            has_query |= self.answer_one(query, &mut reply);
             if self.is_denied {
                 used = input.len();
                 break;
@@ -301,13 +346,11 @@ impl Connection {
         self.desk.borrow_mut().reply = reply;
         self.input = input;
         self.input.drain(..used);
-        if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
-            self.input = Vec::new();
-        }
-        answered
+        has_query
     }
 
-    fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) {
+    /// Whether it was a query: what is none does not keep a connection from being idle.
+    fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) -> bool {
         let desk = Rc::clone(&self.desk);
         let mut desk = desk.borrow_mut();
         let idle_timeout = keepalive::is_asked_for(query).then(|| self.idle_timeout());
@@ -325,13 +368,14 @@ impl Connection {
                     keepalive::grant(reply, idle_timeout);
                 }
                 desk.shared.count(Transport::Tcp, reply);
-                return self.push(reply);
+                self.push(reply);
+                return true;
             }
-            Disposition::Silence => return,
+            Disposition::Silence => return false,
             Disposition::Denied => {
                 self.ending = true;
                 self.is_denied = true;
-                return;
+                return false;
             }
             Disposition::Forward => None,
             Disposition::CompleteUpstream(chain) => Some(chain),
@@ -355,6 +399,7 @@ impl Connection {
                 self.push(&declined);
             }
         }
+        true
     }
 
     fn push(&mut self, reply: &[u8]) {
@@ -370,12 +415,18 @@ impl Connection {
         thread_local! {
             static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
         }
-        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(scratch) {
+        let is_scarce = self.admission.admissions.is_scarce();
+        let most = if is_scarce { SCARCE_BYTES } else { READ_BYTES };
+        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(&mut scratch[..most]) {
             Ok(0) => {
                 self.ending = true;
                 Ok(())
             }
             Ok(length) => {
+                // Not the double: most of what comes is answered at once.
+                if length > self.input.capacity() - self.input.len() {
+                    self.input.reserve_exact(length + SPARE_BYTES);
+                }
                 self.input.extend_from_slice(&scratch[..length]);
                 Ok(())
             }
@@ -397,21 +448,22 @@ impl Connection {
                     // Keeps the buffer from growing at its end while its head is done with.
                     self.output.drain(..self.written);
                     self.written = 0;
+                    self.is_blocked = true;
+                    shrink(&mut self.output);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
         self.written = 0;
+        self.is_blocked = false;
         self.output.clear();
-        if self.output.capacity() > KEPT_BYTES {
-            self.output = Vec::new();
-        }
+        shrink(&mut self.output);
         Ok(())
     }
 
     /// Sets, moves or clears the time by which the client must have taken something.
-    fn watch_writes(&mut self, timer: std::pin::Pin<&mut Sleep>) {
+    fn watch_writes(&mut self, timer: Pin<&mut Sleep>) {
         if self.output.is_empty() {
             if self.write_deadline.take().is_some() {
                 self.idle_deadline = self.idle_deadline.max(Instant::now() + self.idle_timeout());
@@ -428,7 +480,7 @@ impl Connection {
     }
 
     /// Sets the timer to what is due next; false where the connection's time is up.
-    fn has_time_left(&mut self, timer: std::pin::Pin<&mut Sleep>) -> bool {
+    fn has_time_left(&mut self, timer: Pin<&mut Sleep>) -> bool {
         let now = Instant::now();
         let due = match self.write_deadline {
             Some(deadline) => deadline,
@@ -446,7 +498,14 @@ impl Drop for Connection {
         self.admission
             .admissions
             .waiting
-            .fetch_sub(self.waiting, Ordering::Relaxed);
+            .fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
+/// Gives back what a buffer has to spare, but for a little: not with every octet that comes or goes.
+fn shrink(buffer: &mut Vec<u8>) {
+    if buffer.capacity() - buffer.len() > SPARE_BYTES {
+        buffer.shrink_to_fit();
     }
 }
 

@@ -11,12 +11,15 @@
 //! connections.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,11 +85,11 @@ pub trait CountAnswers: Send + Sync + 'static {
 /// Rare events of the socket plane, for metrics.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Queries that made the answerer panic, and panics elsewhere in a worker.
+    /// Queries that made the answerer or the forwarder panic, and panics elsewhere in a worker.
     pub panics: AtomicU64,
     /// UDP replies that the kernel did not take.
     pub udp_unsent: AtomicU64,
-    /// Connections closed at once because of a limit.
+    /// Connections closed because of a limit: at once, or once far too much waits for all clients.
     pub tcp_refused: AtomicU64,
     /// Connections that are open; the only one that goes down.
     pub tcp_connections: AtomicU64,
@@ -307,11 +310,15 @@ impl Shared {
             return Err(forwarder.decline(query, client));
         };
         let query = query.to_vec();
+        let figures = Arc::clone(&self.figures);
         Ok(async move {
-            let reply = match chain {
-                Some(chain) => forwarder.complete(&query, &chain, client, transport).await,
-                None => forwarder.forward(&query, client, transport).await,
+            let work = async {
+                match chain {
+                    Some(chain) => forwarder.complete(&query, &chain, client, transport).await,
+                    None => forwarder.forward(&query, client, transport).await,
+                }
             };
+            let reply = unless_it_panics(work, &query, &figures).await;
             drop(permit);
             reply
         })
@@ -322,6 +329,26 @@ impl Shared {
         let (qtype, rcode) = describe(reply);
         self.counters.count(transport, qtype, rcode);
     }
+}
+
+/// The reply that `work` comes to; where it panics, SERVFAIL.
+async fn unless_it_panics(work: impl Future<Output = Vec<u8>>, query: &[u8], figures: &Figures) -> Vec<u8> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or_else(|_| {
+            figures.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(query = %shown(query), "a query made the forwarder panic; it was answered SERVFAIL");
+            let mut reply = Vec::new();
+            failure(query, 2, &mut reply);
+            Poll::Ready(reply)
+        })
+    })
+    .await
+}
+
+/// A query for the log.
+fn shown(query: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&query[..query.len().min(512)])
 }
 
 /// The one answerer of a worker, which outlives its panics.
@@ -354,8 +381,8 @@ impl Desk {
             .is_none_or(|said| said.elapsed() >= Duration::from_secs(1))
         {
             self.last_said = Some(Instant::now());
-            let shown = data_encoding::HEXLOWER.encode(&query[..query.len().min(512)]);
-            tracing::error!(%client, panics, query = %shown, "a query made the answerer panic; it was answered SERVFAIL");
+            let query = shown(query);
+            tracing::error!(%client, panics, %query, "a query made the answerer panic; it was answered SERVFAIL");
         }
         // Its state may be half changed.
         if let Ok(answerer) = catch_unwind(AssertUnwindSafe(|| (self.answerers)())) {
@@ -453,8 +480,8 @@ mod tests {
     use tokio::net::TcpStream;
     use tokio::time::timeout;
 
-    use super::describe;
     use super::testing::{query, start_panicking};
+    use super::{Figures, describe, unless_it_panics};
 
     #[tokio::test]
     async fn a_worker_that_panics_is_started_again_and_serves() {
@@ -473,6 +500,19 @@ mod tests {
         timeout(Duration::from_secs(20), ask).await.expect("served in time");
         assert_eq!(test.plane.figures().panics.load(Ordering::Relaxed), PANICS as u64);
         assert!(test.plane.shutdown(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn a_query_that_makes_the_forwarder_panic_gets_servfail() {
+        let (figures, query) = (Figures::default(), query(7, "a.test."));
+        let work = async {
+            tokio::task::yield_now().await;
+            panic!("as the test says")
+        };
+        let reply = unless_it_panics(work, &query, &figures).await;
+        assert_eq!((&reply[..4], &reply[12..]), (&[0, 7, 0x81, 2][..], &query[12..]));
+        assert_eq!(figures.panics.load(Ordering::Relaxed), 1);
+        assert_eq!(unless_it_panics(async { vec![1] }, &query, &figures).await, [1]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn families(figures: &Figures) -> [Box<dyn Collector>; 5] {
     [
         counter(
             "hotdns_worker_panics_total",
-            "Queries that made the answerer panic, and other panics of socket workers; the log has each.",
+            "Queries that made the answerer or the forwarder panic, and other panics of socket workers; the log has each.",
             &figures.panics,
         ),
         counter(
@@ -53,7 +53,7 @@ fn families(figures: &Figures) -> [Box<dyn Collector>; 5] {
         ),
         counter(
             "hotdns_tcp_refused_total",
-            "TCP connections that were closed at once because of a limit.",
+            "TCP connections that were closed because of a limit.",
             &figures.tcp_refused,
         ),
         counter(

@@ -53,6 +53,17 @@ impl Running {
         Pid::from_raw(self.child.id() as i32)
     }
 
+    /// Its memory, in octets: `VmRSS` (proc_pid_status(5)).
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes: u64 = line
+            .and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+            .with_context(|| format!("no VmRSS in {path}"))?;
+        Ok(kibibytes << 10)
+    }
+
     /// What it has said so far.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

@@ -15,8 +15,9 @@ pub(in crate::dataplane) struct Admissions {
     limit: usize,
     per_client: usize,
     by_client: Mutex<HashMap<IpAddr, usize>>,
-    /// Octets of replies that wait for their clients.
+    /// Octets of replies that wait for their clients, and of what clients have sent that waits to be answered.
     pub(super) waiting: AtomicUsize,
+    waiting_limit: usize,
     idle_timeout: Duration,
     figures: Arc<Figures>,
 }
@@ -28,6 +29,7 @@ impl Admissions {
             per_client: settings.connections_per_client,
             by_client: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            waiting_limit: settings.waiting_bytes,
             idle_timeout: settings.idle_timeout,
             figures,
         }
@@ -51,6 +53,20 @@ impl Admissions {
 
     fn open(&self) -> usize {
         usize::try_from(self.figures.tcp_connections.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether so much waits for all clients together that each gets less.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= self.waiting_limit
+    }
+
+    /// Whether that did not do, so that connections are to be closed; counts the one that asks.
+    pub(super) fn is_too_much(&self) -> bool {
+        let is_too_much = self.waiting.load(Ordering::Relaxed) / 2 >= self.waiting_limit;
+        if is_too_much {
+            self.figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
+        }
+        is_too_much
     }
 
     /// How long a connection may be idle by now.

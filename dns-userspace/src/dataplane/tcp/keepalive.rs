@@ -33,7 +33,8 @@ pub(super) fn is_asked_for(query: &[u8]) -> bool {
     let Some(name) = wire_name_length(&query[HEADER_BYTES..]) else {
         return false;
     };
-    let Some([0, type_high, type_low, .., length_high, length_low]) = query
+    // What the options of another version look like is not known: it is answered BADVERS, without them.
+    let Some([0, type_high, type_low, _, _, _, 0, _, _, length_high, length_low]) = query
         .get(HEADER_BYTES + name + QUESTION_TAIL_BYTES..)
         .and_then(|opt| opt.first_chunk::<{ OPT_HEAD_BYTES + 2 }>())
     else {
@@ -47,14 +48,16 @@ pub(super) fn is_asked_for(query: &[u8]) -> bool {
     if [*type_high, *type_low] != OPT {
         return false;
     }
+    let mut is_asked_for = false;
     while let Some(([code_high, code_low, high, low], rest)) = options.split_first_chunk() {
-        if [*code_high, *code_low] == KEEPALIVE {
-            return true;
-        }
+        is_asked_for |= [*code_high, *code_low] == KEEPALIVE;
         let length = usize::from(u16::from_be_bytes([*high, *low]));
-        options = rest.get(length..).unwrap_or_default();
+        let Some(rest) = rest.get(length..) else {
+            return false;
+        };
+        options = rest;
     }
-    false
+    is_asked_for && options.is_empty()
 }
 
 /// Adds the option to the OPT that ends `reply`; a reply without one, or without room for it, stays as it is.
@@ -140,7 +143,23 @@ mod tests {
         for length in 0..whole.len() {
             assert!(!is_asked_for(&whole[..length]), "{length} octets");
         }
-        assert!(!is_asked_for(&with_options(b"\0\x0a\xff\xff\0\x0b\0\0")));
+        for options in [
+            &b"\0\x0a\xff\xff\0\x0b\0\0"[..],
+            b"\0\x0b\0\x02",
+            b"\0\x0b\0\0\0",
+            b"\0\x0b\0\0\0\x0a\0\x09",
+        ] {
+            assert!(!is_asked_for(&with_options(options)), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn rfc6891_6_1_3_options_of_another_version_mean_nothing() {
+        let mut query = with_options(b"\0\x0b\0\0");
+        let version_at = query.len() - 4 - 5;
+        assert!(is_asked_for(&query));
+        query[version_at] = 1;
+        assert!(!is_asked_for(&query));
     }
 
     #[test]

@@ -124,6 +124,23 @@ async fn idle_connections_are_closed_and_activity_keeps_them() {
 }
 
 #[tokio::test]
+async fn what_is_no_query_does_not_keep_a_connection() {
+    let idle = Duration::from_millis(400);
+    let (_test, address) = plane(TcpSettings {
+        idle_timeout: idle,
+        ..settings()
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut response = query(1, "a.test.");
+    response[2] |= 0x80;
+    let start = Instant::now();
+    while stream.write_all(&framed(&response)).await.is_ok() {
+        assert!(start.elapsed() < SOON / 2, "still open");
+        tokio::time::sleep(idle / 4).await;
+    }
+}
+
+#[tokio::test]
 async fn half_a_message_does_not_keep_a_connection_however_it_trickles() {
     let idle = Duration::from_millis(400);
     let (_test, address) = plane(TcpSettings {
@@ -175,6 +192,80 @@ async fn a_slow_but_steady_reader_gets_everything() {
         assert_eq!(read_message(&mut stream).await[..2], id.to_be_bytes());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A query of so many octets, with what no query needs behind its question.
+fn long_query(id: u16, bytes: usize) -> Vec<u8> {
+    let mut long = query(id, "a.test.");
+    long.resize(bytes, 0);
+    long
+}
+
+#[tokio::test]
+async fn rfc1035_4_2_2_messages_of_65535_octets_come_and_go() {
+    let (_test, address) = plane(settings());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for id in 0..3 {
+        let long = long_query(id, usize::from(u16::MAX));
+        stream.write_all(&framed(&long)).await.unwrap();
+        let reply = read_message(&mut stream).await;
+        assert_eq!((&reply[..2], reply.len()), (&long[..2], long.len()));
+    }
+}
+
+#[tokio::test]
+async fn input_that_waits_counts_and_long_messages_wait_while_there_is_too_much() {
+    let (_test, address) = plane(TcpSettings {
+        waiting_bytes: 64 << 10,
+        ..settings()
+    });
+    let mut unfinished = Vec::new();
+    for id in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(&framed(&long_query(id, 60_000))[..50_000])
+            .await
+            .unwrap();
+        unfinished.push(stream);
+    }
+    // Until the server has read them.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&framed(&query(7, "a.test."))).await.unwrap();
+    assert_eq!(read_message(&mut stream).await[..2], [0, 7], "others are served");
+    stream.write_all(&framed(&long_query(8, 60_000))).await.unwrap();
+    let early = timeout(Duration::from_millis(500), stream.peek(&mut [0])).await;
+    assert!(early.is_err(), "a long message was read");
+    let start = Instant::now();
+    drop(unfinished);
+    assert_eq!(read_message(&mut stream).await.len(), 60_000);
+    assert!(start.elapsed() < SOON / 2, "what was held was not given back at once");
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_are_closed_while_there_is_far_too_much() {
+    let (test, address) = plane(TcpSettings {
+        waiting_bytes: 64 << 10,
+        ..settings()
+    });
+    let queries: Vec<u8> = (0..200).flat_map(|id| framed(&query(id, "big.test."))).collect();
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&queries).await.unwrap();
+        streams.push(stream);
+    }
+    let figures = test.plane.figures();
+    let open = || figures.tcp_connections.load(std::sync::atomic::Ordering::Relaxed);
+    let start = Instant::now();
+    // Of each that is left some 60,000 octets wait.
+    while open() > 4 {
+        assert!(start.elapsed() < SOON / 2, "{} connections are open", open());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&framed(&query(7, "a.test."))).await.unwrap();
+    assert_eq!(read_message(&mut stream).await[..2], [0, 7], "others are served");
 }
 
 #[tokio::test]

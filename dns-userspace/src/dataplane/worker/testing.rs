@@ -82,6 +82,7 @@ pub(crate) fn settings() -> TcpSettings {
         connections_per_client: 4096,
         idle_timeout: Duration::from_secs(10),
         write_timeout: Duration::from_secs(10),
+        waiting_bytes: 64 << 20,
     }
 }
 

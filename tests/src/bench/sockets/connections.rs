@@ -1,12 +1,10 @@
 //! What TCP connections cost hotdns that do nothing, and those of clients that ask and do not read.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::Pid;
 
 use crate::bench::contestant::Stage;
 use crate::bench::load::Load;
@@ -31,21 +29,21 @@ impl Cost {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files")?;
         let files = hard.max(idle as u64 + 1000);
         setrlimit(Resource::RLIMIT_NOFILE, files, files).context("cannot raise the limit of open files")?;
-        let process = stage.process.as_ref().context("no process")?.pid();
-        let before = resident_bytes(process)?;
+        let process = stage.process.as_ref().context("no process")?;
+        let before = process.resident_bytes()?;
         let mut connections = stream::idle(&stage.circuit, load, idle)?;
         // Each has been accepted and served once: this is what it costs after that.
         for connection in connections.iter_mut().rev() {
             stream::ask(connection, load)?;
         }
-        let after = resident_bytes(process)?;
+        let after = process.resident_bytes()?;
         drop(connections);
         // Their places come back.
         thread::sleep(Duration::from_secs(1));
         let slow = (idle / 10).max(1);
-        let before_slow = resident_bytes(process)?;
+        let before_slow = process.resident_bytes()?;
         let connections = stream::slow(&stage.circuit, load, slow)?;
-        let after_slow = resident_bytes(process)?;
+        let after_slow = process.resident_bytes()?;
         drop(connections);
         Ok(Self {
             idle,
@@ -54,14 +52,4 @@ impl Cost {
             slow_bytes: after_slow.saturating_sub(before_slow),
         })
     }
-}
-
-fn resident_bytes(process: Pid) -> Result<u64> {
-    let path = format!("/proc/{process}/status");
-    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes: u64 = line
-        .and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
-        .with_context(|| format!("no VmRSS in {path}"))?;
-    Ok(kibibytes << 10)
 }
