@@ -24,8 +24,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 mod holder;
 
-/// Octets that the kernel may hold for one UDP socket while its worker is busy.
-const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+/// Octets that the kernel may hold for one UDP socket while its worker is busy. Less, and queries are lost when the worker is
+/// not scheduled for some milliseconds; more, and under a flood each query comes from memory that the caches have lost.
+const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
 /// Octets of replies that a TCP connection hands to the kernel before they can be sent: a client that does not read costs
 /// the kernel little.
 const UNSENT_BYTES: u32 = 64 << 10;
