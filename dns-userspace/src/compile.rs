@@ -171,10 +171,13 @@ impl Compiler<'_> {
     fn entry(&mut self) -> Option<Entry> {
         let snapshot = self.snapshot;
         let is_root = self.key.as_bytes().is_empty();
-        if !is_root && !is_in_use(snapshot, self.key) {
+        let zone = snapshot.zone_of(self.key);
+        // In a large zone each look-up takes time, and most names have data: then they exist, and have a line.
+        let node = zone.and_then(|zone| zone.nodes.get(self.key));
+        if node.is_none() && !is_root && !is_in_use(snapshot, self.key) {
             return None;
         }
-        let Some(zone) = snapshot.zone_of(self.key) else {
+        let Some(zone) = zone else {
             return Some(match snapshot.overlays.get(self.key) {
                 Some(node) => self.overlay(node),
                 // What is below may be a wildcard overlay's.
@@ -194,13 +197,13 @@ impl Compiler<'_> {
             }
             return Some(all_passes);
         }
-        if !zone.name_exists(self.key) && !has_zone_at_or_below(snapshot, self.key) {
+        if node.is_none() && !zone.name_exists(self.key) && !has_zone_at_or_below(snapshot, self.key) {
             return named::is_named(zone, self.key).then_some(all_passes);
         }
-        if is_in_sparse_area(snapshot, self.key) {
+        if node.is_none() && is_in_sparse_area(snapshot, self.key) {
             return None;
         }
-        Some(self.in_zone(zone))
+        Some(self.in_zone(zone, node.map(|node| &**node)))
     }
 
     /// An overlay: its own types; no SOA for other types, and names below are not ours.
@@ -210,7 +213,7 @@ impl Compiler<'_> {
         entry
     }
 
-    fn in_zone(&mut self, zone: &Arc<Zone>) -> Entry {
+    fn in_zone(&mut self, zone: &Arc<Zone>, node: Option<&Node>) -> Entry {
         let mut entry = Entry::bare(0);
         entry.zone = zone.index;
         let apex = zone.apex.key();
@@ -243,9 +246,9 @@ impl Compiler<'_> {
         let own_negatives = named::differs_from_shared(zone, self.key);
         if own_negatives {
             entry.flags |= flag::PASS_BELOW;
-            self.own_nodata(zone.nodes.get(self.key).map(|node| &**node), &mut entry);
+            self.own_nodata(node, &mut entry);
         }
-        let Some(node) = zone.nodes.get(self.key) else {
+        let Some(node) = node else {
             if sparse::is_top(self.snapshot, self.key.as_bytes()) == Some(true) {
                 entry.flags |= flag::PASS_BELOW | flag::SPARSE;
             }

@@ -20,8 +20,10 @@ mod rebuild;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZero;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -412,11 +414,18 @@ impl Publisher {
 
     /// Builds a new table from a snapshot and swaps it in.
     fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let serves = {
+            let served = self.served.snapshot.load();
+            !served.zones.is_empty() || !served.overlays.is_empty()
+        };
+        // Half of the processors are left to the queries.
+        let threads = if serves { (processors / 2).max(1) } else { processors };
         let Built {
             writer,
             program,
             dependents,
-        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader)?;
+        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader, threads)?;
         writer
             .reader()
             .memory

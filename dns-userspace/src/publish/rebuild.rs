@@ -1,10 +1,12 @@
 //! A new table from a whole snapshot.
 //!
-//! Each name is compiled twice: to find out how much room all need, and to be written. So no more than one name's
-//! answers are in memory beside the table.
+//! Each name is compiled twice: to find out how much room all need, and to be written. So no more than some thousand names'
+//! answers are in memory beside the table. Compiling takes most of the time, and several threads share it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context;
 use dns_common::hash::Keys;
@@ -15,7 +17,7 @@ use super::names::all_names;
 use super::views::{AllDependents, Lines, compile_everywhere, differing};
 use super::{Loader, serial_of};
 use crate::compile::named::all_named;
-use crate::compile::{CompileOptions, compile, negatives};
+use crate::compile::{CompileOptions, Compiled, compile, negatives};
 use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
 use crate::snapshot::Snapshot;
@@ -35,6 +37,9 @@ const SPARE_SMALL_SLOTS: usize = 1024;
 const SPARE_SLOTS: usize = 64;
 /// And of every class one in so many that are needed.
 const SPARE_SHARE: usize = 16;
+
+/// How many names are compiled at a time.
+const CHUNK: usize = 1 << 13;
 
 /// A table that nobody reads yet.
 pub(super) struct Built {
@@ -89,12 +94,13 @@ impl Need {
     }
 }
 
-/// Builds the table of a snapshot. `serials` are those that are served, by zone number.
+/// Builds the table of a snapshot, with so many threads. `serials` are those that are served, by zone number.
 pub(super) fn build(
     snapshot: &Snapshot,
     options: &CompileOptions,
     serials: &HashMap<u32, u32>,
     loader: &Loader,
+    threads: usize,
 ) -> anyhow::Result<Built> {
     let named = all_named(snapshot);
     let mut dependents = AllDependents::default();
@@ -103,12 +109,15 @@ pub(super) fn build(
         clients: Arc::clone(&snapshot.views.clients),
         ..Need::default()
     };
-    for key in all_names(snapshot, &named) {
-        let compiled = compile(snapshot, &key, options);
-        if let Some(entry) = compiled.entry {
-            need.add(&entry);
+    let compile_all = |keys: &[NameKey]| compile_all(snapshot, keys, options, threads);
+    for keys in chunks(all_names(snapshot, &named)) {
+        let compiled = compile_all(&keys);
+        for (key, Compiled { entry, consulted }) in keys.into_iter().zip(compiled) {
+            if let Some(entry) = entry {
+                need.add(&entry);
+            }
+            dependents.default.set(key, consulted);
         }
-        dependents.default.set(key, compiled.consulted);
     }
     let viewed = viewed(snapshot, &dependents);
     for key in &viewed {
@@ -120,23 +129,30 @@ pub(super) fn build(
             .for_each(|entry| need.add(entry));
     }
     let (mut writer, program) = empty_table(loader, need)?;
-    let write = |writer: &mut TableWriter, key: &NameKey, wire: &[u8]| {
-        compile(snapshot, key, options)
-            .entry
-            .map_or(Ok(()), |entry| writer.put(wire, 0, &entry))
-    };
     // Names that find their home free first: fewer of the others then need a second line.
     let mut later = Vec::new();
-    for key in all_names(snapshot, &named).filter(|key| !viewed.contains(key)) {
-        let name = key.to_name();
-        if writer.is_home_free(name.as_wire()) {
-            write(&mut writer, &key, name.as_wire())?;
-        } else {
-            later.push(key);
+    for keys in chunks(all_names(snapshot, &named).filter(|key| !viewed.contains(key))) {
+        let is_home_free = |key: &NameKey| writer.is_home_free(key.to_name().as_wire());
+        let (first, not_free): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_home_free);
+        later.extend(not_free);
+        let compiled = compile_all(&first);
+        for (key, compiled) in first.into_iter().zip(compiled) {
+            let name = key.to_name();
+            // One of this chunk may have taken it.
+            if !writer.is_home_free(name.as_wire()) {
+                later.push(key);
+            } else if let Some(entry) = compiled.entry {
+                writer.put(name.as_wire(), 0, &entry)?;
+            }
         }
     }
-    for key in later {
-        write(&mut writer, &key, key.to_name().as_wire())?;
+    for keys in chunks(later.into_iter()) {
+        let compiled = compile_all(&keys);
+        for (key, compiled) in keys.into_iter().zip(compiled) {
+            if let Some(entry) = compiled.entry {
+                writer.put(key.to_name().as_wire(), 0, &entry)?;
+            }
+        }
     }
     for key in &viewed {
         let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
@@ -155,6 +171,30 @@ pub(super) fn build(
         writer,
         program,
         dependents,
+    })
+}
+
+/// Names in the same order, some at a time.
+fn chunks(mut names: impl Iterator<Item = NameKey>) -> impl Iterator<Item = Vec<NameKey>> {
+    std::iter::from_fn(move || {
+        let chunk: Vec<NameKey> = names.by_ref().take(CHUNK).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// What each name has in the table, in the order of the names.
+fn compile_all(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions, threads: usize) -> Vec<Compiled> {
+    let compile_part =
+        |part: &[NameKey]| -> Vec<Compiled> { part.iter().map(|key| compile(snapshot, key, options)).collect() };
+    let mut parts = keys.chunks(keys.len().div_ceil(threads.max(1)).max(1));
+    let own = parts.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || compile_part(part))).collect();
+        let mut compiled = compile_part(own);
+        for other in others {
+            compiled.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        compiled
     })
 }
 
