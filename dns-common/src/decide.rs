@@ -5,7 +5,7 @@
 //! found an encloser ── cut ─► referral  wildcard child ─► as above   else NXDOMAIN
 //! ```
 //!
-//! The decision is data ([`Reply`]); the plane performs it. RFC 1034 §4.3.2, RFC 2308 §2, RFC 4592 §3.3.
+//! The decision is data ([`crate::reply::Reply`]); the plane performs it. RFC 1034 §4.3.2, RFC 2308 §2, RFC 4592 §3.3.
 
 use crate::checksum;
 use crate::cookie;
