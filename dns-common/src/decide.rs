@@ -173,7 +173,7 @@ fn decide_on_name<T: Table>(scratch: &mut Scratch, table: &T) -> Result<Next, Pa
 /// Decides where the name is not there: by its closest encloser.
 #[inline(always)]
 fn decide_without_name<P: Prober, T: Table>(prober: &mut P, table: &T) -> Result<Next, PassReason> {
-    let labels = find_encloser(prober)?;
+    let labels = find_encloser(prober, table.depth())?;
     let scratch = prober.scratch();
     let line = scratch.found;
     let flags = line.flags;

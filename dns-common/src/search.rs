@@ -2,7 +2,9 @@
 //!
 //! Existence is monotone: every ancestor of a name in the table is in the table, but within areas whose top passes what
 //! is below (`flag::SPARSE`). So the closest encloser of a name
-//! that is not there is found by bisection on the number of labels, in at most eight probes at any depth.
+//! that is not there is found by bisection on the number of labels, in at most eight probes at any depth. It begins no deeper
+//! than the deepest name of the table: a question may have over a hundred labels, and where names have four, what is asked for
+//! below them costs no more than what is asked for beside them.
 //!
 //! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that
 //! could list no more names overflowed: then the same is done once more from the name's second home. Where that lacks a
@@ -43,14 +45,14 @@ pub trait Prober {
 }
 
 /// Finds the closest encloser of the question's name, which is not there; what its line has and its offset in the name
-/// are left in the scratch. Gives its number of labels.
+/// are left in the scratch. Gives its number of labels. `depth`: of the table, read after the epoch.
 #[inline(always)]
-pub fn find_encloser<P: Prober>(prober: &mut P) -> Result<u32, PassReason> {
+pub fn find_encloser<P: Prober>(prober: &mut P, depth: u32) -> Result<u32, PassReason> {
     let labels = prober.scratch().labels & 127;
     // The root has a line always. `exists` and `absent` count labels of suffixes.
     let mut exists = 0;
-    let mut absent = labels;
-    let mut middle = labels.wrapping_sub(1) & 127;
+    let mut absent = if depth < labels { (depth + 1) & 127 } else { labels };
+    let mut middle = absent.wrapping_sub(1) & 127;
     for _ in 0..8 {
         if absent - exists <= 1 || absent > 127 {
             break;

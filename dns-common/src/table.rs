@@ -18,6 +18,9 @@ pub trait Table {
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]>;
     /// The word that is raised with every change of more than one line.
     fn epoch(&self) -> u64;
+    /// No name of the table has more labels than this: what has more need not be looked for. Read after the epoch, which is
+    /// raised before a deeper name comes.
+    fn depth(&self) -> u32;
     /// Copies the header of a slot to where it is needed; false where there is no such slot.
     fn slot_header(&self, class: u32, slot: u32, to: &mut SlotHeader) -> bool;
     /// Copies the first `words` words behind a slot's header.
@@ -29,6 +32,13 @@ pub trait Table {
     /// The zone's words at `index`.
     fn zone(&self, index: u32) -> Option<ZoneEntry>;
 }
+
+/// Words of what is said of a whole table: the epoch, and how many labels its deepest name has; the rest is unused.
+pub const EPOCH_WORDS: usize = 8;
+/// Which of them is the epoch.
+pub const EPOCH: usize = 0;
+/// Which of them is the depth.
+pub const DEPTH: usize = 1;
 
 /// What all names of a zone share. A reference is `None` while it is being changed, or where userspace answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use dns_common::line::LINE_WORDS;
 use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
 use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader};
-use dns_common::table::{Table, ZONE_WORDS, ZoneEntry};
+use dns_common::table::{self, EPOCH_WORDS, Table, ZONE_WORDS, ZoneEntry};
 
 /// Octets of a body in a class.
 const fn body_bytes(class: usize) -> usize {
@@ -63,7 +63,7 @@ pub static SLOTS_6: Array<Slot<{ body_bytes(6) }>> = Array::with_max_entries(1, 
 #[map]
 static ZONES: Array<[u64; ZONE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static EPOCH: Array<[u64; 8]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static EPOCH: Array<[u64; EPOCH_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static OWN_TABLE: Array<OwnLine> = Array::with_max_entries(OWN_LINES as u32, 0);
 #[map]
@@ -283,6 +283,16 @@ pub fn forget(room: &mut u64, number: u64) -> u64 {
     unsafe { read_volatile(room) }
 }
 
+/// One of the words that are said of the whole table.
+#[inline(always)]
+fn epoch_word(at: usize) -> u64 {
+    match EPOCH.get_ptr(0) {
+        // SAFETY: one aligned word of the map's eight.
+        Some(words) => unsafe { read_volatile(words.cast::<u64>().add(at & (EPOCH_WORDS - 1))) },
+        None => 0,
+    }
+}
+
 /// The table as the core sees it.
 pub struct KernelTable;
 
@@ -322,11 +332,12 @@ impl Table for KernelTable {
 
     #[inline(always)]
     fn epoch(&self) -> u64 {
-        match EPOCH.get_ptr(0) {
-            // SAFETY: one aligned word of the map.
-            Some(epoch) => unsafe { read_volatile(epoch.cast::<u64>()) },
-            None => 0,
-        }
+        epoch_word(table::EPOCH)
+    }
+
+    #[inline(always)]
+    fn depth(&self) -> u32 {
+        epoch_word(table::DEPTH) as u32
     }
 
     #[inline(always)]

@@ -493,6 +493,16 @@ impl fmt::Debug for NameKey {
     }
 }
 
+/// Labels of a valid wire name, the root label left out.
+pub(crate) fn label_count(name: &[u8]) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while name[at] != 0 {
+        at += usize::from(name[at]) + 1;
+        count += 1;
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -613,6 +613,32 @@ fn names_beyond_what_a_home_can_list_are_found_from_their_second() -> Result<()>
     Ok(())
 }
 
+#[test]
+fn a_deeper_name_ends_searches_that_did_not_look_so_deep() -> Result<()> {
+    let mut writer = writer(64, 13);
+    let reader = writer.reader().clone();
+    let entry = Entry::bare(0);
+    // Which epoch a search has that began before; how deep one looks that begins now.
+    let mut epoch = reader.epoch();
+    for (name, depth, is_deeper) in [
+        ("a.example", 2, true),
+        ("e.d.c.b.a.example", 6, true),
+        ("b.example", 6, false),
+        ("f.d.c.b.a.example", 6, false),
+    ] {
+        writer.put(&wire_name(name), 0, &entry)?;
+        assert_eq!((reader.depth(), reader.epoch() != epoch), (depth, is_deeper), "{name}");
+        epoch = reader.epoch();
+    }
+    writer.remove(&wire_name("e.d.c.b.a.example"), 0);
+    writer.fence(&wire_name("g.f.e.d.c.b.a.example"), false);
+    assert_eq!((reader.depth(), reader.epoch()), (6, epoch));
+    // A name that is fenced before it comes has a line that passes.
+    writer.fence(&wire_name("g.f.e.d.c.b.a.example"), true);
+    assert_eq!((reader.depth(), reader.epoch() != epoch), (8, true));
+    Ok(())
+}
+
 /// A writer of a table with so many lines.
 fn writer(lines: u32, seed: u64) -> TableWriter {
     let sizes = Sizes {

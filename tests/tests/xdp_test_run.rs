@@ -15,7 +15,7 @@ use dns_common::line::{LACKING, LINE_WORDS, OVERFLOW, Reference};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::Reply;
 use dns_common::slot::CLASS_BYTES;
-use dns_common::table::Table;
+use dns_common::table::{EPOCH, Table};
 use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::name::Name;
@@ -844,7 +844,7 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         .lines
         .words(0, table.lines() as usize * LINE_WORDS)
         .context("lines")?;
-    let epoch = &table.memory.epoch.words(0, 1).context("epoch")?[0];
+    let epoch = table.memory.epoch_word(EPOCH);
     let all = |change: &dyn Fn(u64) -> u64| {
         for line in lines.chunks(LINE_WORDS) {
             line[0].store(change(line[0].load(Ordering::Relaxed)), Ordering::Relaxed);

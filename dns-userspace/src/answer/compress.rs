@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 
 use super::encode::{Marks, Pointer};
+use crate::name::label_count;
 
 /// Where names begin in the message so far.
 pub(super) struct Compressor<'a> {
@@ -93,16 +94,6 @@ impl<'a> Compressor<'a> {
             self.index.insert(name, offset);
         }
     }
-}
-
-/// Labels of a valid wire name, the root label left out.
-pub(super) fn label_count(name: &[u8]) -> usize {
-    let (mut at, mut count) = (0, 0);
-    while name[at] != 0 {
-        at += usize::from(name[at]) + 1;
-        count += 1;
-    }
-    count
 }
 
 fn starts_label(name: &[u8], offset: usize) -> bool {

@@ -32,7 +32,7 @@ use dns_common::line::LINE_WORDS;
 use dns_common::scratch::State;
 use dns_common::settings::Settings;
 use dns_common::slot::CLASS_BYTES;
-use dns_common::table::ZONE_WORDS;
+use dns_common::table::{EPOCH_WORDS, ZONE_WORDS};
 use ipnet::IpNet;
 use nix::errno::Errno;
 
@@ -201,7 +201,7 @@ impl Program {
                 .try_into()
                 .map_err(|_| anyhow::anyhow!("as many slot maps as classes"))?,
             zones: region("ZONES", sizes.zones as usize * ZONE_WORDS)?,
-            epoch: region("EPOCH", 8)?,
+            epoch: region("EPOCH", EPOCH_WORDS)?,
             buckets: region("BUCKETS", bucket_lines as usize * BUCKET_LINE_WORDS)?,
         };
         let own = HashMap::try_from(ebpf.take_map("OWN").context("the object has no map `OWN`")?)?;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, BucketLine, Buckets};
 use dns_common::line::LINE_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_CLASSES};
-use dns_common::table::ZONE_WORDS;
+use dns_common::table::{EPOCH_WORDS, ZONE_WORDS};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// How many elements each part of a table has.
@@ -50,7 +50,7 @@ pub struct Memory {
     pub slots: [Region; SLOT_CLASSES],
     /// Zone entries of eight words.
     pub zones: Region,
-    /// The epoch, in the first of eight words.
+    /// What is said of the whole table: [`EPOCH_WORDS`].
     pub epoch: Region,
     /// The buckets of rate limits; a line that nobody looks at where nothing is limited.
     pub buckets: Region,
@@ -68,9 +68,14 @@ impl Memory {
             lines: Region::anonymous(sizes.lines as usize * LINE_WORDS)?,
             slots: slots.try_into().map_err(|_| nix::Error::EINVAL)?,
             zones: Region::anonymous(sizes.zones as usize * ZONE_WORDS)?,
-            epoch: Region::anonymous(8)?,
+            epoch: Region::anonymous(EPOCH_WORDS)?,
             buckets: Region::anonymous(BUCKET_LINE_WORDS)?,
         })
+    }
+
+    /// One of the words that are said of the whole table.
+    pub fn epoch_word(&self, at: usize) -> &AtomicU64 {
+        &self.epoch.words(at, 1).expect("there are eight")[0]
     }
 
     /// The same with room for the buckets of rate limits.

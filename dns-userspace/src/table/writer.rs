@@ -15,11 +15,12 @@ use dns_common::line::{
     Occupant, Reference, distance, flag,
 };
 use dns_common::slot::class_for;
-use dns_common::table::{Table, ZONE_WORDS};
+use dns_common::table::{DEPTH, EPOCH, Table, ZONE_WORDS};
 
 use super::memory::grace_period;
 use super::slots::{Body, Slots};
 use super::{Memory, TableReader};
+use crate::name::label_count;
 use crate::views::Clients;
 
 /// Retired slots that are worth a grace period at once.
@@ -177,6 +178,7 @@ impl TableWriter {
             occupant.flags &= !(flag::VIEWED | flag::GHOST);
             self.write(place, occupant);
         } else if insert {
+            self.deepen(name);
             self.place(hash, false);
         }
     }
@@ -184,6 +186,7 @@ impl TableWriter {
     /// Writes what the line of a name says in a view; 0 is the default. A name that finds no line passes. So does one for whose answers slots run
     /// out, which is an error, since a larger table has them.
     pub fn put(&mut self, name: &[u8], view: u16, entry: &Entry) -> Result<(), TableFull> {
+        self.deepen(name);
         let hash = self.hash(name, view);
         let Some((place, old)) = self.place_for(hash, entry.halves() > 1) else {
             return Ok(());
@@ -365,28 +368,38 @@ impl TableWriter {
 
     /// Makes every query pass from now on: an odd epoch says that the table is not to be used.
     pub fn close(&self) {
-        if let Some(words) = self.reader.memory.epoch.words(0, 1) {
-            words[0].fetch_or(1, Ordering::AcqRel);
-        }
+        self.epoch().fetch_or(1, Ordering::AcqRel);
         fence(Ordering::SeqCst);
     }
 
     /// Lets a closed table be used (again).
     pub fn open(&self) {
-        if let Some(words) = self.reader.memory.epoch.words(0, 1)
-            && words[0].load(Ordering::Relaxed) & 1 != 0
-        {
-            words[0].fetch_add(1, Ordering::AcqRel);
+        if self.epoch().load(Ordering::Relaxed) & 1 != 0 {
+            self.epoch().fetch_add(1, Ordering::AcqRel);
         }
         fence(Ordering::SeqCst);
     }
 
     /// Raises the epoch: searches over several lines that began before now pass.
     pub fn raise_epoch(&self) {
-        if let Some(words) = self.reader.memory.epoch.words(0, 1) {
-            words[0].fetch_add(2, Ordering::AcqRel);
-        }
+        self.epoch().fetch_add(2, Ordering::AcqRel);
         fence(Ordering::SeqCst);
+    }
+
+    fn epoch(&self) -> &AtomicU64 {
+        self.reader.memory.epoch_word(EPOCH)
+    }
+
+    /// Says that there are names as deep as this one, before it comes. Which went, nobody keeps: only a new table is less
+    /// deep.
+    fn deepen(&self, name: &[u8]) {
+        let depth = self.reader.memory.epoch_word(DEPTH);
+        let labels = label_count(name) as u64;
+        if labels > depth.load(Ordering::Relaxed) {
+            depth.store(labels, Ordering::Release);
+            // A search that does not look so deep began before now, and will see that.
+            self.raise_epoch();
+        }
     }
 
     /// Waits until no reader can still look at retired slots, and makes them free, if there are enough of them to be
