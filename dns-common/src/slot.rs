@@ -85,6 +85,12 @@ pub const fn name_tag(tag: u64) -> u32 {
     (tag >> 32) as u32
 }
 
+/// Whether a header has places for the offsets of so many pointers, and of the serial that is patched.
+#[inline(always)]
+pub const fn has_places(is_fixed: bool, pointers: usize, has_serial: bool) -> bool {
+    is_fixed && pointers + has_serial as usize <= PLACES
+}
+
 impl SlotHeader {
     /// Of nothing.
     pub const NONE: Self = Self {
@@ -136,7 +142,7 @@ impl SlotHeader {
     /// Whether the offsets of all pointers are here, and not behind the body: then the body is patched where it is sent.
     #[inline(always)]
     pub const fn has_places(&self) -> bool {
-        self.order == kind::FIXED && self.pointers as usize + self.has_serial() as usize <= PLACES
+        has_places(self.order == kind::FIXED, self.pointers as usize, self.has_serial())
     }
 
     /// Where in the body the RDATA of the first ordered RR is. All that is ordered has RDATA of four or of sixteen octets.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use dns_common::checksum;
 use dns_common::line::{MORE, Reference};
 use dns_common::slot::{
-    CLASS_BYTES, MAX_POINTERS, PLACES, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, marks_of, name_tag,
+    CLASS_BYTES, MAX_POINTERS, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, has_places, marks_of, name_tag,
 };
 
 use super::memory::Memory;
@@ -82,9 +82,8 @@ impl Body {
         header
     }
 
-    /// Whether the header has places for all pointers, as [`SlotHeader::has_places`] says of it.
     fn has_places(&self) -> bool {
-        self.order.is_none() && self.pointers.len() + usize::from(self.serial.is_some()) <= PLACES
+        has_places(self.order.is_none(), self.pointers.len(), self.serial.is_some())
     }
 
     /// What lies behind the body.

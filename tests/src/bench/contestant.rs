@@ -1,7 +1,7 @@
 //! What is measured: the limit, hotdns, and other servers that are installed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -71,6 +71,14 @@ impl Contestant {
         }
     }
 
+    /// The build of hotdns that takes part.
+    fn build(self) -> Result<PathBuf> {
+        match self {
+            Self::HotdnsOther => object::other_server(),
+            _ => object::server(),
+        }
+    }
+
     /// Whether it is another server, which answers from sockets.
     pub fn is_other_on_sockets(self) -> bool {
         matches!(
@@ -103,8 +111,9 @@ impl Contestant {
         };
         match self {
             Self::Bounce => Ok(object::generator()?.display().to_string()),
-            Self::Hotdns | Self::HotdnsSockets => first_line(&object::server()?.to_string_lossy(), "--version"),
-            Self::HotdnsOther => first_line(&object::other_server()?.to_string_lossy(), "--version"),
+            Self::Hotdns | Self::HotdnsOther | Self::HotdnsSockets => {
+                first_line(&self.build()?.to_string_lossy(), "--version")
+            }
             Self::KnotXdp | Self::Knot => first_line("knotd", "--version"),
             Self::Nsd => first_line("nsd", "-v"),
             Self::Bind => first_line("named", "-v"),
@@ -261,16 +270,10 @@ impl Contestant {
         let path = path.to_string_lossy().into_owned();
         let (program, arguments) = match self {
             Self::Bounce => bail!("bounce is no process"),
-            Self::Hotdns | Self::HotdnsOther | Self::HotdnsSockets => {
-                let server = match self {
-                    Self::HotdnsOther => object::other_server()?,
-                    _ => object::server()?,
-                };
-                (
-                    server.to_string_lossy().into_owned(),
-                    vec!["run".to_owned(), "--config".to_owned(), path],
-                )
-            }
+            Self::Hotdns | Self::HotdnsOther | Self::HotdnsSockets => (
+                self.build()?.to_string_lossy().into_owned(),
+                vec!["run".to_owned(), "--config".to_owned(), path],
+            ),
             Self::Knot | Self::KnotXdp => ("knotd".to_owned(), vec!["-c".to_owned(), path]),
             Self::Nsd => ("nsd".to_owned(), vec!["-d".to_owned(), "-c".to_owned(), path]),
             Self::Bind => {
