@@ -390,12 +390,20 @@ impl NameKey {
         }
         for &start in starts[..count].iter().rev() {
             let start = usize::from(start);
-            for octet in &wire[start + 1..=start + usize::from(wire[start])] {
-                match octet.to_ascii_lowercase() {
-                    octet @ (0 | 1) => key.extend_from_slice(&[1, octet + 1]),
-                    octet => key.push(octet),
+            let label = &wire[start + 1..=start + usize::from(wire[start])];
+            let from = key.len();
+            // Labels are copied whole: hardly one has anything to escape.
+            if label.iter().all(|&octet| octet > 1) {
+                key.extend_from_slice(label);
+            } else {
+                for &octet in label {
+                    match octet {
+                        0 | 1 => key.extend_from_slice(&[1, octet + 1]),
+                        _ => key.push(octet),
+                    }
                 }
             }
+            key[from..].make_ascii_lowercase();
             key.push(0);
         }
     }

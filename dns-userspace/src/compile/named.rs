@@ -12,7 +12,7 @@
 //!
 //! Shared answers are the negative ones of a zone, with the SOA's names in them, and referrals, with those of the NS.
 
-use crate::name::{Name, NameKey};
+use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{Node, Snapshot, Zone};
 
@@ -121,11 +121,11 @@ fn add_named_by(apex: &NameKey, key: &NameKey, node: &Node, names: &mut Vec<Name
 
 /// The names in the answer that `key` shares with others: a referral below the topmost cut, a negative one else.
 fn names_of_shared(zone: &Zone, key: &NameKey, found: &mut dyn FnMut(&NameKey)) {
-    let apex = zone.apex.key();
-    if key.label_count() <= zone.apex.label_count() {
+    let labels = zone.apex.label_count();
+    if key.label_count() <= labels {
         return;
     }
-    let within = |at: &&[u8]| at.len() > apex.as_bytes().len();
+    let within = |at: &&[u8]| NameKey::labels_of(at) > labels;
     let nodes = key
         .lineage()
         .skip(1)
@@ -135,7 +135,8 @@ fn names_of_shared(zone: &Zone, key: &NameKey, found: &mut dyn FnMut(&NameKey)) 
     match nodes.filter(|node| node.rrset(RecordType::NS).is_some()).last() {
         Some(cut) => names_in(cut, RecordType::NS, found),
         None => {
-            if let Some(node) = zone.nodes.get(&apex) {
+            let apex = key.lineage().find(|at| NameKey::labels_of(at) == labels);
+            if let Some(node) = apex.and_then(|apex| zone.nodes.get(apex)) {
                 names_in(node, RecordType::SOA, found);
             }
         }
@@ -146,9 +147,7 @@ fn names_in(node: &Node, rtype: RecordType, found: &mut dyn FnMut(&NameKey)) {
     let Some(rrset) = node.rrset(rtype) else { return };
     for rdata in &rrset.rdatas {
         for name in crate::rdata::embedded_names(rtype, rdata) {
-            if let Ok(name) = Name::from_wire(&rdata[name.offset..name.offset + name.length]) {
-                found(&name.key());
-            }
+            found(&NameKey::from_wire(&rdata[name.offset..name.offset + name.length]));
         }
     }
 }

@@ -16,6 +16,7 @@ use super::affected::affected;
 use super::names::all_names;
 use super::views::{AllDependents, Lines, compile_everywhere, differing};
 use super::{Loader, serial_of};
+use crate::answer::Consulted;
 use crate::compile::named::all_named;
 use crate::compile::{CompileOptions, Compiled, compile, negatives};
 use crate::dataplane::xdp::Program;
@@ -71,6 +72,14 @@ impl Need {
         }
     }
 
+    /// Adds what other names need.
+    fn join(&mut self, other: &Self) {
+        self.halves += other.halves;
+        for (slots, more) in self.slots.iter_mut().zip(other.slots) {
+            *slots += more;
+        }
+    }
+
     /// The sizes of a table with room to grow.
     fn sizes(&mut self) -> anyhow::Result<Sizes> {
         // Two negatives for each zone, and their successors.
@@ -109,14 +118,12 @@ pub(super) fn build(
         clients: Arc::clone(&snapshot.views.clients),
         ..Need::default()
     };
-    let compile_all = |keys: &[NameKey]| compile_all(snapshot, keys, options, threads);
     for keys in chunks(all_names(snapshot, &named)) {
-        let compiled = compile_all(&keys);
-        for (key, Compiled { entry, consulted }) in keys.into_iter().zip(compiled) {
-            if let Some(entry) = entry {
-                need.add(&entry);
+        for part in in_parts(&keys, threads, |part| need_of(snapshot, part, options)) {
+            need.join(&part.need);
+            for (key, consulted) in part.consulted {
+                dependents.default.set(key, consulted);
             }
-            dependents.default.set(key, consulted);
         }
     }
     let viewed = viewed(snapshot, &dependents);
@@ -132,25 +139,29 @@ pub(super) fn build(
     // Names that find their home free first: fewer of the others then need a second line.
     let mut later = Vec::new();
     for keys in chunks(all_names(snapshot, &named).filter(|key| !viewed.contains(key))) {
-        let is_home_free = |key: &NameKey| writer.is_home_free(key.to_name().as_wire());
-        let (first, not_free): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_home_free);
-        later.extend(not_free);
-        let compiled = compile_all(&first);
-        for (key, compiled) in first.into_iter().zip(compiled) {
+        let compile_at_home = |key: &NameKey| {
             let name = key.to_name();
-            // One of this chunk may have taken it.
-            if !writer.is_home_free(name.as_wire()) {
-                later.push(key);
-            } else if let Some(entry) = compiled.entry {
-                writer.put(name.as_wire(), 0, &entry)?;
+            let is_home_free = writer.is_home_free(name.as_wire());
+            is_home_free.then(|| (name, compile(snapshot, key, options).entry))
+        };
+        let compiled = map_names(&keys, threads, compile_at_home);
+        for (key, compiled) in keys.into_iter().zip(compiled) {
+            match compiled {
+                // One of this chunk may have taken the home.
+                Some((name, entry)) if writer.is_home_free(name.as_wire()) => {
+                    if let Some(entry) = entry {
+                        writer.put(name.as_wire(), 0, &entry)?;
+                    }
+                }
+                _ => later.push(key),
             }
         }
     }
     for keys in chunks(later.into_iter()) {
-        let compiled = compile_all(&keys);
-        for (key, compiled) in keys.into_iter().zip(compiled) {
-            if let Some(entry) = compiled.entry {
-                writer.put(key.to_name().as_wire(), 0, &entry)?;
+        let compile = |key: &NameKey| (key.to_name(), compile(snapshot, key, options).entry);
+        for (name, entry) in map_names(&keys, threads, compile) {
+            if let Some(entry) = entry {
+                writer.put(name.as_wire(), 0, &entry)?;
             }
         }
     }
@@ -182,19 +193,49 @@ fn chunks(mut names: impl Iterator<Item = NameKey>) -> impl Iterator<Item = Vec<
     })
 }
 
-/// What each name has in the table, in the order of the names.
-fn compile_all(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions, threads: usize) -> Vec<Compiled> {
-    let compile_part =
-        |part: &[NameKey]| -> Vec<Compiled> { part.iter().map(|key| compile(snapshot, key, options)).collect() };
+/// How much some names need, and from what their answers were made, where that is anything but their own data.
+struct Part {
+    need: Need,
+    consulted: Vec<(NameKey, Vec<Consulted>)>,
+}
+
+fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> Part {
+    let mut part = Part {
+        need: Need::default(),
+        consulted: Vec::new(),
+    };
+    for key in keys {
+        let Compiled { entry, consulted } = compile(snapshot, key, options);
+        if let Some(entry) = entry {
+            part.need.add(&entry);
+        }
+        if !consulted.is_empty() {
+            part.consulted.push((key.clone(), consulted));
+        }
+    }
+    part
+}
+
+/// What comes of each name, in the order of the names.
+fn map_names<T: Send>(keys: &[NameKey], threads: usize, work: impl Fn(&NameKey) -> T + Sync) -> Vec<T> {
+    let parts = in_parts(keys, threads, |part| part.iter().map(&work).collect::<Vec<T>>());
+    parts.into_iter().flatten().collect()
+}
+
+/// What comes of each part, in the order of the names: as many parts as threads, this one among them.
+fn in_parts<T: Send>(keys: &[NameKey], threads: usize, work: impl Fn(&[NameKey]) -> T + Sync) -> Vec<T> {
+    let work = &work;
     let mut parts = keys.chunks(keys.len().div_ceil(threads.max(1)).max(1));
     let own = parts.next().unwrap_or_default();
     thread::scope(|scope| {
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || compile_part(part))).collect();
-        let mut compiled = compile_part(own);
-        for other in others {
-            compiled.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-        compiled
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        let mut done = vec![work(own)];
+        done.extend(
+            others
+                .into_iter()
+                .map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic))),
+        );
+        done
     })
 }
 

@@ -80,6 +80,11 @@ impl Collection {
         &self.apex
     }
 
+    /// Makes room for so many owners more: to grow bit by bit is to hash each name several times.
+    pub(super) fn expect(&mut self, owners: usize) {
+        self.first.reserve(owners);
+    }
+
     pub(super) fn warn(&mut self, place: Place, warning: Warning) {
         self.warnings.push((place, warning));
     }

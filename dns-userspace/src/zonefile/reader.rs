@@ -117,6 +117,7 @@ impl Reader {
         let source = Rc::new(source);
         let number = self.sources.len() as u32;
         self.sources.push(Rc::clone(&source));
+        self.collection.expect(source.line_count());
         let mut lexer = Lexer::new(&source.octets);
         let mut tokens = Vec::new();
         while self.errors.len() < MAX_ERRORS {

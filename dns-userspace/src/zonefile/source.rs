@@ -56,6 +56,11 @@ impl SourceFile {
         })
     }
 
+    /// How many lines end in it.
+    pub(super) fn line_count(&self) -> usize {
+        self.octets.iter().filter(|&&octet| octet == b'\n').count()
+    }
+
     /// Line and column, both from 1, the column in characters.
     pub(super) fn line_and_column(&self, place: Place) -> (u32, u32) {
         let before = &self.octets[..self.octets.len().min(place.offset as usize)];
