@@ -83,7 +83,7 @@ pub(crate) fn named_near(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
                 let from = names.len();
                 add_named_by(apex, owner, node, &mut names);
                 if owner == apex {
-                    add_below_topmost(zone, from, &mut names);
+                    add_below_topmost(snapshot, zone, from, &mut names);
                 }
             }
         }
@@ -91,8 +91,8 @@ pub(crate) fn named_near(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
     names
 }
 
-/// The names that exist below the topmost ones of `names[from..]`: their NODATA differ.
-fn add_below_topmost(zone: &Zone, from: usize, names: &mut Vec<NameKey>) {
+/// The names that exist below the topmost ones of `names[from..]`: their NODATA differ. Some exist by a zone below alone.
+fn add_below_topmost(snapshot: &Snapshot, zone: &Zone, from: usize, names: &mut Vec<NameKey>) {
     let apex = zone.apex.label_count();
     let topmost: Vec<NameKey> = names[from..]
         .iter()
@@ -100,8 +100,10 @@ fn add_below_topmost(zone: &Zone, from: usize, names: &mut Vec<NameKey>) {
         .cloned()
         .collect();
     for top in &topmost {
-        let below = zone.nodes.range::<_, NameKey>(top..).map(|(owner, _)| owner);
-        for owner in below.take_while(|owner| owner.is_at_or_below(top)) {
+        let below = |owner: &&NameKey| owner.is_at_or_below(top);
+        let owners = zone.nodes.range::<_, NameKey>(top..).map(|(owner, _)| owner);
+        let apexes = snapshot.zones.range::<_, NameKey>(top..).map(|(apex, _)| apex);
+        for owner in owners.take_while(below).chain(apexes.take_while(below)) {
             let way = owner.lineage().take_while(|at| at.len() >= top.as_bytes().len());
             names.extend(way.map(NameKey::from_key_bytes));
         }
