@@ -17,7 +17,7 @@ pub struct OwnKey {
     /// UDP port in host order; 0 in the entry that says "some port of this address is ours".
     pub port: u16,
     /// Zero.
-    pub unused: u16,
+    pub unused: [u16; 3],
 }
 
 /// Set in a VLAN field of [`OwnKey`] where there is a tag. One with VLAN ID 0, a priority tag, counts as none.
@@ -39,10 +39,12 @@ pub const OWN_LINES: usize = 256;
 /// One line of that table, in which a key has just one place. Its state says whether the key of this place is here, or
 /// whether the map must be asked: several keys have this place, or it is being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct OwnLine {
     /// A version in the upper 30 bits, below it [`own_line::EMPTY`], [`own_line::HERE`] or [`own_line::ASK`].
     pub state: u32,
+    /// Zero.
+    pub unused: u32,
     /// Whose line it is.
     pub key: OwnKey,
     /// What is known of it.
@@ -64,7 +66,7 @@ pub mod own_line {
 impl OwnKey {
     /// The key as words, each as it lies in memory.
     #[inline(always)]
-    pub fn words(&self) -> [u32; OWN_WORDS] {
+    pub fn words(&self) -> [u64; OWN_WORDS] {
         bytemuck::cast(*self)
     }
 
@@ -75,14 +77,15 @@ impl OwnKey {
 }
 
 /// Words of an [`OwnKey`].
-pub const OWN_WORDS: usize = 7;
+pub const OWN_WORDS: usize = 4;
 
 /// The place of a key in the table of [`OWN_LINES`] lines.
 #[inline(always)]
-pub const fn place(key: &[u32; OWN_WORDS]) -> u32 {
-    let [a, b, c, d, interface, vlans, port] = *key;
-    let mixed = (a ^ b ^ c ^ d) ^ (interface << 8) ^ vlans ^ (port << 3);
-    mixed.wrapping_mul(0x9E37_79B1) >> 24
+pub const fn place(key: &[u64; OWN_WORDS]) -> u32 {
+    let [high, low, link, port] = *key;
+    let address = high ^ low;
+    let mixed = address ^ (address >> 32) ^ (link << 8) ^ (link >> 32) ^ (port << 3);
+    (mixed as u32).wrapping_mul(0x9E37_79B1) >> 24
 }
 
 /// An IPv4 address in the form of [`OwnKey::address`].
@@ -97,8 +100,8 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<OwnKey>(), 28);
+        assert_eq!(size_of::<OwnKey>(), 32);
         assert_eq!(size_of::<OwnValue>(), 8);
-        assert_eq!(size_of::<OwnLine>(), 40);
+        assert_eq!(size_of::<OwnLine>(), 48);
     }
 }

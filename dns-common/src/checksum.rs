@@ -9,20 +9,19 @@ pub const fn add(sum: u64, word: u64) -> u64 {
     sum + (word & 0xFFFF_FFFF) + (word >> 32)
 }
 
-/// Down to 16 bits.
+/// Down to 16 bits. The upper half of a number and the same with its halves changed is the sum of both, with the carry out of
+/// it added to it: RFC 1071 §2(C) at any width.
 #[inline(always)]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
-    let sum = (sum & 0xFFFF) + ((sum >> 16) & 0xFFFF) + (sum >> 32);
-    let sum = (sum & 0xFFFF) + (sum >> 16);
-    let sum = (sum & 0xFFFF) + (sum >> 16);
-    sum as u16
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
-/// The same sum for octets that start at an offset of the other parity.
+/// The same sum for octets that start at an offset of the other parity. Eight bits further to the left in place of swapped: in
+/// one's complement of 16 bits that is the same. For sums below 2^56.
 #[inline(always)]
-pub const fn swap_if(odd: bool, sum: u16) -> u16 {
-    if odd { sum.swap_bytes() } else { sum }
+pub const fn shift_if(odd: bool, sum: u64) -> u64 {
+    sum << (8 * odd as u32)
 }
 
 /// The sum of a run of octets.
@@ -55,6 +54,27 @@ mod tests {
         assert_eq!(fold(words), of_bytes(&bytes));
         let mut shifted = [0; 17];
         shifted[1..].copy_from_slice(&bytes);
-        assert_eq!(swap_if(true, of_bytes(&bytes)), of_bytes(&shifted));
+        assert_eq!(fold(shift_if(true, words)), of_bytes(&shifted));
+        assert_eq!(fold(shift_if(false, words)), of_bytes(&bytes));
+        assert_eq!(fold(shift_if(true, of_bytes(&bytes).into())), of_bytes(&shifted));
+    }
+
+    #[test]
+    fn all_ones_and_zero_stay_apart() {
+        // RFC 1071 has two zeros: only nothing is folded to the one.
+        assert_eq!(fold(0), 0);
+        for sum in [
+            0xFFFF,
+            0xFFFF_FFFF,
+            u64::MAX,
+            0xFFFF << 32,
+            0xFFFF_0000_FFFF,
+            0x8000_0000_7FFF_FFFF,
+        ] {
+            assert_eq!(fold(sum), 0xFFFF, "{sum:#x}");
+        }
+        for sum in [1, 0x1_0000, 0xFFFF_0001, 0xFFFF_FFFF_0000_0001, 1 << 32, 1 << 48] {
+            assert_eq!(fold(sum), 1, "{sum:#x}");
+        }
     }
 }

@@ -19,11 +19,10 @@
 //!
 //! Word 0 belongs to the position and survives its occupants: the directory says where names live whose home this is.
 
-use core::hint::black_box;
-
 use bytemuck::{Pod, Zeroable};
 
 use crate::hash::NameHash;
+use crate::opaque::opaque;
 
 /// Words of a line.
 pub const LINE_WORDS: usize = 8;
@@ -415,18 +414,8 @@ pub enum Held {
 
 const WIDE_BIT: u32 = flag::WIDE.trailing_zeros();
 
-/// The number, of which the compiler for the kernel knows nothing: it has no conditional moves, and would make branches
-/// of what is computed from it.
-#[inline(always)]
-fn opaque(number: u64) -> u64 {
-    if cfg!(target_arch = "bpf") {
-        black_box(number)
-    } else {
-        number
-    }
-}
-
-/// 0 where the words are equal, else 1.
+/// 0 where the words are equal, else 1. Opaque, as the masks below: the compiler for the kernel has no conditional moves,
+/// and would make branches of what is computed from it.
 #[inline(always)]
 fn differs(one: u64, other: u64) -> u64 {
     let bits = one ^ other;

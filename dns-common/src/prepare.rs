@@ -20,18 +20,20 @@ pub trait Body {
     fn set(&mut self, at: usize, octets: [u8; 4]) -> Option<()>;
 }
 
-/// Makes a reply's body final, which was copied as it lies in its slot, and gives its sum.
+/// Makes a reply's body final, which was copied as it lies in its slot, and gives its sum, which is not folded.
 #[inline(always)]
-pub fn patch<B: Body>(reply: &Reply, body: &mut B) -> Option<u16> {
+pub fn patch<B: Body>(reply: &Reply, body: &mut B) -> Option<u64> {
     let header = &reply.header;
     let mut sum = header.sum as u64;
     if reply.raise != 0 && header.has_places() {
         let by = reply.raise as u16;
+        let mut places = header.places;
         for index in 0..PLACES {
             if index >= header.pointers as usize {
                 break;
             }
-            let at = header.places[index] as usize;
+            let at = places as usize & 0xFF;
+            places >>= 8;
             body.add(at, by)?;
             sum += raised(at, by);
         }
@@ -42,19 +44,19 @@ pub fn patch<B: Body>(reply: &Reply, body: &mut B) -> Option<u16> {
         body.set(at, octets)?;
         sum += serial_sum(at, octets);
     }
-    Some(checksum::fold(sum))
+    Some(sum)
 }
 
 /// What the sum of a body grows by where a pointer at `at` is raised.
 #[inline(always)]
 fn raised(at: usize, by: u16) -> u64 {
-    checksum::swap_if(at & 1 == 0, by) as u64
+    checksum::shift_if(at & 1 == 0, by as u64)
 }
 
 /// What it grows by where the serial is written: there the compiled body has zeros.
 #[inline(always)]
 fn serial_sum(at: usize, octets: [u8; 4]) -> u64 {
-    checksum::swap_if(at & 1 != 0, checksum::fold(u32::from_le_bytes(octets) as u64)) as u64
+    checksum::shift_if(at & 1 != 0, u32::from_le_bytes(octets) as u64)
 }
 
 /// Whether the reply's body cannot be patched where it is sent.

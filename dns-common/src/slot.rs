@@ -4,13 +4,13 @@
 //! word 0   tag (32): whose answer │ octets of the body (16) │ one's-complement sum of the body (16)
 //! word 1   ANCOUNT │ NSCOUNT │ ARCOUNT without OPT │ marks │ pointers │ order │ RRs that are ordered │ octets of the base name
 //!          (8 each)
-//! word 2   four places (16 each)
-//! octets   the body: everything after the question; behind it the pointers' offsets that have no place in word 2, 2 octets each,
+//! word 2   eight places (8 each)
+//! octets   the body: everything after the question; behind it the pointers' offsets where they are not in word 2, 2 octets each,
 //!          host order; then what a weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
 //!
-//! The four places are offsets of pointers; where a serial is patched, the last is where. Where the order is drawn, the first
-//! is the offset of the first RDATA that changes its place, and the second the octets from one to the next.
+//! The places are offsets of pointers. Where a serial is patched, the last two are its offset (16). Where the order is drawn, the
+//! first two are the offset of the first RDATA that changes its place (16), and the next two the octets from one to the next (16).
 //!
 //! A body is compiled for a question whose name is the *base*: the owner itself (exact answers), the closest
 //! encloser (wildcards), the zone's apex (negatives) or the cut (referrals). For a longer question the listed
@@ -21,7 +21,6 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::order::kind;
 use crate::wire::flags;
 
 /// Octets before the body.
@@ -35,10 +34,14 @@ pub const RR_HEAD_BYTES: usize = 12;
 /// The most pointers that are raised; answers with more are left to userspace.
 pub const MAX_POINTERS: usize = 32;
 /// Places in a header.
-pub const PLACES: usize = 4;
+pub const PLACES: usize = 8;
 
 /// The mark that a serial is patched, beside the flags of the reply.
 const SERIAL: u8 = 0x40;
+/// The mark that the offsets of all pointers are in the header.
+const POINTERS: u8 = 0x80;
+/// From which bit of the places the serial's offset is.
+const SERIAL_SHIFT: u32 = 48;
 
 /// The first three words of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -56,7 +59,7 @@ pub struct SlotHeader {
     pub authorities: u8,
     /// ARCOUNT without OPT.
     pub additionals: u8,
-    /// AA, TC and rcode of the reply ([`marks_of`]), and whether a serial is patched.
+    /// AA, TC and rcode of the reply ([`marks_of`]), whether a serial is patched, and whether all pointers have places.
     pub marks: u8,
     /// How many pointers move.
     pub pointers: u8,
@@ -67,7 +70,7 @@ pub struct SlotHeader {
     /// Octets of the name that the body was compiled for, root label included.
     pub base_bytes: u8,
     /// See above.
-    pub places: [u16; PLACES],
+    pub places: u64,
 }
 
 /// AA, TC and rcode of a reply as a header has them.
@@ -85,10 +88,14 @@ pub const fn name_tag(tag: u64) -> u32 {
     (tag >> 32) as u32
 }
 
-/// Whether a header has places for the offsets of so many pointers, and of the serial that is patched.
-#[inline(always)]
-pub const fn has_places(is_fixed: bool, pointers: usize, has_serial: bool) -> bool {
-    is_fixed && pointers + has_serial as usize <= PLACES
+/// The places of a header with these offsets of pointers, if there are enough of them, and beside a serial's offset.
+pub fn places_of(pointers: &[u16], has_serial: bool) -> Option<u64> {
+    let mut places = [0; PLACES];
+    let room = if has_serial { PLACES - 2 } else { PLACES };
+    for (place, &at) in places[..room].get_mut(..pointers.len())?.iter_mut().zip(pointers) {
+        *place = u8::try_from(at).ok()?;
+    }
+    Some(u64::from_le_bytes(places))
 }
 
 impl SlotHeader {
@@ -105,7 +112,7 @@ impl SlotHeader {
         order: 0,
         order_count: 0,
         base_bytes: 0,
-        places: [0; PLACES],
+        places: 0,
     };
 
     /// AA, TC and rcode, as in the header of the reply.
@@ -124,7 +131,7 @@ impl SlotHeader {
     pub const fn set_serial(&mut self, at: u16, zone: u32) {
         self.marks |= SERIAL;
         self.tag = zone;
-        self.places[PLACES - 1] = at;
+        self.places |= (at as u64) << SERIAL_SHIFT;
     }
 
     /// Says that it is there.
@@ -136,25 +143,38 @@ impl SlotHeader {
     /// Where in the body the serial goes.
     #[inline(always)]
     pub const fn serial_at(&self) -> u16 {
-        self.places[PLACES - 1]
+        (self.places >> SERIAL_SHIFT) as u16
+    }
+
+    /// Gives all pointers their places ([`places_of`]).
+    pub const fn set_places(&mut self, places: u64) {
+        self.marks |= POINTERS;
+        self.places |= places;
+    }
+
+    /// Has the order of RRs drawn that begin at this offset, with so many octets from one to the next.
+    pub const fn set_order(&mut self, kind: u8, count: u8, at: u16, step: u16) {
+        self.order = kind;
+        self.order_count = count;
+        self.places |= at as u64 | (step as u64) << 16;
     }
 
     /// Whether the offsets of all pointers are here, and not behind the body: then the body is patched where it is sent.
     #[inline(always)]
     pub const fn has_places(&self) -> bool {
-        has_places(self.order == kind::FIXED, self.pointers as usize, self.has_serial())
+        self.marks & POINTERS != 0
     }
 
     /// Where in the body the RDATA of the first ordered RR is. All that is ordered has RDATA of four or of sixteen octets.
     #[inline(always)]
     pub const fn order_at(&self) -> u16 {
-        self.places[0]
+        self.places as u16
     }
 
     /// Octets from one ordered RDATA to the next.
     #[inline(always)]
     pub const fn order_step(&self) -> u16 {
-        self.places[1]
+        (self.places >> 16) as u16
     }
 }
 
@@ -177,6 +197,7 @@ pub fn class_for(body_bytes: usize, numbers: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::kind;
 
     #[test]
     fn layout_is_pinned() {
@@ -206,22 +227,31 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_takes_the_place_of_a_pointer() {
+    fn a_serial_takes_the_places_of_two_pointers() {
         let mut header = SlotHeader {
             tag: 5,
             marks: marks_of(flags::AA | 3),
-            pointers: 4,
+            pointers: 6,
             ..SlotHeader::NONE
         };
-        assert!(header.has_places());
-        header.set_serial(77, 6);
-        assert_eq!((header.tag, header.serial_at(), header.flags()), (6, 77, flags::AA | 3));
         assert!(!header.has_places());
-        header.pointers = 3;
-        assert!(header.has_places());
+        header.set_serial(777, 6);
+        header.set_places(places_of(&[0, 255, 4, 5, 6, 7], true).expect("six places"));
+        assert_eq!(
+            (header.tag, header.serial_at(), header.flags()),
+            (6, 777, flags::AA | 3)
+        );
+        assert_eq!((header.places as u8, header.places as u16 >> 8), (0, 255));
         header.clear_serial();
-        assert!(!header.has_serial() && header.flags() == flags::AA | 3);
-        header.order = kind::ROTATE;
-        assert!(!header.has_places());
+        assert!(!header.has_serial() && header.has_places() && header.flags() == flags::AA | 3);
+        assert_eq!(places_of(&[1; 7], true), None);
+        assert_eq!(places_of(&[1; 8], false), Some(0x0101_0101_0101_0101));
+        assert_eq!((places_of(&[1; 9], false), places_of(&[256], false)), (None, None));
+        let mut header = SlotHeader::NONE;
+        header.set_order(kind::ROTATE, 3, 300, 28);
+        assert_eq!(
+            (header.order_at(), header.order_step(), header.has_places()),
+            (300, 28, false)
+        );
     }
 }

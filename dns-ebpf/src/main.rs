@@ -21,8 +21,6 @@ mod parse;
 mod respond;
 mod steps;
 
-use core::hint::black_box;
-
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
@@ -31,6 +29,7 @@ use dns_common::access::admission;
 use dns_common::arrange::needs_arranging;
 use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_class};
 use dns_common::decide::{First, is_guarded};
+use dns_common::opaque::opaque;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::wire::flags;
 
@@ -168,8 +167,8 @@ fn answer(ctx: &XdpContext) -> Verdict {
         _ => {}
     }
     // The compiler proves these bounds and drops the checks, which the verifier then misses.
-    let qtype = black_box(qtype_class(state.scratch.qtype as u16));
-    let rcode = black_box(rcode_class(state.scratch.reply.header.flags() & flags::RCODE));
+    let qtype = opaque(qtype_class(state.scratch.qtype as u16) as u64) as usize;
+    let rcode = opaque(rcode_class(state.scratch.reply.header.flags() & flags::RCODE) as u64) as usize;
     if qtype < QTYPE_CLASSES && rcode < RCODE_CLASSES {
         state.counters.answers[qtype][rcode] += 1;
     }

@@ -12,7 +12,6 @@
 //! | `ZONE_COUNTERS` | answers by zone, per processor | the program |
 
 use core::arch::asm;
-use core::hint::black_box;
 use core::ptr::{read_unaligned, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
@@ -28,6 +27,7 @@ use dns_common::counters::{RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::{Keys, MAX_WORDS};
 use dns_common::limit::{BUCKET_LINE_WORDS, BucketLine, Buckets, Limits};
 use dns_common::line::LINE_WORDS;
+use dns_common::opaque::opaque_ref;
 use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
 use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader};
@@ -98,16 +98,16 @@ static SETTINGS: Settings = Settings::DEFAULT;
 #[unsafe(no_mangle)]
 static LIMITS: Limits = Limits::NONE;
 
-/// The settings. The box keeps the compiler from folding in what the object file has.
+/// The settings. Opaque, which keeps the compiler from folding in what the object file has.
 #[inline(always)]
 pub fn settings() -> &'static Settings {
-    black_box(&SETTINGS)
+    opaque_ref(&SETTINGS)
 }
 
 /// The rate limits, likewise.
 #[inline(always)]
 pub fn limits() -> &'static Limits {
-    black_box(&LIMITS)
+    opaque_ref(&LIMITS)
 }
 
 /// This processor's counters and scratch.
@@ -133,27 +133,22 @@ pub fn count_for_zone(zone: u32, rcode: usize) {
 
 /// What is known of an address and port, if they are ours. The map is asked with a key in `room`.
 #[inline(always)]
-pub fn own(key: &[u32; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
+pub fn own(key: &[u64; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
     let line = OWN_TABLE.get_ptr(place(key))?;
     // SAFETY: a line of the map, each field copied by a volatile load. Userspace may write it meanwhile, which shows
     // in the state, that is looked at before and after.
     let (state, line_key, value, again) = unsafe {
         let state = read_volatile(&raw const (*line).state);
-        let line_key: [u32; OWN_WORDS] = read_volatile((&raw const (*line).key).cast());
-        let value: [u32; 2] = read_volatile((&raw const (*line).value).cast());
+        let line_key: [u64; OWN_WORDS] = read_volatile((&raw const (*line).key).cast());
+        let value: u64 = read_volatile((&raw const (*line).value).cast());
         (state, line_key, value, read_volatile(&raw const (*line).state))
     };
     match state & own_line::MASK {
         _ if state != again => own_slowly(key, room),
         own_line::EMPTY => None,
         own_line::HERE => {
-            let differs = (key[0] ^ line_key[0])
-                | (key[1] ^ line_key[1])
-                | (key[2] ^ line_key[2])
-                | (key[3] ^ line_key[3])
-                | (key[4] ^ line_key[4])
-                | (key[5] ^ line_key[5])
-                | (key[6] ^ line_key[6]);
+            let differs =
+                (key[0] ^ line_key[0]) | (key[1] ^ line_key[1]) | (key[2] ^ line_key[2]) | (key[3] ^ line_key[3]);
             if differs == 0 {
                 Some(bytemuck::cast(value))
             } else {
@@ -165,7 +160,7 @@ pub fn own(key: &[u32; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
 }
 
 #[inline(always)]
-fn own_slowly(key: &[u32; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
+fn own_slowly(key: &[u64; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
     *room = bytemuck::cast(*key);
     // SAFETY: the value is eight octets, copied at once; entries are only ever written whole and are not reused for
     // another key while a program runs, except with values of the same interface.
@@ -299,7 +294,7 @@ pub struct KernelTable;
 impl Table for KernelTable {
     #[inline(always)]
     fn keys(&self) -> &Keys {
-        black_box(&KEYS)
+        opaque_ref(&KEYS)
     }
 
     #[inline(always)]
@@ -411,7 +406,7 @@ impl Table for KernelTable {
 }
 
 /// Eight octets of a slot of the smallest class, from `at`; `None` where it has not so many. What is not constant has to be
-/// boxed: verifiers want to see the comparison.
+/// opaque: verifiers want to see the comparison.
 #[inline(always)]
 pub fn small_slot_word(slot: &SmallSlot, at: usize) -> Option<u64> {
     if at > SMALL_BODY_BYTES - 8 {

@@ -1,10 +1,9 @@
 //! The one place with packet pointers: bounds-checked views of headers, and the helpers that take a context.
 
-use core::hint::black_box;
-
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 use dns_common::cookie::OPTION_BYTES;
+use dns_common::opaque::opaque;
 use dns_common::wire::EXTENDED_ERROR_BYTES;
 
 /// A header that may lie at any address and whose every bit pattern is a value.
@@ -17,9 +16,29 @@ pub unsafe trait Header: Copy {}
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub struct Ethernet {
-    pub destination: [u16; 3],
-    pub source: [u16; 3],
+    pub destination: Mac,
+    pub source: Mac,
     pub ethertype: u16,
+}
+
+/// A MAC address, in two words: as octets it would be copied one by one.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+pub struct Mac {
+    pub first: u32,
+    pub last: u16,
+}
+
+impl Ethernet {
+    /// Back to whom it came from.
+    #[inline(always)]
+    pub fn swap(&mut self) {
+        let (first, last) = (self.destination.first, self.destination.last);
+        self.destination.first = self.source.first;
+        self.destination.last = self.source.last;
+        self.source.first = first;
+        self.source.last = last;
+    }
 }
 
 /// An 802.1Q tag and the EtherType behind it.
@@ -252,11 +271,11 @@ impl Packet {
 /// compiler would fold two comparisons of one value into one of another value, and from `!= 0` they learn nothing.
 #[inline(always)]
 fn bounded(length: u32, least: u32, most: u32) -> Option<u32> {
-    let length = black_box(length as u64);
+    let length = opaque(length as u64);
     if length > most as u64 {
         return None;
     }
-    let length = black_box(length);
+    let length = opaque(length);
     if length < least as u64 {
         None
     } else {

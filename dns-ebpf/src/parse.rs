@@ -104,15 +104,8 @@ impl Link<'_> {
     /// What is known of an address and port, if they are ours. Port 0 stands for "some port".
     #[inline(always)]
     fn own(&mut self, [first, second]: [u64; 2], port: u16) -> Option<OwnValue> {
-        let key: [u32; OWN_WORDS] = [
-            first as u32,
-            (first >> 32) as u32,
-            second as u32,
-            (second >> 32) as u32,
-            self.interface,
-            self.vlans,
-            port as u32,
-        ];
+        let link = self.interface as u64 | (self.vlans as u64) << 32;
+        let key: [u64; OWN_WORDS] = [first, second, link, port as u64];
         own(&key, self.room)
     }
 }
@@ -334,14 +327,13 @@ fn udp<'a>(packet: &'a Packet, at: usize, link: &mut Link<'_>, destination: [u64
 #[inline(always)]
 fn check_mac(ethernet: &Ethernet, own: &OwnValue) -> Parsed<()> {
     let [m0, m1, m2, m3, m4, m5] = own.mac;
-    let mac = [
-        u16::from_ne_bytes([m0, m1]),
-        u16::from_ne_bytes([m2, m3]),
-        u16::from_ne_bytes([m4, m5]),
-    ];
-    let destination = ethernet.destination;
-    let same = destination[0] == mac[0] && destination[1] == mac[1] && destination[2] == mac[2];
-    if same { Ok(()) } else { pass(PassReason::MacAddress) }
+    let first = u32::from_ne_bytes([m0, m1, m2, m3]);
+    let last = u16::from_ne_bytes([m4, m5]);
+    if ethernet.destination.first == first && ethernet.destination.last == last {
+        Ok(())
+    } else {
+        pass(PassReason::MacAddress)
+    }
 }
 
 /// A client has a source port, and is not one of our own sockets: answers of two servers must not go in circles.

@@ -3,11 +3,10 @@
 //! The checksum of the UDP datagram is taken from scratch (what came in may be partial on veth): the sums of the
 //! question and of the body are known, the rest is added as it is written.
 
-use core::hint::black_box;
-
 use aya_ebpf::programs::XdpContext;
 use dns_common::checksum;
 use dns_common::decide::message_bytes;
+use dns_common::opaque::opaque;
 use dns_common::prepare::{Body, patch, prepared_octets};
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
@@ -89,7 +88,7 @@ fn write(
         write_inline(&mut packet, scratch, body_at, body_bytes)?;
     }
     let ethernet: &mut Ethernet = packet.header_mut(0).ok_or(Unfinished)?;
-    (ethernet.destination, ethernet.source) = (ethernet.source, ethernet.destination);
+    ethernet.swap();
     let udp_bytes = UDP_BYTES + message;
     let (client, mut sum) = if frame.is_ipv6 {
         ipv6(packet.header_mut(frame.ip).ok_or(Unfinished)?, udp_bytes)
@@ -115,8 +114,7 @@ fn write(
         from: body_at,
     };
     let body_sum = patch(reply, &mut body).ok_or(Unfinished)?;
-    let text = checksum::fold(scratch.question_sum + body_sum as u64);
-    sum += checksum::swap_if(name_bytes & 1 != 0, text) as u64;
+    sum += checksum::shift_if(name_bytes & 1 != 0, scratch.question_sum + body_sum);
 
     let opt_at = body_at + body_bytes;
     let mut error_at = opt_at + size_of::<Opt>();
@@ -134,27 +132,29 @@ fn write(
             last: (fourth >> 48) as u8,
         };
         let text = [head, first, second, third, fourth].into_iter().fold(0, checksum::add);
-        sum += checksum::swap_if((name_bytes + body_bytes) & 1 != 0, checksum::fold(text)) as u64;
+        sum += checksum::shift_if((name_bytes + body_bytes) & 1 != 0, text);
     } else if has_opt {
         let to: &mut Opt = packet.header_mut(opt_at).ok_or(Unfinished)?;
         let (head, middle) = opt(settings().udp_payload, scratch.edns_do as u16);
         let last = error_bytes(reply.info_code) as u8;
         *to = Opt { head, middle, last };
-        let text = checksum::fold(checksum::add(middle as u64 + last as u64, head));
-        sum += checksum::swap_if((name_bytes + body_bytes) & 1 != 0, text) as u64;
+        let text = checksum::add(middle as u64 + last as u64, head);
+        sum += checksum::shift_if((name_bytes + body_bytes) & 1 != 0, text);
     }
     if has_opt && reply.info_code != 0 {
         let words = extended_error(reply.info_code);
         let to: &mut ExtendedError = packet.header_mut(error_at & 0x1FFF).ok_or(Unfinished)?;
         *to = ExtendedError { words };
         let [code, length, info_code] = words;
-        let text = checksum::fold(code as u64 + length as u64 + info_code as u64);
+        let text = code as u64 + length as u64 + info_code as u64;
         // Both lengths of an OPT RR are odd.
-        sum += checksum::swap_if((name_bytes + body_bytes) & 1 == 0, text) as u64;
+        sum += checksum::shift_if((name_bytes + body_bytes) & 1 == 0, text);
     }
 
-    // Boxed: that the frame reaches beyond this header was seen above, but of another pointer to the verifier.
-    let udp: &mut Udp = packet.header_mut(black_box(frame.udp) & 0x3F).ok_or(Unfinished)?;
+    // Opaque: that the frame reaches beyond this header was seen above, but of another pointer to the verifier.
+    let udp: &mut Udp = packet
+        .header_mut(opaque(frame.udp as u64) as usize & 0x3F)
+        .ok_or(Unfinished)?;
     (udp.source, udp.destination) = (udp.destination, udp.source);
     udp.bytes = (udp_bytes as u16).to_be();
     sum += udp.source as u64 + udp.destination as u64 + udp.bytes as u64;
@@ -281,7 +281,7 @@ fn store_small(ctx: &XdpContext, slot: &SmallSlot, at: u32, length: u32) -> Opti
     let mut packet = Packet::new(ctx);
     let (at, length) = (at as usize, length as usize);
     if length < 16 {
-        let last = black_box(length.checked_sub(8)? & 0x07);
+        let last = opaque(length.checked_sub(8)? as u64 & 0x07) as usize;
         packet.header_mut::<Word>(at)?.word = small_slot_word(slot, 0)?;
         packet.header_mut::<Word>(at + last)?.word = small_slot_word(slot, last)?;
         return Some(());
@@ -293,7 +293,7 @@ fn store_small(ctx: &XdpContext, slot: &SmallSlot, at: u32, length: u32) -> Opti
         *packet.header_mut(at + 16 * index)? = two_words(slot, 16 * index)?;
     }
     if length & 15 != 0 {
-        let last = black_box((length - 16) & 0x7F);
+        let last = opaque((length - 16) as u64 & 0x7F) as usize;
         *packet.header_mut(at + last)? = two_words(slot, last)?;
     }
     Some(())

@@ -260,7 +260,7 @@ fn own() -> BTreeMap<OwnKey, OwnValue> {
                     outer_vlan: tag(0),
                     inner_vlan: tag(1),
                     port,
-                    unused: 0,
+                    unused: [0; 3],
                 };
                 entries.insert(key, OwnValue { mac: MACS.1, mtu });
             }

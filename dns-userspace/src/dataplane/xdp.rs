@@ -384,6 +384,7 @@ impl Program {
             };
             *line = OwnLine {
                 state,
+                unused: 0,
                 key: *key,
                 value: *value,
             };

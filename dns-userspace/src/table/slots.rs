@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use dns_common::checksum;
 use dns_common::line::{MORE, Reference};
 use dns_common::slot::{
-    CLASS_BYTES, MAX_POINTERS, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, has_places, marks_of, name_tag,
+    CLASS_BYTES, MAX_POINTERS, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, marks_of, name_tag, places_of,
 };
 
 use super::memory::Memory;
@@ -73,22 +73,28 @@ impl Body {
             header.set_serial(at, zone);
         }
         if let Some(order) = &self.order {
-            header.order = order.kind;
-            header.order_count = order.count;
-            (header.places[0], header.places[1]) = (order.at, order.step);
-        } else if self.has_places() {
-            header.places[..self.pointers.len()].copy_from_slice(&self.pointers);
+            header.set_order(order.kind, order.count, order.at, order.step);
+        } else if let Some(places) = self.places() {
+            header.set_places(places);
         }
         header
     }
 
-    fn has_places(&self) -> bool {
-        has_places(self.order.is_none(), self.pointers.len(), self.serial.is_some())
+    /// The places of the pointers in the header, if they are there and not behind the body.
+    fn places(&self) -> Option<u64> {
+        match self.order {
+            None => places_of(&self.pointers, self.serial.is_some()),
+            Some(_) => None,
+        }
     }
 
     /// What lies behind the body.
     fn numbers(&self) -> impl Iterator<Item = u16> {
-        let pointers = if self.has_places() { &[] } else { &self.pointers[..] };
+        let pointers = if self.places().is_some() {
+            &[]
+        } else {
+            &self.pointers[..]
+        };
         pointers.iter().chain(self.weights()).copied()
     }
 

@@ -141,7 +141,7 @@ fn probe(everything: bool) -> Result<()> {
             outer_vlan: 0,
             inner_vlan: 0,
             port: 53,
-            unused: 0,
+            unused: [0; 3],
         };
         program.set_own(BTreeMap::from([(key, value)]))?;
         let secrets = Secrets {

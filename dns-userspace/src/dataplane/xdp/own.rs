@@ -137,7 +137,7 @@ pub fn entries(interfaces: &[Interface], attached: &[u32], listens: &[Listen]) -
                         outer_vlan,
                         inner_vlan,
                         port,
-                        unused: 0,
+                        unused: [0; 3],
                     };
                     entries.insert(key, value);
                     // "Some port of this address is ours".
