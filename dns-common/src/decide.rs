@@ -15,7 +15,7 @@ use crate::prepare::needs_preparation;
 use crate::reason::PassReason;
 use crate::reply::error_bytes;
 use crate::scratch::Scratch;
-use crate::search::{NOT_LISTED, Prober, find_encloser, look_up, probed, reason_of};
+use crate::search::{NOT_LISTED, Prober, find_encloser, look_up, parent, probed, reason_of};
 use crate::slot::name_tag;
 use crate::table::Table;
 use crate::wire::{CLASS_IN, HEADER_BYTES, MIN_UDP_PAYLOAD, OPT_BYTES, QUESTION_TAIL_BYTES, flags, info_code, rtype};
@@ -55,8 +55,8 @@ pub fn decide<P: Prober, T: Table>(
     check(prober.scratch(), table, udp_payload)
 }
 
-/// Looks the name up, and decides where its line has the addresses that are asked for, or says at once where a ready answer
-/// is: the shortest way.
+/// Looks the name up, and decides where its line has the addresses that are asked for, or where a ready answer is said at once
+/// by its line, or, if the name is not there, by that of the name above it: the shortest way.
 #[inline(always)]
 pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> Result<First, PassReason> {
     scratch.lines_read = 0;
@@ -65,45 +65,62 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         // This table is being replaced.
         return Err(PassReason::Torn);
     }
-    match look_up(scratch, table, hash) {
+    let mut undecided = First::Found;
+    let mut probed = look_up(scratch, table, hash);
+    if probed == probed::ABSENT {
+        // Then the name above it mostly is there, and says what is below it.
+        undecided = First::Absent;
+        if scratch.labels > 1 && scratch.labels <= table.depth() + 1 {
+            let parent = parent(scratch, table);
+            probed = look_up(scratch, table, parent);
+        }
+    }
+    match probed {
         probed::FOUND => {}
-        probed::ABSENT => return Ok(First::Absent),
-        probed::OVERFLOW => return Ok(First::Overflow),
+        probed::OVERFLOW if matches!(undecided, First::Found) => return Ok(First::Overflow),
+        probed::ABSENT | probed::OVERFLOW => return Ok(First::Absent),
         fault => return Err(reason_of(fault)),
     }
     let line = scratch.found;
-    let special =
-        flag::PASS_SELF | flag::NOT_OURS | flag::CUT | flag::GUARDED | flag::ORDERED | flag::VIEWED | flag::GHOST;
-    if line.flags & special != 0 {
-        return Ok(First::Found);
-    }
-    if inline(scratch, &line) {
-        return Ok(First::Decided);
-    }
-    decide_if_ready(scratch, table, &line)
-}
-
-/// Decides where the types of the name that was found are all in its cells, and the answer is ready as it lies in its slot.
-#[inline(always)]
-fn decide_if_ready<T: Table>(scratch: &mut Scratch, table: &T, line: &Occupant) -> Result<First, PassReason> {
     let qtype = scratch.qtype as u16;
-    if line.flags & (flag::LISTS | flag::INCOMPLETE) != 0 || qtype == rtype::DS {
-        return Ok(First::Found);
+    let exists = matches!(undecided, First::Found);
+    let mut special = flag::PASS_SELF | flag::NOT_OURS | flag::GUARDED | flag::VIEWED | flag::GHOST;
+    special |= if exists {
+        flag::ORDERED
+    } else {
+        flag::PASS_BELOW | flag::DNAME | flag::WILDCARD_CHILD
+    };
+    if line.flags & special != 0 {
+        return Ok(undecided);
     }
-    let mut word = line.reference(qtype);
-    if word == NO_REFERENCE && line.flags & flag::CNAME != 0 {
-        word = line.cells[0];
-        if word as u16 != 0 {
-            return Ok(First::Found);
+    let mut word = NO_REFERENCE;
+    if line.flags & flag::CUT != 0 {
+        word = line.reference(REFERRAL);
+        if word == NO_REFERENCE || exists && qtype == rtype::DS {
+            return Ok(undecided);
+        }
+    } else if exists {
+        if inline(scratch, &line) {
+            return Ok(First::Decided);
+        }
+        if line.flags & (flag::LISTS | flag::INCOMPLETE) != 0 || qtype == rtype::DS {
+            return Ok(undecided);
+        }
+        word = line.reference(qtype);
+        if word == NO_REFERENCE && line.flags & flag::CNAME != 0 {
+            word = line.cells[0];
+            if word as u16 != 0 {
+                return Ok(undecided);
+            }
         }
     }
     if word == NO_REFERENCE {
-        negative(scratch, table, line, true)?;
+        negative(scratch, table, &line, exists)?;
     } else {
         from_slot(scratch, table, Reference::from_word(word), line.tag)?;
     }
     Ok(if needs_preparation(scratch) {
-        First::Found
+        undecided
     } else {
         First::Decided
     })

@@ -213,6 +213,12 @@ fn find<T: Table, const SEEN: bool>(scratch: &mut Scratch, table: &T, hash: Name
     }
 }
 
+/// The hash of the name above the question's, where that has two labels or more.
+#[inline(always)]
+pub fn parent<T: Table>(scratch: &Scratch, table: &T) -> NameHash {
+    hash_suffix(scratch, table, scratch.offsets[1] as usize, false, 0)
+}
+
 /// The hash of a suffix out of the kept sums and one masked word.
 #[inline(always)]
 fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: bool, view: u32) -> NameHash {
