@@ -38,16 +38,11 @@ const fn body_bytes(class: usize) -> usize {
     CLASS_BYTES[class] - SLOT_HEADER_BYTES
 }
 
-/// Octets of a body in the smallest class.
-pub const SMALL_BODY_BYTES: usize = body_bytes(0);
-/// A slot of the smallest class.
-pub type SmallSlot = Slot<SMALL_BODY_BYTES>;
-
 // Sizes are set when the object is loaded; the numbers here are the least.
 #[map]
 static LINES: Array<[u64; LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static SLOTS_0: Array<SmallSlot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SLOTS_0: Array<Slot<{ body_bytes(0) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub static SLOTS_1: Array<Slot<{ body_bytes(1) }>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
@@ -405,15 +400,15 @@ impl Table for KernelTable {
     }
 }
 
-/// Eight octets of a slot of the smallest class, from `at`; `None` where it has not so many. What is not constant has to be
-/// opaque: verifiers want to see the comparison.
+/// Eight octets of a body, from `at`; `None` where it has not so many. What is not constant has to be opaque: verifiers want
+/// to see the comparison.
 #[inline(always)]
-pub fn small_slot_word(slot: &SmallSlot, at: usize) -> Option<u64> {
-    if at > SMALL_BODY_BYTES - 8 {
+pub fn slot_word<const BODY: usize>(octets: &[u8; BODY], at: usize) -> Option<u64> {
+    if at > BODY - 8 {
         return None;
     }
     // SAFETY: the eight octets are inside, as just checked, and the slot is not written while a line refers to it.
-    Some(unsafe { read_unaligned(slot.octets.as_ptr().add(at).cast()) })
+    Some(unsafe { read_unaligned(octets.as_ptr().add(at).cast()) })
 }
 
 /// Copies the first `words` words of a slot's octets.

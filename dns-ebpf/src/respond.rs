@@ -15,7 +15,7 @@ use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::Verdict;
-use crate::maps::{self, SMALL_BODY_BYTES, SmallSlot, may_recurse, settings, small_slot_word};
+use crate::maps::{self, may_recurse, settings, slot_word};
 use crate::packet::{
     self, Dns, Ethernet, ExtendedError, Half, Ipv4, Ipv6, Number, Opt, OptWithCookie, Packet, TwoWords, Udp, Word,
     WordAndHalf, adjust_tail,
@@ -237,11 +237,9 @@ fn store_body(ctx: &XdpContext, scratch: &Scratch, at: u32) -> bool {
         return true;
     }
     match reply.source {
-        1 => maps::SLOTS_0
-            .get(reply.slot)
-            .is_some_and(|slot| store_small(ctx, slot, at, length).is_some()),
-        2 => store_slot(ctx, maps::SLOTS_1.get(reply.slot), at, length),
-        3 => store_slot(ctx, maps::SLOTS_2.get(reply.slot), at, length),
+        1 => store_inline(ctx, maps::SLOTS_0.get(reply.slot), at, length).is_some(),
+        2 => store_inline(ctx, maps::SLOTS_1.get(reply.slot), at, length).is_some(),
+        3 => store_inline(ctx, maps::SLOTS_2.get(reply.slot), at, length).is_some(),
         4 => store_slot(ctx, maps::SLOTS_3.get(reply.slot), at, length),
         5 => store_slot(ctx, maps::SLOTS_4.get(reply.slot), at, length),
         6 => store_slot(ctx, maps::SLOTS_5.get(reply.slot), at, length),
@@ -274,36 +272,36 @@ fn write_inline(packet: &mut Packet, scratch: &Scratch, at: usize, body_bytes: u
     Ok(())
 }
 
-/// The same as [`store_slot`] for the smallest class, and without a call: sixteen octets at a time, the last sixteen over some
-/// of those before.
+/// The same as [`store_slot`] without a call: sixteen octets at a time, the last sixteen over some of those before.
 #[inline(always)]
-fn store_small(ctx: &XdpContext, slot: &SmallSlot, at: u32, length: u32) -> Option<()> {
+fn store_inline<const BODY: usize>(ctx: &XdpContext, slot: Option<&Slot<BODY>>, at: u32, length: u32) -> Option<()> {
+    let octets = &slot?.octets;
     let mut packet = Packet::new(ctx);
     let (at, length) = (at as usize, length as usize);
     if length < 16 {
         let last = opaque(length.checked_sub(8)? as u64 & 0x07) as usize;
-        packet.header_mut::<Word>(at)?.word = small_slot_word(slot, 0)?;
-        packet.header_mut::<Word>(at + last)?.word = small_slot_word(slot, last)?;
+        packet.header_mut::<Word>(at)?.word = slot_word(octets, 0)?;
+        packet.header_mut::<Word>(at + last)?.word = slot_word(octets, last)?;
         return Some(());
     }
-    for index in 0..SMALL_BODY_BYTES / 16 {
+    for index in 0..BODY / 16 {
         if 16 * (index + 1) > length {
             break;
         }
-        *packet.header_mut(at + 16 * index)? = two_words(slot, 16 * index)?;
+        *packet.header_mut(at + 16 * index)? = two_words(octets, 16 * index)?;
     }
     if length & 15 != 0 {
-        let last = opaque((length - 16) as u64 & 0x7F) as usize;
-        *packet.header_mut(at + last)? = two_words(slot, last)?;
+        let last = opaque((length - 16) as u64 & 0xFF) as usize;
+        *packet.header_mut(at + last)? = two_words(octets, last)?;
     }
     Some(())
 }
 
 #[inline(always)]
-fn two_words(slot: &SmallSlot, at: usize) -> Option<TwoWords> {
+fn two_words<const BODY: usize>(octets: &[u8; BODY], at: usize) -> Option<TwoWords> {
     Some(TwoWords {
-        first: small_slot_word(slot, at)?,
-        second: small_slot_word(slot, at + 8)?,
+        first: slot_word(octets, at)?,
+        second: slot_word(octets, at + 8)?,
     })
 }
 
