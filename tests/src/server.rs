@@ -185,6 +185,11 @@ impl Server {
         self.running.as_ref().context("not running")?.resident_bytes()
     }
 
+    /// The niceness of each of its threads whose name begins so.
+    pub fn niceness(&self, prefix: &str) -> Result<Vec<i32>> {
+        self.running.as_ref().context("not running")?.niceness(prefix)
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.running.as_ref().context("not running")?.signal(signal)

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+use rustix::process::setpriority_process;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
@@ -37,6 +38,8 @@ use super::udp;
 pub use crate::answer::Transport;
 use crate::forward::{Forwarder, PartialChain, failure};
 
+/// The niceness of workers: three times the share of a processor that a thread without one gets.
+const NICENESS: i32 = -5;
 /// Before what has failed is started again, so that it does not fill the log.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
@@ -172,6 +175,7 @@ impl Plane {
             let first = runtime()?;
             let run = move || {
                 stay_on_one_processor(number, workers);
+                come_before_what_comes_in(number);
                 let mut next = Ok(first);
                 loop {
                     let worked = next.and_then(|runtime| {
@@ -266,6 +270,15 @@ fn stay_on_one_processor(number: usize, workers: usize) {
         && let Err(error) = sched_setaffinity(Pid::from_raw(0), &own)
     {
         tracing::debug!(worker = number, %error, "a worker cannot stay on one processor");
+    }
+}
+
+/// Queries that came in are answered before more are taken in. Under more than a processor can do, the kernel takes packets in
+/// by a thread of its own (`ksoftirqd`), with the priority of any other: it would take half of the processor, and what it
+/// takes in would mostly be thrown away for want of room.
+fn come_before_what_comes_in(number: usize) {
+    if let Err(error) = setpriority_process(None, NICENESS) {
+        tracing::debug!(worker = number, %error, "a worker has no higher priority");
     }
 }
 

@@ -64,6 +64,25 @@ impl Running {
         Ok(kibibytes << 10)
     }
 
+    /// The niceness of each of its threads whose name begins so (proc_pid_stat(5)).
+    pub fn niceness(&self, prefix: &str) -> Result<Vec<i32>> {
+        let mut found = Vec::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let path = thread?.path().join("stat");
+            let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let (head, tail) = stat.rsplit_once(')').context("no name in a thread's stat")?;
+            if head.split_once('(').is_some_and(|(_, name)| name.starts_with(prefix)) {
+                // The state, the first behind the name, is the third field; the niceness the nineteenth.
+                let niceness = tail
+                    .split_whitespace()
+                    .nth(16)
+                    .context("no niceness in a thread's stat")?;
+                found.push(niceness.parse()?);
+            }
+        }
+        Ok(found)
+    }
+
     /// What it has said so far.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
