@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use dns_common::line::{CELLS, REFERRAL, flag};
 use dns_common::order::{MOST, WEIGHT_NUMBERS};
+use dns_common::slot::RR_HEAD_BYTES;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES, flags};
 
 use crate::answer::{
@@ -732,13 +733,15 @@ fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<Body> {
 }
 
 /// How the RRs of an answer are ordered, whose RDATA begin at `places` of the message; `None` where they are too many, or
-/// no addresses: names in RDATA would be compressed anew.
+/// no addresses (names in RDATA would be compressed anew), or owned by the root, which is shorter than a pointer.
 fn body_order(resolution: &Resolution, places: &[u16], start: usize) -> Option<BodyOrder> {
     let rrset = &resolution.answer.last()?.rrset;
     let order = rrset.handling.order();
     let [first, second, ..] = places else { return None };
     let step = second - first;
-    let is_even = places.windows(2).all(|pair| pair[1] - pair[0] == step);
+    let rdata_bytes = rrset.rdatas.first()?.len();
+    let is_even =
+        usize::from(step) == RR_HEAD_BYTES + rdata_bytes && places.windows(2).all(|pair| pair[1] - pair[0] == step);
     let is_simple = rrset.rtype.is_address() && is_even && places.len() == rrset.rdatas.len();
     let mut weights = Vec::new();
     if let Order::Weighted(own) = order {

@@ -988,6 +988,18 @@ fn differential_xdp_at_length() -> Result<()> {
     compare(number("CASES").unwrap_or(20_000_000), threads)
 }
 
+/// Seeds of the long comparison that once found a difference. 20743: an alias of the root, which has several addresses in an
+/// order that is drawn: the root as an owner is shorter than a pointer.
+const FOUND: [u64; 1] = [20743];
+
+#[test]
+fn configurations_that_differed_are_equal() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    FOUND.into_iter().try_for_each(|seed| compare_one(seed).map(drop))
+}
+
 fn number(what: &str) -> Option<u64> {
     let value = std::env::var(format!("HOTDNS_DIFFERENTIAL_{what}")).ok()?;
     Some(value.parse().expect("a number in HOTDNS_DIFFERENTIAL_*"))

@@ -4,6 +4,7 @@ use super::{Finding, source};
 
 /// Where `unsafe` may be: packet access, plain-bytes types, maps, and the XDP loader.
 const UNSAFE_FILES: &[&str] = &[
+    "dns-common/src/opaque.rs",
     "dns-common/src/pod.rs",
     "dns-ebpf/src/packet.rs",
     "dns-ebpf/src/maps.rs",
