@@ -68,8 +68,10 @@ impl Running {
     pub fn niceness(&self, prefix: &str) -> Result<Vec<i32>> {
         let mut found = Vec::new();
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()))? {
-            let path = thread?.path().join("stat");
-            let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            // One may have ended since they were listed.
+            let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else {
+                continue;
+            };
             let (head, tail) = stat.rsplit_once(')').context("no name in a thread's stat")?;
             if head.split_once('(').is_some_and(|(_, name)| name.starts_with(prefix)) {
                 // The state, the first behind the name, is the third field; the niceness the nineteenth.
