@@ -737,11 +737,9 @@ fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<Body> {
 fn body_order(resolution: &Resolution, places: &[u16], start: usize) -> Option<BodyOrder> {
     let rrset = &resolution.answer.last()?.rrset;
     let order = rrset.handling.order();
-    let [first, second, ..] = places else { return None };
-    let step = second - first;
-    let rdata_bytes = rrset.rdatas.first()?.len();
-    let is_even =
-        usize::from(step) == RR_HEAD_BYTES + rdata_bytes && places.windows(2).all(|pair| pair[1] - pair[0] == step);
+    let [first, _, ..] = places else { return None };
+    let step = (RR_HEAD_BYTES + rrset.rdatas.first()?.len()) as u16;
+    let is_even = places.windows(2).all(|pair| pair[1] - pair[0] == step);
     let is_simple = rrset.rtype.is_address() && is_even && places.len() == rrset.rdatas.len();
     let mut weights = Vec::new();
     if let Order::Weighted(own) = order {
