@@ -23,14 +23,19 @@ pub(super) fn is_named(zone: &Zone, key: &NameKey) -> bool {
     is_named
 }
 
-/// Whether a name of the zone's negative answers has labels in common with `key` below the apex.
+/// Whether a name of the zone's negative answers has labels in common with `key` below the apex. For names that no cut
+/// is above: below one, the referral is what is shared.
 pub(super) fn differs_from_shared(zone: &Zone, key: &NameKey) -> bool {
     let apex = zone.apex.label_count();
     let Some(topmost) = key.lineage().find(|at| NameKey::labels_of(at) == apex + 1) else {
         return false;
     };
     let mut differs = false;
-    names_of_shared(zone, key, &mut |name| differs |= name.as_bytes().starts_with(topmost));
+    if let Some(node) = zone.nodes.get(&zone.apex.key()) {
+        names_in(node, RecordType::SOA, &mut |name| {
+            differs |= name.as_bytes().starts_with(topmost);
+        });
+    }
     differs
 }
 

@@ -1,7 +1,8 @@
 //! A new table from a whole snapshot.
 //!
-//! Each name is compiled twice: to find out how much room all need, and to be written. So no more than some thousand names'
-//! answers are in memory beside the table. Compiling takes most of the time, and several threads share it.
+//! Each name is compiled to find out how much room all need, and then written. What has no more than addresses is kept in
+//! between; names with answers of their own are compiled again, so that no more than some thousand of those are in memory
+//! beside the table. Compiling takes most of the time, and several threads share it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::resume_unwind;
@@ -41,6 +42,8 @@ const SPARE_SHARE: usize = 16;
 
 /// How many names are compiled at a time.
 const CHUNK: usize = 1 << 13;
+/// The most A addresses in a line.
+const MOST_A: usize = 4;
 
 /// A table that nobody reads yet.
 pub(super) struct Built {
@@ -118,9 +121,11 @@ pub(super) fn build(
         clients: Arc::clone(&snapshot.views.clients),
         ..Need::default()
     };
+    let mut firsts = Vec::new();
     for keys in chunks(all_names(snapshot, &named)) {
         for part in in_parts(&keys, threads, |part| need_of(snapshot, part, options)) {
             need.join(&part.need);
+            firsts.extend(part.firsts);
             for (key, consulted) in part.consulted {
                 dependents.default.set(key, consulted);
             }
@@ -138,14 +143,21 @@ pub(super) fn build(
     let (mut writer, program) = empty_table(loader, need)?;
     // Names that find their home free first: fewer of the others then need a second line.
     let mut later = Vec::new();
-    for keys in chunks(all_names(snapshot, &named).filter(|key| !viewed.contains(key))) {
-        let compile_at_home = |key: &NameKey| {
-            let name = key.to_name();
+    let names = all_names(snapshot, &named).zip(firsts);
+    let names = names.filter(|(key, first)| !matches!(first, First::NoLine) && !viewed.contains(key));
+    let entry_of = |(key, first): &(NameKey, First)| match first {
+        First::NoLine => None,
+        First::Addresses(addresses) => Some(addresses.entry()),
+        First::Again => compile(snapshot, key, options).entry,
+    };
+    for names in chunks(names) {
+        let compile_at_home = |found: &(NameKey, First)| {
+            let name = found.0.to_name();
             let is_home_free = writer.is_home_free(name.as_wire());
-            is_home_free.then(|| (name, compile(snapshot, key, options).entry))
+            is_home_free.then(|| (name, entry_of(found)))
         };
-        let compiled = map_names(&keys, threads, compile_at_home);
-        for (key, compiled) in keys.into_iter().zip(compiled) {
+        let compiled = map_names(&names, threads, compile_at_home);
+        for (found, compiled) in names.into_iter().zip(compiled) {
             match compiled {
                 // One of this chunk may have taken the home.
                 Some((name, entry)) if writer.is_home_free(name.as_wire()) => {
@@ -153,13 +165,12 @@ pub(super) fn build(
                         writer.put(name.as_wire(), 0, &entry)?;
                     }
                 }
-                _ => later.push(key),
+                _ => later.push(found),
             }
         }
     }
-    for keys in chunks(later.into_iter()) {
-        let compile = |key: &NameKey| (key.to_name(), compile(snapshot, key, options).entry);
-        for (name, entry) in map_names(&keys, threads, compile) {
+    for names in chunks(later.into_iter()) {
+        for (name, entry) in map_names(&names, threads, |found| (found.0.to_name(), entry_of(found))) {
             if let Some(entry) = entry {
                 writer.put(name.as_wire(), 0, &entry)?;
             }
@@ -185,27 +196,86 @@ pub(super) fn build(
     })
 }
 
-/// Names in the same order, some at a time.
-fn chunks(mut names: impl Iterator<Item = NameKey>) -> impl Iterator<Item = Vec<NameKey>> {
+/// The same in the same order, some at a time.
+fn chunks<T>(mut all: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
     std::iter::from_fn(move || {
-        let chunk: Vec<NameKey> = names.by_ref().take(CHUNK).collect();
+        let chunk: Vec<T> = all.by_ref().take(CHUNK).collect();
         (!chunk.is_empty()).then_some(chunk)
     })
 }
 
-/// How much some names need, and from what their answers were made, where that is anything but their own data.
+/// What came of a name when it was compiled first.
+enum First {
+    /// It has no line.
+    NoLine,
+    /// All that its line says.
+    Addresses(Addresses),
+    /// More than is kept.
+    Again,
+}
+
+/// An entry that refers to nothing outside of its line, without the room that an [`Entry`] takes on the heap.
+struct Addresses {
+    flags: u32,
+    zone: u32,
+    ttl: u32,
+    a: [[u8; 4]; MOST_A],
+    count_a: u8,
+    aaaa: Option<[u8; 16]>,
+}
+
+impl First {
+    fn new(entry: Option<&Entry>) -> Self {
+        let Some(entry) = entry else { return Self::NoLine };
+        let mut a = [[0; 4]; MOST_A];
+        let Some(room) = a.get_mut(..entry.inline_a.len()) else {
+            return Self::Again;
+        };
+        room.copy_from_slice(&entry.inline_a);
+        if !entry.bodies.is_empty() {
+            return Self::Again;
+        }
+        Self::Addresses(Addresses {
+            flags: entry.flags,
+            zone: entry.zone,
+            ttl: entry.ttl,
+            a,
+            count_a: entry.inline_a.len() as u8,
+            aaaa: entry.inline_aaaa,
+        })
+    }
+}
+
+impl Addresses {
+    fn entry(&self) -> Entry {
+        Entry {
+            flags: self.flags,
+            zone: self.zone,
+            ttl: self.ttl,
+            inline_a: self.a[..usize::from(self.count_a)].to_vec(),
+            inline_aaaa: self.aaaa,
+            bodies: Vec::new(),
+        }
+    }
+}
+
+/// How much some names need, what came of each, and from what their answers were made, where that is anything but their own
+/// data.
 struct Part {
     need: Need,
+    firsts: Vec<First>,
     consulted: Vec<(NameKey, Vec<Consulted>)>,
 }
 
 fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> Part {
     let mut part = Part {
         need: Need::default(),
+        firsts: Vec::with_capacity(keys.len()),
         consulted: Vec::new(),
     };
     for key in keys {
         let Compiled { entry, consulted } = compile(snapshot, key, options);
+        part.firsts.push(First::new(entry.as_ref()));
         if let Some(entry) = entry {
             part.need.add(&entry);
         }
@@ -216,16 +286,16 @@ fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> P
     part
 }
 
-/// What comes of each name, in the order of the names.
-fn map_names<T: Send>(keys: &[NameKey], threads: usize, work: impl Fn(&NameKey) -> T + Sync) -> Vec<T> {
-    let parts = in_parts(keys, threads, |part| part.iter().map(&work).collect::<Vec<T>>());
+/// What comes of each, in the order of all.
+fn map_names<N: Sync, T: Send>(names: &[N], threads: usize, work: impl Fn(&N) -> T + Sync) -> Vec<T> {
+    let parts = in_parts(names, threads, |part| part.iter().map(&work).collect::<Vec<T>>());
     parts.into_iter().flatten().collect()
 }
 
-/// What comes of each part, in the order of the names: as many parts as threads, this one among them.
-fn in_parts<T: Send>(keys: &[NameKey], threads: usize, work: impl Fn(&[NameKey]) -> T + Sync) -> Vec<T> {
+/// What comes of each part, in the order of all: as many parts as threads, this one among them.
+fn in_parts<N: Sync, T: Send>(names: &[N], threads: usize, work: impl Fn(&[N]) -> T + Sync) -> Vec<T> {
     let work = &work;
-    let mut parts = keys.chunks(keys.len().div_ceil(threads.max(1)).max(1));
+    let mut parts = names.chunks(names.len().div_ceil(threads.max(1)).max(1));
     let own = parts.next().unwrap_or_default();
     thread::scope(|scope| {
         let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
@@ -264,4 +334,52 @@ pub(super) fn empty_table(loader: &Loader, mut need: Need) -> anyhow::Result<(Ta
     let mut writer = TableWriter::new(memory, keys);
     writer.set_clients(need.clients);
     Ok((writer, program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Body;
+
+    #[test]
+    fn what_is_kept_of_a_name_is_all_that_its_line_says() {
+        for count in 0..=MOST_A as u8 {
+            let entry = Entry {
+                flags: 0x1234,
+                zone: 7,
+                ttl: 300,
+                inline_a: (0..count).map(|last| [192, 0, 2, last]).collect(),
+                inline_aaaa: (count % 2 == 0).then_some([count; 16]),
+                bodies: Vec::new(),
+            };
+            let First::Addresses(addresses) = First::new(Some(&entry)) else {
+                panic!("{count} addresses are not kept");
+            };
+            assert_eq!(addresses.entry(), entry);
+        }
+    }
+
+    #[test]
+    fn what_takes_more_than_a_line_is_not_kept() {
+        let with_addresses = |count| Entry {
+            inline_a: vec![[192, 0, 2, 1]; count],
+            ..Entry::bare(0)
+        };
+        assert!(matches!(First::new(Some(&with_addresses(MOST_A + 1))), First::Again));
+        let mut with_body = with_addresses(1);
+        with_body.bodies.push((
+            16,
+            Body {
+                octets: vec![0; 16],
+                counts: [1, 0, 0],
+                flags: 0,
+                pointers: Vec::new(),
+                serial: None,
+                order: None,
+                base_bytes: 1,
+            },
+        ));
+        assert!(matches!(First::new(Some(&with_body)), First::Again));
+        assert!(matches!(First::new(None), First::NoLine));
+    }
 }
