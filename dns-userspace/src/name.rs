@@ -48,16 +48,19 @@ pub enum NameError {
     BadWire,
 }
 
+/// Names of up to so many octets take no memory of their own, and their keys.
+const INLINE_BYTES: usize = 30;
+
 /// An absolute domain name in uncompressed wire form, case kept.
 ///
 /// Equality, order and hash disregard ASCII case (RFC 4343); the order is the canonical one (RFC 4034 §6.1).
 #[derive(Clone)]
-pub struct Name(Box<[u8]>);
+pub struct Name(Octets<INLINE_BYTES>);
 
 impl Name {
     /// The root, `.`.
     pub fn root() -> Self {
-        Self(Box::new([0]))
+        Self((&[0][..]).into())
     }
 
     /// A name from its whole uncompressed wire form.
@@ -363,7 +366,7 @@ fn unescaped(label: &[u8]) -> impl Iterator<Item = u8> {
 /// A name as bytes whose order is the canonical order of names: labels from the right, in lower case, each ended by
 /// a zero octet; the octets 0 and 1 inside a label are escaped (`01 01`, `01 02`). The root's key is empty.
 #[derive(Clone, PartialEq, Eq)]
-pub struct NameKey(Octets);
+pub struct NameKey(Octets<INLINE_BYTES>);
 
 impl NameKey {
     /// The root's.

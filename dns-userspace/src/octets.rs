@@ -1,37 +1,34 @@
 //! Octet strings of which there are many: short ones take no memory of their own.
 //!
 //! ```text
-//! inline   length, up to 22 octets          24 octets in all
-//! boxed    address and length ──► octets    24 octets, and the octets
+//! inline   length, up to N octets           N + 2 octets in all, rounded up to words
+//! boxed    address and length ──► octets    as many, and the octets
 //! ```
 //!
-//! A million names or records are a million of these. Most keys of names fit, and the RDATA of an address or two.
+//! A million names or records are a million of these. A search among boxed names waits for memory at each comparison.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// The longest string that is kept inline.
-pub const INLINE_BYTES: usize = 22;
-
-/// An immutable string of octets.
+/// An immutable string of octets, inline up to this many.
 #[derive(Clone)]
-pub struct Octets(Repr);
+pub struct Octets<const INLINE: usize>(Repr<INLINE>);
 
 #[derive(Clone)]
-enum Repr {
-    Inline { length: u8, octets: [u8; INLINE_BYTES] },
+enum Repr<const INLINE: usize> {
+    Inline { length: u8, octets: [u8; INLINE] },
     Boxed(Box<[u8]>),
 }
 
-impl Octets {
+impl<const INLINE: usize> Octets<INLINE> {
     /// The empty string.
     pub const EMPTY: Self = Self(Repr::Inline {
         length: 0,
-        octets: [0; INLINE_BYTES],
+        octets: [0; INLINE],
     });
 }
 
-impl Deref for Octets {
+impl<const INLINE: usize> Deref for Octets<INLINE> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -42,9 +39,9 @@ impl Deref for Octets {
     }
 }
 
-impl From<&[u8]> for Octets {
+impl<const INLINE: usize> From<&[u8]> for Octets<INLINE> {
     fn from(from: &[u8]) -> Self {
-        let mut octets = [0; INLINE_BYTES];
+        let mut octets = [0; INLINE];
         match octets.get_mut(..from.len()) {
             Some(start) => {
                 start.copy_from_slice(from);
@@ -56,9 +53,9 @@ impl From<&[u8]> for Octets {
     }
 }
 
-impl From<Vec<u8>> for Octets {
+impl<const INLINE: usize> From<Vec<u8>> for Octets<INLINE> {
     fn from(from: Vec<u8>) -> Self {
-        if from.len() <= INLINE_BYTES {
+        if from.len() <= INLINE {
             Self::from(&from[..])
         } else {
             Self(Repr::Boxed(from.into()))
@@ -66,15 +63,15 @@ impl From<Vec<u8>> for Octets {
     }
 }
 
-impl PartialEq for Octets {
+impl<const INLINE: usize> PartialEq for Octets<INLINE> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl Eq for Octets {}
+impl<const INLINE: usize> Eq for Octets<INLINE> {}
 
-impl fmt::Debug for Octets {
+impl<const INLINE: usize> fmt::Debug for Octets<INLINE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
@@ -88,17 +85,17 @@ mod tests {
     fn keeps_what_it_was_given_at_any_length() {
         for length in 0..100 {
             let given: Vec<u8> = (0..length).collect();
-            let kept = Octets::from(&given[..]);
+            let kept = Octets::<22>::from(&given[..]);
             assert_eq!(*kept, given[..]);
             assert_eq!(kept, Octets::from(given));
-            assert_eq!(matches!(kept.0, Repr::Boxed(_)), usize::from(length) > INLINE_BYTES);
+            assert_eq!(matches!(kept.0, Repr::Boxed(_)), length > 22);
         }
-        assert!(Octets::EMPTY.is_empty());
+        assert!(Octets::<22>::EMPTY.is_empty());
     }
 
     #[test]
-    fn takes_three_words() {
-        assert_eq!(size_of::<Octets>(), 24);
-        assert_eq!(size_of::<Option<Octets>>(), 24);
+    fn takes_whole_words() {
+        assert_eq!(size_of::<Option<Octets<22>>>(), 24);
+        assert_eq!(size_of::<Option<Octets<30>>>(), 32);
     }
 }

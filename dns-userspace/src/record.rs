@@ -142,7 +142,7 @@ pub struct RrSet {
 ///
 /// Each is its length in two octets, most significant first, and its octets in uncompressed wire form.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Rdatas(Octets);
+pub struct Rdatas(Octets<22>);
 
 impl Rdatas {
     /// None at all.

@@ -6,7 +6,7 @@
 use super::encode::{Framing, Question, encode, encode_bare};
 use super::opt::{Edns, ExtendedError, InfoCode};
 use super::query::{Fault, Query, parse};
-use super::resolve::resolve_unheard;
+use super::resolve_unheard;
 use super::{Admission, End, Environment, Outcome, PartialChain, Serials, Transport, chaos, class, rcode};
 use crate::access::Access;
 use crate::name::Name;

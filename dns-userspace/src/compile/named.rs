@@ -23,20 +23,22 @@ pub(super) fn is_named(zone: &Zone, key: &NameKey) -> bool {
     is_named
 }
 
-/// Whether a name of the zone's negative answers has labels in common with `key` below the apex. For names that no cut
-/// is above: below one, the referral is what is shared.
-pub(super) fn differs_from_shared(zone: &Zone, key: &NameKey) -> bool {
-    let apex = zone.apex.label_count();
-    let Some(topmost) = key.lineage().find(|at| NameKey::labels_of(at) == apex + 1) else {
-        return false;
-    };
-    let mut differs = false;
+/// Whether one of `names`, those of the negative answers of the zone at `apex`, has labels in common with `key`, which is
+/// below the apex, where no cut is above it: below one, the referral is what is shared.
+pub(super) fn differs_from_shared(apex: &NameKey, names: &[NameKey], key: &NameKey) -> bool {
+    let apex = apex.as_bytes().len();
+    let label = key.as_bytes()[apex..].iter().position(|&octet| octet == 0);
+    label.is_some_and(|end| {
+        let topmost = &key.as_bytes()[..=apex + end];
+        names.iter().any(|name| name.as_bytes().starts_with(topmost))
+    })
+}
+
+/// The names in the negative answers of a zone: those in its SOA.
+pub(super) fn names_of_negatives(zone: &Zone, found: &mut dyn FnMut(&NameKey)) {
     if let Some(node) = zone.nodes.get(&zone.apex.key()) {
-        names_in(node, RecordType::SOA, &mut |name| {
-            differs |= name.as_bytes().starts_with(topmost);
-        });
+        names_in(node, RecordType::SOA, found);
     }
-    differs
 }
 
 /// All names of the snapshot for which [`is_named`] holds, and perhaps some more; ascending, each once.
@@ -141,12 +143,7 @@ fn names_of_shared(zone: &Zone, key: &NameKey, found: &mut dyn FnMut(&NameKey)) 
     // From the name upwards: the last is the topmost.
     match nodes.filter(|node| node.rrset(RecordType::NS).is_some()).last() {
         Some(cut) => names_in(cut, RecordType::NS, found),
-        None => {
-            let apex = key.lineage().find(|at| NameKey::labels_of(at) == labels);
-            if let Some(node) = apex.and_then(|apex| zone.nodes.get(apex)) {
-                names_in(node, RecordType::SOA, found);
-            }
-        }
+        None => names_of_negatives(zone, found),
     }
 }
 

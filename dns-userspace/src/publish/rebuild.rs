@@ -1,8 +1,8 @@
 //! A new table from a whole snapshot.
 //!
-//! Each name is compiled to find out how much room all need, and then written. What has no more than addresses is kept in
-//! between; names with answers of their own are compiled again, so that no more than some thousand of those are in memory
-//! beside the table. Compiling takes most of the time, and several threads share it.
+//! Each name is compiled to find out how much room all need, and then written. In between it is kept as few octets; names
+//! with large answers are compiled again, so that no more than some thousand of those are in memory beside the table.
+//! Compiling takes most of the time, and several threads share it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::resume_unwind;
@@ -19,7 +19,7 @@ use super::views::{AllDependents, Lines, compile_everywhere, differing};
 use super::{Loader, serial_of};
 use crate::answer::Consulted;
 use crate::compile::named::all_named;
-use crate::compile::{CompileOptions, Compiled, compile, negatives};
+use crate::compile::{CompileOptions, Compiled, Compiling, compile, negatives};
 use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
 use crate::snapshot::Snapshot;
@@ -42,8 +42,8 @@ const SPARE_SHARE: usize = 16;
 
 /// How many names are compiled at a time.
 const CHUNK: usize = 1 << 13;
-/// The most A addresses in a line.
-const MOST_A: usize = 4;
+/// Names that take more octets than this are not kept.
+const MOST_KEPT: usize = 256;
 
 /// A table that nobody reads yet.
 pub(super) struct Built {
@@ -121,11 +121,12 @@ pub(super) fn build(
         clients: Arc::clone(&snapshot.views.clients),
         ..Need::default()
     };
-    let mut firsts = Vec::new();
+    let mut kept = Vec::new();
     for keys in chunks(all_names(snapshot, &named)) {
         for part in in_parts(&keys, threads, |part| need_of(snapshot, part, options)) {
+            let part = part?;
             need.join(&part.need);
-            firsts.extend(part.firsts);
+            kept.push(part.kept);
             for (key, consulted) in part.consulted {
                 dependents.default.set(key, consulted);
             }
@@ -143,15 +144,15 @@ pub(super) fn build(
     let (mut writer, program) = empty_table(loader, need)?;
     // Names that find their home free first: fewer of the others then need a second line.
     let mut later = Vec::new();
-    let names = all_names(snapshot, &named).zip(firsts);
-    let names = names.filter(|(key, first)| !matches!(first, First::NoLine) && !viewed.contains(key));
-    let entry_of = |(key, first): &(NameKey, First)| match first {
-        First::NoLine => None,
-        First::Addresses(addresses) => Some(addresses.entry()),
-        First::Again => compile(snapshot, key, options).entry,
+    let names = all_names(snapshot, &named).zip(kept.iter().flat_map(Kept::iter));
+    let names = names.filter_map(|(key, first)| Some((key, first?)));
+    let names = names.filter(|(key, _)| !viewed.contains(key));
+    let entry_of = |(key, first): &(NameKey, First<'_>)| match first {
+        First::Kept(octets) => Kept::entry(octets).map(Some),
+        First::Again => Ok(compile(snapshot, key, options).entry),
     };
     for names in chunks(names) {
-        let compile_at_home = |found: &(NameKey, First)| {
+        let compile_at_home = |found: &(NameKey, First<'_>)| {
             let name = found.0.to_name();
             let is_home_free = writer.is_home_free(name.as_wire());
             is_home_free.then(|| (name, entry_of(found)))
@@ -161,7 +162,7 @@ pub(super) fn build(
             match compiled {
                 // One of this chunk may have taken the home.
                 Some((name, entry)) if writer.is_home_free(name.as_wire()) => {
-                    if let Some(entry) = entry {
+                    if let Some(entry) = entry? {
                         writer.put(name.as_wire(), 0, &entry)?;
                     }
                 }
@@ -171,7 +172,7 @@ pub(super) fn build(
     }
     for names in chunks(later.into_iter()) {
         for (name, entry) in map_names(&names, threads, |found| (found.0.to_name(), entry_of(found))) {
-            if let Some(entry) = entry {
+            if let Some(entry) = entry? {
                 writer.put(name.as_wire(), 0, &entry)?;
             }
         }
@@ -204,58 +205,60 @@ fn chunks<T>(mut all: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
     })
 }
 
-/// What came of a name when it was compiled first.
-enum First {
+/// What came of some names when they were compiled first, in their order.
+#[derive(Default)]
+struct Kept {
+    places: Vec<Place>,
+    octets: Vec<u8>,
+}
+
+/// Where a name is kept.
+enum Place {
     /// It has no line.
     NoLine,
-    /// All that its line says.
-    Addresses(Addresses),
+    /// Its entry begins there in the octets.
+    At(u32),
+    /// It is too large.
+    Nowhere,
+}
+
+/// What came of a name with a line.
+enum First<'a> {
+    /// The octets of its entry, and of those behind it.
+    Kept(&'a [u8]),
     /// More than is kept.
     Again,
 }
 
-/// An entry that refers to nothing outside of its line, without the room that an [`Entry`] takes on the heap.
-struct Addresses {
-    flags: u32,
-    zone: u32,
-    ttl: u32,
-    a: [[u8; 4]; MOST_A],
-    count_a: u8,
-    aaaa: Option<[u8; 16]>,
-}
-
-impl First {
-    fn new(entry: Option<&Entry>) -> Self {
-        let Some(entry) = entry else { return Self::NoLine };
-        let mut a = [[0; 4]; MOST_A];
-        let Some(room) = a.get_mut(..entry.inline_a.len()) else {
-            return Self::Again;
-        };
-        room.copy_from_slice(&entry.inline_a);
-        if !entry.bodies.is_empty() {
-            return Self::Again;
+impl Kept {
+    fn push(&mut self, entry: Option<&Entry>) -> anyhow::Result<()> {
+        let from = self.octets.len();
+        if let Some(entry) = entry {
+            self.octets = postcard::to_extend(entry, std::mem::take(&mut self.octets))?;
         }
-        Self::Addresses(Addresses {
-            flags: entry.flags,
-            zone: entry.zone,
-            ttl: entry.ttl,
-            a,
-            count_a: entry.inline_a.len() as u8,
-            aaaa: entry.inline_aaaa,
+        self.places.push(match (entry, u32::try_from(from)) {
+            (None, _) => Place::NoLine,
+            (_, Ok(at)) if self.octets.len() - from <= MOST_KEPT => Place::At(at),
+            _ => {
+                self.octets.truncate(from);
+                Place::Nowhere
+            }
+        });
+        Ok(())
+    }
+
+    /// What came of each, `None` where it has no line.
+    fn iter(&self) -> impl Iterator<Item = Option<First<'_>>> {
+        self.places.iter().map(|place| match *place {
+            Place::NoLine => None,
+            Place::At(at) => Some(First::Kept(&self.octets[at as usize..])),
+            Place::Nowhere => Some(First::Again),
         })
     }
-}
 
-impl Addresses {
-    fn entry(&self) -> Entry {
-        Entry {
-            flags: self.flags,
-            zone: self.zone,
-            ttl: self.ttl,
-            inline_a: self.a[..usize::from(self.count_a)].to_vec(),
-            inline_aaaa: self.aaaa,
-            bodies: Vec::new(),
-        }
+    fn entry(octets: &[u8]) -> anyhow::Result<Entry> {
+        let (entry, _) = postcard::take_from_bytes(octets)?;
+        Ok(entry)
     }
 }
 
@@ -263,19 +266,20 @@ impl Addresses {
 /// data.
 struct Part {
     need: Need,
-    firsts: Vec<First>,
+    kept: Kept,
     consulted: Vec<(NameKey, Vec<Consulted>)>,
 }
 
-fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> Part {
+fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<Part> {
     let mut part = Part {
         need: Need::default(),
-        firsts: Vec::with_capacity(keys.len()),
+        kept: Kept::default(),
         consulted: Vec::new(),
     };
+    let mut compiling = Compiling::new(snapshot, options);
     for key in keys {
-        let Compiled { entry, consulted } = compile(snapshot, key, options);
-        part.firsts.push(First::new(entry.as_ref()));
+        let Compiled { entry, consulted } = compiling.next(key);
+        part.kept.push(entry.as_ref())?;
         if let Some(entry) = entry {
             part.need.add(&entry);
         }
@@ -283,7 +287,8 @@ fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> P
             part.consulted.push((key.clone(), consulted));
         }
     }
-    part
+    part.kept.octets.shrink_to_fit();
+    Ok(part)
 }
 
 /// What comes of each, in the order of all.
@@ -339,47 +344,68 @@ pub(super) fn empty_table(loader: &Loader, mut need: Need) -> anyhow::Result<(Ta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Body;
+    use crate::table::{Body, BodyOrder};
 
-    #[test]
-    fn what_is_kept_of_a_name_is_all_that_its_line_says() {
-        for count in 0..=MOST_A as u8 {
-            let entry = Entry {
-                flags: 0x1234,
-                zone: 7,
-                ttl: 300,
-                inline_a: (0..count).map(|last| [192, 0, 2, last]).collect(),
-                inline_aaaa: (count % 2 == 0).then_some([count; 16]),
-                bodies: Vec::new(),
-            };
-            let First::Addresses(addresses) = First::new(Some(&entry)) else {
-                panic!("{count} addresses are not kept");
-            };
-            assert_eq!(addresses.entry(), entry);
+    fn body(bytes: usize) -> Body {
+        Body {
+            octets: (0..bytes).map(|at| at as u8).collect(),
+            counts: [1, 2, 3],
+            flags: 0x0400,
+            pointers: vec![2, 300],
+            serial: Some((20, 70_000)),
+            order: Some(BodyOrder {
+                kind: 3,
+                count: 2,
+                at: 12,
+                step: 16,
+                weights: vec![1, 65_535],
+            }),
+            base_bytes: 255,
         }
     }
 
     #[test]
-    fn what_takes_more_than_a_line_is_not_kept() {
-        let with_addresses = |count| Entry {
-            inline_a: vec![[192, 0, 2, 1]; count],
-            ..Entry::bare(0)
-        };
-        assert!(matches!(First::new(Some(&with_addresses(MOST_A + 1))), First::Again));
-        let mut with_body = with_addresses(1);
-        with_body.bodies.push((
-            16,
-            Body {
-                octets: vec![0; 16],
-                counts: [1, 0, 0],
-                flags: 0,
-                pointers: Vec::new(),
-                serial: None,
-                order: None,
-                base_bytes: 1,
-            },
-        ));
-        assert!(matches!(First::new(Some(&with_body)), First::Again));
-        assert!(matches!(First::new(None), First::NoLine));
+    fn what_is_kept_of_names_is_all_that_is_written() {
+        let entries: Vec<Entry> = (0..4u8)
+            .map(|count| Entry {
+                flags: 0x1234,
+                zone: u32::MAX,
+                ttl: 300,
+                inline_a: (0..count).map(|last| [192, 0, 2, last]).collect(),
+                inline_aaaa: (count % 2 == 0).then_some([count; 16]),
+                bodies: (0..count).map(|number| (u16::from(number), body(40))).collect(),
+            })
+            .collect();
+        let mut kept = Kept::default();
+        for entry in &entries {
+            kept.push(None).expect("room");
+            kept.push(Some(entry)).expect("room");
+        }
+        let found: Vec<Option<Entry>> = kept
+            .iter()
+            .map(|first| {
+                first.map(|first| match first {
+                    First::Kept(octets) => Kept::entry(octets).expect("what was kept"),
+                    First::Again => panic!("not kept"),
+                })
+            })
+            .collect();
+        let expected: Vec<Option<Entry>> = entries.into_iter().flat_map(|entry| [None, Some(entry)]).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_large_is_not_kept() {
+        let mut kept = Kept::default();
+        for bytes in [100, MOST_KEPT, 100] {
+            let entry = Entry {
+                bodies: vec![(16, body(bytes))],
+                ..Entry::bare(0)
+            };
+            kept.push(Some(&entry)).expect("room");
+        }
+        let is_kept: Vec<bool> = kept.iter().map(|first| matches!(first, Some(First::Kept(_)))).collect();
+        assert_eq!(is_kept, [true, false, true]);
+        assert!(kept.octets.len() < 2 * MOST_KEPT);
     }
 }

@@ -7,11 +7,12 @@ use dns_common::line::{MORE, Reference};
 use dns_common::slot::{
     CLASS_BYTES, MAX_POINTERS, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, marks_of, name_tag, places_of,
 };
+use serde::{Deserialize, Serialize};
 
 use super::memory::Memory;
 
 /// A ready answer: everything behind the question, and what is patched into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
     /// The octets; a serial's place holds zeros.
     pub octets: Vec<u8>,
@@ -30,7 +31,7 @@ pub struct Body {
 }
 
 /// The RRs of a body whose order is drawn for each answer. Their RDATA have four octets each, or sixteen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BodyOrder {
     /// Of [`dns_common::order::kind`], not the fixed one.
     pub kind: u8,

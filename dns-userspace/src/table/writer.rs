@@ -16,6 +16,7 @@ use dns_common::line::{
 };
 use dns_common::slot::class_for;
 use dns_common::table::{DEPTH, EPOCH, Table, ZONE_WORDS};
+use serde::{Deserialize, Serialize};
 
 use super::memory::grace_period;
 use super::slots::{Body, Slots};
@@ -27,7 +28,7 @@ use crate::views::Clients;
 const RECLAIM_AT: usize = 4096;
 
 /// What a line is to say of one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// [`flag`]s of the name; inline and reference counts are the writer's.
     pub flags: u32,
