@@ -69,6 +69,16 @@ impl<'a> Compressor<'a> {
         out.push(0);
     }
 
+    /// Appends `name` as it is; others may be written as pointers to it.
+    pub(super) fn write_whole(&mut self, name: &'a [u8], out: &mut Vec<u8>) {
+        let mut at = 0;
+        while name[at] != 0 && out.len() + at < MAX_OFFSET && self.find(&name[at..]).is_none() {
+            self.remember(&name[at..], (out.len() + at) as u16);
+            at += usize::from(name[at]) + 1;
+        }
+        out.extend_from_slice(name);
+    }
+
     fn find(&self, name: &[u8]) -> Option<u16> {
         // (a) `name` has to begin where a label of the question's suffix begins: look from the length.
         if let Some(skip) = self.question.len().checked_sub(name.len())

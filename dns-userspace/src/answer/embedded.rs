@@ -1,4 +1,5 @@
-//! Names inside RDATA that the answerer has to see: those that may be compressed, and the targets of aliases.
+//! Names inside RDATA that the answerer has to see: those that may be compressed, those that others are compressed onto,
+//! and the targets of aliases.
 //!
 //! RFC 3597 §4: only the types of RFC 1035 are compressed. RDATA that does not have its type's shape is written as
 //! it is, never a panic: the edge has validated it, the answerer does not rely on that.
@@ -6,15 +7,26 @@
 use crate::name::wire_name_length;
 use crate::record::RecordType;
 
-/// How many octets stand before the names of a compressible type, and how many names follow each other.
-fn compressible_names(rtype: RecordType) -> Option<(usize, usize)> {
+/// How the names in RDATA are written.
+#[derive(Clone, Copy)]
+enum Form {
+    Compressible,
+    Whole,
+}
+
+/// How many octets stand before the names of a type, how many names follow each other, and how they are written. Of types
+/// that are not compressed, those whose names the rest of an answer goes on with.
+fn names_in(rtype: RecordType) -> Option<(usize, usize, Form)> {
     match rtype.0 {
         // MD, MF, MB, MG, MR (obsolete or experimental, RFC 1035 §3.3) beside NS, CNAME and PTR.
-        3 | 4 | 7 | 8 | 9 => Some((0, 1)),
+        3 | 4 | 7 | 8 | 9 => Some((0, 1, Form::Compressible)),
         _ => match rtype {
-            RecordType::NS | RecordType::CNAME | RecordType::PTR => Some((0, 1)),
-            RecordType::SOA | RecordType::MINFO => Some((0, 2)),
-            RecordType::MX => Some((2, 1)),
+            RecordType::NS | RecordType::CNAME | RecordType::PTR => Some((0, 1, Form::Compressible)),
+            RecordType::SOA | RecordType::MINFO => Some((0, 2, Form::Compressible)),
+            RecordType::MX => Some((2, 1, Form::Compressible)),
+            RecordType::DNAME => Some((0, 1, Form::Whole)),
+            RecordType::SRV => Some((6, 1, Form::Whole)),
+            RecordType::SVCB | RecordType::HTTPS => Some((2, 1, Form::Whole)),
             _ => None,
         },
     }
@@ -27,6 +39,8 @@ pub(super) enum Piece<'a> {
     Octets(&'a [u8]),
     /// A name that may be compressed, in wire form.
     Name(&'a [u8]),
+    /// A name that is written as it is, and that others may be compressed onto.
+    WholeName(&'a [u8]),
 }
 
 /// Splits RDATA for writing: at most some octets, two names, and some octets again.
@@ -39,8 +53,12 @@ pub(super) fn pieces(rtype: RecordType, rdata: &[u8]) -> [Piece<'_>; 4] {
             Piece::Octets(&[]),
         ]
     };
-    let Some((before, names)) = compressible_names(rtype) else {
+    let Some((before, names, form)) = names_in(rtype) else {
         return plain();
+    };
+    let piece = match form {
+        Form::Compressible => Piece::Name,
+        Form::Whole => Piece::WholeName,
     };
     let Some((head, rest)) = rdata.split_at_checked(before) else {
         return plain();
@@ -51,18 +69,13 @@ pub(super) fn pieces(rtype: RecordType, rdata: &[u8]) -> [Piece<'_>; 4] {
     if names == 1 {
         return [
             Piece::Octets(head),
-            Piece::Name(first),
+            piece(first),
             Piece::Octets(rest),
             Piece::Octets(&[]),
         ];
     }
     match wire_name_length(rest).and_then(|length| rest.split_at_checked(length)) {
-        Some((second, rest)) => [
-            Piece::Octets(head),
-            Piece::Name(first),
-            Piece::Name(second),
-            Piece::Octets(rest),
-        ],
+        Some((second, rest)) => [Piece::Octets(head), piece(first), piece(second), Piece::Octets(rest)],
         None => plain(),
     }
 }
@@ -78,9 +91,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rfc3597_4_only_types_of_rfc_1035_are_split() {
+    fn rfc3597_4_only_names_in_types_of_rfc_1035_are_compressed() {
         let srv = b"\0\0\0\0\0\x35\x01a\0";
-        assert_eq!(pieces(RecordType::SRV, srv)[0], Piece::Octets(srv));
+        assert_eq!(pieces(RecordType::SRV, srv)[1], Piece::WholeName(b"\x01a\0"));
+        let kx = b"\0\x0A\x01a\0";
+        assert_eq!(pieces(RecordType::KX, kx)[0], Piece::Octets(kx));
         let mx = b"\0\x0A\x01a\0";
         assert_eq!(pieces(RecordType::MX, mx)[1], Piece::Name(b"\x01a\0"));
         let soa = [&b"\x01a\0\x01b\0"[..], &[7; 20]].concat();
@@ -91,7 +106,7 @@ mod tests {
     #[test]
     fn misshapen_rdata_is_written_as_it_is() {
         for rdata in [&b""[..], b"\0", b"\x05ab", b"\xC0\x0C"] {
-            for rtype in [RecordType::MX, RecordType::SOA, RecordType::MINFO] {
+            for rtype in [RecordType::MX, RecordType::SOA, RecordType::MINFO, RecordType::SRV] {
                 assert_eq!(pieces(rtype, rdata)[0], Piece::Octets(rdata), "{rtype} {rdata:?}");
             }
         }

@@ -266,6 +266,7 @@ fn write_rrset<'a>(
             match piece {
                 Piece::Octets(octets) => out.extend_from_slice(octets),
                 Piece::Name(name) => compressor.write(name, out, marks),
+                Piece::WholeName(name) => compressor.write_whole(name, out),
             }
         }
         let length = out.len() - length_at - 2;

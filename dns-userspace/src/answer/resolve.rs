@@ -270,7 +270,7 @@ impl<'s> Search<'s, '_> {
             if let Some(dname) = node.and_then(|node| Some((node, node.rrset(RecordType::DNAME)?))) {
                 return Found {
                     step: substitute(name, owner, &dname.0.owner_at(at), dname.1),
-                    suffix_labels: labels(at),
+                    suffix_labels: labels(key),
                 };
             }
             encloser_end = end;

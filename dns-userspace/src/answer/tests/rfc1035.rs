@@ -62,6 +62,39 @@ fn rfc3597_4_srv_targets_are_not_compressed() {
 }
 
 #[test]
+fn rfc1035_4_1_4_names_are_compressed_onto_names_that_are_not() {
+    let world = World::zone(
+        "@      60 SOA ns host 7 3600 600 86400 300
+         srv    60 SRV 0 0 1 a.target
+         srv    60 SRV 0 0 2 b.target
+         *.wild 60 SRV 0 0 1 b.target
+         tree   60 DNAME deep.target
+         a.target 60 A 10.0.0.1
+         b.target 60 A 10.0.0.2",
+    );
+    let pointers = |bytes: &[u8]| -> Vec<u16> {
+        let all = bytes.windows(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+        all.filter(|&word| word & 0xC000 == 0xC000).collect()
+    };
+    // Behind header, question (17 and 22 octets), and the 18 octets before each target.
+    let reply = world.ask("srv.example.", RecordType::SRV);
+    assert_eq!(pointers(&reply.bytes), [12, 12, 47, 83].map(|offset| 0xC000 | offset));
+    assert_eq!(
+        reply.additional,
+        [
+            "a.target.example. 60 IN A 10.0.0.1",
+            "b.target.example. 60 IN A 10.0.0.2"
+        ]
+    );
+    let reply = world.ask("www.wild.example.", RecordType::SRV);
+    assert_eq!(pointers(&reply.bytes), [12, 52].map(|offset| 0xC000 | offset));
+    // The DNAME's owner, then the CNAME's target, onto the DNAME's.
+    let reply = world.ask("x.tree.example.", RecordType::CNAME);
+    assert_eq!(pointers(&reply.bytes), [14, 12, 44].map(|offset| 0xC000 | offset));
+    assert_eq!(reply.answer[1], "x.tree.example. 60 IN CNAME x.deep.target.example.");
+}
+
+#[test]
 fn many_names_are_compressed_as_few_are() {
     let text: String = (0..2000)
         .map(|at| format!("big 60 NS n{at}.far{}.away.\n", at / 2))
