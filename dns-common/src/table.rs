@@ -35,10 +35,13 @@ pub trait Table {
 
 /// Words of what is said of a whole table: the epoch, and how many labels its deepest name has; the rest is unused.
 pub const EPOCH_WORDS: usize = 8;
-/// Which of them is the epoch.
-pub const EPOCH: usize = 0;
-/// Which of them is the depth.
-pub const DEPTH: usize = 1;
+/// Which of them is which.
+pub mod word {
+    /// The epoch.
+    pub const EPOCH: usize = 0;
+    /// The depth.
+    pub const DEPTH: usize = 1;
+}
 
 /// What all names of a zone share. A reference is `None` while it is being changed, or where userspace answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use dns_common::opaque::opaque_ref;
 use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
 use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader};
-use dns_common::table::{self, EPOCH_WORDS, Table, ZONE_WORDS, ZoneEntry};
+use dns_common::table::{EPOCH_WORDS, Table, ZONE_WORDS, ZoneEntry, word};
 
 /// Octets of a body in a class.
 const fn body_bytes(class: usize) -> usize {
@@ -322,12 +322,12 @@ impl Table for KernelTable {
 
     #[inline(always)]
     fn epoch(&self) -> u64 {
-        epoch_word(table::EPOCH)
+        epoch_word(word::EPOCH)
     }
 
     #[inline(always)]
     fn depth(&self) -> u32 {
-        epoch_word(table::DEPTH) as u32
+        epoch_word(word::DEPTH) as u32
     }
 
     #[inline(always)]

@@ -24,7 +24,7 @@ use dns_common::hash::Keys;
 use dns_common::line::LINE_WORDS;
 use dns_common::scratch::PREPARED_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, SlotHeader};
-use dns_common::table::{DEPTH, EPOCH, Table, ZONE_WORDS, ZoneEntry};
+use dns_common::table::{Table, ZONE_WORDS, ZoneEntry, word};
 
 use crate::views::Clients;
 
@@ -83,11 +83,11 @@ impl Table for TableReader {
 
     fn epoch(&self) -> u64 {
         fence(Ordering::Acquire);
-        self.memory.epoch_word(EPOCH).load(Ordering::Acquire)
+        self.memory.epoch_word(word::EPOCH).load(Ordering::Acquire)
     }
 
     fn depth(&self) -> u32 {
-        self.memory.epoch_word(DEPTH).load(Ordering::Acquire) as u32
+        self.memory.epoch_word(word::DEPTH).load(Ordering::Acquire) as u32
     }
 
     fn slot_header(&self, class: u32, slot: u32, to: &mut SlotHeader) -> bool {

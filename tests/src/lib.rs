@@ -1,6 +1,7 @@
 //! What the integration tests, the benchmarks and the fuzzer share: frames, TEST_RUN, and namespaces with real traffic.
 
 pub mod bench;
+pub mod differential;
 pub mod frames;
 pub mod fuzzing;
 pub mod kernel;

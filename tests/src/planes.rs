@@ -23,6 +23,8 @@ use dns_userspace::table::Memory;
 use hickory_proto::op::Message;
 use hickory_proto::serialize::binary::BinDecodable;
 
+use crate::differential::Sum;
+
 /// A store with everything that is made from it.
 pub struct Planes {
     /// What the sources said.
@@ -231,19 +233,6 @@ impl Tally {
         }
     }
 
-    /// Adds another one.
-    pub fn add(&mut self, other: &Tally) {
-        self.equal += other.equal;
-        for (sum, one) in self.passed.iter_mut().zip(other.passed) {
-            *sum += one;
-        }
-    }
-
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.equal + self.passed.iter().sum::<u64>()
-    }
-
     /// How many of a hundred passed for a reason.
     pub fn percent(&self, reason: PassReason) -> f64 {
         100.0 * self.passed[reason.index()] as f64 / self.total().max(1) as f64
@@ -252,6 +241,19 @@ impl Tally {
     /// How many of a hundred were answered.
     pub fn percent_equal(&self) -> f64 {
         100.0 * self.equal as f64 / self.total().max(1) as f64
+    }
+}
+
+impl Sum for Tally {
+    fn total(&self) -> u64 {
+        self.equal + self.passed.iter().sum::<u64>()
+    }
+
+    fn add(&mut self, other: &Tally) {
+        self.equal += other.equal;
+        for (sum, one) in self.passed.iter_mut().zip(other.passed) {
+            *sum += one;
+        }
     }
 }
 

@@ -1,14 +1,11 @@
 //! The socket fast path against the reference answerer: equal octets, or passed.
 //!
 //! Each case is a random configuration, changed step by step; after every step all names around it are asked again,
-//! which finds lines that a change should have touched and did not. `HOTDNS_DIFFERENTIAL_SEED` picks the first seed,
-//! `HOTDNS_DIFFERENTIAL_CASES` how many queries are asked at least. Everything follows from a configuration's seed.
+//! which finds lines that a change should have touched and did not.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 
+use anyhow::Result;
 use dns_common::reason::PassReason;
 use dns_userspace::answer::{Admission, End, ResolveOptions, Transport, resolve};
 use dns_userspace::compile::is_in_sparse_area;
@@ -18,6 +15,7 @@ use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
 use rand::Rng;
 use rand::seq::IndexedRandom;
+use tests::differential::{Length, Sum, all_threads, asked_for, over_seeds};
 use tests::planes::{Compared, Planes, Tally, message, on_heap};
 use tests::queries::{Names, TYPES, mutated, well_formed};
 use tests::zones::{Generator, describe};
@@ -46,7 +44,7 @@ enum Kind {
 #[derive(Default)]
 struct Report(BTreeMap<Kind, Tally>);
 
-impl Report {
+impl Sum for Report {
     fn total(&self) -> u64 {
         self.0.values().map(Tally::total).sum()
     }
@@ -67,9 +65,10 @@ struct Run {
 }
 
 #[test]
-fn fast_path_equals_reference() {
+fn fast_path_equals_reference() -> Result<()> {
     let (cases, length) = asked_for(CASES, Length::Suite);
-    check(&run(cases, 1), length);
+    check(&run(cases, 1)?, length);
+    Ok(())
 }
 
 /// Seeds of the long comparison that once found a difference. 238: an SOA is changed whose names share labels with a name
@@ -81,18 +80,6 @@ fn configurations_that_differed_are_equal() {
     for seed in FOUND {
         Run::new(seed).go(&mut Report::default());
     }
-}
-
-/// How long a comparison is. What passes differs so much between configurations (in ten ranges of a million cases from 0.7 to
-/// 5.8 % as marked, from 3.5 to 15.5 % as below) that a share says something of the same seeds, or of very many.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Length {
-    /// The same seeds always.
-    Suite,
-    /// A hundred million.
-    Hours,
-    /// Something else.
-    Other,
 }
 
 /// What passes must not quietly grow.
@@ -142,55 +129,22 @@ fn check(report: &Report, length: Length) {
 
 #[test]
 #[ignore = "hours: cargo xtask test --differential"]
-fn differential_planes_at_length() {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+fn differential_planes_at_length() -> Result<()> {
     let (cases, length) = asked_for(100_000_000, Length::Hours);
-    check(&run(cases, threads), length);
+    check(&run(cases, all_threads())?, length);
+    Ok(())
 }
 
-fn run(cases: u64, threads: usize) -> Report {
-    let next = AtomicU64::new(from_environment("SEED").unwrap_or(1));
-    let done = AtomicU64::new(0);
-    let work = || {
+fn run(cases: u64, threads: usize) -> Result<Report> {
+    let report = over_seeds(cases, threads, |seed| {
         let mut report = Report::default();
-        while done.load(Relaxed) < cases {
-            let before = report.total();
-            Run::new(next.fetch_add(1, Relaxed)).go(&mut report);
-            done.fetch_add(report.total() - before, Relaxed);
-        }
-        report
-    };
-    let mut report = Report::default();
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            match worker.join() {
-                Ok(part) => report.add(&part),
-                Err(panic) => {
-                    // The others need not go on.
-                    done.store(cases, Relaxed);
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        }
-    });
+        Run::new(seed).go(&mut report);
+        Ok(report)
+    })?;
     for (kind, tally) in &report.0 {
         println!("{kind:?}: {tally}");
     }
-    report
-}
-
-/// How many cases, unless the environment says otherwise.
-fn asked_for(cases: u64, length: Length) -> (u64, Length) {
-    match (from_environment("CASES"), from_environment("SEED")) {
-        (None, None) => (cases, length),
-        (others, _) => (others.unwrap_or(cases), Length::Other),
-    }
-}
-
-fn from_environment(what: &str) -> Option<u64> {
-    let value = std::env::var(format!("HOTDNS_DIFFERENTIAL_{what}")).ok()?;
-    Some(value.parse().expect("a number in HOTDNS_DIFFERENTIAL_*"))
+    Ok(report)
 }
 
 impl Run {

@@ -28,6 +28,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use tests::bench::fuzz::{Fate, check};
+use tests::differential::first_seed;
 use tests::frames::{Query, wire_name};
 use tests::kernel::{Kernel, frame, is_skipped};
 use tests::planes::{COOKIES, Planes, message, on_heap, reference};
@@ -85,10 +86,7 @@ fn every_step_of_a_publication_gives_old_or_new() -> Result<()> {
     let mut steps = 0u64;
     let mut answers = 0u64;
     let mut rebuilt = 0;
-    let first: u64 = std::env::var("HOTDNS_DIFFERENTIAL_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(1);
+    let first = first_seed();
     for seed in first..first + CONFIGURATIONS {
         let mut generator = Generator::new(seed);
         let mut planes = Planes::new(on_heap(), generator.environment(), generator.has_upstream())?;

@@ -15,7 +15,7 @@ use dns_common::line::{
     Occupant, Reference, distance, flag,
 };
 use dns_common::slot::class_for;
-use dns_common::table::{DEPTH, EPOCH, Table, ZONE_WORDS};
+use dns_common::table::{Table, ZONE_WORDS, word};
 use serde::{Deserialize, Serialize};
 
 use super::memory::grace_period;
@@ -388,13 +388,13 @@ impl TableWriter {
     }
 
     fn epoch(&self) -> &AtomicU64 {
-        self.reader.memory.epoch_word(EPOCH)
+        self.reader.memory.epoch_word(word::EPOCH)
     }
 
     /// Says that there are names as deep as this one, before it comes. Which went, nobody keeps: only a new table is less
     /// deep.
     fn deepen(&self, name: &[u8]) {
-        let depth = self.reader.memory.epoch_word(DEPTH);
+        let depth = self.reader.memory.epoch_word(word::DEPTH);
         let labels = label_count(name) as u64;
         if labels > depth.load(Ordering::Relaxed) {
             depth.store(labels, Ordering::Release);
