@@ -81,7 +81,7 @@ impl CompileOptions {
 }
 
 /// What the table is to say of a name, and what that was made from.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Compiled {
     /// `None`: the name needs no line.
     pub entry: Option<Entry>,
@@ -197,7 +197,7 @@ struct Compiler<'a> {
     snapshot: &'a Snapshot,
     options: CompileOptions,
     key: &'a NameKey,
-    /// What is at `key`.
+    /// What is at `key`: what a search for its name finds, where nothing is above it.
     node: Option<&'a Node>,
     consulted: Vec<Consulted>,
 }
@@ -517,7 +517,9 @@ impl<'a> Compiler<'a> {
     /// something is above it.
     fn is_plain_type(&self, rtype: RecordType) -> bool {
         let rrset = self.node.and_then(|node| node.rrset(rtype));
-        !self.key.is_wildcard()
+        // RFC 4035 §3.1.4.1: DS may be another zone's.
+        rtype != RecordType::DS
+            && !self.key.is_wildcard()
             && rrset.is_some_and(|rrset| {
                 rrset
                     .rdatas
@@ -568,8 +570,6 @@ fn is_plain(resolution: &Resolution, rtype: RecordType) -> bool {
     };
     section.owner == Owner::Question
         && section.rrset.rtype == rtype
-        // RFC 4035 §3.1.4.1: of another zone, maybe.
-        && rtype != RecordType::DS
         && resolution.end == End::Final
         && !resolution.is_flattened
         && resolution.authority.is_empty()

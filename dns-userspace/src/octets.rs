@@ -1,7 +1,7 @@
 //! Octet strings of which there are many: short ones take no memory of their own.
 //!
 //! ```text
-//! inline   length, up to N octets           N + 2 octets in all, rounded up to words
+//! inline   length, up to N octets           N + 2 octets in all, rounded up to words, at least three
 //! boxed    address and length ──► octets    as many, and the octets
 //! ```
 //!
@@ -21,6 +21,8 @@ enum Repr<const INLINE: usize> {
 }
 
 impl<const INLINE: usize> Octets<INLINE> {
+    const LENGTH_HAS_ROOM: () = assert!(INLINE <= u8::MAX as usize);
+
     /// The empty string.
     pub const EMPTY: Self = Self(Repr::Inline {
         length: 0,
@@ -41,6 +43,7 @@ impl<const INLINE: usize> Deref for Octets<INLINE> {
 
 impl<const INLINE: usize> From<&[u8]> for Octets<INLINE> {
     fn from(from: &[u8]) -> Self {
+        let () = Self::LENGTH_HAS_ROOM;
         let mut octets = [0; INLINE];
         match octets.get_mut(..from.len()) {
             Some(start) => {

@@ -2,14 +2,15 @@
 //!
 //! `HOTDNS_DIFFERENTIAL_SEED` picks the first seed, `HOTDNS_DIFFERENTIAL_CASES` how many cases there are at least.
 
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::Result;
 
-/// How long a comparison is. What passes differs so much between configurations (in ten ranges of a million cases from 0.7 to
-/// 5.8 % as marked, from 3.5 to 15.5 % as below) that a share says something of the same seeds, or of very many.
+/// How long a comparison is. What passes differs so much between configurations (of the sockets' fast path, in ten ranges of a
+/// million cases, from 0.7 to 5.8 % as marked, from 3.5 to 15.5 % as below) that a share says something of the same seeds, or
+/// of very many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// The same seeds always.
@@ -55,11 +56,17 @@ pub fn all_threads() -> usize {
 pub fn over_seeds<S: Sum>(cases: u64, threads: usize, one: impl Fn(u64) -> Result<S> + Sync) -> Result<S> {
     let next = AtomicU64::new(first_seed());
     let done = AtomicU64::new(0);
-    let stop = || done.store(cases, Ordering::Relaxed);
+    let has_failed = AtomicBool::new(false);
     let work = || {
         let mut sum = S::default();
-        while done.load(Ordering::Relaxed) < cases {
-            let part = one(next.fetch_add(1, Ordering::Relaxed)).inspect_err(|_| stop())?;
+        while done.load(Ordering::Relaxed) < cases && !has_failed.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let part = catch_unwind(AssertUnwindSafe(|| one(seed)));
+            if !matches!(part, Ok(Ok(_))) {
+                // The others need not go on.
+                has_failed.store(true, Ordering::Relaxed);
+            }
+            let part = part.unwrap_or_else(|panic| resume_unwind(panic))?;
             done.fetch_add(part.total(), Ordering::Relaxed);
             sum.add(&part);
         }
@@ -69,13 +76,8 @@ pub fn over_seeds<S: Sum>(cases: u64, threads: usize, one: impl Fn(u64) -> Resul
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut sum = S::default();
         for worker in workers {
-            match worker.join() {
-                Ok(part) => sum.add(&part?),
-                Err(panic) => {
-                    stop();
-                    resume_unwind(panic);
-                }
-            }
+            let part = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            sum.add(&part?);
         }
         Ok(sum)
     })

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use dns_common::reason::PassReason;
 use dns_userspace::answer::{Admission, End, ResolveOptions, Transport, resolve};
-use dns_userspace::compile::is_in_sparse_area;
-use dns_userspace::name::Name;
+use dns_userspace::compile::{CompileOptions, Compiling, compile, is_in_sparse_area};
+use dns_userspace::name::{Name, NameKey};
 use dns_userspace::record::RecordType;
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
 use rand::Rng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use tests::differential::{Length, Sum, all_threads, asked_for, over_seeds};
 use tests::planes::{Compared, Planes, Tally, message, on_heap};
 use tests::queries::{Names, TYPES, mutated, well_formed};
@@ -125,6 +125,36 @@ fn check(report: &Report, length: Length) {
     assert!(over_tcp.percent_equal() >= 50.0, "{over_tcp}");
     let denied = &report.0[&Kind::Denied];
     assert!(denied.percent_equal() >= 50.0, "{denied}");
+}
+
+#[test]
+fn names_are_compiled_in_any_order_as_each_on_its_own() -> Result<()> {
+    let mut compared = 0;
+    for seed in 1..=25 {
+        let mut run = Run::new(seed);
+        let options = CompileOptions::of(&run.planes.environment, run.generator.has_upstream());
+        let first = run.generator.first();
+        run.change(first);
+        for _ in 0..4 {
+            let snapshot = run.planes.store.snapshot();
+            let mut keys: Vec<NameKey> = run.names.iter().map(|name| name.key()).collect();
+            keys.sort_unstable();
+            let canonical = keys.clone();
+            keys.shuffle(run.generator.rng());
+            for keys in [canonical, keys] {
+                let mut compiling = Compiling::new(&snapshot, &options);
+                for key in &keys {
+                    let alone = compile(&snapshot, key, &options);
+                    assert_eq!(compiling.next(key), alone, "seed {seed}: {key:?}");
+                    compared += usize::from(alone.entry.is_some());
+                }
+            }
+            let changes = run.generator.next(&run.planes.store);
+            run.change(changes);
+        }
+    }
+    assert!(compared > 10_000, "{compared} names with lines");
+    Ok(())
 }
 
 #[test]

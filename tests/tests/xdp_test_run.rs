@@ -1033,7 +1033,6 @@ fn compare(cases: u64, length: Length, threads: usize) -> Result<()> {
         assert_eq!(tally.passed[reason.index()], 0, "{tally}");
     }
     if length == Length::Other {
-        assert!(tally.percent_equal() > 30.0, "{tally}");
         return Ok(());
     }
     // What passes must not quietly grow: what is measured, and a margin. Many of the names are foreign, or below what

@@ -15,7 +15,7 @@ enum Form {
 }
 
 /// How many octets stand before the names of a type, how many names follow each other, and how they are written. Of types
-/// that are not compressed, those whose names the rest of an answer goes on with.
+/// that are not compressed, those whose targets have additional records in the answer, and DNAME, from which a CNAME is made.
 fn names_in(rtype: RecordType) -> Option<(usize, usize, Form)> {
     match rtype.0 {
         // MD, MF, MB, MG, MR (obsolete or experimental, RFC 1035 §3.3) beside NS, CNAME and PTR.

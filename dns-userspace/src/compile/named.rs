@@ -24,7 +24,7 @@ pub(super) fn is_named(zone: &Zone, key: &NameKey) -> bool {
 }
 
 /// Whether one of `names`, those of the negative answers of the zone at `apex`, has labels in common with `key`, which is
-/// below the apex, where no cut is above it: below one, the referral is what is shared.
+/// below the apex and not below a cut (there the referral is shared).
 pub(super) fn differs_from_shared(apex: &NameKey, names: &[NameKey], key: &NameKey) -> bool {
     let apex = apex.as_bytes().len();
     let label = key.as_bytes()[apex..].iter().position(|&octet| octet == 0);

@@ -1,6 +1,6 @@
 //! A new table from a whole snapshot.
 //!
-//! Each name is compiled to find out how much room all need, and then written. In between it is kept as few octets; names
+//! Each name is compiled to find out how much room all need, and then written. In between it is kept in a few octets; names
 //! with large answers are compiled again, so that no more than some thousand of those are in memory beside the table.
 //! Compiling takes most of the time, and several threads share it.
 
@@ -273,7 +273,10 @@ struct Part {
 fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<Part> {
     let mut part = Part {
         need: Need::default(),
-        kept: Kept::default(),
+        kept: Kept {
+            places: Vec::with_capacity(keys.len()),
+            octets: Vec::new(),
+        },
         consulted: Vec::new(),
     };
     let mut compiling = Compiling::new(snapshot, options);
