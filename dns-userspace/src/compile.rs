@@ -240,7 +240,7 @@ impl<'a> Compiler<'a> {
         if node.is_none() && is_in_sparse_area(snapshot, self.key) {
             return None;
         }
-        Some(self.in_zone(zone, above, node))
+        Some(self.in_zone(zone, above))
     }
 
     /// An overlay: its own types; no SOA for other types, and names below are not ours.
@@ -251,7 +251,8 @@ impl<'a> Compiler<'a> {
         entry
     }
 
-    fn in_zone(&mut self, zone: &Arc<Zone>, above: &Above<'_>, node: Option<&Node>) -> Entry {
+    fn in_zone(&mut self, zone: &Arc<Zone>, above: &Above<'_>) -> Entry {
+        let node = self.node;
         let mut entry = Entry::bare(0);
         entry.zone = zone.index;
         let apex = zone.apex.key();
