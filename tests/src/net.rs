@@ -14,6 +14,8 @@ mod process;
 mod raw;
 mod veth;
 
+use std::io::Write;
+
 pub use namespace::Namespace;
 pub use process::{Running, run};
 pub use raw::RawSocket;
@@ -30,4 +32,13 @@ pub fn missing_privileges() -> Option<String> {
     run("ip", &["netns", "list"])
         .err()
         .map(|error| format!("needs `ip netns`: {error:#}"))
+}
+
+/// True where a test with namespaces is to be skipped; says why, past what the harness keeps for itself.
+pub fn is_skipped() -> bool {
+    let Some(reason) = missing_privileges() else {
+        return false;
+    };
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+    true
 }

@@ -1,6 +1,5 @@
 //! What other tests and the benchmarks stand on: namespaces, veth pairs, raw frames, TEST_RUN, and the closed loop.
 
-use std::io::Write;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,17 +13,8 @@ use tests::bench::circuit::{Circuit, Frames};
 use tests::bench::load::{self, Returns};
 use tests::bench::object;
 use tests::frames::{Query, UdpFrame, wire_name};
-use tests::net::{Namespace, RawSocket, VethOptions, VethPair, missing_privileges, run};
+use tests::net::{Namespace, RawSocket, VethOptions, VethPair, is_skipped, run};
 use tests::testrun::{TestRun, Verdict};
-
-/// Whether this test is to be skipped; it says why, past the test harness, which keeps what passing tests print.
-fn is_skipped() -> bool {
-    let Some(reason) = missing_privileges() else {
-        return false;
-    };
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
-    true
-}
 
 fn pair() -> Result<(Namespace, Namespace, VethPair)> {
     let (client, server) = (Namespace::new("client")?, Namespace::new("server")?);

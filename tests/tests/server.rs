@@ -1,34 +1,15 @@
 //! The running server with real clients: dig, kdig, dnsperf, HTTP, signals, two namespaces.
 
-use std::io::Write;
 use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::frames::{Query, wire_name};
-use tests::net::{Namespace, VethOptions, VethPair, missing_privileges, run};
-use tests::server::{Server, ZONE, free_port, program};
-
-fn is_skipped() -> bool {
-    let Some(reason) = missing_privileges() else {
-        return false;
-    };
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
-    true
-}
-
-/// Waits for what happens soon.
-fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !is_so()? {
-        ensure!(start.elapsed() < Duration::from_secs(30), "{what}: not after 30 s");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
+use tests::net::{Namespace, VethOptions, VethPair, is_skipped, run};
+use tests::server::{Server, ZONE, eventually, free_port, program};
 
 #[test]
 fn dig_gets_every_kind_of_answer_over_udp_and_tcp() -> Result<()> {

@@ -1,21 +1,10 @@
 //! Answers counted for each zone (`metrics.per_zone`), by the running server: from XDP, and from sockets by the fast path
 //! and the reference answerer.
 
-use std::io::Write;
-
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tests::net::{Namespace, VethOptions, VethPair, missing_privileges};
+use tests::net::{Namespace, VethOptions, VethPair, is_skipped};
 use tests::server::{HttpReply, Server};
-
-/// True where tests that need root are to be skipped.
-fn is_skipped() -> bool {
-    let Some(reason) = missing_privileges() else {
-        return false;
-    };
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
-    true
-}
 
 const OTHER: &str = "$TTL 300\n@ SOA ns.example.com. host 1 2 3 4 5\n@ NS ns.example.com.\nwww A 192.0.2.7\n";
 
