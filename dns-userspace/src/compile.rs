@@ -23,7 +23,7 @@ use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES, flags};
 use self::above::Above;
 use crate::answer::{
     Consulted, End, Environment, Framing, Marks, Owner, Question, Resolution, ResolveOptions, Transport, encode,
-    resolve, resolve_unheard,
+    resolve, resolve_at,
 };
 use crate::name::{Name, NameKey};
 use crate::rdata::additional_target;
@@ -151,6 +151,7 @@ impl<'a> Compiling<'a> {
             options: self.options,
             key,
             node: None,
+            answers: None,
             consulted: Vec::new(),
         };
         let entry = compiler.entry(&above);
@@ -174,6 +175,7 @@ pub fn negatives(snapshot: &Snapshot, zone: &Zone, options: &CompileOptions) -> 
         options: *options,
         key: &key,
         node: Some(node),
+        answers: None,
         consulted: Vec::new(),
     };
     let mut nodata = compiler.resolve(&zone.apex, absent_type(node));
@@ -199,6 +201,8 @@ struct Compiler<'a> {
     key: &'a NameKey,
     /// What is at `key`: what a search for its name finds, where nothing is above it.
     node: Option<&'a Node>,
+    /// The same, once nothing above it and no cut there takes its place; and the number of the zone whose apex it is.
+    answers: Option<(&'a Node, Option<u32>)>,
     consulted: Vec<Consulted>,
 }
 
@@ -246,6 +250,7 @@ impl<'a> Compiler<'a> {
     /// An overlay: its own types; no SOA for other types, and names below are not ours.
     fn overlay(&mut self, node: &'a Node) -> Entry {
         self.node = Some(node);
+        self.answers = Some((node, None));
         let mut entry = Entry::bare(flag::PASS_BELOW);
         self.types(node, &mut entry, &node.owner(self.key), false);
         entry
@@ -308,6 +313,7 @@ impl<'a> Compiler<'a> {
             }
             return entry;
         }
+        self.answers = Some((node, is_apex.then_some(zone.index)));
         if node.rrset(RecordType::DNAME).is_some() {
             entry.flags |= flag::DNAME;
         }
@@ -490,13 +496,13 @@ impl<'a> Compiler<'a> {
 
     fn resolve(&mut self, question: &Name, rtype: RecordType) -> Resolution {
         let options = self.options.resolve_options();
-        if self.is_plain_type(rtype) {
-            let resolution = resolve_unheard(self.snapshot, question, rtype, &options);
-            if is_plain(&resolution, rtype) {
-                // Made from the name's own data. Whatever else was looked at is above it: where that comes to cover it (a
-                // cut, a DNAME, a zone), all that is below differs anyway.
-                return resolution;
-            }
+        if let Some((node, apex_of)) = self.answers
+            && self.is_plain_type(rtype)
+            && let Some(resolution) = resolve_at(self.snapshot, node, apex_of, question, rtype, &options)
+        {
+            // Made from the name's own data. What is above it does not show: where that comes to cover it (a cut, a
+            // DNAME, a zone), all that is below differs anyway.
+            return resolution;
         }
         let mut heard = Vec::new();
         let resolution = resolve(self.snapshot, question, rtype, &options, &mut |name| heard.push(name));
@@ -514,8 +520,8 @@ impl<'a> Compiler<'a> {
         resolution
     }
 
-    /// Whether the name has this type itself, and its RDATA ask for no other names: then the answer is plain, unless
-    /// something is above it.
+    /// Whether the name has this type itself, and its RDATA ask for no other names: then that RRset is all of the answer,
+    /// unless something takes the place of the name.
     fn is_plain_type(&self, rtype: RecordType) -> bool {
         let rrset = self.node.and_then(|node| node.rrset(rtype));
         // RFC 4035 §3.1.4.1: DS may be another zone's.
@@ -562,19 +568,6 @@ impl<'a> Compiler<'a> {
         });
         !is_used && !is_apex(question.as_wire())
     }
-}
-
-/// Whether an answer is an RRset of the question's own name and nothing else.
-fn is_plain(resolution: &Resolution, rtype: RecordType) -> bool {
-    let [section] = &resolution.answer[..] else {
-        return false;
-    };
-    section.owner == Owner::Question
-        && section.rrset.rtype == rtype
-        && resolution.end == End::Final
-        && !resolution.is_flattened
-        && resolution.authority.is_empty()
-        && resolution.additional.is_empty()
 }
 
 /// The types that a node may answer, those that its ALIAS stands for included.

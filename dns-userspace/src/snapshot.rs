@@ -143,6 +143,30 @@ impl Snapshot {
     }
 }
 
+/// What the map has for `key` and for the names above it, from below, as far as their keys have `least` octets. It looks up
+/// little more than what is there, however many labels there are.
+pub(crate) fn at_or_above<'m, 'k, V>(
+    map: &'m OrdMap<NameKey, V>,
+    key: &'k [u8],
+    least: usize,
+) -> impl Iterator<Item = (&'k [u8], &'m V)> {
+    let mut above = NameKey::lineage_of(key).take_while(move |at| at.len() >= least);
+    let mut next = above.next();
+    std::iter::from_fn(move || {
+        while let Some(at) = next {
+            // To look up what is there takes much less time than to look up what is next.
+            let (found, value) = map.get_key_value(at).or_else(|| map.get_prev(at))?;
+            if found.as_bytes() == at {
+                next = above.next();
+                return Some((at, value));
+            }
+            // A key above `at` is above this one too: nothing comes between them in the order of names.
+            next = above.find(|at| found.as_bytes().starts_with(at));
+        }
+        None
+    })
+}
+
 impl Zone {
     /// Whether `key` exists in the RFC 4592 §2.2 sense: it has data, or a name below it has.
     pub fn name_exists(&self, key: &NameKey) -> bool {

@@ -21,7 +21,7 @@ use super::embedded::alias_target;
 use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
 use crate::name::{Name, NameKey};
 use crate::record::{Handling, RecordType, RrSet, Source};
-use crate::snapshot::{Node, Snapshot, Zone};
+use crate::snapshot::{Node, Snapshot, Zone, at_or_above};
 
 /// The sections for one question of class IN. `qtype` is a data type or ANY; `consulted` hears, at least once each,
 /// of every name that the answer depends on.
@@ -50,15 +50,26 @@ pub(crate) fn resolve_unheard(
     qtype: RecordType,
     options: &ResolveOptions,
 ) -> Resolution {
-    Search {
-        snapshot,
-        qtype,
-        options,
-        consulted: None,
-        is_flattening: false,
-        has_flattened: false,
-    }
-    .run(qname)
+    Search::unheard(snapshot, qtype, options).run(qname)
+}
+
+/// The same again, where it is known that the name's own node answers: nothing above it in its zone takes its place, and no
+/// NS at it. `None` where that has nothing for this type. `apex_of`: the number of the zone whose apex the name is.
+pub(crate) fn resolve_at(
+    snapshot: &Snapshot,
+    node: &Node,
+    apex_of: Option<u32>,
+    qname: &Name,
+    qtype: RecordType,
+    options: &ResolveOptions,
+) -> Option<Resolution> {
+    let mut search = Search::unheard(snapshot, qtype, options);
+    let step = search.step_at_node(node, Owner::Question, apex_of)?;
+    let first = Found {
+        step,
+        suffix_labels: qname.label_count(),
+    };
+    Some(search.run_from(qname, first))
 }
 
 /// RFC 8482 §4.2: what ANY gets over UDP. CPU is "RFC8482", OS is empty.
@@ -116,22 +127,34 @@ struct Found<'s> {
     suffix_labels: usize,
 }
 
-impl<'s> Search<'s, '_> {
+impl<'s, 'c> Search<'s, 'c> {
+    fn unheard(snapshot: &'s Snapshot, qtype: RecordType, options: &'c ResolveOptions) -> Self {
+        Self {
+            snapshot,
+            qtype,
+            options,
+            consulted: None,
+            is_flattening: false,
+            has_flattened: false,
+        }
+    }
+
     fn run(mut self, qname: &Name) -> Resolution {
-        let mut resolution = Resolution::empty(rcode::NOERROR);
+        let first = self.step(qname, Owner::Question);
+        self.run_from(qname, first)
+    }
+
+    fn run_from(mut self, qname: &Name, first: Found<'s>) -> Resolution {
+        let mut resolution = Resolution {
+            suffix_labels: first.suffix_labels,
+            authoritative: true,
+            ..Resolution::empty(rcode::NOERROR)
+        };
         let mut seen: Vec<Name> = Vec::new();
         let mut glue_zone = None;
+        let mut step = first.step;
         loop {
-            let (name, owner) = match seen.last() {
-                None => (qname, Owner::Question),
-                Some(target) => (target, Owner::Name(target.clone())),
-            };
-            let found = self.step(name, owner);
-            if seen.is_empty() {
-                resolution.suffix_labels = found.suffix_labels;
-                resolution.authoritative = true;
-            }
-            match found.step {
+            match step {
                 Step::NotOurs => match seen.pop() {
                     Some(target) => resolution.end = End::ChainLeaves(target),
                     None => {
@@ -188,6 +211,7 @@ impl<'s> Search<'s, '_> {
                     resolution.answer.push(cname);
                     let is_wanted = matches!(self.qtype, RecordType::CNAME | RecordType::ANY);
                     if !is_wanted && self.options.resolve_cname_chain && target != *qname && !seen.contains(&target) {
+                        step = self.step(&target, Owner::Name(target.clone())).step;
                         seen.push(target);
                         continue;
                     }
@@ -228,50 +252,29 @@ impl<'s> Search<'s, '_> {
             };
         }
         let apex = &key[..apex_end];
+        if let Some(node) = zone.nodes.get(key) {
+            return self.step_at_owner(name, owner, key, zone, apex_end, node);
+        }
         let mut end = apex_end;
         let mut encloser_end = apex_end;
-        // Where the name itself has data, all that is above it exists.
-        let mut has_data = None;
         loop {
             let at = &key[..end];
             self.data(at);
-            let node = zone.nodes.get(at);
-            let is_last = end == key.len();
-            if let Some(cut) = node
-                && end > apex_end
-                && cut.rrset(RecordType::NS).is_some()
-                && !(is_last && self.qtype == RecordType::DS)
-            {
-                return Found {
-                    step: Step::Referral {
-                        zone,
-                        owner: cut.owner_at(at),
-                        cut,
-                    },
-                    suffix_labels: labels(key),
-                };
-            }
-            if node.is_none() && end > apex_end {
-                let has_data = *has_data.get_or_insert_with(|| !is_last && zone.nodes.contains_key(key));
-                if !has_data && !self.exists(zone, at) {
-                    break;
+            let node = if end < key.len() { zone.nodes.get(at) } else { None };
+            match node {
+                Some(node) => {
+                    if let Some(step) = step_below(zone, end > apex_end, at, node, name, &owner) {
+                        return Found {
+                            step,
+                            suffix_labels: labels(key),
+                        };
+                    }
                 }
+                None if end > apex_end && !self.exists(zone, at) => break,
+                None => {}
             }
-            if is_last {
-                let soa_zone = (end == apex_end).then_some(zone.index);
-                return match node.and_then(|node| self.step_at_node(node, owner, soa_zone)) {
-                    Some(step) => Found {
-                        step,
-                        suffix_labels: labels(key),
-                    },
-                    None => negative(zone, apex, key, false),
-                };
-            }
-            if let Some(dname) = node.and_then(|node| Some((node, node.rrset(RecordType::DNAME)?))) {
-                return Found {
-                    step: substitute(name, owner, &dname.0.owner_at(at), dname.1),
-                    suffix_labels: labels(key),
-                };
+            if end == key.len() {
+                return negative(zone, apex, key, false);
             }
             encloser_end = end;
             end = child_end(key, end);
@@ -291,6 +294,50 @@ impl<'s> Search<'s, '_> {
                 None => negative(zone, apex, key, false),
             },
             None => negative(zone, apex, key, !self.exists(zone, &wildcard)),
+        }
+    }
+
+    /// The step for a name with data: then all that is above it exists, and only owners there can take its place.
+    fn step_at_owner(
+        &mut self,
+        name: &Name,
+        owner: Owner,
+        key: &[u8],
+        zone: &'s Zone,
+        apex_end: usize,
+        node: &'s Arc<Node>,
+    ) -> Found<'s> {
+        let parent = parent_end(key, key.len()).filter(|_| key.len() > apex_end);
+        let above = parent
+            .into_iter()
+            .flat_map(|end| at_or_above(&zone.nodes, &key[..end], apex_end));
+        let takes_place = above.filter_map(|(at, node)| {
+            let step = step_below(zone, at.len() > apex_end, at, node, name, &owner)?;
+            Some((at.len(), step))
+        });
+        // They come from below.
+        let topmost = takes_place.last();
+        let end = topmost.as_ref().map_or(key.len(), |(end, _)| *end);
+        self.data(&key[..apex_end]);
+        let mut at = apex_end;
+        while at < end {
+            at = child_end(key, at);
+            self.data(&key[..at]);
+        }
+        let is_apex = key.len() == apex_end;
+        let step = match topmost {
+            Some((_, step)) => Some(step),
+            None if !is_apex && self.qtype != RecordType::DS && node.rrset(RecordType::NS).is_some() => {
+                Some(refer(zone, key, node))
+            }
+            None => self.step_at_node(node, owner, is_apex.then_some(zone.index)),
+        };
+        match step {
+            Some(step) => Found {
+                step,
+                suffix_labels: labels(key),
+            },
+            None => negative(zone, &key[..apex_end], key, false),
         }
     }
 
@@ -469,6 +516,31 @@ impl<'s> Search<'s, '_> {
         if let Some(consulted) = &mut self.consulted {
             consulted(Consulted::Existence(NameKey::from_key_bytes(key)));
         }
+    }
+}
+
+/// What the owner at `at` gives instead of all that is below it: a cut its referral, a DNAME its substitution. NS at an
+/// apex make no cut.
+fn step_below<'s>(
+    zone: &'s Zone,
+    may_be_cut: bool,
+    at: &[u8],
+    node: &'s Arc<Node>,
+    name: &Name,
+    owner: &Owner,
+) -> Option<Step<'s>> {
+    if may_be_cut && node.rrset(RecordType::NS).is_some() {
+        return Some(refer(zone, at, node));
+    }
+    let dname = node.rrset(RecordType::DNAME)?;
+    Some(substitute(name, owner.clone(), &node.owner_at(at), dname))
+}
+
+fn refer<'s>(zone: &'s Zone, at: &[u8], cut: &'s Arc<Node>) -> Step<'s> {
+    Step::Referral {
+        zone,
+        owner: cut.owner_at(at),
+        cut,
     }
 }
 

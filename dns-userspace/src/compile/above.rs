@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::named;
 use crate::name::NameKey;
 use crate::record::RecordType;
-use crate::snapshot::{Snapshot, Zone};
+use crate::snapshot::{Snapshot, Zone, at_or_above};
 
 /// What is at a parent and above it.
 pub(super) struct Above<'a> {
@@ -92,26 +92,12 @@ impl<'a> ZoneAbove<'a> {
 /// Whether there is a cut or a DNAME at `parent` or above it, within the zone; there is none at `clear` and above it.
 fn has_cut(zone: &ZoneAbove<'_>, parent: &NameKey, clear: Option<&NameKey>) -> bool {
     let ZoneAbove { zone, apex, .. } = zone;
-    let mut above = parent.lineage().take_while(|at| at.starts_with(apex.as_bytes()));
-    let mut next = above.next();
-    while let Some(at) = next {
-        if clear.is_some_and(|clear| clear.as_bytes().starts_with(at)) {
-            return false;
-        }
-        // To look up what is there takes much less time than to look up what is next.
-        let Some((owner, node)) = zone.nodes.get_key_value(at).or_else(|| zone.nodes.get_prev(at)) else {
-            return false;
-        };
-        if owner.as_bytes() == at {
-            let is_cut = owner != apex && node.rrset(RecordType::NS).is_some();
-            if is_cut || node.rrset(RecordType::DNAME).is_some() {
-                return true;
-            }
-            next = above.next();
-        } else {
-            // An owner above `at` has this one below it: nothing comes between them in the order of names.
-            next = above.find(|at| owner.as_bytes().starts_with(at));
-        }
-    }
-    false
+    let mut known = clear.into_iter().flat_map(NameKey::lineage);
+    let known = known.find(|at| parent.as_bytes().starts_with(at));
+    let least = known.map_or(0, |known| known.len() + 1).max(apex.as_bytes().len());
+    let mut owners = at_or_above(&zone.nodes, parent.as_bytes(), least);
+    owners.any(|(at, node)| {
+        let is_cut = at != apex.as_bytes() && node.rrset(RecordType::NS).is_some();
+        is_cut || node.rrset(RecordType::DNAME).is_some()
+    })
 }
