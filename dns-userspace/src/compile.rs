@@ -520,8 +520,8 @@ impl<'a> Compiler<'a> {
         resolution
     }
 
-    /// Whether the name has this type itself, and its RDATA ask for no other names: then that RRset is all of the answer,
-    /// unless something takes the place of the name.
+    /// Whether the name has this type itself, and its RDATA ask for no other names: then what the name has is all of the
+    /// answer, unless something takes the place of the name.
     fn is_plain_type(&self, rtype: RecordType) -> bool {
         let rrset = self.node.and_then(|node| node.rrset(rtype));
         // RFC 4035 §3.1.4.1: DS may be another zone's.
@@ -574,7 +574,8 @@ impl<'a> Compiler<'a> {
 fn types_at(node: &Node) -> Vec<RecordType> {
     let mut types: Vec<RecordType> = node.rrsets.iter().map(|rrset| rrset.rtype).collect();
     if node.rrset(RecordType::ALIAS).is_some() {
-        types.extend([RecordType::A, RecordType::AAAA]);
+        let addresses = [RecordType::A, RecordType::AAAA];
+        types.extend(addresses.into_iter().filter(|rtype| node.rrset(*rtype).is_none()));
     }
     types
 }

@@ -100,7 +100,8 @@ pub fn embedded_names(rtype: RecordType, rdata: &[u8]) -> impl Iterator<Item = E
 }
 
 /// The wire name whose addresses belong into the additional section: of NS, MX (RFC 1035 §3.3), SRV (RFC 2782), SVCB
-/// and HTTPS (RFC 9460 §4.1). `None` for the root, which stands for "none" or for the owner.
+/// and HTTPS (RFC 9460 §4.1). `None` for the root, which stands for "none", or
+/// for the owner ([`is_own_target`]).
 pub fn additional_target(rtype: RecordType, rdata: &[u8]) -> Option<&[u8]> {
     use RecordType as T;
     if !matches!(rtype, T::NS | T::MX | T::SRV | T::SVCB | T::HTTPS) {
@@ -108,6 +109,13 @@ pub fn additional_target(rtype: RecordType, rdata: &[u8]) -> Option<&[u8]> {
     }
     let name = embedded_names(rtype, rdata).next()?;
     (name.length > 1).then(|| &rdata[name.offset..name.offset + name.length])
+}
+
+/// Whether the owner's own addresses belong into the additional section: SVCB and HTTPS that stand for a service at their
+/// owner (RFC 9460 §2.5.2).
+pub fn is_own_target(rtype: RecordType, rdata: &[u8]) -> bool {
+    let is_service = matches!(rtype, RecordType::SVCB | RecordType::HTTPS);
+    is_service && rdata.first_chunk().is_some_and(|priority| *priority != [0, 0]) && rdata.get(2) == Some(&0)
 }
 
 /// The form in which values are compared: names in lower case in the types of RFC 4034 §6.2 (as RFC 6840 §5.1

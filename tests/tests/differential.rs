@@ -3,19 +3,21 @@
 //! Each case is a random configuration, changed step by step; after every step all names around it are asked again,
 //! which finds lines that a change should have touched and did not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use dns_common::reason::PassReason;
-use dns_userspace::answer::{Admission, End, ResolveOptions, Transport, resolve};
+use dns_userspace::answer::{Admission, End, Environment, ResolveOptions, Transport, resolve};
 use dns_userspace::compile::{CompileOptions, Compiling, compile, is_in_sparse_area};
 use dns_userspace::name::{Name, NameKey};
-use dns_userspace::record::RecordType;
+use dns_userspace::rdata::parse_value;
+use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use tests::differential::{Length, Sum, all_threads, asked_for, over_seeds};
+use tests::frames::Query;
 use tests::planes::{Compared, Planes, Tally, message, on_heap};
 use tests::queries::{Names, TYPES, mutated, well_formed};
 use tests::zones::{Generator, describe};
@@ -154,6 +156,65 @@ fn names_are_compiled_in_any_order_as_each_on_its_own() -> Result<()> {
         }
     }
     assert!(compared > 10_000, "{compared} names with lines");
+    Ok(())
+}
+
+#[test]
+fn services_at_their_owners_have_its_addresses_on_both_planes() -> Result<()> {
+    const WITHOUT: [(&str, &str, &str); 9] = [
+        ("x.", "SOA", "ns.x. host.x. 1 1 1 1 1"),
+        ("x.", "HTTPS", "1 ."),
+        ("svc.x.", "HTTPS", "1 . alpn=h2"),
+        ("to.x.", "CNAME", "svc.x."),
+        ("s.deep.x.", "SVCB", "1 ."),
+        ("none.x.", "HTTPS", "0 ."),
+        ("none.x.", "A", "192.0.2.9"),
+        ("*.wild.x.", "HTTPS", "1 ."),
+        ("*.wild.x.", "A", "192.0.2.8"),
+    ];
+    let more: [&[(&str, &str, &str)]; 6] = [
+        &[],
+        &[("svc.x.", "A", "192.0.2.1"), ("s.deep.x.", "A", "192.0.2.3")],
+        &[("svc.x.", "A", "192.0.2.2"), ("svc.x.", "AAAA", "2001:db8::1")],
+        &[("svc.x.", "AAAA", "2001:db8::1"), ("x.", "A", "192.0.2.4")],
+        &[("s.deep.x.", "A", "192.0.2.3"), ("deep.x.", "NS", "ns.y.")],
+        &[("svc.x.", "CNAME", "none.x.")],
+    ];
+    let mut planes = Planes::new(on_heap(), Environment::DEFAULT, false)?;
+    let mut replies = BTreeSet::new();
+    for more in more {
+        let records = WITHOUT.iter().chain(more).map(|(owner, rtype, value)| {
+            let rtype: RecordType = rtype.parse()?;
+            let rrset = RrSet {
+                rtype,
+                ttl: 60,
+                rdatas: [parse_value(rtype, value)?].into(),
+                source: Source::Config,
+                handling: Handling::default(),
+            };
+            anyhow::Ok((owner.parse::<Name>()?, rrset))
+        });
+        planes.apply(vec![Change::ConfigRecords(records.collect::<Result<_>>()?)])?;
+        for owner in [
+            "x.",
+            "svc.x.",
+            "to.x.",
+            "s.deep.x.",
+            "none.x.",
+            "*.wild.x.",
+            "a.wild.x.",
+        ] {
+            for rtype in [RecordType::HTTPS, RecordType::SVCB, RecordType::A, RecordType::AAAA] {
+                let query = Query::new(owner.parse::<Name>()?.as_wire(), rtype.0).build();
+                let compared = planes
+                    .compare(&query)
+                    .map_err(|difference| anyhow::anyhow!("{difference}"))?;
+                ensure!(compared == Compared::Equal, "{owner} {rtype}, {more:?}: {compared:?}");
+                replies.insert(planes.reference(&query));
+            }
+        }
+    }
+    ensure!(replies.len() > 40, "{} replies", replies.len());
     Ok(())
 }
 

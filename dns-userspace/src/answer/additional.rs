@@ -7,7 +7,7 @@
 use super::resolve::{Search, child_end, section};
 use super::{Owner, Resolution};
 use crate::name::{Name, NameKey};
-use crate::rdata::additional_target;
+use crate::rdata::{additional_target, is_own_target};
 use crate::record::RecordType;
 use crate::snapshot::{Node, Zone};
 
@@ -16,12 +16,17 @@ impl<'s> Search<'s, '_> {
     pub(super) fn add_addresses(&mut self, resolution: &mut Resolution, qname: &Name, delegating: Option<&'s Zone>) {
         let mut targets: Vec<Name> = Vec::new();
         for section in resolution.answer.iter().chain(&resolution.authority) {
-            let found = section
-                .rrset
-                .rdatas
-                .iter()
-                .filter_map(|rdata| additional_target(section.rrset.rtype, rdata));
-            targets.extend(found.filter_map(|wire| Name::from_wire(wire).ok()));
+            let rtype = section.rrset.rtype;
+            let owner = match &section.owner {
+                Owner::Question => qname,
+                Owner::Name(owner) => owner,
+            };
+            targets.extend(section.rrset.rdatas.iter().filter_map(|rdata| {
+                if is_own_target(rtype, rdata) {
+                    return (!owner.is_wildcard()).then(|| owner.clone());
+                }
+                Name::from_wire(additional_target(rtype, rdata)?).ok()
+            }));
         }
         if let Some(zone) = delegating {
             for target in &targets {

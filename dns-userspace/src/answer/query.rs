@@ -76,7 +76,9 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
     // Other opcodes give the sections another meaning: what they hold is no fault, and no question to echo.
     if query.opcode != 0 {
         query.question = None;
-        query.fault = Some(Fault::Opcode);
+        // The version goes before: what an opcode means is up to it (RFC 6891 §6.1.3).
+        let is_known = read != Err(Fault::Version);
+        query.fault = Some(if is_known { Fault::Opcode } else { Fault::Version });
     } else if let Err(fault) = read {
         query.fault = Some(fault);
     } else if query.question.is_none() {
@@ -91,24 +93,21 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
 
 fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Query<'a>) -> Result<(), Fault> {
     let [questions, answers, authorities, additionals] = counts;
-    // RFC 9619: a query has at most one question, and none but to learn a cookie.
-    if query.opcode == 0 && questions > 1 {
-        return Err(Fault::Malformed);
-    }
+    // RFC 9619: a query has at most one question, and none but to learn a cookie. Of several none is echoed.
+    let is_one = questions == 1;
     for _ in 0..questions {
-        query.question = Some(reader.question().ok_or(Fault::Malformed)?);
+        query.question = Some(reader.question().ok_or(Fault::Malformed)?).filter(|_| is_one);
     }
     // A query answers nothing. IXFR alone has the client's SOA in its authority section (RFC 1995 §3).
     let is_ixfr = query
         .question
         .is_some_and(|question| question.qtype == RecordType::IXFR);
-    if query.opcode == 0 && (answers != 0 || (authorities != 0 && !is_ixfr)) {
-        return Err(Fault::Malformed);
-    }
+    // What is there in excess is read past: an OPT behind it gets one in the reply (RFC 6891 §6.1.1).
+    let is_in_excess = questions > 1 || answers != 0 || (authorities != 0 && !is_ixfr);
+    let mut fault = (query.opcode == 0 && is_in_excess).then_some(Fault::Malformed);
     for _ in 0..u32::from(answers) + u32::from(authorities) {
         reader.record().ok_or(Fault::Malformed)?;
     }
-    let mut fault = None;
     for _ in 0..additionals {
         let record = reader.record().ok_or(Fault::Malformed)?;
         if record.rtype != RecordType::OPT {

@@ -403,6 +403,7 @@ impl<'s, 'c> Search<'s, 'c> {
                 (Transport::Tcp, _) => {
                     let mut sections: Vec<Section> = node.rrsets.iter().map(own).collect();
                     for rtype in [RecordType::A, RecordType::AAAA] {
+                        let alias = alias.filter(|_| node.rrset(rtype).is_none());
                         if let Some(Step::Answer(addresses)) =
                             alias.and_then(|alias| self.flatten(&owner, alias, rtype))
                         {

@@ -32,6 +32,9 @@ pub fn respond(
     };
     let framing = framing(&query, environment);
     let admitted = environment.admission;
+    if query.asks_for_cookie_alone && admitted == Admission::Refused {
+        return refuse(Refusal::PROHIBITED, &query, framing, out);
+    }
     if query.asks_for_cookie_alone && admitted != Admission::Truncated {
         encode_bare(rcode::NOERROR, None, &framing, out);
         return Outcome::Reply;
@@ -40,6 +43,7 @@ pub fn respond(
         Ok(question) => question,
         // Over a rate limit, only what can be asked again is worth a reply.
         Err(_) if admitted == Admission::Truncated => return Outcome::Silence,
+        Err(_) if is_dropped(&query, snapshot, environment) => return Outcome::Denied,
         Err(refusal) => return refuse(refusal, &query, framing, out),
     };
     match admitted {
@@ -106,6 +110,15 @@ pub fn respond(
         }
     }
     Outcome::Reply
+}
+
+/// Whether the question, of whatever type, is for a zone that drops what this client asks.
+fn is_dropped(query: &Query<'_>, snapshot: &Snapshot, environment: &Environment<'_>) -> bool {
+    let question = query.question.filter(|question| question.qclass != class::CHAOS);
+    question.is_some_and(|question| {
+        let qname = Name::from_wire(question.name);
+        qname.is_ok_and(|qname| snapshot.access(&qname, question.qtype, environment.cookies.client) == Access::Dropped)
+    })
 }
 
 /// The index of the zone that a query asks, where it is one for the data.

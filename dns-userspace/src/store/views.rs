@@ -8,7 +8,7 @@
 //!
 //! - Zones are the default's. A view has no SOA records, and no CNAME at an apex.
 //! - A name with own records is served from those alone. At an apex each type that the view does not have, and that can
-//!   stand beside those it has, is the default's.
+//!   stand beside those it has, is the default's; so are addresses that the default's ALIAS stands for.
 //!
 //! A tree shares with the default all that is no different. A change costs in proportion to what it touches, in each view.
 
@@ -296,9 +296,12 @@ fn node_in_zone(
     if new.zones.contains_key(key) {
         let others = default.into_iter().flat_map(|node| &node.rrsets);
         let others = others.filter(|other| {
-            own.rrsets
-                .iter()
-                .all(|rrset| rrset.rtype != other.rtype && rrset.rtype.clash(other.rtype).is_none())
+            // An ALIAS of the default stands for the addresses that the view does not have.
+            let is_alias = other.rtype == RecordType::ALIAS;
+            let stands_beside = |rrset: &Arc<RrSet>| {
+                rrset.rtype != other.rtype && (is_alias || rrset.rtype.clash(other.rtype).is_none())
+            };
+            own.rrsets.iter().all(stands_beside)
         });
         rrsets.extend(others.cloned());
         rrsets.sort_by_key(|rrset| rrset.rtype);

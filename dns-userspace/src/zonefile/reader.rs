@@ -39,13 +39,13 @@ pub(super) fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneC
         errors: Vec::new(),
         rdata: Vec::new(),
     };
-    let scope = Scope {
+    let mut scope = Scope {
         origin: apex.clone(),
         owner: Owner::None,
         default_ttl: None,
         last_ttl: None,
     };
-    reader.file(source, scope);
+    reader.file(source, &mut scope);
     reader.finish()
 }
 
@@ -58,7 +58,8 @@ struct Reader {
     rdata: Vec<u8>,
 }
 
-/// What later entries of a file go by. An included file begins with its own copy, and leaves the includer's as it is.
+/// What later entries of a file go by. An included file begins with its own copy, of which the TTLs alone hold behind it, too:
+/// RFC 1035 §5.1 has the origin end with the file, RFC 2308 §4 has `$TTL` stand for all that follows.
 #[derive(Clone)]
 struct Scope {
     origin: Name,
@@ -113,7 +114,7 @@ impl EntryText<'_> {
 }
 
 impl Reader {
-    fn file(&mut self, source: SourceFile, mut scope: Scope) {
+    fn file(&mut self, source: SourceFile, scope: &mut Scope) {
         let source = Rc::new(source);
         let number = self.sources.len() as u32;
         self.sources.push(Rc::clone(&source));
@@ -144,8 +145,8 @@ impl Reader {
             let is_directive =
                 !entry.blank_start && tokens[0].kind == TokenKind::Plain && source.octets[tokens[0].start] == b'$';
             let result = match is_directive {
-                true => self.directive(&mut scope, text),
-                false => self.record(&mut scope, text, entry.blank_start),
+                true => self.directive(scope, text),
+                false => self.record(scope, text, entry.blank_start),
             };
             if let Err(Located { token, problem }) = result {
                 self.report(text.place(token), &problem);
@@ -229,7 +230,7 @@ impl Reader {
         }
     }
 
-    fn include(&mut self, scope: &Scope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
+    fn include(&mut self, scope: &mut Scope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
         let shape = Problem::DirectiveShape {
             directive: "$INCLUDE",
             takes: "a file and, if wanted, an origin",
@@ -251,8 +252,9 @@ impl Reader {
             .nesting
             .enter(&from.path, &path)
             .map_err(|problem| Located::new(file.index, problem))?;
-        self.file(source, inner);
+        self.file(source, &mut inner);
         self.nesting.leave();
+        (scope.default_ttl, scope.last_ttl) = (inner.default_ttl, inner.last_ttl);
         Ok(())
     }
 

@@ -206,7 +206,7 @@ fn generate_errors_are_at_the_directive() {
 }
 
 #[test]
-fn included_files_have_their_own_scope() {
+fn included_files_have_their_own_scope_but_for_ttls() {
     let zone = format!("{HEAD}a A 1.2.3.4\n$INCLUDE sub/one sub\n AAAA ::1\nb A 1.2.3.4\n");
     let one = "x A 1.2.3.5\n$TTL 9\n$ORIGIN y\n@ A 1.2.3.6\n$INCLUDE \"../two\" .\n";
     let content = load_files(&[
@@ -222,10 +222,13 @@ fn included_files_have_their_own_scope() {
             "y.sub.example.com. 9 A 1.2.3.6",
             "y.sub.example.com. 9 TXT \"t\"",
             "w.example.com. 9 TXT \"u\"",
-            "a.example.com. 300 AAAA ::1",
-            "b.example.com. 300 A 1.2.3.4",
+            "a.example.com. 9 AAAA ::1",
+            "b.example.com. 9 A 1.2.3.4",
         ]
     );
+    let zone = "@ 5 SOA ns host 1 1 1 1 1\n$INCLUDE one\na A 1.2.3.4\n";
+    let content = load_files(&[("z", zone.as_bytes()), ("one", b"x 7 A 1.2.3.5\n")]);
+    assert_eq!(records(&content.expect("a zone"))[2], "a.example.com. 7 A 1.2.3.4");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The contract's own rules: overlays, upstreams, failed zones, depth.
 
 use super::*;
+use crate::access::{Access, AccessList};
 
 const ZONE: &str = "
     @    3600 SOA ns host 7 3600 600 86400 300
@@ -164,6 +165,44 @@ fn without_resolve_cname_chain_the_first_alias_is_the_answer() {
         world.send(&with_rd(query("ext.example.", RecordType::A))).answer.len(),
         1
     );
+}
+
+#[test]
+fn what_a_zone_drops_is_dropped_whatever_is_asked() {
+    let deny = [COOKIES.client.into()];
+    let world = |denied| {
+        let zone = Change::Zone {
+            apex: name("example."),
+            file: "zone".into(),
+            content: Ok(records(ZONE, &name("example."), Source::Config)),
+        };
+        let list = Arc::new(AccessList::new(&[], &deny, denied));
+        World {
+            snapshot: Store::new()
+                .plan(vec![zone, Change::Access(vec![(name("example."), list)])])
+                .snapshot,
+            environment: UDP,
+        }
+    };
+    let mut cut_off = query("www.example.", RecordType::A);
+    cut_off.push(0);
+    let queries = [
+        query("www.example.", RecordType::A),
+        query("example.", RecordType::AXFR),
+        query("www.example.", RecordType(253)),
+        query("www.example.", RecordType(130)),
+        raw_query(name("example.").as_wire(), RecordType::A, 4),
+        with_opt(query("www.example.", RecordType::A), 1232, 0x0001_0000, &[]),
+        cut_off,
+    ];
+    for query in queries {
+        let (outcome, out) = world(Access::Dropped).outcome(&query);
+        assert!(matches!(outcome, Outcome::Denied) && out.is_empty(), "{query:02x?}");
+        let (outcome, _) = world(Access::Refused).outcome(&query);
+        assert!(matches!(outcome, Outcome::Reply), "{query:02x?}");
+    }
+    let other = query("elsewhere.", RecordType::AXFR);
+    assert!(matches!(world(Access::Dropped).outcome(&other).0, Outcome::Reply));
 }
 
 #[test]

@@ -238,6 +238,36 @@ fn rfc1034_4_3_2_step_6_additional_addresses() {
 }
 
 #[test]
+fn rfc9460_2_5_2_the_root_stands_for_the_owner_of_a_service() {
+    let world = World::zone(
+        "@ 60 SOA ns host 9 1 1 1 30
+         @ 60 HTTPS 1 .
+         @ 60 A 192.0.2.1
+         to 60 CNAME svc
+         svc 60 SVCB 1 .
+         svc 60 A 192.0.2.2
+         svc 60 AAAA 2001:db8::2
+         none 60 HTTPS 0 .
+         none 60 A 192.0.2.3
+         *.wild 60 HTTPS 1 .
+         *.wild 60 A 192.0.2.4",
+    );
+    let additional = |qname, qtype| world.ask(qname, qtype).additional;
+    assert_eq!(
+        additional("example.", RecordType::HTTPS),
+        ["example. 60 IN A 192.0.2.1"]
+    );
+    let of_service = ["svc.example. 60 IN A 192.0.2.2", "svc.example. 60 IN AAAA 2001:db8::2"];
+    for qname in ["svc.example.", "to.example."] {
+        assert_eq!(additional(qname, RecordType::SVCB), of_service);
+    }
+    // RFC 9460 §2.5.1: an alias to nowhere. And no addresses come from wildcards.
+    for qname in ["none.example.", "a.wild.example.", "*.wild.example."] {
+        assert_eq!(additional(qname, RecordType::HTTPS), [""; 0]);
+    }
+}
+
+#[test]
 fn additional_addresses_are_not_from_wildcards_aliases_or_below_cuts_and_not_given_twice() {
     let world = World::zone(
         "@ 60 SOA ns host 9 1 1 1 30

@@ -59,6 +59,28 @@ fn rfc6891_6_1_3_unknown_version_is_badvers() {
 }
 
 #[test]
+fn rfc6891_6_1_3_unknown_version_goes_before_the_opcode() {
+    let mut bytes = with_opt(asked(), 4096, 0x0001_0000, &[]);
+    bytes[2] |= 15 << 3;
+    let reply = world().send(&bytes);
+    assert_eq!((u16::from(reply.rcode), reply.message.queries.len()), (16, 0));
+}
+
+#[test]
+fn rfc6891_6_1_1_an_opt_behind_what_is_in_excess_gets_an_opt() {
+    // Two questions; a record in the answer section, and in the authority section.
+    let record = b"\0\0\x01\0\x01\0\0\0\0\0\0";
+    for (count, excess) in [(5, &asked()[12..]), (7, record), (9, record)] {
+        let mut bytes = asked();
+        bytes[count] += 1;
+        bytes.extend_from_slice(excess);
+        let reply = world().send(&with_opt(bytes, 4096, 0, &[]));
+        assert_eq!((reply.rcode, reply.message.edns.is_some()), (FORMERR, true), "{count}");
+        assert_eq!(reply.message.queries.len(), usize::from(count != 5));
+    }
+}
+
+#[test]
 fn rfc6891_7_malformed_options_are_formerr_with_opt() {
     for options in [&[0, 10, 0][..], &[0, 10, 0, 9, 1], &[0, 3, 0, 0, 0]] {
         let reply = world().send(&with_opt(asked(), 4096, 0, options));

@@ -55,6 +55,19 @@ fn rfc9018_appendix_a_4_ipv6() {
 }
 
 #[test]
+fn a_client_that_may_not_ask_learns_no_cookie() {
+    let refused = Environment {
+        admission: Admission::Refused,
+        ..UDP
+    };
+    let mut bytes = vec![0; 12];
+    bytes[11] = 1;
+    bytes.extend_from_slice(&with_opt(vec![0; 12], 4096, 0, &option(&CLIENT_COOKIE))[12..]);
+    assert_eq!(world().send(&bytes).rcode, ResponseCode::NoError);
+    assert_eq!(world().with(refused).send(&bytes).rcode, ResponseCode::Refused);
+}
+
+#[test]
 fn rfc7873_5_2_3_to_5_any_server_cookie_gets_the_same_reply() {
     let alone = world().send(&asked("www.example.", &option(&CLIENT_COOKIE))).bytes;
     for bytes in 16..=40 {

@@ -61,6 +61,10 @@ fn records(list: &[Record], source: &Source) -> Vec<(Name, RrSet)> {
 }
 
 fn snapshot() -> Arc<Snapshot> {
+    snapshot_of(DEFAULT, OFFICE)
+}
+
+fn snapshot_of(default: &[Record], office: &[Record]) -> Arc<Snapshot> {
     let view = |name: &str, client: &str, list| ConfiguredView {
         view: ViewClients {
             name: name.into(),
@@ -73,10 +77,10 @@ fn snapshot() -> Arc<Snapshot> {
             Change::Zone {
                 apex: name("x."),
                 file: "x.zone".into(),
-                content: Ok(records(DEFAULT, &Source::ZoneFile("x.zone".into()))),
+                content: Ok(records(default, &Source::ZoneFile("x.zone".into()))),
             },
             Change::Views(vec![
-                view("office", "10.0.0.0/8", OFFICE),
+                view("office", "10.0.0.0/8", office),
                 view("lab", "10.9.0.0/16", &[("www.x.", AAAA, "2001:db8::1")]),
             ]),
         ])
@@ -88,7 +92,10 @@ const IN_OFFICE: &str = "10.1.1.1";
 const IN_LAB: &str = "10.9.1.1";
 
 fn ask(client: &str, qname: &str, qtype: RecordType) -> Resolution {
-    let snapshot = snapshot();
+    ask_of(snapshot(), client, qname, qtype)
+}
+
+fn ask_of(snapshot: Arc<Snapshot>, client: &str, qname: &str, qtype: RecordType) -> Resolution {
     let client: IpAddr = client.parse().unwrap();
     let options = Environment::DEFAULT.resolve_options();
     let mut consulted = |_: Consulted| {};
@@ -141,6 +148,26 @@ fn at_an_apex_each_type_that_the_view_lacks_is_the_defaults() {
         assert_eq!(ask(IN_OFFICE, "x.", rtype).answer.len(), 1, "{rtype}");
     }
     assert!(is_nodata(&ask(NOBODY, "x.", A)));
+}
+
+#[test]
+fn an_alias_at_an_apex_stands_for_the_addresses_that_the_view_lacks() {
+    let mut default = DEFAULT.to_vec();
+    default.push(("x.", RecordType::ALIAS, "www.x."));
+    let resolution = ask_of(
+        snapshot_of(&default, &[("x.", AAAA, "2001:db8::9")]),
+        IN_OFFICE,
+        "x.",
+        A,
+    );
+    assert_eq!(first(&resolution.answer[0]), [192, 0, 2, 1]);
+    let own = ask_of(
+        snapshot_of(&default, &[("x.", AAAA, "2001:db8::9")]),
+        IN_OFFICE,
+        "x.",
+        AAAA,
+    );
+    assert_eq!(first(&own.answer[0]).last(), Some(&9));
 }
 
 #[test]
