@@ -20,6 +20,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 
 use crate::answer::CookieSource;
+use crate::files;
 
 /// How long a secret that was drawn makes cookies (RFC 7873 §7.1: a day is good, 36 days is the most).
 const ROTATE_AFTER: Duration = Duration::from_secs(86_400);
@@ -67,7 +68,7 @@ pub struct Cookies {
 impl Secrets {
     /// Reads a file of one or two lines of 32 hexadecimal digits.
     pub fn read(file: &Path) -> Result<Self, SecretsError> {
-        Self::parse(&std::fs::read_to_string(file)?)
+        Self::parse(&files::read_text(file, files::MOST_OF_A_SECRET)?)
     }
 
     fn parse(text: &str) -> Result<Self, SecretsError> {

@@ -14,6 +14,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use crate::octets::Octets;
+use crate::shown::{MOST_OF_TEXT, shorten};
 
 /// The largest wire form of a name, root label included (RFC 1035 §3.1).
 pub const MAX_NAME_BYTES: usize = 255;
@@ -85,7 +86,7 @@ impl Name {
     }
 
     fn parse_bytes(text: &[u8], origin: Option<&Name>) -> Result<Self, NameError> {
-        let shown = || String::from_utf8_lossy(text).into_owned();
+        let shown = || shorten(text, MOST_OF_TEXT);
         if text.is_empty() {
             return Err(NameError::Empty);
         }

@@ -9,6 +9,7 @@ mod handling;
 pub use handling::{Handling, Order, Wildcard};
 
 use crate::octets::Octets;
+use crate::shown::{MOST_OF_TEXT, shorten};
 
 /// RDATA in uncompressed wire form.
 pub type Rdata = Box<[u8]>;
@@ -29,13 +30,14 @@ macro_rules! record_types {
 
 record_types! {
     A = 1 "A", NS = 2 "NS", CNAME = 5 "CNAME", SOA = 6 "SOA", PTR = 12 "PTR", HINFO = 13 "HINFO",
-    MINFO = 14 "MINFO", MX = 15 "MX", TXT = 16 "TXT", RP = 17 "RP", AFSDB = 18 "AFSDB", SIG = 24 "SIG",
+    MINFO = 14 "MINFO", MX = 15 "MX", TXT = 16 "TXT", RP = 17 "RP", AFSDB = 18 "AFSDB", RT = 21 "RT", SIG = 24 "SIG",
     KEY = 25 "KEY", AAAA = 28 "AAAA", LOC = 29 "LOC", SRV = 33 "SRV", NAPTR = 35 "NAPTR", KX = 36 "KX",
     CERT = 37 "CERT", DNAME = 39 "DNAME", OPT = 41 "OPT", APL = 42 "APL", DS = 43 "DS", SSHFP = 44 "SSHFP",
     IPSECKEY = 45 "IPSECKEY", RRSIG = 46 "RRSIG", NSEC = 47 "NSEC", DNSKEY = 48 "DNSKEY", DHCID = 49 "DHCID",
     NSEC3 = 50 "NSEC3", NSEC3PARAM = 51 "NSEC3PARAM", TLSA = 52 "TLSA", SMIMEA = 53 "SMIMEA", HIP = 55 "HIP",
     CDS = 59 "CDS", CDNSKEY = 60 "CDNSKEY", OPENPGPKEY = 61 "OPENPGPKEY", CSYNC = 62 "CSYNC",
-    ZONEMD = 63 "ZONEMD", SVCB = 64 "SVCB", HTTPS = 65 "HTTPS", SPF = 99 "SPF", EUI48 = 108 "EUI48",
+    ZONEMD = 63 "ZONEMD", SVCB = 64 "SVCB", HTTPS = 65 "HTTPS", SPF = 99 "SPF", NID = 104 "NID",
+    L32 = 105 "L32", L64 = 106 "L64", LP = 107 "LP", EUI48 = 108 "EUI48",
     EUI64 = 109 "EUI64", TKEY = 249 "TKEY", TSIG = 250 "TSIG", IXFR = 251 "IXFR", AXFR = 252 "AXFR",
     ANY = 255 "ANY", URI = 256 "URI", CAA = 257 "CAA",
     // Not registered: the number that PowerDNS uses, one for private use (RFC 6895 §3.1).
@@ -119,8 +121,16 @@ impl FromStr for RecordType {
         {
             return Ok(Self(number));
         }
-        Err(UnknownType(text.to_owned()))
+        Err(UnknownType(shorten(text.as_bytes(), MOST_OF_TEXT)))
     }
+}
+
+/// What header, the largest question and an OPT leave to RRs in the largest message, in octets.
+pub const MOST_OF_RRS: usize = 65_535 - 12 - (255 + 4) - 11;
+
+/// Octets that RRs with these RDATA take in a message, their owner a pointer (RFC 1035 §4.1.4).
+pub fn octets_of_rrs<'a>(rdatas: impl IntoIterator<Item = &'a [u8]>) -> usize {
+    rdatas.into_iter().map(|rdata| rdata.len() + 12).sum()
 }
 
 /// All RRs of one type at one owner; the owner is the node's.

@@ -252,6 +252,17 @@ fn reloads_take_what_is_good_and_keep_the_rest() -> Result<()> {
     assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
     assert!(reply.text.contains("no_such_key"), "{}", reply.text);
     assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+
+    // A pipe that nobody writes to holds nothing up.
+    std::fs::remove_file(server.path("hotdns.yaml"))?;
+    nix::unistd::mkfifo(&server.path("hotdns.yaml"), nix::sys::stat::Mode::S_IRWXU)?;
+    let reply = server.request("POST", "/api/v1/reload", Some(&json!({})))?;
+    assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
+    assert!(reply.text.contains("not a regular file"), "{}", reply.text);
+    assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+    std::fs::remove_file(server.path("hotdns.yaml"))?;
+    server.write("hotdns.yaml", &config)?;
+    assert_eq!(server.request("POST", "/api/v1/reload", Some(&json!({})))?.status, 200);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use super::token::{check_token_file, open_to_all};
 use super::views::read_views;
 use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
 use crate::cookies::Secrets;
+use crate::files;
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -83,6 +84,9 @@ const UPSTREAM_CLIENTS: &[&str] = &[
     "fe80::/10",
 ];
 
+/// The most octets of a configuration file, `records` and all.
+const MOST_OCTETS: u64 = 1 << 28;
+
 /// Reads a configuration file.
 pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<ConfigError>> {
     let fail = |at, problem| {
@@ -92,7 +96,7 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Con
             problem,
         }]
     };
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+    let text = files::read_text(path, MOST_OCTETS).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => fail(None, Problem::NotUtf8),
         _ => fail(None, Problem::Unreadable { error }),
     })?;

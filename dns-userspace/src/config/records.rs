@@ -13,7 +13,7 @@ use super::section::{Section, Text};
 use crate::access::AccessList;
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{Handling, Order, Rdata, RecordType, RrSet, Source, Wildcard};
+use crate::record::{Handling, MOST_OF_RRS, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_rrs};
 use crate::views::{ViewClients, ViewName};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
@@ -414,10 +414,8 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
             },
         );
     }
-    // Header, question, the RRs with their owner as a pointer, and an OPT.
-    let fixed = 12 + owner.as_wire().len() + 4 + 11;
-    let bytes: usize = rdatas.iter().map(|rdata| rdata.len() + 12).sum();
-    if fixed + bytes > usize::from(u16::MAX) {
+    let bytes = octets_of_rrs(rdatas.iter().map(|rdata| &**rdata));
+    if bytes > MOST_OF_RRS {
         findings.error(
             at,
             Problem::RrsetTooLarge {

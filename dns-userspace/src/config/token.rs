@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::problem::Problem;
+use crate::files;
 
 /// What can stand in an `Authorization` header and still be one line of it.
 const MAX_BYTES: usize = 4096;
@@ -15,7 +16,7 @@ const GOOD_BYTES: usize = 16;
 pub(super) fn check_token_file(path: &Path) -> Result<Option<String>, Problem> {
     let shown = || path.display().to_string();
     let unreadable = |error: io::Error| Problem::TokenUnreadable { path: shown(), error };
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let bytes = files::read(path, files::MOST_OF_A_SECRET).map_err(unreadable)?;
     let line = bytes.trim_ascii();
     if line.is_empty() || line.len() > MAX_BYTES || !line.iter().all(u8::is_ascii_graphic) {
         return Err(Problem::BadToken { path: shown() });

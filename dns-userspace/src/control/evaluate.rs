@@ -6,15 +6,10 @@ use std::sync::Arc;
 use super::{Change, ControlError, TtlRules, Wanted, Written};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Handling, Order, Rdata, RecordType, RrSet, Source, Wildcard};
+use crate::record::{Handling, MOST_OF_RRS, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_rrs};
 use crate::snapshot::{Node, Snapshot};
 use crate::store::Store;
 use crate::views::ViewName;
-
-/// What an answer may take beside the message's header, the longest question and an OPT record.
-const ROOM_BYTES: usize = 65_535 - 12 - (255 + 4) - 11;
-/// An RR's owner (as a pointer), type, class, TTL and length.
-const RR_OVERHEAD_BYTES: usize = 12;
 
 /// The RRsets to put (`Some`) and to delete (`None`), in canonical order.
 pub(super) type Accepted = Vec<(Option<ViewName>, Name, RecordType, Option<Arc<RrSet>>)>;
@@ -298,13 +293,13 @@ impl<'a> Pending<'a> {
         handling: Handling,
         held: Option<Arc<RrSet>>,
     ) -> Result<Written, ControlError> {
-        let bytes = rdatas.iter().map(|rdata| rdata.len() + RR_OVERHEAD_BYTES).sum();
-        if bytes > ROOM_BYTES {
+        let bytes = octets_of_rrs(rdatas.iter().map(|rdata| &**rdata));
+        if bytes > MOST_OF_RRS {
             return Err(ControlError::TooLarge {
                 owner,
                 rtype,
                 bytes,
-                limit: ROOM_BYTES,
+                limit: MOST_OF_RRS,
             });
         }
         let owner = self.owner_as_held(&at).unwrap_or(owner);

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 
 use super::ApiState;
 use super::problem::Problem;
+use crate::files;
 
 /// Paths that everyone may ask for.
 const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
@@ -87,7 +88,8 @@ impl TokenFile {
 
 fn read(path: &Path) -> Result<Token, TokenError> {
     let path = || path.to_owned();
-    let content = std::fs::read(path()).map_err(|error| TokenError::Unreadable { path: path(), error })?;
+    let content = files::read(&path(), files::MOST_OF_A_SECRET);
+    let content = content.map_err(|error| TokenError::Unreadable { path: path(), error })?;
     let token = content.trim_ascii();
     if token.is_empty() {
         return Err(TokenError::Empty { path: path() });

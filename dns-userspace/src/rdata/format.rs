@@ -68,6 +68,10 @@ fn part(kind: Kind, rdata: &[u8], octets: &[u8], out: &mut String) -> Option<()>
         Kind::Type => write!(out, "{}", RecordType(number() as u16)).ok()?,
         Kind::Ipv4 => write!(out, "{}", Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?)).ok()?,
         Kind::Ipv6 => write!(out, "{}", Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?)).ok()?,
+        Kind::Locator => {
+            let groups: Vec<_> = octets.chunks_exact(2).map(|group| HEXLOWER.encode(group)).collect();
+            out.push_str(&groups.join(":"));
+        }
         Kind::Eui(_) => {
             let pairs: Vec<_> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
             out.push_str(&pairs.join("-"));

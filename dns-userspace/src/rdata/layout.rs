@@ -24,6 +24,8 @@ pub(super) enum Kind {
     CertificateType,
     Ipv4,
     Ipv6,
+    /// Eight octets in hexadecimal, as four groups with colons (RFC 6742 §2.1, §2.3).
+    Locator,
     /// Octets in hexadecimal pairs with dashes (RFC 7043).
     Eui(usize),
     /// One character-string.
@@ -137,6 +139,7 @@ layouts! {
     TXT Kept [Strings "text"] "\"v=spf1 -all\"";
     RP Lowered [Name "mailbox", Name "TXT name"] "admin.example.com. people.example.com.";
     AFSDB Lowered [U16 "subtype", Name "host"] "1 afs.example.com.";
+    RT Lowered [U16 "preference", Name "intermediate host"] "10 relay.example.com.";
     SIG Lowered [
         Type "type covered", Algorithm "algorithm", U8 "labels", Seconds "original TTL", Time "expiration",
         Time "inception", U16 "key tag", Name "signer", Base64(0) "signature"
@@ -189,6 +192,10 @@ layouts! {
     SVCB Kept [U16 "priority", Name "target", ServiceParameters "parameters"] "1 . alpn=h2,h3 port=443";
     HTTPS Kept [U16 "priority", Name "target", ServiceParameters "parameters"] "1 . alpn=h2,h3 ipv4hint=192.0.2.1";
     SPF Kept [Strings "text"] "\"v=spf1 -all\"";
+    NID Kept [U16 "preference", Locator "node identifier"] "10 0014:4fff:ff20:ee64";
+    L32 Kept [U16 "preference", Ipv4 "locator"] "10 192.0.2.0";
+    L64 Kept [U16 "preference", Locator "locator"] "10 2001:0db8:1140:1000";
+    LP Kept [U16 "preference", Name "name"] "10 l64.example.com.";
     EUI48 Kept [Eui(6) "address"] "00-00-5e-00-53-2a";
     EUI64 Kept [Eui(8) "address"] "00-00-5e-ef-10-00-00-2a";
     URI Kept [U16 "priority", U16 "weight", Text(1) "target"] "10 1 \"https://www.example.com/path\"";

@@ -148,6 +148,11 @@ impl<'a> Reader<'_, 'a> {
                 self.wire.extend_from_slice(&address.octets());
                 Ok(())
             }
+            Kind::Locator => {
+                let groups = self.convert(locator, RdataFault::Locator)?;
+                self.wire.extend(groups.into_iter().flat_map(u16::to_be_bytes));
+                Ok(())
+            }
             Kind::Eui(octets) => {
                 let address = self.convert(|word| eui(word, octets), RdataFault::Eui { octets })?;
                 self.wire.extend_from_slice(&address);
@@ -409,6 +414,15 @@ fn str_of(word: &[u8]) -> Option<&str> {
 }
 
 /// RFC 7043 §3.2: pairs of digits with dashes between.
+fn locator(word: &[u8]) -> Option<[u16; 4]> {
+    let groups = str_of(word)?.split(':').map(|group| {
+        let is_hex = group.bytes().all(|digit| digit.is_ascii_hexdigit());
+        (is_hex && group.len() <= 4).then(|| u16::from_str_radix(group, 16).ok())?
+    });
+    let groups: Option<Vec<u16>> = groups.collect();
+    groups?.try_into().ok()
+}
+
 fn eui(word: &[u8], octets: usize) -> Option<Vec<u8>> {
     if word.len() != octets * 3 - 1 {
         return None;

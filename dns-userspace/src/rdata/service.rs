@@ -100,7 +100,7 @@ fn parameter(word: Word<'_>) -> Result<(u16, Vec<u8>), RdataFault> {
     let mut octets = Vec::new();
     strings::decode(text.unwrap_or_default(), &mut octets).ok_or(RdataFault::Escape)?;
     // RFC 9460 §2.1: under its number a key takes the value's octets as they are on the wire.
-    let by_number = name.len() > 3 && name[..3].eq_ignore_ascii_case(b"key") && name[3].is_ascii_digit();
+    let by_number = name.len() > 3 && name.starts_with(b"key") && name[3].is_ascii_digit();
     let value = if by_number {
         Some(octets)
     } else {
@@ -186,16 +186,13 @@ fn value_list(text: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 fn key_number(name: &[u8]) -> Option<u16> {
-    if let Some((number, ..)) = KEYS
-        .iter()
-        .find(|(_, known, _)| known.as_bytes().eq_ignore_ascii_case(name))
-    {
+    if let Some((number, ..)) = KEYS.iter().find(|(_, known, _)| known.as_bytes() == name) {
         return Some(*number);
     }
     let (head, digits) = name.split_at_checked(3)?;
     let number = integer(digits, u32::from(INVALID) - 1)?;
     // RFC 9460 §2.1: no leading zeros.
-    (head.eq_ignore_ascii_case(b"key") && (digits.len() == 1 || digits[0] != b'0')).then_some(number as u16)
+    (head == b"key" && (digits.len() == 1 || digits[0] != b'0')).then_some(number as u16)
 }
 
 fn key_name(key: u16) -> String {

@@ -44,6 +44,11 @@ pub enum LexError {
     /// `)` without `(`.
     #[error("this parenthesis was never opened; remove it, or write `\\)`")]
     UnexpectedParenthesis(usize),
+    /// A carriage return within a line.
+    #[error(
+        "a carriage return stands within the line; end lines with LF or CRLF, or write `\\013` for the character itself"
+    )]
+    LoneReturn(usize),
     /// A backslash with nothing after it on the line.
     #[error("a backslash ends the line; write `\\\\` for the character itself")]
     LoneBackslash(usize),
@@ -56,6 +61,7 @@ impl LexError {
             Self::UnclosedQuote(at)
             | Self::UnclosedParenthesis(at)
             | Self::UnexpectedParenthesis(at)
+            | Self::LoneReturn(at)
             | Self::LoneBackslash(at) => at,
         }
     }
@@ -110,6 +116,9 @@ impl<'a> Lexer<'a> {
                     if depth == 0 {
                         blank_start = self.at_blank();
                     }
+                }
+                b'\r' if !self.is_before_line_end() => {
+                    return Err(self.recover(LexError::LoneReturn(self.at), depth > 0));
                 }
                 b' ' | b'\t' | b'\r' => self.at += 1,
                 b';' => {
@@ -213,6 +222,11 @@ impl<'a> Lexer<'a> {
     fn skip_line(&mut self) {
         self.skip_to_line_end();
         self.at = self.text.len().min(self.at + 1);
+    }
+
+    /// Whether a line feed, or nothing at all, is next.
+    fn is_before_line_end(&self) -> bool {
+        matches!(self.text.get(self.at + 1), None | Some(b'\n'))
     }
 
     fn at_blank(&self) -> bool {
@@ -346,6 +360,10 @@ mod tests {
         assert_eq!(
             entries("a ( \"b\n 1 )\n)\nc"),
             [Err(LexError::UnclosedQuote(4)), entry(false, &["c"])]
+        );
+        assert_eq!(
+            entries("a b\rc d\r\ne ; \rf\r\ng\r"),
+            [Err(LexError::LoneReturn(3)), entry(false, &["e"]), entry(false, &["g"])]
         );
         assert_eq!(entries("a ((b)\nc"), [Err(LexError::UnclosedParenthesis(2))]);
         assert_eq!(entries("a \"b\\"), [Err(LexError::UnclosedQuote(2))]);

@@ -67,6 +67,23 @@ const VECTORS: &[(&str, &str, &str, &str)] = &[
     ("SPF", "v=spf1 -all", "0b763d73706631202d616c6c", "\"v=spf1 -all\""),
     ("RP", "a. .", "016100 00", ""),
     ("AFSDB", "1 a.", "0001 016100", ""),
+    ("RT", "10 a.", "000a 016100", ""),
+    // RFC 6742 §2.1.3, §2.2.3, §2.3.3, §2.4.3
+    ("NID", "10 0014:4fff:ff20:ee64", "000a 00144fffff20ee64", ""),
+    (
+        "NID",
+        "0 14:4FFF:FF20:ee64",
+        "0000 00144fffff20ee64",
+        "0 0014:4fff:ff20:ee64",
+    ),
+    ("L32", "10 10.1.2.0", "000a 0a010200", ""),
+    (
+        "L64",
+        "10 2001:0DB8:1140:1000",
+        "000a 20010db811401000",
+        "10 2001:0db8:1140:1000",
+    ),
+    ("LP", "10 a.", "000a 016100", ""),
     ("SRV", "0 5 65535 a.", "0000 0005 ffff 016100", ""),
     // RFC 3403 §6.2
     (
@@ -358,6 +375,9 @@ fn bad_values_name_the_offending_part() {
         ("LOC", "91 N 0 E 0", "91", "latitude"),
         ("LOC", "90 0 0.001 N 0 E 0", "90", "latitude"),
         ("LOC", "1 N 1 E 1 1 1 1 1", "1", "more than"),
+        ("NID", "10 14:4fff:ff20", "14:4fff:ff20", "no identifier"),
+        ("L64", "10 0:0:0:00000", "0:0:0:00000", "no identifier"),
+        ("L64", "10 0:0:0:", "0:0:0:", "no identifier"),
         ("EUI48", "00-00-5e-00-53", "00-00-5e-00-53", "6-octet"),
         ("SVCB", "1 a. key123=a key123=b", "key123=b", "twice"),
         ("SVCB", "1 a. mandatory=port", "mandatory=port", "`port` is listed"),
@@ -377,6 +397,8 @@ fn bad_values_name_the_offending_part() {
         ("SVCB", "1 a. alpn=", "alpn=", "protocol names"),
         ("SVCB", "1 a. port=65536", "port=65536", "port number"),
         ("SVCB", "1 a. nosuch=1", "nosuch=1", "unknown service parameter"),
+        ("SVCB", "1 a. PORT=1", "PORT=1", "unknown service parameter"),
+        ("SVCB", "1 a. KEY123=1", "KEY123=1", "unknown service parameter"),
         ("SVCB", "1 a. key01=1", "key01=1", "unknown service parameter"),
         ("SVCB", "1 a. key65535=1", "key65535=1", "unknown service parameter"),
         ("SVCB", "1 a. alpn=\"a\"b", "alpn=\"a\"b", "quotes begin inside"),
@@ -467,6 +489,7 @@ fn random_rdata(rng: &mut StdRng, layout: &layout::Layout) -> Vec<u8> {
             Kind::U16 | Kind::Type | Kind::CertificateType => wire.extend(octets(rng, 2)),
             Kind::U32 | Kind::Seconds | Kind::Time | Kind::Ipv4 => wire.extend(octets(rng, 4)),
             Kind::Ipv6 => wire.extend(octets(rng, 16)),
+            Kind::Locator => wire.extend(octets(rng, 8)),
             Kind::Eui(count) => wire.extend(octets(rng, count)),
             Kind::String | Kind::Salt | Kind::Base32 => {
                 let count = rng.random_range(1..40);

@@ -20,6 +20,7 @@ pub(super) fn length(kind: Kind, rdata: &[u8], at: usize) -> Option<usize> {
         Kind::U16 | Kind::Type | Kind::CertificateType => fixed(2),
         Kind::U32 | Kind::Seconds | Kind::Time | Kind::Ipv4 => fixed(4),
         Kind::Ipv6 => fixed(16),
+        Kind::Locator => fixed(8),
         Kind::Eui(octets) => fixed(octets),
         Kind::String | Kind::Salt => counted(0),
         Kind::Base32 => counted(1),

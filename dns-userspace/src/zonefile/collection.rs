@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::source::Place;
 use crate::name::Name;
 use crate::rdata::{canonical, same_value};
-use crate::record::{Clash, Handling, Rdata, RecordType, RrSet, Source};
+use crate::record::{Clash, Handling, MOST_OF_RRS, Rdata, RecordType, RrSet, Source, octets_of_rrs};
 
 /// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
 const COMPARED_ONE_BY_ONE: usize = 16;
@@ -45,6 +45,14 @@ struct Note {
 pub(super) enum Warning {
     #[error("the TTLs in the {rtype} RRset of `{owner}` differ; the smallest is served (RFC 2181 §5.2)")]
     Ttls { owner: Name, rtype: RecordType },
+    #[error(
+        "the {rtype} RRset of `{owner}` takes {bytes} octets, more than fit a DNS message of 65535: no client can get it"
+    )]
+    TooLarge {
+        owner: Name,
+        rtype: RecordType,
+        bytes: usize,
+    },
     #[error("a wildcard owns an NS RRset (RFC 4592 §4.2); its answers differ between servers")]
     WildcardNs,
     #[error("the zone is signed; its DNSSEC records are served as data, and answers to DO=1 carry no signatures")]
@@ -190,6 +198,12 @@ impl Collection {
         let mut has_soa = false;
         let mut has_ns = false;
         for ((owner, rrset), note) in self.rrsets.iter().zip(&self.notes) {
+            let bytes = octets_of_rrs(&rrset.rdatas);
+            if bytes > MOST_OF_RRS {
+                let (owner, rtype) = (owner.clone(), rrset.rtype);
+                self.warnings
+                    .push((note.place, Warning::TooLarge { owner, rtype, bytes }));
+            }
             match rrset.rtype {
                 RecordType::SOA if *owner == self.apex => has_soa = true,
                 RecordType::SOA => {

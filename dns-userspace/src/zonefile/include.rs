@@ -10,12 +10,17 @@ use super::source::SourceFile;
 /// Files that include each other, counted from the zone file.
 const MAX_DEPTH: usize = 16;
 
+/// Files that are read for one zone, one that is included twice counted twice.
+const MAX_FILES: usize = 10_000;
+
 /// The files that are being read, each included by the one before.
 pub(super) struct Nesting {
     /// The zone file's folder, symbolic links resolved.
     folder: PathBuf,
     /// Resolved paths.
     open: Vec<PathBuf>,
+    /// How many were entered.
+    entered: usize,
 }
 
 impl Nesting {
@@ -28,6 +33,7 @@ impl Nesting {
         Ok(Self {
             folder,
             open: vec![zone_file.canonicalize()?],
+            entered: 0,
         })
     }
 
@@ -35,6 +41,10 @@ impl Nesting {
     pub(super) fn enter(&mut self, from: &Path, path: &[u8]) -> Result<SourceFile, Problem> {
         if self.open.len() >= MAX_DEPTH {
             return Err(Problem::IncludeDepth { limit: MAX_DEPTH });
+        }
+        self.entered += 1;
+        if self.entered >= MAX_FILES {
+            return Err(Problem::IncludeCount { limit: MAX_FILES });
         }
         let shown_as = from.parent().unwrap_or(Path::new("")).join(OsStr::from_bytes(path));
         let resolved = shown_as.canonicalize().map_err(Problem::IncludeIo)?;

@@ -48,6 +48,8 @@ pub(super) enum Problem {
     IncludeLoop,
     #[error("files may include each other up to {limit} deep")]
     IncludeDepth { limit: usize },
+    #[error("a zone may be made of {limit} files, each counted as often as it is included")]
+    IncludeCount { limit: usize },
     #[error("a range is START-STOP or START-STOP/STEP, with START up to STOP and STEP at least 1")]
     GenerateRange,
     #[error("this range makes {count} records; the limit is {limit}")]

@@ -8,11 +8,12 @@ use super::collection::{Collection, Warning};
 use super::generate::{Range, expand};
 use super::include::Nesting;
 use super::problem::{Located, Problem};
-use super::source::{Place, SourceFile, shorten};
+use super::source::{Place, SourceFile};
 use super::{MAX_ERRORS, ZoneContent, ZoneFileError};
 use crate::name::Name;
 use crate::rdata::{self, Lexer, Token, TokenKind, Word, Words, parse_seconds};
 use crate::record::RecordType;
+use crate::shown::{MOST_OF_TEXT, shorten};
 
 /// Warnings of one zone that are listed; the others are counted.
 const MAX_WARNINGS: usize = 20;
@@ -316,7 +317,7 @@ impl Reader {
                 0,
                 Problem::Generated {
                     value,
-                    text: shorten(text),
+                    text: shorten(text, MOST_OF_TEXT),
                     problem: Box::new(problem),
                 },
             )

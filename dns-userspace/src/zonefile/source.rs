@@ -1,11 +1,12 @@
 //! The octets of a file, and places in it.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::ZoneFileError;
+use crate::files;
 use crate::rdata::Token;
+use crate::shown::{MOST_OF_TEXT, shorten};
 
 /// A file that has been read.
 pub(super) struct SourceFile {
@@ -40,13 +41,10 @@ impl Place {
 }
 
 impl SourceFile {
-    /// Reads a regular file: not a pipe, which would wait for a writer.
+    /// Reads a file.
     pub(super) fn read(shown_as: &Path, path: &Path) -> io::Result<Self> {
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
         let mut octets = Vec::new();
-        File::open(path)?.read_to_end(&mut octets)?;
+        files::open(path)?.read_to_end(&mut octets)?;
         if octets.starts_with(b"\xEF\xBB\xBF") {
             octets.drain(..3);
         }
@@ -77,7 +75,7 @@ impl SourceFile {
     pub(super) fn text(&self, place: Place) -> String {
         let start = self.octets.len().min(place.offset as usize);
         let end = self.octets.len().min(start + place.length as usize);
-        shorten(&self.octets[start..end])
+        shorten(&self.octets[start..end], MOST_OF_TEXT)
     }
 
     pub(super) fn error(&self, place: Place, message: String) -> ZoneFileError {
@@ -87,22 +85,10 @@ impl SourceFile {
             line,
             column,
             text: self.text(place),
-            message,
+            message: shorten(message.as_bytes(), MAX_OF_MESSAGE),
         }
     }
 }
 
-/// Text for a message, cut where it is long, in one line.
-pub(super) fn shorten(octets: &[u8]) -> String {
-    const MAX_CHARACTERS: usize = 80;
-    let text = String::from_utf8_lossy(&octets[..octets.len().min(MAX_CHARACTERS * 4)]);
-    let mut shown: String = text
-        .chars()
-        .take(MAX_CHARACTERS)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().count() > MAX_CHARACTERS || octets.len() > MAX_CHARACTERS * 4 {
-        shown.push('…');
-    }
-    shown
-}
+/// Characters of a message. Names in it may have a thousand, as they are shown.
+const MAX_OF_MESSAGE: usize = 1500;

@@ -360,6 +360,12 @@ fn checks_of_the_whole_zone() {
         "z:5:3: the zone is signed",
     );
     warned("@ SOA ns h 1 2 3 4 5\n@ NS ns\n", "z:1:3: no $TTL");
+    let values = (0..400).map(|number| format!("a TXT {number:0200}\n"));
+    let large = format!("{HEAD}{}", values.collect::<String>());
+    warned(
+        &large,
+        "z:4:3: the TXT RRset of `a.example.com.` takes 85200 octets, more than fit",
+    );
 }
 
 #[test]
@@ -378,6 +384,32 @@ fn errors_and_warnings_are_many_but_bounded() {
     assert_eq!(content.warnings.len(), 21);
     assert!(content.warnings[20].ends_with("and 30 more warnings"));
     assert!(content.rrsets[2..].iter().all(|(_, rrset)| rrset.ttl == 1));
+}
+
+#[test]
+fn messages_are_short_and_of_one_line_whatever_is_in_the_file() {
+    let long = "x".repeat(1_000_000);
+    for text in [
+        format!("{long} A 1.2.3.4\n"),
+        format!("a CNAME {long}\n"),
+        format!("a \x1b[34m{long} 1\n"),
+        format!("a TXT \"{long}\"\n"),
+        format!("$ORIGIN {long}\n"),
+        format!("$GENERATE 1-2 {long} A 1.2.3.4\n"),
+        format!("{long}\u{1b}.{long} A 1.2.3.4\n"),
+    ] {
+        let shown = &errors(&text)[0];
+        assert!(shown.len() < 700 && !shown.contains(char::is_control), "{shown}");
+    }
+}
+
+#[test]
+fn files_in_all_are_limited() {
+    let many = "$INCLUDE b\n".repeat(101);
+    let zone = format!("{HEAD}{}", "$INCLUDE a\n".repeat(100));
+    let files = [("z", zone.as_bytes()), ("a", many.as_bytes()), ("b", b"")];
+    let errors = load_files(&files).expect_err("too many files");
+    assert!(errors[0].message.contains("10000 files"), "{}", errors[0]);
 }
 
 #[test]

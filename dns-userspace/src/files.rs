@@ -1,0 +1,66 @@
+//! Files that are named in the configuration, read whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The most octets of a file with a secret in it.
+pub const MOST_OF_A_SECRET: u64 = 1 << 16;
+
+/// Opens a regular file: not a pipe, which would wait for a writer and be empty the next time, nor a device, which may never
+/// end.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Without waiting, in case it is a pipe.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+    }
+}
+
+/// Reads a regular file of `most` octets or fewer.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut octets)?;
+    if octets.len() as u64 > most {
+        let problem = format!("larger than {most} octets");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(octets)
+}
+
+/// The same as text in UTF-8.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    String::from_utf8(read(path, most)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_devices_folders_and_what_is_too_large_are_errors() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+            let error = read(path, 10).expect_err("no regular file");
+            assert_eq!(error.to_string(), "not a regular file", "{}", path.display());
+        }
+        let file = folder.path().join("file");
+        std::fs::write(&file, "0123456789").expect("written");
+        assert_eq!(read_text(&file, 10).expect("it fits"), "0123456789");
+        assert_eq!(
+            read(&file, 9).expect_err("too large").to_string(),
+            "larger than 9 octets"
+        );
+        std::fs::write(&file, [0xFF]).expect("written");
+        let error = read_text(&file, 9).expect_err("no UTF-8");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}
