@@ -33,7 +33,7 @@ use crate::record::{RecordType, RrSet};
 pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
 pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, Options};
 pub use resolve::resolve;
-pub(crate) use resolve::{resolve_at, resolve_unheard};
+pub(crate) use resolve::resolve_at;
 pub use respond::{respond, zone_asked};
 
 /// What an answer depends on besides the query and the snapshot.

@@ -150,7 +150,6 @@ impl<'a> Compiling<'a> {
             snapshot: self.snapshot,
             options: self.options,
             key,
-            node: None,
             answers: None,
             consulted: Vec::new(),
         };
@@ -174,7 +173,6 @@ pub fn negatives(snapshot: &Snapshot, zone: &Zone, options: &CompileOptions) -> 
         snapshot,
         options: *options,
         key: &key,
-        node: Some(node),
         answers: None,
         consulted: Vec::new(),
     };
@@ -199,9 +197,8 @@ struct Compiler<'a> {
     snapshot: &'a Snapshot,
     options: CompileOptions,
     key: &'a NameKey,
-    /// What is at `key`: what a search for its name finds, where nothing is above it.
-    node: Option<&'a Node>,
-    /// The same, once nothing above it and no cut there takes its place; and the number of the zone whose apex it is.
+    /// What is at `key`, once it is known that nothing above it and no cut there takes its place; and the number of the zone
+    /// whose apex it is.
     answers: Option<(&'a Node, Option<u32>)>,
     consulted: Vec<Consulted>,
 }
@@ -214,7 +211,6 @@ impl<'a> Compiler<'a> {
         let zone = own_zone.or(above.zone());
         // In a large zone each look-up takes time, and most names have data: then they exist, and have a line.
         let node = zone.and_then(|zone| zone.nodes.get(self.key)).map(|node| &**node);
-        self.node = node;
         if node.is_none() && !is_root && !is_in_use(snapshot, self.key) {
             return None;
         }
@@ -244,20 +240,18 @@ impl<'a> Compiler<'a> {
         if node.is_none() && is_in_sparse_area(snapshot, self.key) {
             return None;
         }
-        Some(self.in_zone(zone, above))
+        Some(self.in_zone(zone, node, above))
     }
 
     /// An overlay: its own types; no SOA for other types, and names below are not ours.
     fn overlay(&mut self, node: &'a Node) -> Entry {
-        self.node = Some(node);
         self.answers = Some((node, None));
         let mut entry = Entry::bare(flag::PASS_BELOW);
         self.types(node, &mut entry, &node.owner(self.key), false);
         entry
     }
 
-    fn in_zone(&mut self, zone: &Arc<Zone>, above: &Above<'_>) -> Entry {
-        let node = self.node;
+    fn in_zone(&mut self, zone: &Arc<Zone>, node: Option<&'a Node>, above: &Above<'_>) -> Entry {
         let mut entry = Entry::bare(0);
         entry.zone = zone.index;
         let apex = zone.apex.key();
@@ -497,7 +491,7 @@ impl<'a> Compiler<'a> {
     fn resolve(&mut self, question: &Name, rtype: RecordType) -> Resolution {
         let options = self.options.resolve_options();
         if let Some((node, apex_of)) = self.answers
-            && self.is_plain_type(rtype)
+            && self.is_plain_type(node, rtype)
             && let Some(resolution) = resolve_at(self.snapshot, node, apex_of, question, rtype, &options)
         {
             // Made from the name's own data. What is above it does not show: where that comes to cover it (a cut, a
@@ -522,8 +516,8 @@ impl<'a> Compiler<'a> {
 
     /// Whether the name has this type itself, and its RDATA ask for no other names: then what the name has is all of the
     /// answer, unless something takes the place of the name.
-    fn is_plain_type(&self, rtype: RecordType) -> bool {
-        let rrset = self.node.and_then(|node| node.rrset(rtype));
+    fn is_plain_type(&self, node: &Node, rtype: RecordType) -> bool {
+        let rrset = node.rrset(rtype);
         // RFC 4035 §3.1.4.1: DS may be another zone's.
         rtype != RecordType::DS
             && !self.key.is_wildcard()

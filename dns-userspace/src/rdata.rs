@@ -30,6 +30,7 @@ mod vectors;
 mod walk;
 
 use crate::record::{Rdata, RecordType};
+use crate::shown::{MOST_OF_VALUE, shorten};
 
 pub use error::{RdataError, RdataFault};
 pub use token::LexError;
@@ -46,7 +47,7 @@ pub(crate) use token::{Lexer, Token, TokenKind, Word, Words};
 pub fn parse_value(rtype: RecordType, text: &str) -> Result<Rdata, RdataError> {
     let whole = |fault| RdataError {
         fault,
-        text: text.to_owned(),
+        text: shorten(text.as_bytes(), MOST_OF_VALUE),
     };
     if !rtype.is_data() {
         return Err(whole(RdataFault::NoData { rtype }));
@@ -72,7 +73,7 @@ pub fn parse_value(rtype: RecordType, text: &str) -> Result<Rdata, RdataError> {
             .map_or(octets, |token| &octets[token.start..token.end]);
         return Err(RdataError {
             fault,
-            text: String::from_utf8_lossy(part).into_owned(),
+            text: shorten(part, MOST_OF_VALUE),
         });
     }
     match lexer.next_entry(&mut tokens) {

@@ -8,6 +8,7 @@ mod handling;
 
 pub use handling::{Handling, Order, Wildcard};
 
+use crate::name::Name;
 use crate::octets::Octets;
 use crate::shown::{MOST_OF_TEXT, shorten};
 
@@ -125,12 +126,14 @@ impl FromStr for RecordType {
     }
 }
 
-/// What header, the largest question and an OPT leave to RRs in the largest message, in octets.
-pub const MOST_OF_RRS: usize = 65_535 - 12 - (255 + 4) - 11;
+/// The most octets of a message (RFC 1035 §4.2.2).
+pub const MOST_OF_MESSAGE: usize = 65_535;
 
-/// Octets that RRs with these RDATA take in a message, their owner a pointer (RFC 1035 §4.1.4).
-pub fn octets_of_rrs<'a>(rdatas: impl IntoIterator<Item = &'a [u8]>) -> usize {
-    rdatas.into_iter().map(|rdata| rdata.len() + 12).sum()
+/// Octets of an answer with these RDATA: header, question, the RRs with their owner as a pointer (RFC 1035 §4.1.4), no name
+/// in them compressed, and an OPT.
+pub fn octets_of_answer<'a>(owner: &Name, rdatas: impl IntoIterator<Item = &'a [u8]>) -> usize {
+    let fixed = 12 + owner.as_wire().len() + 4 + 11;
+    fixed + rdatas.into_iter().map(|rdata| rdata.len() + 12).sum::<usize>()
 }
 
 /// All RRs of one type at one owner; the owner is the node's.

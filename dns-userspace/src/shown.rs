@@ -1,7 +1,9 @@
 //! What somebody wrote, as messages show it.
 
-/// Characters of it that a message shows.
+/// Characters of a file that a message shows.
 pub const MOST_OF_TEXT: usize = 80;
+/// Characters of a value.
+pub const MOST_OF_VALUE: usize = 300;
 
 /// Text for a message, in one line, cut where it has more characters than `most`.
 pub fn shorten(octets: &[u8], most: usize) -> String {

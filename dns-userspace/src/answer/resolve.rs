@@ -44,7 +44,7 @@ pub fn resolve(
 }
 
 /// The same for a caller that does not ask what was consulted, and does not pay for it.
-pub(crate) fn resolve_unheard(
+pub(super) fn resolve_unheard(
     snapshot: &Snapshot,
     qname: &Name,
     qtype: RecordType,

@@ -6,7 +6,7 @@
 use super::encode::{Framing, Question, encode, encode_bare};
 use super::opt::{Edns, ExtendedError, InfoCode};
 use super::query::{Fault, Query, parse};
-use super::resolve_unheard;
+use super::resolve::resolve_unheard;
 use super::{Admission, End, Environment, Outcome, PartialChain, Serials, Transport, chaos, class, rcode};
 use crate::access::Access;
 use crate::name::Name;
@@ -43,7 +43,9 @@ pub fn respond(
         Ok(question) => question,
         // Over a rate limit, only what can be asked again is worth a reply.
         Err(_) if admitted == Admission::Truncated => return Outcome::Silence,
-        Err(_) if is_dropped(&query, snapshot, environment) => return Outcome::Denied,
+        Err(_) if admitted == Admission::Admitted && is_dropped(&query, snapshot, environment) => {
+            return Outcome::Denied;
+        }
         Err(refusal) => return refuse(refusal, &query, framing, out),
     };
     match admitted {

@@ -13,7 +13,8 @@ use super::section::{Section, Text};
 use crate::access::AccessList;
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{Handling, MOST_OF_RRS, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_rrs};
+use crate::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_answer};
+use crate::shown::{MOST_OF_VALUE, shorten};
 use crate::views::{ViewClients, ViewName};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
@@ -382,7 +383,7 @@ fn read_values(
                 item.at,
                 Problem::BadValue {
                     rtype,
-                    text: text.clone(),
+                    text: shorten(text.as_bytes(), MOST_OF_VALUE),
                     error,
                 },
             ),
@@ -414,8 +415,8 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
             },
         );
     }
-    let bytes = octets_of_rrs(rdatas.iter().map(|rdata| &**rdata));
-    if bytes > MOST_OF_RRS {
+    let bytes = octets_of_answer(owner, rdatas.iter().map(|rdata| &**rdata));
+    if bytes > MOST_OF_MESSAGE {
         findings.error(
             at,
             Problem::RrsetTooLarge {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Change, ControlError, TtlRules, Wanted, Written};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Handling, MOST_OF_RRS, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_rrs};
+use crate::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_answer};
 use crate::snapshot::{Node, Snapshot};
 use crate::store::Store;
 use crate::views::ViewName;
@@ -293,13 +293,13 @@ impl<'a> Pending<'a> {
         handling: Handling,
         held: Option<Arc<RrSet>>,
     ) -> Result<Written, ControlError> {
-        let bytes = octets_of_rrs(rdatas.iter().map(|rdata| &**rdata));
-        if bytes > MOST_OF_RRS {
+        let bytes = octets_of_answer(&owner, rdatas.iter().map(|rdata| &**rdata));
+        if bytes > MOST_OF_MESSAGE {
             return Err(ControlError::TooLarge {
                 owner,
                 rtype,
                 bytes,
-                limit: MOST_OF_RRS,
+                limit: MOST_OF_MESSAGE,
             });
         }
         let owner = self.owner_as_held(&at).unwrap_or(owner);

@@ -413,7 +413,7 @@ fn str_of(word: &[u8]) -> Option<&str> {
     std::str::from_utf8(word).ok()
 }
 
-/// RFC 7043 §3.2: pairs of digits with dashes between.
+/// RFC 6742 §2.1.3: four groups of digits with colons between.
 fn locator(word: &[u8]) -> Option<[u16; 4]> {
     let groups = str_of(word)?.split(':').map(|group| {
         let is_hex = group.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -423,6 +423,7 @@ fn locator(word: &[u8]) -> Option<[u16; 4]> {
     groups?.try_into().ok()
 }
 
+/// RFC 7043 §3.2: pairs of digits with dashes between.
 fn eui(word: &[u8], octets: usize) -> Option<Vec<u8>> {
     if word.len() != octets * 3 - 1 {
         return None;

@@ -336,7 +336,7 @@ fn bad_values_name_the_offending_part() {
         (
             "A",
             "192.0.2.1\n192.0.2.2",
-            "192.0.2.1\n192.0.2.2",
+            "192.0.2.1 192.0.2.2",
             "values of their own",
         ),
         ("A", "192.0.2.1 ; x", "192.0.2.1 ; x", "no comment"),

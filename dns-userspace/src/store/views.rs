@@ -299,7 +299,8 @@ fn node_in_zone(
             // An ALIAS of the default stands for the addresses that the view does not have.
             let is_alias = other.rtype == RecordType::ALIAS;
             let stands_beside = |rrset: &Arc<RrSet>| {
-                rrset.rtype != other.rtype && (is_alias || rrset.rtype.clash(other.rtype).is_none())
+                let clashes = rrset.rtype == other.rtype || rrset.rtype.clash(other.rtype).is_some();
+                !clashes || (is_alias && rrset.rtype.is_address())
             };
             own.rrsets.iter().all(stands_beside)
         });

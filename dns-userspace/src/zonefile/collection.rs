@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::source::Place;
 use crate::name::Name;
 use crate::rdata::{canonical, same_value};
-use crate::record::{Clash, Handling, MOST_OF_RRS, Rdata, RecordType, RrSet, Source, octets_of_rrs};
+use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, Source, octets_of_answer};
 
 /// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
 const COMPARED_ONE_BY_ONE: usize = 16;
@@ -46,7 +46,7 @@ pub(super) enum Warning {
     #[error("the TTLs in the {rtype} RRset of `{owner}` differ; the smallest is served (RFC 2181 §5.2)")]
     Ttls { owner: Name, rtype: RecordType },
     #[error(
-        "the {rtype} RRset of `{owner}` takes {bytes} octets, more than fit a DNS message of 65535: no client can get it"
+        "the {rtype} RRset of `{owner}` takes {bytes} octets before compression; a DNS message has at most 65535, and no client gets what does not fit"
     )]
     TooLarge {
         owner: Name,
@@ -198,8 +198,8 @@ impl Collection {
         let mut has_soa = false;
         let mut has_ns = false;
         for ((owner, rrset), note) in self.rrsets.iter().zip(&self.notes) {
-            let bytes = octets_of_rrs(&rrset.rdatas);
-            if bytes > MOST_OF_RRS {
+            let bytes = octets_of_answer(owner, &rrset.rdatas);
+            if bytes > MOST_OF_MESSAGE {
                 let (owner, rtype) = (owner.clone(), rrset.rtype);
                 self.warnings
                     .push((note.place, Warning::TooLarge { owner, rtype, bytes }));

@@ -200,6 +200,13 @@ fn what_a_zone_drops_is_dropped_whatever_is_asked() {
         assert!(matches!(outcome, Outcome::Denied) && out.is_empty(), "{query:02x?}");
         let (outcome, _) = world(Access::Refused).outcome(&query);
         assert!(matches!(outcome, Outcome::Reply), "{query:02x?}");
+        // The server's list comes first.
+        let refused = Environment {
+            admission: Admission::Refused,
+            ..UDP
+        };
+        let (outcome, _) = world(Access::Dropped).with(refused).outcome(&query);
+        assert!(matches!(outcome, Outcome::Reply), "{query:02x?}");
     }
     let other = query("elsewhere.", RecordType::AXFR);
     assert!(matches!(world(Access::Dropped).outcome(&other).0, Outcome::Reply));

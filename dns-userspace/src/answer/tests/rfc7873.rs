@@ -55,7 +55,7 @@ fn rfc9018_appendix_a_4_ipv6() {
 }
 
 #[test]
-fn a_client_that_may_not_ask_learns_no_cookie() {
+fn a_client_that_may_not_ask_is_refused_without_a_question_too() {
     let refused = Environment {
         admission: Admission::Refused,
         ..UDP
