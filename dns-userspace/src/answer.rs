@@ -264,6 +264,16 @@ pub enum Owner {
     Name(Name),
 }
 
+impl Owner {
+    /// The name itself, in an answer to this question.
+    pub(crate) fn name<'a>(&'a self, question: &'a Name) -> &'a Name {
+        match self {
+            Self::Question => question,
+            Self::Name(owner) => owner,
+        }
+    }
+}
+
 impl Resolution {
     /// No sections, AA=0, this RCODE.
     fn empty(rcode: u8) -> Self {

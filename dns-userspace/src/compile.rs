@@ -549,10 +549,7 @@ impl<'a> Compiler<'a> {
             .chain(&resolution.authority)
             .chain(&resolution.additional);
         let is_used = sections.any(|section| {
-            let owner = match &section.owner {
-                Owner::Question => question,
-                Owner::Name(owner) => owner,
-            };
+            let owner = section.owner.name(question);
             let rrset = &section.rrset;
             is_apex(owner.as_wire())
                 || rrset.rdatas.iter().any(|rdata| match rrset.rtype {

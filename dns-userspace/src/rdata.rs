@@ -101,8 +101,8 @@ pub fn embedded_names(rtype: RecordType, rdata: &[u8]) -> impl Iterator<Item = E
 }
 
 /// The wire name whose addresses belong into the additional section: of NS, MX (RFC 1035 §3.3), SRV (RFC 2782), SVCB
-/// and HTTPS (RFC 9460 §4.1). `None` for the root, which stands for "none", or
-/// for the owner ([`is_own_target`]).
+/// and HTTPS (RFC 9460 §4.1). `None` for the root, which stands for "none" or for
+/// the owner ([`is_own_target`]).
 pub fn additional_target(rtype: RecordType, rdata: &[u8]) -> Option<&[u8]> {
     use RecordType as T;
     if !matches!(rtype, T::NS | T::MX | T::SRV | T::SVCB | T::HTTPS) {

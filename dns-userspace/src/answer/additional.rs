@@ -17,10 +17,7 @@ impl<'s> Search<'s, '_> {
         let mut targets: Vec<Name> = Vec::new();
         for section in resolution.answer.iter().chain(&resolution.authority) {
             let rtype = section.rrset.rtype;
-            let owner = match &section.owner {
-                Owner::Question => qname,
-                Owner::Name(owner) => owner,
-            };
+            let owner = section.owner.name(qname);
             targets.extend(section.rrset.rdatas.iter().filter_map(|rdata| {
                 if is_own_target(rtype, rdata) {
                     return (!owner.is_wildcard()).then(|| owner.clone());
@@ -90,13 +87,11 @@ fn add_node(resolution: &mut Resolution, qname: &Name, target: &Name, node: &Nod
         let Some(rrset) = node.rrset(rtype) else {
             continue;
         };
-        let is_there = resolution.answer.iter().chain(&resolution.additional).any(|section| {
-            let owner = match &section.owner {
-                Owner::Question => qname,
-                Owner::Name(owner) => owner,
-            };
-            section.rrset.rtype == rtype && owner == target
-        });
+        let is_there = resolution
+            .answer
+            .iter()
+            .chain(&resolution.additional)
+            .any(|section| section.rrset.rtype == rtype && section.owner.name(qname) == target);
         if !is_there {
             resolution.additional.push(section(Owner::Name(target.clone()), rrset));
         }

@@ -33,12 +33,8 @@ pub fn resolve(
     consulted: &mut dyn FnMut(Consulted),
 ) -> Resolution {
     Search {
-        snapshot,
-        qtype,
-        options,
         consulted: Some(consulted),
-        is_flattening: false,
-        has_flattened: false,
+        ..Search::unheard(snapshot, qtype, options)
     }
     .run(qname)
 }
