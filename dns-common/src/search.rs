@@ -169,6 +169,7 @@ fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u
 /// otherwise keeps what it had.
 #[inline(always)]
 pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
+    table.ahead(hash);
     find::<T, false>(scratch, table, hash, hash.home(table.lines()), OVERFLOW)
 }
 

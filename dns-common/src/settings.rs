@@ -27,6 +27,10 @@ pub struct Settings {
     pub per_zone: u16,
     /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
     pub ports: [u16; QUICK_PORTS],
+    /// The class of the slots that memory is asked for ahead ([`crate::table::Table::ahead`]).
+    pub ahead_class: u32,
+    /// How many slots that class has; 0: memory is asked for none.
+    pub ahead_slots: u32,
 }
 
 impl Settings {
@@ -41,6 +45,8 @@ impl Settings {
         has_views: 0,
         per_zone: 0,
         ports: [53, 0, 0, 0],
+        ahead_class: 0,
+        ahead_slots: 0,
     };
 
     /// The quick ports for a set of ports.
@@ -86,6 +92,6 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<Settings>(), 28);
+        assert_eq!(size_of::<Settings>(), 36);
     }
 }

@@ -1,6 +1,6 @@
 //! How the core sees a table: copies of lines, headers of slots, and one word per zone.
 
-use crate::hash::Keys;
+use crate::hash::{Keys, NameHash};
 use crate::line::{LINE_WORDS, Reference};
 use crate::scratch::PREPARED_WORDS;
 use crate::slot::SlotHeader;
@@ -14,6 +14,9 @@ pub trait Table {
     fn keys(&self) -> &Keys;
     /// Number of lines.
     fn lines(&self) -> u32;
+    /// Asks memory for the slot where an answer of the name with this hash is expected ([`crate::slot::expected`]), without
+    /// waiting for it: it then comes together with the line, and not after it. Nothing need be done.
+    fn ahead(&self, hash: NameHash);
     /// A copy of the line at `index`.
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]>;
     /// The word that is raised with every change of more than one line.

@@ -24,13 +24,13 @@ use dns_common::access::GROUP_BITS;
 use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_line, place};
 use dns_common::cookie::{Jar, Secret};
 use dns_common::counters::{RCODE_CLASSES, ZoneCounters};
-use dns_common::hash::{Keys, MAX_WORDS};
+use dns_common::hash::{Keys, MAX_WORDS, NameHash};
 use dns_common::limit::{BUCKET_LINE_WORDS, BucketLine, Buckets, Limits};
 use dns_common::line::LINE_WORDS;
 use dns_common::opaque::opaque_ref;
 use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
-use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader};
+use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader, expected};
 use dns_common::table::{EPOCH_WORDS, Table, ZONE_WORDS, ZoneEntry, word};
 
 /// Octets of a body in a class.
@@ -283,6 +283,17 @@ fn epoch_word(at: usize) -> u64 {
     }
 }
 
+/// Reads words of a slot that are not looked at: nothing waits for them.
+#[inline(always)]
+fn touch<const BODY: usize, const N: usize>(slot: Option<*const Slot<BODY>>, words: [usize; N]) {
+    if let Some(slot) = slot {
+        for word in words {
+            // SAFETY: an aligned word of the slot.
+            unsafe { read_volatile(slot.cast::<u64>().add(word)) };
+        }
+    }
+}
+
 /// The table as the core sees it.
 pub struct KernelTable;
 
@@ -295,6 +306,24 @@ impl Table for KernelTable {
     #[inline(always)]
     fn lines(&self) -> u32 {
         settings().lines
+    }
+
+    #[inline(always)]
+    fn ahead(&self, hash: NameHash) {
+        let settings = settings();
+        if settings.ahead_slots == 0 {
+            return;
+        }
+        let [first, second] = expected(settings.ahead_class as usize, hash.tag, settings.ahead_slots);
+        match settings.ahead_class {
+            0 => {
+                touch(SLOTS_0.get_ptr(first), [0, 8]);
+                touch(SLOTS_0.get_ptr(second), [11]);
+            }
+            1 => touch(SLOTS_1.get_ptr(first), [0, 8, 16]),
+            2 => touch(SLOTS_2.get_ptr(first), [0, 8, 16, 24]),
+            _ => {}
+        }
     }
 
     #[inline(always)]

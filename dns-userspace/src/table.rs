@@ -20,7 +20,7 @@ pub use writer::{Entry, TableFull, TableWriter, ZoneNegatives};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use dns_common::hash::Keys;
+use dns_common::hash::{Keys, NameHash};
 use dns_common::line::LINE_WORDS;
 use dns_common::scratch::PREPARED_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, SlotHeader};
@@ -69,6 +69,8 @@ impl Table for TableReader {
     fn lines(&self) -> u32 {
         self.memory.sizes.lines
     }
+
+    fn ahead(&self, _: NameHash) {}
 
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]> {
         let line = self.memory.lines.words(index as usize * LINE_WORDS, LINE_WORDS)?;

@@ -491,6 +491,7 @@ fn lines_are_copied_whole() -> Result<()> {
     let sizes = Sizes {
         lines: 64,
         slots: [8; SLOT_CLASSES],
+        ahead: None,
         zones: 1,
         prefixes: 0,
     };
@@ -642,6 +643,7 @@ fn writer(lines: u32, seed: u64) -> TableWriter {
     let sizes = Sizes {
         lines,
         slots: [8; SLOT_CLASSES],
+        ahead: None,
         zones: 1,
         prefixes: 0,
     };

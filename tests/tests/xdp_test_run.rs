@@ -97,10 +97,10 @@ many       SRV    0 0 1 www
 many       CAA    0 issue "ca.example.net"
 "#;
 
-fn zone() -> Result<Vec<Change>> {
+fn zone(more: &str) -> Result<Vec<Change>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("zone");
-    let mut text = ZONE.to_owned();
+    let mut text = ZONE.to_owned() + more;
     for (owner, count) in [("t1000", 4), ("t1200", 5), ("t3000", 12), ("t4000", 16), ("t4200", 17)] {
         let strings = format!("\"{}\" ", "x".repeat(249)).repeat(count);
         text.push_str(&format!("{owner} TXT {strings}\n"));
@@ -134,7 +134,7 @@ fn zone() -> Result<Vec<Change>> {
 
 fn kernel() -> Result<Kernel> {
     let mut kernel = Kernel::new(ENVIRONMENT, false)?;
-    kernel.apply(zone()?)?;
+    kernel.apply(zone("")?)?;
     Ok(kernel)
 }
 
@@ -212,7 +212,16 @@ fn program_stays_below_its_ceilings() -> Result<()> {
     // What is off the verifier removes, so nothing and everything are both looked at. That the functions that call each
     // other keep within the stack the kernel has checked once they are loaded.
     let bare = kernel()?.verified_instructions()?;
-    let full = everything()?.verified_instructions()?;
+    let mut full = 0;
+    // Zones of names with answers in slots of one class, for which memory is asked ahead.
+    for (class, octets) in [10, 80, 180].into_iter().enumerate() {
+        let texts: String = (0..100)
+            .map(|number| format!("s{number} TXT {}\n", "x".repeat(octets)))
+            .collect();
+        let kernel = everything(&texts)?;
+        assert_eq!(kernel.planes.served.table().memory.sizes.ahead, Some(class));
+        full = full.max(kernel.verified_instructions()?);
+    }
     let stack = stack_octets(object()?);
     println!(
         "{bare} verified instructions, {full} with everything on, {stack} octets of stack in the function that uses most"
@@ -228,8 +237,8 @@ fn program_stays_below_its_ceilings() -> Result<()> {
     Ok(())
 }
 
-/// All that can be configured, which nothing that is asked comes to feel.
-fn everything() -> Result<Kernel> {
+/// All that can be configured, which nothing that is asked comes to feel. `more` lines of the zone.
+fn everything(more: &str) -> Result<Kernel> {
     let environment = Environment {
         identity: Some(&NAMED),
         recursion_available: true,
@@ -250,7 +259,7 @@ fn everything() -> Result<Kernel> {
         per_zone: true,
     };
     let mut kernel = Kernel::guarded(environment, true, guards)?;
-    kernel.apply(zone()?)?;
+    kernel.apply(zone(more)?)?;
     let view = ViewClients {
         name: "far".into(),
         clients: vec![far],
@@ -273,7 +282,7 @@ fn everything_at_once_is_answered_and_counted() -> Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    let kernel = everything()?;
+    let kernel = everything("")?;
     let cookie = || Edns {
         options: vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8],
         ..Edns::default()
@@ -350,7 +359,7 @@ fn recursion_is_for_the_prefixes_of_each_family() -> Result<()> {
     }
     let is_told = |prefixes: &[IpNet], is_ipv6: bool| -> Result<bool> {
         let mut kernel = Kernel::new(ENVIRONMENT, true)?;
-        kernel.apply(zone()?)?;
+        kernel.apply(zone("")?)?;
         let program = kernel.planes.publisher.program();
         program.lock().as_mut().context("a program")?.set_recursion(prefixes)?;
         let bytes = frame(is_ipv6, &[], query("www.example.org", RecordType::A).build()).build();
@@ -899,7 +908,7 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         },
         false,
     )?;
-    named.apply(zone()?)?;
+    named.apply(zone("")?)?;
     let mut nsid = with_edns(query("www.example.org", RecordType::A), 1232);
     assert_eq!(named.run(&asking(nsid.clone()))?.verdict, Verdict::Transmit);
     if let Some(edns) = &mut nsid.edns {
@@ -909,7 +918,7 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
     reached.insert(P::Nsid.index());
     // With an upstream, for those who desire recursion.
     let mut forwarding = Kernel::new(ENVIRONMENT, true)?;
-    forwarding.apply(zone()?)?;
+    forwarding.apply(zone("")?)?;
     for owner in ["www.elsewhere.net", "org"] {
         let mut query = query(owner, RecordType::A);
         query.flags = 0x0100;

@@ -57,6 +57,10 @@ pub(super) struct Built {
 pub(super) struct Need {
     /// Halves of lines.
     halves: usize,
+    /// Names with addresses in their lines.
+    inline: usize,
+    /// Names without, by the class of their first slot.
+    slotted: [usize; SLOT_CLASSES],
     slots: [usize; SLOT_CLASSES],
     /// One more than the greatest zone number.
     pub(super) zones: u32,
@@ -67,9 +71,13 @@ pub(super) struct Need {
 impl Need {
     fn add(&mut self, entry: &Entry) {
         self.halves += entry.halves();
-        for class in entry.bodies.iter().filter_map(|(_, body)| body.class()) {
-            self.slots[class] += 1;
+        let classes = || entry.bodies.iter().filter_map(|(_, body)| body.class());
+        if !entry.inline_a.is_empty() || entry.inline_aaaa.is_some() {
+            self.inline += 1;
+        } else if let Some(class) = classes().next() {
+            self.slotted[class] += 1;
         }
+        classes().for_each(|class| self.slots[class] += 1);
         if let Some(class) = entry.list_class() {
             self.slots[class] += 1;
         }
@@ -78,9 +86,10 @@ impl Need {
     /// Adds what other names need.
     fn join(&mut self, other: &Self) {
         self.halves += other.halves;
-        for (slots, more) in self.slots.iter_mut().zip(other.slots) {
-            *slots += more;
-        }
+        self.inline += other.inline;
+        let slots = self.slots.iter_mut().zip(other.slots);
+        let slotted = self.slotted.iter_mut().zip(other.slotted);
+        slots.chain(slotted).for_each(|(count, more)| *count += more);
     }
 
     /// The sizes of a table with room to grow.
@@ -89,6 +98,9 @@ impl Need {
         for small in &mut self.slots[..SMALL_CLASSES] {
             *small += 4 * self.zones as usize;
         }
+        // Where most names are answered from their lines, a slot that comes with the line only takes room in the caches.
+        let ahead = (0..SMALL_CLASSES).max_by_key(|&class| self.slotted[class]);
+        let ahead = ahead.filter(|&class| self.slotted[class] > self.inline);
         let lines = (self.halves * 100 / FILL_PERCENT / 2).max(LEAST_LINES);
         Ok(Sizes {
             lines: u32::try_from(lines).context("too many names for one table")?,
@@ -100,6 +112,7 @@ impl Need {
                 };
                 u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
             }),
+            ahead,
             zones: self.zones + self.zones / 2 + 16,
             prefixes: u32::try_from(self.clients.prefixes().count()).context("too many prefixes of views")?,
         })

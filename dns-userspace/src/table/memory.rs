@@ -21,6 +21,8 @@ pub struct Sizes {
     pub lines: u32,
     /// Slots, by class.
     pub slots: [u32; SLOT_CLASSES],
+    /// The class whose slots the XDP program asks memory for ahead, of the first three. On the heap there is none.
+    pub ahead: Option<usize>,
     /// Zones.
     pub zones: u32,
     /// Prefixes of the clients of views.
@@ -64,7 +66,7 @@ impl Memory {
             slots.push(Region::anonymous(count as usize * bytes / 8)?);
         }
         Ok(Self {
-            sizes,
+            sizes: Sizes { ahead: None, ..sizes },
             lines: Region::anonymous(sizes.lines as usize * LINE_WORDS)?,
             slots: slots.try_into().map_err(|_| nix::Error::EINVAL)?,
             zones: Region::anonymous(sizes.zones as usize * ZONE_WORDS)?,

@@ -119,9 +119,10 @@ impl TableWriter {
             keys: Arc::new(keys),
             clients: Arc::default(),
         };
+        let slots = Slots::new(&reader.memory.sizes);
         Self {
             reader,
-            slots: Slots::default(),
+            slots,
             names: 0,
             halves: 0,
             sparse_areas: 0,

@@ -99,6 +99,7 @@ fn usable(constants: &Constants) -> Result<&'static [u8], Option<anyhow::Error>>
     let sizes = Sizes {
         lines: 1,
         slots: [1; dns_common::slot::SLOT_CLASSES],
+        ahead: Some(0),
         zones: 1,
         prefixes: 0,
     };
