@@ -6,6 +6,8 @@
 //! than the deepest name of the table: a question may have over a hundred labels, and where names have four, what is asked for
 //! below them costs no more than what is asked for beside them.
 //!
+//! The first look, at the name itself and the one above it, asks memory for an answer's slot together with the line.
+//!
 //! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that
 //! could list no more names overflowed: then the same is done once more from the name's second home. Where that lacks a
 //! place for one of its own, nobody can say. Where the line that
@@ -169,7 +171,7 @@ fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u
 /// otherwise keeps what it had.
 #[inline(always)]
 pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
-    table.ahead(hash);
+    table.ask_ahead(hash, scratch.qtype as u16);
     find::<T, false>(scratch, table, hash, hash.home(table.lines()), OVERFLOW)
 }
 

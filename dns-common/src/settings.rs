@@ -27,10 +27,12 @@ pub struct Settings {
     pub per_zone: u16,
     /// The ports we listen on, in host order, 0 for none. More than [`QUICK_PORTS`] of them: all 0.
     pub ports: [u16; QUICK_PORTS],
-    /// The class of the slots that memory is asked for ahead ([`crate::table::Table::ahead`]).
+    /// The class of the slots that memory is asked for ahead ([`crate::table::Table::ask_ahead`]).
     pub ahead_class: u32,
-    /// How many slots that class has; 0: memory is asked for none.
+    /// Among how many of that class they are, from the first on; 0: memory is asked for none.
     pub ahead_slots: u32,
+    /// The type for which it is asked; 0: for every type.
+    pub ahead_type: u32,
 }
 
 impl Settings {
@@ -47,6 +49,7 @@ impl Settings {
         ports: [53, 0, 0, 0],
         ahead_class: 0,
         ahead_slots: 0,
+        ahead_type: 0,
     };
 
     /// The quick ports for a set of ports.
@@ -92,6 +95,6 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<Settings>(), 36);
+        assert_eq!(size_of::<Settings>(), 40);
     }
 }

@@ -178,10 +178,17 @@ impl SlotHeader {
     }
 }
 
-/// Where among so many slots of a class that of a name with this tag is put, if one of the two is free: so memory can be asked
-/// for it before its reference has come. Two of the smallest class lie in three lines of the cache; of the others it is one.
+/// How many of the classes memory may be asked for ahead ([`crate::table::Table::ask_ahead`]): the smallest ones.
+pub const AHEAD_CLASSES: usize = 3;
+/// Words of the first of such slots ([`slots_ahead`]), and of the second, one in each line of the cache that they have.
+pub const AHEAD_WORDS: [(&[usize], &[usize]); AHEAD_CLASSES] =
+    [(&[0, 8], &[11]), (&[0, 8, 16], &[]), (&[0, 8, 16, 24], &[])];
+
+/// The two slots of which one has the first answer of the name with this tag, if it was free; among the first so many of a class.
+/// It is the same one twice, but in the smallest class, where two neighbours fill three lines of the cache. The second may be
+/// one beyond the last.
 #[inline(always)]
-pub const fn expected(class: usize, tag: u64, slots: u32) -> [u32; 2] {
+pub const fn slots_ahead(class: usize, tag: u64, slots: u32) -> [u32; 2] {
     let slot = (((tag >> 16) as u32 as u64 * slots as u64) >> 32) as u32;
     if class == 0 {
         [slot & !1, slot | 1]
@@ -208,6 +215,10 @@ pub fn class_for(body_bytes: usize, numbers: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::order::kind;
 
@@ -225,6 +236,31 @@ mod tests {
         assert_eq!(class_for(71, 1), Some(1));
         assert_eq!(class_for(4072, 0), Some(6));
         assert_eq!(class_for(4073, 0), None);
+    }
+
+    #[test]
+    fn words_ahead_are_in_all_lines_of_the_cache_once() {
+        const LINE: usize = 8;
+        for (class, (first_words, second_words)) in AHEAD_WORDS.into_iter().enumerate() {
+            let words = CLASS_BYTES[class] / 8;
+            for slots in 1..40 {
+                for step in 0..=40u64 {
+                    let tag = (step * u64::from(u32::MAX) / 40) << 16;
+                    let [first, second] = slots_ahead(class, tag, slots);
+                    assert!(first < slots && second <= slots && second - first <= 1);
+                    let lines = |slot: u32| slot as usize * words / LINE..=((slot as usize + 1) * words - 1) / LINE;
+                    let asked = |slot: u32, at: &'static [usize]| {
+                        at.iter().map(move |at| {
+                            assert!(*at < words);
+                            (slot as usize * words + at) / LINE
+                        })
+                    };
+                    let asked: BTreeSet<usize> = asked(first, first_words).chain(asked(second, second_words)).collect();
+                    assert_eq!(asked, lines(first).chain(lines(second)).collect());
+                    assert_eq!(asked.len(), first_words.len() + second_words.len());
+                }
+            }
+        }
     }
 
     #[test]

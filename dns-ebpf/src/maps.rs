@@ -30,7 +30,7 @@ use dns_common::line::LINE_WORDS;
 use dns_common::opaque::opaque_ref;
 use dns_common::scratch::{PREPARED_WORDS, State};
 use dns_common::settings::Settings;
-use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader, expected};
+use dns_common::slot::{AHEAD_CLASSES, AHEAD_WORDS, CLASS_BYTES, SLOT_HEADER_BYTES, Slot, SlotHeader, slots_ahead};
 use dns_common::table::{EPOCH_WORDS, Table, ZONE_WORDS, ZoneEntry, word};
 
 /// Octets of a body in a class.
@@ -285,12 +285,11 @@ fn epoch_word(at: usize) -> u64 {
 
 /// Reads words of a slot that are not looked at: nothing waits for them.
 #[inline(always)]
-fn touch<const BODY: usize, const N: usize>(slot: Option<*const Slot<BODY>>, words: [usize; N]) {
-    if let Some(slot) = slot {
-        for word in words {
-            // SAFETY: an aligned word of the slot.
-            unsafe { read_volatile(slot.cast::<u64>().add(word)) };
-        }
+fn touch<const BODY: usize>(slot: Option<*const Slot<BODY>>, words: &[usize]) {
+    let Some(slot) = slot else { return };
+    for word in words {
+        // SAFETY: an aligned word of the slot, of which the caller gives no other. Userspace may be writing it.
+        unsafe { read_volatile(slot.cast::<u64>().add(*word)) };
     }
 }
 
@@ -309,19 +308,20 @@ impl Table for KernelTable {
     }
 
     #[inline(always)]
-    fn ahead(&self, hash: NameHash) {
+    fn ask_ahead(&self, hash: NameHash, qtype: u16) {
+        const _: () = assert!(AHEAD_CLASSES == 3);
         let settings = settings();
-        if settings.ahead_slots == 0 {
+        if settings.ahead_slots == 0 || settings.ahead_type != 0 && settings.ahead_type != qtype as u32 {
             return;
         }
-        let [first, second] = expected(settings.ahead_class as usize, hash.tag, settings.ahead_slots);
+        let [first, second] = slots_ahead(settings.ahead_class as usize, hash.tag, settings.ahead_slots);
         match settings.ahead_class {
             0 => {
-                touch(SLOTS_0.get_ptr(first), [0, 8]);
-                touch(SLOTS_0.get_ptr(second), [11]);
+                touch(SLOTS_0.get_ptr(first), AHEAD_WORDS[0].0);
+                touch(SLOTS_0.get_ptr(second), AHEAD_WORDS[0].1);
             }
-            1 => touch(SLOTS_1.get_ptr(first), [0, 8, 16]),
-            2 => touch(SLOTS_2.get_ptr(first), [0, 8, 16, 24]),
+            1 => touch(SLOTS_1.get_ptr(first), AHEAD_WORDS[1].0),
+            2 => touch(SLOTS_2.get_ptr(first), AHEAD_WORDS[2].0),
             _ => {}
         }
     }

@@ -13,7 +13,7 @@ mod memory;
 mod slots;
 mod writer;
 
-pub use memory::{Memory, Region, Sizes, return_freed_memory};
+pub use memory::{Ahead, Memory, Region, Sizes, return_freed_memory};
 pub use slots::{Body, BodyOrder};
 pub use writer::{Entry, TableFull, TableWriter, ZoneNegatives};
 
@@ -70,7 +70,7 @@ impl Table for TableReader {
         self.memory.sizes.lines
     }
 
-    fn ahead(&self, _: NameHash) {}
+    fn ask_ahead(&self, _: NameHash, _: u16) {}
 
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]> {
         let line = self.memory.lines.words(index as usize * LINE_WORDS, LINE_WORDS)?;

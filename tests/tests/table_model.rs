@@ -23,7 +23,7 @@ use dns_userspace::publish::{Served, Stage};
 use dns_userspace::record::{Handling, RecordType, RrSet, Source};
 use dns_userspace::snapshot::Snapshot;
 use dns_userspace::store::Change;
-use dns_userspace::table::{Entry, Memory, Sizes, TableReader, TableWriter};
+use dns_userspace::table::{Ahead, Entry, Memory, Sizes, TableReader, TableWriter};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -491,7 +491,7 @@ fn lines_are_copied_whole() -> Result<()> {
     let sizes = Sizes {
         lines: 64,
         slots: [8; SLOT_CLASSES],
-        ahead: None,
+        ahead: Ahead::NONE,
         zones: 1,
         prefixes: 0,
     };
@@ -643,7 +643,7 @@ fn writer(lines: u32, seed: u64) -> TableWriter {
     let sizes = Sizes {
         lines,
         slots: [8; SLOT_CLASSES],
-        ahead: None,
+        ahead: Ahead::NONE,
         zones: 1,
         prefixes: 0,
     };

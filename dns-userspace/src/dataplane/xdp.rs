@@ -151,8 +151,9 @@ impl Program {
         let Constants { settings, limits } = constants;
         let settings = Settings {
             has_views: u16::from(sizes.prefixes != 0),
-            ahead_class: sizes.ahead.unwrap_or(0) as u32,
-            ahead_slots: sizes.ahead.map_or(0, |class| sizes.slots[class]),
+            ahead_class: sizes.ahead.class as u32,
+            ahead_slots: sizes.ahead.slots,
+            ahead_type: u32::from(sizes.ahead.rtype),
             ..*settings
         };
         let counted_zones = if settings.per_zone != 0 { sizes.zones } else { 0 };

@@ -4,14 +4,15 @@
 //! with large answers are compiled again, so that no more than some thousand of those are in memory beside the table.
 //! Compiling takes most of the time, and several threads share it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
 use dns_common::hash::Keys;
-use dns_common::slot::SLOT_CLASSES;
+use dns_common::line::REFERRAL;
+use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 
 use super::affected::affected;
 use super::names::all_names;
@@ -24,7 +25,7 @@ use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
 use crate::snapshot::Snapshot;
 use crate::store::Delta;
-use crate::table::{Entry, Sizes, TableWriter};
+use crate::table::{Ahead, Entry, Sizes, TableWriter};
 use crate::views::Clients;
 
 /// The smallest table.
@@ -39,6 +40,9 @@ const SPARE_SMALL_SLOTS: usize = 1024;
 const SPARE_SLOTS: usize = 64;
 /// And of every class one in so many that are needed.
 const SPARE_SHARE: usize = 16;
+
+/// Slots to be asked for ahead beyond the names that have one: one for so many, if the class has that many.
+const AHEAD_SHARE: usize = 4;
 
 /// How many names are compiled at a time.
 const CHUNK: usize = 1 << 13;
@@ -59,8 +63,8 @@ pub(super) struct Need {
     halves: usize,
     /// Names with addresses in their lines.
     inline: usize,
-    /// Names without, by the class of their first slot.
-    slotted: [usize; SLOT_CLASSES],
+    /// Names without, by the type of their first answer and the class of its slot.
+    slotted: BTreeMap<(u16, usize), usize>,
     slots: [usize; SLOT_CLASSES],
     /// One more than the greatest zone number.
     pub(super) zones: u32,
@@ -71,13 +75,16 @@ pub(super) struct Need {
 impl Need {
     fn add(&mut self, entry: &Entry) {
         self.halves += entry.halves();
-        let classes = || entry.bodies.iter().filter_map(|(_, body)| body.class());
+        let bodies = entry.bodies.iter();
+        let mut answers = bodies
+            .filter_map(|(rtype, body)| Some((*rtype, body.class()?)))
+            .peekable();
         if !entry.inline_a.is_empty() || entry.inline_aaaa.is_some() {
             self.inline += 1;
-        } else if let Some(class) = classes().next() {
-            self.slotted[class] += 1;
+        } else if let Some(&first) = answers.peek() {
+            *self.slotted.entry(first).or_default() += 1;
         }
-        classes().for_each(|class| self.slots[class] += 1);
+        answers.for_each(|(_, class)| self.slots[class] += 1);
         if let Some(class) = entry.list_class() {
             self.slots[class] += 1;
         }
@@ -87,9 +94,31 @@ impl Need {
     fn join(&mut self, other: &Self) {
         self.halves += other.halves;
         self.inline += other.inline;
-        let slots = self.slots.iter_mut().zip(other.slots);
-        let slotted = self.slotted.iter_mut().zip(other.slotted);
-        slots.chain(slotted).for_each(|(count, more)| *count += more);
+        for (slots, more) in self.slots.iter_mut().zip(other.slots) {
+            *slots += more;
+        }
+        for (&first, more) in &other.slotted {
+            *self.slotted.entry(first).or_default() += more;
+        }
+    }
+
+    /// The slots to be asked for ahead. Where more names are answered from their lines than for one type from slots of one class,
+    /// such a slot would mostly take room in the caches for nothing.
+    fn ahead(&self, slots: &[u32; SLOT_CLASSES]) -> Ahead {
+        let small = self.slotted.iter().filter(|((_, class), _)| *class < AHEAD_CLASSES);
+        let most = small.max_by_key(|&(_, &names)| names);
+        match most.filter(|&(_, &names)| names > self.inline) {
+            Some((&(rtype, class), names)) => {
+                let wanted = u32::try_from(names + names / AHEAD_SHARE + 1).unwrap_or(u32::MAX);
+                Ahead {
+                    class,
+                    slots: wanted.min(slots[class]),
+                    // Referrals are asked for under every type.
+                    rtype: if rtype == REFERRAL { 0 } else { rtype },
+                }
+            }
+            None => Ahead::NONE,
+        }
     }
 
     /// The sizes of a table with room to grow.
@@ -98,21 +127,19 @@ impl Need {
         for small in &mut self.slots[..SMALL_CLASSES] {
             *small += 4 * self.zones as usize;
         }
-        // Where most names are answered from their lines, a slot that comes with the line only takes room in the caches.
-        let ahead = (0..SMALL_CLASSES).max_by_key(|&class| self.slotted[class]);
-        let ahead = ahead.filter(|&class| self.slotted[class] > self.inline);
         let lines = (self.halves * 100 / FILL_PERCENT / 2).max(LEAST_LINES);
+        let slots = std::array::from_fn(|class| {
+            let spare = if class < SMALL_CLASSES {
+                SPARE_SMALL_SLOTS
+            } else {
+                SPARE_SLOTS
+            };
+            u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
+        });
         Ok(Sizes {
             lines: u32::try_from(lines).context("too many names for one table")?,
-            slots: std::array::from_fn(|class| {
-                let spare = if class < SMALL_CLASSES {
-                    SPARE_SMALL_SLOTS
-                } else {
-                    SPARE_SLOTS
-                };
-                u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
-            }),
-            ahead,
+            slots,
+            ahead: self.ahead(&slots),
             zones: self.zones + self.zones / 2 + 16,
             prefixes: u32::try_from(self.clients.prefixes().count()).context("too many prefixes of views")?,
         })
@@ -377,6 +404,58 @@ mod tests {
                 weights: vec![1, 65_535],
             }),
             base_bytes: 255,
+        }
+    }
+
+    #[test]
+    fn slots_are_asked_for_ahead_where_more_names_need_them_than_have_addresses() {
+        let address = Entry {
+            inline_a: vec![[192, 0, 2, 1]],
+            // Beside an address it counts for nothing.
+            bodies: vec![(16, text(10)), (15, text(10))],
+            ..Entry::bare(0)
+        };
+        let texts = |bytes| Entry {
+            bodies: vec![(16, text(bytes)), (15, text(10))],
+            ..Entry::bare(0)
+        };
+        let ahead = |addresses: usize, small: usize, large: usize| {
+            let mut needs = [Need::default(), Need::default()];
+            for (entry, count) in [(&address, addresses), (&texts(10), small), (&texts(100), large)] {
+                // Half of them counted elsewhere.
+                (0..count).for_each(|number| needs[number % 2].add(entry));
+            }
+            let [mut need, other] = needs;
+            need.join(&other);
+            need.sizes().expect("sizes").ahead
+        };
+        assert_eq!(ahead(0, 0, 0), Ahead::NONE);
+        assert_eq!(ahead(4, 4, 0), Ahead::NONE);
+        assert_eq!(ahead(4, 4, 3), Ahead::NONE);
+        let of = |class, slots, rtype| Ahead { class, slots, rtype };
+        assert_eq!(ahead(3, 4, 0), of(0, 6, 16));
+        assert_eq!(ahead(3, 4, 8), of(1, 11, 16));
+        let mut cuts = Need::default();
+        let cut = Entry {
+            bodies: vec![(REFERRAL, text(10))],
+            ..Entry::bare(0)
+        };
+        cuts.add(&cut);
+        assert_eq!(cuts.sizes().expect("sizes").ahead, of(0, 2, 0));
+        // No more than there are.
+        let Ahead { class, slots, .. } = ahead(0, 0, 100_000);
+        assert_eq!(
+            (class, slots),
+            (1, 100_000 + 100_000 / SPARE_SHARE as u32 + SPARE_SMALL_SLOTS as u32)
+        );
+    }
+
+    fn text(bytes: usize) -> Body {
+        Body {
+            order: None,
+            serial: None,
+            pointers: Vec::new(),
+            ..body(bytes)
         }
     }
 

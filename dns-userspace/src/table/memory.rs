@@ -21,12 +21,32 @@ pub struct Sizes {
     pub lines: u32,
     /// Slots, by class.
     pub slots: [u32; SLOT_CLASSES],
-    /// The class whose slots the XDP program asks memory for ahead, of the first three. On the heap there is none.
-    pub ahead: Option<usize>,
+    /// Of them, those that memory is asked for ahead.
+    pub ahead: Ahead,
     /// Zones.
     pub zones: u32,
     /// Prefixes of the clients of views.
     pub prefixes: u32,
+}
+
+/// The slots that the XDP program asks memory for before it has read a reference to them ([`dns_common::slot::slots_ahead`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// Their class, one of the first [`dns_common::slot::AHEAD_CLASSES`].
+    pub class: usize,
+    /// How many there are, from the first on.
+    pub slots: u32,
+    /// The type for which memory is asked for them; 0: for every type.
+    pub rtype: u16,
+}
+
+impl Ahead {
+    /// Memory is asked for none.
+    pub const NONE: Self = Self {
+        class: 0,
+        slots: 0,
+        rtype: 0,
+    };
 }
 
 impl Sizes {
@@ -66,7 +86,11 @@ impl Memory {
             slots.push(Region::anonymous(count as usize * bytes / 8)?);
         }
         Ok(Self {
-            sizes: Sizes { ahead: None, ..sizes },
+            // Pages that nothing is put into take no memory, and only the program asks ahead.
+            sizes: Sizes {
+                ahead: Ahead::NONE,
+                ..sizes
+            },
             lines: Region::anonymous(sizes.lines as usize * LINE_WORDS)?,
             slots: slots.try_into().map_err(|_| nix::Error::EINVAL)?,
             zones: Region::anonymous(sizes.zones as usize * ZONE_WORDS)?,

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use dns_common::checksum;
 use dns_common::line::{MORE, Reference};
 use dns_common::slot::{
-    CLASS_BYTES, MAX_POINTERS, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, expected, marks_of, name_tag,
-    places_of,
+    CLASS_BYTES, MAX_POINTERS, SLOT_CLASSES, SLOT_HEADER_BYTES, SlotHeader, class_for, marks_of, name_tag, places_of,
+    slots_ahead,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,70 +105,100 @@ impl Body {
     }
 }
 
-/// Which slots of a class are free.
-struct Class {
-    slots: u32,
-    /// Slots in use or waiting.
-    used: u32,
-    /// A bit for each slot that is not free. So are those of the last word that stand for none.
-    taken: Vec<u64>,
-    /// No slot of the words before this one is free.
-    from: usize,
+/// Where a body is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    /// Where the program asks memory for it ahead, if that is free: for the first answer of a name.
+    Ahead,
+    /// Anywhere.
+    Anywhere,
 }
 
-impl Class {
-    fn new(slots: u32) -> Self {
+/// Which slots of a class are free.
+struct FreeSlots {
+    /// A bit for each slot in use or waiting. Bits of the last word that stand for no slot are set.
+    taken: Vec<u64>,
+    /// Slots in use or waiting.
+    used: u32,
+    /// The word with which a search for any slot begins, behind those that are asked for ahead; it ends with those.
+    start: usize,
+    /// So many words from there have no free slot.
+    full: usize,
+}
+
+impl FreeSlots {
+    /// All of a class. Of these, the first `ahead` are those that are asked for ahead.
+    fn new(slots: u32, ahead: u32) -> Self {
         let mut taken = vec![0; slots.div_ceil(u64::BITS) as usize];
         if let (Some(last), rest @ 1..) = (taken.last_mut(), slots % u64::BITS) {
             *last = u64::MAX << rest;
         }
         Self {
-            slots,
-            used: 0,
+            start: ahead.div_ceil(u64::BITS) as usize % taken.len().max(1),
             taken,
-            from: 0,
+            used: 0,
+            full: 0,
         }
     }
 
     /// Takes the first of the wanted slots that is free, else any.
     fn take(&mut self, wanted: impl IntoIterator<Item = u32>) -> Option<u32> {
         let is_free = |slot: &u32| {
-            let word = self.taken.get(*slot as usize / 64);
-            word.is_some_and(|word| word >> (slot % 64) & 1 == 0)
+            let (word, bit) = bit_of(*slot);
+            self.taken.get(word).is_some_and(|taken| taken & bit == 0)
         };
-        let slot = wanted.into_iter().find(is_free).or_else(|| {
-            let full = self.taken[self.from..].iter().take_while(|&&word| word == u64::MAX);
-            self.from += full.count();
-            let word = self.taken.get(self.from)?;
-            Some(64 * self.from as u32 + word.trailing_ones())
-        })?;
-        self.taken[slot as usize / 64] |= 1 << (slot % 64);
+        let slot = wanted.into_iter().find(is_free).or_else(|| self.any())?;
+        let (word, bit) = bit_of(slot);
+        self.taken[word] |= bit;
         self.used += 1;
         Some(slot)
     }
 
-    fn give_back(&mut self, slot: u32) {
-        let word = slot as usize / 64;
-        self.taken[word] &= !(1 << (slot % 64));
-        self.used -= 1;
-        self.from = self.from.min(word);
+    fn any(&mut self) -> Option<u32> {
+        while self.full < self.taken.len() {
+            let word = (self.start + self.full) % self.taken.len();
+            let taken = self.taken[word];
+            if taken != u64::MAX {
+                return Some(word as u32 * u64::BITS + taken.trailing_ones());
+            }
+            self.full += 1;
+        }
+        None
     }
+
+    fn give_back(&mut self, slot: u32) {
+        let (word, bit) = bit_of(slot);
+        debug_assert!(self.taken[word] & bit != 0, "slot {slot} is given back twice");
+        self.taken[word] &= !bit;
+        self.used -= 1;
+        let from_start = (word + self.taken.len() - self.start) % self.taken.len();
+        self.full = self.full.min(from_start);
+    }
+}
+
+/// The word of a slot's bit, and the bit.
+fn bit_of(slot: u32) -> (usize, u64) {
+    ((slot / u64::BITS) as usize, 1 << (slot % u64::BITS))
 }
 
 /// Which slots are free, which are waiting.
 pub(super) struct Slots {
-    classes: [Class; SLOT_CLASSES],
-    /// The class whose slots are put where they are expected.
-    ahead: Option<usize>,
+    free: [FreeSlots; SLOT_CLASSES],
     waiting: Vec<(u8, u32)>,
 }
 
 impl Slots {
     /// All free.
     pub(super) fn new(sizes: &Sizes) -> Self {
+        let ahead = |class| {
+            if class == sizes.ahead.class {
+                sizes.ahead.slots
+            } else {
+                0
+            }
+        };
         Self {
-            classes: sizes.slots.map(Class::new),
-            ahead: sizes.ahead,
+            free: std::array::from_fn(|class| FreeSlots::new(sizes.slots[class], ahead(class))),
             waiting: Vec::new(),
         }
     }
@@ -180,14 +210,16 @@ impl Slots {
 
     /// Slots in use or waiting, by class.
     pub(super) fn used(&self) -> [u32; SLOT_CLASSES] {
-        std::array::from_fn(|class| self.classes[class].used)
+        std::array::from_fn(|class| self.free[class].used)
     }
 
     /// Writes a body into a slot to which nothing refers yet. `None` where the class is full.
-    pub(super) fn put(&mut self, memory: &Memory, body: &Body, rtype: u16, tag: u64) -> Option<Reference> {
+    pub(super) fn put(&mut self, memory: &Memory, body: &Body, rtype: u16, tag: u64, put: Put) -> Option<Reference> {
         let class = body.class()?;
-        let expected = (self.ahead == Some(class)).then(|| expected(class, tag, self.classes[class].slots));
-        let slot = self.classes[class].take(expected.into_iter().flatten())?;
+        let ahead = memory.sizes.ahead;
+        let is_ahead = put == Put::Ahead && class == ahead.class && ahead.slots > 0;
+        let wanted = is_ahead.then(|| slots_ahead(class, tag, ahead.slots));
+        let slot = self.free[class].take(wanted.into_iter().flatten())?;
         let mut octets = vec![0; CLASS_BYTES[class]];
         octets[..SLOT_HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&body.header(tag)));
         let start = SLOT_HEADER_BYTES;
@@ -221,7 +253,7 @@ impl Slots {
             order: None,
             base_bytes: 0,
         };
-        self.put(memory, &body, MORE, tag)
+        self.put(memory, &body, MORE, tag, Put::Anywhere)
     }
 
     /// The references in such a slot.
@@ -248,7 +280,7 @@ impl Slots {
     /// Makes the waiting slots free. Only after a grace period.
     pub(super) fn release_waiting(&mut self) {
         for (class, slot) in self.waiting.drain(..) {
-            self.classes[usize::from(class)].give_back(slot);
+            self.free[usize::from(class)].give_back(slot);
         }
     }
 }
@@ -257,34 +289,45 @@ impl Slots {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::Ahead;
     use super::*;
 
     #[test]
     fn every_slot_of_a_class_is_taken_once() {
-        for slots in [0, 1, 63, 64, 65, 200] {
-            let mut class = Class::new(slots);
+        for (slots, ahead) in [(0, 0), (1, 0), (1, 1), (63, 40), (64, 64), (65, 0), (65, 65), (200, 70)] {
+            let mut free = FreeSlots::new(slots, ahead);
             let mut rest: BTreeSet<u32> = (0..slots).collect();
             for wanted in [150, 63, 63, 200, u32::MAX] {
-                if let Some(slot) = class.take([wanted, wanted]) {
+                let is_free = rest.contains(&wanted);
+                if let Some(slot) = free.take([wanted, wanted]) {
                     assert!(rest.remove(&slot), "{slot} of {slots} was taken before");
-                    assert!(slot == wanted || wanted == 63 || wanted >= slots, "{slot} for {wanted}");
+                    assert!(slot == wanted || !is_free, "{slot} for {wanted}");
                 }
             }
-            while let Some(slot) = class.take([]) {
+            while let Some(slot) = free.take([]) {
                 assert!(rest.remove(&slot), "{slot} of {slots} was taken before");
             }
-            assert!(rest.is_empty() && class.used == slots, "{rest:?} of {slots} are left");
-            for given_back in [slots / 2, slots.saturating_sub(1), 0] {
-                if slots > 2 {
-                    class.give_back(given_back);
-                    assert_eq!((class.used, class.take([])), (slots - 1, Some(given_back)));
-                }
+            assert!(rest.is_empty() && free.used == slots, "{rest:?} of {slots} are left");
+            // Several at once, in each order.
+            let last = slots.saturating_sub(1);
+            for given_back in [vec![0, last], vec![last, 0], vec![last / 2, 0, last]] {
+                let given_back: BTreeSet<u32> = given_back.into_iter().filter(|&slot| slot < slots).collect();
+                given_back.iter().for_each(|&slot| free.give_back(slot));
+                let taken: BTreeSet<u32> = std::iter::from_fn(|| free.take([])).collect();
+                assert_eq!((taken, free.used), (given_back, slots));
             }
         }
     }
 
     #[test]
-    fn slots_are_put_where_they_are_expected() {
+    fn others_are_taken_behind_those_that_are_asked_for_ahead() {
+        let mut free = FreeSlots::new(300, 100);
+        let taken: Vec<u32> = std::iter::from_fn(|| free.take([])).collect();
+        assert_eq!(taken, (128..300).chain(0..128).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn first_answers_are_put_where_they_are_asked_for_ahead() {
         let body = Body {
             octets: vec![7; 60],
             counts: [1, 0, 0],
@@ -294,33 +337,41 @@ mod tests {
             order: None,
             base_bytes: 9,
         };
-        let mut memory = Memory::on_heap(Sizes {
-            lines: 1,
-            slots: [1001; SLOT_CLASSES],
-            ahead: None,
-            zones: 1,
-            prefixes: 0,
-        })
-        .expect("memory");
-        for ahead in [None, Some(0), Some(1)] {
+        let memory = |ahead| {
+            let sizes = Sizes {
+                lines: 1,
+                slots: [2000; SLOT_CLASSES],
+                ahead: Ahead::NONE,
+                zones: 1,
+                prefixes: 0,
+            };
+            let mut memory = Memory::on_heap(sizes).expect("memory");
             memory.sizes.ahead = ahead;
+            memory
+        };
+        let found = |ahead: Ahead, put: Put| {
+            let memory = memory(ahead);
             let mut slots = Slots::new(&memory.sizes);
-            let tags = || (1..=900u64).map(|number| number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let expected = tags().filter(|&tag| {
-                let put = slots.put(&memory, &body, 16, tag).expect("room");
-                expected(usize::from(put.class), tag, 1001).contains(&put.slot)
+            let tags = (1..=800u64).map(|number| number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let found = tags.filter(|&tag| {
+                // A first answer, and another one.
+                let first = slots.put(&memory, &body, 16, tag, put).expect("room");
+                slots.put(&memory, &body, 15, tag, Put::Anywhere).expect("room");
+                slots_ahead(0, tag, 1001).contains(&first.slot)
             });
-            // Two in three by chance, where nine of ten are taken in the end; nearly none where nobody looks there.
-            let expected = expected.count();
-            assert!(
-                if ahead == Some(0) {
-                    expected > 600
-                } else {
-                    expected < 50
-                },
-                "{expected} of 900 with {ahead:?}"
-            );
-            assert_eq!(slots.used()[0], 900);
-        }
+            let found = found.count();
+            assert_eq!(slots.used()[0], 1600);
+            found
+        };
+        let ahead = |class| Ahead {
+            class,
+            slots: 1001,
+            rtype: 16,
+        };
+        // Eight of ten by chance; nearly none where nobody looks.
+        assert!(found(ahead(0), Put::Ahead) > 600);
+        assert!(found(ahead(0), Put::Anywhere) < 40);
+        assert!(found(ahead(1), Put::Ahead) < 40);
+        assert!(found(Ahead::NONE, Put::Ahead) < 40);
     }
 }

@@ -19,7 +19,7 @@ use dns_common::table::{Table, ZONE_WORDS, word};
 use serde::{Deserialize, Serialize};
 
 use super::memory::grace_period;
-use super::slots::{Body, Slots};
+use super::slots::{Body, Put, Slots};
 use super::{Memory, TableReader};
 use crate::name::label_count;
 use crate::views::Clients;
@@ -221,7 +221,9 @@ impl TableWriter {
         if entry.bodies.iter().any(|(_, body)| body.class().is_none()) {
             flags |= flag::INCOMPLETE;
         }
-        let Some(references) = self.put_bodies(entry, room, hash.tag, &mut flags) else {
+        // The program looks for lines of views only when it has read the default's.
+        let first = if view == 0 { Put::Ahead } else { Put::Anywhere };
+        let Some(references) = self.put_bodies(entry, room, hash.tag, first, &mut flags) else {
             self.write(place, passing(hash));
             self.retire(old);
             self.left_out.insert(hash.tag);
@@ -249,7 +251,14 @@ impl TableWriter {
 
     /// Puts the bodies of an entry into slots, and gives the references for its cells: where there are more bodies than
     /// cells, the first one is to a slot with the rest of them. `None` where slots run out; then nothing was put.
-    fn put_bodies(&mut self, entry: &Entry, room: usize, tag: u64, flags: &mut u32) -> Option<Vec<Reference>> {
+    fn put_bodies(
+        &mut self,
+        entry: &Entry,
+        room: usize,
+        tag: u64,
+        first: Put,
+        flags: &mut u32,
+    ) -> Option<Vec<Reference>> {
         let bodies: Vec<_> = entry.bodies.iter().filter(|(_, body)| body.class().is_some()).collect();
         let direct = if bodies.len() > room {
             room.saturating_sub(1)
@@ -262,7 +271,8 @@ impl TableWriter {
         }
         let mut references = Vec::new();
         for (rtype, body) in bodies.into_iter().take(most) {
-            match self.put_slot(|slots, memory| slots.put(memory, body, *rtype, tag)) {
+            let put = if references.is_empty() { first } else { Put::Anywhere };
+            match self.put_slot(|slots, memory| slots.put(memory, body, *rtype, tag, put)) {
                 Some(reference) => references.push(reference),
                 None => {
                     self.retire(references);
@@ -339,7 +349,7 @@ impl TableWriter {
         if let Some(negatives) = negatives {
             for (word, body) in new.iter_mut().zip([&negatives.nodata, &negatives.nxdomain]) {
                 // The type is any number but 0: a word of 0 says that there is none.
-                match self.slots.put(&memory, body, 1, u64::from(zone) << 32) {
+                match self.slots.put(&memory, body, 1, u64::from(zone) << 32, Put::Anywhere) {
                     Some(reference) => *word = reference.to_word(),
                     None if body.class().is_some() => result = Err(TableFull),
                     None => {}

@@ -25,7 +25,7 @@ use crate::dataplane::xdp::own::{self, GROUPS, Listen};
 use crate::dataplane::xdp::{Constants, Mode, Program};
 use crate::metrics::{XdpFigures, XdpReading};
 use crate::publish::{Loader, SharedProgram};
-use crate::table::{Memory, Sizes};
+use crate::table::{Ahead, Memory, Sizes};
 
 /// Changes of addresses come in bursts: this long after the first, all are read at once.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -99,7 +99,12 @@ fn usable(constants: &Constants) -> Result<&'static [u8], Option<anyhow::Error>>
     let sizes = Sizes {
         lines: 1,
         slots: [1; dns_common::slot::SLOT_CLASSES],
-        ahead: Some(0),
+        // Of the class that takes the verifier longest.
+        ahead: Ahead {
+            class: 0,
+            slots: 1,
+            rtype: 1,
+        },
         zones: 1,
         prefixes: 0,
     };
