@@ -184,9 +184,9 @@ pub const AHEAD_CLASSES: usize = 3;
 pub const AHEAD_WORDS: [(&[usize], &[usize]); AHEAD_CLASSES] =
     [(&[0, 8], &[11]), (&[0, 8, 16], &[]), (&[0, 8, 16, 24], &[])];
 
-/// The two slots of which one has the first answer of the name with this tag, if it was free; among the first so many of a class.
-/// It is the same one twice, but in the smallest class, where two neighbours fill three lines of the cache. The second may be
-/// one beyond the last.
+/// One of these has the answer of the name with this tag, if it was free when that was put; among the first so many of a class. They
+/// are the same one twice, but in the smallest class, where two neighbours fill three lines of the cache. The second may be one
+/// beyond the last.
 #[inline(always)]
 pub const fn slots_ahead(class: usize, tag: u64, slots: u32) -> [u32; 2] {
     let slot = (((tag >> 16) as u32 as u64 * slots as u64) >> 32) as u32;

@@ -14,8 +14,9 @@ pub trait Table {
     fn keys(&self) -> &Keys;
     /// Number of lines.
     fn lines(&self) -> u32;
-    /// Asks memory for the slots where an answer of this type may be of the name with this hash ([`crate::slot::slots_ahead`]),
-    /// without waiting for them: so it comes together with the line, and not after it. Nothing need be done.
+    /// Asks memory for the slots where the answer of this type of the name with this hash may lie
+    /// ([`crate::slot::slots_ahead`]), without waiting: they then come together with the line, and not after it. Nothing need be
+    /// done.
     fn ask_ahead(&self, hash: NameHash, qtype: u16);
     /// A copy of the line at `index`.
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]>;

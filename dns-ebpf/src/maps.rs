@@ -288,7 +288,7 @@ fn epoch_word(at: usize) -> u64 {
 fn touch<const BODY: usize>(slot: Option<*const Slot<BODY>>, words: &[usize]) {
     let Some(slot) = slot else { return };
     for word in words {
-        // SAFETY: an aligned word of the slot, of which the caller gives no other. Userspace may be writing it.
+        // SAFETY: an aligned word, which the caller knows to lie inside of the slot. Userspace may be writing it.
         unsafe { read_volatile(slot.cast::<u64>().add(*word)) };
     }
 }

@@ -28,7 +28,7 @@ use dns_common::cookie::{Jar, words};
 use dns_common::counters::{Counters, RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::Keys;
 use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, Limits};
-use dns_common::line::LINE_WORDS;
+use dns_common::line::{LINE_WORDS, REFERRAL};
 use dns_common::scratch::State;
 use dns_common::settings::Settings;
 use dns_common::slot::CLASS_BYTES;
@@ -153,7 +153,11 @@ impl Program {
             has_views: u16::from(sizes.prefixes != 0),
             ahead_class: sizes.ahead.class as u32,
             ahead_slots: sizes.ahead.slots,
-            ahead_type: u32::from(sizes.ahead.rtype),
+            ahead_type: match sizes.ahead.rtype {
+                // Referrals are the answer to every type.
+                REFERRAL => 0,
+                rtype => rtype.into(),
+            },
             ..*settings
         };
         let counted_zones = if settings.per_zone != 0 { sizes.zones } else { 0 };

@@ -11,7 +11,6 @@ use std::thread;
 
 use anyhow::Context;
 use dns_common::hash::Keys;
-use dns_common::line::REFERRAL;
 use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 
 use super::affected::affected;
@@ -41,7 +40,7 @@ const SPARE_SLOTS: usize = 64;
 /// And of every class one in so many that are needed.
 const SPARE_SHARE: usize = 16;
 
-/// Slots to be asked for ahead beyond the names that have one: one for so many, if the class has that many.
+/// Slots to be asked for ahead beyond one for each such name: one for so many of them.
 const AHEAD_SHARE: usize = 4;
 
 /// How many names are compiled at a time.
@@ -73,18 +72,26 @@ pub(super) struct Need {
 }
 
 impl Need {
+    /// Adds a name.
     fn add(&mut self, entry: &Entry) {
-        self.halves += entry.halves();
-        let bodies = entry.bodies.iter();
-        let mut answers = bodies
-            .filter_map(|(rtype, body)| Some((*rtype, body.class()?)))
-            .peekable();
+        self.add_line(entry);
+        let mut answers = entry
+            .bodies
+            .iter()
+            .filter_map(|(rtype, body)| Some((*rtype, body.class()?)));
         if !entry.inline_a.is_empty() || entry.inline_aaaa.is_some() {
             self.inline += 1;
-        } else if let Some(&first) = answers.peek() {
+        } else if let Some(first) = answers.next() {
             *self.slotted.entry(first).or_default() += 1;
         }
-        answers.for_each(|(_, class)| self.slots[class] += 1);
+    }
+
+    /// Adds room for one more line of a name.
+    fn add_line(&mut self, entry: &Entry) {
+        self.halves += entry.halves();
+        for class in entry.bodies.iter().filter_map(|(_, body)| body.class()) {
+            self.slots[class] += 1;
+        }
         if let Some(class) = entry.list_class() {
             self.slots[class] += 1;
         }
@@ -113,8 +120,7 @@ impl Need {
                 Ahead {
                     class,
                     slots: wanted.min(slots[class]),
-                    // Referrals are asked for under every type.
-                    rtype: if rtype == REFERRAL { 0 } else { rtype },
+                    rtype,
                 }
             }
             None => Ahead::NONE,
@@ -179,7 +185,7 @@ pub(super) fn build(
         default
             .iter()
             .chain(views.iter().flatten())
-            .for_each(|entry| need.add(entry));
+            .for_each(|entry| need.add_line(entry));
     }
     let (mut writer, program) = empty_table(loader, need)?;
     // Names that find their home free first: fewer of the others then need a second line.
@@ -386,6 +392,8 @@ pub(super) fn empty_table(loader: &Loader, mut need: Need) -> anyhow::Result<(Ta
 
 #[cfg(test)]
 mod tests {
+    use dns_common::line::REFERRAL;
+
     use super::*;
     use crate::table::{Body, BodyOrder};
 
@@ -441,7 +449,7 @@ mod tests {
             ..Entry::bare(0)
         };
         cuts.add(&cut);
-        assert_eq!(cuts.sizes().expect("sizes").ahead, of(0, 2, 0));
+        assert_eq!(cuts.sizes().expect("sizes").ahead, of(0, 2, REFERRAL));
         // No more than there are.
         let Ahead { class, slots, .. } = ahead(0, 0, 100_000);
         assert_eq!(

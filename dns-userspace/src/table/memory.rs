@@ -36,7 +36,7 @@ pub struct Ahead {
     pub class: usize,
     /// How many there are, from the first on.
     pub slots: u32,
-    /// The type for which memory is asked for them; 0: for every type.
+    /// The type under which lines refer to them ([`dns_common::line::Reference::rtype`]).
     pub rtype: u16,
 }
 

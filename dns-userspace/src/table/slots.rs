@@ -107,11 +107,11 @@ impl Body {
 
 /// Where a body is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Put {
-    /// Where the program asks memory for it ahead, if that is free: for the first answer of a name.
+pub(super) enum Spot {
+    /// Where the program asks memory for it ahead, if it does so for its type and class, and if that is free.
     Ahead,
     /// Anywhere.
-    Anywhere,
+    Any,
 }
 
 /// Which slots of a class are free.
@@ -214,10 +214,10 @@ impl Slots {
     }
 
     /// Writes a body into a slot to which nothing refers yet. `None` where the class is full.
-    pub(super) fn put(&mut self, memory: &Memory, body: &Body, rtype: u16, tag: u64, put: Put) -> Option<Reference> {
+    pub(super) fn put(&mut self, memory: &Memory, body: &Body, rtype: u16, tag: u64, spot: Spot) -> Option<Reference> {
         let class = body.class()?;
         let ahead = memory.sizes.ahead;
-        let is_ahead = put == Put::Ahead && class == ahead.class && ahead.slots > 0;
+        let is_ahead = spot == Spot::Ahead && (class, rtype) == (ahead.class, ahead.rtype) && ahead.slots > 0;
         let wanted = is_ahead.then(|| slots_ahead(class, tag, ahead.slots));
         let slot = self.free[class].take(wanted.into_iter().flatten())?;
         let mut octets = vec![0; CLASS_BYTES[class]];
@@ -253,7 +253,7 @@ impl Slots {
             order: None,
             base_bytes: 0,
         };
-        self.put(memory, &body, MORE, tag, Put::Anywhere)
+        self.put(memory, &body, MORE, tag, Spot::Any)
     }
 
     /// The references in such a slot.
@@ -310,9 +310,13 @@ mod tests {
             assert!(rest.is_empty() && free.used == slots, "{rest:?} of {slots} are left");
             // Several at once, in each order.
             let last = slots.saturating_sub(1);
-            for given_back in [vec![0, last], vec![last, 0], vec![last / 2, 0, last]] {
-                let given_back: BTreeSet<u32> = given_back.into_iter().filter(|&slot| slot < slots).collect();
-                given_back.iter().for_each(|&slot| free.give_back(slot));
+            for several in [[0, last / 2, last], [last, last / 2, 0], [last / 2, last, 0]] {
+                let mut given_back = BTreeSet::new();
+                for slot in several {
+                    if slot < slots && given_back.insert(slot) {
+                        free.give_back(slot);
+                    }
+                }
                 let taken: BTreeSet<u32> = std::iter::from_fn(|| free.take([])).collect();
                 assert_eq!((taken, free.used), (given_back, slots));
             }
@@ -327,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn first_answers_are_put_where_they_are_asked_for_ahead() {
+    fn answers_of_one_type_are_put_where_they_are_asked_for_ahead() {
         let body = Body {
             octets: vec![7; 60],
             counts: [1, 0, 0],
@@ -349,15 +353,14 @@ mod tests {
             memory.sizes.ahead = ahead;
             memory
         };
-        let found = |ahead: Ahead, put: Put| {
+        let found = |ahead: Ahead, spot: Spot| {
             let memory = memory(ahead);
             let mut slots = Slots::new(&memory.sizes);
             let tags = (1..=800u64).map(|number| number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let found = tags.filter(|&tag| {
-                // A first answer, and another one.
-                let first = slots.put(&memory, &body, 16, tag, put).expect("room");
-                slots.put(&memory, &body, 15, tag, Put::Anywhere).expect("room");
-                slots_ahead(0, tag, 1001).contains(&first.slot)
+                slots.put(&memory, &body, 15, tag, spot).expect("room");
+                let put = slots.put(&memory, &body, 16, tag, spot).expect("room");
+                slots_ahead(0, tag, 1001).contains(&put.slot)
             });
             let found = found.count();
             assert_eq!(slots.used()[0], 1600);
@@ -369,9 +372,9 @@ mod tests {
             rtype: 16,
         };
         // Eight of ten by chance; nearly none where nobody looks.
-        assert!(found(ahead(0), Put::Ahead) > 600);
-        assert!(found(ahead(0), Put::Anywhere) < 40);
-        assert!(found(ahead(1), Put::Ahead) < 40);
-        assert!(found(Ahead::NONE, Put::Ahead) < 40);
+        assert!(found(ahead(0), Spot::Ahead) > 600);
+        assert!(found(ahead(0), Spot::Any) < 40);
+        assert!(found(ahead(1), Spot::Ahead) < 40);
+        assert!(found(Ahead::NONE, Spot::Ahead) < 40);
     }
 }

@@ -19,7 +19,7 @@ use dns_common::table::{Table, ZONE_WORDS, word};
 use serde::{Deserialize, Serialize};
 
 use super::memory::grace_period;
-use super::slots::{Body, Put, Slots};
+use super::slots::{Body, Slots, Spot};
 use super::{Memory, TableReader};
 use crate::name::label_count;
 use crate::views::Clients;
@@ -222,8 +222,8 @@ impl TableWriter {
             flags |= flag::INCOMPLETE;
         }
         // The program looks for lines of views only when it has read the default's.
-        let first = if view == 0 { Put::Ahead } else { Put::Anywhere };
-        let Some(references) = self.put_bodies(entry, room, hash.tag, first, &mut flags) else {
+        let spot = if view == 0 { Spot::Ahead } else { Spot::Any };
+        let Some(references) = self.put_bodies(entry, room, hash.tag, spot, &mut flags) else {
             self.write(place, passing(hash));
             self.retire(old);
             self.left_out.insert(hash.tag);
@@ -256,7 +256,7 @@ impl TableWriter {
         entry: &Entry,
         room: usize,
         tag: u64,
-        first: Put,
+        spot: Spot,
         flags: &mut u32,
     ) -> Option<Vec<Reference>> {
         let bodies: Vec<_> = entry.bodies.iter().filter(|(_, body)| body.class().is_some()).collect();
@@ -271,8 +271,7 @@ impl TableWriter {
         }
         let mut references = Vec::new();
         for (rtype, body) in bodies.into_iter().take(most) {
-            let put = if references.is_empty() { first } else { Put::Anywhere };
-            match self.put_slot(|slots, memory| slots.put(memory, body, *rtype, tag, put)) {
+            match self.put_slot(|slots, memory| slots.put(memory, body, *rtype, tag, spot)) {
                 Some(reference) => references.push(reference),
                 None => {
                     self.retire(references);
@@ -349,7 +348,7 @@ impl TableWriter {
         if let Some(negatives) = negatives {
             for (word, body) in new.iter_mut().zip([&negatives.nodata, &negatives.nxdomain]) {
                 // The type is any number but 0: a word of 0 says that there is none.
-                match self.slots.put(&memory, body, 1, u64::from(zone) << 32, Put::Anywhere) {
+                match self.slots.put(&memory, body, 1, u64::from(zone) << 32, Spot::Any) {
                     Some(reference) => *word = reference.to_word(),
                     None if body.class().is_some() => result = Err(TableFull),
                     None => {}
