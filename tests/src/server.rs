@@ -10,10 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::net::{Namespace, Running};
-
-/// How long a start may take on a busy machine.
-const START: Duration = Duration::from_secs(60);
+use crate::net::{Namespace, PATIENCE, Running};
 
 /// A server and its folder.
 pub struct Server {
@@ -40,11 +37,11 @@ pub struct HttpReply {
 /// Waits for what happens soon.
 ///
 /// # Errors
-/// It is not so after 30 seconds, or to look fails.
+/// It is not so after [`PATIENCE`], or to look fails.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !is_so()? {
-        ensure!(start.elapsed() < Duration::from_secs(30), "{what}: not after 30 s");
+        ensure!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
@@ -170,7 +167,7 @@ impl Server {
         let mut running = Running::start(command, &self.path("log"))?;
         let log = self.path("log");
         let ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(": ready "));
-        let waited = running.wait_until("hotdns to be ready", START, ready);
+        let waited = running.wait_until("hotdns to be ready", PATIENCE, ready);
         if let Err(error) = waited {
             bail!("{error:#}: {}", running.output());
         }
@@ -236,7 +233,7 @@ impl Server {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
-            .timeout_global(Some(START))
+            .timeout_global(Some(PATIENCE))
             .build()
             .into();
         let request = ureq::http::Request::builder()

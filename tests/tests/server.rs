@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::frames::{Query, wire_name};
-use tests::net::{Namespace, VethOptions, VethPair, is_skipped, run};
+use tests::net::{Namespace, PATIENCE, VethOptions, VethPair, is_skipped, run};
 use tests::server::{Server, ZONE, eventually, free_port, program};
 
 #[test]
@@ -82,7 +81,7 @@ fn the_idle_time_out_of_tcp_is_configured_told_and_kept() -> Result<()> {
     assert!(!over_udp.contains("KEEPALIVE"), "{over_udp}");
 
     let mut idle = std::net::TcpStream::connect(server.dns)?;
-    idle.set_read_timeout(Some(Duration::from_secs(30)))?;
+    idle.set_read_timeout(Some(PATIENCE))?;
     assert_eq!(std::io::Read::read(&mut idle, &mut [0])?, 0, "closed by the server");
     eventually("its place comes back", || {
         Ok(server.metric("hotdns_tcp_connections")? == 0.0)
@@ -130,7 +129,7 @@ fn a_change_is_answered_by_the_time_it_is_acknowledged() -> Result<()> {
     let server = Server::start("")?;
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.connect(server.dns)?;
-    client.set_read_timeout(Some(Duration::from_secs(10)))?;
+    client.set_read_timeout(Some(PATIENCE))?;
     let query = Query::new(&wire_name("new.example.com"), 1).build();
     for round in 0..200u8 {
         let address = format!("192.0.2.{round}");
@@ -550,7 +549,7 @@ fn without_privileges_userspace_answers_and_the_log_says_so() -> Result<()> {
     command.args(["run", "--config"]).arg(&config);
     let mut running = tests::net::Running::start(command, &log)?;
     let is_ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(": ready "));
-    running.wait_until("ready", Duration::from_secs(60), is_ready)?;
+    running.wait_until("ready", PATIENCE, is_ready)?;
     let text = running.output();
     assert!(text.contains("XDP is off, userspace answers everything"), "{text}");
     let answer = run(
@@ -614,7 +613,7 @@ fn xdp_answers_clients_on_another_host() -> Result<()> {
         ensure!(matches!(reply.status, 200 | 201), "{reply:?}");
         let answer = client.enter(|| {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
-            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            socket.set_read_timeout(Some(PATIENCE))?;
             socket.send_to(&query, (ipv4, server.dns.port()))?;
             let mut answer = [0; 512];
             let length = socket.recv(&mut answer)?;
