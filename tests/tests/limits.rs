@@ -129,9 +129,18 @@ fn a_flood_from_one_prefix_leaves_the_others_their_answers() -> Result<()> {
         // The burst, and one a second of however long this took. Two processors at one bucket may let one more pass.
         let most = BURST + 2 + start.elapsed().as_secs() as u32 + digs;
         let Flood { whole, truncated } = flood;
-        ensure!(whole <= most, "{interface}: {whole} whole answers, {most} are within the limit");
-        ensure!(whole + digs >= BURST, "{interface}: {whole} whole answers, the burst is {BURST}");
-        ensure!(truncated >= 2000u32.saturating_sub(most), "{interface}: {truncated} truncated");
+        ensure!(
+            whole <= most,
+            "{interface}: {whole} whole answers, {most} are within the limit"
+        );
+        ensure!(
+            whole + digs >= BURST,
+            "{interface}: {whole} whole answers, the burst is {BURST}"
+        );
+        ensure!(
+            truncated >= 2000u32.saturating_sub(most),
+            "{interface}: {truncated} truncated"
+        );
         let counted = format!("hotdns_rate_limited_total{{action=\"truncated\",plane=\"{plane}\"}}");
         let counted = world.metric(&counted)?;
         let asked_by_dig = f64::from(digs);

@@ -124,7 +124,11 @@ async fn idle_connections_are_closed_and_activity_keeps_them() {
         read_message(&mut stream).await;
     }
     until_closed(&mut stream).await;
-    assert!(last.elapsed() >= idle, "closed {:?} after the last query", last.elapsed());
+    assert!(
+        last.elapsed() >= idle,
+        "closed {:?} after the last query",
+        last.elapsed()
+    );
 }
 
 #[tokio::test]
