@@ -66,6 +66,14 @@ impl Running {
         Ok(kibibytes << 10)
     }
 
+    /// How many files it has open.
+    pub fn descriptors(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid());
+        Ok(std::fs::read_dir(&path)
+            .with_context(|| format!("cannot read {path}"))?
+            .count())
+    }
+
     /// The niceness of each of its threads whose name begins so (proc_pid_stat(5)).
     pub fn niceness(&self, prefix: &str) -> Result<Vec<i32>> {
         let mut found = Vec::new();
