@@ -15,15 +15,18 @@ use dns_userspace::answer::Environment;
 use dns_userspace::record::RecordType;
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
+use rand::Rng;
+use rand::seq::IndexedRandom;
 use tests::bench::fuzz::{Fate, check};
 use tests::bench::object;
 use tests::frames::{Edns, Query, UdpChecksum, UdpFrame, wire_name};
 use tests::kernel::{Kernel, frame, is_skipped};
 use tests::net::{Namespace, RawSocket, VethOptions, VethPair};
 use tests::planes::COOKIES;
+use tests::queries::{Names, TYPES, well_formed};
 use tests::server::Server;
 use tests::testrun::{Outcome, Verdict};
-use tests::zones::name;
+use tests::zones::{Generator, name};
 
 /// What TEST_RUN lets a frame grow to at its tail (see [`tests::kernel`]).
 const MOST_AT_TAIL: usize = 3520;
@@ -386,5 +389,75 @@ fn tagged_frames_of_small_buffers_are_answered_natively() -> Result<()> {
     }
     let passed = host.enter(|| server.metric("hotdns_xdp_passed_total{reason=\"no_room\"}"))?;
     assert_eq!(passed, 0.0);
+    Ok(())
+}
+
+/// Random configurations, asked on the loopback interface with frames as packet sockets make them: the buffers are
+/// small, and a good part of the answers have to grow at the head.
+#[test]
+fn random_configurations_in_small_buffers_equal_the_reference() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    const STEPS: usize = 3;
+    const QUERIES: usize = 400;
+    let host = Namespace::new("lo")?;
+    host.ip(&["link", "set", "lo", "up"])?;
+    let socket = host.enter(|| Ok(RawSocket::open(1)?))?;
+    let (mut equal, mut longer, mut no_room) = (0, 0, 0);
+    for seed in 1..=6 {
+        let mut generator = Generator::new(seed);
+        let mut kernel = Kernel::new(generator.environment(), generator.has_upstream())?;
+        let mut names = Names::default();
+        for step in 0..STEPS {
+            let changes = match step {
+                0 => generator.first(),
+                _ => generator.next(&kernel.planes.store),
+            };
+            kernel.apply(changes)?;
+            names.add(&kernel.planes.store.snapshot());
+            let all: Vec<_> = names.iter().collect();
+            let _link = host.enter(|| {
+                let program = kernel.planes.publisher.program();
+                let mut program = program.lock();
+                let ebpf = program.as_mut().context("a program")?.ebpf_mut();
+                let program: &mut Xdp = ebpf.program_mut("hotdns").context("no program")?.try_into()?;
+                let link = program.attach_to_if_index(1, XdpMode::Skb)?;
+                Ok(program.take_link(link)?)
+            })?;
+            let before = kernel.counters()?;
+            for _ in 0..QUERIES {
+                let rng = generator.rng();
+                let name = all.choose(rng).context("names")?;
+                let qtype = *TYPES.choose(rng).context("types")?;
+                let message = well_formed(rng, name, qtype).build();
+                let (vlans, _) = *tests::kernel::PLACES.choose(rng).context("places")?;
+                let asked = frame(rng.random(), vlans, message);
+                let bytes = asked.build();
+                let what = || format!("seed {seed}, step {step}, {name} {qtype}");
+                socket.send(&bytes)?;
+                let received = socket.receive(Duration::from_secs(20))?.with_context(what)?;
+                if received == bytes {
+                    continue;
+                }
+                let outcome = Outcome {
+                    verdict: Verdict::Transmit,
+                    packet: received,
+                    duration: Duration::ZERO,
+                };
+                let fate = check(&bytes, &outcome).map_err(anyhow::Error::msg).with_context(what)?;
+                let reference = kernel.planes.reference_to(asked.source.ip(), &asked.payload);
+                assert_eq!(Some(fate), reference.map(Fate::Answered), "{}", what());
+                equal += 1;
+                longer += u64::from(outcome.packet.len() > bytes.len() + 64);
+            }
+            let after = kernel.counters()?;
+            no_room += after.passed[PassReason::NoRoom.index()] - before.passed[PassReason::NoRoom.index()];
+            assert_eq!(after.dropped, before.dropped, "seed {seed}, step {step}");
+        }
+    }
+    println!("{equal} answered, {longer} of them by more than 64 octets longer, {no_room} without room");
+    assert!(equal > 2000 && longer > 300, "{equal} {longer}");
+    assert!(no_room * 4 < longer, "{no_room} of {longer}");
     Ok(())
 }
