@@ -417,8 +417,8 @@ fn random_configurations_in_small_buffers_equal_the_reference() -> Result<()> {
             kernel.apply(changes)?;
             names.add(&kernel.planes.store.snapshot());
             let all: Vec<_> = names.iter().collect();
+            let program = kernel.planes.publisher.program();
             let _link = host.enter(|| {
-                let program = kernel.planes.publisher.program();
                 let mut program = program.lock();
                 let ebpf = program.as_mut().context("a program")?.ebpf_mut();
                 let program: &mut Xdp = ebpf.program_mut("hotdns").context("no program")?.try_into()?;
