@@ -192,6 +192,9 @@ fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
         return pass(PassReason::Source);
     }
     check_source(mapped(ip.source), udp, link)?;
+    if ip.source == ip.destination && !is_loopback(&own) {
+        return pass(PassReason::Source);
+    }
     Ok(Frame {
         ip: at,
         udp: at + IPV4_BYTES,
@@ -242,6 +245,9 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
         return pass(PassReason::Source);
     }
     check_source(source, udp, link)?;
+    if source[1] == destination[1] && source[0] == destination[0] && !self::is_loopback(&own) {
+        return pass(PassReason::Source);
+    }
     Ok(Frame {
         ip: at,
         udp: at + IPV6_BYTES,
@@ -324,12 +330,23 @@ fn udp<'a>(packet: &'a Packet, at: usize, link: &mut Link<'_>, destination: [u64
     }
 }
 
+/// Whether it is the loopback interface's, which alone has no MAC address. There our own addresses are clients;
+/// elsewhere the kernel drops what comes from one (a martian source).
+#[inline(always)]
+fn is_loopback(own: &OwnValue) -> bool {
+    own.mac == [0; 6]
+}
+
+/// A frame to the interface, and from one station: an answer to a group address would go to all of them.
 #[inline(always)]
 fn check_mac(ethernet: &Ethernet, own: &OwnValue) -> Parsed<()> {
     let [m0, m1, m2, m3, m4, m5] = own.mac;
     let first = u32::from_ne_bytes([m0, m1, m2, m3]);
     let last = u16::from_ne_bytes([m4, m5]);
-    if ethernet.destination.first == first && ethernet.destination.last == last {
+    // IEEE 802 §8.2: the group bit is the lowest of the first octet.
+    let group = u32::from_ne_bytes([1, 0, 0, 0]);
+    let differs = ethernet.destination.first ^ first | (ethernet.destination.last ^ last) as u32;
+    if differs | ethernet.source.first & group == 0 {
         Ok(())
     } else {
         pass(PassReason::MacAddress)

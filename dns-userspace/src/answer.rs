@@ -32,6 +32,7 @@ use crate::record::{RecordType, RrSet};
 
 pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
 pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, Options};
+pub(crate) use query::kept_flags;
 pub use resolve::resolve;
 pub(crate) use resolve::resolve_at;
 pub use respond::{respond, zone_asked};

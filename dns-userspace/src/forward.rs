@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::answer::{Edns, ExtendedError, InfoCode};
+use crate::answer::{Edns, ExtendedError, InfoCode, kept_flags};
 use crate::cookies::Cookies;
 use crate::dataplane::worker::{Disposition, Transport};
 use crate::name::Name;
@@ -219,11 +219,10 @@ pub fn failure(query: &[u8], rcode: u8, out: &mut Vec<u8>) -> Disposition {
     if header[2] & 0x80 != 0 {
         return Disposition::Silence;
     }
-    // Opcode and RD are copied, the rest is zero.
     out.extend_from_slice(&[
         header[0],
         header[1],
-        0x80 | header[2] & 0x79,
+        0x80 | kept_flags(header),
         rcode,
         0,
         0,

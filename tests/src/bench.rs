@@ -18,6 +18,7 @@
 pub mod change;
 pub mod churn;
 pub mod circuit;
+pub mod container;
 pub mod contestant;
 pub mod flood;
 pub mod fuzz;

@@ -78,7 +78,7 @@ pub fn object() -> Result<&'static [u8]> {
     OBJECT.context(ABSENT)
 }
 
-/// Access list and rate limits of a program; none by default.
+/// Access list, rate limits and what else a program may have; nothing by default.
 pub struct Guards {
     /// Who may ask.
     pub access: Option<AccessList>,
@@ -88,6 +88,8 @@ pub struct Guards {
     pub exempt: Option<AccessList>,
     /// Whether answers are counted for each zone.
     pub per_zone: bool,
+    /// Whether loads are kept in order, as for processors that this one may not be of.
+    pub orders_loads: bool,
 }
 
 impl Default for Guards {
@@ -97,6 +99,7 @@ impl Default for Guards {
             limits: Limits::NONE,
             exempt: None,
             per_zone: false,
+            orders_loads: false,
         }
     }
 }
@@ -117,6 +120,7 @@ impl Kernel {
                 has_nsid: environment.nsid().is_some().into(),
                 has_access: guards.access.is_some().into(),
                 per_zone: guards.per_zone.into(),
+                orders_loads: guards.orders_loads.into(),
                 fixed_random: environment.random as u32,
                 ports: Settings::quick_ports([PORT]),
                 ..Settings::DEFAULT

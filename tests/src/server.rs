@@ -108,7 +108,7 @@ impl Server {
         // A port that was free may be taken by the time it is asked for.
         let mut last = None;
         for _ in 0..3 {
-            let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", more)?;
+            let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
             match server.run() {
                 Ok(()) => return Ok(server),
                 Err(error) if error.to_string().contains("in use") => last = Some(error),
@@ -120,13 +120,18 @@ impl Server {
 
     /// The same in a namespace, on one of its addresses, with XDP on `interface`.
     pub fn start_in(namespace: &Namespace, interface: &str, more: &str) -> Result<Self> {
-        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, more)?;
+        Self::start_in_mode(namespace, interface, "auto", more)
+    }
+
+    /// The same in one of the modes of XDP.
+    pub fn start_in_mode(namespace: &Namespace, interface: &str, mode: &str, more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, mode, more)?;
         server.namespace = Some(namespace.name().to_owned());
         server.run()?;
         Ok(server)
     }
 
-    fn prepare(address: Ipv4Addr, interface: &str, more: &str) -> Result<Self> {
+    fn prepare(address: Ipv4Addr, interface: &str, mode: &str, more: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -136,7 +141,7 @@ impl Server {
             format!("listen: [\"{address}\"]\n")
         };
         let config = format!(
-            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: {{interfaces: [{interface}]}}\n\
+            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: {{interfaces: [{interface}], mode: {mode}}}\n\
              zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
             dns.port(),
             http.port(),

@@ -19,6 +19,7 @@ pub(super) const HEADER_BYTES: usize = 12;
 pub(super) struct Query<'a> {
     pub(super) id: u16,
     pub(super) opcode: u8,
+    /// RD of a standard query.
     pub(super) recursion_desired: bool,
     /// Where it could be read; the octets behind it are whatever they are.
     pub(super) question: Option<Question<'a>>,
@@ -61,7 +62,7 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
     let mut query = Query {
         id: word(0),
         opcode: (header[2] >> 3) & 0x0F,
-        recursion_desired: header[2] & 1 != 0,
+        recursion_desired: kept_flags(header) & 1 != 0,
         question: None,
         edns: None,
         fault: None,
@@ -89,6 +90,14 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
         }
     }
     Some(query)
+}
+
+/// What a reply keeps of the third octet of a query's header: the opcode, and RD of a standard query. RFC 1035 §4.1.1 has
+/// RD as "recursion desired" of a query, and RFC 2136 §2.2 has zero there: other opcodes give the bit no meaning, or another
+/// (RFC 8906 §3.1.3), so that nobody may copy it who does not know the opcode.
+pub(crate) fn kept_flags(header: &[u8; HEADER_BYTES]) -> u8 {
+    let opcode = header[2] & 0x78;
+    if opcode == 0 { header[2] & 0x01 } else { opcode }
 }
 
 fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Query<'a>) -> Result<(), Fault> {

@@ -42,6 +42,8 @@ use crate::prefixes::Place;
 use crate::table::{Memory, Region, Sizes};
 use crate::views::Clients;
 
+/// Whether this processor may do loads in another order than a program has them in.
+const MAY_REORDER_LOADS: bool = !cfg!(target_arch = "x86_64");
 const STATE_WORDS: usize = size_of::<State>() / 8;
 const SLOT_MAPS: [&str; CLASS_BYTES.len()] = [
     "SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5", "SLOTS_6",
@@ -158,6 +160,7 @@ impl Program {
                 REFERRAL => 0,
                 rtype => rtype.into(),
             },
+            orders_loads: settings.orders_loads | u32::from(MAY_REORDER_LOADS),
             ..*settings
         };
         let counted_zones = if settings.per_zone != 0 { sizes.zones } else { 0 };
