@@ -24,7 +24,7 @@ use dns_userspace::access::AccessList;
 use dns_userspace::answer::Environment;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object::{ABSENT, OBJECT};
-use dns_userspace::dataplane::xdp::{Constants, Program};
+use dns_userspace::dataplane::xdp::{Constants, Program, Room};
 use dns_userspace::publish::Loader;
 use dns_userspace::store::Change;
 
@@ -88,6 +88,8 @@ pub struct Guards {
     pub exempt: Option<AccessList>,
     /// Whether answers are counted for each zone.
     pub per_zone: bool,
+    /// How many entries maps have room for.
+    pub room: Room,
 }
 
 impl Default for Guards {
@@ -97,6 +99,7 @@ impl Default for Guards {
             limits: Limits::NONE,
             exempt: None,
             per_zone: false,
+            room: Room::default(),
         }
     }
 }
@@ -125,9 +128,14 @@ impl Kernel {
                 has_exempt: guards.exempt.is_some().into(),
                 ..guards.limits
             };
-            let (mut program, memory) = Program::load(object()?, &Constants { settings, limits }, keys, sizes)?;
+            let constants = Constants {
+                settings,
+                limits,
+                room: guards.room,
+            };
+            let (mut program, memory) = Program::load(object()?, &constants, keys, sizes)?;
             program.set_access(guards.access.as_ref(), guards.exempt.as_ref())?;
-            program.set_own(own())?;
+            anyhow::ensure!(program.set_own(own()).error.is_none(), "our addresses do not fit");
             let secret = environment.cookies.secret;
             program.set_cookies(
                 environment.cookies.seconds,

@@ -12,6 +12,7 @@ mod cleanup;
 mod namespace;
 mod process;
 mod raw;
+mod seccomp;
 mod veth;
 
 use std::io::Write;
@@ -19,6 +20,7 @@ use std::io::Write;
 pub use namespace::Namespace;
 pub use process::{Running, run};
 pub use raw::RawSocket;
+pub use seccomp::forbid;
 pub use veth::{End, VethOptions, VethPair};
 
 /// Why privileged tests cannot run here, if they cannot: what `cargo xtask test` found, or what is seen here.

@@ -268,6 +268,7 @@ fn everything(more: &str) -> Result<Kernel> {
         .with_prefixes(24, 56),
         exempt: Some(AccessList::new(&[far], &[], Access::Refused)),
         per_zone: true,
+        ..Guards::default()
     };
     let mut kernel = Kernel::guarded(environment, true, guards)?;
     kernel.apply(zone(more)?)?;
