@@ -41,7 +41,7 @@ enum Verdict {
     NotOurs,
     /// For us, and up untouched.
     Pass(PassReason),
-    /// For us as far as can be seen, and up untouched, once its client is charged.
+    /// For us as far as can be seen, and up untouched, once its client is charged: sockets take it for charged.
     Unread(PassReason),
     /// For us, and not to be answered; or changed, and cannot be finished.
     Drop(DropReason),

@@ -77,12 +77,13 @@ static ZONES: Array<[u64; ZONE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPAB
 static EPOCH: Array<[u64; EPOCH_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static OWN_TABLE: Array<OwnLine> = Array::with_max_entries(OWN_LINES as u32, 0);
+// Memory for an address is taken when it comes: there may be room for many.
 #[map]
-static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(4096, 0);
+static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
-static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
-static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static ACCESS: LpmTrie<[u8; 20], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]

@@ -35,7 +35,7 @@ pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, Options};
 pub(crate) use query::kept_flags;
 pub use resolve::resolve;
 pub(crate) use resolve::resolve_at;
-pub use respond::{respond, zone_asked};
+pub use respond::{is_dropped_by_zone, respond, zone_asked};
 
 /// What an answer depends on besides the query and the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -174,6 +174,8 @@ enum Command {
         oneshot::Sender<Result<Option<Written>, ControlError>>,
     ),
     Reload(oneshot::Sender<Result<ReloadReport, ControlError>>),
+    /// For the planes to rest after.
+    Wake,
     Stop(oneshot::Sender<()>),
 }
 
@@ -272,6 +274,12 @@ impl ControlHandle {
     /// Reads the configuration file and the zone files again and serves what they say.
     pub async fn reload(&self) -> Result<ReloadReport, ControlError> {
         self.ask(Command::Reload).await?
+    }
+
+    /// Lets the planes rest soon, as after a change ([`Planes::rest`]).
+    pub fn wake(&self) {
+        // Where commands wait, the planes rest after those.
+        let _ = self.commands.try_send(Command::Wake);
     }
 
     /// Ends the writer after all commands sent before; later ones fail.

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod name;
 pub mod octets;
 pub mod prefixes;
+pub mod privileges;
 pub mod publish;
 pub mod rdata;
 pub mod record;

@@ -200,6 +200,9 @@ mod tests {
                 dropped: vec![("response", 6), ("rate_limit", 7), ("acl", 8)],
                 limited: 9,
                 denied: 10,
+                attached: vec![("eth0".to_owned(), "native")],
+                addresses: 11,
+                addresses_left_out: 12,
             }
         }
     }
@@ -253,6 +256,9 @@ mod tests {
             r#"hotdns_rate_limited_total{action="truncated",plane="xdp"} 9"#,
             r#"hotdns_acl_denied_total{action="dropped",plane="xdp"} 8"#,
             r#"hotdns_acl_denied_total{action="refused",plane="xdp"} 10"#,
+            r#"hotdns_xdp_attached{interface="eth0",mode="native"} 1"#,
+            r#"hotdns_xdp_addresses{state="answered"} 11"#,
+            r#"hotdns_xdp_addresses{state="left_out"} 12"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

@@ -21,14 +21,17 @@ use self::signals::Signals;
 use self::supervisor::Supervisor;
 use self::system::System;
 use crate::config::{ConfigError, ConfigSource, Desired};
+use crate::privileges;
 
 /// Serves until a signal says stop (then `Ok`) or a part fails.
 pub fn run(source: ConfigSource) -> anyhow::Result<()> {
     let desired = source.load_everything().or_else(|errors| refuse(&errors))?;
     logging::start(desired.config.log_level, desired.config.log_format);
     announce(&desired);
+    let needs = privileges::Needs::of(&desired.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(move || privileges::keep_what_is_needed(needs))
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(serve(source, desired));

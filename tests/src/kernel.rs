@@ -24,7 +24,7 @@ use dns_userspace::access::AccessList;
 use dns_userspace::answer::Environment;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object::{ABSENT, OBJECT};
-use dns_userspace::dataplane::xdp::{Constants, Program};
+use dns_userspace::dataplane::xdp::{Constants, Program, Room};
 use dns_userspace::publish::Loader;
 use dns_userspace::store::Change;
 
@@ -90,6 +90,8 @@ pub struct Guards {
     pub per_zone: bool,
     /// Whether loads are kept in order, as for processors that this one may not be of.
     pub orders_loads: bool,
+    /// How many entries maps have room for.
+    pub room: Room,
 }
 
 impl Default for Guards {
@@ -100,6 +102,7 @@ impl Default for Guards {
             exempt: None,
             per_zone: false,
             orders_loads: false,
+            room: Room::default(),
         }
     }
 }
@@ -129,9 +132,14 @@ impl Kernel {
                 has_exempt: guards.exempt.is_some().into(),
                 ..guards.limits
             };
-            let (mut program, memory) = Program::load(object()?, &Constants { settings, limits }, keys, sizes)?;
+            let constants = Constants {
+                settings,
+                limits,
+                room: guards.room,
+            };
+            let (mut program, memory) = Program::load(object()?, &constants, keys, sizes)?;
             program.set_access(guards.access.as_ref(), guards.exempt.as_ref())?;
-            program.set_own(own())?;
+            anyhow::ensure!(program.set_own(own()).error.is_none(), "our addresses do not fit");
             let secret = environment.cookies.secret;
             program.set_cookies(
                 environment.cookies.seconds,

@@ -12,6 +12,7 @@ mod cleanup;
 mod namespace;
 mod process;
 mod raw;
+mod seccomp;
 mod veth;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use namespace::Namespace;
 pub use process::{Running, run};
 pub use raw::RawSocket;
+pub use seccomp::forbid;
 pub use veth::{End, VethOptions, VethPair};
 
 /// How long to wait for what happens soon. It is no measure of speed: on a machine with much else to do a process may

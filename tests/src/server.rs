@@ -10,13 +10,14 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::net::{Namespace, PATIENCE, Running};
+use crate::net::{Namespace, PATIENCE, Running, forbid};
 
 /// A server and its folder.
 pub struct Server {
     folder: TempDir,
     running: Option<Running>,
     namespace: Option<String>,
+    forbidden: Option<i64>,
     /// Where it answers DNS.
     pub dns: SocketAddr,
     /// Where it answers HTTP.
@@ -131,6 +132,15 @@ impl Server {
         Ok(server)
     }
 
+    /// The same where a system call fails with EPERM.
+    pub fn start_forbidding(call: i64, namespace: &Namespace, interface: &str, more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, "auto", more)?;
+        server.namespace = Some(namespace.name().to_owned());
+        server.forbidden = Some(call);
+        server.run()?;
+        Ok(server)
+    }
+
     fn prepare(address: Ipv4Addr, interface: &str, mode: &str, more: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -150,6 +160,7 @@ impl Server {
             folder,
             running: None,
             namespace: None,
+            forbidden: None,
             dns,
             http,
         };
@@ -169,6 +180,9 @@ impl Server {
             None => Command::new(program()?),
         };
         command.args(["run", "--config"]).arg(self.path("hotdns.yaml"));
+        if let Some(call) = self.forbidden {
+            forbid(&mut command, call);
+        }
         let mut running = Running::start(command, &self.path("log"))?;
         let log = self.path("log");
         let ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(": ready "));
@@ -193,6 +207,29 @@ impl Server {
     /// The log so far.
     pub fn log(&self) -> String {
         self.running.as_ref().map(Running::output).unwrap_or_default()
+    }
+
+    /// The effective capabilities of each of its threads, with the thread's name (proc_pid_status(5)).
+    pub fn capabilities(&self) -> Result<Vec<(String, u64)>> {
+        let mut found = Vec::new();
+        for thread in std::fs::read_dir(format!(
+            "/proc/{}/task",
+            self.running.as_ref().context("not running")?.pid()
+        ))? {
+            // One may have ended since they were listed.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else {
+                continue;
+            };
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            let numbers: Result<Vec<u64>, _> = ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:"]
+                .iter()
+                .filter_map(|name| field(name))
+                .map(|number| u64::from_str_radix(number, 16))
+                .collect();
+            let all = numbers?.into_iter().fold(0, |all, set| all | set);
+            found.push((field("Name:").unwrap_or_default().to_owned(), all));
+        }
+        Ok(found)
     }
 
     /// Its memory, in octets.

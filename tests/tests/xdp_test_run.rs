@@ -269,6 +269,7 @@ fn everything(more: &str, orders_loads: bool) -> Result<Kernel> {
         exempt: Some(AccessList::new(&[far], &[], Access::Refused)),
         per_zone: true,
         orders_loads,
+        ..Guards::default()
     };
     let mut kernel = Kernel::guarded(environment, true, guards)?;
     kernel.apply(zone(more)?)?;

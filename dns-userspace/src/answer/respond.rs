@@ -123,6 +123,11 @@ fn is_dropped(query: &Query<'_>, snapshot: &Snapshot, environment: &Environment<
     })
 }
 
+/// The same of a message that may be cut off.
+pub fn is_dropped_by_zone(query: &[u8], snapshot: &Snapshot, environment: &Environment<'_>) -> bool {
+    parse(query).is_some_and(|query| is_dropped(&query, snapshot, environment))
+}
+
 /// The index of the zone that a query asks, where it is one for the data.
 pub fn zone_asked(query: &[u8], snapshot: &Snapshot) -> Option<u32> {
     let question = admit(&parse(query)?).ok()?;

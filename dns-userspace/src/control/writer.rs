@@ -156,6 +156,7 @@ impl Writer {
                     self.change(std::mem::take(&mut changes));
                     let _ = reply.send(self.reload());
                 }
+                Command::Wake => {}
                 Command::Stop(reply) => {
                     self.change(changes);
                     return Some(reply);

@@ -8,11 +8,14 @@ use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
 use super::worker::{Answerer, Arrival, Disposition};
-use crate::answer::{Admission, Environment, Identity, Outcome, Owner, respond, zone_asked};
+use crate::answer::{Admission, Environment, Identity, Outcome, Owner, is_dropped_by_zone, respond, zone_asked};
 use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
-use crate::forward::PartialChain;
+use crate::forward::{PartialChain, failure};
 use crate::publish::{Served, ZoneCounter};
+
+const HEADER_BYTES: usize = 12;
+const FORMERR: u8 = 1;
 
 /// The answerer of one worker.
 pub struct LocalAnswerer {
@@ -60,6 +63,23 @@ impl LocalAnswerer {
     }
 }
 
+impl LocalAnswerer {
+    /// No query is that long. Over the limit it gets nothing, as all that is malformed, nor where the zone's list says so.
+    fn answer_cut_off(&self, query: &[u8], environment: &Environment<'_>, out: &mut Vec<u8>) -> Disposition {
+        if environment.admission == Admission::Truncated {
+            return Disposition::Silence;
+        }
+        if environment.admission == Admission::Admitted
+            && is_dropped_by_zone(query, &self.served.snapshot_guard(), environment)
+        {
+            self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+            return Disposition::Denied;
+        }
+        // The header is all that can be trusted to be there.
+        failure(&query[..query.len().min(HEADER_BYTES)], FORMERR, out)
+    }
+}
+
 impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         let client = arrival.client;
@@ -77,6 +97,9 @@ impl Answerer for LocalAnswerer {
             random: next(&mut self.random),
             ..self.environment
         };
+        if arrival.is_cut_off {
+            return self.answer_cut_off(query, &environment, out);
+        }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
         if self.fast.answer(query, &environment, out) == Fast::Answered {

@@ -1,7 +1,7 @@
 //! DNS over TCP (RFC 1035 §4.2.2, RFC 7766).
 //!
 //! ```text
-//! acceptor (main runtime) ─► Admissions: in all, per client ─► a worker, in turn
+//! acceptor (main runtime) ─► Gate ─► Admissions: in all, per client ─► a worker, in turn
 //! connection (one task)      read ─► split by length ─► Desk::answer ─► output ─► write
 //!                                                      └─ forwarded ─► when it is there (RFC 7766 §7: any order)
 //! ```
@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use super::worker::{Arrival, Desk, Disposition, Transport};
 use crate::forward::failure;
 
@@ -117,6 +118,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     desks: Vec<mpsc::UnboundedSender<Accepted>>,
     admissions: Arc<Admissions>,
+    gate: Arc<Gate>,
     stop: CancellationToken,
 ) {
     let mut next = 0;
@@ -135,6 +137,10 @@ pub(super) async fn accept(
                 continue;
             }
         };
+        // A client that gets nothing takes nobody's place meanwhile.
+        if gate.drops(client) {
+            continue;
+        }
         let Some(admission) = admissions.admit(client) else {
             continue;
         };
@@ -358,6 +364,7 @@ impl Connection {
             client: self.client,
             transport: Transport::Tcp,
             at: None,
+            is_cut_off: false,
         };
         let chain = match desk.answer(query, &arrival, reply) {
             Disposition::Reply => {

@@ -3,6 +3,7 @@
 mod control;
 mod cookies;
 mod http;
+mod keeper;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -33,6 +34,7 @@ use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
 use crate::forward::{ForwardSettings, Forwarder};
 use crate::http::{ApiState, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
+use crate::privileges;
 use crate::publish::{Publisher, Served, ZoneCounts};
 
 /// Everything that runs.
@@ -66,7 +68,8 @@ impl System {
         let recursion = recursion(&config);
         let sockets = Arc::new(Figures::default());
         let gate = Arc::new(gate(&config, &sockets)?);
-        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate);
+        let own_room = xdp::own_room(&listening);
+        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room);
         let mut publisher = Publisher::new(loader, options)?;
         let counts = config.metrics_per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
@@ -121,10 +124,13 @@ impl System {
             figures: metrics.sockets(),
             tcp: tcp_settings(&config, files),
             wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
+            gate: Arc::clone(&gate),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         cookies::keep(cookies, program.clone(), &spawner);
-        xdp::attach(&config, &listening, program, &gate.charged, &spawner).await;
+        let waker = handle.clone();
+        xdp::attach(&config, &listening, program, &gate.charged, own_room, waker, &spawner).await;
+        privileges::keep_what_is_needed(privileges::Needs::of(&config));
 
         ready.store(true, Ordering::Release);
         info!(listen = ?plane.addresses(), "ready");

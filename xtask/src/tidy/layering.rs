@@ -16,6 +16,7 @@ const UNSAFE_FILES: &[&str] = &[
     "dns-ebpf/src/bin/bench/frame.rs",
     "dns-ebpf/src/bin/bench/main.rs",
     "tests/src/net/raw.rs",
+    "tests/src/net/seccomp.rs",
     "tests/src/testrun.rs",
 ];
 

@@ -362,3 +362,30 @@ async fn shutdown_answers_what_has_come_and_closes() {
     until_closed(&mut stream).await;
     assert!(down.await.unwrap(), "drained in time");
 }
+
+#[tokio::test]
+async fn clients_that_get_nothing_are_cut_off_before_they_are_read_from() {
+    use crate::access::{Access, AccessList};
+    use crate::dataplane::gate::Gate;
+    use crate::dataplane::worker::testing::start_gated;
+
+    let gate = Gate {
+        access: Some(std::sync::Arc::new(AccessList::new(
+            &[],
+            &["127.0.0.9/32".parse().unwrap()],
+            Access::Dropped,
+        ))),
+        ..Gate::default()
+    };
+    let figures = std::sync::Arc::clone(&gate.figures);
+    let test = start_gated(&["127.0.0.1:0".parse().unwrap()], gate);
+    let address = test.plane.addresses()[0];
+    let denied = tokio::net::TcpSocket::new_v4().unwrap();
+    denied.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let mut denied = denied.connect(address).await.unwrap();
+    until_closed(&mut denied).await;
+    assert_eq!(figures.acl_dropped.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let mut allowed = TcpStream::connect(address).await.unwrap();
+    allowed.write_all(&framed(&query(1, "a.test."))).await.unwrap();
+    assert_eq!(read_message(&mut allowed).await[..2], [0, 1]);
+}

@@ -16,6 +16,9 @@ impl Answerer for Scripted {
         if query.len() < 12 || query[2] & 0x80 != 0 {
             return Disposition::Silence;
         }
+        if arrival.is_cut_off {
+            return failure(&query[..12], 1, out);
+        }
         let label = query
             .get(13..13 + usize::from(*query.get(12).unwrap_or(&0)))
             .unwrap_or_default();
@@ -88,7 +91,18 @@ pub(crate) fn settings() -> TcpSettings {
 }
 
 pub(crate) fn start(listen: &[SocketAddr], forwarder: Option<Forwarder>, tcp: TcpSettings) -> TestPlane {
-    start_with(Arc::new(|| Box::new(Scripted)), listen, forwarder, tcp)
+    start_with(Arc::new(|| Box::new(Scripted)), listen, forwarder, tcp, Arc::default())
+}
+
+/// As [`start`], with a gate for connections.
+pub(crate) fn start_gated(listen: &[SocketAddr], gate: Gate) -> TestPlane {
+    start_with(
+        Arc::new(|| Box::new(Scripted)),
+        listen,
+        None,
+        settings(),
+        Arc::new(gate),
+    )
 }
 
 /// As [`start`], with answerers of which the first `panics` are not to be had.
@@ -101,7 +115,7 @@ pub(crate) fn start_panicking(panics: usize, listen: &[SocketAddr]) -> TestPlane
         );
         Box::new(Scripted)
     };
-    start_with(Arc::new(factory), listen, None, settings())
+    start_with(Arc::new(factory), listen, None, settings(), Arc::default())
 }
 
 fn start_with(
@@ -109,6 +123,7 @@ fn start_with(
     listen: &[SocketAddr],
     forwarder: Option<Forwarder>,
     tcp: TcpSettings,
+    gate: Arc<Gate>,
 ) -> TestPlane {
     let counts = Arc::new(Counts::default());
     let plane = Plane::start(Parts {
@@ -119,6 +134,7 @@ fn start_with(
         figures: Arc::default(),
         tcp,
         wants_interfaces: true,
+        gate,
     })
     .unwrap();
     TestPlane { plane, counts }
