@@ -16,32 +16,32 @@ pub(super) const HEADER_BYTES: usize = 12;
 
 /// One query, as far as it could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Query<'a> {
-    pub(super) id: u16,
-    pub(super) opcode: u8,
-    pub(super) recursion_desired: bool,
+pub(crate) struct Query<'a> {
+    pub(crate) id: u16,
+    pub(crate) opcode: u8,
+    pub(crate) recursion_desired: bool,
     /// Where it could be read; the octets behind it are whatever they are.
-    pub(super) question: Option<Question<'a>>,
+    pub(crate) question: Option<Question<'a>>,
     /// Where there was an OPT, well-formed or not.
-    pub(super) edns: Option<QueryEdns>,
+    pub(crate) edns: Option<QueryEdns>,
     /// What is wrong, if something is.
-    pub(super) fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
     /// No question, and a cookie: the client wants to learn ours (RFC 7873 §5.4).
-    pub(super) asks_for_cookie_alone: bool,
+    pub(crate) asks_for_cookie_alone: bool,
 }
 
 /// What an answer needs of the query's OPT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct QueryEdns {
+pub(crate) struct QueryEdns {
     /// The largest UDP message that the client takes.
-    pub(super) udp_payload: u16,
-    pub(super) dnssec_ok: bool,
-    pub(super) options: Options,
+    pub(crate) udp_payload: u16,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) options: Options,
 }
 
 /// Why a message is not answered from data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// FORMERR.
     Malformed,
     /// NOTIMP: an opcode other than QUERY.
@@ -52,7 +52,7 @@ pub(super) enum Fault {
 
 /// Reads a message. `None`: no reply at all, since there is no header or it is itself a response (RFC 8906 §2: all
 /// else gets one).
-pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
+pub(crate) fn parse(message: &[u8]) -> Option<Query<'_>> {
     let header: &[u8; HEADER_BYTES] = message.first_chunk()?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     if header[2] & 0x80 != 0 {

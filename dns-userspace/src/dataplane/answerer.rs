@@ -1,5 +1,8 @@
-//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream.
+//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream; and how a chain that
+//! comes back from there goes on.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,11 +11,13 @@ use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
 use super::worker::{Answerer, Arrival, Disposition};
-use crate::answer::{Admission, Environment, Identity, Outcome, Owner, respond, zone_asked};
+use crate::answer::{Admission, Environment, Identity, Outcome, Owner, Resumed, is_ours, respond, resume, zone_asked};
 use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
-use crate::forward::PartialChain;
+use crate::forward::{LocalData, PartialChain};
+use crate::name::Name;
 use crate::publish::{Served, ZoneCounter};
+use crate::record::RecordType;
 
 /// The answerer of one worker.
 pub struct LocalAnswerer {
@@ -57,6 +62,43 @@ impl LocalAnswerer {
     /// The same, with its answers counted for each zone.
     pub fn counting(self, counter: Option<ZoneCounter>) -> Self {
         Self { counter, ..self }
+    }
+}
+
+/// What is served, for chains of aliases that lead from an upstream server into it.
+pub struct LocalChains {
+    served: Arc<Served>,
+    environment: Environment<'static>,
+}
+
+impl LocalChains {
+    /// The client and the random number of `environment` are set for each name.
+    pub fn new(served: Arc<Served>, environment: Environment<'static>) -> Self {
+        Self { served, environment }
+    }
+
+    fn environment(&self, client: IpAddr) -> Environment<'static> {
+        let mut environment = self.environment;
+        environment.cookies.client = client;
+        environment.random = rand::random();
+        environment
+    }
+}
+
+impl fmt::Debug for LocalChains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalChains").finish_non_exhaustive()
+    }
+}
+
+impl LocalData for LocalChains {
+    fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
+        is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
+    }
+
+    fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
+        let (snapshot, environment) = (self.served.snapshot_guard(), self.environment(client));
+        resume(name, qtype, &snapshot, &*self.served, &environment, out)
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) async fn attach(
     if program.lock().is_none() {
         return;
     }
-    let listens: Vec<Listen> = listening.iter().copied().map(listen).collect();
+    let listens: Vec<Listen> = listening.iter().copied().filter(is_everywhere).map(listen).collect();
     if let Err(error) = try_attach(config, listens, program, Arc::clone(charged), spawner).await {
         error!("XDP is off, userspace answers everything: {error:#}");
     }
@@ -225,6 +225,12 @@ fn charged_at(key: &OwnKey) -> Option<(u32, IpAddr)> {
     let is_untagged = key.outer_vlan & TAGGED == 0;
     let address = Ipv6Addr::from(key.address).to_canonical();
     (is_untagged && key.port != 0).then_some((key.interface, address))
+}
+
+/// Whether the address means the same on every interface. What is asked at a link-local one passes: the program's map does not
+/// tell on which interface it is listened on.
+fn is_everywhere(address: &SocketAddr) -> bool {
+    !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
 }
 
 fn listen(address: SocketAddr) -> Listen {
