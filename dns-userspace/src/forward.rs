@@ -288,9 +288,10 @@ impl Forwarder {
         legs: &mut Vec<Leg>,
     ) -> Result<Option<Name>, Failure> {
         let qtype = RecordType(asking.qtype);
-        let local = self.local.as_ref().filter(|_| {
-            asking.qclass == CLASS_IN && !matches!(qtype, RecordType::CNAME | RecordType::ANY)
-        });
+        let local = self
+            .local
+            .as_ref()
+            .filter(|_| asking.qclass == CLASS_IN && !matches!(qtype, RecordType::CNAME | RecordType::ANY));
         let Some(local) = local else {
             legs.push(Leg::new(message));
             return Ok(None);
@@ -321,7 +322,9 @@ impl Forwarder {
             return;
         }
         *said = Some(Instant::now());
-        let name = Name::from_wire(query.name).map(|name| name.to_string()).unwrap_or_default();
+        let name = Name::from_wire(query.name)
+            .map(|name| name.to_string())
+            .unwrap_or_default();
         tracing::warn!(
             from = %client, name,
             "a forwarding loop: a query that this server sent upstream came back; it is answered SERVFAIL: see \

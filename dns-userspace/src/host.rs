@@ -129,7 +129,13 @@ mod tests {
     use super::*;
 
     fn host() -> HostAddresses {
-        let own = [("127.0.0.1", 0), ("198.51.100.7", 0), ("2001:db8::7", 0), ("::1", 0), ("fe80::7", 2)];
+        let own = [
+            ("127.0.0.1", 0),
+            ("198.51.100.7", 0),
+            ("2001:db8::7", 0),
+            ("::1", 0),
+            ("fe80::7", 2),
+        ];
         HostAddresses {
             own: own.map(|(text, scope)| (text.parse().unwrap(), scope)).into(),
             loopback: vec!["203.0.113.0/24".parse().unwrap()],
@@ -155,13 +161,21 @@ mod tests {
         ] {
             assert!(is_ourselves(server, &["0.0.0.0:53"]), "{server}");
             assert!(!is_ourselves(server, &["0.0.0.0:54"]), "{server}: another port");
-            assert!(!is_ourselves(server, &["[::]:53"]), "{server}: sockets of IPv6 take IPv6 alone");
+            assert!(
+                !is_ourselves(server, &["[::]:53"]),
+                "{server}: sockets of IPv6 take IPv6 alone"
+            );
         }
         for server in ["[::1]:53", "[::]:53", "[2001:db8::7]:53", "[fe80::7%2]:53"] {
             assert!(is_ourselves(server, &["[::]:53"]), "{server}");
             assert!(!is_ourselves(server, &["0.0.0.0:53"]), "{server}");
         }
-        for server in ["198.51.100.8:53", "198.51.100.255:53", "[2001:db8::8]:53", "[fe80::7%3]:53"] {
+        for server in [
+            "198.51.100.8:53",
+            "198.51.100.255:53",
+            "[2001:db8::8]:53",
+            "[fe80::7%3]:53",
+        ] {
             assert!(!is_ourselves(server, &["0.0.0.0:53", "[::]:53"]), "{server}");
         }
     }
@@ -176,7 +190,10 @@ mod tests {
         assert!(!is_ourselves("[fe80::7%3]:53", &["[fe80::7%2]:53"]));
         assert!(!is_ourselves("127.0.0.2:53", &["127.0.0.1:53"]));
         assert!(!is_ourselves("198.51.100.7:53", &["127.0.0.1:53"]));
-        assert!(is_ourselves("192.0.2.9:53", &["192.0.2.9:53"]), "an address that is to come");
+        assert!(
+            is_ourselves("192.0.2.9:53", &["192.0.2.9:53"]),
+            "an address that is to come"
+        );
     }
 
     #[test]

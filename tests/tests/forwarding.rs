@@ -57,17 +57,26 @@ fn servers_that_forward_to_each_other_notice_it() -> Result<()> {
         // RD=0 is never forwarded.
         let reply = dig(&namespace, "127.0.0.1", &["loop.example.net", "+norec"])?;
         ensure!(reply.contains("REFUSED"), "{reply}");
-        ensure!(answered(&namespace, &servers[1])? == 0.0, "{size} servers: RD=0 was forwarded");
+        ensure!(
+            answered(&namespace, &servers[1])? == 0.0,
+            "{size} servers: RD=0 was forwarded"
+        );
 
         let reply = dig(&namespace, "127.0.0.1", &["loop.example.net"])?;
-        ensure!(reply.contains("SERVFAIL") && reply.contains("forwarding loop"), "{reply}");
+        ensure!(
+            reply.contains("SERVFAIL") && reply.contains("forwarding loop"),
+            "{reply}"
+        );
         ensure!(metric(&namespace, &servers[0], "hotdns_forward_loops_total")? >= 1.0);
         ensure!(servers[0].log().contains("a forwarding loop"), "{}", servers[0].log());
         for (place, server) in servers.iter().enumerate() {
             // The first has the two of dig; one more each where a query takes longer than a second.
             let most = if place == 0 { 6.0 } else { 4.0 };
             let queries = answered(&namespace, server)?;
-            ensure!(queries >= 1.0 && queries <= most, "{size} servers, server {place}: {queries} queries");
+            ensure!(
+                queries >= 1.0 && queries <= most,
+                "{size} servers, server {place}: {queries} queries"
+            );
         }
         // Names of theirs are answered all the same.
         ensure!(dig(&namespace, "127.0.0.2", &["www.example.com"])?.contains("192.0.2.80"));
@@ -85,7 +94,10 @@ fn a_server_that_is_its_own_upstream_by_another_name_notices_it() -> Result<()> 
     namespace.ip(&["route", "add", "local", "198.51.100.0/24", "dev", "lo"])?;
     let server = forwarder(&namespace, "0.0.0.0:53", &["198.51.100.7:53"])?;
     let reply = dig(&namespace, "127.0.0.1", &["loop.example.net"])?;
-    ensure!(reply.contains("SERVFAIL") && reply.contains("forwarding loop"), "{reply}");
+    ensure!(
+        reply.contains("SERVFAIL") && reply.contains("forwarding loop"),
+        "{reply}"
+    );
     ensure!(metric(&namespace, &server, "hotdns_forward_loops_total")? >= 1.0);
     ensure!(answered(&namespace, &server)? <= 4.0);
     Ok(())
@@ -105,7 +117,9 @@ fn own_addresses_are_those_that_the_kernel_lists_and_not_those_that_can_be_bound
     // Any address can be bound, and yet this one is another's. It comes to us later, as with keepalived.
     let server = forwarder(&namespace, "0.0.0.0:53", &["10.9.0.9:53"])?;
     namespace.ip(&["address", "add", "10.9.0.9/32", "dev", "d0"])?;
-    eventually("the address is noticed", || Ok(server.log().contains("which is this server now")))?;
+    eventually("the address is noticed", || {
+        Ok(server.log().contains("which is this server now"))
+    })?;
     let reply = dig(&namespace, "127.0.0.1", &["www.example.net"])?;
     ensure!(
         reply.contains("SERVFAIL") && reply.contains("every upstream server is this server itself"),
@@ -130,6 +144,24 @@ fn own_addresses_are_those_that_the_kernel_lists_and_not_those_that_can_be_bound
         ensure!(format!("{error:#}").contains("this server"), "{own}: {error:#}");
     }
     // Beside another server it is passed over.
+    let checked = Server::start_in(&namespace, "none0", "listen: [\"127.0.0.1:53\"]\n")?;
+    checked.write(
+        "hotdns.yaml",
+        "backend: {upstream: {enabled: true, servers: [\"10.9.0.1:53\", \"10.9.0.2:53\"]}}\n",
+    )?;
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace.name()]).arg(program()?);
+    let output = command
+        .args(["check", "--config"])
+        .arg(checked.path("hotdns.yaml"))
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.success() && text.contains("warning") && text.contains("10.9.0.1:53"),
+        "{text}"
+    );
+    ensure!(!text.contains("10.9.0.2:53"), "{text}");
+    drop(checked);
     let server = forwarder(&namespace, "0.0.0.0:53", &["10.9.0.1:53", "127.0.0.1:5353"])?;
     ensure!(server.log().contains("which is this server now"), "{}", server.log());
     // The same address is another server's on another port.
@@ -164,15 +196,31 @@ fn an_alias_of_upstreams_into_our_zone_goes_on_with_our_data() -> Result<()> {
     for interface in ["none0", "lo"] {
         let server = forwarder_with(&namespace, interface, "127.0.0.1:53", &["127.0.0.2:53"], ours)?;
         let short = |name: &str| dig(&namespace, "127.0.0.1", &[name, "+short"]);
-        ensure!(short("a.example.net")? == "www.example.com.\n192.0.2.80\n", "{}", short("a.example.net")?);
-        ensure!(short("b.example.net")?.ends_with("192.0.2.80\n"), "{}", short("b.example.net")?);
+        ensure!(
+            short("a.example.net")? == "www.example.com.\n192.0.2.80\n",
+            "{}",
+            short("a.example.net")?
+        );
+        ensure!(
+            short("b.example.net")?.ends_with("192.0.2.80\n"),
+            "{}",
+            short("b.example.net")?
+        );
         // Upstream says NXDOMAIN.
-        ensure!(short("c.example.net")?.ends_with("192.0.2.25\n"), "{}", short("c.example.net")?);
+        ensure!(
+            short("c.example.net")?.ends_with("192.0.2.25\n"),
+            "{}",
+            short("c.example.net")?
+        );
         ensure!(dig(&namespace, "127.0.0.1", &["c.example.net"])?.contains("NOERROR"));
         // We say NXDOMAIN.
         let reply = dig(&namespace, "127.0.0.1", &["d.example.net"])?;
         ensure!(reply.contains("NXDOMAIN") && !reply.contains("203.0.113.2"), "{reply}");
-        ensure!(short("back.example.org")?.ends_with("192.0.2.80\n"), "{}", short("back.example.org")?);
+        ensure!(
+            short("back.example.org")?.ends_with("192.0.2.80\n"),
+            "{}",
+            short("back.example.org")?
+        );
         drop(server);
     }
     Ok(())
@@ -215,7 +263,11 @@ fn what_cannot_be_bound_says_once_what_to_do() -> Result<()> {
         ("listen: [\"10.9.0.255:53\"]\n", "is a broadcast address", false),
         ("http: {listen: [\"10.9.0.255:80\"]}\n", "is a broadcast address", false),
         ("listen: [\"192.0.2.1:53\"]\n", "is not an address of this host", true),
-        ("http: {listen: [\"192.0.2.1:80\"]}\n", "is not an address of this machine", true),
+        (
+            "http: {listen: [\"192.0.2.1:80\"]}\n",
+            "is not an address of this machine",
+            true,
+        ),
         ("listen: [\"fe80::1%d0\"]\n", "[fe80::1%", true),
     ] {
         std::fs::write(&path, format!("storage: {{path: state}}\n{config}"))?;
@@ -223,7 +275,10 @@ fn what_cannot_be_bound_says_once_what_to_do() -> Result<()> {
             let mut command = Command::new("ip");
             command.args(["netns", "exec", namespace.name()]).arg(program()?);
             let output = command.args([verb, "--config"]).arg(&path).output()?;
-            Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
+            Ok((
+                output.status.success(),
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            ))
         };
         let (is_good, text) = run("check")?;
         ensure!(is_good == passes_check, "{config}: {text}");

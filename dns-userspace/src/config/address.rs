@@ -23,12 +23,7 @@ pub(super) enum Purpose {
 
 /// An IP address, optionally with a port; an IPv6 address with a port is in brackets (RFC 3986 §3.2.2), and a link-local one
 /// has its interface behind `%` (RFC 4007 §11). An IPv4-mapped IPv6 address is an IPv4 address.
-pub(super) fn parse_address(
-    key: &str,
-    text: &str,
-    default_port: u16,
-    purpose: Purpose,
-) -> Result<SocketAddr, Problem> {
+pub(super) fn parse_address(key: &str, text: &str, default_port: u16, purpose: Purpose) -> Result<SocketAddr, Problem> {
     let owned = || (key.to_owned(), text.to_owned());
     let bad = || {
         let (key, text) = owned();
@@ -83,7 +78,10 @@ fn interface_index(scope: &str) -> Option<u32> {
     }
     let index = scope.parse().ok()?;
     let interfaces = if_nameindex().ok()?;
-    interfaces.iter().any(|interface| interface.index() == index).then_some(index)
+    interfaces
+        .iter()
+        .any(|interface| interface.index() == index)
+        .then_some(index)
 }
 
 /// `Ok(None)` where it is none.
@@ -256,7 +254,10 @@ mod tests {
             }
         }
         for text in ["fe80::1", "[fe80::1]:53", "febf::1"] {
-            assert!(matches!(parse(text, Purpose::Server), Err(Problem::NoScope { .. })), "{text}");
+            assert!(
+                matches!(parse(text, Purpose::Server), Err(Problem::NoScope { .. })),
+                "{text}"
+            );
         }
         for text in ["fe80::1%nosuch0", "[fe80::1%4294967295]:53", "fe80::1%0"] {
             let error = parse(text, Purpose::Listen);
@@ -266,7 +267,14 @@ mod tests {
             let error = parse(text, Purpose::Listen);
             assert!(matches!(error, Err(Problem::NeedlessScope { .. })), "{text}: {error:?}");
         }
-        for text in ["192.0.2.1%lo", "fe80::1%", "fe80::1%lo:53", "fe80::1%lo%lo", "%lo", "[fe80::1%lo"] {
+        for text in [
+            "192.0.2.1%lo",
+            "fe80::1%",
+            "fe80::1%lo:53",
+            "fe80::1%lo%lo",
+            "%lo",
+            "[fe80::1%lo",
+        ] {
             let error = parse(text, Purpose::Listen);
             assert!(matches!(error, Err(Problem::BadAddress { .. })), "{text}: {error:?}");
         }
@@ -295,7 +303,10 @@ mod tests {
         for text in ["0.0.0.0", "[::]:53", "::ffff:0.0.0.0"] {
             assert!(parse(text, Purpose::Listen).is_ok(), "{text}");
             let error = parse(text, Purpose::Server);
-            assert!(matches!(error, Err(Problem::UnspecifiedServer { .. })), "{text}: {error:?}");
+            assert!(
+                matches!(error, Err(Problem::UnspecifiedServer { .. })),
+                "{text}: {error:?}"
+            );
         }
     }
 

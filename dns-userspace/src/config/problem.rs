@@ -121,7 +121,9 @@ pub enum Problem {
         text: String,
         kind: &'static str,
     },
-    #[error("`{key}`: {text} stands for all addresses of this host, and is no other server's: write the server's own address")]
+    #[error(
+        "`{key}`: {text} stands for all addresses of this host, and is no other server's: write the server's own address"
+    )]
     UnspecifiedServer { key: String, text: String },
     #[error(
         "`{key}`: {text} is a link-local address, which means nothing without its interface: write it as [{address}%eth0]:{port}, with the interface's name"
@@ -132,13 +134,17 @@ pub enum Problem {
         address: IpAddr,
         port: u16,
     },
-    #[error("`{key}`: {text}: this host has no interface `{interface}`: write a name that `ip link` shows, or add the interface first")]
+    #[error(
+        "`{key}`: {text}: this host has no interface `{interface}`: write a name that `ip link` shows, or add the interface first"
+    )]
     NoSuchScope {
         key: String,
         text: String,
         interface: String,
     },
-    #[error("`{key}`: {text}: only link-local addresses (fe80::/10) are those of an interface: remove `%` and what follows")]
+    #[error(
+        "`{key}`: {text}: only link-local addresses (fe80::/10) are those of an interface: remove `%` and what follows"
+    )]
     NeedlessScope { key: String, text: String },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },

@@ -506,8 +506,16 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
             }
             Ok(server) => {
                 servers.push((server, Some(at)));
-                if let Some(own) = ourselves(server, listen) {
+                // Loopback and what is written here are always ours. The host's other addresses come and go.
+                if let Some(own) = ourselves(server, listen, &HostAddresses::default()) {
                     findings.error(at, Problem::UpstreamIsSelf { server, listen: own });
+                } else if enabled && HostAddresses::read().is_ok_and(|host| ourselves(server, listen, &host).is_some())
+                {
+                    let message = format!(
+                        "`{key}`: {server} is an address of this host at present, and so this server: it is not asked as long as \
+                         that is so"
+                    );
+                    findings.warning(at, message);
                 }
             }
             Err(problem) => findings.error(at, problem),
@@ -527,9 +535,7 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
 }
 
 /// The address in `listen` by which `server` is this server, if it is.
-fn ourselves(server: SocketAddr, listen: &[Located]) -> Option<SocketAddr> {
-    // Loopback and what is written here. Other addresses of the host come and go: the running server follows them.
-    let host = HostAddresses::default();
+fn ourselves(server: SocketAddr, listen: &[Located], host: &HostAddresses) -> Option<SocketAddr> {
     let mut own = listen.iter().map(|(own, _)| *own);
     own.find(|own| host.is_ourselves(server, &[*own]))
 }

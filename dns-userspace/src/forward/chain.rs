@@ -91,7 +91,11 @@ fn chosen<'a>(records: &'a [Record], list: Option<&'a [bool]>) -> impl Iterator<
 }
 
 /// What of upstream's message for the name `asked` is used, and the name of ours that its chain leads to, if it does.
-pub(super) fn leg_of(message: Arc<Message>, asked: &[u8], is_ours: &mut dyn FnMut(&Name) -> bool) -> (Leg, Option<Name>) {
+pub(super) fn leg_of(
+    message: Arc<Message>,
+    asked: &[u8],
+    is_ours: &mut dyn FnMut(&Name) -> bool,
+) -> (Leg, Option<Name>) {
     let mut known: HashMap<Vec<u8>, bool> = HashMap::new();
     let mut is_ours = |owner: &[u8]| -> bool {
         *known
@@ -125,11 +129,7 @@ pub(super) fn leg_of(message: Arc<Message>, asked: &[u8], is_ours: &mut dyn FnMu
 }
 
 /// The owners of the chain from `asked` up to an alias that leads to a name of ours, in lower case, and that name.
-fn follow(
-    answer: &[Record],
-    asked: &[u8],
-    is_ours: &mut dyn FnMut(&[u8]) -> bool,
-) -> (HashSet<Vec<u8>>, Option<Name>) {
+fn follow(answer: &[Record], asked: &[u8], is_ours: &mut dyn FnMut(&[u8]) -> bool) -> (HashSet<Vec<u8>>, Option<Name>) {
     let aliases = answer
         .iter()
         .filter(|record| record.rtype == CNAME && record.class == CLASS_IN);

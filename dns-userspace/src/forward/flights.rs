@@ -8,6 +8,9 @@
 //! that comes back has a trace that is on its way, with more hops than before. With as many hops it is the same query, sent
 //! again. Where a forwarder of another make lies between, which leaves the mark out, the query that comes back joins the one on its
 //! way, and both end with its time: nothing is sent on.
+//!
+//! Questions are equal that have come over as many forwarders. So two servers that forward to each other, and have clients for the same
+//! name, do not wait for each other; and who claims many hops spoils nothing for the others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +31,9 @@ pub(super) type Answer = Result<Arc<Message>, Failure>;
 /// A question on its way. Whoever holds it can wait for the answer; when nobody does, it ends.
 pub(super) type Flight = Shared<BoxFuture<'static, Answer>>;
 
+/// What is asked, the name in lower case, and how many forwarders have sent it on.
+type Key = (Asking, u8);
+
 /// All questions on their way.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
@@ -36,8 +42,8 @@ pub(super) struct Flights {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By what is asked, the name in lower case. The number tells a flight from a later one for the same.
-    open: HashMap<Asking, (u64, WeakShared<BoxFuture<'static, Answer>>)>,
+    /// The number tells a flight from a later one for the same.
+    open: HashMap<Key, (u64, WeakShared<BoxFuture<'static, Answer>>)>,
     traces: HashMap<[u8; 8], Trace>,
     started: u64,
 }
@@ -74,7 +80,7 @@ impl Flights {
         mark: Mark,
         begin: impl Future<Output = Answer> + Send + 'static,
     ) -> Flight {
-        let key = asking.in_lower_case();
+        let key = (asking.in_lower_case(), mark.hops);
         let mut state = self.lock();
         if let Some(flight) = state.open.get(&key).and_then(|(_, flight)| flight.upgrade()) {
             return flight;
@@ -115,7 +121,7 @@ impl Flights {
 /// Takes a flight off the list when it ends, is given up, or panics.
 struct Landing {
     flights: Arc<Flights>,
-    key: Asking,
+    key: Key,
     number: u64,
     trace: [u8; 8],
 }
@@ -130,7 +136,11 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut state = self.flights.lock();
-        if state.open.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+        if state
+            .open
+            .get(&self.key)
+            .is_some_and(|(number, _)| *number == self.number)
+        {
             state.open.remove(&self.key);
         }
         if let Some(trace) = state.traces.get_mut(&self.trace) {
@@ -182,6 +192,8 @@ mod tests {
             ..asking(b"\x01a\0")
         };
         let other = flights.join(&other, mark(3, 0), ready(Err(Failure::Silence)));
+        let forwarded = flights.join(&asking(b"\x01a\0"), mark(4, 1), ready(Err(Failure::Malformed)));
+        assert_eq!(forwarded.await, Err(Failure::Malformed));
         assert_eq!(first.await, Err(Failure::Error));
         assert_eq!(second.await, Err(Failure::Error));
         assert_eq!(other.await, Err(Failure::Silence));

@@ -86,11 +86,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            steps: 0,
-        }
+        Self { bytes, at: 0, steps: 0 }
     }
 
     /// The message without records, and their numbers.
@@ -432,7 +428,10 @@ mod tests {
         // The most that is read: 126 pointers, at the owner of each record.
         let (message, steps) = read(&bomb(125, NO_DATA, 0));
         let records = message.unwrap().answer.len();
-        assert!(records > 5000 && steps <= (records + 2) * (MOST_POINTERS + 4), "{steps} steps");
+        assert!(
+            records > 5000 && steps <= (records + 2) * (MOST_POINTERS + 4),
+            "{steps} steps"
+        );
         assert!(read(&bomb(126, NO_DATA, 0)).0.is_none());
         // In RDATA as at owners.
         let mut mx = bomb(8000, b"\0\x0F\0\x01\0\0\0\0\0\x04\0\0\xC0\x0C", 0);

@@ -163,7 +163,7 @@ async fn what_goes_upstream_is_ours() {
 
 #[tokio::test]
 async fn ids_differ_from_query_to_query() {
-    static SEEN: std::sync::Mutex<Vec<[u8; 2]>> = std::sync::Mutex::new(Vec::new());
+    static SEEN: Mutex<Vec<[u8; 2]>> = Mutex::new(Vec::new());
     let upstream = Upstream::start(|query, _| {
         SEEN.lock().unwrap().push([query[0], query[1]]);
         good(query, false)
@@ -226,7 +226,10 @@ fn servfail_with(query: &[u8], info_code: u8) -> Vec<u8> {
 
 /// INFO-CODE and EXTRA-TEXT of the extended error that is the only option of the OPT that ends a reply.
 fn error_of(reply: &[u8]) -> (u16, String) {
-    let at = reply.windows(3).rposition(|octets| octets == [0, 0, 41]).expect("an OPT");
+    let at = reply
+        .windows(3)
+        .rposition(|octets| octets == [0, 0, 41])
+        .expect("an OPT");
     let option = &reply[at + 11..];
     assert_eq!(option[..2], [0, 15], "{reply:02x?}");
     let text = String::from_utf8(option[6..].to_vec()).unwrap();

@@ -113,7 +113,8 @@ impl System {
         });
 
         let local = LocalChains::new(Arc::clone(&served), environment);
-        let forwarder = forward::start(&config, &listening, files, &cookies, local, metrics.sockets(), &spawner).await?;
+        let forwarder =
+            forward::start(&config, &listening, files, &cookies, local, metrics.sockets(), &spawner).await?;
         let parts = Parts {
             endpoints,
             answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),

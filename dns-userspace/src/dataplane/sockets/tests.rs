@@ -85,7 +85,11 @@ fn a_foreign_address_is_named() {
 #[test]
 fn what_the_system_says_becomes_what_to_do() {
     let said = |code, address: &str| {
-        let error = explain(io::Error::from_raw_os_error(code), address.parse().unwrap(), Protocols::Udp);
+        let error = explain(
+            io::Error::from_raw_os_error(code),
+            address.parse().unwrap(),
+            Protocols::Udp,
+        );
         assert!(
             std::error::Error::source(&error).is_none(),
             "what is in the message is not said again"

@@ -9,7 +9,7 @@ struct Ours;
 
 impl LocalData for Ours {
     fn is_ours(&self, name: &Name, _: RecordType, _: IpAddr) -> bool {
-        let name = name.to_string();
+        let name = name.to_string().to_ascii_lowercase();
         (name == "ours." || name.ends_with(".ours.")) && !name.ends_with("cut.ours.")
     }
 
@@ -22,7 +22,7 @@ impl LocalData for Ours {
         query[length - 4..length - 2].copy_from_slice(&qtype.0.to_be_bytes());
         let ours = b"\xC0\x0C\0\x01\0\x01\0\0\0\x07\0\x04\x0A\0\0\x01";
         let mut next = None;
-        match name.to_string().as_str() {
+        match name.to_string().to_ascii_lowercase().as_str() {
             "host.ours." => *out = respond(&query, 0, [1, 0, 0], ours),
             "broken.ours." => return Resumed::Failed(InfoCode::InvalidData, "as the test says".to_owned()),
             name @ ("back.ours." | "circle.ours.") => {
@@ -36,7 +36,8 @@ impl LocalData for Ours {
             }
             // NXDOMAIN, with an SOA of the root's shape.
             _ => {
-                let soa = b"\x04ours\0\0\x06\0\x01\0\0\0\x07\0\x16\0\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05";
+                let soa =
+                    b"\x04ours\0\0\x06\0\x01\0\0\0\x07\0\x16\0\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05";
                 *out = respond(&query, 3, [0, 1, 0], soa);
             }
         }
@@ -63,9 +64,21 @@ fn upstream(query: &[u8], _: bool) -> Vec<Vec<u8>> {
     let ns = record("ours.", 2, b"\x02ns\x05other\0");
     let reply = |rcode: u8, answer: &[Vec<u8>], authority: &[Vec<u8>], additional: &[Vec<u8>]| {
         let counts = [answer.len() as u8, authority.len() as u8, additional.len() as u8];
-        vec![respond(query, rcode, counts, &[answer.concat(), authority.concat(), additional.concat()].concat())]
+        vec![respond(
+            query,
+            rcode,
+            counts,
+            &[answer.concat(), authority.concat(), additional.concat()].concat(),
+        )]
     };
-    let alias = |target: &str| reply(0, &[cname(&name, target), theirs(target)], std::slice::from_ref(&ns), &[theirs("x.ours.")]);
+    let alias = |target: &str| {
+        reply(
+            0,
+            &[cname(&name, target), theirs(target)],
+            std::slice::from_ref(&ns),
+            &[theirs("x.ours.")],
+        )
+    };
     match name.as_str() {
         "to-host." => alias("HOST.ours."),
         "to-gone." => alias("gone.ours."),
@@ -74,7 +87,16 @@ fn upstream(query: &[u8], _: bool) -> Vec<Vec<u8>> {
         "start." => alias("circle.ours."),
         "to-cut." => alias("x.cut.ours."),
         "denied." => reply(3, &[cname("denied.", "host.ours.")], &[], &[]),
-        "long." => reply(0, &[cname("long.", "middle."), cname("middle.", "host.ours."), theirs("host.ours.")], &[], &[]),
+        "long." => reply(
+            0,
+            &[
+                cname("long.", "middle."),
+                cname("middle.", "host.ours."),
+                theirs("host.ours."),
+            ],
+            &[],
+            &[],
+        ),
         "by-dname." => reply(
             0,
             &[
@@ -86,7 +108,12 @@ fn upstream(query: &[u8], _: bool) -> Vec<Vec<u8>> {
             &[],
             &[],
         ),
-        "beside." => reply(0, &[theirs("beside."), theirs("www.ours.")], &[], &[theirs("x.ours."), theirs("x.other.")]),
+        "beside." => reply(
+            0,
+            &[theirs("beside."), theirs("www.ours.")],
+            &[],
+            &[theirs("x.ours."), theirs("x.other.")],
+        ),
         _ => reply(0, &[theirs(&name)], &[], &[]),
     }
 }
@@ -131,7 +158,13 @@ async fn rfc1034_5_3_3_an_alias_into_our_zone_goes_on_with_our_data() {
 #[tokio::test]
 async fn the_rcode_is_that_of_the_last_name() {
     let (rcode, sections, _) = asked("denied.", None).await;
-    assert_eq!((rcode, &sections[0][..]), (0, &["denied. host.ours.".to_owned(), "host.ours. 10.0.0.1".to_owned()][..]));
+    assert_eq!(
+        (rcode, &sections[0][..]),
+        (
+            0,
+            &["denied. host.ours.".to_owned(), "host.ours. 10.0.0.1".to_owned()][..]
+        )
+    );
     let (rcode, sections, _) = asked("to-gone.", None).await;
     assert_eq!((rcode, &sections[0][..]), (3, &["to-gone. gone.ours.".to_owned()][..]));
     assert!(sections[1][0].starts_with("ours. "), "{sections:?}");
@@ -143,7 +176,10 @@ async fn the_rcode_is_that_of_the_last_name() {
 async fn a_chain_goes_to_and_fro_and_a_circle_ends() {
     let (rcode, sections, _) = asked("to-back.", None).await;
     assert_eq!(rcode, 0);
-    assert_eq!(sections[0], ["to-back. back.ours.", "back.ours. far.", "far. 203.0.113.9"]);
+    assert_eq!(
+        sections[0],
+        ["to-back. back.ours.", "back.ours. far.", "far. 203.0.113.9"]
+    );
     let (rcode, sections, _) = asked("start.", None).await;
     assert_eq!(rcode, 0);
     assert_eq!(sections[0], ["start. circle.ours.", "circle.ours. start."]);

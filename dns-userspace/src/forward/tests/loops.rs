@@ -23,7 +23,8 @@ impl Node {
             let mut answers = tokio::task::JoinSet::new();
             while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
                 counted.fetch_add(1, Ordering::SeqCst);
-                let (query, forwarder, socket) = (buffer[..length].to_vec(), Arc::clone(&answering), Arc::clone(&socket));
+                let (query, forwarder, socket) =
+                    (buffer[..length].to_vec(), Arc::clone(&answering), Arc::clone(&socket));
                 answers.spawn(async move {
                     let reply = forwarder.forward(&query, client.ip(), Transport::Udp).await;
                     socket.send_to(&reply, client).await.unwrap();
@@ -68,11 +69,19 @@ async fn a_ring_of_servers_is_noticed_and_cut() {
         let query = with_opt(testing::query(7, "loop.example."), 1232, false);
         let reply = nodes[0].forwarder.forward(&query, CLIENT, Transport::Udp).await;
         assert_eq!(reply[3] & 0x0F, 2, "{size} servers");
-        assert_eq!(error_of(&reply), (0, "a forwarding loop: the query came back".to_owned()), "{size} servers");
+        assert_eq!(
+            error_of(&reply),
+            (0, "a forwarding loop: the query came back".to_owned()),
+            "{size} servers"
+        );
         assert!(nodes[0].loops() > 0, "{size} servers");
         // One each, and one more where this machine takes more than a second for it.
         for node in &nodes {
-            assert!((1..=4).contains(&node.queries()), "{size} servers: {} queries", node.queries());
+            assert!(
+                (1..=4).contains(&node.queries()),
+                "{size} servers: {} queries",
+                node.queries()
+            );
         }
     }
 }
@@ -87,7 +96,10 @@ async fn the_next_server_is_asked_when_the_first_leads_back() {
     let (first, second) = (one.local_addr().unwrap(), two.local_addr().unwrap());
     let one = Node::new(one, &[second, good.address]);
     let _two = Node::new(two, &[first]);
-    let reply = one.forwarder.forward(&testing::query(7, "a."), CLIENT, Transport::Udp).await;
+    let reply = one
+        .forwarder
+        .forward(&testing::query(7, "a."), CLIENT, Transport::Udp)
+        .await;
     assert_eq!((reply[3] & 0x0F, reply[7]), (0, 1));
 }
 
@@ -247,7 +259,10 @@ async fn a_server_that_is_ourselves_is_not_asked() {
     assert!(!alone.follow(&host));
     let query = with_opt(testing::query(1, "a."), 1232, false);
     let reply = alone.forward(&query, CLIENT, Transport::Udp).await;
-    assert_eq!(error_of(&reply), (0, "every upstream server is this server itself".to_owned()));
+    assert_eq!(
+        error_of(&reply),
+        (0, "every upstream server is this server itself".to_owned())
+    );
 
     let both = start(&[ours.address, other.address]);
     assert!(both.follow(&host));

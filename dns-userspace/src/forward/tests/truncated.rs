@@ -17,11 +17,19 @@ fn whole(query: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn cut_with_tc(query: &[u8], tcp: bool) -> Vec<Vec<u8>> {
-    if tcp { whole(query) } else { vec![cut_in_a_record(query, true)] }
+    if tcp {
+        whole(query)
+    } else {
+        vec![cut_in_a_record(query, true)]
+    }
 }
 
 fn cut_without_tc(query: &[u8], tcp: bool) -> Vec<Vec<u8>> {
-    if tcp { whole(query) } else { vec![cut_in_a_record(query, false)] }
+    if tcp {
+        whole(query)
+    } else {
+        vec![cut_in_a_record(query, false)]
+    }
 }
 
 /// Header and question alone.
@@ -62,7 +70,12 @@ async fn over_udp_alone(script: Script) -> Upstream {
 
 #[tokio::test]
 async fn what_is_cut_off_is_fetched_over_tcp() {
-    for script in [cut_with_tc as Script, cut_without_tc, cut_behind_the_question, too_large] {
+    for script in [
+        cut_with_tc as Script,
+        cut_without_tc,
+        cut_behind_the_question,
+        too_large,
+    ] {
         let upstream = Upstream::start(script).await;
         let forwarder = forwarder(&[upstream.address]);
         let query = testing::query(1, "a.");
@@ -74,7 +87,12 @@ async fn what_is_cut_off_is_fetched_over_tcp() {
 
 #[tokio::test]
 async fn a_client_with_little_room_is_told_tc() {
-    for script in [cut_with_tc as Script, cut_without_tc, cut_behind_the_question, too_large] {
+    for script in [
+        cut_with_tc as Script,
+        cut_without_tc,
+        cut_behind_the_question,
+        too_large,
+    ] {
         let upstream = Upstream::start(script).await;
         let reply = ask(&[upstream.address], &testing::query(1, "a.")).await;
         assert_eq!((reply.len(), reply[2] & 0x02, reply[3] & 0x0F, reply[7]), (19, 2, 0, 0));
@@ -98,11 +116,15 @@ async fn tc_and_no_tcp_goes_to_the_next_server() {
 async fn the_extended_error_says_that_tcp_failed() {
     let only = over_udp_alone(cut_with_tc).await;
     let query = with_opt(testing::query(9, "a."), 1232, false);
-    let reply = forwarder(&[only.address])
-        .forward(&query, CLIENT, Transport::Tcp)
-        .await;
+    let reply = forwarder(&[only.address]).forward(&query, CLIENT, Transport::Tcp).await;
     assert_eq!(reply[3] & 0x0F, SERVFAIL);
-    assert_eq!(error_of(&reply), (23, "the reply is too large for UDP, and was not to be had over TCP".to_owned()));
+    assert_eq!(
+        error_of(&reply),
+        (
+            23,
+            "the reply is too large for UDP, and was not to be had over TCP".to_owned()
+        )
+    );
     // A server that answers nothing before it changes nothing of that.
     let reply = forwarder(&[nobody().await, only.address, nobody().await])
         .forward(&query, CLIENT, Transport::Tcp)

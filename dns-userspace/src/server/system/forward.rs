@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use futures_util::{FutureExt, StreamExt};
 use rtnetlink::MulticastGroup;
 use tracing::warn;
@@ -52,7 +52,15 @@ pub(super) async fn start(
     // Before the addresses are read, so that no change falls between.
     let changes = match rtnetlink::new_multicast_connection(&GROUPS) {
         Ok((connection, _, changes)) => {
-            tokio::spawn(connection);
+            let stopping = spawner.stopping();
+            // Where it ends, so do the messages, and addresses are looked at by time.
+            spawner.spawn("upstream netlink", async move {
+                tokio::select! {
+                    () = connection => stopping.cancelled().await,
+                    () = stopping.cancelled() => {}
+                }
+                Ok(())
+            });
             changes.map(drop).boxed()
         }
         Err(error) => {
@@ -60,7 +68,10 @@ pub(super) async fn start(
             futures_util::stream::pending().boxed()
         }
     };
-    let host = HostAddresses::read().context("the addresses of this host cannot be listed")?;
+    let host = HostAddresses::read().unwrap_or_else(|error| {
+        warn!(%error, "the addresses of this host cannot be listed: of them, loopback alone is known");
+        HostAddresses::default()
+    });
     if !forwarder.follow(&host) {
         let servers = upstream.servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
         bail!(
@@ -97,7 +108,9 @@ async fn follow(forwarder: &Forwarder, mut changes: impl futures_util::Stream<It
             Ok(Ok(host)) => {
                 let were_any = std::mem::replace(&mut is_any_left, forwarder.follow(&host));
                 if were_any && !is_any_left {
-                    warn!("every server of `backend.upstream.servers` is this server now: what is to be forwarded gets SERVFAIL");
+                    warn!(
+                        "every server of `backend.upstream.servers` is this server now: what is to be forwarded gets SERVFAIL"
+                    );
                 }
             }
             Ok(Err(error)) => warn!(%error, "the addresses of this host cannot be listed: those before hold"),
