@@ -195,10 +195,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence).
+    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence). It is not
+    /// followed, so that a message costs no more than its octets.
     fn skip_name(&mut self) -> Option<()> {
         let start = self.at;
         loop {
+            #[cfg(test)]
+            tests::STEPS.set(tests::STEPS.get() + 1);
             let [length] = self.array()?;
             match length {
                 0 => return Some(()),
@@ -216,5 +219,43 @@ impl<'a> Reader<'a> {
                 return None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Labels and pointers that were looked at.
+        pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn a_query_full_of_pointers_costs_a_step_for_each() {
+        // A chain of pointers in one record, records that begin at its end, and an OPT behind.
+        let mut query = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01".to_vec();
+        query.extend_from_slice(b"\xC0\x0C\xFF\x01\0\x01\0\0\0\0\x3E\x80");
+        let mut target = 12u16;
+        for _ in 0..8000 {
+            let at = query.len() as u16;
+            query.extend_from_slice(&(0xC000 | target).to_be_bytes());
+            target = at;
+        }
+        let mut additionals = 2u16;
+        while query.len() < 65_500 {
+            query.extend_from_slice(&(0xC000 | target).to_be_bytes());
+            query.extend_from_slice(b"\0\x01\0\x01\0\0\0\0\0\0");
+            additionals += 1;
+        }
+        query.extend_from_slice(b"\0\0\x29\x04\xD0\0\0\0\0\0\0");
+        query[10..12].copy_from_slice(&additionals.to_be_bytes());
+        let before = STEPS.get();
+        let read = parse(&query).expect("a query");
+        assert!(read.fault.is_none() && read.edns.is_some());
+        let steps = STEPS.get() - before;
+        assert_eq!(steps, usize::from(additionals));
     }
 }
