@@ -13,6 +13,7 @@ pub mod dataplane;
 pub mod fastpath;
 pub mod files;
 pub mod forward;
+pub mod host;
 pub mod http;
 pub mod metrics;
 pub mod name;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,6 +115,37 @@ pub enum Problem {
     },
     #[error("`{key}`: `{text}` has port 0: write a port from 1 to 65535")]
     PortZero { key: String, text: String },
+    #[error("`{key}`: {text} is a {kind} address, which is no server's: write an address of one host")]
+    NotUnicast {
+        key: String,
+        text: String,
+        kind: &'static str,
+    },
+    #[error(
+        "`{key}`: {text} stands for all addresses of this host, and is no other server's: write the server's own address"
+    )]
+    UnspecifiedServer { key: String, text: String },
+    #[error(
+        "`{key}`: {text} is a link-local address, which means nothing without its interface: write it as [{address}%eth0]:{port}, with the interface's name"
+    )]
+    NoScope {
+        key: String,
+        text: String,
+        address: IpAddr,
+        port: u16,
+    },
+    #[error(
+        "`{key}`: {text}: this host has no interface `{interface}`: write a name that `ip link` shows, or add the interface first"
+    )]
+    NoSuchScope {
+        key: String,
+        text: String,
+        interface: String,
+    },
+    #[error(
+        "`{key}`: {text}: only link-local addresses (fe80::/10) are those of an interface: remove `%` and what follows"
+    )]
+    NeedlessScope { key: String, text: String },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },
     #[error("`{key}`: {address} is covered by {by}: remove one of the two")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use ipnet::IpNet;
 
-use super::address::{Located, check_overlaps, covers, parse_address};
+use super::address::{Located, Purpose, check_overlaps, covers, parse_address};
 use super::choice::{LogFormat, LogLevel, XdpMode};
 use super::document::{self, Node, Position};
 use super::limits::{read_access, read_prefixes, read_rate_limit};
@@ -22,6 +22,7 @@ use super::views::read_views;
 use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
 use crate::cookies::Secrets;
 use crate::files;
+use crate::host::HostAddresses;
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -269,7 +270,7 @@ fn read_addresses(
     }
     let mut addresses = Vec::with_capacity(texts.len());
     for Text { at, text } in texts {
-        match parse_address(&path, text, port) {
+        match parse_address(&path, text, port, Purpose::Listen) {
             Ok(address) => addresses.push((address, Some(at))),
             Err(problem) => findings.error(at, problem),
         }
@@ -291,7 +292,7 @@ fn replace_addresses(
     }
     let mut addresses: Vec<Located> = Vec::with_capacity(texts.len());
     for text in texts {
-        match parse_address(flag, text, port) {
+        match parse_address(flag, text, port, Purpose::Listen) {
             Ok(address) => addresses.push((address, None)),
             Err(problem) => findings.command_line_error(problem),
         }
@@ -488,11 +489,12 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
     let enabled = section.boolean("enabled", "enabled: true", findings).unwrap_or(false);
     let key = section.path("servers");
     let mut servers: Vec<Located> = Vec::new();
+    let errors_before = findings.errors.len();
     for Text { at, text } in section
         .texts("servers", "servers: [\"192.0.2.53:53\"]", findings)
         .unwrap_or_default()
     {
-        match parse_address(&key, text, DNS_PORT) {
+        match parse_address(&key, text, DNS_PORT, Purpose::Server) {
             Ok(server) if servers.iter().any(|(other, _)| *other == server) => {
                 findings.error(
                     at,
@@ -504,15 +506,23 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
             }
             Ok(server) => {
                 servers.push((server, Some(at)));
-                let is_self = |own: &SocketAddr| *own == server || (covers(*own, server) && server.ip().is_loopback());
-                if let Some((own, _)) = listen.iter().find(|(own, _)| is_self(own)) {
-                    findings.error(at, Problem::UpstreamIsSelf { server, listen: *own });
+                // Loopback and what is written here are always ours. The host's other addresses come and go.
+                if let Some(own) = ourselves(server, listen, &HostAddresses::default()) {
+                    findings.error(at, Problem::UpstreamIsSelf { server, listen: own });
+                } else if enabled && HostAddresses::read().is_ok_and(|host| ourselves(server, listen, &host).is_some())
+                {
+                    let message = format!(
+                        "`{key}`: {server} is an address of this host at present, and so this server: it is not asked as long as \
+                         that is so"
+                    );
+                    findings.warning(at, message);
                 }
             }
             Err(problem) => findings.error(at, problem),
         }
     }
-    if enabled && servers.is_empty() {
+    // Servers that are there and cannot be read have their own errors.
+    if enabled && servers.is_empty() && findings.errors.len() == errors_before {
         findings.error(section.position("servers").unwrap_or(section.at), Problem::NoUpstream);
     }
     Upstream {
@@ -522,6 +532,12 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
             .unwrap_or(UPSTREAM_TIMEOUT),
         allow: read_clients(&section, findings),
     }
+}
+
+/// The address in `listen` by which `server` is this server, if it is.
+fn ourselves(server: SocketAddr, listen: &[Located], host: &HostAddresses) -> Option<SocketAddr> {
+    let mut own = listen.iter().map(|(own, _)| *own);
+    own.find(|own| host.is_ourselves(server, &[*own]))
 }
 
 /// A duration with its unit, within `range`.

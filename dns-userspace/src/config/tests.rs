@@ -465,6 +465,60 @@ fn addresses() {
 }
 
 #[test]
+fn an_upstream_that_is_wrong_has_one_error() {
+    let upstream = |servers: &str| format!("backend:\n  upstream: {{enabled: true, servers: {servers}}}\n");
+    refused(&upstream("[dns.example]"), "2:39", "is not an address");
+    refused(&upstream("[224.0.0.251]"), "2:39", "is a multicast address");
+    refused(&upstream("[53]"), "2:39", "not text");
+    refused(&upstream("192.0.2.1"), "2:38", "not a list");
+    refused(&upstream("[\"192.0.2.1:0\"]"), "2:39", "has port 0");
+    refused(&upstream("[127.0.0.1]"), "2:39", "is this server itself");
+    refused(&upstream("[]"), "2:38", "has no servers");
+    assert_eq!(errors(&upstream("[dns.example, 224.0.0.251]")).len(), 2);
+    loaded(&upstream("[192.0.2.1]"));
+}
+
+#[test]
+fn addresses_are_checked_by_their_kind() {
+    for (address, part) in [
+        ("fe80::1", "write it as [fe80::1%eth0]:"),
+        ("fe80::1%nosuch0", "has no interface `nosuch0`"),
+        ("2001:db8::1%lo", "remove `%`"),
+        ("ff02::1", "is a multicast address"),
+        ("239.0.0.1", "is a multicast address"),
+        ("255.255.255.255", "is a broadcast address"),
+    ] {
+        refused(&format!("listen: [\"{address}\"]\n"), "1:10", part);
+        refused(&format!("http:\n  listen: [\"{address}\"]\n"), "2:12", part);
+        refused(
+            &format!("backend:\n  upstream: {{servers: [\"{address}\"]}}\n"),
+            "2:24",
+            part,
+        );
+    }
+    refused(
+        "backend:\n  upstream: {servers: [\"::\"]}\n",
+        "2:24",
+        "stands for all addresses",
+    );
+    // An IPv4 address, however it is written.
+    let config = loaded("listen: [\"::ffff:192.0.2.1\"]\n").config;
+    assert_eq!(config.listen, ["192.0.2.1:53".parse().unwrap()]);
+    refused(
+        "listen: [192.0.2.1, \"::ffff:192.0.2.1\"]\n",
+        "1:21",
+        "is there already",
+    );
+    refused(
+        "listen: [127.0.0.1]\nbackend:\n  upstream: {servers: [\"::ffff:127.0.0.1\"]}\n",
+        "3:24",
+        "is this server itself",
+    );
+    let config = loaded("listen: [\"fe80::1%lo\"]\n").config;
+    assert_eq!(config.listen[0].port(), 53);
+}
+
+#[test]
 fn upstreams() {
     let upstream = |inner: &str| format!("backend:\n  upstream: {{{inner}}}\n");
     refused(&upstream("enabled: true"), "2:13", "is enabled and has no servers");

@@ -1,5 +1,8 @@
-//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream.
+//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream; and how a chain that
+//! comes back from there goes on.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,11 +11,15 @@ use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
 use super::worker::{Answerer, Arrival, Disposition};
-use crate::answer::{Admission, Environment, Identity, Outcome, Owner, is_dropped_by_zone, respond, zone_asked};
+use crate::answer::{
+    Admission, Environment, Identity, Outcome, Owner, Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked,
+};
 use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
-use crate::forward::{PartialChain, failure};
+use crate::forward::{LocalData, PartialChain, failure};
+use crate::name::Name;
 use crate::publish::{Served, ZoneCounter};
+use crate::record::RecordType;
 
 const HEADER_BYTES: usize = 12;
 const FORMERR: u8 = 1;
@@ -77,6 +84,43 @@ impl LocalAnswerer {
         }
         // The header is all that can be trusted to be there.
         failure(&query[..query.len().min(HEADER_BYTES)], FORMERR, out)
+    }
+}
+
+/// What is served, for chains of aliases that lead from an upstream server into it.
+pub struct LocalChains {
+    served: Arc<Served>,
+    environment: Environment<'static>,
+}
+
+impl LocalChains {
+    /// The client and the random number of `environment` are set for each name.
+    pub fn new(served: Arc<Served>, environment: Environment<'static>) -> Self {
+        Self { served, environment }
+    }
+
+    fn environment(&self, client: IpAddr) -> Environment<'static> {
+        let mut environment = self.environment;
+        environment.cookies.client = client;
+        environment.random = rand::random();
+        environment
+    }
+}
+
+impl fmt::Debug for LocalChains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalChains").finish_non_exhaustive()
+    }
+}
+
+impl LocalData for LocalChains {
+    fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
+        is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
+    }
+
+    fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
+        let (snapshot, environment) = (self.served.snapshot_guard(), self.environment(client));
+        resume(name, qtype, &snapshot, &*self.served, &environment, out)
     }
 }
 

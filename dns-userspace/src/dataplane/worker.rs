@@ -102,6 +102,8 @@ pub struct Figures {
     pub tcp_connections: AtomicU64,
     /// Queries answered SERVFAIL because too many were on their way upstream.
     pub forward_overflow: AtomicU64,
+    /// Queries answered SERVFAIL because this server had sent them upstream itself.
+    pub forward_loops: AtomicU64,
     /// Datagrams over a rate limit that got nothing.
     pub limit_dropped: AtomicU64,
     /// Datagrams over a rate limit that got a truncated answer.

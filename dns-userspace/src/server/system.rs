@@ -2,11 +2,12 @@
 
 mod control;
 mod cookies;
+mod forward;
 mod http;
 mod keeper;
 mod xdp;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,12 +27,11 @@ use crate::compile::CompileOptions;
 use crate::config::{Chaos, Config, ConfigSource, Desired, RateLimit};
 use crate::control::{Control, ControlHandle, ReloadReport, Settings};
 use crate::cookies::Cookies;
-use crate::dataplane::answerer::LocalAnswerer;
+use crate::dataplane::answerer::{LocalAnswerer, LocalChains};
 use crate::dataplane::gate::Gate;
 use crate::dataplane::sockets;
 use crate::dataplane::tcp::{TcpSettings, raise_file_limit};
 use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
-use crate::forward::{ForwardSettings, Forwarder};
 use crate::http::{ApiState, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
 use crate::privileges;
@@ -115,7 +115,9 @@ impl System {
             Ok(())
         });
 
-        let forwarder = forwarder(&config, &listening, files, &cookies)?;
+        let local = LocalChains::new(Arc::clone(&served), environment);
+        let forwarder =
+            forward::start(&config, &listening, files, &cookies, local, metrics.sockets(), &spawner).await?;
         let parts = Parts {
             endpoints,
             answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
@@ -285,33 +287,6 @@ fn answerers(
         );
         Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
     })
-}
-
-fn forwarder(
-    config: &Config,
-    listening: &[SocketAddr],
-    files: u64,
-    cookies: &Arc<Cookies>,
-) -> anyhow::Result<Option<Arc<Forwarder>>> {
-    let upstream = &config.backend.upstream;
-    if !upstream.enabled {
-        return Ok(None);
-    }
-    if let Some(server) = upstream
-        .servers
-        .iter()
-        .find(|&&server| sockets::is_ourselves(server, listening))
-    {
-        anyhow::bail!("`backend.upstream.servers` names {server}, which is this server: name another resolver");
-    }
-    let settings = ForwardSettings {
-        servers: upstream.servers.clone(),
-        timeout: upstream.timeout,
-        udp_payload: config.udp_payload,
-        nsid: config.nsid.clone(),
-        in_flight: ForwardSettings::in_flight_for_file_limit(files),
-    };
-    Ok(Some(Arc::new(Forwarder::new(settings, Arc::clone(cookies)))))
 }
 
 fn view(served: &Arc<Served>) -> View {

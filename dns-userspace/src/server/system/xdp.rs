@@ -224,7 +224,7 @@ pub(super) async fn attach(
         XdpMode::Generic => Mode::Generic,
         XdpMode::Auto | XdpMode::Off => Mode::Auto,
     };
-    let listens: Vec<Listen> = listening.iter().copied().map(listen).collect();
+    let listens: Vec<Listen> = listening.iter().copied().filter(is_everywhere).map(listen).collect();
     let keeper = Keeper::new(program, config.xdp.interfaces.clone(), mode, listens, own_room);
     if let Err(error) = try_attach(keeper, control, spawner).await {
         error!("XDP is off, userspace answers everything: {error:#}");
@@ -283,6 +283,12 @@ async fn try_attach(mut keeper: Keeper, control: ControlHandle, spawner: &Spawne
         }
     });
     Ok(())
+}
+
+/// Whether the address means the same on every interface. What is asked at a link-local one passes: the program's map does not
+/// tell on which interface it is listened on.
+fn is_everywhere(address: &SocketAddr) -> bool {
+    !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
 }
 
 fn listen(address: SocketAddr) -> Listen {
