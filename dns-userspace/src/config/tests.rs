@@ -1139,6 +1139,14 @@ fn orders_and_wildcards_of_records_are_read() {
 }
 
 #[test]
+fn no_weights_are_no_weights() {
+    for order in ["", "order: fixed, ", "order: rotate, ", "order: random, "] {
+        let config = loaded(&format!("{ORDERED}{order}weights: []}}")).config;
+        assert!(config.records[0].rrset.handling.order().weights().is_empty());
+    }
+}
+
+#[test]
 fn orders_that_cannot_be() {
     for (text, column, part) in [
         ("order: any}", 78, "write one of fixed, rotate, random, weighted"),
