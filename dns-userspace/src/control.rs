@@ -13,6 +13,7 @@
 //! transaction fails, all commands of the group that depend on it fail, and nothing has changed. A crash between the
 //! transaction and the publication loses nothing: the next start serves what is on disk.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,7 +25,8 @@ use crate::cookies::Cookies;
 use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::{Name, NameKey};
-use crate::record::{Order, Rdata, RecordType, RrSet, Wildcard};
+use crate::rdata;
+use crate::record::{MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
 use crate::storage::{Storage, StorageError};
 use crate::store::Plan;
 use crate::views::ViewName;
@@ -159,6 +161,35 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// An error where the values alone are more than any message carries: known before the writer has to do with them.
+    fn check_size(&self) -> Result<(), ControlError> {
+        let (Self::Create {
+            owner, rtype, rdatas, ..
+        }
+        | Self::Put {
+            owner, rtype, rdatas, ..
+        }) = self
+        else {
+            return Ok(());
+        };
+        let given = octets_of_answer(owner, rdatas.iter().map(|rdata| &**rdata));
+        if given <= MOST_OF_MESSAGE {
+            return Ok(());
+        }
+        // A value that is given twice counts once.
+        let distinct: HashSet<Rdata> = rdatas.iter().map(|given| rdata::canonical(*rtype, given)).collect();
+        let bytes = octets_of_answer(owner, distinct.iter().map(|rdata| &**rdata));
+        if bytes <= MOST_OF_MESSAGE {
+            return Ok(());
+        }
+        Err(ControlError::TooLarge {
+            owner: owner.clone(),
+            rtype: *rtype,
+            bytes,
+            limit: MOST_OF_MESSAGE,
+        })
+    }
+
     fn key(&self) -> NameKey {
         match self {
             Self::Create { owner, .. } | Self::Put { owner, .. } | Self::Delete { owner, .. } => owner.key(),
@@ -292,6 +323,7 @@ impl ControlHandle {
     }
 
     async fn change(&self, change: Change) -> Result<Option<Written>, ControlError> {
+        change.check_size()?;
         let view = self.view.clone();
         self.ask(|reply| Command::Change(view, change, reply)).await?
     }

@@ -9,14 +9,14 @@
 //!
 //! Nothing is added up before someone asks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::control::Census;
 use crate::dataplane::worker::Figures;
 use crate::publish::{TableFigures, ZoneCounts};
-use crate::store::Conflict;
+use crate::store::Conflicts;
 
 mod denied;
 mod queries;
@@ -38,6 +38,8 @@ pub struct Metrics {
     sockets: Arc<Figures>,
     records: IntGaugeVec,
     conflicts: IntGaugeVec,
+    /// Those that the series are to show once somebody looks; none where they do already.
+    new_conflicts: Mutex<Option<Conflicts>>,
     conflicts_total: IntGauge,
     reload_failures: IntCounter,
 }
@@ -97,6 +99,7 @@ impl Metrics {
             sockets,
             records,
             conflicts,
+            new_conflicts: Mutex::default(),
             conflicts_total,
             reload_failures,
         }
@@ -139,6 +142,10 @@ impl Metrics {
     /// Everything in Prometheus' text exposition format.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
+        let mut new_conflicts = self.new_conflicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(conflicts) = new_conflicts.take() {
+            self.show_conflicts(&conflicts);
+        }
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
@@ -153,7 +160,13 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn set_conflicts(&self, conflicts: &[Conflict]) {
+    pub(crate) fn set_conflicts(&self, conflicts: &Conflicts) {
+        let count = conflicts.len();
+        self.conflicts_total.set(i64::try_from(count).unwrap_or(i64::MAX));
+        *self.new_conflicts.lock().unwrap_or_else(PoisonError::into_inner) = Some(conflicts.clone());
+    }
+
+    fn show_conflicts(&self, conflicts: &Conflicts) {
         self.conflicts.reset();
         for conflict in conflicts.iter().take(CONFLICT_SERIES) {
             let labels = [
@@ -165,8 +178,6 @@ impl Metrics {
             ];
             self.conflicts.with_label_values(&labels).set(1);
         }
-        self.conflicts_total
-            .set(i64::try_from(conflicts.len()).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn count_reload_failures(&self, units: usize) {
@@ -189,6 +200,7 @@ mod tests {
     use super::*;
     use crate::answer::Transport;
     use crate::record::{RecordType, Source};
+    use crate::store::Conflict;
 
     struct Program;
 
@@ -309,7 +321,7 @@ mod tests {
             served_type: RecordType::CNAME,
             view: None,
         };
-        metrics.set_conflicts(&[conflict]);
+        metrics.set_conflicts(&[conflict].into_iter().collect());
         metrics.count_reload_failures(2);
         let first = text(&metrics);
         for line in [
@@ -327,7 +339,7 @@ mod tests {
             "\"} 1"
         )));
         assert!(first.contains("process_resident_memory_bytes"));
-        metrics.set_conflicts(&[]);
+        metrics.set_conflicts(&Conflicts::default());
         assert!(!text(&metrics).contains("www.x."), "a conflict that is over is gone");
     }
 }

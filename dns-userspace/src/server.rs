@@ -75,6 +75,6 @@ fn announce(desired: &Desired) {
         warn!("{warning}");
     }
     for clash in &desired.clashes {
-        warn!("{clash} (the zone file's is served)");
+        warn!("{}", clash.at_start());
     }
 }

@@ -313,6 +313,108 @@ fn a_broken_zone_is_servfail_with_the_reason_and_others_are_untouched() -> Resul
 }
 
 #[test]
+fn no_input_of_a_reload_ends_the_process_or_another_zone() -> Result<()> {
+    let server = Server::start("records: [{name: over.test., type: A, value: [192.0.2.7]}]\n")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    let reload = || server.request("POST", "/api/v1/reload", Some(&json!({})));
+    let serves = || -> Result<()> {
+        assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+        Ok(())
+    };
+    let links = (1..50_000).map(|link| format!("- &a{link} [*a{}]\n", link - 1));
+    let chain = format!("views:\n- &a0 [x]\n{}", links.collect::<String>());
+    let keys = (0..100_000).map(|key| format!("k{key}: 1\n")).collect::<String>();
+    for (more, complaint) in [
+        (chain, "more than 32 deep"),
+        (format!("views: {}\n", "[".repeat(100_000)), "more than 32 deep"),
+        (keys, "and 99900 more errors"),
+    ] {
+        server.write("hotdns.yaml", &format!("{config}{more}"))?;
+        let reply = reload()?;
+        assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
+        assert!(reply.text.contains(complaint), "{}", reply.text);
+        serves()?;
+    }
+    server.write("hotdns.yaml", &format!("&root\n{config}"))?;
+    assert_eq!(reload()?.status, 200, "an anchor at the root");
+
+    // One zone takes more memory than there is; the others load.
+    let zones = "zones: [{name: large.test., file: large.zone}, ";
+    server.write(
+        "hotdns.yaml",
+        &format!("{}limits: {{memory: 16MiB}}\n", config.replace("zones: [", zones)),
+    )?;
+    server.write(
+        "large.zone",
+        "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n$GENERATE 1-10000000 h$ A 192.0.2.1\n",
+    )?;
+    server.write("example.com.zone", &format!("{ZONE}new A 192.0.2.81\n"))?;
+    let reply = reload()?;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.json["failed"][0]["zone"], "large.test.", "{}", reply.text);
+    assert!(reply.text.contains("of 16MiB (`limits.memory`)"), "{}", reply.text);
+    assert_eq!(server.dig(&["new.example.com", "+short"])?.trim(), "192.0.2.81");
+
+    // A body of many values is answered, and costs the others nothing.
+    let address = |at: u32| format!("10.{}.{}.{}", at >> 16, at >> 8 & 255, at & 255);
+    let values: Vec<String> = (0..70_000).map(address).collect();
+    let body = json!({"name": "many.example.com", "type": "A", "value": values});
+    let reply = server.request("POST", "/api/v1/records", Some(&body))?;
+    assert_eq!((reply.status, &reply.json["code"]), (400, &json!("invalid_value")));
+    serves()
+}
+
+#[test]
+fn a_clash_with_a_zone_file_fails_that_zone_alone() -> Result<()> {
+    let mut server = Server::start("records: [{name: www.example.com., type: A, value: [192.0.2.7]}]\n")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    let log = server.log();
+    assert!(
+        log.contains("www.example.com. A is also in the zone file example.com.zone"),
+        "{log}"
+    );
+    assert!(log.contains("a reload leaves the zone example.com. as it is"), "{log}");
+    server.write(
+        "other.test.zone",
+        "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nwww A 192.0.2.8\n",
+    )?;
+    let both = config.replace("zones: [", "zones: [{name: other.test., file: other.test.zone}, ");
+    server.write("hotdns.yaml", &both)?;
+    let reload = |server: &Server| server.request("POST", "/api/v1/reload", Some(&json!({})));
+    let reply = reload(&server)?;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.json["failed"][0]["zone"], "example.com.", "{}", reply.text);
+    assert_eq!(server.dig(&["www.other.test", "+short"])?.trim(), "192.0.2.8");
+    assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+
+    // A record that is new is an error of the configuration, as any other there.
+    let new = both.replace(
+        "records: [",
+        "records: [{name: www.other.test., type: A, value: [192.0.2.9]}, ",
+    );
+    assert_ne!(new, both);
+    server.write("hotdns.yaml", &new)?;
+    let reply = reload(&server)?;
+    assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
+    assert!(reply.text.contains("www.other.test. A is also in"), "{}", reply.text);
+
+    // Once it is corrected, the zone loads again.
+    server.write(
+        "hotdns.yaml",
+        &both.replace("name: www.example.com.", "name: www.example.net."),
+    )?;
+    let reply = reload(&server)?;
+    assert_eq!(
+        (reply.status, &reply.json["failed"]),
+        (200, &json!([])),
+        "{}",
+        reply.text
+    );
+    server.stop()?;
+    Ok(())
+}
+
+#[test]
 fn the_server_says_of_itself_what_it_may() -> Result<()> {
     let server = Server::start("edns: {nsid: ns1.example}\nchaos: {version: \"hotdns 1\", id: one}\n")?;
     for transport in ["+notcp", "+tcp"] {

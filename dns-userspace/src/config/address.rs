@@ -1,6 +1,7 @@
 //! Addresses, ports and prefixes in the configuration.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use ipnet::IpNet;
 use nix::net::if_::{if_nameindex, if_nametoindex};
@@ -187,23 +188,28 @@ pub(super) fn parse_prefix(key: &str, text: &str) -> Result<IpNet, Problem> {
 
 /// Reports addresses that are there twice, or beside the wildcard address that covers them.
 pub(super) fn check_overlaps(key: &str, addresses: &[Located], findings: &mut Findings) {
-    for (index, &(address, at)) in addresses.iter().enumerate() {
+    let all: HashSet<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
+    let mut seen = HashSet::with_capacity(addresses.len());
+    for &(address, at) in addresses {
         let key = key.to_owned();
-        if addresses[..index].iter().any(|(other, _)| *other == address) {
-            findings.error_at(
-                at,
-                Problem::DuplicateAddress {
-                    key,
-                    address: address.to_string(),
-                },
-            );
-        } else if let Some((by, _)) = addresses
-            .iter()
-            .find(|(other, _)| *other != address && covers(*other, address))
-        {
-            findings.error_at(at, Problem::CoveredAddress { key, address, by: *by });
+        let wide = wildcard(address);
+        if !seen.insert(address) {
+            let address = address.to_string();
+            findings.error_at(at, Problem::DuplicateAddress { key, address });
+        } else if wide != address && all.contains(&wide) {
+            let by = wide;
+            findings.error_at(at, Problem::CoveredAddress { key, address, by });
         }
     }
+}
+
+/// The wildcard address of the same family, on the same port.
+pub(super) fn wildcard(address: SocketAddr) -> SocketAddr {
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(any, address.port())
 }
 
 /// Whether a socket bound to `wide` takes what is sent to `narrow`.

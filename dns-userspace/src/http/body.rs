@@ -168,7 +168,7 @@ fn parse_order(word: Option<&str>, weights: Option<&[Number]>, values: usize) ->
         (Some(Order::Weighted(_)), _, (weights, values)) if weights != values => Err(invalid(format!(
             "`weights` has {weights} numbers for {values} values: give each value its weight"
         ))),
-        (Some(Order::Weighted(_)), ..) | (_, None, _) => Ok(order),
+        (Some(Order::Weighted(_)), ..) | (_, None, _) | (_, Some([]), _) => Ok(order),
         (_, Some(_), _) => Err(invalid("`weights` needs `order`: `weighted`".to_owned())),
     }
 }

@@ -103,6 +103,7 @@ impl From<ControlError> for Problem {
             ControlError::SoaInView => Self::bad_request("invalid_type", detail),
             ControlError::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
             ControlError::TooLarge { .. } => Self::bad_request("invalid_value", detail),
+            ControlError::TooManyTypes { .. } => conflict("too_many_types"),
             ControlError::StorageLocked(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_locked", detail)
                 .header(header::RETRY_AFTER, RETRY_AFTER_SECS),
             ControlError::ReloadFailed(errors) => {

@@ -98,7 +98,7 @@ impl System {
         spawner.watch_thread("control", thread);
 
         // A connection takes one, and so does each query on its way upstream.
-        let files = raise_file_limit(u64::from(config.tcp.max_connections) * 3 / 2);
+        let files = raise_file_limit(u64::from(config.tcp.connections()) * 3 / 2);
         // The probes answer from here on; ready is said when sockets and tables serve.
         let ready = Arc::new(AtomicBool::new(false));
         let state = ApiState {
@@ -175,16 +175,19 @@ fn tcp_settings(config: &Config, files: u64) -> TcpSettings {
     let tcp = config.tcp;
     let settings = TcpSettings::new(
         tcp.idle_timeout,
-        tcp.max_connections as usize,
+        tcp.connections() as usize,
         tcp.max_connections_per_client.map(|most| most as usize),
         files,
     );
-    if settings.connections < tcp.max_connections as usize {
-        warn!(
-            "`tcp.max_connections` is {}, but the limit of open files, {files}, leaves {}: raise the limit (`ulimit -n`, or \
-             `LimitNOFILE=` of systemd) to one and a half times the number of connections",
-            tcp.max_connections, settings.connections
-        );
+    let (wanted, left) = (tcp.connections(), settings.connections);
+    match tcp.max_connections {
+        _ if left >= wanted as usize => {}
+        Some(_) => warn!(
+            "`tcp.max_connections` is {wanted}, but the limit of open files, {files}, leaves {left}: raise the limit (`ulimit -n`, or \
+             `LimitNOFILE=` of systemd) to one and a half times the number of connections"
+        ),
+        // Nobody asked for as many as there are by default.
+        None => info!("the limit of open files, {files}, leaves {left} TCP connections"),
     }
     settings
 }

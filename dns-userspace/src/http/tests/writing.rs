@@ -615,3 +615,62 @@ async fn rrsets_of_a_wildcard_agree() {
     let replaced = server.put("/api/v1/records/*.o.x.", &other).await;
     assert_eq!(replaced.is(200).get("wildcard"), None);
 }
+
+#[tokio::test]
+async fn what_no_message_carries_is_refused_and_what_is_there_counts_once() {
+    let server = server().await;
+    let values = |count: u32| -> Vec<String> {
+        let address = |at: u32| format!("10.{}.{}.{}", at >> 16, at >> 8 & 255, at & 255);
+        (0..count).map(address).collect()
+    };
+    let body = |values: Vec<String>| json!({"name": "many.x", "type": "A", "value": values}).to_string();
+    let refused = server.post(RECORDS, &body(values(70_000))).await;
+    refused.is_problem(400, "invalid_value");
+    assert!(refused.body.contains("1120"), "octets of 70,000 addresses: {refused:?}");
+    let again = values(10).into_iter().cycle().take(70_000).collect();
+    assert_eq!(
+        server.post(RECORDS, &body(again)).await.is(201)["value"],
+        json!(values(10))
+    );
+    let address = "/api/v1/records/many.x?type=A";
+    assert_eq!(
+        server.get(address).await.is(200)["records"][0]["value"],
+        json!(values(10))
+    );
+}
+
+#[tokio::test]
+async fn bodies_within_each_other_end_at_a_depth() {
+    let server = server().await;
+    for body in [
+        "[".repeat(500_000),
+        "{\"value\":".repeat(100_000),
+        format!(
+            "{{\"name\":\"a.x\",\"type\":\"A\",\"value\":{}{}}}",
+            "[".repeat(200_000),
+            "]".repeat(200_000)
+        ),
+        format!("{{\"view\":{}", "[{\"a\":".repeat(100_000)),
+    ] {
+        server.post(RECORDS, &body).await.is_problem(400, "invalid_body");
+    }
+    server.get("/api/v1/records/www.x").await.is(200);
+}
+
+#[tokio::test]
+async fn no_weights_are_no_weights() {
+    let server = server().await;
+    let body = |rest: &str| format!(r#"{{"name":"w.x","type":"A","value":["192.0.2.1"],"weights":[]{rest}}}"#);
+    server.post(RECORDS, &body("")).await.is(201);
+    for order in ["fixed", "rotate", "random"] {
+        let address = "/api/v1/records/w.x?type=A";
+        server
+            .put(address, &body(&format!(r#","order":"{order}""#)))
+            .await
+            .is(200);
+    }
+    server
+        .put("/api/v1/records/w.x?type=A", &body(r#","order":"weighted""#))
+        .await
+        .is_problem(400, "invalid_body");
+}
