@@ -35,7 +35,7 @@ pub struct DesiredZone {
 
 impl Desired {
     /// Reads the zone files of a configuration.
-    pub(super) fn read_zone_files(loaded: Loaded) -> Self {
+    pub(crate) fn read_zone_files(loaded: Loaded) -> Self {
         let Loaded { config, warnings } = loaded;
         let read = |zone: &ConfiguredZone| DesiredZone {
             zone: zone.clone(),

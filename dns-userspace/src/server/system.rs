@@ -2,12 +2,12 @@
 
 mod control;
 mod cookies;
+mod files;
 mod http;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,39 +15,42 @@ use dns_common::cookie::words;
 use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::files::Shares;
+use self::http::Http;
+use super::announce;
 use super::supervisor::{Service, Spawner};
 use crate::access::{Access, AccessList};
 use crate::answer::{Admission, Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
-use crate::config::{Chaos, Config, ConfigSource, Desired, RateLimit};
+use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
 use crate::control::{Control, ControlHandle, ReloadReport, Settings};
 use crate::cookies::Cookies;
 use crate::dataplane::answerer::LocalAnswerer;
 use crate::dataplane::gate::Gate;
 use crate::dataplane::sockets;
-use crate::dataplane::tcp::{TcpSettings, raise_file_limit};
+use crate::dataplane::tcp::TcpSettings;
 use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
 use crate::forward::{ForwardSettings, Forwarder};
-use crate::http::{ApiState, TokenFile, View};
+use crate::http::{Serving, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
 use crate::publish::{Publisher, Served, ZoneCounts};
+use crate::readiness::Readiness;
 
 /// Everything that runs.
 pub(super) struct System {
     control: ControlHandle,
     plane: Mutex<Option<Plane>>,
-    ready: Arc<AtomicBool>,
-    /// HTTP ends last but for the control thread: until then `/ready` says 503.
-    http_stops: CancellationToken,
+    readiness: Arc<Readiness>,
+    /// It ends last but for the control thread: until then `/ready` says 503.
+    http: Http,
 }
 
 impl System {
     /// Starts the parts; an error stops those that were started.
-    pub(super) async fn start(source: ConfigSource, desired: Desired, spawner: Spawner) -> anyhow::Result<Self> {
-        let config = desired.config.clone();
+    pub(super) async fn start(source: ConfigSource, loaded: Loaded, spawner: Spawner) -> anyhow::Result<Self> {
+        let config = loaded.config.clone();
         let token = config
             .http
             .token_file
@@ -55,7 +58,13 @@ impl System {
             .map(TokenFile::load)
             .transpose()?
             .map(Arc::new);
-        let listeners = http::bind(&config, token.is_some()).await?;
+        let limit = files::raise_limit(config.tcp.max_connections);
+        // The probes answer from here on; ready is said when sockets and tables serve.
+        let readiness = Arc::new(Readiness::default());
+        let http = Http::start(&config, token.clone(), &readiness, &spawner).await?;
+        let reading = tokio::task::spawn_blocking(move || Desired::read_zone_files(loaded));
+        let desired = reading.await.context("the zone files could not be read")?;
+        announce(&desired);
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
@@ -77,6 +86,7 @@ impl System {
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
         let metrics = Arc::new(Metrics::new(figures, sockets));
         metrics.show_table(publisher.figures());
+        metrics.show_http(Arc::clone(http.api.figures()));
         if let Some(counts) = &counts {
             metrics.show_zones(Arc::clone(counts));
         }
@@ -94,45 +104,35 @@ impl System {
         let Control { handle, thread } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        // A connection takes one, and so does each query on its way upstream.
-        let files = raise_file_limit(u64::from(config.tcp.max_connections) * 3 / 2);
-        // The probes answer from here on; ready is said when sockets and tables serve.
-        let ready = Arc::new(AtomicBool::new(false));
-        let state = ApiState {
+        http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
-            ready: Arc::clone(&ready),
-            token,
-        };
-        let http_stops = CancellationToken::new();
-        let stops = http_stops.clone();
-        spawner.spawn("http", async move {
-            crate::http::serve(listeners, state, stops).await;
-            Ok(())
         });
+        let shares = Shares::of(limit, files::open(), workers(), &config);
+        http.api.raise_room(shares.http);
 
-        let forwarder = forwarder(&config, &listening, files, &cookies)?;
+        let forwarder = forwarder(&config, &listening, &shares, &cookies)?;
         let parts = Parts {
             endpoints,
             answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
             forwarder,
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: tcp_settings(&config, files),
+            tcp: tcp_settings(&config, &shares),
             wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         cookies::keep(cookies, program.clone(), &spawner);
         xdp::attach(&config, &listening, program, &gate.charged, &spawner).await;
 
-        ready.store(true, Ordering::Release);
+        readiness.serve();
         info!(listen = ?plane.addresses(), "ready");
         Ok(Self {
             control: handle,
             plane: Mutex::new(Some(plane)),
-            ready,
-            http_stops,
+            readiness,
+            http,
         })
     }
 }
@@ -152,30 +152,33 @@ impl Service for System {
     }
 
     async fn stop(&self, limit: Duration) {
-        self.ready.store(false, Ordering::Release);
+        self.readiness.stop();
         if let Some(plane) = self.plane.lock().await.take()
             && !plane.shutdown(limit).await
         {
             warn!("not every query was answered within {} s", limit.as_secs());
         }
-        self.http_stops.cancel();
+        self.http.stop();
         self.control.stop().await;
     }
 }
 
-fn tcp_settings(config: &Config, files: u64) -> TcpSettings {
+fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {
     let tcp = config.tcp;
     let settings = TcpSettings::new(
         tcp.idle_timeout,
         tcp.max_connections as usize,
         tcp.max_connections_per_client.map(|most| most as usize),
-        files,
+        shares.tcp,
     );
     if settings.connections < tcp.max_connections as usize {
         warn!(
-            "`tcp.max_connections` is {}, but the limit of open files, {files}, leaves {}: raise the limit (`ulimit -n`, or \
-             `LimitNOFILE=` of systemd) to one and a half times the number of connections",
-            tcp.max_connections, settings.connections
+            "`tcp.max_connections` is {}, but the limit of open files, {}, leaves {}: raise the limit (`ulimit -n`, or \
+             `LimitNOFILE=` of systemd) to {}",
+            tcp.max_connections,
+            shares.limit,
+            settings.connections,
+            files::wanted(tcp.max_connections),
         );
     }
     settings
@@ -284,7 +287,7 @@ fn answerers(
 fn forwarder(
     config: &Config,
     listening: &[SocketAddr],
-    files: u64,
+    shares: &Shares,
     cookies: &Arc<Cookies>,
 ) -> anyhow::Result<Option<Arc<Forwarder>>> {
     let upstream = &config.backend.upstream;
@@ -303,7 +306,7 @@ fn forwarder(
         timeout: upstream.timeout,
         udp_payload: config.udp_payload,
         nsid: config.nsid.clone(),
-        in_flight: ForwardSettings::in_flight_for_file_limit(files),
+        in_flight: shares.forwards,
     };
     Ok(Some(Arc::new(Forwarder::new(settings, Arc::clone(cookies)))))
 }
