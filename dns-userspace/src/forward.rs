@@ -67,10 +67,8 @@ pub struct ForwardSettings {
 }
 
 impl ForwardSettings {
-    /// A value for `in_flight`: 10,000, or less where the limit of open files asks for it.
-    pub fn in_flight_for_file_limit(files: u64) -> usize {
-        usize::try_from(files / 5).unwrap_or(usize::MAX).clamp(16, 10_000)
-    }
+    /// The largest value that `in_flight` has a use for; less where there are fewer descriptors.
+    pub const MOST_IN_FLIGHT: usize = 10_000;
 }
 
 /// A chain of aliases of ours whose last target is not ours.

@@ -23,6 +23,7 @@ pub mod prefixes;
 pub mod privileges;
 pub mod publish;
 pub mod rdata;
+pub mod readiness;
 pub mod record;
 pub mod server;
 pub mod shown;

@@ -15,10 +15,12 @@ use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Tex
 
 use crate::control::Census;
 use crate::dataplane::worker::Figures;
+use crate::http::HttpFigures;
 use crate::publish::{TableFigures, ZoneCounts};
 use crate::store::Conflicts;
 
 mod denied;
+mod http;
 mod queries;
 mod sockets;
 mod table;
@@ -132,6 +134,15 @@ impl Metrics {
     pub fn show_zones(&self, counts: Arc<ZoneCounts>) {
         let registered = self.registry.register(Box::new(zones::ZonesCollector::new(counts)));
         registered.expect("zones are shown once");
+    }
+
+    /// Shows the connections of HTTP too, from now on.
+    ///
+    /// # Panics
+    /// If they are shown already.
+    pub fn show_http(&self, figures: Arc<HttpFigures>) {
+        let registered = self.registry.register(Box::new(http::HttpCollector::new(figures)));
+        registered.expect("HTTP is shown once");
     }
 
     /// The content type of [`Metrics::render`].
@@ -300,6 +311,28 @@ mod tests {
             r#"hotdns_acl_denied_total{action="dropped",plane="sockets"} 7"#,
             r#"hotdns_acl_denied_total{action="refused",plane="sockets"} 8"#,
             r#"hotdns_rate_limited_total{action="dropped",plane="xdp"} 0"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn connections_of_http_show() {
+        let metrics = Metrics::new(None, Arc::default());
+        let figures: Arc<HttpFigures> = Arc::default();
+        metrics.show_http(Arc::clone(&figures));
+        figures.connections.store(1, Ordering::Relaxed);
+        figures.displaced.store(2, Ordering::Relaxed);
+        figures.stalled.store(3, Ordering::Relaxed);
+        figures.full.store(4, Ordering::Relaxed);
+        figures.overloaded.store(5, Ordering::Relaxed);
+        let text = text(&metrics);
+        for line in [
+            "hotdns_http_connections 1",
+            r#"hotdns_http_closed_total{reason="displaced"} 2"#,
+            r#"hotdns_http_closed_total{reason="stalled"} 3"#,
+            r#"hotdns_http_closed_total{reason="full"} 4"#,
+            "hotdns_http_overloaded_total 5",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

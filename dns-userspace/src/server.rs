@@ -1,7 +1,7 @@
 //! The running server: brings the parts up in order, takes them down, and acts on signals.
 //!
 //! ```text
-//! configuration ─► storage ─► store ─► first publish ─► sockets bound ─► XDP attached ─► ready
+//! configuration ─► HTTP (503) ─► zone files ─► storage ─► first publish ─► sockets ─► XDP attached ─► ready
 //!      SIGHUP ─► reload       SIGTERM, SIGINT ─► accept nothing new, drain, stop (a second one: at once)
 //! ```
 //!
@@ -20,31 +20,30 @@ use tracing::{info, warn};
 use self::signals::Signals;
 use self::supervisor::Supervisor;
 use self::system::System;
-use crate::config::{ConfigError, ConfigSource, Desired};
+use crate::config::{ConfigError, ConfigSource, Desired, Loaded};
 use crate::privileges;
 
 /// Serves until a signal says stop (then `Ok`) or a part fails.
 pub fn run(source: ConfigSource) -> anyhow::Result<()> {
-    let desired = source.load_everything().or_else(|errors| refuse(&errors))?;
-    logging::start(desired.config.log_level, desired.config.log_format);
-    announce(&desired);
-    let needs = privileges::Needs::of(&desired.config);
+    let loaded = source.load().or_else(|errors| refuse(&errors))?;
+    logging::start(loaded.config.log_level, loaded.config.log_format);
+    let needs = privileges::Needs::of(&loaded.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_start(move || privileges::keep_what_is_needed(needs))
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(source, desired));
+    let result = runtime.block_on(serve(source, loaded));
     // Whatever did not stop in time is not waited for again.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(source: ConfigSource, desired: Desired) -> anyhow::Result<()> {
+async fn serve(source: ConfigSource, loaded: Loaded) -> anyhow::Result<()> {
     let mut signals = Signals::install().context("cannot listen for signals")?;
     let supervisor = Supervisor::new();
     let system = tokio::select! {
-        started = System::start(source, desired, supervisor.spawner()) => started?,
+        started = System::start(source, loaded, supervisor.spawner()) => started?,
         signal = signals.stop() => {
             info!("{signal} before the start was done: stopping");
             return Ok(());

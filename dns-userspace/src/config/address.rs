@@ -212,11 +212,6 @@ pub(super) fn wildcard(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(any, address.port())
 }
 
-/// Whether a socket bound to `wide` takes what is sent to `narrow`.
-pub(super) fn covers(wide: SocketAddr, narrow: SocketAddr) -> bool {
-    wide == narrow || (wide.ip().is_unspecified() && wide.is_ipv4() == narrow.is_ipv4() && wide.port() == narrow.port())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

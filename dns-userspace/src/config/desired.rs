@@ -104,7 +104,7 @@ impl Clash {
 impl Desired {
     /// Reads the zone files of a configuration, the smallest first: where there is not memory for all of them, the largest
     /// are refused.
-    pub(super) fn read_zone_files(loaded: Loaded) -> Self {
+    pub(crate) fn read_zone_files(loaded: Loaded) -> Self {
         let Loaded { config, warnings } = loaded;
         let mut budget = Budget::new(config.memory_limit);
         let octets = |zone: &ConfiguredZone| fs::metadata(&zone.file).map_or(0, |file| file.len());

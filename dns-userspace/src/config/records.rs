@@ -414,7 +414,7 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
 }
 
 fn parse_name(key: &str, name: Text<'_>, findings: &mut Findings) -> Option<Name> {
-    Name::parse(name.text)
+    Name::parse_given(name.text)
         .map_err(|error| {
             findings.error(
                 name.at,

@@ -80,11 +80,10 @@ pub struct TcpSettings {
 }
 
 impl TcpSettings {
-    /// So many connections, or less where that is more than three quarters of the limit of open files; three quarters of
-    /// them for one client where that is not given. A client has 10 s to take its replies, and 64 MiB may wait for all.
-    pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, files: u64) -> Self {
-        let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).max(16);
-        let connections = connections.min(most);
+    /// So many connections, or less where there are fewer descriptors for them; three quarters of them for one client
+    /// where that is not given. A client has 10 s to take its replies, and 64 MiB may wait for all.
+    pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, descriptors: usize) -> Self {
+        let connections = connections.min(descriptors);
         Self {
             connections,
             connections_per_client: per_client

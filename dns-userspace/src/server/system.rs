@@ -2,6 +2,7 @@
 
 mod control;
 mod cookies;
+mod files;
 mod forward;
 mod http;
 mod keeper;
@@ -9,7 +10,6 @@ mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,39 +17,42 @@ use dns_common::cookie::words;
 use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::files::Shares;
+use self::http::Http;
+use super::announce;
 use super::supervisor::{Service, Spawner};
 use crate::access::{Access, AccessList};
 use crate::answer::{Admission, Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
-use crate::config::{Chaos, Config, ConfigSource, Desired, RateLimit};
+use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
 use crate::control::{Control, ControlHandle, ReloadReport, Settings};
 use crate::cookies::Cookies;
 use crate::dataplane::answerer::{LocalAnswerer, LocalChains};
 use crate::dataplane::gate::Gate;
 use crate::dataplane::sockets;
-use crate::dataplane::tcp::{TcpSettings, raise_file_limit};
+use crate::dataplane::tcp::TcpSettings;
 use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
-use crate::http::{ApiState, TokenFile, View};
+use crate::http::{Serving, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
 use crate::privileges;
 use crate::publish::{Publisher, Served, ZoneCounts};
+use crate::readiness::Readiness;
 
 /// Everything that runs.
 pub(super) struct System {
     control: ControlHandle,
     plane: Mutex<Option<Plane>>,
-    ready: Arc<AtomicBool>,
-    /// HTTP ends last but for the control thread: until then `/ready` says 503.
-    http_stops: CancellationToken,
+    readiness: Arc<Readiness>,
+    /// It ends last but for the control thread: until then `/ready` says 503.
+    http: Http,
 }
 
 impl System {
     /// Starts the parts; an error stops those that were started.
-    pub(super) async fn start(source: ConfigSource, desired: Desired, spawner: Spawner) -> anyhow::Result<Self> {
-        let config = desired.config.clone();
+    pub(super) async fn start(source: ConfigSource, loaded: Loaded, spawner: Spawner) -> anyhow::Result<Self> {
+        let config = loaded.config.clone();
         let token = config
             .http
             .token_file
@@ -57,7 +60,13 @@ impl System {
             .map(TokenFile::load)
             .transpose()?
             .map(Arc::new);
-        let listeners = http::bind(&config, token.is_some()).await?;
+        let limit = files::raise_limit(config.tcp.connections());
+        // The probes answer from here on; ready is said when sockets and tables serve.
+        let readiness = Arc::new(Readiness::default());
+        let http = Http::start(&config, token.clone(), &readiness, &spawner).await?;
+        let reading = tokio::task::spawn_blocking(move || Desired::read_zone_files(loaded));
+        let desired = reading.await.context("the zone files could not be read")?;
+        announce(&desired);
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
@@ -80,6 +89,7 @@ impl System {
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
         let metrics = Arc::new(Metrics::new(figures, sockets));
         metrics.show_table(publisher.figures());
+        metrics.show_http(Arc::clone(http.api.figures()));
         if let Some(counts) = &counts {
             metrics.show_zones(Arc::clone(counts));
         }
@@ -97,34 +107,33 @@ impl System {
         let Control { handle, thread } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        // A connection takes one, and so does each query on its way upstream.
-        let files = raise_file_limit(u64::from(config.tcp.connections()) * 3 / 2);
-        // The probes answer from here on; ready is said when sockets and tables serve.
-        let ready = Arc::new(AtomicBool::new(false));
-        let state = ApiState {
+        http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
-            ready: Arc::clone(&ready),
-            token,
-        };
-        let http_stops = CancellationToken::new();
-        let stops = http_stops.clone();
-        spawner.spawn("http", async move {
-            crate::http::serve(listeners, state, stops).await;
-            Ok(())
         });
+        let shares = Shares::of(limit, files::open(), workers(), &config);
+        http.api.raise_room(shares.http);
 
         let local = LocalChains::new(Arc::clone(&served), environment);
-        let forwarder =
-            forward::start(&config, &listening, files, &cookies, local, metrics.sockets(), &spawner).await?;
+        let in_flight = shares.forwards;
+        let forwarder = forward::start(
+            &config,
+            &listening,
+            in_flight,
+            &cookies,
+            local,
+            metrics.sockets(),
+            &spawner,
+        )
+        .await?;
         let parts = Parts {
             endpoints,
             answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
             forwarder,
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: tcp_settings(&config, files),
+            tcp: tcp_settings(&config, &shares),
             wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
             gate: Arc::clone(&gate),
         };
@@ -134,13 +143,13 @@ impl System {
         xdp::attach(&config, &listening, program, &gate.charged, own_room, waker, &spawner).await;
         privileges::keep_what_is_needed(privileges::Needs::of(&config));
 
-        ready.store(true, Ordering::Release);
+        readiness.serve();
         info!(listen = ?plane.addresses(), "ready");
         Ok(Self {
             control: handle,
             plane: Mutex::new(Some(plane)),
-            ready,
-            http_stops,
+            readiness,
+            http,
         })
     }
 }
@@ -160,34 +169,39 @@ impl Service for System {
     }
 
     async fn stop(&self, limit: Duration) {
-        self.ready.store(false, Ordering::Release);
+        self.readiness.stop();
         if let Some(plane) = self.plane.lock().await.take()
             && !plane.shutdown(limit).await
         {
             warn!("not every query was answered within {} s", limit.as_secs());
         }
-        self.http_stops.cancel();
+        self.http.stop();
         self.control.stop().await;
     }
 }
 
-fn tcp_settings(config: &Config, files: u64) -> TcpSettings {
+fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {
     let tcp = config.tcp;
     let settings = TcpSettings::new(
         tcp.idle_timeout,
         tcp.connections() as usize,
         tcp.max_connections_per_client.map(|most| most as usize),
-        files,
+        shares.tcp,
     );
     let (wanted, left) = (tcp.connections(), settings.connections);
     match tcp.max_connections {
         _ if left >= wanted as usize => {}
         Some(_) => warn!(
-            "`tcp.max_connections` is {wanted}, but the limit of open files, {files}, leaves {left}: raise the limit (`ulimit -n`, or \
-             `LimitNOFILE=` of systemd) to one and a half times the number of connections"
+            "`tcp.max_connections` is {wanted}, but the limit of open files, {}, leaves {left}: raise the limit (`ulimit -n`, \
+             or `LimitNOFILE=` of systemd) to {}",
+            shares.limit,
+            files::wanted(wanted),
         ),
         // Nobody asked for as many as there are by default.
-        None => info!("the limit of open files, {files}, leaves {left} TCP connections"),
+        None => info!(
+            "the limit of open files, {}, leaves {left} TCP connections",
+            shares.limit
+        ),
     }
     settings
 }

@@ -674,3 +674,58 @@ async fn no_weights_are_no_weights() {
         .await
         .is_problem(400, "invalid_body");
 }
+
+#[tokio::test]
+async fn a_body_is_one_object() {
+    let server = Server::new(desired(vec![], vec![])).await;
+    for body in [
+        r#"["office","a.x.","A",60,["192.0.2.1"],null,null,null]"#,
+        r#"[null,"a.x.","A",60,["192.0.2.1"],null,null,null,null]"#,
+        r#"[{"name":"a.x.","type":"A","value":["192.0.2.1"]}]"#,
+        " \n[]",
+        "[",
+        "null",
+        "true",
+        "7",
+        "\"a.x. A 192.0.2.1\"",
+        "",
+        "  ",
+        "{}",
+        r#"{"name":"a.x.","type":"A","value":["192.0.2.1"]} {}"#,
+        r#"{"name":"a.x.","type":"A","value":["192.0.2.1"],"name":"b.x."}"#,
+    ] {
+        server
+            .post("/api/v1/records", body)
+            .await
+            .is_problem(400, "invalid_body");
+        server
+            .put("/api/v1/records/a.x?type=A", body)
+            .await
+            .is_problem(400, "invalid_body");
+    }
+    server.get("/api/v1/records/a.x").await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_the_api_shows_can_be_sent_back() {
+    let server = Server::new(desired(vec![], vec![])).await;
+    for body in [
+        json!({"name": "a.x.", "type": "A", "ttl": 120, "value": ["192.0.2.1", "192.0.2.2"]}),
+        json!({"name": "w.x.", "type": "A", "value": ["192.0.2.1", "192.0.2.2"], "order": "weighted", "weights": [1, 2]}),
+        json!({"name": "r.x.", "type": "TXT", "value": ["one", "\"two\" \"three\""], "order": "rotate"}),
+        json!({"name": "*.o.x.", "type": "A", "value": "192.0.2.1", "wildcard": "one_label"}),
+        json!({"name": "s.x.", "type": "SOA", "value": "ns.s.x. host.s.x. 1 3600 600 86400 300"}),
+    ] {
+        let made = server.post("/api/v1/records", &body.to_string()).await.is(201);
+        assert_eq!(made["source"], "api");
+        let name = made["name"].as_str().expect("a name");
+        let shown = server.get(&format!("/api/v1/records/{name}")).await.is(200)["records"][0].clone();
+        assert_eq!(shown, made);
+        let put = server.put(&format!("/api/v1/records/{name}"), &shown.to_string()).await;
+        assert_eq!(put.is(200), shown);
+    }
+    // Whatever it says, the source is the API.
+    let body = json!({"name": "b.x.", "type": "A", "value": "192.0.2.1", "source": {"any": ["thing"]}});
+    let made = server.put("/api/v1/records/b.x.", &body.to_string()).await;
+    assert_eq!(made.is(201)["source"], "api");
+}

@@ -28,7 +28,7 @@ const GROUPS: [MulticastGroup; 2] = [MulticastGroup::Ipv4Ifaddr, MulticastGroup:
 pub(super) async fn start(
     config: &Config,
     listening: &[SocketAddr],
-    files: u64,
+    in_flight: usize,
     cookies: &Arc<Cookies>,
     local: LocalChains,
     figures: Arc<Figures>,
@@ -44,7 +44,7 @@ pub(super) async fn start(
         timeout: upstream.timeout,
         udp_payload: config.udp_payload,
         nsid: config.nsid.clone(),
-        in_flight: ForwardSettings::in_flight_for_file_limit(files),
+        in_flight,
         max_cname_depth: config.backend.max_cname_depth,
     };
     let forwarder = Forwarder::new(settings, Arc::clone(cookies));

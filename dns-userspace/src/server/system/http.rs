@@ -1,17 +1,54 @@
-//! The HTTP listeners.
+//! HTTP: bound and served first, so that the probes answer while all else starts.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::super::supervisor::Spawner;
 use crate::config::Config;
 use crate::dataplane::sockets::{Refusal, family, scope};
+use crate::http::{ApiState, TokenFile};
+use crate::readiness::Readiness;
+
+/// The listeners, served.
+pub(super) struct Http {
+    /// What requests see.
+    pub(super) api: ApiState,
+    stops: CancellationToken,
+}
+
+impl Http {
+    /// Serves `http.listen`: the probes, and the rest once [`ApiState::start`] was called.
+    pub(super) async fn start(
+        config: &Config,
+        token: Option<Arc<TokenFile>>,
+        readiness: &Arc<Readiness>,
+        spawner: &Spawner,
+    ) -> anyhow::Result<Self> {
+        let listeners = bind(config, token.is_some()).await?;
+        let api = ApiState::new(token, Arc::clone(readiness));
+        let stops = CancellationToken::new();
+        let serving = crate::http::serve(listeners, api.clone(), stops.clone());
+        spawner.spawn("http", async move {
+            serving.await;
+            Ok(())
+        });
+        Ok(Self { api, stops })
+    }
+
+    /// Takes nothing new, and lets the requests that are under way end.
+    pub(super) fn stop(&self) {
+        self.stops.cancel();
+    }
+}
 
 /// Binds `http.listen`.
-pub(super) async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListener>> {
+async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for &address in &config.http.listen {
         listeners.push(bind_one(address).await?);
