@@ -22,7 +22,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -94,15 +93,6 @@ impl TcpSettings {
             waiting_bytes: 64 << 20,
         }
     }
-}
-
-/// Raises this process's limit of open files as far as it may without privileges and, where that is less than `wanted`,
-/// to that where it has them (CAP_SYS_RESOURCE); returns it. For start-up.
-pub fn raise_file_limit(wanted: u64) -> u64 {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).map(|()| limit);
-    let privileged = if wanted > hard { set(wanted).ok() } else { None };
-    privileged.unwrap_or_else(|| set(hard).unwrap_or(soft))
 }
 
 /// A connection on its way to a worker.

@@ -279,7 +279,7 @@ async fn clients_that_do_not_read_are_closed_while_there_is_far_too_much() {
 
 #[tokio::test]
 async fn two_thousand_idle_connections_leave_room_for_more() {
-    super::raise_file_limit(8192);
+    crate::files::raise_file_limit(8192);
     let (_test, address) = plane(settings());
     let mut idle = Vec::new();
     for _ in 0..2000 {

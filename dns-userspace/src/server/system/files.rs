@@ -10,7 +10,7 @@
 use tracing::warn;
 
 use crate::config::Config;
-use crate::dataplane::tcp::raise_file_limit;
+use crate::files::raise_file_limit;
 use crate::forward::ForwardSettings;
 use crate::http;
 
