@@ -146,7 +146,7 @@ fn complete(sample: &str, folder: &Path) -> Result<()> {
     }
     for (key, content) in [
         ("file", MADE_ZONE),
-        ("token_file", "token\n"),
+        ("token_file", "0123456789abcdef\n"),
         ("cookie_secret_file", "00112233445566778899aabbccddeeff\n"),
     ] {
         for file in values(&text, key) {

@@ -290,7 +290,7 @@ impl Script {
             return self.remove_address(world);
         };
         for (namespace, host) in [(&world.server, 1), (&world.client, 2)] {
-            for address in further(number, host) {
+            for address in further(number, host, device) {
                 let (prefix, nodad) = if address.is_ipv4() {
                     (24, None)
                 } else {
@@ -311,19 +311,19 @@ impl Script {
             return Ok(());
         };
         self.model.addresses.remove(&(number, device));
-        for address in further(number, 1) {
+        for address in further(number, 1, device) {
             let prefix = if address.is_ipv4() { 24 } else { 64 };
             world
                 .server
                 .ip(&["address", "delete", &format!("{address}/{prefix}"), "dev", device])?;
         }
         let start = Instant::now();
-        for address in further(number, 1) {
+        for address in further(number, 1, device) {
             while answers(world, SocketAddr::new(address, SERVER.port()))? {
                 ensure!(start.elapsed() < PATIENCE, "{address} is removed, and still answers");
             }
         }
-        for address in further(number, 2) {
+        for address in further(number, 2, device) {
             let prefix = if address.is_ipv4() { 24 } else { 64 };
             world
                 .client
@@ -379,8 +379,12 @@ impl Model {
     fn compare(&self, world: &World, shared: &Shared) -> Result<()> {
         self.compare_first(world, shared)?;
         let mut others = vec![SERVER_AT_SECOND];
-        for (number, _) in &self.addresses {
-            others.extend(further(*number, 1).map(|address| SocketAddr::new(address, SERVER.port())));
+        for (number, device) in &self.addresses {
+            others.extend(
+                further(*number, 1, device)
+                    .into_iter()
+                    .map(|address| SocketAddr::new(address, SERVER.port())),
+            );
         }
         for address in others {
             let mut resolver = Resolver::new(&world.client, address)?;
@@ -443,10 +447,11 @@ fn large_zone(names: u32) -> String {
     text
 }
 
-/// A host's further addresses of one number.
-fn further(number: u8, host: u8) -> [IpAddr; 2] {
-    let ipv6 = Ipv6Addr::new(0xfd88, number.into(), 0, 0, 0, 0, 0, host.into());
-    [Ipv4Addr::new(10, 88, number, host).into(), ipv6.into()]
+/// A host's further addresses of one number. An interface that goes down loses those of IPv6, so the second has none.
+fn further(number: u8, host: u8, device: &str) -> Vec<IpAddr> {
+    let ipv4 = Ipv4Addr::new(10, 88, number, host).into();
+    let ipv6 = Ipv6Addr::new(0xfd88, number.into(), 0, 0, 0, 0, 0, host.into()).into();
+    if device == FIRST { vec![ipv4, ipv6] } else { vec![ipv4] }
 }
 
 /// Whether a reply comes from an address within a moment.
