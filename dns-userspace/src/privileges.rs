@@ -4,10 +4,10 @@
 //!
 //! | thread | when | keeps |
 //! |---|---|---|
-//! | of the runtime | as it begins | [`Needs::kept`] |
+//! | of the runtime | as it begins | what `Needs` says |
 //! | the writer, which a thread of the runtime makes | | the same |
 //! | workers of sockets | once they have their priority | nothing |
-//! | the first one, which binds addresses and starts all others | when the server is ready | [`Needs::kept`] |
+//! | the first one, which binds addresses and starts all others | when the server is ready | what `Needs` says |
 //!
 //! What is given up cannot be had again, by a program that is executed neither (`PR_SET_NO_NEW_PRIVS`).
 

@@ -24,8 +24,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::documents::{Block, blocks, is_as_shown, root};
-use tests::net::{PATIENCE, Running, is_skipped};
-use tests::server::{Server, eventually, free_port, program};
+use tests::net::{Namespace, PATIENCE, Running, is_skipped};
+use tests::server::{Server, eventually, program};
 
 /// Blocks that are not run, by how their first line begins, and commands, by how they begin.
 const NOT_RUN: &[(&str, &str)] = &[
@@ -395,20 +395,20 @@ fn accepts_arguments(command: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command of hotdns' own, with the page's next configuration as `hotdns.yaml`.
+/// Runs a command of hotdns' own, with the page's next configuration as `hotdns.yaml`: in a namespace, where its ports
+/// are free and its interface is another one than the machine's.
 fn run_hotdns(block: &Block, command: &str) -> Result<()> {
     let sample = blocks()?
         .into_iter()
         .find(|other| other.page == block.page && other.line > block.line && other.language == "yaml")
         .context("no configuration follows")?;
     let folder = TempDir::new()?;
-    let sample = sample
-        .text
-        .replace("dns_port: 53\n", &format!("dns_port: {}\n", free_port()?))
-        .replace("http_port: 8080", &format!("http_port: {}", free_port()?));
-    complete(&format!("{sample}storage: {{path: state}}\n"), folder.path())?;
+    complete(&format!("{}storage: {{path: state}}\n", sample.text), folder.path())?;
+    let namespace = Namespace::new("documentation")?;
+    namespace.ip(&["link", "add", "eth0", "type", "veth", "peer", "name", "eth1"])?;
+    namespace.ip(&["link", "set", "eth0", "up"])?;
     let typed = command.split(" #").next().unwrap_or_default();
-    let mut process = Command::new(program()?);
+    let mut process = namespace.command(&program()?.to_string_lossy());
     process
         .args(typed.split_whitespace().skip(1))
         .current_dir(folder.path());

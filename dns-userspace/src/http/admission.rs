@@ -73,6 +73,14 @@ impl Admissions {
         self.sockets.add_permits(connections.saturating_sub(before));
     }
 
+    /// Connections with work in hand.
+    #[cfg(test)]
+    pub(super) fn busy(&self) -> usize {
+        let open = self.lock();
+        let entries = open.connections.values();
+        entries.filter(|entry| entry.activity.waits_since().is_none()).count()
+    }
+
     /// Finds a place for a connection, if need be another one's; waits until that one is closed. `None` where there is
     /// none: all have work in hand.
     pub(super) async fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {

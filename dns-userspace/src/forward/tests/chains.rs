@@ -151,7 +151,8 @@ async fn rfc1034_5_3_3_an_alias_into_our_zone_goes_on_with_our_data() {
 
     let (_, sections, _) = asked("by-dname.", None).await;
     assert_eq!(sections[0].len(), 4, "{sections:?}");
-    assert_eq!(sections[0][0], "dname. ours.");
+    // hickory-proto shows the octets of types that it does not know in base64: 4 "ours" 0.
+    assert_eq!(sections[0][0], "dname. BG91cnMA");
     assert_eq!(sections[0][3], "host.ours. 10.0.0.1");
 }
 
