@@ -10,7 +10,6 @@
 //! parser.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -22,6 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::control::ControlHandle;
 use crate::metrics::Metrics;
+use crate::readiness::{self, Readiness, StorageState, StorageStatus};
 use crate::snapshot::Snapshot;
 
 mod access;
@@ -54,10 +54,22 @@ pub struct ApiState {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
-    /// `GET /ready`: whether sockets and tables serve.
-    pub ready: Arc<AtomicBool>,
+    /// `GET /ready`: whether sockets and tables serve, and the records are read.
+    pub readiness: Arc<Readiness>,
     /// `http.token_file`, where it is set.
     pub token: Option<Arc<TokenFile>>,
+}
+
+impl ApiState {
+    /// What is served; 503 where that is not known yet.
+    fn served(&self) -> Result<Arc<Snapshot>, problem::Problem> {
+        let snapshot = (self.view.snapshot)();
+        if snapshot.is_withheld {
+            let reason = self.readiness.storage().reason;
+            return Err(problem::Problem::storage_locked(readiness::awaited(reason.as_deref())));
+        }
+        Ok(snapshot)
+    }
 }
 
 /// All routes, with the access check and with problems for everything that can go wrong.
@@ -91,15 +103,21 @@ async fn health() -> Response {
 }
 
 async fn ready(State(state): State<ApiState>) -> Response {
-    if state.ready.load(Ordering::Acquire) {
-        axum::Json(serde_json::json!({"status": "ready"})).into_response()
-    } else {
-        problem::Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not_ready",
-            "sockets and tables do not serve yet",
-        )
-        .into_response()
+    let StorageStatus {
+        state: storage, reason, ..
+    } = state.readiness.storage();
+    match state.readiness.not_ready() {
+        None if storage == StorageState::Open => axum::Json(serde_json::json!({"status": "ready"})).into_response(),
+        // Ready, but no change can be made.
+        None => axum::Json(serde_json::json!({
+            "status": "ready",
+            "storage": storage.label(),
+            "reason": reason.as_deref(),
+        }))
+        .into_response(),
+        Some(reason) => problem::Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
+            .member("storage", storage.label())
+            .into_response(),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod octets;
 pub mod prefixes;
 pub mod publish;
 pub mod rdata;
+pub mod readiness;
 pub mod record;
 pub mod server;
 pub mod shown;

@@ -14,46 +14,79 @@ mod signals;
 mod supervisor;
 mod system;
 
+use std::process::ExitCode;
+
 use anyhow::{Context, bail};
 use tracing::{info, warn};
 
 use self::signals::Signals;
-use self::supervisor::Supervisor;
+use self::supervisor::{Spawner, Supervisor};
 use self::system::System;
 use crate::config::{ConfigError, ConfigSource, Desired};
 
-/// Serves until a signal says stop (then `Ok`) or a part fails.
-pub fn run(source: ConfigSource) -> anyhow::Result<()> {
-    let desired = source.load_everything().or_else(|errors| refuse(&errors))?;
-    logging::start(desired.config.log_level, desired.config.log_format);
-    announce(&desired);
+/// Serves until a signal says stop (exit code 0) or a part fails (1, and the reason is the last line).
+pub fn run(source: ConfigSource) -> ExitCode {
+    logging::catch_panics();
+    let result = run_in_runtime(source);
+    if let Err(error) = &result {
+        logging::say(&format!("hotdns: {error:#}"));
+    }
+    logging::flush();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run_in_runtime(source: ConfigSource) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(source, desired));
+    // Before any work: a signal whose handler is missing kills the process, and is lost where that is PID 1.
+    let signals = {
+        let _context = runtime.enter();
+        Signals::install().context("cannot listen for signals")?
+    };
+    let result = runtime.block_on(serve(source, signals));
     // Whatever did not stop in time is not waited for again.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(source: ConfigSource, desired: Desired) -> anyhow::Result<()> {
-    let mut signals = Signals::install().context("cannot listen for signals")?;
+async fn serve(source: ConfigSource, mut signals: Signals) -> anyhow::Result<()> {
     let supervisor = Supervisor::new();
+    // In a task of its own: much of the start blocks its thread, and signals are to be heard meanwhile. A SIGHUP waits
+    // for the supervisor.
+    let starting = tokio::spawn(start(source, supervisor.spawner()));
     let system = tokio::select! {
-        started = System::start(source, desired, supervisor.spawner()) => started?,
+        started = starting => started.context("the start failed")??,
         signal = signals.stop() => {
-            info!("{signal} before the start was done: stopping");
+            match logging::is_started() {
+                true => info!("{signal} before the start was done: stopping"),
+                false => logging::say(&format!("hotdns: {signal} before the configuration was read: stopping")),
+            }
             return Ok(());
         }
     };
     supervisor.supervise(system, signals).await
 }
 
-/// Prints every error of the configuration, which is before there is a log.
+async fn start(source: ConfigSource, spawner: Spawner) -> anyhow::Result<System> {
+    let reader = source.clone();
+    let read = tokio::task::spawn_blocking(move || reader.load_everything()).await;
+    let desired = read
+        .context("the configuration cannot be read")?
+        .or_else(|errors| refuse(&errors))?;
+    logging::start(desired.config.log_level, desired.config.log_format);
+    announce(&desired);
+    System::start(source, desired, spawner).await
+}
+
+/// Says every error of the configuration, which is before there is a log.
 fn refuse<T>(errors: &[ConfigError]) -> anyhow::Result<T> {
     for error in errors {
-        eprintln!("{error}");
+        logging::say(&error.to_string());
     }
     bail!("the configuration has {} error(s) and nothing is served", errors.len());
 }

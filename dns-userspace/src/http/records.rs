@@ -54,7 +54,7 @@ struct Page {
 /// `GET /api/v1/records`
 pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &["name", "type", "zone", "view", "limit", "cursor"])?;
-    let snapshot = (state.view.snapshot)();
+    let snapshot = state.served()?;
     let filter = Filter {
         view: parameters.view(&snapshot)?,
         name: parameters.name("name")?.map(|name| name.key()),
@@ -98,7 +98,7 @@ pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     let name = name_in_path(&uri)?;
     let parameters = Parameters::read(&uri, &["type", "view"])?;
     let rtype = parameters.rtype()?;
-    let snapshot = (state.view.snapshot)();
+    let snapshot = state.served()?;
     let view = parameters.view(&snapshot)?;
     let key = name.key();
     let node = match &view {
@@ -128,7 +128,7 @@ pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Resp
 pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let parameters = Parameters::read(&parts.uri, &["view"])?;
-    let snapshot = (state.view.snapshot)();
+    let snapshot = state.served()?;
     let view = parameters.view(&snapshot)?;
     let wanted = read_rrset(&parts.headers, body, &snapshot, view, None, None).await?;
     let written = state
@@ -150,7 +150,7 @@ pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Resu
     let name = name_in_path(&parts.uri)?;
     let parameters = Parameters::read(&parts.uri, &["type", "view"])?;
     let rtype = parameters.rtype()?;
-    let snapshot = (state.view.snapshot)();
+    let snapshot = state.served()?;
     let view = parameters.view(&snapshot)?;
     let wanted = read_rrset(&parts.headers, body, &snapshot, view, Some(name), rtype).await?;
     let written = state
@@ -171,7 +171,8 @@ pub(super) async fn delete(State(state): State<ApiState>, uri: Uri) -> Result<Re
     let name = name_in_path(&uri)?;
     let parameters = Parameters::read(&uri, &["type", "value", "view"])?;
     let rtype = parameters.rtype()?;
-    let view = parameters.view(&(state.view.snapshot)())?;
+    let snapshot = state.served()?;
+    let view = parameters.view(&snapshot)?;
     let rdata = match (parameters.get("value"), rtype) {
         (None, _) => None,
         (Some(value), Some(rtype)) => Some(parse_value(rtype, value)?),

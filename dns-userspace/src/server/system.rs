@@ -7,7 +7,6 @@ mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,14 +15,15 @@ use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::logging;
 use super::supervisor::{Service, Spawner};
 use crate::access::{Access, AccessList};
 use crate::answer::{Admission, Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
 use crate::config::{Chaos, Config, ConfigSource, Desired, RateLimit};
-use crate::control::{Control, ControlHandle, ReloadReport, Settings};
+use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::dataplane::answerer::LocalAnswerer;
 use crate::dataplane::gate::Gate;
@@ -34,12 +34,13 @@ use crate::forward::{ForwardSettings, Forwarder};
 use crate::http::{ApiState, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
 use crate::publish::{Publisher, Served, ZoneCounts};
+use crate::readiness::Readiness;
 
 /// Everything that runs.
 pub(super) struct System {
     control: ControlHandle,
     plane: Mutex<Option<Plane>>,
-    ready: Arc<AtomicBool>,
+    readiness: Arc<Readiness>,
     /// HTTP ends last but for the control thread: until then `/ready` says 503.
     http_stops: CancellationToken,
 }
@@ -77,17 +78,24 @@ impl System {
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
         let metrics = Arc::new(Metrics::new(figures, sockets));
         metrics.show_table(publisher.figures());
+        let readiness = Arc::new(Readiness::default());
+        metrics.show_readiness(Arc::clone(&readiness));
+        metrics.show_dropped_lines(logging::lines().dropped());
         if let Some(counts) = &counts {
             metrics.show_zones(Arc::clone(counts));
         }
 
         let settings = Settings {
             storage_path: config.storage_path.clone(),
+            storage_required: config.storage_required,
+            readiness: Arc::clone(&readiness),
             config_file: config.file.display().to_string().into(),
             loader: control::loader(source, config.clone()),
             token: token.clone(),
             cookies: Arc::clone(&cookies),
             metrics: Arc::clone(&metrics),
+            #[cfg(test)]
+            faults: Arc::default(),
         };
         let initial = control::desired(desired, Vec::new());
         let started = tokio::task::spawn_blocking(move || Control::start(settings, initial, Box::new(publisher)));
@@ -97,12 +105,11 @@ impl System {
         // A connection takes one, and so does each query on its way upstream.
         let files = raise_file_limit(u64::from(config.tcp.max_connections) * 3 / 2);
         // The probes answer from here on; ready is said when sockets and tables serve.
-        let ready = Arc::new(AtomicBool::new(false));
         let state = ApiState {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
-            ready: Arc::clone(&ready),
+            readiness: Arc::clone(&readiness),
             token,
         };
         let http_stops = CancellationToken::new();
@@ -126,12 +133,12 @@ impl System {
         cookies::keep(cookies, program.clone(), &spawner);
         xdp::attach(&config, &listening, program, &gate.charged, &spawner).await;
 
-        ready.store(true, Ordering::Release);
-        info!(listen = ?plane.addresses(), "ready");
+        readiness.serve();
+        say_ready(&readiness, plane.addresses().to_vec(), &spawner);
         Ok(Self {
             control: handle,
             plane: Mutex::new(Some(plane)),
-            ready,
+            readiness,
             http_stops,
         })
     }
@@ -139,20 +146,12 @@ impl System {
 
 impl Service for System {
     async fn reload(&self) {
-        match self.control.reload().await {
-            Ok(ReloadReport { counts, failed, .. }) => info!(
-                added = counts.added,
-                changed = counts.changed,
-                removed = counts.removed,
-                failed = failed.len(),
-                "reloaded",
-            ),
-            Err(error) => error!("the reload changed nothing: {error}"),
-        }
+        // The writer logs the result, whoever asked for it.
+        let _ = self.control.reload().await;
     }
 
     async fn stop(&self, limit: Duration) {
-        self.ready.store(false, Ordering::Release);
+        self.readiness.stop();
         if let Some(plane) = self.plane.lock().await.take()
             && !plane.shutdown(limit).await
         {
@@ -161,6 +160,23 @@ impl Service for System {
         self.http_stops.cancel();
         self.control.stop().await;
     }
+}
+
+/// Says in the log that the server is ready, once it is.
+fn say_ready(readiness: &Arc<Readiness>, addresses: Vec<SocketAddr>, spawner: &Spawner) {
+    let readiness = Arc::clone(readiness);
+    if let Some(reason) = readiness.not_ready() {
+        warn!(listen = ?addresses, "not ready: {reason}");
+    }
+    let stopping = spawner.stopping();
+    spawner.spawn("readiness", async move {
+        tokio::select! {
+            () = readiness.ready() => info!(listen = ?addresses, "ready"),
+            () = stopping.cancelled() => return Ok(()),
+        }
+        stopping.cancelled().await;
+        Ok(())
+    });
 }
 
 fn tcp_settings(config: &Config, files: u64) -> TcpSettings {

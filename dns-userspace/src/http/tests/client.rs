@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,11 +13,12 @@ use super::super::{ApiState, View, serve};
 use crate::control::Desired;
 use crate::control::tests::fixture::Fixture;
 use crate::http::TokenFile;
+use crate::readiness::Readiness;
 
 pub(super) struct Server {
     pub(super) fixture: Fixture,
     pub(super) address: SocketAddr,
-    pub(super) ready: Arc<AtomicBool>,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) shutdown: CancellationToken,
     pub(super) serving: tokio::task::JoinHandle<()>,
     _guard: DropGuard,
@@ -73,7 +73,8 @@ impl Server {
     pub(super) async fn on(fixture: Fixture) -> Self {
         let served = fixture.served.clone();
         let serials = fixture.served.clone();
-        let ready = Arc::new(AtomicBool::new(true));
+        let readiness = fixture.readiness.clone();
+        readiness.serve();
         let state = ApiState {
             control: fixture.handle(),
             view: View {
@@ -81,7 +82,7 @@ impl Server {
                 serial: Arc::new(move |zone| serials.lock().expect("not poisoned").serials.get(&zone).copied()),
             },
             metrics: fixture.metrics.clone(),
-            ready: ready.clone(),
+            readiness: readiness.clone(),
             token: fixture.token.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
@@ -91,7 +92,7 @@ impl Server {
         Self {
             fixture,
             address,
-            ready,
+            readiness,
             _guard: shutdown.clone().drop_guard(),
             shutdown,
             serving,

@@ -1,7 +1,5 @@
 //! GET: filters, order, pages; probes and metrics.
 
-use std::sync::atomic::Ordering;
-
 use serde_json::{Value, json};
 
 use super::client::Server;
@@ -216,7 +214,7 @@ async fn probes_and_metrics() {
     let server = server().await;
     assert_eq!(server.get("/health").await.is(200), json!({"status": "ok"}));
     assert_eq!(server.get("/ready").await.is(200), json!({"status": "ready"}));
-    server.ready.store(false, Ordering::Release);
+    server.readiness.stop();
     server.get("/ready").await.is_problem(503, "not_ready");
     server.get("/health").await.is(200);
     let metrics = server.get("/metrics").await;
