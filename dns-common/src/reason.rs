@@ -48,7 +48,7 @@ reasons! {
         Length = "length",
         /// A UDP checksum of zero over IPv6 (RFC 8200 §8.1).
         ZeroChecksum = "zero_checksum",
-        /// The frame is not addressed to the interface.
+        /// The frame is not addressed to the interface, or comes from a group address.
         MacAddress = "mac_address",
         /// Source port 0, or a source address that can be no client.
         Source = "source",

@@ -22,6 +22,10 @@ pub const PREPARED_CLASSES: u32 = 5;
 /// Room for the RDATA of RRs that change places.
 pub const ARRANGED_BYTES: usize = 16 * MOST as usize;
 
+/// Room for the front of a frame: Ethernet, two tags, IPv6, UDP, and of the message the header and the longest question,
+/// 345 octets, in whole words.
+pub const FRONT_BYTES: usize = 352;
+
 /// What the XDP program keeps per processor.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -40,6 +44,12 @@ pub struct State {
     pub unused: u32,
     /// What is known of the frame, in one word of the program's own layout.
     pub frame: u64,
+    /// Zero, which zero is added to: an atomic instruction that gives what was there orders all loads before it and after it.
+    pub barrier: u64,
+    /// How many octets a frame still lacks while it grows at both ends.
+    pub lacking: u64,
+    /// Headers and question, while they move to the front of a frame that grew there.
+    pub front: [u8; FRONT_BYTES],
 }
 
 /// Working memory of the answering core. Never needs clearing between queries.

@@ -33,6 +33,9 @@ pub struct Settings {
     pub ahead_slots: u32,
     /// The type for which it is asked; 0: for every type.
     pub ahead_type: u32,
+    /// 1 where the processor may do loads in another order than they are written in, as ARM64's do and x86-64's do not: the
+    /// program then keeps them in order where that matters.
+    pub orders_loads: u32,
 }
 
 impl Settings {
@@ -50,6 +53,7 @@ impl Settings {
         ahead_class: 0,
         ahead_slots: 0,
         ahead_type: 0,
+        orders_loads: 0,
     };
 
     /// The quick ports for a set of ports.
@@ -95,6 +99,6 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<Settings>(), 40);
+        assert_eq!(size_of::<Settings>(), 44);
     }
 }

@@ -6,15 +6,17 @@
 //! The XDP program: answers hot queries at the network card, passes all else up untouched.
 //!
 //! ```text
-//!  frame ─► parse (offsets, own address?) ─► scan ─► decide ─► grow the tail ─► write ─► XDP_TX
+//!  frame ─► parse (offsets, own address?) ─► scan ─► decide ─► grow (tail, head) ─► write ─► XDP_TX
 //!              │ not ours: pass, uncounted     │        │            │
 //!              └───────────────────────────────┴────────┴────────────┴─► pass, with a counted reason
 //! ```
 //!
-//! Nothing is written before the answer is sure to fit; a packet that was written to is sent or dropped. What a
+//! Nothing is written before the answer is sure to fit; a packet that was written to is sent or dropped. A frame that
+//! has grown and is not answered shrinks back before it is passed. What a
 //! question gets is decided by `dns_common::decide`, which sockets run as well. Packet pointers are `packet.rs`'s,
 //! map pointers `maps.rs`'s.
 
+mod grow;
 mod maps;
 mod packet;
 mod parse;
@@ -39,7 +41,7 @@ enum Verdict {
     NotOurs,
     /// For us, and up untouched.
     Pass(PassReason),
-    /// For us as far as can be seen, and up untouched, once its client is charged.
+    /// For us as far as can be seen, and up untouched, once its client is charged: sockets take it for charged.
     Unread(PassReason),
     /// For us, and not to be answered; or changed, and cannot be finished.
     Drop(DropReason),

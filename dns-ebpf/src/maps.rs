@@ -10,6 +10,22 @@
 //! | `CLIENTS` | prefixes of clients, and their views | userspace |
 //! | `STATE` | counters and scratch, per processor | the program |
 //! | `ZONE_COUNTERS` | answers by zone, per processor | the program |
+//!
+//! # Loads in order
+//!
+//! Userspace writes what the program reads. x86-64 does loads in the order of the program; ARM64 does not, unless it is
+//! told. BPF has no load with acquire order before Linux 6.15. What orders loads here:
+//!
+//! - *A number that came from memory is part of an address*: ARM64 keeps such loads in order (address dependency). So a
+//!   slot is read after the reference to it, a zone's after the line's number of the zone, whatever else is said.
+//! - Where there is no such number, [`after`] makes one: zero, made of what was read before. The words of a line are read
+//!   after its version, and the version again after these.
+//! - [`order_loads`], an atomic instruction that gives the old value, which Linux promises to be a full barrier for a
+//!   BPF program (ARM64: LDADDAL, or an exclusive pair and DMB). It stands around each read of the epoch.
+//!
+//! Both are for the processors that [`Settings::orders_loads`] is set for. It is a constant of the loaded program, so that
+//! elsewhere verifiers remove all of it. The other side's order is in `dns-userspace/src/table/writer.rs`: a line's
+//! version becomes odd before its words change and even after it, slots are written before a line refers to them.
 
 use core::arch::asm;
 use core::ptr::{read_unaligned, read_volatile, write_volatile};
@@ -61,12 +77,13 @@ static ZONES: Array<[u64; ZONE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPAB
 static EPOCH: Array<[u64; EPOCH_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static OWN_TABLE: Array<OwnLine> = Array::with_max_entries(OWN_LINES as u32, 0);
+// Memory for an address is taken when it comes: there may be room for many.
 #[map]
-static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(4096, 0);
+static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
-static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
-static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static ACCESS: LpmTrie<[u8; 20], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
@@ -130,12 +147,16 @@ pub fn count_for_zone(zone: u32, rcode: usize) {
 #[inline(always)]
 pub fn own(key: &[u64; OWN_WORDS], room: &mut OwnKey) -> Option<OwnValue> {
     let line = OWN_TABLE.get_ptr(place(key))?;
+    let ordered = is_ordered();
     // SAFETY: a line of the map, each field copied by a volatile load. Userspace may write it meanwhile, which shows
     // in the state, that is looked at before and after.
     let (state, line_key, value, again) = unsafe {
         let state = read_volatile(&raw const (*line).state);
+        let line = after(ordered, line, state as u64);
         let line_key: [u64; OWN_WORDS] = read_volatile((&raw const (*line).key).cast());
         let value: u64 = read_volatile((&raw const (*line).value).cast());
+        let read = line_key[0] | line_key[1] | line_key[2] | line_key[3] | value;
+        let line = after(ordered, line, read);
         (state, line_key, value, read_volatile(&raw const (*line).state))
     };
     match state & own_line::MASK {
@@ -248,12 +269,9 @@ pub fn cookie_source() -> Option<(u32, Secret)> {
     // this one is in force ([`Jar::next`]), and says so in the word that is read first.
     unsafe {
         let [seconds, current] = read_volatile(jar.cast::<[u32; 2]>());
-        let secret = if current & 1 == 0 {
-            &raw const (*jar).secrets[0]
-        } else {
-            &raw const (*jar).secrets[1]
-        };
-        Some((seconds, read_volatile(secret)))
+        // The number is part of the address: a branch would not keep the secret from being read before it.
+        let secrets = (&raw const (*jar).secrets).cast::<Secret>();
+        Some((seconds, read_volatile(secrets.add(current as usize & 1))))
     }
 }
 
@@ -271,6 +289,36 @@ pub fn forget(room: &mut u64, number: u64) -> u64 {
     *room = number;
     // SAFETY: a reference can be read.
     unsafe { read_volatile(room) }
+}
+
+/// Whether loads have to be kept in order.
+#[inline(always)]
+fn is_ordered() -> bool {
+    settings().orders_loads != 0
+}
+
+/// The same place, read after what `read` was made of has come from memory.
+#[inline(always)]
+fn after<T>(ordered: bool, place: *const T, read: u64) -> *const T {
+    if !ordered {
+        return place;
+    }
+    let mut nothing = read;
+    // SAFETY: a register becomes zero. The compiler does not know, and the processor does not look.
+    unsafe { asm!("{0} &= 0", inout(reg) nothing, options(nomem, nostack, preserves_flags)) };
+    place.wrapping_byte_add(nothing as usize)
+}
+
+/// No load behind this is done before one in front of it.
+#[inline(always)]
+fn order_loads() {
+    if let Some(state) = STATE.get_ptr_mut(0) {
+        // SAFETY: an aligned word of this processor's own, to which nothing is added.
+        unsafe {
+            let word = &raw mut (*state).barrier;
+            asm!("{0} = atomic_fetch_add((u64 *)({1} + 0), {0})", inout(reg) 0u64 => _, in(reg) word);
+        }
+    }
 }
 
 /// One of the words that are said of the whole table.
@@ -329,11 +377,13 @@ impl Table for KernelTable {
     #[inline(always)]
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]> {
         let line = LINES.get_ptr(index)?.cast::<u64>();
+        let ordered = is_ordered();
         let mut words = [0; LINE_WORDS];
         // SAFETY: `line` points at eight aligned words of the map. Userspace may write them meanwhile: volatile
         // loads in order, the version first and again last, and only the copy is looked at.
         unsafe {
             words[0] = read_volatile(line);
+            let line = after(ordered, line, words[0]);
             words[1] = read_volatile(line.add(1));
             words[2] = read_volatile(line.add(2));
             words[3] = read_volatile(line.add(3));
@@ -341,6 +391,8 @@ impl Table for KernelTable {
             words[5] = read_volatile(line.add(5));
             words[6] = read_volatile(line.add(6));
             words[7] = read_volatile(line.add(7));
+            let read = words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7];
+            let line = after(ordered, line, read);
             let again = read_volatile(line);
             if words[0] & 1 != 0 || again != words[0] {
                 return None;
@@ -351,7 +403,14 @@ impl Table for KernelTable {
 
     #[inline(always)]
     fn epoch(&self) -> u64 {
-        epoch_word(word::EPOCH)
+        if !is_ordered() {
+            return epoch_word(word::EPOCH);
+        }
+        // What was read before is older than this one, what is read from now on is not.
+        order_loads();
+        let epoch = epoch_word(word::EPOCH);
+        order_loads();
+        epoch
     }
 
     #[inline(always)]

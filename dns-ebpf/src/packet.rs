@@ -1,6 +1,6 @@
 //! The one place with packet pointers: bounds-checked views of headers, and the helpers that take a context.
 
-use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
+use aya_ebpf::helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 use dns_common::cookie::OPTION_BYTES;
 use dns_common::opaque::opaque;
@@ -293,6 +293,25 @@ pub fn store<const N: usize>(ctx: &XdpContext, offset: u32, from: &[u8; N], leng
     // SAFETY: the context is the program's own, and `from` has `length` octets, as just checked. The helper only
     // reads from it.
     unsafe { bpf_xdp_store_bytes(ctx.ctx, offset, from.as_ptr().cast_mut().cast(), length) == 0 }
+}
+
+/// Copies the first `length` octets of the frame into `to`. False where the frame has fewer, or `to`, or `length` is
+/// below `least` (at least 2).
+#[inline(always)]
+pub fn load<const N: usize>(ctx: &XdpContext, to: &mut [u8; N], length: u32, least: u32) -> bool {
+    let Some(length) = bounded(length, least, N as u32) else {
+        return false;
+    };
+    // SAFETY: the context is the program's own, and `to` has room for `length` octets, as just checked.
+    unsafe { bpf_xdp_load_bytes(ctx.ctx, 0, to.as_mut_ptr().cast(), length) == 0 }
+}
+
+/// Puts `by` octets of whatever there was before the frame in front of it; takes them away where `by` is negative.
+/// False where there is no room; then nothing has changed.
+#[inline(always)]
+pub fn grow_head(ctx: &XdpContext, by: i32) -> bool {
+    // SAFETY: the context is the program's own, and every `Packet` is taken anew afterwards.
+    unsafe { bpf_xdp_adjust_head(ctx.ctx, -by) == 0 }
 }
 
 /// Moves the end of the frame by `by` octets. False where there is no room; then nothing has changed.

@@ -90,6 +90,16 @@ fn pass<T>(reason: PassReason) -> Parsed<T> {
     Err(Verdict::Pass(reason))
 }
 
+/// The same for what the kernel may give to a socket all the same, which takes it for charged.
+#[inline(always)]
+fn pass_charged<T>(reason: PassReason) -> Parsed<T> {
+    Err(if limits().is_enabled() {
+        Verdict::Unread(reason)
+    } else {
+        Verdict::Pass(reason)
+    })
+}
+
 /// What the keys of a frame's own addresses share.
 struct Link<'a> {
     /// Index of the interface.
@@ -179,7 +189,7 @@ fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
     let udp_bytes = u16::from_be(udp.bytes) as usize;
     let total_bytes = u16::from_be(ip.total_bytes) as usize;
     if udp_bytes < UDP_BYTES || total_bytes != IPV4_BYTES + udp_bytes || at + total_bytes > packet.length() {
-        return pass(PassReason::Length);
+        return pass_charged(PassReason::Length);
     }
     // RFC 791 §3.1: the sum over a whole header, its checksum included, is all ones.
     if checksum::fold(ipv4_sum(ip)) != 0xFFFF {
@@ -189,9 +199,12 @@ fn ipv4(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
     let source = u32::from_be(ip.source) >> 24;
     // RFC 1122 §3.2.1.3: sources that no packet may have; loopback stays on the loopback interface.
     if source == 0 || source >= 224 || (source == 127) != (u32::from_be(ip.destination) >> 24 == 127) {
-        return pass(PassReason::Source);
+        return pass_charged(PassReason::Source);
     }
     check_source(mapped(ip.source), udp, link)?;
+    if ip.source == ip.destination && !is_loopback(&own) {
+        return pass(PassReason::Source);
+    }
     Ok(Frame {
         ip: at,
         udp: at + IPV4_BYTES,
@@ -228,7 +241,7 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
     let udp_bytes = u16::from_be(udp.bytes) as usize;
     let payload_bytes = u16::from_be(ip.payload_bytes) as usize;
     if udp_bytes < UDP_BYTES || payload_bytes != udp_bytes || at + IPV6_BYTES + payload_bytes > packet.length() {
-        return pass(PassReason::Length);
+        return pass_charged(PassReason::Length);
     }
     if udp.checksum == 0 {
         return pass(PassReason::ZeroChecksum);
@@ -239,9 +252,12 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
     // RFC 4291 §2.5.2, §2.5.3, §2.5.5.2, §2.7: unspecified, loopback (unless both ends are), IPv4-mapped, multicast.
     let is_loopback = high == 0 && low == 1 && (source[0] != destination[0] || source[1] != destination[1]);
     if high >> 56 == 0xFF || (high == 0 && (low == 0 || low >> 32 == 0xFFFF)) || is_loopback {
-        return pass(PassReason::Source);
+        return pass_charged(PassReason::Source);
     }
     check_source(source, udp, link)?;
+    if source[1] == destination[1] && source[0] == destination[0] && !self::is_loopback(&own) {
+        return pass(PassReason::Source);
+    }
     Ok(Frame {
         ip: at,
         udp: at + IPV6_BYTES,
@@ -256,15 +272,13 @@ fn ipv6(packet: &Packet, ethernet: &Ethernet, at: usize, link: &mut Link<'_>) ->
 fn unreadable(link: &mut Link<'_>, destination: [u64; 2], reason: PassReason) -> Parsed<Frame> {
     if link.own(destination, 0).is_none() {
         Err(Verdict::NotOurs)
-    } else if limits().is_enabled() {
-        Err(Verdict::Unread(reason))
     } else {
-        pass(reason)
+        pass_charged(reason)
     }
 }
 
-/// Who sent a packet whose ports are not where we look, if it is a datagram to one of our ports, or the first part of
-/// one: to be charged, so that fragments and extension headers are no way around rate limits.
+/// Who sent a packet that passes unread, if it is a datagram to one of our ports, or the first part of one: to be
+/// charged, so that fragments, extension headers and odd lengths are no way around rate limits.
 ///
 /// All is read once more. Keeping it would take stack, from which the deepest chain of calls has nothing to spare.
 #[inline(always)]
@@ -282,17 +296,22 @@ pub fn unread_client(ctx: &XdpContext, room: &mut OwnKey) -> Option<[u64; 2]> {
         Some(mapped(ip.source))
     } else {
         let ip: &Ipv6 = packet.header(at)?;
-        let udp = behind_extensions(&packet, ip.next_header, at + IPV6_BYTES)?;
-        link.own(ip.destination, u16::from_be(udp.destination))?;
+        if let Some(udp) = behind_extensions(&packet, ip.next_header, at + IPV6_BYTES)? {
+            link.own(ip.destination, u16::from_be(udp.destination))?;
+        }
         Some(ip.source)
     }
 }
 
-/// The UDP header behind extension headers, if it is in this packet (RFC 8200 §4). RFC 7112 has all headers in a first
-/// fragment. Authentication headers and those of mobility lead to no socket of ours.
+/// The UDP header, behind extension headers or without any, if it is in this packet (RFC 8200 §4); `Some(None)` where
+/// there are more headers than are followed, which no client sends. RFC 7112 has all headers in a first fragment.
+/// Authentication headers and those of mobility lead to no socket of ours.
 #[inline(always)]
-fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<&Udp> {
+fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<Option<&Udp>> {
     let (mut next, mut at) = (first, at);
+    if next == PROTOCOL_UDP {
+        return Some(packet.header(at & 0x3FFF));
+    }
     for _ in 0..MOST_EXTENSIONS {
         let extension: &Extension = packet.header(at & 0x3FFF)?;
         at += match next {
@@ -304,10 +323,10 @@ fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<&Udp> {
         };
         next = extension.next_header;
         if next == PROTOCOL_UDP {
-            return packet.header(at & 0x3FFF);
+            return Some(packet.header(at & 0x3FFF));
         }
     }
-    None
+    Some(None)
 }
 
 /// The UDP header, if it is to one of our ports at the address.
@@ -324,15 +343,26 @@ fn udp<'a>(packet: &'a Packet, at: usize, link: &mut Link<'_>, destination: [u64
     }
 }
 
+/// Whether it is the loopback interface's, which alone has no MAC address. There our own addresses are clients;
+/// elsewhere the kernel drops what comes from one (a martian source).
+#[inline(always)]
+fn is_loopback(own: &OwnValue) -> bool {
+    own.mac == [0; 6]
+}
+
+/// A frame to the interface, and from one station: an answer to a group address would go to all of them.
 #[inline(always)]
 fn check_mac(ethernet: &Ethernet, own: &OwnValue) -> Parsed<()> {
     let [m0, m1, m2, m3, m4, m5] = own.mac;
     let first = u32::from_ne_bytes([m0, m1, m2, m3]);
     let last = u16::from_ne_bytes([m4, m5]);
-    if ethernet.destination.first == first && ethernet.destination.last == last {
+    // IEEE 802 §8.2: the group bit is the lowest of the first octet.
+    let group = u32::from_ne_bytes([1, 0, 0, 0]);
+    let differs = ethernet.destination.first ^ first | (ethernet.destination.last ^ last) as u32;
+    if differs | ethernet.source.first & group == 0 {
         Ok(())
     } else {
-        pass(PassReason::MacAddress)
+        pass_charged(PassReason::MacAddress)
     }
 }
 
@@ -341,7 +371,7 @@ fn check_mac(ethernet: &Ethernet, own: &OwnValue) -> Parsed<()> {
 fn check_source(source: [u64; 2], udp: &Udp, link: &mut Link<'_>) -> Parsed<()> {
     let port = u16::from_be(udp.source);
     if port == 0 || (settings().may_be_port(port) && link.own(source, port).is_some()) {
-        return pass(if port == 0 {
+        return pass_charged(if port == 0 {
             PassReason::Source
         } else {
             PassReason::OwnSource

@@ -1,5 +1,8 @@
 //! From a decision to a reply: grow the frame, then write it.
 //!
+//! A frame grows at its tail. Where there is no room behind it, as in the small buffers that sockets make on veth, it
+//! grows at its head (`grow`), and headers and question move to the new front.
+//!
 //! The checksum of the UDP datagram is taken from scratch (what came in may be partial on veth): the sums of the
 //! question and of the body are known, the rest is added as it is written.
 
@@ -15,6 +18,7 @@ use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::Verdict;
+use crate::grow::grow;
 use crate::maps::{self, may_recurse, settings, slot_word};
 use crate::packet::{
     self, Dns, Ethernet, ExtendedError, Half, Ipv4, Ipv6, Number, Opt, OptWithCookie, Packet, TwoWords, Udp, Word,
@@ -47,7 +51,8 @@ pub fn respond(ctx: &XdpContext, frame: &Frame, state: &mut State) -> Result<(),
     let now = Packet::new(ctx).length();
     let by = (frame.ip + ip_bytes) as i32 - now as i32;
     if by != 0 && !adjust_tail(ctx, by) {
-        return Err(Verdict::Pass(PassReason::NoRoom));
+        let front = frame.message() + HEADER_BYTES + scratch.name_bytes as usize + QUESTION_TAIL_BYTES;
+        grow(ctx, by, front)?;
     }
     write(ctx, frame, scratch, &mut state.client_key, message)
         .map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))

@@ -31,10 +31,11 @@ use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 
 pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
-pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, Options};
+pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, MARK_BYTES, Mark, Options};
+pub(crate) use query::{QueryEdns, kept_flags, parse};
 pub use resolve::resolve;
 pub(crate) use resolve::resolve_at;
-pub use respond::{respond, zone_asked};
+pub use respond::{Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked};
 
 /// What an answer depends on besides the query and the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

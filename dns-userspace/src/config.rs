@@ -22,6 +22,7 @@ mod section;
 mod token;
 mod views;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,12 +31,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::choice::{LogFormat, LogLevel, UnknownWord, XdpMode};
-pub use self::desired::{Desired, DesiredZone};
+pub use self::desired::{Clash, Desired, DesiredZone, Known, ZoneError};
 pub use self::document::Position;
 pub use self::problem::{ConfigError, ConfigWarning, Problem};
 pub use self::records::{ConfiguredRecord, ConfiguredZone};
 
 use crate::access::AccessList;
+use crate::memory::Size;
 use crate::name::Name;
 use crate::record::RrSet;
 use crate::store::ConfiguredView;
@@ -84,6 +86,8 @@ pub struct Config {
     pub metrics_per_zone: bool,
     /// How questions are answered.
     pub backend: Backend,
+    /// `limits.memory`: what all zones may take.
+    pub memory_limit: Size,
     /// The views, in the order of the file.
     pub views: Vec<ViewClients>,
     /// The zones, in the order of the file.
@@ -135,10 +139,17 @@ pub struct Chaos {
 pub struct Tcp {
     /// How long a connection may have nothing to do.
     pub idle_timeout: Duration,
-    /// Connections in all.
-    pub max_connections: u32,
+    /// Connections in all, where the file says so; see [`Tcp::connections`].
+    pub max_connections: Option<u32>,
     /// Connections of one client, never more than in all; by default three quarters of those.
     pub max_connections_per_client: Option<u32>,
+}
+
+impl Tcp {
+    /// Connections in all.
+    pub fn connections(&self) -> u32 {
+        self.max_connections.unwrap_or(read::TCP_CONNECTIONS)
+    }
 }
 
 /// `rate_limit`.
@@ -246,24 +257,24 @@ pub fn load_everything(path: &Path) -> Result<Desired, Vec<ConfigError>> {
 impl Config {
     /// The RRsets of `records` that are in no view, as the store takes them.
     pub fn record_sets(&self) -> Vec<(Name, RrSet)> {
-        self.records_in(None)
+        let records = self.records.iter().filter(|record| record.view.is_none());
+        records.map(as_stored).collect()
     }
 
     /// The views with their RRsets of `records`, as the store takes them.
     pub fn view_sets(&self) -> Vec<ConfiguredView> {
+        let mut by_view: HashMap<&ViewName, Vec<(Name, RrSet)>> = HashMap::new();
+        for record in &self.records {
+            if let Some(view) = &record.view {
+                by_view.entry(view).or_default().push(as_stored(record));
+            }
+        }
         let views = self.views.iter();
         let views = views.map(|view| ConfiguredView {
             view: view.clone(),
-            records: self.records_in(Some(&view.name)),
+            records: by_view.remove(&view.name).unwrap_or_default(),
         });
         views.collect()
-    }
-
-    fn records_in(&self, view: Option<&ViewName>) -> Vec<(Name, RrSet)> {
-        let records = self.records.iter().filter(|record| record.view.as_ref() == view);
-        records
-            .map(|record| (record.owner.clone(), record.rrset.clone()))
-            .collect()
     }
 
     /// The keys that differ between two configurations and take effect only at a restart: all but `views`, `zones` and
@@ -271,6 +282,10 @@ impl Config {
     pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         restart::changed_keys(old, new)
     }
+}
+
+fn as_stored(record: &ConfiguredRecord) -> (Name, RrSet) {
+    (record.owner.clone(), record.rrset.clone())
 }
 
 impl Default for Config {

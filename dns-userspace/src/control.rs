@@ -16,6 +16,7 @@
 //! Where the database could not be read at start-up, nothing is served and every command refused until it could be: it
 //! is tried once a second. With `storage.required: false` the files are served meanwhile.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -27,8 +28,9 @@ use crate::cookies::Cookies;
 use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::{Name, NameKey};
+use crate::rdata;
 use crate::readiness::Readiness;
-use crate::record::{Order, Rdata, RecordType, RrSet, Wildcard};
+use crate::record::{MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
 use crate::storage::{Storage, StorageError};
 use crate::store::Plan;
 use crate::views::ViewName;
@@ -173,6 +175,35 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// An error where the values alone are more than any message carries: known before the writer has to do with them.
+    fn check_size(&self) -> Result<(), ControlError> {
+        let (Self::Create {
+            owner, rtype, rdatas, ..
+        }
+        | Self::Put {
+            owner, rtype, rdatas, ..
+        }) = self
+        else {
+            return Ok(());
+        };
+        let given = octets_of_answer(owner, rdatas.iter().map(|rdata| &**rdata));
+        if given <= MOST_OF_MESSAGE {
+            return Ok(());
+        }
+        // A value that is given twice counts once.
+        let distinct: HashSet<Rdata> = rdatas.iter().map(|given| rdata::canonical(*rtype, given)).collect();
+        let bytes = octets_of_answer(owner, distinct.iter().map(|rdata| &**rdata));
+        if bytes <= MOST_OF_MESSAGE {
+            return Ok(());
+        }
+        Err(ControlError::TooLarge {
+            owner: owner.clone(),
+            rtype: *rtype,
+            bytes,
+            limit: MOST_OF_MESSAGE,
+        })
+    }
+
     fn key(&self) -> NameKey {
         match self {
             Self::Create { owner, .. } | Self::Put { owner, .. } | Self::Delete { owner, .. } => owner.key(),
@@ -188,6 +219,8 @@ enum Command {
         oneshot::Sender<Result<Option<Written>, ControlError>>,
     ),
     Reload(oneshot::Sender<Result<ReloadReport, ControlError>>),
+    /// For the planes to rest after.
+    Wake,
     Stop(oneshot::Sender<()>),
 }
 
@@ -291,6 +324,12 @@ impl ControlHandle {
         self.ask(Command::Reload).await?
     }
 
+    /// Lets the planes rest soon, as after a change ([`Planes::rest`]).
+    pub fn wake(&self) {
+        // Where commands wait, the planes rest after those.
+        let _ = self.commands.try_send(Command::Wake);
+    }
+
     /// Ends the writer after all commands sent before; later ones fail.
     pub async fn stop(&self) {
         let _ = self.ask(Command::Stop).await;
@@ -301,6 +340,7 @@ impl ControlHandle {
     }
 
     async fn change(&self, change: Change) -> Result<Option<Written>, ControlError> {
+        change.check_size()?;
         let view = self.view.clone();
         self.ask(|reply| Command::Change(view, change, reply)).await?
     }

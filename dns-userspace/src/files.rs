@@ -1,9 +1,11 @@
-//! Files that are named in the configuration, read whole.
+//! Files that are named in the configuration, read whole; and how many files may be open.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// The most octets of a file with a secret in it.
 pub const MOST_OF_A_SECRET: u64 = 1 << 16;
@@ -37,6 +39,15 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// The same as text in UTF-8.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
+/// Raises this process's limit of open files as far as it may without privileges and, where that is less than `wanted`,
+/// to that where it has them (CAP_SYS_RESOURCE); returns it. For start-up.
+pub fn raise_file_limit(wanted: u64) -> u64 {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).map(|()| limit);
+    let privileged = if wanted > hard { set(wanted).ok() } else { None };
+    privileged.unwrap_or_else(|| set(hard).unwrap_or(soft))
 }
 
 #[cfg(test)]

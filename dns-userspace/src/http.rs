@@ -1,40 +1,63 @@
 //! The HTTP API, the probes and the metrics. `docs/http-api.md` is its reference.
 //!
 //! ```text
-//! listener ─ connection (limits, timeouts, problem bodies for bad HTTP) ─ panics become 500
+//! listener ─ admission ─ connection (limits, timeouts, problem bodies for bad HTTP) ─ panics become 500
 //!            ─ access (token, or loopback alone) ─ handlers ─ GET     ► the published snapshot
 //!                                                           └ changes ► the writer (control)
 //! ```
 //!
+//! What clients may cost is bounded for all of them together: connections (`admission`), the time for which they may
+//! let the server wait (`connection`, `body`, `patience`), what is held of answers (`pieces`, `scrape`, `page`) and of
+//! requests (`body`).
+//!
 //! Every error is an RFC 9457 problem with a member `code`, whoever found it: a handler, the router, or the HTTP
 //! parser.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::admission::Admissions;
+use self::pieces::SharedPieces;
+use self::problem::Problem;
+use self::scrape::Scrapes;
 use crate::control::ControlHandle;
 use crate::metrics::Metrics;
 use crate::readiness::{self, Readiness, StorageState, StorageStatus};
 use crate::snapshot::Snapshot;
 
 mod access;
+mod admission;
 mod body;
 mod connection;
+mod figures;
 mod listing;
+mod page;
 mod parameters;
+mod patience;
+mod pieces;
+mod preconditions;
 mod problem;
 mod records;
 mod refusal;
+mod scrape;
 
 pub use access::{TokenError, TokenFile};
 pub use connection::serve;
+pub use figures::HttpFigures;
+
+/// The most connections that HTTP has a use for.
+pub const MAX_CONNECTIONS: usize = admission::MAX_CONNECTIONS;
+/// The connections that HTTP has room for in any case.
+pub const MIN_CONNECTIONS: usize = admission::MIN_CONNECTIONS;
 
 /// What GET requests see.
 #[derive(Clone)]
@@ -45,30 +68,88 @@ pub struct View {
     pub serial: Arc<dyn Fn(u32) -> Option<u32> + Send + Sync>,
 }
 
-/// Everything that requests need.
-#[derive(Clone)]
-pub struct ApiState {
+/// What there is once the server has started.
+pub struct Serving {
     /// Makes changes.
     pub control: ControlHandle,
     /// Answers GET requests.
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
-    /// `GET /ready`: whether sockets and tables serve, and the records are read.
-    pub readiness: Arc<Readiness>,
-    /// `http.token_file`, where it is set.
-    pub token: Option<Arc<TokenFile>>,
+}
+
+/// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
+#[derive(Clone)]
+pub struct ApiState(Arc<Shared>);
+
+struct Shared {
+    token: Option<Arc<TokenFile>>,
+    readiness: Arc<Readiness>,
+    serving: OnceLock<Serving>,
+    admissions: Arc<Admissions>,
+    figures: Arc<HttpFigures>,
+    scrapes: Scrapes,
+    /// Room for bodies of requests, all clients' together; see [`body`].
+    bodies: Arc<Semaphore>,
+    /// Lists that are made at a time.
+    lists: Arc<Semaphore>,
 }
 
 impl ApiState {
+    /// For a server that starts, and says in `readiness` how far it is; with `http.token_file`, where it is set.
+    pub fn new(token: Option<Arc<TokenFile>>, readiness: Arc<Readiness>) -> Self {
+        let figures: Arc<HttpFigures> = Arc::default();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Shared {
+            token,
+            readiness,
+            serving: OnceLock::new(),
+            admissions: Arc::new(Admissions::new(Arc::clone(&figures))),
+            figures,
+            scrapes: Scrapes::default(),
+            bodies: Arc::new(Semaphore::new(body::MOST_UNITS)),
+            lists: Arc::new(Semaphore::new(processors)),
+        }))
+    }
+
+    /// What is counted of connections.
+    pub fn figures(&self) -> &Arc<HttpFigures> {
+        &self.0.figures
+    }
+
+    /// From here on the API and the metrics answer. A second call changes nothing.
+    pub fn start(&self, serving: Serving) {
+        let _ = self.0.serving.set(serving);
+    }
+
+    /// Makes room for so many connections, up to [`MAX_CONNECTIONS`]; before there is room for [`MIN_CONNECTIONS`].
+    pub fn raise_room(&self, connections: usize) {
+        self.0.admissions.raise(connections);
+    }
+
+    /// What there is; 503 before there is something.
+    fn serving(&self) -> Result<&Serving, Problem> {
+        let reason = || self.0.readiness.not_ready().unwrap_or_default();
+        self.0.serving.get().ok_or_else(|| problem::not_ready(reason()))
+    }
+
     /// What is served; 503 where that is not known yet.
-    fn served(&self) -> Result<Arc<Snapshot>, problem::Problem> {
-        let snapshot = (self.view.snapshot)();
+    fn served(&self) -> Result<Arc<Snapshot>, Problem> {
+        let snapshot = (self.serving()?.view.snapshot)();
         if snapshot.is_withheld {
-            let reason = self.readiness.storage().reason;
-            return Err(problem::Problem::storage_locked(readiness::awaited(reason.as_deref())));
+            let reason = self.0.readiness.storage().reason;
+            return Err(Problem::storage_locked(readiness::awaited(reason.as_deref())));
         }
         Ok(snapshot)
+    }
+
+    #[cfg(test)]
+    fn bodies(&self) -> &Arc<Semaphore> {
+        &self.0.bodies
+    }
+
+    fn admissions(&self) -> &Arc<Admissions> {
+        &self.0.admissions
     }
 }
 
@@ -105,8 +186,8 @@ async fn health() -> Response {
 async fn ready(State(state): State<ApiState>) -> Response {
     let StorageStatus {
         state: storage, reason, ..
-    } = state.readiness.storage();
-    match state.readiness.not_ready() {
+    } = state.0.readiness.storage();
+    match state.0.readiness.not_ready() {
         None if storage == StorageState::Open => axum::Json(serde_json::json!({"status": "ready"})).into_response(),
         // Ready, but no change can be made.
         None => axum::Json(serde_json::json!({
@@ -115,17 +196,19 @@ async fn ready(State(state): State<ApiState>) -> Response {
             "reason": reason.as_deref(),
         }))
         .into_response(),
-        Some(reason) => problem::Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
+        Some(reason) => problem::not_ready(reason)
             .member("storage", storage.label())
             .into_response(),
     }
 }
 
-async fn metrics(State(state): State<ApiState>) -> Response {
-    match state.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, Metrics::content_type())], text).into_response(),
-        Err(error) => problem::Problem::internal(&error.to_string()).into_response(),
-    }
+async fn metrics(State(state): State<ApiState>) -> Result<Response, Problem> {
+    let text = state.0.scrapes.text(&state.serving()?.metrics).await;
+    let text = text.map_err(|error| Problem::internal(&error.to_string()))?;
+    let mut response = Response::new(Body::new(SharedPieces::new(&text)));
+    let content_type = HeaderValue::from_static(Metrics::content_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
 }
 
 #[cfg(test)]

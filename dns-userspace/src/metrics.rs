@@ -9,17 +9,19 @@
 //!
 //! Nothing is added up before someone asks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::control::Census;
 use crate::dataplane::worker::Figures;
+use crate::http::HttpFigures;
 use crate::publish::{TableFigures, ZoneCounts};
 use crate::readiness::Readiness;
-use crate::store::Conflict;
+use crate::store::Conflicts;
 
 mod denied;
+mod http;
 mod queries;
 mod readiness;
 mod sockets;
@@ -40,6 +42,8 @@ pub struct Metrics {
     sockets: Arc<Figures>,
     records: IntGaugeVec,
     conflicts: IntGaugeVec,
+    /// Those that the series are to show once somebody looks; none where they do already.
+    new_conflicts: Mutex<Option<Conflicts>>,
     conflicts_total: IntGauge,
     reload_failures: IntCounter,
 }
@@ -99,6 +103,7 @@ impl Metrics {
             sockets,
             records,
             conflicts,
+            new_conflicts: Mutex::default(),
             conflicts_total,
             reload_failures,
         }
@@ -152,6 +157,15 @@ impl Metrics {
         registered.expect("dropped lines are shown once");
     }
 
+    /// Shows the connections of HTTP too, from now on.
+    ///
+    /// # Panics
+    /// If they are shown already.
+    pub fn show_http(&self, figures: Arc<HttpFigures>) {
+        let registered = self.registry.register(Box::new(http::HttpCollector::new(figures)));
+        registered.expect("HTTP is shown once");
+    }
+
     /// The content type of [`Metrics::render`].
     pub fn content_type() -> &'static str {
         prometheus::TEXT_FORMAT
@@ -160,6 +174,10 @@ impl Metrics {
     /// Everything in Prometheus' text exposition format.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
+        let mut new_conflicts = self.new_conflicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(conflicts) = new_conflicts.take() {
+            self.show_conflicts(&conflicts);
+        }
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
@@ -174,7 +192,13 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn set_conflicts(&self, conflicts: &[Conflict]) {
+    pub(crate) fn set_conflicts(&self, conflicts: &Conflicts) {
+        let count = conflicts.len();
+        self.conflicts_total.set(i64::try_from(count).unwrap_or(i64::MAX));
+        *self.new_conflicts.lock().unwrap_or_else(PoisonError::into_inner) = Some(conflicts.clone());
+    }
+
+    fn show_conflicts(&self, conflicts: &Conflicts) {
         self.conflicts.reset();
         for conflict in conflicts.iter().take(CONFLICT_SERIES) {
             let labels = [
@@ -186,8 +210,6 @@ impl Metrics {
             ];
             self.conflicts.with_label_values(&labels).set(1);
         }
-        self.conflicts_total
-            .set(i64::try_from(conflicts.len()).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn count_reload_failures(&self, units: usize) {
@@ -210,6 +232,7 @@ mod tests {
     use super::*;
     use crate::answer::Transport;
     use crate::record::{RecordType, Source};
+    use crate::store::Conflict;
 
     struct Program;
 
@@ -221,6 +244,9 @@ mod tests {
                 dropped: vec![("response", 6), ("rate_limit", 7), ("acl", 8)],
                 limited: 9,
                 denied: 10,
+                attached: vec![("eth0".to_owned(), "native")],
+                addresses: 11,
+                addresses_left_out: 12,
             }
         }
     }
@@ -274,6 +300,9 @@ mod tests {
             r#"hotdns_rate_limited_total{action="truncated",plane="xdp"} 9"#,
             r#"hotdns_acl_denied_total{action="dropped",plane="xdp"} 8"#,
             r#"hotdns_acl_denied_total{action="refused",plane="xdp"} 10"#,
+            r#"hotdns_xdp_attached{interface="eth0",mode="native"} 1"#,
+            r#"hotdns_xdp_addresses{state="answered"} 11"#,
+            r#"hotdns_xdp_addresses{state="left_out"} 12"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
@@ -309,6 +338,28 @@ mod tests {
     }
 
     #[test]
+    fn connections_of_http_show() {
+        let metrics = Metrics::new(None, Arc::default());
+        let figures: Arc<HttpFigures> = Arc::default();
+        metrics.show_http(Arc::clone(&figures));
+        figures.connections.store(1, Ordering::Relaxed);
+        figures.displaced.store(2, Ordering::Relaxed);
+        figures.stalled.store(3, Ordering::Relaxed);
+        figures.full.store(4, Ordering::Relaxed);
+        figures.overloaded.store(5, Ordering::Relaxed);
+        let text = text(&metrics);
+        for line in [
+            "hotdns_http_connections 1",
+            r#"hotdns_http_closed_total{reason="displaced"} 2"#,
+            r#"hotdns_http_closed_total{reason="stalled"} 3"#,
+            r#"hotdns_http_closed_total{reason="full"} 4"#,
+            "hotdns_http_overloaded_total 5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
     fn records_conflicts_failures_build_and_process_show() {
         let metrics = Metrics::new(None, Arc::default());
         metrics.set_records(Census {
@@ -324,7 +375,7 @@ mod tests {
             served_type: RecordType::CNAME,
             view: None,
         };
-        metrics.set_conflicts(&[conflict]);
+        metrics.set_conflicts(&[conflict].into_iter().collect());
         metrics.count_reload_failures(2);
         let first = text(&metrics);
         for line in [
@@ -342,7 +393,7 @@ mod tests {
             "\"} 1"
         )));
         assert!(first.contains("process_resident_memory_bytes"));
-        metrics.set_conflicts(&[]);
+        metrics.set_conflicts(&Conflicts::default());
         assert!(!text(&metrics).contains("www.x."), "a conflict that is over is gone");
     }
 }

@@ -16,6 +16,8 @@ use std::str::FromStr;
 use crate::octets::Octets;
 use crate::shown::{MOST_OF_TEXT, shorten};
 
+mod given;
+
 /// The largest wire form of a name, root label included (RFC 1035 §3.1).
 pub const MAX_NAME_BYTES: usize = 255;
 /// The largest label (RFC 1035 §2.3.4).
@@ -44,6 +46,34 @@ pub enum NameError {
     /// A backslash that is not followed by a character or by three digits up to 255.
     #[error("the name `{0}` has a bad escape; write `\\.`, `\\\\` or `\\DDD` with DDD from 000 to 255")]
     BadEscape(String),
+    /// A raw character that is no visible ASCII, in a name that somebody gives.
+    #[error(
+        "the name `{name}` has {character} in it; remove it, or write `\\{octet:03}` if the name really has this octet"
+    )]
+    RawCharacter {
+        /// The name as written.
+        name: String,
+        /// The character, as a person calls it.
+        character: String,
+        /// Its octet.
+        octet: u32,
+    },
+    /// `@` where there is no origin.
+    #[error(
+        "`{0}`: `@` stands for the origin of a zone file, and there is none here; write the zone's name itself, such as \
+         `example.com.`, or `\\@` for a label of this character"
+    )]
+    Origin(String),
+    /// A label with other than ASCII characters that is no U-label.
+    #[error("the label `{label}` of the name `{name}` is not valid in internationalized names (UTS 46): {reason}")]
+    NotIdna {
+        /// The name as written.
+        name: String,
+        /// The label.
+        label: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Wire bytes that are no uncompressed name.
     #[error("the octets are not an uncompressed domain name")]
     BadWire,
@@ -72,7 +102,8 @@ impl Name {
         }
     }
 
-    /// A name in presentation format; absolute with or without the final dot.
+    /// A name in the presentation format of RFC 1035 §5.1, with any octets; absolute with or without the final dot. For
+    /// what people and programs give us there is [`Name::parse_given`].
     pub fn parse(text: &str) -> Result<Self, NameError> {
         Self::parse_bytes(text.as_bytes(), None)
     }

@@ -97,6 +97,11 @@ impl SharedProgram {
     pub fn lock(&self) -> MutexGuard<'_, Option<Program>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether it has no room for all own addresses, and a new one would have.
+    pub fn lacks_room(&self) -> bool {
+        self.lock().as_ref().is_some_and(Program::lacks_room)
+    }
 }
 
 /// How far a publication has come; what tests step through.
@@ -289,12 +294,13 @@ impl Publisher {
         names
     }
 
-    /// Frees what earlier changes left behind, and tries again to get a larger table, if one was wanted and could not be
-    /// had; for moments when nothing else is to be done. Says when to come again, if that is of use.
+    /// Frees what earlier changes left behind, and tries to get a new table where the XDP program lacks room for own
+    /// addresses, or a larger one was wanted and could not be had; for moments when nothing else is to be done. Says when
+    /// to come again, if that is of use.
     pub fn rest(&mut self) -> Option<Duration> {
         self.writer.reclaim(true);
         let snapshot = self.served.snapshot();
-        if self.refused_at.is_some() && !snapshot.is_withheld {
+        if (self.refused_at.is_some() || self.program.lacks_room()) && !snapshot.is_withheld {
             // Even if what had no room is gone by now: homes that overflowed pass what is not there.
             self.grow(&snapshot, &mut |_| {});
         }

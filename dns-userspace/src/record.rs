@@ -11,6 +11,7 @@ pub use handling::{Handling, Order, Wildcard};
 use crate::name::Name;
 use crate::octets::Octets;
 use crate::shown::{MOST_OF_TEXT, shorten};
+use crate::work;
 
 /// RDATA in uncompressed wire form.
 pub type Rdata = Box<[u8]>;
@@ -70,6 +71,23 @@ impl RecordType {
             (Self::CNAME, data) | (data, Self::CNAME) => (!beside_cname(data)).then_some(Clash::Cname),
             (Self::ALIAS, data) | (data, Self::ALIAS) => data.is_address().then_some(Clash::Alias),
             _ => None,
+        }
+    }
+
+    /// The first type at an owner that this one cannot be beside. `types` are those at the owner, ascending, and `has`
+    /// says whether one of them is there: few are asked for, however many there are.
+    pub fn first_clash(
+        self,
+        has: impl Fn(Self) -> bool,
+        types: impl IntoIterator<Item = Self>,
+    ) -> Option<(Self, Clash)> {
+        let clash = |other: Self| Some((other, self.clash(other)?));
+        match self {
+            Self::CNAME => types.into_iter().inspect(|_| work::step()).find_map(clash),
+            _ => [Self::A, Self::CNAME, Self::AAAA, Self::ALIAS]
+                .into_iter()
+                .filter_map(clash)
+                .find(|(other, _)| has(*other)),
         }
     }
 
@@ -236,6 +254,51 @@ fn push_rdata(octets: &mut Vec<u8>, rdata: &[u8]) {
     let length = u16::try_from(rdata.len()).expect("RDATA of at most 65,535 octets");
     octets.extend_from_slice(&length.to_be_bytes());
     octets.extend_from_slice(rdata);
+}
+
+/// RDATA that are gathered, in the memory in which an RRset keeps them.
+#[derive(Debug, Clone, Default)]
+pub struct RdataList {
+    octets: Vec<u8>,
+    count: usize,
+}
+
+impl RdataList {
+    /// Adds one at the end.
+    pub fn push(&mut self, rdata: &[u8]) {
+        push_rdata(&mut self.octets, rdata);
+        self.count += 1;
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> RdataIter<'_> {
+        RdataIter(&self.octets)
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl From<&Rdatas> for RdataList {
+    fn from(rdatas: &Rdatas) -> Self {
+        Self {
+            octets: rdatas.as_octets().to_vec(),
+            count: rdatas.len(),
+        }
+    }
+}
+
+impl From<RdataList> for Rdatas {
+    fn from(list: RdataList) -> Self {
+        Self(list.octets.into())
+    }
 }
 
 /// See [`Rdatas::iter`].

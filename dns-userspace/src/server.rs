@@ -1,7 +1,7 @@
 //! The running server: brings the parts up in order, takes them down, and acts on signals.
 //!
 //! ```text
-//! configuration ─► storage ─► store ─► first publish ─► sockets bound ─► XDP attached ─► ready
+//! configuration ─► HTTP (503) ─► zone files ─► storage ─► first publish ─► sockets ─► XDP attached ─► ready
 //!      SIGHUP ─► reload       SIGTERM, SIGINT ─► accept nothing new, drain, stop (a second one: at once)
 //! ```
 //!
@@ -20,9 +20,10 @@ use anyhow::{Context, bail};
 use tracing::{info, warn};
 
 use self::signals::Signals;
-use self::supervisor::{Spawner, Supervisor};
+use self::supervisor::Supervisor;
 use self::system::System;
-use crate::config::{ConfigError, ConfigSource, Desired};
+use crate::config::{ConfigError, ConfigSource, Desired, Loaded};
+use crate::privileges;
 
 /// Serves until a signal says stop (exit code 0) or a part fails (1, and the reason is the last line).
 pub fn run(source: ConfigSource) -> ExitCode {
@@ -39,48 +40,38 @@ pub fn run(source: ConfigSource) -> ExitCode {
 }
 
 fn run_in_runtime(source: ConfigSource) -> anyhow::Result<()> {
+    // Before any work: a signal whose handler is missing kills the process, and is lost where that is PID 1.
+    let held = signals::Held::hold().context("cannot hold signals back")?;
+    let loaded = source.load().or_else(|errors| refuse(&errors))?;
+    logging::start(loaded.config.log_level, loaded.config.log_format);
+    let needs = privileges::Needs::of(&loaded.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(move || privileges::keep_what_is_needed(needs))
         .build()
         .context("cannot start the runtime")?;
-    // Before any work: a signal whose handler is missing kills the process, and is lost where that is PID 1.
     let signals = {
         let _context = runtime.enter();
         Signals::install().context("cannot listen for signals")?
     };
-    let result = runtime.block_on(serve(source, signals));
+    held.release().context("cannot let signals through")?;
+    let result = runtime.block_on(serve(source, loaded, signals));
     // Whatever did not stop in time is not waited for again.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(source: ConfigSource, mut signals: Signals) -> anyhow::Result<()> {
+async fn serve(source: ConfigSource, loaded: Loaded, mut signals: Signals) -> anyhow::Result<()> {
     let supervisor = Supervisor::new();
-    // In a task of its own: much of the start blocks its thread, and signals are to be heard meanwhile. A SIGHUP waits
-    // for the supervisor.
-    let starting = tokio::spawn(start(source, supervisor.spawner()));
+    // A SIGHUP waits for the supervisor.
     let system = tokio::select! {
-        started = starting => started.context("the start failed")??,
+        started = System::start(source, loaded, supervisor.spawner()) => started?,
         signal = signals.stop() => {
-            match logging::is_started() {
-                true => info!("{signal} before the start was done: stopping"),
-                false => logging::say(&format!("hotdns: {signal} before the configuration was read: stopping")),
-            }
+            info!("{signal} before the start was done: stopping");
             return Ok(());
         }
     };
     supervisor.supervise(system, signals).await
-}
-
-async fn start(source: ConfigSource, spawner: Spawner) -> anyhow::Result<System> {
-    let reader = source.clone();
-    let read = tokio::task::spawn_blocking(move || reader.load_everything()).await;
-    let desired = read
-        .context("the configuration cannot be read")?
-        .or_else(|errors| refuse(&errors))?;
-    logging::start(desired.config.log_level, desired.config.log_format);
-    announce(&desired);
-    System::start(source, desired, spawner).await
 }
 
 /// Says every error of the configuration, which is before there is a log.
@@ -105,6 +96,6 @@ fn announce(desired: &Desired) {
         warn!("{warning}");
     }
     for clash in &desired.clashes {
-        warn!("{clash} (the zone file's is served)");
+        warn!("{}", clash.at_start());
     }
 }

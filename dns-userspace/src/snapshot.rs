@@ -239,6 +239,18 @@ impl Node {
             .map(|at| &self.rrsets[at])
     }
 
+    /// The first RRset here that one of `rtype` cannot be beside, or that has its type.
+    pub fn excluding(&self, rtype: RecordType) -> Option<&Arc<RrSet>> {
+        self.rrset(rtype).or_else(|| self.clashing(rtype))
+    }
+
+    /// The first RRset of another type that one of `rtype` cannot be beside.
+    pub fn clashing(&self, rtype: RecordType) -> Option<&Arc<RrSet>> {
+        let types = self.rrsets.iter().map(|rrset| rrset.rtype);
+        let (other, _) = rtype.first_clash(|other| self.rrset(other).is_some(), types)?;
+        self.rrset(other)
+    }
+
     /// Whether a wildcard stands for names of one label more alone: where all its RRsets say so.
     pub fn is_one_label(&self) -> bool {
         let mut rrsets = self.rrsets.iter();

@@ -20,6 +20,8 @@ mod plan;
 mod tests;
 mod views;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -30,6 +32,7 @@ use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet, Source};
 use crate::snapshot::{Node, Snapshot};
 use crate::views::{ViewClients, ViewName};
+use crate::work;
 
 /// One change to a layer.
 #[derive(Debug, Clone)]
@@ -98,7 +101,9 @@ pub struct Plan {
     /// How that differs from what is served.
     pub delta: Delta,
     /// All conflicts in force then.
-    pub conflicts: Arc<[Conflict]>,
+    pub conflicts: Conflicts,
+    /// Where these differ from those that are in force.
+    pub conflict_changes: Vec<ConflictChange>,
     next: State,
     revision: u64,
 }
@@ -140,27 +145,53 @@ impl Place {
     }
 }
 
-/// What is left out where.
+/// What is left out, in the order of names. A clone costs nothing, and a change as much as it changes.
 #[derive(Clone, Default)]
-struct Conflicts {
+pub struct Conflicts {
     places: OrdMap<Place, Arc<[Conflict]>>,
-    list: Arc<[Conflict]>,
-    /// Whether the list is no longer that of the places.
-    differ: bool,
+    count: usize,
+    /// What was at the places that have been set since the changes were taken.
+    before: BTreeMap<Place, Arc<[Conflict]>>,
+}
+
+/// What is left out at one place, before a plan and after it.
+#[derive(Debug, Clone)]
+pub struct ConflictChange {
+    /// Before.
+    pub before: Arc<[Conflict]>,
+    /// After.
+    pub after: Arc<[Conflict]>,
 }
 
 impl Conflicts {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &Conflict> {
+        self.places.values().flat_map(|conflicts| conflicts.iter())
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether nothing is left out.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     fn set(&mut self, place: Place, conflicts: Vec<Conflict>) {
-        let is_as_before = self.places.get(&place).map_or(&[][..], |known| known) == conflicts;
-        if is_as_before {
+        let known = self.places.get(&place).cloned().unwrap_or_default();
+        if *known == conflicts {
             return;
         }
-        self.differ = true;
+        work::step();
+        self.count = self.count + conflicts.len() - known.len();
         if conflicts.is_empty() {
             self.places.remove(&place);
         } else {
-            self.places.insert(place, conflicts.into());
+            self.places.insert(place.clone(), conflicts.into());
         }
+        self.before.entry(place).or_insert(known);
     }
 
     fn forget_views(&mut self) {
@@ -175,15 +206,31 @@ impl Conflicts {
         }
     }
 
-    /// Brings the list in step.
-    fn settle(&mut self) {
-        if std::mem::take(&mut self.differ) {
-            self.list = self
-                .places
-                .values()
-                .flat_map(|conflicts| conflicts.iter().cloned())
-                .collect();
+    /// How it differs from what it was when this was asked last.
+    fn take_changes(&mut self) -> Vec<ConflictChange> {
+        let before = std::mem::take(&mut self.before);
+        let changes = before.into_iter().map(|(place, before)| ConflictChange {
+            before,
+            after: self.places.get(&place).cloned().unwrap_or_default(),
+        });
+        changes.filter(|change| change.before != change.after).collect()
+    }
+}
+
+impl fmt::Debug for Conflicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+impl FromIterator<Conflict> for Conflicts {
+    fn from_iter<I: IntoIterator<Item = Conflict>>(conflicts: I) -> Self {
+        let mut all = Self::default();
+        for conflict in conflicts {
+            all.set(Place::new(&conflict.owner.key(), None), vec![conflict]);
         }
+        all
     }
 }
 
@@ -276,11 +323,13 @@ impl Store {
 
     /// The state after `changes`, in their order, all or nothing. The store itself stays as it is.
     pub fn plan(&self, changes: Vec<Change>) -> Plan {
-        let (next, delta) = plan::next_state(&self.state, changes);
+        let (mut next, delta) = plan::next_state(&self.state, changes);
+        let conflict_changes = next.conflicts.take_changes();
         Plan {
             snapshot: next.snapshot.clone(),
             delta,
-            conflicts: next.conflicts.list.clone(),
+            conflicts: next.conflicts.clone(),
+            conflict_changes,
             next,
             revision: self.revision,
         }
@@ -300,8 +349,8 @@ impl Store {
     }
 
     /// All conflicts in force.
-    pub fn conflicts(&self) -> &Arc<[Conflict]> {
-        &self.state.conflicts.list
+    pub fn conflicts(&self) -> &Conflicts {
+        &self.state.conflicts
     }
 
     /// The RRset that the API holds, in a view or the default.

@@ -9,10 +9,12 @@
 //! version of it whole, or passes. Slots are written while nothing refers to them; a freed one waits until every
 //! reader that may still look at it has gone ([`TableWriter::reclaim`]).
 
+mod grace;
 mod memory;
 mod slots;
 mod writer;
 
+pub use grace::find_grace_period;
 pub use memory::{Ahead, Memory, Region, Sizes, return_freed_memory};
 pub use slots::{Body, BodyOrder};
 pub use writer::{Entry, TableFull, TableWriter, ZoneNegatives};

@@ -11,6 +11,7 @@
 //!
 //! RFC 1035 §5, RFC 2308 §4 (`$TTL`), RFC 3597 §5, RFC 2181 §5 and §8 (RRsets and TTLs); `$GENERATE` as in BIND.
 
+mod budget;
 mod collection;
 mod generate;
 mod include;
@@ -21,8 +22,11 @@ mod source;
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use budget::Budget;
 
 use crate::name::Name;
 use crate::record::RrSet;
@@ -72,8 +76,36 @@ impl fmt::Display for ZoneFileError {
 
 impl std::error::Error for ZoneFileError {}
 
+/// Why a zone is not loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The zone file itself cannot be read: whoever names it has to say where.
+    Unreadable(io::Error),
+    /// Errors in its files: one at least, and at most [`MAX_ERRORS`].
+    Errors(Vec<ZoneFileError>),
+}
+
 /// Reads the zone `apex` from `path`. `shown_as` becomes the source of its RRsets. On failure there is at least one
 /// error, and at most [`MAX_ERRORS`].
 pub fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent, Vec<ZoneFileError>> {
-    reader::load(path, apex, shown_as)
+    load_within(path, apex, shown_as, &mut Budget::unlimited()).map_err(|error| match error {
+        LoadError::Errors(errors) => errors,
+        LoadError::Unreadable(error) => vec![ZoneFileError {
+            file: path.to_owned(),
+            line: 0,
+            column: 0,
+            text: String::new(),
+            message: format!("the zone file cannot be read: {error}"),
+        }],
+    })
+}
+
+/// The same with the memory that `budget` has left. A zone that is loaded takes its share of it.
+pub fn load_within(
+    path: &Path,
+    apex: &Name,
+    shown_as: Arc<str>,
+    budget: &mut Budget,
+) -> Result<ZoneContent, LoadError> {
+    reader::load(path, apex, shown_as, budget)
 }

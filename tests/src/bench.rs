@@ -8,6 +8,7 @@
 //!   churn    a closed loop and checkers, while thousands of names change each second
 //!   sockets  the same circuits, without XDP: open loops that overload, TCP, idle connections
 //!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
+//!   soak     a running hotdns: reloads, broken files, interfaces, API load and hostile clients, against a model
 //!   load     a running hotdns with a large zone: time and memory
 //!   fuzz     the XDP program through TEST_RUN, on mutated packets
 //! ```
@@ -17,6 +18,7 @@
 pub mod change;
 pub mod churn;
 pub mod circuit;
+pub mod container;
 pub mod contestant;
 pub mod flood;
 pub mod fuzz;
@@ -32,6 +34,7 @@ pub mod pass;
 pub mod report;
 mod site;
 pub mod size;
+pub mod soak;
 pub mod sockets;
 pub mod stream;
 pub mod zone;

@@ -24,7 +24,7 @@ use dns_userspace::access::AccessList;
 use dns_userspace::answer::Environment;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object::{ABSENT, OBJECT};
-use dns_userspace::dataplane::xdp::{Constants, Program};
+use dns_userspace::dataplane::xdp::{Constants, Program, Room};
 use dns_userspace::publish::Loader;
 use dns_userspace::store::Change;
 
@@ -78,7 +78,7 @@ pub fn object() -> Result<&'static [u8]> {
     OBJECT.context(ABSENT)
 }
 
-/// Access list and rate limits of a program; none by default.
+/// Access list, rate limits and what else a program may have; nothing by default.
 pub struct Guards {
     /// Who may ask.
     pub access: Option<AccessList>,
@@ -88,6 +88,10 @@ pub struct Guards {
     pub exempt: Option<AccessList>,
     /// Whether answers are counted for each zone.
     pub per_zone: bool,
+    /// Whether loads are kept in order, as for processors that this one may not be of.
+    pub orders_loads: bool,
+    /// How many entries maps have room for.
+    pub room: Room,
 }
 
 impl Default for Guards {
@@ -97,6 +101,8 @@ impl Default for Guards {
             limits: Limits::NONE,
             exempt: None,
             per_zone: false,
+            orders_loads: false,
+            room: Room::default(),
         }
     }
 }
@@ -117,6 +123,7 @@ impl Kernel {
                 has_nsid: environment.nsid().is_some().into(),
                 has_access: guards.access.is_some().into(),
                 per_zone: guards.per_zone.into(),
+                orders_loads: guards.orders_loads.into(),
                 fixed_random: environment.random as u32,
                 ports: Settings::quick_ports([PORT]),
                 ..Settings::DEFAULT
@@ -125,9 +132,14 @@ impl Kernel {
                 has_exempt: guards.exempt.is_some().into(),
                 ..guards.limits
             };
-            let (mut program, memory) = Program::load(object()?, &Constants { settings, limits }, keys, sizes)?;
+            let constants = Constants {
+                settings,
+                limits,
+                room: guards.room,
+            };
+            let (mut program, memory) = Program::load(object()?, &constants, keys, sizes)?;
             program.set_access(guards.access.as_ref(), guards.exempt.as_ref())?;
-            program.set_own(own())?;
+            anyhow::ensure!(program.set_own(own()).error.is_none(), "our addresses do not fit");
             let secret = environment.cookies.secret;
             program.set_cookies(
                 environment.cookies.seconds,

@@ -12,14 +12,21 @@ mod cleanup;
 mod namespace;
 mod process;
 mod raw;
+mod seccomp;
 mod veth;
 
 use std::io::Write;
+use std::time::Duration;
 
 pub use namespace::Namespace;
 pub use process::{Running, run};
 pub use raw::RawSocket;
+pub use seccomp::forbid;
 pub use veth::{End, VethOptions, VethPair};
+
+/// How long to wait for what happens soon. It is no measure of speed: on a machine with much else to do a process may
+/// not run for seconds, and only what never happens may fail a test.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why privileged tests cannot run here, if they cannot: what `cargo xtask test` found, or what is seen here.
 pub fn missing_privileges() -> Option<String> {

@@ -10,16 +10,14 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::net::{Namespace, Running};
-
-/// How long a start may take on a busy machine.
-const START: Duration = Duration::from_secs(60);
+use crate::net::{Namespace, PATIENCE, Running, forbid};
 
 /// A server and its folder.
 pub struct Server {
     folder: TempDir,
     running: Option<Running>,
     namespace: Option<String>,
+    forbidden: Option<i64>,
     /// Where it answers DNS.
     pub dns: SocketAddr,
     /// Where it answers HTTP.
@@ -40,11 +38,11 @@ pub struct HttpReply {
 /// Waits for what happens soon.
 ///
 /// # Errors
-/// It is not so after 30 seconds, or to look fails.
+/// It is not so after [`PATIENCE`], or to look fails.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !is_so()? {
-        ensure!(start.elapsed() < Duration::from_secs(30), "{what}: not after 30 s");
+        ensure!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
@@ -111,7 +109,7 @@ impl Server {
         // A port that was free may be taken by the time it is asked for.
         let mut last = None;
         for _ in 0..3 {
-            let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", more)?;
+            let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
             match server.run() {
                 Ok(()) => return Ok(server),
                 Err(error) if error.to_string().contains("in use") => last = Some(error),
@@ -123,13 +121,27 @@ impl Server {
 
     /// The same in a namespace, on one of its addresses, with XDP on `interface`.
     pub fn start_in(namespace: &Namespace, interface: &str, more: &str) -> Result<Self> {
-        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, more)?;
+        Self::start_in_mode(namespace, interface, "auto", more)
+    }
+
+    /// The same in one of the modes of XDP.
+    pub fn start_in_mode(namespace: &Namespace, interface: &str, mode: &str, more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, mode, more)?;
         server.namespace = Some(namespace.name().to_owned());
         server.run()?;
         Ok(server)
     }
 
-    fn prepare(address: Ipv4Addr, interface: &str, more: &str) -> Result<Self> {
+    /// The same where a system call fails with EPERM.
+    pub fn start_forbidding(call: i64, namespace: &Namespace, interface: &str, more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, "auto", more)?;
+        server.namespace = Some(namespace.name().to_owned());
+        server.forbidden = Some(call);
+        server.run()?;
+        Ok(server)
+    }
+
+    fn prepare(address: Ipv4Addr, interface: &str, mode: &str, more: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -139,7 +151,7 @@ impl Server {
             format!("listen: [\"{address}\"]\n")
         };
         let config = format!(
-            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: {{interfaces: [{interface}]}}\n\
+            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: {{interfaces: [{interface}], mode: {mode}}}\n\
              zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
             dns.port(),
             http.port(),
@@ -148,6 +160,7 @@ impl Server {
             folder,
             running: None,
             namespace: None,
+            forbidden: None,
             dns,
             http,
         };
@@ -167,10 +180,13 @@ impl Server {
             None => Command::new(program()?),
         };
         command.args(["run", "--config"]).arg(self.path("hotdns.yaml"));
+        if let Some(call) = self.forbidden {
+            forbid(&mut command, call);
+        }
         let mut running = Running::start(command, &self.path("log"))?;
         let log = self.path("log");
         let ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(": ready "));
-        let waited = running.wait_until("hotdns to be ready", START, ready);
+        let waited = running.wait_until("hotdns to be ready", PATIENCE, ready);
         if let Err(error) = waited {
             bail!("{error:#}: {}", running.output());
         }
@@ -191,6 +207,29 @@ impl Server {
     /// The log so far.
     pub fn log(&self) -> String {
         self.running.as_ref().map(Running::output).unwrap_or_default()
+    }
+
+    /// The effective capabilities of each of its threads, with the thread's name (proc_pid_status(5)).
+    pub fn capabilities(&self) -> Result<Vec<(String, u64)>> {
+        let mut found = Vec::new();
+        for thread in std::fs::read_dir(format!(
+            "/proc/{}/task",
+            self.running.as_ref().context("not running")?.pid()
+        ))? {
+            // One may have ended since they were listed.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else {
+                continue;
+            };
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            let numbers: Result<Vec<u64>, _> = ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:"]
+                .iter()
+                .filter_map(|name| field(name))
+                .map(|number| u64::from_str_radix(number, 16))
+                .collect();
+            let all = numbers?.into_iter().fold(0, |all, set| all | set);
+            found.push((field("Name:").unwrap_or_default().to_owned(), all));
+        }
+        Ok(found)
     }
 
     /// Its memory, in octets.
@@ -236,7 +275,7 @@ impl Server {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
-            .timeout_global(Some(START))
+            .timeout_global(Some(PATIENCE))
             .build()
             .into();
         let request = ureq::http::Request::builder()

@@ -57,6 +57,8 @@ pub struct TestRun<'a> {
     pub ingress_ifindex: u32,
     /// How often.
     pub repeat: u32,
+    /// Octets of metadata that lie before the packet, a multiple of four: they take twice as many of its head room.
+    pub metadata: u32,
 }
 
 /// `struct xdp_md` (`linux/bpf.h`).
@@ -106,6 +108,7 @@ impl<'a> TestRun<'a> {
             program,
             ingress_ifindex: 0,
             repeat: 1,
+            metadata: 0,
         }
     }
 
@@ -113,6 +116,9 @@ impl<'a> TestRun<'a> {
     pub fn run(&self, packet: &[u8]) -> io::Result<Outcome> {
         // What an XDP program can grow a packet to, and more.
         let mut out = vec![0u8; packet.len() + 4096];
+        let metadata = self.metadata as usize;
+        let padded = [&vec![0; metadata], packet].concat();
+        let packet = if metadata == 0 { packet } else { &padded };
         let mut context = self.context(packet);
         let mut attributes = TestAttributes {
             prog_fd: self.program.as_raw_fd() as u32,
@@ -134,6 +140,7 @@ impl<'a> TestRun<'a> {
             )?
         };
         out.truncate(attributes.data_size_out as usize);
+        out.drain(..metadata.min(out.len()));
         Ok(Outcome {
             verdict: attributes.retval.into(),
             packet: out,
@@ -144,7 +151,7 @@ impl<'a> TestRun<'a> {
     /// The packet as it comes in at the interface.
     fn context(&self, packet: &[u8]) -> XdpMd {
         XdpMd {
-            data: 0,
+            data: self.metadata,
             data_end: packet.len() as u32,
             data_meta: 0,
             ingress_ifindex: self.ingress_ifindex,

@@ -4,11 +4,11 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use tests::frames::{Edns, Query, wire_name};
-use tests::net::{Namespace, VethOptions, VethPair, is_skipped};
+use tests::net::{Namespace, PATIENCE, VethOptions, VethPair, is_skipped};
 use tests::server::{Server, eventually};
 
 /// Another client, of another prefix.
@@ -66,7 +66,7 @@ impl World {
         self.client.enter(|| {
             let socket = UdpSocket::bind((self.clients[which], 0))?;
             socket.connect(self.servers[which])?;
-            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            socket.set_read_timeout(Some(PATIENCE))?;
             Ok(socket)
         })
     }
@@ -86,62 +86,97 @@ fn www() -> Vec<u8> {
     Query::new(&wire_name("www.example.com"), 1).build()
 }
 
+/// What a flood got.
+#[derive(Default)]
+struct Flood {
+    whole: u32,
+    truncated: u32,
+}
+
+/// Asks as fast as replies come, until told to stop and at least so often.
+fn flood(socket: &UdpSocket, at_least: u32, stop: &AtomicBool) -> Result<Flood> {
+    let (query, mut reply) = (www(), [0; 512]);
+    let mut flood = Flood::default();
+    while !stop.load(Ordering::Relaxed) || flood.whole + flood.truncated < at_least {
+        socket.send(&query)?;
+        socket.recv(&mut reply).context("the flood got no reply")?;
+        match reply[2] & 2 {
+            0 => flood.whole += 1,
+            _ => flood.truncated += 1,
+        }
+    }
+    Ok(flood)
+}
+
 #[test]
 fn a_flood_from_one_prefix_leaves_the_others_their_answers() -> Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    const LIMITS: &str = "rate_limit: {enabled: true, rate: 1, burst: 50, slip: 1}\n";
+    const BURST: u32 = 50;
+    let limits = format!("rate_limit: {{enabled: true, rate: 1, burst: {BURST}, slip: 1}}\n");
     for (interface, plane) in [("eth1", "xdp"), ("lo", "sockets")] {
-        let world = World::new(interface, LIMITS)?;
+        let world = World::new(interface, &limits)?;
         let (flooding, other) = (world.socket(0)?, world.socket(1)?);
-        let done = AtomicBool::new(false);
-        let (whole, truncated) = std::thread::scope(|scope| -> Result<(u32, u32)> {
-            let flood = scope.spawn(|| {
-                let (query, mut reply) = (www(), [0; 512]);
-                let (mut sent, mut whole, mut truncated) = (0u32, 0, 0);
-                while !done.load(Ordering::Relaxed) || sent < 2000 {
-                    flooding.send(&query)?;
-                    sent += 1;
-                    flooding.recv(&mut reply)?;
-                    match reply[2] & 2 {
-                        0 => whole += 1,
-                        _ => truncated += 1,
-                    }
-                }
-                anyhow::Ok((whole, truncated))
-            });
-            let answers = (0..40).map(|number| {
-                other.send(&www())?;
-                let mut reply = [0; 512];
-                let length = other.recv(&mut reply).context("no answer")?;
-                ensure!(
-                    reply[..length].ends_with(&[192, 0, 2, 80]),
-                    "query {number}: {:02x?}",
-                    &reply[..length]
-                );
-                Ok(())
-            });
-            let answers: Result<()> = answers.collect();
-            done.store(true, Ordering::Relaxed);
-            let counts = flood.join().expect("the flood does not panic")?;
-            answers.map(|()| counts)
+        let (start, stop) = (Instant::now(), AtomicBool::new(false));
+        let (flood, digs) = std::thread::scope(|scope| -> Result<(Flood, u32)> {
+            let flood = scope.spawn(|| flood(&flooding, 2000, &stop));
+            let outcome = while_flooded(&world, &other);
+            stop.store(true, Ordering::Relaxed);
+            let flood = flood.join().expect("the flood does not panic")?;
+            outcome.map(|digs| (flood, digs))
         })?;
-        // The burst, and one a second of however long that took.
-        ensure!((50..500).contains(&whole), "{interface}: {whole} whole answers");
-        ensure!(truncated > 1000, "{interface}: {truncated} truncated");
+        // The burst, and one a second of however long this took. Two processors at one bucket may let one more pass.
+        let most = BURST + 2 + start.elapsed().as_secs() as u32 + digs;
+        let Flood { whole, truncated } = flood;
+        ensure!(
+            whole <= most,
+            "{interface}: {whole} whole answers, {most} are within the limit"
+        );
+        ensure!(
+            whole + digs >= BURST,
+            "{interface}: {whole} whole answers, the burst is {BURST}"
+        );
+        ensure!(
+            truncated >= 2000u32.saturating_sub(most),
+            "{interface}: {truncated} truncated"
+        );
         let counted = format!("hotdns_rate_limited_total{{action=\"truncated\",plane=\"{plane}\"}}");
-        assert_eq!(world.metric(&counted)?, f64::from(truncated), "{counted}");
-        // A real client of the same prefix comes back over TCP, which is not limited.
-        for _ in 0..3 {
-            let answer = world.dig(0, &["www.example.com"])?;
-            ensure!(
-                answer.contains("retrying in TCP mode") && answer.contains("192.0.2.80"),
-                "{answer}"
-            );
-        }
+        let counted = world.metric(&counted)?;
+        let asked_by_dig = f64::from(digs);
+        let truncated = f64::from(truncated);
+        ensure!(
+            (truncated..=truncated + asked_by_dig).contains(&counted),
+            "{interface}: counted {counted}, seen {truncated} besides dig's {asked_by_dig}"
+        );
     }
     Ok(())
+}
+
+/// Another prefix has its answers, and a client of the flooded one comes back over TCP, which is not limited. Gives how
+/// often dig asked for that.
+fn while_flooded(world: &World, other: &UdpSocket) -> Result<u32> {
+    for number in 0..40 {
+        other.send(&www())?;
+        let mut reply = [0; 512];
+        let length = other.recv(&mut reply).context("no answer")?;
+        ensure!(
+            reply[..length].ends_with(&[192, 0, 2, 80]),
+            "query {number}: {:02x?}",
+            &reply[..length]
+        );
+    }
+    let (mut digs, mut came_back) = (0, 0);
+    // The flood takes each token that comes, but for one that dig may come upon first: however slow the machine is,
+    // that is so in few of these.
+    while came_back < 3 {
+        let answer = world.dig(0, &["www.example.com"])?;
+        digs += 1;
+        came_back += u32::from(answer.contains("retrying in TCP mode"));
+        ensure!(answer.contains("192.0.2.80"), "{answer}");
+        ensure!(digs < 100, "of {digs} digs {came_back} were over the limit");
+    }
+    Ok(digs)
 }
 
 #[test]
@@ -204,13 +239,18 @@ fn denied_clients_are_refused_or_get_nothing() -> Result<()> {
         assert!(denied.recv(&mut [0; 512]).is_err(), "an answer");
         let closed = world.client.enter(|| {
             let mut stream = TcpStream::connect(world.servers[1])?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            stream.set_read_timeout(Some(PATIENCE))?;
             let query = www();
-            stream.write_all(&(query.len() as u16).to_be_bytes())?;
-            stream.write_all(&query)?;
-            Ok(stream.read(&mut [0; 512])?)
+            // It is closed without being read from, which the client may see as a reset.
+            let _ = stream.write_all(&(query.len() as u16).to_be_bytes());
+            let _ = stream.write_all(&query);
+            Ok(stream.read(&mut [0; 512]))
         })?;
-        assert_eq!(closed, 0, "closed without an answer");
+        let is_reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+        assert!(
+            matches!(&closed, Ok(0)) || closed.as_ref().is_err_and(is_reset),
+            "closed without an answer: {closed:?}"
+        );
     }
     Ok(())
 }
@@ -283,6 +323,7 @@ fn fragments_are_charged_at_the_card() -> Result<()> {
         ..Query::new(&wire_name("www.example.com"), 1)
     };
     let (query, mut reply) = (query.build(), [0; 512]);
+    let start = Instant::now();
     for _ in 0..5 {
         fragmenting.send(&query)?;
         fragmenting.recv(&mut reply).context("no answer within the limit")?;
@@ -293,8 +334,12 @@ fn fragments_are_charged_at_the_card() -> Result<()> {
     other.send(&www())?;
     other.recv(&mut reply).context("no answer for another prefix")?;
     let dropped = world.metric("hotdns_xdp_dropped_total{reason=\"rate_limit\"}")?;
-    // One more is within the limit for each second that this took.
-    assert!((10.0..=20.0).contains(&dropped), "{dropped} dropped");
+    // One more is within the limit for each second that this took, since the burst was taken or before.
+    let within = (start.elapsed().as_secs() + 1) as f64;
+    assert!(
+        (20.0 - within..=20.0).contains(&dropped),
+        "{dropped} dropped, {within} may be within the limit"
+    );
     // Each is two fragments: the second one passes, whatever became of the first.
     assert!(world.metric("hotdns_xdp_passed_total{reason=\"fragment\"}")? >= 2.0 * 5.0 + 20.0);
     assert_eq!(

@@ -13,7 +13,7 @@ use tests::bench::circuit::{Circuit, Frames};
 use tests::bench::load::{self, Returns};
 use tests::bench::object;
 use tests::frames::{Query, UdpFrame, wire_name};
-use tests::net::{Namespace, RawSocket, VethOptions, VethPair, is_skipped, run};
+use tests::net::{Namespace, PATIENCE, RawSocket, VethOptions, VethPair, is_skipped, run};
 use tests::testrun::{TestRun, Verdict};
 
 fn pair() -> Result<(Namespace, Namespace, VethPair)> {
@@ -60,7 +60,7 @@ fn both_ends_of_a_pair_reach_each_other() -> Result<()> {
     let (client, server, pair) = pair()?;
     for (from, to) in pair.first.addresses.iter().zip(&pair.second.addresses) {
         let receiver = server.enter(|| Ok(UdpSocket::bind((*to, 4000))?))?;
-        receiver.set_read_timeout(Some(Duration::from_secs(10)))?;
+        receiver.set_read_timeout(Some(PATIENCE))?;
         let sender = client.enter(|| Ok(UdpSocket::bind((*from, 4001))?))?;
         sender.send_to(b"hello", (*to, 4000))?;
         let mut buffer = [0; 16];
@@ -87,12 +87,12 @@ fn raw_frames_arrive_with_their_tags() -> Result<()> {
         sender.send(&frame.build())?;
         let start = Instant::now();
         loop {
-            let received = receiver.receive(Duration::from_secs(10))?.context("no frame arrived")?;
+            let received = receiver.receive(PATIENCE)?.context("no frame arrived")?;
             if received == frame.build() {
                 break;
             }
             // The kernel has things of its own to say.
-            if start.elapsed() > Duration::from_secs(10) {
+            if start.elapsed() > PATIENCE {
                 bail!("another frame arrived: {received:02x?}");
             }
         }
@@ -173,7 +173,7 @@ fn an_interrupted_or_killed_benchmark_leaves_nothing_behind() -> Result<()> {
             if let Some(status) = child.try_wait()? {
                 bail!("ended before it had a namespace: {status}");
             }
-            assert!(start.elapsed() < Duration::from_secs(60), "no namespace after a minute");
+            assert!(start.elapsed() < PATIENCE, "no namespace after {PATIENCE:?}");
         }
         kill(Pid::from_raw(child.id() as i32), signal)?;
         child.wait()?;

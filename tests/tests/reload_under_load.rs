@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use hickory_proto::op::Message;
@@ -13,9 +12,9 @@ use hickory_proto::rr::RData;
 use hickory_proto::serialize::binary::BinDecodable;
 use serde_json::json;
 use tests::frames::{Query, wire_name};
+use tests::net::PATIENCE;
 use tests::server::Server;
 
-const PATIENCE: Duration = Duration::from_secs(10);
 const STEADY: &str = "www.example.com.";
 const CHANGING: &str = "www.other.test.";
 

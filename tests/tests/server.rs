@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::frames::{Query, wire_name};
-use tests::net::{Namespace, VethOptions, VethPair, is_skipped, run};
+use tests::net::{Namespace, PATIENCE, VethOptions, VethPair, is_skipped, run};
 use tests::server::{Server, ZONE, eventually, free_port, program};
 
 #[test]
@@ -82,7 +81,7 @@ fn the_idle_time_out_of_tcp_is_configured_told_and_kept() -> Result<()> {
     assert!(!over_udp.contains("KEEPALIVE"), "{over_udp}");
 
     let mut idle = std::net::TcpStream::connect(server.dns)?;
-    idle.set_read_timeout(Some(Duration::from_secs(30)))?;
+    idle.set_read_timeout(Some(PATIENCE))?;
     assert_eq!(std::io::Read::read(&mut idle, &mut [0])?, 0, "closed by the server");
     eventually("its place comes back", || {
         Ok(server.metric("hotdns_tcp_connections")? == 0.0)
@@ -130,7 +129,7 @@ fn a_change_is_answered_by_the_time_it_is_acknowledged() -> Result<()> {
     let server = Server::start("")?;
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.connect(server.dns)?;
-    client.set_read_timeout(Some(Duration::from_secs(10)))?;
+    client.set_read_timeout(Some(PATIENCE))?;
     let query = Query::new(&wire_name("new.example.com"), 1).build();
     for round in 0..200u8 {
         let address = format!("192.0.2.{round}");
@@ -310,6 +309,108 @@ fn a_broken_zone_is_servfail_with_the_reason_and_others_are_untouched() -> Resul
     )?;
     server.request("POST", "/api/v1/reload", Some(&json!({})))?;
     assert_eq!(server.dig(&["www.broken.test", "+short"])?.trim(), "192.0.2.7");
+    Ok(())
+}
+
+#[test]
+fn no_input_of_a_reload_ends_the_process_or_another_zone() -> Result<()> {
+    let server = Server::start("records: [{name: over.test., type: A, value: [192.0.2.7]}]\n")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    let reload = || server.request("POST", "/api/v1/reload", Some(&json!({})));
+    let serves = || -> Result<()> {
+        assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+        Ok(())
+    };
+    let links = (1..50_000).map(|link| format!("- &a{link} [*a{}]\n", link - 1));
+    let chain = format!("views:\n- &a0 [x]\n{}", links.collect::<String>());
+    let keys = (0..100_000).map(|key| format!("k{key}: 1\n")).collect::<String>();
+    for (more, complaint) in [
+        (chain, "more than 32 deep"),
+        (format!("views: {}\n", "[".repeat(100_000)), "more than 32 deep"),
+        (keys, "and 99900 more errors"),
+    ] {
+        server.write("hotdns.yaml", &format!("{config}{more}"))?;
+        let reply = reload()?;
+        assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
+        assert!(reply.text.contains(complaint), "{}", reply.text);
+        serves()?;
+    }
+    server.write("hotdns.yaml", &format!("&root\n{config}"))?;
+    assert_eq!(reload()?.status, 200, "an anchor at the root");
+
+    // One zone takes more memory than there is; the others load.
+    let zones = "zones: [{name: large.test., file: large.zone}, ";
+    server.write(
+        "hotdns.yaml",
+        &format!("{}limits: {{memory: 16MiB}}\n", config.replace("zones: [", zones)),
+    )?;
+    server.write(
+        "large.zone",
+        "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n$GENERATE 1-10000000 h$ A 192.0.2.1\n",
+    )?;
+    server.write("example.com.zone", &format!("{ZONE}new A 192.0.2.81\n"))?;
+    let reply = reload()?;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.json["failed"][0]["zone"], "large.test.", "{}", reply.text);
+    assert!(reply.text.contains("of 16MiB (`limits.memory`)"), "{}", reply.text);
+    assert_eq!(server.dig(&["new.example.com", "+short"])?.trim(), "192.0.2.81");
+
+    // A body of many values is answered, and costs the others nothing.
+    let address = |at: u32| format!("10.{}.{}.{}", at >> 16, at >> 8 & 255, at & 255);
+    let values: Vec<String> = (0..70_000).map(address).collect();
+    let body = json!({"name": "many.example.com", "type": "A", "value": values});
+    let reply = server.request("POST", "/api/v1/records", Some(&body))?;
+    assert_eq!((reply.status, &reply.json["code"]), (400, &json!("invalid_value")));
+    serves()
+}
+
+#[test]
+fn a_clash_with_a_zone_file_fails_that_zone_alone() -> Result<()> {
+    let mut server = Server::start("records: [{name: www.example.com., type: A, value: [192.0.2.7]}]\n")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    let log = server.log();
+    assert!(
+        log.contains("www.example.com. A is also in the zone file example.com.zone"),
+        "{log}"
+    );
+    assert!(log.contains("a reload leaves the zone example.com. as it is"), "{log}");
+    server.write(
+        "other.test.zone",
+        "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nwww A 192.0.2.8\n",
+    )?;
+    let both = config.replace("zones: [", "zones: [{name: other.test., file: other.test.zone}, ");
+    server.write("hotdns.yaml", &both)?;
+    let reload = |server: &Server| server.request("POST", "/api/v1/reload", Some(&json!({})));
+    let reply = reload(&server)?;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.json["failed"][0]["zone"], "example.com.", "{}", reply.text);
+    assert_eq!(server.dig(&["www.other.test", "+short"])?.trim(), "192.0.2.8");
+    assert_eq!(server.dig(&["www.example.com", "+short"])?.trim(), "192.0.2.80");
+
+    // A record that is new is an error of the configuration, as any other there.
+    let new = both.replace(
+        "records: [",
+        "records: [{name: www.other.test., type: A, value: [192.0.2.9]}, ",
+    );
+    assert_ne!(new, both);
+    server.write("hotdns.yaml", &new)?;
+    let reply = reload(&server)?;
+    assert_eq!((reply.status, &reply.json["code"]), (422, &json!("reload_failed")));
+    assert!(reply.text.contains("www.other.test. A is also in"), "{}", reply.text);
+
+    // Once it is corrected, the zone loads again.
+    server.write(
+        "hotdns.yaml",
+        &both.replace("name: www.example.com.", "name: www.example.net."),
+    )?;
+    let reply = reload(&server)?;
+    assert_eq!(
+        (reply.status, &reply.json["failed"]),
+        (200, &json!([])),
+        "{}",
+        reply.text
+    );
+    server.stop()?;
     Ok(())
 }
 
@@ -550,7 +651,7 @@ fn without_privileges_userspace_answers_and_the_log_says_so() -> Result<()> {
     command.args(["run", "--config"]).arg(&config);
     let mut running = tests::net::Running::start(command, &log)?;
     let is_ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(": ready "));
-    running.wait_until("ready", Duration::from_secs(60), is_ready)?;
+    running.wait_until("ready", PATIENCE, is_ready)?;
     let text = running.output();
     assert!(text.contains("XDP is off, userspace answers everything"), "{text}");
     let answer = run(
@@ -614,7 +715,7 @@ fn xdp_answers_clients_on_another_host() -> Result<()> {
         ensure!(matches!(reply.status, 200 | 201), "{reply:?}");
         let answer = client.enter(|| {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
-            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            socket.set_read_timeout(Some(PATIENCE))?;
             socket.send_to(&query, (ipv4, server.dns.port()))?;
             let mut answer = [0; 512];
             let length = socket.recv(&mut answer)?;

@@ -218,7 +218,7 @@ fn program_stays_below_its_ceilings() -> Result<()> {
         let texts: String = (0..100)
             .map(|number| format!("s{number} TXT {}\n", "x".repeat(octets)))
             .collect();
-        let kernel = everything(&texts)?;
+        let kernel = everything(&texts, class == 0)?;
         let ahead = kernel.planes.served.table().memory.sizes.ahead;
         assert!(ahead.class == class && ahead.slots > 0, "{ahead:?}");
         for (owner, qtype) in [
@@ -249,7 +249,7 @@ fn program_stays_below_its_ceilings() -> Result<()> {
 }
 
 /// All that can be configured, which nothing that is asked comes to feel. `more` lines of the zone.
-fn everything(more: &str) -> Result<Kernel> {
+fn everything(more: &str, orders_loads: bool) -> Result<Kernel> {
     let environment = Environment {
         identity: Some(&NAMED),
         recursion_available: true,
@@ -268,6 +268,8 @@ fn everything(more: &str) -> Result<Kernel> {
         .with_prefixes(24, 56),
         exempt: Some(AccessList::new(&[far], &[], Access::Refused)),
         per_zone: true,
+        orders_loads,
+        ..Guards::default()
     };
     let mut kernel = Kernel::guarded(environment, true, guards)?;
     kernel.apply(zone(more)?)?;
@@ -293,33 +295,35 @@ fn everything_at_once_is_answered_and_counted() -> Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    let kernel = everything("")?;
-    let cookie = || Edns {
-        options: vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8],
-        ..Edns::default()
-    };
-    for (asked, is_ipv6) in (1..).zip([false, true]) {
-        for (owner, qtype) in [
-            ("www.example.org", RecordType::A),
-            ("text.example.org", RecordType::TXT),
-            ("nx.example.org", RecordType::A),
-        ] {
-            let query = Query {
-                edns: Some(cookie()),
-                ..query(owner, qtype)
-            };
-            let frame = frame(is_ipv6, &[], query.build());
-            assert_eq!(kernel.compare(&frame, &frame.build())?, Compared::Equal, "{owner}");
+    for orders_loads in [false, true] {
+        let kernel = everything("", orders_loads)?;
+        let cookie = || Edns {
+            options: vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8],
+            ..Edns::default()
+        };
+        for (asked, is_ipv6) in (1..).zip([false, true]) {
+            for (owner, qtype) in [
+                ("www.example.org", RecordType::A),
+                ("text.example.org", RecordType::TXT),
+                ("nx.example.org", RecordType::A),
+            ] {
+                let query = Query {
+                    edns: Some(cookie()),
+                    ..query(owner, qtype)
+                };
+                let frame = frame(is_ipv6, &[], query.build());
+                assert_eq!(kernel.compare(&frame, &frame.build())?, Compared::Equal, "{owner}");
+            }
+            let snapshot = kernel.planes.served.snapshot();
+            let zone = snapshot
+                .zones
+                .get(&name("example.org.").key())
+                .context("the zone")?
+                .index;
+            let program = kernel.planes.publisher.program();
+            let counted = program.lock().as_ref().context("a program")?.zone_counters(zone)?;
+            assert_eq!(counted, [2 * asked, asked, 0, 0]);
         }
-        let snapshot = kernel.planes.served.snapshot();
-        let zone = snapshot
-            .zones
-            .get(&name("example.org.").key())
-            .context("the zone")?
-            .index;
-        let program = kernel.planes.publisher.program();
-        let counted = program.lock().as_ref().context("a program")?.zone_counters(zone)?;
-        assert_eq!(counted, [2 * asked, asked, 0, 0]);
     }
     Ok(())
 }
@@ -739,11 +743,25 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
             .build(),
         ),
         (P::MacAddress, with(good().build(), 5, 9)),
+        // From groups: multicast, broadcast, and whatever else has the bit.
+        (P::MacAddress, with(good().build(), 6, 3)),
+        (P::MacAddress, with(good6().build(), 6, 1)),
+        (P::MacAddress, {
+            let mut bytes = good().build();
+            bytes[6..12].fill(0xFF);
+            bytes
+        }),
         (P::Source, from("198.51.100.7:0")),
         (P::Source, from("0.1.2.3:40000")),
         (P::Source, from("224.0.0.1:40000")),
         (P::Source, from("255.255.255.255:40000")),
         (P::Source, from("127.0.0.1:40000")),
+        (P::Source, from("127.0.0.1:53")),
+        (P::Source, from("240.0.0.1:40000")),
+        // From the address that is asked.
+        (P::Source, from("192.0.2.1:40000")),
+        (P::Source, from6("[2001:db8::1]:40000")),
+        (P::Source, from6("[::ffff:192.0.2.7]:40000")),
         (P::Source, from6("[::]:40000")),
         (P::Source, from6("[ff02::1]:40000")),
         (P::Source, from6("[::1]:40000")),

@@ -23,7 +23,7 @@ pub(crate) fn bench(arguments: &[OsString]) -> Result<()> {
         Privilege::Sudo => privilege::through_sudo(&mut cargo)?,
         Privilege::Missing(reason) => eprintln!("{reason}: what needs network namespaces or XDP will fail"),
     }
-    cargo.args(["run", "--release", "--package", "tests", "--bin", "bench", "--"]);
+    cargo.args(["run", "--release", "--bin", "bench", "--"]);
     if arguments.is_empty() {
         cargo.arg("--help");
     }

@@ -1,13 +1,13 @@
 //! `cargo xtask build-ebpf` and `cargo xtask build`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::toolchain::Toolchain;
-use crate::{process, workspace};
+use crate::{process, suite, workspace};
 
 /// What a warning of the compiler's in the XDP program means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +61,8 @@ pub(crate) fn ebpf_or_explain(warnings: Warnings) -> Result<PathBuf> {
     Ok(object)
 }
 
-/// Builds everything for release and gives the server's file.
-///
-/// Without an eBPF toolchain the server is built without the XDP program; it then says so when it starts.
-pub(crate) fn release() -> Result<PathBuf> {
+/// The XDP program where there is a toolchain for it; else the server is built without, and says so when it starts.
+fn ebpf_if_possible() -> Result<()> {
     match Toolchain::set_up() {
         Ok(toolchain) => {
             println!("eBPF toolchain: {}", toolchain.reason());
@@ -72,8 +70,59 @@ pub(crate) fn release() -> Result<PathBuf> {
         }
         Err(error) => eprintln!("{error:#}.\nBuilding hotdns without the XDP program."),
     }
-    process::run(process::cargo().args(["build", "--release", "--package", "dns-userspace", "--bin", "hotdns"]))?;
-    let server = workspace::target().join("release").join("hotdns");
-    println!("{}", workspace::shown(&server));
+    Ok(())
+}
+
+/// Builds what tests start, which is all that `run` needs too, and gives the server's file.
+///
+/// Not for release: whoever tries the server and then runs the tests compiles every dependency once.
+pub(crate) fn programs() -> Result<PathBuf> {
+    ebpf_if_possible()?;
+    suite::build_programs()?;
+    Ok(workspace::target().join("debug").join(SERVER))
+}
+
+/// Builds the server for release, stripped, with its symbols in a file beside it, and gives its file.
+pub(crate) fn release() -> Result<PathBuf> {
+    ebpf_if_possible()?;
+    // Without `--package`, cargo chooses the features of dependencies for all default members: those of the benchmarks
+    // are then the same, and compiled once.
+    process::run(process::cargo().args(["build", "--release", "--bin", SERVER]))?;
+    let folder = workspace::target().join("release");
+    if let Err(error) = strip(&folder) {
+        eprintln!("{error:#}: {SERVER} keeps its symbols");
+    }
+    let server = folder.join(SERVER);
+    let mebibytes = server.metadata().map_or(0, |metadata| metadata.len()) >> 20;
+    println!("{}: {mebibytes} MiB", workspace::shown(&server));
     Ok(server)
+}
+
+/// The server's file name.
+const SERVER: &str = "hotdns";
+/// Its symbols and lines, which backtraces, `gdb` and `perf` find by a note in the server's file (`.gnu_debuglink`).
+const SYMBOLS: &str = "hotdns.debug";
+
+/// Takes symbols and debugging information out of the server's file, into one of their own.
+fn strip(folder: &Path) -> Result<()> {
+    let tool = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        command
+    };
+    // Cargo links its own file here anew at each build; what is stripped already must not become the symbols.
+    if !process::read(tool("readelf").args(["-SW", SERVER]))?.contains(".debug_info") {
+        return Ok(());
+    }
+    // Never in place: this file is a link to the one that cargo keeps.
+    let (symbols, stripped) = (format!("{SYMBOLS}.new"), format!("{SERVER}.new"));
+    process::read(tool("objcopy").args(["--only-keep-debug", SERVER, &symbols]))?;
+    rename(folder, &symbols, SYMBOLS)?;
+    let link = format!("--add-gnu-debuglink={SYMBOLS}");
+    process::read(tool("objcopy").args(["--strip-all", &link, SERVER, &stripped]))?;
+    rename(folder, &stripped, SERVER)
+}
+
+fn rename(folder: &Path, from: &str, to: &str) -> Result<()> {
+    std::fs::rename(folder.join(from), folder.join(to)).with_context(|| format!("cannot rename {from} to {to}"))
 }

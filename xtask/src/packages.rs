@@ -10,13 +10,15 @@ pub(crate) struct Tool {
     pub(crate) program: &'static str,
     /// The package that brings it.
     pub(crate) package: &'static str,
-    /// Who calls it.
+    /// Who calls it, besides those that need it too (see [`NeededBy::includes`]).
     pub(crate) needed_by: NeededBy,
 }
 
 /// Who calls a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NeededBy {
+    /// Whoever tries what `run` serves, and the test suite.
+    Trying,
     /// The test suite.
     Tests,
     /// `bench hot`, besides those of the tests.
@@ -27,12 +29,19 @@ pub(crate) enum NeededBy {
     Fuzzing,
 }
 
+impl NeededBy {
+    /// Whether a command needs what another one does: the tests try, too.
+    fn includes(self, other: Self) -> bool {
+        self == other || (self, other) == (Self::Tests, Self::Trying)
+    }
+}
+
 /// Every tool.
 pub(crate) const TOOLS: &[Tool] = &[
     Tool {
         program: "dig",
         package: "bind9-dnsutils",
-        needed_by: NeededBy::Tests,
+        needed_by: NeededBy::Trying,
     },
     Tool {
         program: "kdig",
@@ -62,7 +71,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool {
         program: "curl",
         package: "curl",
-        needed_by: NeededBy::Tests,
+        needed_by: NeededBy::Trying,
     },
     Tool {
         program: "qemu-system-x86_64",
@@ -174,6 +183,27 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
 fn missing_tools(needed_by: NeededBy) -> Vec<&'static Tool> {
     TOOLS
         .iter()
-        .filter(|tool| tool.needed_by == needed_by && process::find(tool.program).is_none())
+        .filter(|tool| needed_by.includes(tool.needed_by) && process::find(tool.program).is_none())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn programs(needed_by: NeededBy) -> Vec<&'static str> {
+        let needed = TOOLS.iter().filter(|tool| needed_by.includes(tool.needed_by));
+        needed.map(|tool| tool.program).collect()
+    }
+
+    #[test]
+    fn trying_needs_two_clients_and_the_tests_need_them_too() {
+        assert_eq!(programs(NeededBy::Trying), ["dig", "curl"]);
+        assert!(
+            ["dig", "curl", "kdig"]
+                .iter()
+                .all(|program| programs(NeededBy::Tests).contains(program))
+        );
+        assert!(!programs(NeededBy::Benches).contains(&"dig"));
+    }
 }

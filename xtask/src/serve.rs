@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
+use crate::packages::{self, NeededBy};
 use crate::{build, privilege, workspace};
 
 const DNS: &str = "127.0.0.1:5300";
@@ -24,14 +25,15 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Serves the sample zone until a signal ends it. `arguments` go to `hotdns run`.
 pub(crate) fn serve(arguments: &[OsString]) -> Result<()> {
-    let server = build::release()?;
+    set_up_clients();
+    let server = build::programs()?;
     let dns = address(arguments, "--listen", DNS)?;
     let http = address(arguments, "--http", HTTP)?;
     // Another server there would answer in this one's place, and what to try would be tried on that.
     require_free(UdpSocket::bind(dns), dns, "--listen")?;
     require_free(TcpListener::bind(http), http, "--http")?;
 
-    let mut command = Command::new(server);
+    let mut command = Command::new(&server);
     command
         .arg("run")
         .arg("--config")
@@ -42,7 +44,8 @@ pub(crate) fn serve(arguments: &[OsString]) -> Result<()> {
     if !chosen_by_user && !privilege::may_attach_xdp() {
         println!(
             "Without root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), XDP stays off: userspace answers. To see XDP answer, run\n  \
-             sudo target/release/hotdns run --config xtask/sample/hotdns.yaml"
+             sudo {} run --config xtask/sample/hotdns.yaml",
+            workspace::shown(&server)
         );
         command.args(["--xdp", "off"]);
     }
@@ -61,6 +64,13 @@ pub(crate) fn serve(arguments: &[OsString]) -> Result<()> {
         }
     });
     end_like(&mut child)
+}
+
+/// Installs what the commands to try call, where it is missing. The server runs without, so this only says what to install.
+fn set_up_clients() {
+    if let Err(error) = packages::set_up_tools(NeededBy::Trying) {
+        eprintln!("{error:#}, or try other clients.");
+    }
 }
 
 /// The address that the server will listen on: the last one given for `option`, else the sample's.

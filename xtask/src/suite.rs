@@ -60,15 +60,12 @@ pub(crate) fn differential(cases: Option<u64>, seed: Option<u64>, arguments: &[O
                 cargo.env(format!("HOTDNS_DIFFERENTIAL_{name}"), number.to_string());
             }
         }
-        cargo.args([
-            "test",
-            "--release",
-            "--package",
-            "tests",
-            "--",
-            "--ignored",
-            "--nocapture",
-        ]);
+        // Without `--package`, so that features are those of the release build.
+        cargo.args(["test", "--release"]);
+        for test in ["differential", "references", "xdp_test_run"] {
+            cargo.args(["--test", test]);
+        }
+        cargo.args(["--", "--ignored", "--nocapture"]);
         process::run(cargo.arg(filter))?;
     }
     Ok(())

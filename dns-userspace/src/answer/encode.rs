@@ -33,7 +33,7 @@ pub struct Framing<'a> {
     pub id: u16,
     /// The query's opcode.
     pub opcode: u8,
-    /// RD, copied.
+    /// RD, copied from a standard query; other opcodes have none.
     pub recursion_desired: bool,
     /// RA.
     pub recursion_available: bool,
@@ -202,7 +202,7 @@ pub(super) fn encode_bare(rcode: u8, question: Option<&Question<'_>>, framing: &
     }
 }
 
-/// The header, counts still zero. RFC 1035 §4.1.1: ID, opcode and RD are copied; Z, AD and CD are zero.
+/// The header, counts still zero. RFC 1035 §4.1.1: ID, opcode and a standard query's RD are copied; Z, AD and CD are zero.
 fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&framing.id.to_be_bytes());

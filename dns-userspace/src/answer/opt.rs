@@ -69,6 +69,8 @@ mod option {
     pub(super) const NSID: u16 = 3;
     pub(super) const COOKIE: u16 = 10;
     pub(super) const EXTENDED_ERROR: u16 = 15;
+    /// Of those for local use (65001 to 65534, RFC 6891 §9): [`super::Mark`].
+    pub(super) const MARK: u16 = 65353;
 }
 
 /// Octets of a client cookie.
@@ -139,6 +141,35 @@ fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
+/// What a hotdns that forwards a query puts into it, so that a query that comes back is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Drawn by the first forwarder, and handed on by all others.
+    pub trace: [u8; 8],
+    /// Forwarders that have sent it on.
+    pub hops: u8,
+}
+
+/// Octets of a mark as an option, with its code and length.
+pub const MARK_BYTES: usize = OPTION_HEAD_BYTES + 9;
+
+impl Mark {
+    /// The option.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        write_option(option::MARK, &[&self.trace, &[self.hops]], out);
+    }
+
+    fn read(data: &[u8]) -> Option<Self> {
+        let (trace, [hops]) = data.split_first_chunk()? else {
+            return None;
+        };
+        Some(Self {
+            trace: *trace,
+            hops: *hops,
+        })
+    }
+}
+
 /// What the options of a query's OPT ask for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
@@ -146,6 +177,8 @@ pub struct Options {
     pub nsid: bool,
     /// The client's cookie. All cookies but the first are ignored (RFC 7873 §5.2).
     pub client_cookie: Option<[u8; CLIENT_COOKIE_BYTES]>,
+    /// Where another hotdns has forwarded the query. One that is malformed is none.
+    pub mark: Option<Mark>,
 }
 
 impl Options {
@@ -164,6 +197,7 @@ impl Options {
                     options.client_cookie = data.first_chunk().filter(|_| has_right_length).copied();
                     options.client_cookie?;
                 }
+                option::MARK => options.mark = Mark::read(data),
                 _ => {}
             }
         }

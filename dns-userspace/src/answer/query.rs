@@ -16,32 +16,33 @@ pub(super) const HEADER_BYTES: usize = 12;
 
 /// One query, as far as it could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Query<'a> {
-    pub(super) id: u16,
-    pub(super) opcode: u8,
-    pub(super) recursion_desired: bool,
+pub(crate) struct Query<'a> {
+    pub(crate) id: u16,
+    pub(crate) opcode: u8,
+    /// RD of a standard query.
+    pub(crate) recursion_desired: bool,
     /// Where it could be read; the octets behind it are whatever they are.
-    pub(super) question: Option<Question<'a>>,
+    pub(crate) question: Option<Question<'a>>,
     /// Where there was an OPT, well-formed or not.
-    pub(super) edns: Option<QueryEdns>,
+    pub(crate) edns: Option<QueryEdns>,
     /// What is wrong, if something is.
-    pub(super) fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
     /// No question, and a cookie: the client wants to learn ours (RFC 7873 §5.4).
-    pub(super) asks_for_cookie_alone: bool,
+    pub(crate) asks_for_cookie_alone: bool,
 }
 
 /// What an answer needs of the query's OPT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct QueryEdns {
+pub(crate) struct QueryEdns {
     /// The largest UDP message that the client takes.
-    pub(super) udp_payload: u16,
-    pub(super) dnssec_ok: bool,
-    pub(super) options: Options,
+    pub(crate) udp_payload: u16,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) options: Options,
 }
 
 /// Why a message is not answered from data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// FORMERR.
     Malformed,
     /// NOTIMP: an opcode other than QUERY.
@@ -52,7 +53,7 @@ pub(super) enum Fault {
 
 /// Reads a message. `None`: no reply at all, since there is no header or it is itself a response (RFC 8906 §2: all
 /// else gets one).
-pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
+pub(crate) fn parse(message: &[u8]) -> Option<Query<'_>> {
     let header: &[u8; HEADER_BYTES] = message.first_chunk()?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     if header[2] & 0x80 != 0 {
@@ -61,7 +62,7 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
     let mut query = Query {
         id: word(0),
         opcode: (header[2] >> 3) & 0x0F,
-        recursion_desired: header[2] & 1 != 0,
+        recursion_desired: kept_flags(header) & 1 != 0,
         question: None,
         edns: None,
         fault: None,
@@ -89,6 +90,14 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
         }
     }
     Some(query)
+}
+
+/// What a reply keeps of the third octet of a query's header: the opcode, and RD of a standard query. RFC 1035 §4.1.1 has
+/// RD as "recursion desired" of a query, and RFC 2136 §2.2 has zero there: other opcodes give the bit no meaning, or another
+/// (RFC 8906 §3.1.3), so that nobody may copy it who does not know the opcode.
+pub(crate) fn kept_flags(header: &[u8; HEADER_BYTES]) -> u8 {
+    let opcode = header[2] & 0x78;
+    if opcode == 0 { header[2] & 0x01 } else { opcode }
 }
 
 fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Query<'a>) -> Result<(), Fault> {
@@ -195,10 +204,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence).
+    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence). It is not
+    /// followed, so that a message costs no more than its octets.
     fn skip_name(&mut self) -> Option<()> {
         let start = self.at;
         loop {
+            #[cfg(test)]
+            tests::STEPS.set(tests::STEPS.get() + 1);
             let [length] = self.array()?;
             match length {
                 0 => return Some(()),
@@ -216,5 +228,43 @@ impl<'a> Reader<'a> {
                 return None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Labels and pointers that were looked at.
+        pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn a_query_full_of_pointers_costs_a_step_for_each() {
+        // A chain of pointers in one record, records that begin at its end, and an OPT behind.
+        let mut query = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01".to_vec();
+        query.extend_from_slice(b"\xC0\x0C\xFF\x01\0\x01\0\0\0\0\x3E\x80");
+        let mut target = 12u16;
+        for _ in 0..8000 {
+            let at = query.len() as u16;
+            query.extend_from_slice(&(0xC000 | target).to_be_bytes());
+            target = at;
+        }
+        let mut additionals = 2u16;
+        while query.len() < 65_500 {
+            query.extend_from_slice(&(0xC000 | target).to_be_bytes());
+            query.extend_from_slice(b"\0\x01\0\x01\0\0\0\0\0\0");
+            additionals += 1;
+        }
+        query.extend_from_slice(b"\0\0\x29\x04\xD0\0\0\0\0\0\0");
+        query[10..12].copy_from_slice(&additionals.to_be_bytes());
+        let before = STEPS.get();
+        let read = parse(&query).expect("a query");
+        assert!(read.fault.is_none() && read.edns.is_some());
+        let steps = STEPS.get() - before;
+        assert_eq!(steps, usize::from(additionals));
     }
 }

@@ -7,7 +7,7 @@ use super::encode::{Framing, Question, encode, encode_bare};
 use super::opt::{Edns, ExtendedError, InfoCode};
 use super::query::{Fault, Query, parse};
 use super::resolve::resolve_unheard;
-use super::{Admission, End, Environment, Outcome, PartialChain, Serials, Transport, chaos, class, rcode};
+use super::{Admission, End, Environment, Outcome, PartialChain, Resolution, Serials, Transport, chaos, class, rcode};
 use crate::access::Access;
 use crate::name::Name;
 use crate::record::RecordType;
@@ -117,6 +117,67 @@ pub fn respond(
     Outcome::Reply
 }
 
+/// What our data say to a name that an alias of an upstream server leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// It is not ours, or delegated by us: what the upstream server says holds.
+    NotOurs,
+    /// The answer is in `out`, as a message. The chain in it leads on to this name, where that is not ours.
+    Answered(Option<Name>),
+    /// SERVFAIL, for this reason.
+    Failed(InfoCode, String),
+}
+
+/// Goes on with our data where a chain of aliases that began elsewhere leads to `name` (RFC 1034 §4.3.2 step 3a, §5.3.3).
+/// `out` is emptied, and has the answer to a question for `name` alone, without an OPT and of any size.
+pub fn resume(
+    name: &Name,
+    qtype: RecordType,
+    snapshot: &Snapshot,
+    serials: &dyn Serials,
+    environment: &Environment<'_>,
+    out: &mut Vec<u8>,
+) -> Resumed {
+    out.clear();
+    let snapshot = snapshot.for_client(environment.cookies.client);
+    let resolution = resolve_unheard(snapshot, name, qtype, &environment.resolve_options());
+    let leads_to = match &resolution.end {
+        End::ZoneFailed => return Resumed::Failed(InfoCode::InvalidData, ZONE_FAILED.to_owned()),
+        End::AliasFailed(fault) => return Resumed::Failed(InfoCode::Other, fault.to_string()),
+        _ if !is_answer(&resolution) => return Resumed::NotOurs,
+        End::ChainLeaves(target) => Some(target.clone()),
+        End::NotOurs | End::Final => None,
+    };
+    let question = Question {
+        name: name.as_wire(),
+        qtype,
+        qclass: class::IN,
+    };
+    let framing = Framing {
+        id: 0,
+        opcode: 0,
+        recursion_desired: true,
+        recursion_available: true,
+        edns: None,
+        random: Some(environment.random),
+        limit: usize::from(u16::MAX),
+    };
+    encode(&resolution, &question, &framing, serials, out, None);
+    Resumed::Answered(leads_to)
+}
+
+/// Whether our data have something to say to `name`, and are not merely a referral.
+pub fn is_ours(name: &Name, qtype: RecordType, snapshot: &Snapshot, environment: &Environment<'_>) -> bool {
+    let snapshot = snapshot.for_client(environment.cookies.client);
+    let resolution = resolve_unheard(snapshot, name, qtype, &environment.resolve_options());
+    matches!(resolution.end, End::ZoneFailed | End::AliasFailed(_)) || is_answer(&resolution)
+}
+
+/// A referral for the name itself has AA=0, and so has REFUSED.
+fn is_answer(resolution: &Resolution) -> bool {
+    resolution.authoritative
+}
+
 /// Whether the question, of whatever type, is for a zone that drops what this client asks.
 fn is_dropped(query: &Query<'_>, snapshot: &Snapshot, environment: &Environment<'_>) -> bool {
     let question = query.question.filter(|question| question.qclass != class::CHAOS);
@@ -124,6 +185,11 @@ fn is_dropped(query: &Query<'_>, snapshot: &Snapshot, environment: &Environment<
         let qname = Name::from_wire(question.name);
         qname.is_ok_and(|qname| snapshot.access(&qname, question.qtype, environment.cookies.client) == Access::Dropped)
     })
+}
+
+/// The same of a message that may be cut off.
+pub fn is_dropped_by_zone(query: &[u8], snapshot: &Snapshot, environment: &Environment<'_>) -> bool {
+    parse(query).is_some_and(|query| is_dropped(&query, snapshot, environment))
 }
 
 /// The index of the zone that a query asks, where it is one for the data.

@@ -1,55 +1,170 @@
 //! Addresses, ports and prefixes in the configuration.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use ipnet::IpNet;
+use nix::net::if_::{if_nameindex, if_nametoindex};
 
 use super::document::Position;
 use super::problem::{Findings, Problem};
+use crate::host::{HostAddresses, canonical};
 
 /// An address of the configuration; no position where it came from the command line.
 pub(super) type Located = (SocketAddr, Option<Position>);
 
-/// An IP address, optionally with a port; an IPv6 address with a port is in brackets (RFC 3986 §3.2.2).
-pub(super) fn parse_address(key: &str, text: &str, default_port: u16) -> Result<SocketAddr, Problem> {
+/// What an address is for: decides which kinds of addresses make sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be bound.
+    Listen,
+    /// To be asked.
+    Server,
+}
+
+/// An IP address, optionally with a port; an IPv6 address with a port is in brackets (RFC 3986 §3.2.2), and a link-local one
+/// has its interface behind `%` (RFC 4007 §11). An IPv4-mapped IPv6 address is an IPv4 address.
+pub(super) fn parse_address(key: &str, text: &str, default_port: u16, purpose: Purpose) -> Result<SocketAddr, Problem> {
     let owned = || (key.to_owned(), text.to_owned());
+    let bad = || {
+        let (key, text) = owned();
+        Problem::BadAddress {
+            key,
+            text,
+            port: default_port,
+        }
+    };
+    let Some((host, scope)) = split_scope(text) else {
+        return Err(bad());
+    };
+    let address = parse_socket_address(key, text, &host, default_port)?.ok_or_else(bad)?;
+    let address = match (address, scope) {
+        (address, None) => canonical(address),
+        (SocketAddr::V6(v6), Some(scope)) => {
+            if !v6.ip().is_unicast_link_local() {
+                let (key, text) = owned();
+                return Err(Problem::NeedlessScope { key, text });
+            }
+            let interface = scope.to_owned();
+            let index = interface_index(scope).ok_or_else(|| {
+                let (key, text) = owned();
+                Problem::NoSuchScope { key, text, interface }
+            })?;
+            SocketAddrV6::new(*v6.ip(), v6.port(), 0, index).into()
+        }
+        (SocketAddr::V4(_), Some(_)) => return Err(bad()),
+    };
+    check_kind(key, text, address, purpose)?;
+    Ok(address)
+}
+
+/// `text` without what stands behind `%`, and that.
+fn split_scope(text: &str) -> Option<(String, Option<&str>)> {
+    let Some((before, behind)) = text.split_once('%') else {
+        return Some((text.to_owned(), None));
+    };
+    // An interface's name has no bracket in it as far as anyone knows, and no colon (`dev_valid_name`).
+    let (scope, rest) = match behind.split_once(']') {
+        Some((scope, rest)) => (scope, format!("]{rest}")),
+        None => (behind, String::new()),
+    };
+    let is_name = !scope.is_empty() && !scope.contains([':', '/', '%']);
+    is_name.then(|| (format!("{before}{rest}"), Some(scope)))
+}
+
+/// The index of an interface that is there, by its name or by the index itself.
+fn interface_index(scope: &str) -> Option<u32> {
+    if let Ok(index) = if_nametoindex(scope) {
+        return Some(index);
+    }
+    let index = scope.parse().ok()?;
+    let interfaces = if_nameindex().ok()?;
+    interfaces
+        .iter()
+        .any(|interface| interface.index() == index)
+        .then_some(index)
+}
+
+/// `Ok(None)` where it is none.
+fn parse_socket_address(key: &str, whole: &str, text: &str, default_port: u16) -> Result<Option<SocketAddr>, Problem> {
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         if let Some((head, port)) = text.rsplit_once(':')
             && head.parse::<Ipv6Addr>().is_ok()
             && port.bytes().all(|digit| digit.is_ascii_digit())
         {
-            let (key, text) = owned();
             return Err(Problem::AmbiguousAddress {
-                key,
-                text,
+                key: key.to_owned(),
+                text: whole.to_owned(),
                 address: head.to_owned(),
                 port: port.to_owned(),
             });
         }
-        return Ok(SocketAddr::new(IpAddr::V6(address), default_port));
+        return Ok(Some(SocketAddr::new(IpAddr::V6(address), default_port)));
     }
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, default_port));
+        return Ok(Some(SocketAddr::new(address, default_port)));
     }
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(Ok(address)) = bracketed.map(str::parse::<Ipv6Addr>) {
-        return Ok(SocketAddr::new(IpAddr::V6(address), default_port));
+        return Ok(Some(SocketAddr::new(IpAddr::V6(address), default_port)));
     }
     match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() == 0 => {
-            let (key, text) = owned();
-            Err(Problem::PortZero { key, text })
-        }
-        Ok(address) => Ok(address),
-        Err(_) => {
-            let (key, text) = owned();
-            Err(Problem::BadAddress {
-                key,
-                text,
-                port: default_port,
-            })
-        }
+        Ok(address) if address.port() == 0 => Err(Problem::PortZero {
+            key: key.to_owned(),
+            text: whole.to_owned(),
+        }),
+        Ok(address) => Ok(Some(address)),
+        Err(_) => Ok(None),
     }
+}
+
+/// Refuses what the system would refuse, or what nothing would ever come of.
+fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose) -> Result<(), Problem> {
+    let (key, text) = (key.to_owned(), text.to_owned());
+    let is_broadcast = match address.ip() {
+        IpAddr::V4(ip) if ip.is_broadcast() => true,
+        // Loopback has none, and most others are told apart without asking the kernel.
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() => {
+            HostAddresses::read().is_ok_and(|host| host.has_broadcast(ip))
+        }
+        _ => false,
+    };
+    let needs_scope = matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
+    if address.ip().is_multicast() {
+        return Err(Problem::NotUnicast {
+            key,
+            text,
+            kind: "multicast",
+        });
+    }
+    if is_broadcast {
+        return Err(Problem::NotUnicast {
+            key,
+            text,
+            kind: "broadcast",
+        });
+    }
+    if address.ip().is_unspecified() && purpose == Purpose::Server {
+        return Err(Problem::UnspecifiedServer { key, text });
+    }
+    // 0.0.0.0/8 is "this network" (RFC 1122 §3.2.1.3): no host has such an address, and Linux sends nothing there.
+    if matches!(address.ip(), IpAddr::V4(ip) if ip.octets()[0] == 0 && !ip.is_unspecified()) {
+        return Err(Problem::NotUnicast {
+            key,
+            text,
+            kind: "\"this network\"",
+        });
+    }
+    if needs_scope {
+        let (address, port) = (address.ip(), address.port());
+        return Err(Problem::NoScope {
+            key,
+            text,
+            address,
+            port,
+        });
+    }
+    Ok(())
 }
 
 /// An address prefix; an address alone is the prefix of just that one.
@@ -73,33 +188,37 @@ pub(super) fn parse_prefix(key: &str, text: &str) -> Result<IpNet, Problem> {
 
 /// Reports addresses that are there twice, or beside the wildcard address that covers them.
 pub(super) fn check_overlaps(key: &str, addresses: &[Located], findings: &mut Findings) {
-    for (index, &(address, at)) in addresses.iter().enumerate() {
+    let all: HashSet<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
+    let mut seen = HashSet::with_capacity(addresses.len());
+    for &(address, at) in addresses {
         let key = key.to_owned();
-        if addresses[..index].iter().any(|(other, _)| *other == address) {
-            findings.error_at(
-                at,
-                Problem::DuplicateAddress {
-                    key,
-                    address: address.to_string(),
-                },
-            );
-        } else if let Some((by, _)) = addresses
-            .iter()
-            .find(|(other, _)| *other != address && covers(*other, address))
-        {
-            findings.error_at(at, Problem::CoveredAddress { key, address, by: *by });
+        let wide = wildcard(address);
+        if !seen.insert(address) {
+            let address = address.to_string();
+            findings.error_at(at, Problem::DuplicateAddress { key, address });
+        } else if wide != address && all.contains(&wide) {
+            let by = wide;
+            findings.error_at(at, Problem::CoveredAddress { key, address, by });
         }
     }
 }
 
-/// Whether a socket bound to `wide` takes what is sent to `narrow`.
-pub(super) fn covers(wide: SocketAddr, narrow: SocketAddr) -> bool {
-    wide == narrow || (wide.ip().is_unspecified() && wide.is_ipv4() == narrow.is_ipv4() && wide.port() == narrow.port())
+/// The wildcard address of the same family, on the same port.
+pub(super) fn wildcard(address: SocketAddr) -> SocketAddr {
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(any, address.port())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str, purpose: Purpose) -> Result<SocketAddr, Problem> {
+        parse_address("listen", text, 53, purpose)
+    }
 
     #[test]
     fn addresses_take_the_default_port_or_their_own() {
@@ -112,9 +231,83 @@ mod tests {
             ("[2001:db8::1]:5300", "[2001:db8::1]:5300"),
             ("2001:db8::ab", "[2001:db8::ab]:53"),
             ("[::1:5300]", "[::1:5300]:53"),
+            ("::ffff:192.0.2.1", "192.0.2.1:53"),
+            ("[::ffff:192.0.2.1]:5300", "192.0.2.1:5300"),
+            ("::ffff:0.0.0.0", "0.0.0.0:53"),
         ] {
-            let address = parse_address("listen", text, 53).expect(text);
+            let address = parse(text, Purpose::Listen).expect(text);
             assert_eq!(address.to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn link_local_addresses_have_an_interface() {
+        let lo = if_nametoindex("lo").expect("lo");
+        for (text, port) in [
+            ("fe80::1%lo", 53),
+            ("[fe80::1%lo]", 53),
+            ("[fe80::1%lo]:5300", 5300),
+            (&format!("[fe80::1%{lo}]:5300"), 5300),
+        ] {
+            for purpose in [Purpose::Listen, Purpose::Server] {
+                let expected = SocketAddrV6::new("fe80::1".parse().expect("an address"), port, 0, lo);
+                assert_eq!(parse(text, purpose).expect(text), expected.into(), "{text}");
+            }
+        }
+        for text in ["fe80::1", "[fe80::1]:53", "febf::1"] {
+            assert!(
+                matches!(parse(text, Purpose::Server), Err(Problem::NoScope { .. })),
+                "{text}"
+            );
+        }
+        for text in ["fe80::1%nosuch0", "[fe80::1%4294967295]:53", "fe80::1%0"] {
+            let error = parse(text, Purpose::Listen);
+            assert!(matches!(error, Err(Problem::NoSuchScope { .. })), "{text}: {error:?}");
+        }
+        for text in ["2001:db8::1%lo", "[::1%lo]:53", "::%lo"] {
+            let error = parse(text, Purpose::Listen);
+            assert!(matches!(error, Err(Problem::NeedlessScope { .. })), "{text}: {error:?}");
+        }
+        for text in [
+            "192.0.2.1%lo",
+            "fe80::1%",
+            "fe80::1%lo:53",
+            "fe80::1%lo%lo",
+            "%lo",
+            "[fe80::1%lo",
+        ] {
+            let error = parse(text, Purpose::Listen);
+            assert!(matches!(error, Err(Problem::BadAddress { .. })), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_addresses_that_cannot_serve_are_refused() {
+        for text in [
+            "224.0.0.251",
+            "239.1.2.3:53",
+            "::ffff:224.0.0.1",
+            "ff02::fb",
+            "[ff02::1%lo]:53",
+            "255.255.255.255",
+            "[::ffff:255.255.255.255]:53",
+            "0.1.2.3",
+        ] {
+            for purpose in [Purpose::Listen, Purpose::Server] {
+                let error = parse(text, purpose).expect_err(text);
+                assert!(
+                    matches!(error, Problem::NotUnicast { .. } | Problem::NeedlessScope { .. }),
+                    "{text}: {error}"
+                );
+            }
+        }
+        for text in ["0.0.0.0", "[::]:53", "::ffff:0.0.0.0"] {
+            assert!(parse(text, Purpose::Listen).is_ok(), "{text}");
+            let error = parse(text, Purpose::Server);
+            assert!(
+                matches!(error, Err(Problem::UnspecifiedServer { .. })),
+                "{text}: {error:?}"
+            );
         }
     }
 
@@ -131,16 +324,16 @@ mod tests {
             "192.0.2.0/24",
         ] {
             assert!(
-                matches!(parse_address("listen", text, 53), Err(Problem::BadAddress { .. })),
+                matches!(parse(text, Purpose::Listen), Err(Problem::BadAddress { .. })),
                 "{text}"
             );
         }
         assert!(matches!(
-            parse_address("listen", "::1:5300", 53),
+            parse("::1:5300", Purpose::Listen),
             Err(Problem::AmbiguousAddress { .. })
         ));
         assert!(matches!(
-            parse_address("listen", "192.0.2.1:0", 53),
+            parse("192.0.2.1:0", Purpose::Listen),
             Err(Problem::PortZero { .. })
         ));
     }

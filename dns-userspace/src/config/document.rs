@@ -6,14 +6,25 @@
 //!
 //! Scalars keep their text: whether `1.10` is a number is for the reader of that key to say, so a TXT record never
 //! turns into `1.1`. Of YAML 1.2 this takes one document without tags; anchors and aliases work.
+//!
+//! A tree is bounded in its depth, aliases followed, so that whatever recurs over it ends, its drop too; in how many
+//! nodes it has; and in how much aliases repeat, so that reading it takes time in proportion to the text.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, options};
+use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, options};
 
 use super::problem::Problem;
+use crate::memory::Size;
+
+/// Collections within each other, also through aliases. No key takes more than six.
+const MOST_DEPTH: usize = 32;
+/// Octets that aliases repeat in all: those of the text, and as many for each node as [`NODE_OCTETS`].
+const MOST_REPEATED: u64 = 64 << 20;
+/// What a node counts for beside its text.
+const NODE_OCTETS: u64 = 8;
 
 /// Where something stands in a file; both count from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +45,17 @@ impl fmt::Display for Position {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) at: Position,
+    extent: Extent,
     pub(super) kind: Kind,
+}
+
+/// How large a node is, with all that is in it and all that aliases in it repeat.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extent {
+    /// Collections from this one on; 0 for a scalar.
+    depth: u8,
+    /// Octets, each node counted for some.
+    octets: u64,
 }
 
 /// What a node is.
@@ -85,20 +106,24 @@ fn is_number(text: &str) -> bool {
         || (digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') && digits.parse::<f64>().is_ok())
 }
 
-/// Parses `text`; an empty document is an empty mapping.
-pub(super) fn parse(text: &str) -> Result<Node, (Position, Problem)> {
+/// Parses `text`, of `most_nodes` nodes or fewer; an empty document is an empty mapping.
+pub(super) fn parse(text: &str, most_nodes: usize) -> Result<Rc<Node>, (Position, Problem)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        most_nodes,
+        ..Builder::default()
+    };
     for event in Parser::new_from_str_with_options(text, parser_options()) {
         let (event, span) = event.map_err(|error| syntax_error(&error))?;
         builder.take(event, &span)?;
     }
     match builder.root {
-        Some(root) if !root.is_null() => Ok(Rc::into_inner(root).expect("the builder, which is done, held the others")),
-        _ => Ok(Node {
+        Some(root) if !root.is_null() => Ok(root),
+        _ => Ok(Rc::new(Node {
             at: START,
+            extent: Extent::default(),
             kind: Kind::Mapping(Vec::new()),
-        }),
+        })),
     }
 }
 
@@ -106,18 +131,19 @@ pub(super) fn parse(text: &str) -> Result<Node, (Position, Problem)> {
 pub(super) const START: Position = Position { line: 1, column: 1 };
 
 fn parser_options() -> Options {
-    options! { emit_comments: false, flow_nesting_limit: 32, block_nesting_limit: 32 }
+    options! { emit_comments: false, flow_nesting_limit: MOST_DEPTH, block_nesting_limit: MOST_DEPTH }
 }
 
 fn syntax_error(error: &ScanError) -> (Position, Problem) {
     let marker = error.marker();
-    (
-        position(marker.line(), marker.col()),
-        Problem::Syntax {
-            message: error.info().to_string(),
-        },
-    )
+    let problem = match error.kind() {
+        ErrorKind::RecursionLimitExceeded => TOO_DEEP,
+        _ => Problem::Syntax { message: error.info() },
+    };
+    (position(marker.line(), marker.col()), problem)
 }
+
+const TOO_DEEP: Problem = Problem::TooDeep { most: MOST_DEPTH };
 
 fn position(line: usize, column_from_zero: usize) -> Position {
     let fit = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -134,6 +160,10 @@ struct Builder {
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
     documents: usize,
+    nodes: usize,
+    most_nodes: usize,
+    /// Octets that aliases have repeated so far.
+    repeated: u64,
 }
 
 /// A collection whose end has not come yet.
@@ -141,7 +171,38 @@ struct Open {
     at: Position,
     anchor: usize,
     key: Option<Rc<Node>>,
+    extent: Extent,
     kind: Kind,
+}
+
+impl Open {
+    fn new(at: Position, anchor: usize, kind: Kind) -> Self {
+        let extent = Extent {
+            depth: 1,
+            octets: NODE_OCTETS,
+        };
+        Self {
+            at,
+            anchor,
+            key: None,
+            extent,
+            kind,
+        }
+    }
+
+    fn add(&mut self, node: Rc<Node>) {
+        let Extent { depth, octets } = node.extent;
+        self.extent.depth = self.extent.depth.max(depth.saturating_add(1));
+        self.extent.octets = self.extent.octets.saturating_add(octets);
+        match &mut self.kind {
+            Kind::Sequence(items) => items.push(node),
+            Kind::Mapping(entries) => match self.key.take() {
+                Some(key) => entries.push((key, node)),
+                None => self.key = Some(node),
+            },
+            Kind::Scalar { .. } => unreachable!("only collections are opened"),
+        }
+    }
 }
 
 impl Builder {
@@ -161,42 +222,69 @@ impl Builder {
             }
             Event::Scalar(text, style, anchor, None) => {
                 let plain = style == ScalarStyle::Plain;
-                let node = Node {
-                    at,
-                    kind: Kind::Scalar {
-                        text: text.into_owned(),
-                        plain,
-                    },
+                let extent = Extent {
+                    depth: 0,
+                    octets: text.len() as u64 + NODE_OCTETS,
                 };
-                self.add(Rc::new(node), anchor);
+                let text = text.into_owned();
+                let kind = Kind::Scalar { text, plain };
+                self.count(at)?;
+                self.add(Rc::new(Node { at, extent, kind }), anchor);
             }
-            Event::SequenceStart(_, anchor, None) => {
-                self.open.push(Open {
-                    at,
-                    anchor,
-                    key: None,
-                    kind: Kind::Sequence(Vec::new()),
-                });
-            }
-            Event::MappingStart(_, anchor, None) => {
-                self.open.push(Open {
-                    at,
-                    anchor,
-                    key: None,
-                    kind: Kind::Mapping(Vec::new()),
-                });
-            }
+            Event::SequenceStart(_, anchor, None) => self.open(at, anchor, Kind::Sequence(Vec::new()))?,
+            Event::MappingStart(_, anchor, None) => self.open(at, anchor, Kind::Mapping(Vec::new()))?,
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { at, anchor, kind, .. }) = self.open.pop() {
-                    self.add(Rc::new(Node { at, kind }), anchor);
+                if let Some(Open {
+                    at,
+                    anchor,
+                    extent,
+                    kind,
+                    ..
+                }) = self.open.pop()
+                {
+                    self.add(Rc::new(Node { at, extent, kind }), anchor);
                 }
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some(node) => self.add(node, 0),
+                Some(node) => {
+                    self.repeat(&node, at)?;
+                    self.add(node, 0);
+                }
                 // An alias inside the node that it names: that node has not ended.
                 None => return Err((at, Problem::AliasWithinItself)),
             },
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, at: Position, anchor: usize, kind: Kind) -> Result<(), (Position, Problem)> {
+        if self.open.len() >= MOST_DEPTH {
+            return Err((at, TOO_DEEP));
+        }
+        self.count(at)?;
+        self.open.push(Open::new(at, anchor, kind));
+        Ok(())
+    }
+
+    fn count(&mut self, at: Position) -> Result<(), (Position, Problem)> {
+        self.nodes += 1;
+        if self.nodes > self.most_nodes {
+            let most = self.most_nodes;
+            return Err((at, Problem::TooManyNodes { most }));
+        }
+        Ok(())
+    }
+
+    /// Checks that an alias may stand for a node here.
+    fn repeat(&mut self, node: &Node, at: Position) -> Result<(), (Position, Problem)> {
+        if self.open.len() + usize::from(node.extent.depth) > MOST_DEPTH {
+            return Err((at, TOO_DEEP));
+        }
+        self.repeated = self.repeated.saturating_add(node.extent.octets);
+        if self.repeated > MOST_REPEATED {
+            let most = Size(MOST_REPEATED);
+            return Err((at, Problem::AliasesRepeatTooMuch { most }));
         }
         Ok(())
     }
@@ -207,22 +295,7 @@ impl Builder {
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some(Open {
-                kind: Kind::Sequence(items),
-                ..
-            }) => items.push(node),
-            Some(Open {
-                kind: Kind::Mapping(entries),
-                key,
-                ..
-            }) => match key.take() {
-                Some(key) => entries.push((key, node)),
-                None => *key = Some(node),
-            },
-            Some(Open {
-                kind: Kind::Scalar { .. },
-                ..
-            }) => unreachable!("only collections are opened"),
+            Some(open) => open.add(node),
         }
     }
 }
@@ -230,6 +303,10 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Rc<Node>, (Position, Problem)> {
+        super::parse(text, 1_000_000)
+    }
 
     fn entries(node: &Node) -> &[(Rc<Node>, Rc<Node>)] {
         match &node.kind {
@@ -278,6 +355,79 @@ mod tests {
         let root = parse("a: &x [1]\nb: *x\n").expect("valid");
         assert!(matches!(&entries(&root)[1].1.kind, Kind::Sequence(items) if items.len() == 1));
         assert!(matches!(parse("a: &x [*x]"), Err((_, Problem::AliasWithinItself))));
+    }
+
+    #[test]
+    fn an_anchor_at_the_root_is_an_anchor_like_any_other() {
+        for text in ["&a\na: 1\n", "&a {a: 1}", "--- &a\na: 1\n"] {
+            assert_eq!(entries(&parse(text).expect(text)).len(), 1, "{text}");
+        }
+        for text in ["&a", "&a ~", "&a # nothing\n"] {
+            assert!(entries(&parse(text).expect(text)).is_empty(), "{text}");
+        }
+        assert!(matches!(&parse("&a [1]").expect("a list").kind, Kind::Sequence(items) if items.len() == 1));
+        assert!(matches!(parse("&a [*a]"), Err((_, Problem::AliasWithinItself))));
+        assert!(matches!(parse("*a"), Err((_, Problem::Syntax { .. }))));
+    }
+
+    #[test]
+    fn depth_is_bounded_with_aliases_followed() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let block = |depth: usize| {
+            (0..depth)
+                .map(|at| format!("{}- a\n{0}-\n", " ".repeat(at)))
+                .collect::<String>()
+        };
+        let chain = |links: usize| {
+            let links = (1..links).map(|link| format!("- &a{link} [*a{}]\n", link - 1));
+            format!("- &a0 [x]\n{}", links.collect::<String>())
+        };
+        parse(&nested(MOST_DEPTH)).expect("as deep as may be");
+        parse(&chain(MOST_DEPTH - 1)).expect("as deep as may be");
+        let keys = "{? ".repeat(200_000);
+        for text in [
+            nested(MOST_DEPTH + 1),
+            nested(200_000),
+            "[".repeat(200_000),
+            "{a: ".repeat(200_000),
+            keys,
+            "- ".repeat(200_000),
+            block(1000),
+            chain(MOST_DEPTH),
+            chain(50_000),
+        ] {
+            let (_, problem) = parse(&text).expect_err("too deep");
+            assert!(matches!(problem, Problem::TooDeep { .. }), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_aliases_repeat_is_bounded() {
+        // Ten of ten of ten …, and a long text a million times.
+        let mut laughs = "- &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..20 {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            laughs += &format!("- &a{level} [{aliases}]\n");
+        }
+        let long = format!(
+            "- &a {}\n- [{}]\n",
+            "x".repeat(100_000),
+            vec!["*a"; 1_000_000].join(",")
+        );
+        for text in [laughs, long] {
+            let (_, problem) = parse(&text).expect_err("too much");
+            assert!(matches!(problem, Problem::AliasesRepeatTooMuch { .. }), "{problem}");
+        }
+        let usual = format!("a: &a [192.0.2.1, 192.0.2.2]\nb: [{}]\n", vec!["*a"; 100_000].join(","));
+        parse(&usual).expect("a list that many records share");
+    }
+
+    #[test]
+    fn nodes_are_counted() {
+        let text = format!("a: [{}]", vec!["x"; 100].join(","));
+        super::parse(&text, 103).expect("a mapping, its key, a list and its items");
+        let (_, problem) = super::parse(&text, 102).expect_err("one too many");
+        assert!(problem.to_string().contains("more than 102 values"), "{problem}");
     }
 
     #[test]

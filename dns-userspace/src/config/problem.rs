@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +10,11 @@ use ipnet::IpNet;
 
 use super::document::Position;
 use crate::cookies::SecretsError;
+use crate::memory::Size;
 use crate::name::{Name, NameError};
 use crate::rdata::RdataError;
 use crate::record::{Clash, RecordType, UnknownType};
+use crate::shown::shorten;
 
 /// A problem and where it is; shown as `file:line:column: what: what to do`.
 #[derive(Debug)]
@@ -31,11 +33,28 @@ impl fmt::Display for ConfigError {
         if let Some(at) = self.at {
             write!(f, "{}:{}:", at.line, at.column)?;
         }
-        write!(f, " {}", self.problem)
+        write!(f, " {}", in_one_line(&self.problem.to_string()))
     }
 }
 
 impl std::error::Error for ConfigError {}
+
+/// A message without line ends and, where somebody wrote a very long text, without most of it: what to do stands at
+/// the end.
+fn in_one_line(message: &str) -> String {
+    if message.len() <= 2 * HALF_A_MESSAGE {
+        return shorten(message.as_bytes(), message.len());
+    }
+    let head = &message[..message.floor_char_boundary(HALF_A_MESSAGE)];
+    let tail = &message[message.ceil_char_boundary(message.len() - HALF_A_MESSAGE)..];
+    let part = |text: &str| shorten(text.as_bytes(), HALF_A_MESSAGE);
+    format!("{}…{}", part(head), part(tail))
+}
+
+/// Octets from the beginning of a message that are shown of a long one, and from its end.
+const HALF_A_MESSAGE: usize = 1000;
+/// Errors that are listed, and warnings; more of them are counted.
+const MOST_LISTED: usize = 100;
 
 /// What is wrong with a configuration; shown as "what: what to do".
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +64,8 @@ pub enum Problem {
     Unreadable { error: io::Error },
     #[error("the file is not UTF-8: save it as UTF-8")]
     NotUtf8,
+    #[error("the file is larger than {most}: move records into zone files")]
+    FileTooLarge { most: Size },
     #[error("not valid YAML ({message}): mind indentation, colons and quotes")]
     Syntax { message: String },
     #[error("a second YAML document: keep the configuration in one document, remove this `---`")]
@@ -53,6 +74,16 @@ pub enum Problem {
     Tag { tag: String },
     #[error("an alias inside the value that it stands for: write the value out")]
     AliasWithinItself,
+    #[error("lists and mappings within each other, more than {most} deep (aliases followed): no key takes so many")]
+    TooDeep { most: usize },
+    #[error("more than {most} values: move records into zone files")]
+    TooManyNodes { most: usize },
+    #[error(
+        "aliases repeat more than {most} of values: write a list once, as one record, or move records into zone files"
+    )]
+    AliasesRepeatTooMuch { most: Size },
+    #[error("and {more} more errors: correct these first")]
+    More { more: usize },
 
     #[error("unknown key `{key}` in {section}: {}", remedy(.nearest, .known))]
     UnknownKey {
@@ -115,6 +146,37 @@ pub enum Problem {
     },
     #[error("`{key}`: `{text}` has port 0: write a port from 1 to 65535")]
     PortZero { key: String, text: String },
+    #[error("`{key}`: {text} is a {kind} address, which is no server's: write an address of one host")]
+    NotUnicast {
+        key: String,
+        text: String,
+        kind: &'static str,
+    },
+    #[error(
+        "`{key}`: {text} stands for all addresses of this host, and is no other server's: write the server's own address"
+    )]
+    UnspecifiedServer { key: String, text: String },
+    #[error(
+        "`{key}`: {text} is a link-local address, which means nothing without its interface: write it as [{address}%eth0]:{port}, with the interface's name"
+    )]
+    NoScope {
+        key: String,
+        text: String,
+        address: IpAddr,
+        port: u16,
+    },
+    #[error(
+        "`{key}`: {text}: this host has no interface `{interface}`: write a name that `ip link` shows, or add the interface first"
+    )]
+    NoSuchScope {
+        key: String,
+        text: String,
+        interface: String,
+    },
+    #[error(
+        "`{key}`: {text}: only link-local addresses (fe80::/10) are those of an interface: remove `%` and what follows"
+    )]
+    NeedlessScope { key: String, text: String },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },
     #[error("`{key}`: {address} is covered by {by}: remove one of the two")]
@@ -176,6 +238,13 @@ pub enum Problem {
     DuplicatePrefix { key: String, prefix: IpNet, view: String },
     #[error("there is no view `{name}`: define it under `views`{}", known_views(.known))]
     UnknownView { name: String, known: Vec<String> },
+    #[error("`{key}` is `{text}`: write a size with a unit from {min} to {max}, such as 512MiB or 2GiB")]
+    BadSize {
+        key: String,
+        text: String,
+        min: Size,
+        max: Size,
+    },
     #[error("{owner} SOA is in a view: a zone has one SOA record, with one serial, for all clients, remove `view`")]
     SoaInView { owner: Name },
     #[error("{error}")]
@@ -227,6 +296,12 @@ pub enum Problem {
     NoWildcard { owner: Name },
     #[error("{owner} has another `wildcard` in the record at {first}: write the same in all records of this name")]
     WildcardsDiffer { owner: Name, first: Position },
+    #[error("the zone file {zone_file} of {apex} cannot be read ({error}): check `file` and the file's permissions")]
+    ZoneFileUnreadable {
+        apex: Name,
+        zone_file: Arc<str>,
+        error: String,
+    },
     #[error("{owner} {rtype} is also in the zone file {zone_file}: keep one of the two")]
     AlsoInZoneFile {
         owner: Name,
@@ -272,8 +347,10 @@ impl fmt::Display for ConfigWarning {
 /// Collects what is wrong while reading goes on, so that one run names as much as possible.
 pub(super) struct Findings {
     pub(super) file: Arc<Path>,
-    pub(super) errors: Vec<ConfigError>,
-    pub(super) warnings: Vec<ConfigWarning>,
+    errors: Vec<ConfigError>,
+    warnings: Vec<ConfigWarning>,
+    more_errors: usize,
+    more_warnings: usize,
 }
 
 impl Findings {
@@ -282,11 +359,40 @@ impl Findings {
             file: file.into(),
             errors: Vec::new(),
             warnings: Vec::new(),
+            more_errors: 0,
+            more_warnings: 0,
         }
     }
 
+    /// The warnings, or the errors in the order of the file.
+    pub(super) fn into_result(self) -> Result<Vec<ConfigWarning>, Vec<ConfigError>> {
+        let Self {
+            file,
+            mut errors,
+            mut warnings,
+            more_errors,
+            more_warnings,
+        } = self;
+        if errors.is_empty() {
+            if let Some(last) = warnings.last().filter(|_| more_warnings != 0) {
+                let message = format!("and {more_warnings} more warnings");
+                let at = last.at;
+                warnings.push(ConfigWarning { file, at, message });
+            }
+            return Ok(warnings);
+        }
+        errors.sort_by_key(|error| error.at);
+        errors.extend(ConfigError::more(&file, more_errors));
+        Err(errors)
+    }
+
+    /// How many errors were found, those included that are not listed.
+    pub(super) fn error_count(&self) -> usize {
+        self.errors.len() + self.more_errors
+    }
+
     pub(super) fn error(&mut self, at: Position, problem: Problem) {
-        self.errors.push(ConfigError {
+        self.push(ConfigError {
             file: Arc::clone(&self.file),
             at: Some(at),
             problem,
@@ -295,7 +401,7 @@ impl Findings {
 
     /// A problem that a command line flag brought.
     pub(super) fn command_line_error(&mut self, problem: Problem) {
-        self.errors.push(ConfigError {
+        self.push(ConfigError {
             file: Path::new("command line").into(),
             at: None,
             problem,
@@ -310,12 +416,45 @@ impl Findings {
         }
     }
 
+    fn push(&mut self, error: ConfigError) {
+        if self.errors.len() < MOST_LISTED {
+            self.errors.push(error);
+        } else {
+            self.more_errors += 1;
+        }
+    }
+
     pub(super) fn warning(&mut self, at: Position, message: String) {
-        self.warnings.push(ConfigWarning {
-            file: Arc::clone(&self.file),
-            at,
-            message,
-        });
+        if self.warnings.len() < MOST_LISTED {
+            self.warnings.push(ConfigWarning {
+                file: Arc::clone(&self.file),
+                at,
+                message: in_one_line(&message),
+            });
+        } else {
+            self.more_warnings += 1;
+        }
+    }
+}
+
+impl ConfigError {
+    /// Stands for errors that are not listed; `None` where there are none.
+    fn more(file: &Arc<Path>, more: usize) -> Option<Self> {
+        (more != 0).then(|| Self {
+            file: Arc::clone(file),
+            at: None,
+            problem: Problem::More { more },
+        })
+    }
+
+    /// The first of a long list, and how many more there are.
+    pub(super) fn listed(mut errors: Vec<Self>) -> Vec<Self> {
+        let more = errors.len().saturating_sub(MOST_LISTED);
+        errors.truncate(MOST_LISTED);
+        if let Some(last) = errors.last() {
+            errors.extend(Self::more(&Arc::clone(&last.file), more));
+        }
+        errors
     }
 }
 

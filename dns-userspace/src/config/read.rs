@@ -1,6 +1,6 @@
 //! From the tree of the document to a [`Config`]: every key, its default, and the checks across keys.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use ipnet::IpNet;
 
-use super::address::{Located, check_overlaps, covers, parse_address};
+use super::address::{Located, Purpose, check_overlaps, parse_address, wildcard};
 use super::choice::{LogFormat, LogLevel, XdpMode};
 use super::document::{self, Node, Position};
 use super::limits::{read_access, read_prefixes, read_rate_limit};
@@ -22,6 +22,8 @@ use super::views::read_views;
 use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
 use crate::cookies::Secrets;
 use crate::files;
+use crate::host::HostAddresses;
+use crate::memory::{self, Size};
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -43,6 +45,7 @@ const ROOT_KEYS: &[&str] = &[
     "zones",
     "records",
     "backend",
+    "limits",
 ];
 const BACKEND_KEYS: &[&str] = &[
     "default_ttl",
@@ -65,7 +68,7 @@ const MAX_CHAOS_BYTES: usize = 255;
 const TCP_KEYS: &[&str] = &["idle_timeout", "max_connections", "max_connections_per_client"];
 const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 const TCP_IDLE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
-const TCP_CONNECTIONS: u32 = 16_384;
+pub(super) const TCP_CONNECTIONS: u32 = 16_384;
 /// A connection is a file, and more files than this no system gives to a process by default (`fs.nr_open`).
 const MOST_TCP_CONNECTIONS: u32 = 1 << 20;
 const MAX_CNAME_DEPTH: u8 = 10;
@@ -85,7 +88,13 @@ const UPSTREAM_CLIENTS: &[&str] = &[
 ];
 
 /// The most octets of a configuration file, `records` and all.
-const MOST_OCTETS: u64 = 1 << 28;
+const MOST_OCTETS: u64 = 64 << 20;
+/// The most keys and values of one; fewer where there is little memory.
+const MOST_NODES: u64 = 4_000_000;
+/// What a key or a value takes at most while the file is read, in octets.
+const NODE_OCTETS: u64 = 256;
+/// `limits.memory` from 1 MiB to 1 PiB.
+const MEMORY_LIMITS: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 50);
 
 /// Reads a configuration file.
 pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<ConfigError>> {
@@ -98,25 +107,29 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Con
     };
     let text = files::read_text(path, MOST_OCTETS).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => fail(None, Problem::NotUtf8),
+        io::ErrorKind::FileTooLarge => {
+            let most = Size(MOST_OCTETS);
+            fail(None, Problem::FileTooLarge { most })
+        }
         _ => fail(None, Problem::Unreadable { error }),
     })?;
-    let document = document::parse(&text).map_err(|(at, problem)| fail(Some(at), problem))?;
+    let document = document::parse(&text, most_nodes()).map_err(|(at, problem)| fail(Some(at), problem))?;
     let mut findings = Findings::new(path);
     let base = path.parent().unwrap_or(Path::new(""));
     let config = read(&document, base, overrides, &mut findings);
-    if findings.errors.is_empty() {
-        return Ok(Loaded {
-            config,
-            warnings: findings.warnings,
-        });
-    }
-    findings.errors.sort_by_key(|error| error.at);
-    Err(findings.errors)
+    let warnings = findings.into_result()?;
+    Ok(Loaded { config, warnings })
+}
+
+/// As many nodes as a quarter of the memory has room for, within bounds.
+fn most_nodes() -> usize {
+    let Size(octets) = memory::available();
+    (octets / 4 / NODE_OCTETS).clamp(MOST_NODES / 40, MOST_NODES) as usize
 }
 
 /// What an empty file gives.
 pub(super) fn defaults() -> Config {
-    let empty = document::parse("").expect("an empty document parses");
+    let empty = document::parse("", 0).expect("an empty document parses");
     read(
         &empty,
         Path::new(""),
@@ -183,6 +196,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
             .section("metrics", &["per_zone"], findings)
             .boolean("per_zone", "per_zone: true", findings)
             .unwrap_or(false),
+        memory_limit: read_memory_limit(&root, findings),
         zones: zones.map(|items| read_zones(items, base, findings)).unwrap_or_default(),
         records: records
             .map(|items| read_records(items, &rules, findings))
@@ -271,7 +285,7 @@ fn read_addresses(
     }
     let mut addresses = Vec::with_capacity(texts.len());
     for Text { at, text } in texts {
-        match parse_address(&path, text, port) {
+        match parse_address(&path, text, port, Purpose::Listen) {
             Ok(address) => addresses.push((address, Some(at))),
             Err(problem) => findings.error(at, problem),
         }
@@ -293,7 +307,7 @@ fn replace_addresses(
     }
     let mut addresses: Vec<Located> = Vec::with_capacity(texts.len());
     for text in texts {
-        match parse_address(flag, text, port) {
+        match parse_address(flag, text, port, Purpose::Listen) {
             Ok(address) => addresses.push((address, None)),
             Err(problem) => findings.command_line_error(problem),
         }
@@ -304,8 +318,21 @@ fn replace_addresses(
 
 /// DNS over TCP and HTTP cannot share an address and port.
 fn check_ports(listen: &[Located], http: &[Located], findings: &mut Findings) {
+    let dns: HashSet<SocketAddr> = listen.iter().map(|(dns, _)| *dns).collect();
+    // What a wildcard address of HTTP covers, one for each family and port.
+    let by_port: HashMap<(bool, u16), SocketAddr> = listen
+        .iter()
+        .rev()
+        .map(|(dns, _)| ((dns.is_ipv4(), dns.port()), *dns))
+        .collect();
     for &(http, at) in http {
-        if let Some((dns, _)) = listen.iter().find(|(dns, _)| covers(*dns, http) || covers(http, *dns)) {
+        let covered = || {
+            by_port
+                .get(&(http.is_ipv4(), http.port()))
+                .filter(|_| http.ip().is_unspecified())
+        };
+        let wide = wildcard(http);
+        if let Some(dns) = dns.get(&http).or_else(|| dns.get(&wide)).or_else(covered) {
             findings.error_at(at, Problem::HttpOnDnsPort { http, dns: *dns });
         }
     }
@@ -435,15 +462,13 @@ fn read_ttl_bounds(root: &Section<'_>, findings: &mut Findings) -> TtlBounds {
 
 fn read_tcp(root: &Section<'_>, findings: &mut Findings) -> Tcp {
     let section = root.section("tcp", TCP_KEYS, findings);
-    let max_connections = section
-        .number(
-            "max_connections",
-            1..=MOST_TCP_CONNECTIONS,
-            "connections",
-            "max_connections: 16384",
-            findings,
-        )
-        .unwrap_or(TCP_CONNECTIONS);
+    let max_connections = section.number(
+        "max_connections",
+        1..=MOST_TCP_CONNECTIONS,
+        "connections",
+        "max_connections: 16384",
+        findings,
+    );
     Tcp {
         idle_timeout: read_duration(
             &section,
@@ -456,7 +481,7 @@ fn read_tcp(root: &Section<'_>, findings: &mut Findings) -> Tcp {
         max_connections,
         max_connections_per_client: section.number(
             "max_connections_per_client",
-            1..=max_connections,
+            1..=max_connections.unwrap_or(TCP_CONNECTIONS),
             "connections (`tcp.max_connections`)",
             "max_connections_per_client: 1000",
             findings,
@@ -493,12 +518,14 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
     let enabled = section.boolean("enabled", "enabled: true", findings).unwrap_or(false);
     let key = section.path("servers");
     let mut servers: Vec<Located> = Vec::new();
+    let errors_before = findings.error_count();
+    let mut seen = HashSet::new();
     for Text { at, text } in section
         .texts("servers", "servers: [\"192.0.2.53:53\"]", findings)
         .unwrap_or_default()
     {
-        match parse_address(&key, text, DNS_PORT) {
-            Ok(server) if servers.iter().any(|(other, _)| *other == server) => {
+        match parse_address(&key, text, DNS_PORT, Purpose::Server) {
+            Ok(server) if !seen.insert(server) => {
                 findings.error(
                     at,
                     Problem::DuplicateAddress {
@@ -509,15 +536,23 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
             }
             Ok(server) => {
                 servers.push((server, Some(at)));
-                let is_self = |own: &SocketAddr| *own == server || (covers(*own, server) && server.ip().is_loopback());
-                if let Some((own, _)) = listen.iter().find(|(own, _)| is_self(own)) {
-                    findings.error(at, Problem::UpstreamIsSelf { server, listen: *own });
+                // Loopback and what is written here are always ours. The host's other addresses come and go.
+                if let Some(own) = ourselves(server, listen, &HostAddresses::default()) {
+                    findings.error(at, Problem::UpstreamIsSelf { server, listen: own });
+                } else if enabled && HostAddresses::read().is_ok_and(|host| ourselves(server, listen, &host).is_some())
+                {
+                    let message = format!(
+                        "`{key}`: {server} is an address of this host at present, and so this server: it is not asked as long as \
+                         that is so"
+                    );
+                    findings.warning(at, message);
                 }
             }
             Err(problem) => findings.error(at, problem),
         }
     }
-    if enabled && servers.is_empty() {
+    // Servers that are there and cannot be read have their own errors.
+    if enabled && servers.is_empty() && findings.error_count() == errors_before {
         findings.error(section.position("servers").unwrap_or(section.at), Problem::NoUpstream);
     }
     Upstream {
@@ -527,6 +562,35 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
             .unwrap_or(UPSTREAM_TIMEOUT),
         allow: read_clients(&section, findings),
     }
+}
+
+/// The address in `listen` by which `server` is this server, if it is.
+fn ourselves(server: SocketAddr, listen: &[Located], host: &HostAddresses) -> Option<SocketAddr> {
+    let mut own = listen.iter().map(|(own, _)| *own);
+    own.find(|own| host.is_ourselves(server, &[*own]))
+}
+
+/// `limits.memory`; by default three quarters of what this process may have.
+fn read_memory_limit(root: &Section<'_>, findings: &mut Findings) -> Size {
+    let section = root.section("limits", &["memory"], findings);
+    let by_default = || {
+        let Size(octets) = memory::available();
+        Size(octets / 4 * 3).clamp(*MEMORY_LIMITS.start(), *MEMORY_LIMITS.end())
+    };
+    let Some(Text { at, text }) = section.text("memory", "memory: 512MiB", findings) else {
+        return by_default();
+    };
+    let size = Size::parse(text).filter(|size| MEMORY_LIMITS.contains(size));
+    size.unwrap_or_else(|| {
+        let problem = Problem::BadSize {
+            key: section.path("memory"),
+            text: text.to_owned(),
+            min: *MEMORY_LIMITS.start(),
+            max: *MEMORY_LIMITS.end(),
+        };
+        findings.error(at, problem);
+        by_default()
+    })
 }
 
 /// A duration with its unit, within `range`.

@@ -1,6 +1,6 @@
 //! `zones` and `records` of the configuration file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub struct ConfiguredZone {
     pub shown_as: Arc<str>,
     /// `acl`: who may ask for its names.
     pub access: Option<Arc<AccessList>>,
-    /// Where the configuration says so.
-    pub at: Position,
+    /// Where the configuration names the file.
+    pub file_at: Position,
 }
 
 /// An RRset of `records`.
@@ -46,12 +46,14 @@ pub struct ConfiguredRecord {
 }
 
 /// The types at a name, and where the file has them.
-type TypesAt = Vec<(RecordType, Position)>;
+type TypesAt = BTreeMap<RecordType, Position>;
 /// What wildcards stand for, and where the file says so first.
 type Wildcards = HashMap<Name, (Wildcard, Position)>;
 
 const ZONE_KEYS: &[&str] = &["name", "file", "acl"];
 const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard", "view"];
+/// Views that a message names.
+const SHOWN_VIEWS: usize = 10;
 /// The largest TTL (RFC 2181 §8).
 pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
@@ -96,7 +98,7 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
                 file: base.join(file.text),
                 shown_as: file.text.into(),
                 access,
-                at: section.at,
+                file_at: file.at,
             });
         }
     }
@@ -116,6 +118,7 @@ pub(super) fn read_records(
     findings: &mut Findings,
 ) -> Vec<ConfiguredRecord> {
     let mut records = Vec::with_capacity(items.len());
+    let views: HashMap<&str, &ViewName> = rules.views.iter().map(|view| (&*view.name, &view.name)).collect();
     let mut types: HashMap<(Option<ViewName>, Name), TypesAt> = HashMap::new();
     let mut wildcards: HashMap<Option<ViewName>, Wildcards> = HashMap::new();
     for item in items {
@@ -140,7 +143,7 @@ pub(super) fn read_records(
         };
         let order = read_order(&section, &values, findings);
         let view = section.text("view", "view: office", findings);
-        let view = view.map(|view| rules.find_view(view, findings));
+        let view = view.map(|view| rules.find_view(view, &views, findings));
         let (Some(owner), Some(rtype)) = (owner, rtype) else {
             continue;
         };
@@ -159,7 +162,7 @@ pub(super) fn read_records(
         if !stands_beside(&owner, rtype, section.at, beside, findings) {
             continue;
         }
-        beside.push((rtype, section.at));
+        beside.insert(rtype, section.at);
         let of_view = wildcards.entry(view.clone()).or_default();
         agree_on_wildcard(&owner, (wildcard, section.at), of_view, findings);
         let rrset = RrSet {
@@ -180,19 +183,13 @@ pub(super) fn read_records(
 }
 
 impl RecordRules<'_> {
-    fn find_view(&self, name: Text<'_>, findings: &mut Findings) -> Option<ViewName> {
-        let mut views = self.views.iter().map(|view| &view.name);
-        let found = views.find(|view| &***view == name.text).cloned();
+    fn find_view(&self, name: Text<'_>, views: &HashMap<&str, &ViewName>, findings: &mut Findings) -> Option<ViewName> {
+        let found = views.get(name.text).copied().cloned();
         if found.is_none() {
-            let known = self.views.iter().map(|view| view.name.to_string()).collect();
-            let name_given = name.text.to_owned();
-            findings.error(
-                name.at,
-                Problem::UnknownView {
-                    name: name_given,
-                    known,
-                },
-            );
+            let known = self.views.iter().take(SHOWN_VIEWS);
+            let known = known.map(|view| view.name.to_string()).collect();
+            let given = name.text.to_owned();
+            findings.error(name.at, Problem::UnknownView { name: given, known });
         }
         found
     }
@@ -207,40 +204,27 @@ impl RecordRules<'_> {
 }
 
 /// Reports what cannot be at the same owner as an earlier record.
-fn stands_beside(
-    owner: &Name,
-    rtype: RecordType,
-    at: Position,
-    beside: &[(RecordType, Position)],
-    findings: &mut Findings,
-) -> bool {
-    for &(other, first) in beside {
-        if other == rtype {
-            findings.error(
-                at,
-                Problem::DuplicateRrset {
-                    owner: owner.clone(),
-                    rtype,
-                    first,
-                },
-            );
-            return false;
+fn stands_beside(owner: &Name, rtype: RecordType, at: Position, beside: &TypesAt, findings: &mut Findings) -> bool {
+    let problem = if let Some(&first) = beside.get(&rtype) {
+        Problem::DuplicateRrset {
+            owner: owner.clone(),
+            rtype,
+            first,
         }
-        if let Some(clash) = rtype.clash(other) {
-            findings.error(
-                at,
-                Problem::Clash {
-                    owner: owner.clone(),
-                    rtype,
-                    other,
-                    other_at: first,
-                    clash,
-                },
-            );
-            return false;
+    } else if let Some((other, clash)) = rtype.first_clash(|other| beside.contains_key(&other), beside.keys().copied())
+    {
+        Problem::Clash {
+            owner: owner.clone(),
+            rtype,
+            other,
+            other_at: beside[&other],
+            clash,
         }
-    }
-    true
+    } else {
+        return true;
+    };
+    findings.error(at, problem);
+    false
 }
 
 /// The values of a record.
@@ -262,6 +246,7 @@ fn read_order(section: &Section<'_>, values: &Values, findings: &mut Findings) -
     let at = section.position("weights");
     let is_weighted = word == Order::Weighted(Box::default()).word();
     match (&weights, at) {
+        (Some(weights), _) if !is_weighted && weights.is_empty() => {}
         (Some(_), Some(at)) if !is_weighted => findings.error(at, Problem::WeightsWithoutOrder),
         (Some(weights), Some(at)) if weights.len() != values.written => findings.error(
             at,
@@ -429,7 +414,7 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
 }
 
 fn parse_name(key: &str, name: Text<'_>, findings: &mut Findings) -> Option<Name> {
-    Name::parse(name.text)
+    Name::parse_given(name.text)
         .map_err(|error| {
             findings.error(
                 name.at,

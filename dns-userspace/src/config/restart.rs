@@ -1,6 +1,14 @@
 //! Which keys differ, of those that take effect at a restart alone.
 
-use super::Config;
+use super::{Config, Tcp};
+
+/// A default that is written out is no change.
+fn in_force(tcp: &Tcp) -> Tcp {
+    Tcp {
+        max_connections: Some(tcp.connections()),
+        ..*tcp
+    }
+}
 
 pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
     // A key that is added to Config and forgotten here does not compile.
@@ -25,6 +33,8 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         rate_limit,
         metrics_per_zone,
         backend,
+        // What it is for is read anew at each reload.
+        memory_limit: _,
         views: _,
         zones: _,
         records: _,
@@ -50,7 +60,7 @@ pub(super) fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("edns.nsid", *nsid != new.nsid),
         ("edns.cookie_secret_file", *cookie_secret_file != new.cookie_secret_file),
         ("chaos", *chaos != new.chaos),
-        ("tcp", *tcp != new.tcp),
+        ("tcp", in_force(tcp) != in_force(&new.tcp)),
         ("acl", *access != new.access),
         ("rate_limit", *rate_limit != new.rate_limit),
         ("metrics.per_zone", *metrics_per_zone != new.metrics_per_zone),

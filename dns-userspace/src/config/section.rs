@@ -1,5 +1,6 @@
 //! Typed reading of a mapping: each accessor takes one key, reports what is wrong with it, and reading goes on.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -74,7 +75,7 @@ impl<'a> Section<'a> {
             findings.error(node.at, problem);
             return section;
         };
-        let mut seen: Vec<(&str, Position)> = Vec::new();
+        let mut seen: HashMap<&str, Position> = HashMap::with_capacity(entries.len());
         for (key, value) in entries {
             let Kind::Scalar { text, .. } = &key.kind else {
                 findings.error(
@@ -86,17 +87,12 @@ impl<'a> Section<'a> {
                 );
                 continue;
             };
-            if let Some((_, first)) = seen.iter().find(|(other, _)| other == text) {
-                findings.error(
-                    key.at,
-                    Problem::DuplicateKey {
-                        key: section.path(text),
-                        first: *first,
-                    },
-                );
+            if let Some(first) = seen.get(&**text).copied() {
+                let key_given = section.path(text);
+                findings.error(key.at, Problem::DuplicateKey { key: key_given, first });
                 continue;
             }
-            seen.push((text, key.at));
+            seen.insert(text, key.at);
             match known.iter().find(|known| *known == text) {
                 Some(known) => section.entries.push((known, value)),
                 None => {
@@ -327,8 +323,14 @@ fn text_of(node: &Node) -> Option<Text<'_>> {
     }
 }
 
+/// Octets of a key that is compared with the known ones.
+const LONGEST_NEAR_KEY: usize = 64;
+
 /// The known key that a typing error of one or two characters may have meant.
 fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    if key.len() > LONGEST_NEAR_KEY {
+        return None;
+    }
     let near = |known: &&'static str| (edit_distance(key, known), *known);
     let limit = if key.len() < 5 { 1 } else { 2 };
     known

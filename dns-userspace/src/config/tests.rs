@@ -131,7 +131,7 @@ fn an_empty_file_gives_the_defaults() {
         config.tcp,
         Tcp {
             idle_timeout: Duration::from_secs(10),
-            max_connections: 16_384,
+            max_connections: None,
             max_connections_per_client: None
         }
     );
@@ -186,7 +186,7 @@ fn every_further_key_is_read() {
         config.tcp,
         Tcp {
             idle_timeout: Duration::from_secs(60),
-            max_connections: 100,
+            max_connections: Some(100),
             max_connections_per_client: Some(100)
         }
     );
@@ -465,6 +465,60 @@ fn addresses() {
 }
 
 #[test]
+fn an_upstream_that_is_wrong_has_one_error() {
+    let upstream = |servers: &str| format!("backend:\n  upstream: {{enabled: true, servers: {servers}}}\n");
+    refused(&upstream("[dns.example]"), "2:39", "is not an address");
+    refused(&upstream("[224.0.0.251]"), "2:39", "is a multicast address");
+    refused(&upstream("[53]"), "2:39", "not text");
+    refused(&upstream("192.0.2.1"), "2:38", "not a list");
+    refused(&upstream("[\"192.0.2.1:0\"]"), "2:39", "has port 0");
+    refused(&upstream("[127.0.0.1]"), "2:39", "is this server itself");
+    refused(&upstream("[]"), "2:38", "has no servers");
+    assert_eq!(errors(&upstream("[dns.example, 224.0.0.251]")).len(), 2);
+    loaded(&upstream("[192.0.2.1]"));
+}
+
+#[test]
+fn addresses_are_checked_by_their_kind() {
+    for (address, part) in [
+        ("fe80::1", "write it as [fe80::1%eth0]:"),
+        ("fe80::1%nosuch0", "has no interface `nosuch0`"),
+        ("2001:db8::1%lo", "remove `%`"),
+        ("ff02::1", "is a multicast address"),
+        ("239.0.0.1", "is a multicast address"),
+        ("255.255.255.255", "is a broadcast address"),
+    ] {
+        refused(&format!("listen: [\"{address}\"]\n"), "1:10", part);
+        refused(&format!("http:\n  listen: [\"{address}\"]\n"), "2:12", part);
+        refused(
+            &format!("backend:\n  upstream: {{servers: [\"{address}\"]}}\n"),
+            "2:24",
+            part,
+        );
+    }
+    refused(
+        "backend:\n  upstream: {servers: [\"::\"]}\n",
+        "2:24",
+        "stands for all addresses",
+    );
+    // An IPv4 address, however it is written.
+    let config = loaded("listen: [\"::ffff:192.0.2.1\"]\n").config;
+    assert_eq!(config.listen, ["192.0.2.1:53".parse().unwrap()]);
+    refused(
+        "listen: [192.0.2.1, \"::ffff:192.0.2.1\"]\n",
+        "1:21",
+        "is there already",
+    );
+    refused(
+        "listen: [127.0.0.1]\nbackend:\n  upstream: {servers: [\"::ffff:127.0.0.1\"]}\n",
+        "3:24",
+        "is this server itself",
+    );
+    let config = loaded("listen: [\"fe80::1%lo\"]\n").config;
+    assert_eq!(config.listen[0].port(), 53);
+}
+
+#[test]
 fn upstreams() {
     let upstream = |inner: &str| format!("backend:\n  upstream: {{{inner}}}\n");
     refused(&upstream("enabled: true"), "2:13", "is enabled and has no servers");
@@ -719,16 +773,262 @@ fn clashes_with_zone_files_name_both_places() {
         clashes[1].contains("hotdns.yaml:6:5: b.example. CNAME cannot stand beside"),
         "{clashes:#?}"
     );
-    assert_eq!(desired.without_clashes().expect_err("clashes").len(), 2);
+    assert!(clashes[0].ends_with("keep one of the two"), "{clashes:#?}");
+    let at_start = desired.clashes[0].at_start();
+    assert!(
+        at_start.contains("the zone file's is served") && at_start.contains("a reload leaves"),
+        "{at_start}"
+    );
 }
 
 #[test]
-fn a_missing_zone_file_is_no_error_of_the_configuration() {
-    let desired = Folder::with("zones: [{name: a., file: nowhere}]\n")
+fn at_a_reload_who_brings_a_clash_answers_for_it() {
+    const ZONES: &str = "zones:\n  - {name: x., file: x}\n  - {name: y., file: y}\n";
+    let soa = "@ 300 SOA ns h 1 2 3 4 5\n@ 300 NS ns\n";
+    let with_a = format!("{soa}a 300 A 192.0.2.9\n");
+    let a = "records: [{name: a.x., type: A, value: [192.0.2.1]}]\n";
+    let folder = Folder::with(&format!("{ZONES}{a}"));
+    folder.write("x", &with_a);
+    folder.write("y", soa);
+    let load = || folder.source().load_everything().expect("valid");
+    let is_good = |desired: &Desired| -> Vec<bool> { desired.zones.iter().map(|zone| zone.content.is_ok()).collect() };
+
+    // There since the start: the zone alone fails, whatever else changes.
+    let known = Known::of(&load().config);
+    let reloaded = load().for_reload(&known).expect("the others load");
+    assert_eq!(is_good(&reloaded), [false, true]);
+    let error = reloaded.zones[0].content.as_ref().expect_err("failed")[0].to_string();
+    assert!(
+        error.contains("hotdns.yaml:4:11: a.x. A is also in the zone file x"),
+        "{error}"
+    );
+
+    // A zone file brings it.
+    folder.write("x", soa);
+    let known = Known::of(&load().config);
+    assert_eq!(is_good(&load().for_reload(&known).expect("no clash")), [true, true]);
+    folder.write("x", &with_a);
+    assert_eq!(
+        is_good(&load().for_reload(&known).expect("the others load")),
+        [false, true]
+    );
+
+    // The configuration brings it: a record, or a zone.
+    let none = Folder::with(ZONES).load().expect("valid").config;
+    let errors = load().for_reload(&Known::of(&none)).expect_err("a new record");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let mut without_x = Folder::with(&format!("zones: [{{name: y., file: y}}]\n{a}"))
+        .load()
+        .expect("valid")
+        .config;
+    assert_eq!(
+        load().for_reload(&Known::of(&without_x)).expect_err("a new zone").len(),
+        1
+    );
+    without_x.zones.clear();
+
+    // An alias in a view at an apex is in no zone file, and the store leaves it out.
+    folder.write(
+        "hotdns.yaml",
+        "zones: [{name: y., file: y}]\nviews: [{name: v, clients: [10.0.0.0/8]}]\n\
+         records: [{name: y., type: CNAME, value: [a.], view: v}]\n",
+    );
+    let known = Known::of(&load().config);
+    assert_eq!(is_good(&load().for_reload(&known).expect("as before")), [true]);
+    assert_eq!(load().for_reload(&Known::of(&none)).expect_err("a new record").len(), 1);
+}
+
+#[test]
+fn a_missing_zone_file_is_an_error_of_its_zone_at_the_line_that_names_it() {
+    let desired = Folder::with("zones:\n  - name: a.\n    file: nowhere\n")
         .source()
         .load_everything()
         .expect("valid");
-    assert!(desired.zones[0].content.is_err());
+    let errors = desired.zones[0].content.as_ref().expect_err("no file");
+    let error = errors[0].to_string();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(error.contains("hotdns.yaml:3:11: the zone file ") && error.contains("nowhere of a. cannot be read"));
+    assert!(error.ends_with("check `file` and the file's permissions"), "{error}");
+    for kind in ["folder/", "."] {
+        let folder = Folder::with(&format!("zones: [{{name: a., file: {kind}}}]\n"));
+        fs::create_dir(folder.0.path().join("folder")).expect("made");
+        let desired = folder.source().load_everything().expect("valid");
+        let error = desired.zones[0].content.as_ref().expect_err("no file")[0].to_string();
+        assert!(
+            error.contains("hotdns.yaml:1:26: ") && error.contains("not a regular file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn zones_share_the_memory_and_the_largest_is_refused() {
+    let zone = |hosts: usize| {
+        let hosts = (0..hosts).map(|host| format!("host{host} A 192.0.2.1\n"));
+        format!("$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n{}", hosts.collect::<String>())
+    };
+    let zones =
+        "zones: [{name: large., file: l}, {name: one., file: s}, {name: made., file: g}, {name: two., file: s}]\n";
+    let folder = Folder::with(&format!("limits: {{memory: 2MiB}}\n{zones}"));
+    folder.write("l", &zone(100_000));
+    folder.write("s", &zone(1000));
+    folder.write("g", &format!("{}$GENERATE 1-10000000 h$ A 192.0.2.1\n", zone(0)));
+    let desired = folder.source().load_everything().expect("valid");
+    let good: Vec<bool> = desired.zones.iter().map(|zone| zone.content.is_ok()).collect();
+    assert_eq!(good, [false, true, false, true]);
+    let errors = |at: usize| -> Vec<String> {
+        let errors = desired.zones[at].content.as_ref().expect_err("refused");
+        errors.iter().map(ToString::to_string).collect()
+    };
+    let (large, made) = (errors(0), errors(2));
+    assert_eq!((large.len(), made.len()), (1, 1), "{large:?} {made:?}");
+    for part in [
+        "takes about",
+        " is left for the zone; raise that limit",
+        "of 2MiB (`limits.memory`)",
+    ] {
+        assert!(large[0].contains(part) && made[0].contains(part), "{large:?} {made:?}");
+    }
+    assert!(
+        made[0].contains("g:4:11: this directive, which makes 10000000 records, takes about "),
+        "{made:?}"
+    );
+    // As they are, all four have room.
+    let desired = {
+        folder.write(
+            "hotdns.yaml",
+            &format!(
+                "limits: {{memory: 1GiB}}\n{}",
+                zones.replace("{name: made., file: g}, ", "")
+            ),
+        );
+        folder.source().load_everything().expect("valid")
+    };
+    assert!(desired.zones.iter().all(|zone| zone.content.is_ok()));
+}
+
+#[test]
+fn sizes_have_units_and_bounds() {
+    let limit = |text: &str| loaded(&format!("limits: {{memory: {text}}}\n")).config.memory_limit;
+    assert_eq!(limit("64MiB"), Size(64 << 20));
+    assert_eq!(limit("'3GiB'"), Size(3 << 30));
+    assert!(loaded("limits:\n").config.memory_limit > Size(1 << 20));
+    for text in ["64MB", "1KiB", "2000000TiB", "much"] {
+        refused(
+            &format!("limits: {{memory: {text}}}\n"),
+            "1:18",
+            "write a size with a unit from 1MiB to 1024TiB",
+        );
+    }
+    refused(
+        "limits: {memory: 64}\n",
+        "1:18",
+        "not text: write it as `memory: 512MiB`",
+    );
+    refused("limits: {memry: 64MiB}\n", "1:10", "did you mean `memory`?");
+}
+
+#[test]
+fn a_tree_that_could_end_the_process_is_an_error() {
+    let chain = |links: usize| {
+        let links = (1..links).map(|link| format!("- &a{link} [*a{}]\n", link - 1));
+        format!("records:\n- &a0 [x]\n{}", links.collect::<String>())
+    };
+    for text in [
+        chain(50_000),
+        format!("records: {}", "[".repeat(500_000)),
+        "&a [&b {c: *a}]".to_owned(),
+    ] {
+        assert_eq!(errors(&text).len(), 1, "{:.50}", text);
+    }
+    assert_eq!(loaded("&root\ndns_port: 5300\n").config.dns_port, 5300);
+    let aliases = "records:\n  - {name: a.x., type: A, value: &v [192.0.2.1]}\n  - {name: b.x., type: A, value: *v}\n";
+    assert_eq!(loaded(aliases).config.records.len(), 2);
+    let laughs = format!(
+        "records: [{}, {}]\n",
+        "&r {value: [x, x, x, x]}",
+        vec!["*r"; 2_000_000].join(",")
+    );
+    assert!(errors(&laughs)[0].contains("aliases repeat more than 64MiB of values"));
+}
+
+/// Sizes at which each of these took minutes, where each key was compared with every other.
+#[test]
+fn work_is_in_proportion_to_the_text() {
+    let keys = |number: usize| (0..number).map(|key| format!("k{key}: 1\n")).collect::<String>();
+    let listed = errors(&keys(300_000));
+    assert_eq!(listed.len(), 101);
+    assert_eq!(listed[100], " and 299900 more errors: correct these first");
+
+    let list = |number: u32, item: &dyn Fn(u32) -> String| (0..number).map(item).collect::<Vec<_>>().join(", ");
+    let address = |at: u32| format!("192.{}.{}.{}", at >> 16, at >> 8 & 255, at & 255);
+    let listen = list(200_000, &|at| address(at));
+    assert_eq!(loaded(&format!("listen: [{listen}]\n")).config.listen.len(), 200_000);
+    assert_eq!(
+        errors(&format!("listen: [{listen}]\nhttp: {{listen: ['0.0.0.0:53']}}\n")).len(),
+        1
+    );
+
+    let views = list(30_000, &|at| format!("{{name: v{at}, clients: [{}]}}", address(at)));
+    let records = list(30_000, &|at| {
+        format!("{{name: a.x., type: A, value: [192.0.2.1], view: v{at}}}")
+    });
+    let config = loaded(&format!("views: [{views}]\nrecords: [{records}]\n")).config;
+    assert_eq!(config.view_sets().len(), 30_000);
+
+    let types = list(30_000, &|at| {
+        format!("{{name: a.x., type: TYPE{}, value: ['\\# 0']}}", at + 1000)
+    });
+    assert_eq!(loaded(&format!("records: [{types}]\n")).config.records.len(), 30_000);
+
+    let values = list(300_000, &|at| address(at));
+    let text = format!("records: [{{name: a.x., type: A, value: [{values}]}}]\n");
+    assert!(errors(&text)[0].contains("octets, more than fit a DNS message"));
+}
+
+#[test]
+fn clashes_are_found_without_comparing_each_with_each() {
+    let types = || (1000..61_000).filter(|rtype| *rtype != 65_401);
+    let records: Vec<String> = types()
+        .map(|rtype| format!("{{name: a.x., type: TYPE{rtype}, value: ['\\# 0']}}"))
+        .collect();
+    let folder = Folder::with(&format!(
+        "zones: [{{name: x., file: x}}]\nrecords: [{}]\n",
+        records.join(",")
+    ));
+    let file: String = types().map(|rtype| format!("a TYPE{rtype} \\# 0\n")).collect();
+    folder.write("x", &format!("$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n{file}"));
+    let (desired, steps) = crate::work::steps(|| folder.source().load_everything().expect("valid"));
+    assert_eq!(desired.clashes.len(), 60_000);
+    assert!(steps < 1_000_000, "{steps}");
+    let errors = desired.for_reload(&Known::of(&Config::default())).expect_err("clashes");
+    assert_eq!(errors.len(), 101);
+}
+
+#[test]
+fn messages_are_one_line_with_what_to_do_at_its_end() {
+    for text in [
+        format!("log_level: {}\n", "x".repeat(1_000_000)),
+        format!("? {}\n: 1\n", "x".repeat(1_000_000)),
+        "log_level: \"a\\nb\\r\\tc\\e\"\n".to_owned(),
+        format!("listen: [\"{}\\n\"]\n", "é".repeat(100_000)),
+        format!(
+            "records: [{{name: a., type: A, value: [\"{}\\n\"]}}]\n",
+            "1".repeat(100_000)
+        ),
+    ] {
+        let errors = errors(&text);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(
+            !errors[0].contains(char::is_control) && errors[0].len() < 4500,
+            "{errors:?}"
+        );
+        let says_what_to_do = ["write one of", "known are", "2001:db8::1", "as in `192.0.2.1`"];
+        assert!(
+            says_what_to_do.iter().any(|part| errors[0].contains(part)),
+            "{errors:?}"
+        );
+    }
 }
 
 #[test]
@@ -890,6 +1190,14 @@ fn orders_and_wildcards_of_records_are_read() {
         [1, 65535],
         "a value that is there twice counts once"
     );
+}
+
+#[test]
+fn no_weights_are_no_weights() {
+    for order in ["", "order: fixed, ", "order: rotate, ", "order: random, "] {
+        let config = loaded(&format!("{ORDERED}{order}weights: []}}")).config;
+        assert!(config.records[0].rrset.handling.order().weights().is_empty());
+    }
 }
 
 #[test]

@@ -114,6 +114,14 @@ pub enum ControlError {
         /// What there is room for.
         limit: usize,
     },
+    /// More types at one name than the API adds to.
+    #[error("{owner} has {limit} types or more, and the API adds no other: use another name, or delete some first")]
+    TooManyTypes {
+        /// The owner.
+        owner: Name,
+        /// How many the API takes.
+        limit: usize,
+    },
     /// The database cannot be written at present.
     #[error("{0}; nothing was changed")]
     StorageLocked(String),

@@ -1,15 +1,18 @@
 //! What a change of the API comes to, given what is served and the changes before it in the same group. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Change, ControlError, TtlRules, Wanted, Written};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_answer};
+use crate::record::{
+    Handling, MOST_OF_MESSAGE, Order, Rdata, RdataList, RecordType, RrSet, Source, Wildcard, octets_of_answer,
+};
 use crate::snapshot::{Node, Snapshot};
 use crate::store::Store;
 use crate::views::ViewName;
+use crate::work;
 
 /// The RRsets to put (`Some`) and to delete (`None`), in canonical order.
 pub(super) type Accepted = Vec<(Option<ViewName>, Name, RecordType, Option<Arc<RrSet>>)>;
@@ -37,10 +40,16 @@ struct PendingName {
     rrsets: BTreeMap<RecordType, Option<Arc<RrSet>>>,
 }
 
+/// RRsets at one name, above which the API adds none: each change of one compiles all of them. The types that there are
+/// for data are about ninety.
+const MOST_TYPES: usize = 256;
+/// Values of a request that are each looked for among those that are there; with more, the latter are put into a table.
+const FEW_VALUES: usize = 8;
+
 /// Values, and the weight of each where they have weights.
 #[derive(Default)]
 struct Values {
-    rdatas: Vec<Rdata>,
+    rdatas: RdataList,
     weights: Vec<u16>,
 }
 
@@ -128,12 +137,12 @@ impl<'a> Pending<'a> {
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
         let held = self.admit(&owner, &at, rtype, wanted.ttl)?;
-        let before = held.as_ref().map_or(0, |rrset| rrset.rdatas.len());
         let mut values = Values::default();
         if let Some(held) = &held {
-            values.rdatas = held.rdatas.iter().map(Rdata::from).collect();
+            values.rdatas = RdataList::from(&held.rdatas);
             values.weights = held.handling.order().weights().to_vec();
         }
+        let before = values.rdatas.len();
         let conflict = |held: &RrSet| ControlError::OrderConflict {
             owner: owner.clone(),
             rtype,
@@ -204,18 +213,33 @@ impl<'a> Pending<'a> {
         order: Option<&Order>,
     ) -> bool {
         let mut weighs_alike = true;
+        // Of an SOA's values it is not their octets alone that say which are the same.
+        let one_by_one = rdatas.len() <= FEW_VALUES || rtype.is_singleton();
+        let mut places: HashMap<Rdata, usize> = HashMap::new();
+        if !one_by_one {
+            let held = values.rdatas.iter().map(|known| rdata::canonical(rtype, known));
+            places = held.zip(0..).collect();
+        }
         for (number, rdata) in rdatas.into_iter().enumerate() {
             let weight = order.and_then(|order| order.weights().get(number).copied());
-            let known = values
-                .rdatas
-                .iter()
-                .position(|known| self.equal(at, rtype, known, &rdata));
+            let known = if one_by_one {
+                let mut held = values.rdatas.iter().inspect(|_| work::step());
+                held.position(|known| self.equal(at, rtype, known, &rdata))
+            } else {
+                work::step();
+                let next = values.rdatas.len();
+                let place = *places.entry(rdata::canonical(rtype, &rdata)).or_insert(next);
+                (place != next).then_some(place)
+            };
             match known {
                 Some(known) => weighs_alike &= weight.is_none() || weight == values.weights.get(known).copied(),
                 None => {
-                    values.rdatas.push(rdata);
+                    values.rdatas.push(&rdata);
                     values.weights.extend(weight);
                 }
+            }
+            if rtype.is_singleton() && values.rdatas.len() > 1 {
+                break; // which is refused
             }
         }
         weighs_alike
@@ -281,6 +305,12 @@ impl<'a> Pending<'a> {
                 });
             }
         }
+        if held.is_none() && served.len() >= MOST_TYPES {
+            return Err(ControlError::TooManyTypes {
+                owner: owner.clone(),
+                limit: MOST_TYPES,
+            });
+        }
         Ok(held)
     }
 
@@ -289,11 +319,11 @@ impl<'a> Pending<'a> {
         (owner, at): (Name, At),
         rtype: RecordType,
         ttl: Option<u32>,
-        rdatas: Vec<Rdata>,
+        rdatas: RdataList,
         handling: Handling,
         held: Option<Arc<RrSet>>,
     ) -> Result<Written, ControlError> {
-        let bytes = octets_of_answer(&owner, rdatas.iter().map(|rdata| &**rdata));
+        let bytes = octets_of_answer(&owner, rdatas.iter());
         if bytes > MOST_OF_MESSAGE {
             return Err(ControlError::TooLarge {
                 owner,
@@ -352,7 +382,7 @@ impl<'a> Pending<'a> {
         if let Some(rdata) = &rdata {
             for (number, known) in held.rdatas.iter().enumerate() {
                 if !self.equal(&at, rtype, known, rdata) {
-                    left.rdatas.push(known.into());
+                    left.rdatas.push(known);
                     left.weights.extend(held.handling.order().weights().get(number));
                 }
             }
@@ -438,5 +468,162 @@ impl<'a> Pending<'a> {
             super::serial::set(&mut held, serial);
             rdata::same_value(rtype, &held, given)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Change as Stored;
+
+    const RULES: TtlRules = TtlRules {
+        min: 60,
+        max: 86_400,
+        default: 300,
+    };
+
+    fn owner() -> Name {
+        "a.x.".parse().expect("a name")
+    }
+
+    fn addresses(count: u32) -> Vec<Rdata> {
+        (0..count).map(|address| Box::from(address.to_be_bytes())).collect()
+    }
+
+    fn create(rtype: RecordType, rdatas: Vec<Rdata>) -> Change {
+        Change::Create {
+            owner: owner(),
+            rtype,
+            wanted: Wanted::default(),
+            rdatas,
+        }
+    }
+
+    fn put(rdatas: Vec<Rdata>) -> Change {
+        Change::Put {
+            owner: owner(),
+            rtype: RecordType::A,
+            wanted: Wanted::default(),
+            rdatas,
+        }
+    }
+
+    /// The results of changes that come one after the other on a store with these values, and the steps they took.
+    fn evaluate(held: Vec<Rdata>, changes: Vec<Change>) -> (Vec<Result<usize, ControlError>>, u64) {
+        let mut store = Store::new();
+        if !held.is_empty() {
+            let rrset = RrSet {
+                rtype: RecordType::A,
+                ttl: 300,
+                rdatas: held.into(),
+                source: Source::Api,
+                handling: Handling::default(),
+            };
+            let change = Stored::PutApi {
+                view: None,
+                owner: owner(),
+                rrset,
+            };
+            let plan = store.plan(vec![change]);
+            store.commit(&plan);
+        }
+        let mut pending = Pending::new(&store, RULES, "hotdns.yaml", &|_| None);
+        work::steps(|| {
+            let results = changes.into_iter().map(|change| {
+                let written = pending.evaluate(None, change)?;
+                Ok(written.map_or(0, |written| written.rrset.rdatas.len()))
+            });
+            results.collect()
+        })
+    }
+
+    #[test]
+    fn many_values_take_time_in_proportion_to_their_number() {
+        for (held, changes, expected) in [
+            (0, vec![create(RecordType::A, addresses(4000))], 4000),
+            (0, vec![put(addresses(4000))], 4000),
+            (2000, vec![create(RecordType::A, addresses(4000))], 4000),
+            (3999, vec![create(RecordType::A, addresses(4000))], 4000),
+        ] {
+            let (results, steps) = evaluate(addresses(held), changes);
+            assert_eq!(results, [Ok(expected)]);
+            assert!(steps <= 4000, "{steps}");
+        }
+        // Each many times, and none that is new.
+        let again = || addresses(100).into_iter().cycle().take(100_000).collect::<Vec<_>>();
+        let (results, steps) = evaluate(addresses(100), vec![create(RecordType::A, again()), put(again())]);
+        assert!(matches!(results[0], Err(ControlError::Exists { .. })), "{results:?}");
+        assert_eq!(results[1], Ok(100));
+        assert!(steps <= 200_000, "{steps}");
+        let (results, steps) = evaluate(
+            addresses(4000),
+            vec![create(RecordType::A, addresses(4001).split_off(3995))],
+        );
+        assert_eq!(results, [Ok(4001)]);
+        assert!(steps <= 8 * 4001, "{steps}");
+    }
+
+    #[test]
+    fn values_of_types_that_have_one_end_at_the_second() {
+        let name = |number: u32| -> Rdata { Name::parse(&format!("h{number}.")).expect("a name").as_wire().into() };
+        let soa =
+            |serial: u32| rdata::parse_value(RecordType::SOA, &format!("n. h. {serial} 2 3 4 5")).expect("an SOA");
+        for (rtype, rdatas) in [
+            (RecordType::CNAME, (0..50_000).map(name).collect()),
+            (RecordType::SOA, (0..50_000).map(soa).collect()),
+        ] {
+            let (results, steps) = evaluate(Vec::new(), vec![create(rtype, rdatas)]);
+            assert!(
+                matches!(results[0], Err(ControlError::SingletonConflict { .. })),
+                "{results:?}"
+            );
+            assert!(steps < 10, "{steps}");
+        }
+    }
+
+    #[test]
+    fn values_that_no_message_carries_do_not_reach_the_writer() {
+        let too_large = |change: Change| match change.check_size() {
+            Err(ControlError::TooLarge { bytes, .. }) => bytes,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(too_large(put(addresses(100_000))), 12 + 5 + 4 + 11 + 100_000 * 16);
+        assert!(too_large(create(RecordType::A, addresses(5000))) > MOST_OF_MESSAGE);
+        let twice = [addresses(4000), addresses(4000)].concat();
+        create(RecordType::A, twice).check_size().expect("each counts once");
+        let rdata = addresses(1).pop();
+        let rtype = Some(RecordType::A);
+        Change::Delete {
+            owner: owner(),
+            rtype,
+            rdata,
+        }
+        .check_size()
+        .expect("one value");
+    }
+
+    #[test]
+    fn a_name_has_no_more_types_than_the_api_takes() {
+        let types = (0..=MOST_TYPES as u16).map(|rtype| create(RecordType(1000 + rtype), addresses(1)));
+        let again = [create(RecordType(1000), addresses(2))];
+        let delete = [Change::Delete {
+            owner: owner(),
+            rtype: Some(RecordType(1000)),
+            rdata: None,
+        }];
+        let (results, _) = evaluate(
+            Vec::new(),
+            types
+                .chain(again)
+                .chain(delete)
+                .chain([create(RecordType(2000), addresses(1))])
+                .collect(),
+        );
+        assert!(results[..MOST_TYPES].iter().all(Result::is_ok));
+        assert!(
+            matches!(results[MOST_TYPES], Err(ControlError::TooManyTypes { limit: 256, .. })),
+            "{results:?}"
+        );
+        assert!(results[MOST_TYPES + 1..].iter().all(Result::is_ok), "{results:?}");
     }
 }

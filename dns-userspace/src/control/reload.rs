@@ -20,6 +20,9 @@ use crate::views::ViewName;
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
 
+/// Zones whose errors are logged; the reply has those of 10,000.
+const LOGGED_ZONES: usize = 100;
+
 /// Everything that the configuration file asks for.
 #[derive(Debug, Clone)]
 pub struct Desired {
@@ -160,8 +163,10 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
             } else {
                 "it has no content"
             };
-            for error in &errors {
-                warn!("zone {apex}: {error}; {kept}");
+            if step.failed.len() < LOGGED_ZONES {
+                for error in &errors {
+                    warn!("zone {apex}: {error}; {kept}");
+                }
             }
             let first = Arc::from(errors.first().map_or("the zone file cannot be loaded", String::as_str));
             step.failed.push(Failure::ZoneFile {
@@ -179,6 +184,9 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
             });
         }
         step.zones.insert(key, KnownZone { apex, is_good });
+    }
+    if let Some(more) = step.failed.len().checked_sub(LOGGED_ZONES).filter(|more| *more != 0) {
+        warn!("{more} more zones have errors: `hotdns check` shows them");
     }
     let gone = known.iter().filter(|(key, _)| !step.zones.contains_key(*key));
     let removed: Vec<Change> = gone
@@ -246,6 +254,7 @@ impl Writer {
         }
         let mut report = compare(&old, &plan);
         report.failed = failed;
+        report.failed.truncate(LIST_LIMIT);
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
         report
             .failed
@@ -365,8 +374,8 @@ fn note_changes(
     after: Option<&Node>,
     view: Option<&ViewName>,
 ) {
+    let rrset_of = |node: Option<&Node>, rtype| node.and_then(|node| node.rrset(rtype).cloned());
     let rrsets = |node: Option<&Node>| node.map_or_else(Vec::new, |node| node.rrsets.to_vec());
-    let (was, is) = (rrsets(before), rrsets(after));
     let note = |list: &mut Vec<RrsetRef>, count: &mut usize, node: Option<&Node>, rrset: &RrSet| {
         *count += 1;
         if list.len() < LIST_LIMIT {
@@ -377,16 +386,16 @@ fn note_changes(
             });
         }
     };
-    for rrset in &is {
-        match was.iter().find(|was| was.rtype == rrset.rtype) {
+    for rrset in &rrsets(after) {
+        match rrset_of(before, rrset.rtype) {
             None => note(&mut report.added, &mut report.counts.added, after, rrset),
-            Some(was) if !is_same(was, rrset) => {
+            Some(was) if !is_same(&was, rrset) => {
                 note(&mut report.changed, &mut report.counts.changed, after, rrset);
             }
             Some(_) => {}
         }
     }
-    for rrset in was.iter().filter(|was| is.iter().all(|now| now.rtype != was.rtype)) {
+    for rrset in rrsets(before).iter().filter(|was| rrset_of(after, was.rtype).is_none()) {
         note(&mut report.removed, &mut report.counts.removed, before, rrset);
     }
 }

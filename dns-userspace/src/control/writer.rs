@@ -1,7 +1,7 @@
 //! The writer's thread: groups of commands in, one transaction and one publication out.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -17,7 +17,7 @@ use crate::name::NameKey;
 use crate::readiness::{self, StorageState, StorageStatus};
 use crate::record::{RecordType, Source};
 use crate::storage::{ApiChange, ServedSerial, Storage, Stored, WriteError};
-use crate::store::{self, Conflict, Plan, Store};
+use crate::store::{self, Conflict, ConflictChange, Plan, Store};
 use crate::views::ViewName;
 
 /// Commands in one transaction at most.
@@ -41,9 +41,8 @@ pub(super) struct Writer {
     planes: Box<dyn Planes>,
     book: Book,
     census: Census,
-    conflicts: Arc<[Conflict]>,
-    /// Names at which a file's RRset is left out.
-    contested: BTreeSet<At>,
+    /// Names at which RRsets of files are left out, and how many.
+    contested: BTreeMap<At, usize>,
     /// When the log said last how the database is.
     told_at: Instant,
     /// When the database was looked at last.
@@ -104,8 +103,7 @@ impl Writer {
             planes,
             book: Book::new(Vec::new()),
             census: Census::default(),
-            conflicts: Arc::default(),
-            contested: BTreeSet::new(),
+            contested: BTreeMap::new(),
             told_at: Instant::now(),
             last_look: Instant::now(),
             awaiting: None,
@@ -199,6 +197,7 @@ impl Writer {
                     self.change(std::mem::take(&mut changes));
                     let _ = reply.send(self.reload());
                 }
+                Command::Wake => {}
                 Command::Stop(reply) => {
                     self.change(changes);
                     return Some(reply);
@@ -232,7 +231,7 @@ impl Writer {
                 };
                 let is_alone = at.view.is_none() && self.makes_zone(change, &at.key);
                 let touched = pending.touches(&at);
-                if !is_first && (is_alone || (touched && self.contested.contains(&at))) {
+                if !is_first && (is_alone || (touched && self.contested.contains_key(&at))) {
                     break;
                 }
                 is_first = false;
@@ -362,29 +361,34 @@ impl Writer {
 
     /// Logs conflicts that are new, and says all of them in the metrics.
     fn note_conflicts(&mut self, plan: &Plan) {
-        if Arc::ptr_eq(&plan.conflicts, &self.conflicts) {
+        if plan.conflict_changes.is_empty() {
             return;
         }
-        let place = |conflict: &Conflict| (conflict.view.clone(), conflict.owner.key(), conflict.rtype);
-        let known: BTreeSet<_> = self.conflicts.iter().map(place).collect();
-        let new = plan
-            .conflicts
-            .iter()
-            .filter(|conflict| !known.contains(&place(conflict)));
-        for conflict in new.clone().take(LOGGED_CONFLICTS) {
-            warn!("{}", reload::describe(conflict, &self.settings.config_file));
+        let mut new = 0;
+        for ConflictChange { before, after } in &plan.conflict_changes {
+            let known: BTreeSet<RecordType> = before.iter().map(|conflict| conflict.rtype).collect();
+            for conflict in after.iter().filter(|conflict| !known.contains(&conflict.rtype)) {
+                new += 1;
+                if new <= LOGGED_CONFLICTS {
+                    warn!("{}", reload::describe(conflict, &self.settings.config_file));
+                }
+            }
+            if let Some(conflict) = after.first() {
+                *self.contested.entry(at(conflict)).or_default() += after.len();
+            }
+            if let Some(conflict) = before.first()
+                && let Entry::Occupied(mut entry) = self.contested.entry(at(conflict))
+            {
+                *entry.get_mut() -= before.len();
+                if *entry.get() == 0 {
+                    entry.remove();
+                }
+            }
         }
-        let unlogged = new.count().saturating_sub(LOGGED_CONFLICTS);
-        if unlogged != 0 {
-            warn!("{unlogged} more RRsets of files are left out");
+        if new > LOGGED_CONFLICTS {
+            warn!("{} more RRsets of files are left out", new - LOGGED_CONFLICTS);
         }
-        self.conflicts = plan.conflicts.clone();
-        let at = |conflict: &Conflict| At {
-            view: conflict.view.clone(),
-            key: conflict.owner.key(),
-        };
-        self.contested = self.conflicts.iter().map(at).collect();
-        self.settings.metrics.set_conflicts(&self.conflicts);
+        self.settings.metrics.set_conflicts(&plan.conflicts);
     }
 
     /// Names the views that the database has records of and the configuration does not have.
@@ -554,5 +558,12 @@ impl Writer {
             ),
         }
         self.settings.readiness.set_storage(status);
+    }
+}
+
+fn at(conflict: &Conflict) -> At {
+    At {
+        view: conflict.view.clone(),
+        key: conflict.owner.key(),
     }
 }

@@ -1,5 +1,8 @@
-//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream.
+//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream; and how a chain that
+//! comes back from there goes on.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,11 +11,18 @@ use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
 use super::worker::{Answerer, Arrival, Disposition};
-use crate::answer::{Admission, Environment, Identity, Outcome, Owner, respond, zone_asked};
+use crate::answer::{
+    Admission, Environment, Identity, Outcome, Owner, Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked,
+};
 use crate::cookies::Cookies;
 use crate::fastpath::{Fast, Worker};
-use crate::forward::PartialChain;
+use crate::forward::{LocalData, PartialChain, failure};
+use crate::name::Name;
 use crate::publish::{Served, ZoneCounter};
+use crate::record::RecordType;
+
+const HEADER_BYTES: usize = 12;
+const FORMERR: u8 = 1;
 
 /// The answerer of one worker.
 pub struct LocalAnswerer {
@@ -60,6 +70,60 @@ impl LocalAnswerer {
     }
 }
 
+impl LocalAnswerer {
+    /// No query is that long. Over the limit it gets nothing, as all that is malformed, nor where the zone's list says so.
+    fn answer_cut_off(&self, query: &[u8], environment: &Environment<'_>, out: &mut Vec<u8>) -> Disposition {
+        if environment.admission == Admission::Truncated {
+            return Disposition::Silence;
+        }
+        if environment.admission == Admission::Admitted
+            && is_dropped_by_zone(query, &self.served.snapshot_guard(), environment)
+        {
+            self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+            return Disposition::Denied;
+        }
+        // The header is all that can be trusted to be there.
+        failure(&query[..query.len().min(HEADER_BYTES)], FORMERR, out)
+    }
+}
+
+/// What is served, for chains of aliases that lead from an upstream server into it.
+pub struct LocalChains {
+    served: Arc<Served>,
+    environment: Environment<'static>,
+}
+
+impl LocalChains {
+    /// The client and the random number of `environment` are set for each name.
+    pub fn new(served: Arc<Served>, environment: Environment<'static>) -> Self {
+        Self { served, environment }
+    }
+
+    fn environment(&self, client: IpAddr) -> Environment<'static> {
+        let mut environment = self.environment;
+        environment.cookies.client = client;
+        environment.random = rand::random();
+        environment
+    }
+}
+
+impl fmt::Debug for LocalChains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalChains").finish_non_exhaustive()
+    }
+}
+
+impl LocalData for LocalChains {
+    fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
+        is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
+    }
+
+    fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
+        let (snapshot, environment) = (self.served.snapshot_guard(), self.environment(client));
+        resume(name, qtype, &snapshot, &*self.served, &environment, out)
+    }
+}
+
 impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         let client = arrival.client;
@@ -77,6 +141,9 @@ impl Answerer for LocalAnswerer {
             random: next(&mut self.random),
             ..self.environment
         };
+        if arrival.is_cut_off {
+            return self.answer_cut_off(query, &environment, out);
+        }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
         if self.fast.answer(query, &environment, out) == Fast::Answered {

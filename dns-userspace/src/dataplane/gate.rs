@@ -66,7 +66,7 @@ impl Gate {
         let count = |figure: &AtomicU64| {
             figure.fetch_add(1, Ordering::Relaxed);
         };
-        let access = self.access.as_ref().map_or(Access::Allowed, |list| list.of(client));
+        let access = self.access_of(client);
         if access == Access::Dropped {
             count(&self.figures.acl_dropped);
             return Err(Denied);
@@ -87,6 +87,19 @@ impl Gate {
             }
             Charge::Within => Ok(Some(Admission::Admitted)),
         }
+    }
+
+    /// Whether the access list says that this client gets nothing; counts it then.
+    pub fn drops(&self, client: IpAddr) -> bool {
+        let is_dropped = self.access_of(client) == Access::Dropped;
+        if is_dropped {
+            self.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        is_dropped
+    }
+
+    fn access_of(&self, client: IpAddr) -> Access {
+        self.access.as_ref().map_or(Access::Allowed, |list| list.of(client))
     }
 
     fn charge(&self, arrival: &Arrival, buckets: &Region) -> Charge {
@@ -154,6 +167,7 @@ mod tests {
             client: client.parse().expect("an address"),
             transport: Transport::Udp,
             at: None,
+            is_cut_off: false,
         }
     }
 

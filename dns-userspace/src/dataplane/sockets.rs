@@ -16,7 +16,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -87,11 +87,45 @@ pub enum BindError {
         /// UDP or TCP.
         protocol: Protocols,
     },
+    /// The right to a port is not what is missing.
+    #[error(
+        "binding {protocol} {address} is forbidden, though any user may use this port: see whether SELinux, AppArmor, a seccomp \
+         filter or a cgroup's program stands in the way"
+    )]
+    Forbidden {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// UDP or TCP.
+        protocol: Protocols,
+    },
     /// No interface has the address.
-    #[error("{address} is not an address of this host: correct `listen`, or add the address first")]
+    #[error("{address} is not an address of this host: correct `listen`, or add the address first{}", later(.address))]
     NotOurs {
         /// The address that was asked for.
         address: SocketAddr,
+    },
+    /// The host has no such addresses at all.
+    #[error("{address}: this host has no {}: switch it on in the kernel, or remove the address from `listen`", family(.address))]
+    NoFamily {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The interface of a link-local address is gone.
+    #[error("{address}: this host has no interface with the number {}: correct `listen`, or add the interface first", scope(.address))]
+    NoInterface {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// No file descriptor is left.
+    #[error(
+        "cannot bind {protocol} {address}, since the limit of open files is reached: raise it (`ulimit -n`, or `LimitNOFILE=` of \
+         systemd)"
+    )]
+    NoFiles {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// UDP or TCP.
+        protocol: Protocols,
     },
     /// One entry of `listen` includes the other.
     #[error("`listen` has both {wide} and {narrow}, and the first includes the second: remove one of them")]
@@ -102,14 +136,14 @@ pub enum BindError {
         narrow: SocketAddr,
     },
     /// Anything else that the system says.
-    #[error("cannot bind {protocol} {address}: {source}")]
+    #[error("cannot bind {protocol} {address} ({error}): correct `listen`")]
     Io {
         /// The address that was asked for.
         address: SocketAddr,
         /// UDP or TCP.
         protocol: Protocols,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says. Not the error's source, or it would be said twice.
+        error: io::Error,
     },
 }
 
@@ -147,20 +181,6 @@ pub fn bind(listen: &[SocketAddr], port: u16, workers: usize) -> Result<Vec<Endp
         .collect()
 }
 
-/// Whether `server` is a name for ourselves: one of our ports at an address of this host, or at one we listen on. To
-/// forward there would be to ask ourselves until the time is up.
-pub fn is_ourselves(server: SocketAddr, listening: &[SocketAddr]) -> bool {
-    listening.iter().any(|ours| {
-        let same_host = ours.ip() == server.ip() || (ours.ip().is_unspecified() && is_local(server.ip()));
-        ours.port() == server.port() && ours.is_ipv4() == server.is_ipv4() && same_host
-    })
-}
-
-/// Only an address of this host can be bound.
-fn is_local(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
-}
-
 fn bind_all(port: u16, workers: usize) -> Result<Vec<Endpoint>, BindError> {
     let attempts = if port == 0 { EPHEMERAL_ATTEMPTS } else { 1 };
     let mut attempt = 1;
@@ -180,11 +200,7 @@ fn bind_all(port: u16, workers: usize) -> Result<Vec<Endpoint>, BindError> {
 }
 
 fn has_no_ipv6(error: &BindError) -> bool {
-    match error {
-        BindError::NotOurs { .. } => true,
-        BindError::Io { source, .. } => source.raw_os_error() == Some(libc::EAFNOSUPPORT),
-        BindError::InUse { .. } | BindError::NotPermitted { .. } | BindError::Overlap { .. } => false,
-    }
+    matches!(error, BindError::NotOurs { .. } | BindError::NoFamily { .. })
 }
 
 /// A port 0 is tried anew where the number that TCP got is taken in UDP.
@@ -252,20 +268,85 @@ fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn explain(source: io::Error, address: SocketAddr, protocol: Protocols) -> BindError {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse {
+fn explain(error: io::Error, address: SocketAddr, protocol: Protocols) -> BindError {
+    match Refusal::of(&error, address) {
+        Refusal::InUse => BindError::InUse {
             address,
             protocol,
             holder: holder::describe(address, protocol),
         },
-        io::ErrorKind::PermissionDenied => BindError::NotPermitted { address, protocol },
-        io::ErrorKind::AddrNotAvailable => BindError::NotOurs { address },
-        _ => BindError::Io {
+        Refusal::NotPermitted => BindError::NotPermitted { address, protocol },
+        Refusal::Forbidden => BindError::Forbidden { address, protocol },
+        Refusal::NotOurs => BindError::NotOurs { address },
+        Refusal::NoFamily => BindError::NoFamily { address },
+        Refusal::NoInterface => BindError::NoInterface { address },
+        Refusal::NoFiles => BindError::NoFiles { address, protocol },
+        Refusal::Other => BindError::Io {
             address,
             protocol,
-            source,
+            error,
         },
+    }
+}
+
+/// Why the system does not let an address be bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Somebody has it.
+    InUse,
+    /// It needs a privilege.
+    NotPermitted,
+    /// It needs no privilege that is known here, and is refused.
+    Forbidden,
+    /// The host has no such address.
+    NotOurs,
+    /// The host has no addresses of this family.
+    NoFamily,
+    /// The host has no such interface.
+    NoInterface,
+    /// No file descriptor is left.
+    NoFiles,
+    /// Something else.
+    Other,
+}
+
+impl Refusal {
+    pub(crate) fn of(error: &io::Error, address: SocketAddr) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EADDRINUSE) => Self::InUse,
+            // `net.ipv4.ip_unprivileged_port_start` is 1024 unless somebody changed it.
+            Some(libc::EACCES | libc::EPERM) if address.port() < 1024 => Self::NotPermitted,
+            Some(libc::EACCES | libc::EPERM) => Self::Forbidden,
+            Some(libc::EADDRNOTAVAIL) => Self::NotOurs,
+            Some(libc::EAFNOSUPPORT) => Self::NoFamily,
+            Some(libc::ENODEV | libc::ENXIO) => Self::NoInterface,
+            Some(libc::EMFILE | libc::ENFILE) => Self::NoFiles,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Where an address that is not there yet may come from.
+fn later(address: &SocketAddr) -> &'static str {
+    match address {
+        SocketAddr::V4(_) => {
+            " (where it comes and goes, as with keepalived, listen on all addresses, or set net.ipv4.ip_nonlocal_bind=1)"
+        }
+        SocketAddr::V6(_) => {
+            " (a new one can be used once it was found to have no duplicate; where it comes and goes, as with keepalived, listen \
+             on all addresses, or set net.ipv6.ip_nonlocal_bind=1)"
+        }
+    }
+}
+
+pub(crate) fn family(address: &SocketAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+pub(crate) fn scope(address: &SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(v6) => v6.scope_id(),
     }
 }
 

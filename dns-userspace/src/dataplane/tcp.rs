@@ -1,7 +1,7 @@
 //! DNS over TCP (RFC 1035 §4.2.2, RFC 7766).
 //!
 //! ```text
-//! acceptor (main runtime) ─► Admissions: in all, per client ─► a worker, in turn
+//! acceptor (main runtime) ─► Gate ─► Admissions: in all, per client ─► a worker, in turn
 //! connection (one task)      read ─► split by length ─► Desk::answer ─► output ─► write
 //!                                                      └─ forwarded ─► when it is there (RFC 7766 §7: any order)
 //! ```
@@ -22,7 +22,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -30,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use super::worker::{Arrival, Desk, Disposition, Transport};
 use crate::forward::failure;
 
@@ -79,11 +79,10 @@ pub struct TcpSettings {
 }
 
 impl TcpSettings {
-    /// So many connections, or less where that is more than three quarters of the limit of open files; three quarters of
-    /// them for one client where that is not given. A client has 10 s to take its replies, and 64 MiB may wait for all.
-    pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, files: u64) -> Self {
-        let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).max(16);
-        let connections = connections.min(most);
+    /// So many connections, or less where there are fewer descriptors for them; three quarters of them for one client
+    /// where that is not given. A client has 10 s to take its replies, and 64 MiB may wait for all.
+    pub fn new(idle_timeout: Duration, connections: usize, per_client: Option<usize>, descriptors: usize) -> Self {
+        let connections = connections.min(descriptors);
         Self {
             connections,
             connections_per_client: per_client
@@ -94,15 +93,6 @@ impl TcpSettings {
             waiting_bytes: 64 << 20,
         }
     }
-}
-
-/// Raises this process's limit of open files as far as it may without privileges and, where that is less than `wanted`,
-/// to that where it has them (CAP_SYS_RESOURCE); returns it. For start-up.
-pub fn raise_file_limit(wanted: u64) -> u64 {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).map(|()| limit);
-    let privileged = if wanted > hard { set(wanted).ok() } else { None };
-    privileged.unwrap_or_else(|| set(hard).unwrap_or(soft))
 }
 
 /// A connection on its way to a worker.
@@ -117,6 +107,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     desks: Vec<mpsc::UnboundedSender<Accepted>>,
     admissions: Arc<Admissions>,
+    gate: Arc<Gate>,
     stop: CancellationToken,
 ) {
     let mut next = 0;
@@ -135,6 +126,10 @@ pub(super) async fn accept(
                 continue;
             }
         };
+        // A client that gets nothing takes nobody's place meanwhile.
+        if gate.drops(client) {
+            continue;
+        }
         let Some(admission) = admissions.admit(client) else {
             continue;
         };
@@ -358,6 +353,7 @@ impl Connection {
             client: self.client,
             transport: Transport::Tcp,
             at: None,
+            is_cut_off: false,
         };
         let chain = match desk.answer(query, &arrival, reply) {
             Disposition::Reply => {

@@ -7,7 +7,8 @@
 //!
 //! All buffers belong to the socket's task and are used again: a query that is answered from here allocates nothing and
 //! takes no lock. On a wildcard address each datagram tells which address was asked (`IP_PKTINFO`, RFC 3542 §6.2), and
-//! the reply leaves from there. What the kernel does not take at once is dropped and counted; the client asks again.
+//! the reply leaves from there. What was sent to a group is nobody's here, and a broadcast, of which every worker's socket
+//! gets a copy, is the first worker's. What the kernel does not take at once is dropped and counted; the client asks again.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -26,7 +27,6 @@ use nix::sys::socket::{
 use tokio::io::Interest;
 
 use super::worker::{Arrival, Desk, Disposition, Shared, Transport};
-use crate::forward::failure;
 
 /// Datagrams per system call.
 const BATCH: usize = 64;
@@ -110,6 +110,31 @@ impl Asked {
     }
 }
 
+/// To how many hosts a datagram was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cast {
+    /// This one.
+    Unicast,
+    /// All of a network: each socket of the port has a copy of its own.
+    Broadcast,
+    /// A group, which nobody here has joined for the sake of DNS. The same holds for copies.
+    Multicast,
+}
+
+impl Cast {
+    /// Of a datagram to `address`, with the address that a reply would leave from. The two differ where the first is no
+    /// host's: for a broadcast, of a network or limited (RFC 1122 §3.2.1.3).
+    fn of(asked: Asked, address: IpAddr) -> Self {
+        match (asked, address) {
+            (_, address) if address.is_multicast() => Self::Multicast,
+            (_, IpAddr::V4(Ipv4Addr::BROADCAST)) => Self::Broadcast,
+            // The kernel may not know; that is before the socket has asked it to tell.
+            (Asked::V4(own), IpAddr::V4(address)) if own != address && !own.is_unspecified() => Self::Broadcast,
+            _ => Self::Unicast,
+        }
+    }
+}
+
 /// One slot of a batch, from query to reply.
 #[derive(Clone, Copy)]
 struct Slot {
@@ -118,6 +143,7 @@ struct Slot {
     asked: Asked,
     /// Interface and address at which it came in.
     at: Option<(u32, IpAddr)>,
+    cast: Cast,
     cut_off: bool,
     has_reply: bool,
 }
@@ -154,6 +180,7 @@ impl Batch {
                 client: None,
                 asked: Asked::Bound,
                 at: None,
+                cast: Cast::Unicast,
                 cut_off: false,
                 has_reply: false,
             }; BATCH],
@@ -188,6 +215,7 @@ impl Batch {
                 client: message.address.filter(|_| asked.is_some()),
                 asked: asked.unwrap_or(Asked::Bound),
                 at: told.map(|(_, at)| at),
+                cast: told.map_or(Cast::Unicast, |(asked, (_, address))| Cast::of(asked, address)),
                 cut_off: message.flags.contains(MsgFlags::MSG_TRUNC),
                 has_reply: false,
             };
@@ -216,24 +244,23 @@ impl Batch {
             let Some((client, address)) = slot.client.and_then(|client| Some((client, client_ip(&client)?))) else {
                 continue;
             };
-            if matches!(slot.asked, Asked::V4(asked) if asked.is_multicast())
-                || matches!(slot.asked, Asked::V6(asked, _) if asked.is_multicast())
-            {
+            match slot.cast {
+                Cast::Unicast => {}
+                Cast::Broadcast if desk.shared.takes_broadcasts => {}
+                Cast::Broadcast | Cast::Multicast => continue,
+            }
+            // No client is at such an address, and a reply to one would go to who knows whom.
+            if address.is_unspecified() || address.is_multicast() {
                 continue;
             }
             let query = &query[..slot.length];
-            let disposition = if slot.cut_off {
-                // No query is that long; the header is all that can be trusted to be there.
-                failure(&query[..query.len().min(12)], 1, reply)
-            } else {
-                let arrival = Arrival {
-                    client: address,
-                    transport: Transport::Udp,
-                    at: slot.at,
-                };
-                desk.answer(query, &arrival, reply)
+            let arrival = Arrival {
+                client: address,
+                transport: Transport::Udp,
+                at: slot.at,
+                is_cut_off: slot.cut_off,
             };
-            let chain = match disposition {
+            let chain = match desk.answer(query, &arrival, reply) {
                 Disposition::Reply => {
                     slot.has_reply = true;
                     continue;

@@ -32,11 +32,13 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::gate::Gate;
 use super::sockets::Endpoint;
 use super::tcp::{self, Admissions, TcpSettings};
 use super::udp;
 pub use crate::answer::Transport;
 use crate::forward::{Forwarder, PartialChain, failure};
+use crate::privileges;
 
 /// The niceness of workers: three times the share of a processor that a thread without one gets.
 const NICENESS: i32 = -5;
@@ -67,6 +69,8 @@ pub struct Arrival {
     pub transport: Transport,
     /// The interface that a datagram came in at, and the address of ours that it was sent to, where that is known.
     pub at: Option<(u32, IpAddr)>,
+    /// The datagram was longer than any query, and its end is not there.
+    pub is_cut_off: bool,
 }
 
 /// Answers queries; each worker has its own.
@@ -98,6 +102,8 @@ pub struct Figures {
     pub tcp_connections: AtomicU64,
     /// Queries answered SERVFAIL because too many were on their way upstream.
     pub forward_overflow: AtomicU64,
+    /// Queries answered SERVFAIL because this server had sent them upstream itself.
+    pub forward_loops: AtomicU64,
     /// Datagrams over a rate limit that got nothing.
     pub limit_dropped: AtomicU64,
     /// Datagrams over a rate limit that got a truncated answer.
@@ -124,6 +130,8 @@ pub struct Parts {
     pub tcp: TcpSettings,
     /// Whether answerers want to know at which interface a datagram came in.
     pub wants_interfaces: bool,
+    /// Which clients' connections are closed at once; answerers ask it by themselves for each query.
+    pub gate: Arc<Gate>,
 }
 
 /// The running socket plane.
@@ -147,6 +155,7 @@ impl Plane {
             figures,
             tcp,
             wants_interfaces,
+            gate,
         } = parts;
         let stop = CancellationToken::new();
         let forwards = TaskTracker::new();
@@ -154,7 +163,10 @@ impl Plane {
         let workers = endpoints.iter().map(|endpoint| endpoint.udp.len()).max().unwrap_or(0);
         let mut threads = Vec::with_capacity(workers);
         let mut desks = Vec::with_capacity(workers);
+        // Nobody sends anything: the receiver hears when the last sender is dropped.
+        let (beginning, all_have_begun) = std::sync::mpsc::channel::<()>();
         for number in 0..workers {
+            let beginning = beginning.clone();
             let (sender, mut connections) = mpsc::unbounded_channel();
             desks.push(sender);
             let sockets: Vec<_> = endpoints
@@ -170,12 +182,15 @@ impl Plane {
                 stop: stop.clone(),
                 tcp: tcp.clone(),
                 wants_interfaces,
+                takes_broadcasts: number == 0,
             };
             let answerers = Arc::clone(&answerers);
             let first = runtime()?;
             let run = move || {
                 stay_on_one_processor(number, workers);
                 come_before_what_comes_in(number);
+                privileges::keep_nothing();
+                drop(beginning);
                 let mut next = Ok(first);
                 loop {
                     let worked = next.and_then(|runtime| {
@@ -199,6 +214,9 @@ impl Plane {
             };
             threads.push(thread::Builder::new().name(format!("dns-{number}")).spawn(run)?);
         }
+        drop(beginning);
+        // Until each has given up its privileges.
+        let _ = all_have_begun.recv();
         let mut acceptors = JoinSet::new();
         let mut addresses = Vec::with_capacity(endpoints.len());
         for Endpoint { address, tcp, udp: _ } in endpoints {
@@ -208,6 +226,7 @@ impl Plane {
                 listener,
                 desks.clone(),
                 Arc::clone(&admissions),
+                Arc::clone(&gate),
                 stop.clone(),
             ));
         }
@@ -301,6 +320,8 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     pub(super) tcp: TcpSettings,
     pub(super) wants_interfaces: bool,
+    /// Each worker's socket gets a copy of a broadcast: one of them answers.
+    pub(super) takes_broadcasts: bool,
 }
 
 impl Shared {

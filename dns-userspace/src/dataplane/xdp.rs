@@ -8,22 +8,27 @@
 //!                 └─ counters()
 //! ```
 //!
-//! A larger table is a new [`Program`], filled beside the old one, which then takes over its links.
+//! A larger table is a new [`Program`], filled beside the old one, which then takes over its links, each on its own.
 
+mod attach;
+mod extack;
+mod faults;
+mod link;
 pub mod own;
+mod own_map;
 
-use std::collections::{BTreeMap, HashMap as StdHashMap};
-use std::os::fd::AsFd;
+use std::collections::{BTreeMap, HashMap as StdHashMap, HashSet};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use anyhow::Context;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
-use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use dns_common::access::{AccessKey, EXEMPT, GROUP_BITS, SERVER};
-use dns_common::address::{OWN_LINES, OwnKey, OwnLine, OwnValue, own_line};
 use dns_common::cookie::{Jar, words};
 use dns_common::counters::{Counters, RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::Keys;
@@ -36,19 +41,29 @@ use dns_common::table::{EPOCH_WORDS, ZONE_WORDS};
 use ipnet::IpNet;
 use nix::errno::Errno;
 
+pub use self::attach::AttachError;
+use self::attach::Refused;
+pub use self::faults::{Faults, Seam};
+use self::link::{Link, Way};
+use self::own_map::OwnMap;
+pub use self::own_map::{Entries, OwnReport};
+use super::gate::Charged;
 use crate::access::{Access, AccessList};
 use crate::cookies::Secrets;
 use crate::prefixes::Place;
 use crate::table::{Memory, Region, Sizes};
 use crate::views::Clients;
 
+/// Whether this processor may do loads in another order than a program has them in.
+const MAY_REORDER_LOADS: bool = !cfg!(target_arch = "x86_64");
 const STATE_WORDS: usize = size_of::<State>() / 8;
 const SLOT_MAPS: [&str; CLASS_BYTES.len()] = [
     "SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5", "SLOTS_6",
 ];
 
-/// Prefixes of access lists that there is room for; what has none of it is userspace's.
-const ACCESS_PREFIXES: u32 = 1 << 16;
+/// Prefixes of zones' access lists that there is room for; memory is taken for those that there are. A zone whose list has
+/// none of it is userspace's.
+const ZONE_PREFIXES: u32 = 1 << 20;
 
 /// What the configuration tells a program, fixed while it is loaded.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +72,48 @@ pub struct Constants {
     pub settings: Settings,
     /// Rate limits.
     pub limits: Limits,
+    /// For how much there is to be room.
+    pub room: Room,
+}
+
+/// How many entries maps have room for. Memory is taken as they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Own addresses: one for each port, and one more. Eight octets are taken for each at once.
+    pub own: u32,
+    /// Prefixes of the server's access list, and of clients without limits.
+    pub access: u32,
+    /// Prefixes of clients that may use the upstream.
+    pub recursion: u32,
+}
+
+impl Room {
+    /// The least for own addresses: 8,191 of them with one port.
+    pub const LEAST_OWN: u32 = 1 << 14;
+    /// The most: half a million with one port.
+    pub const MOST_OWN: u32 = 1 << 20;
+
+    /// Room for so many entries of own addresses, and for many more to come.
+    pub fn own_for(entries: usize) -> u32 {
+        let wanted = entries
+            .saturating_mul(4)
+            .checked_next_power_of_two()
+            .unwrap_or(usize::MAX);
+        u32::try_from(wanted)
+            .unwrap_or(u32::MAX)
+            .clamp(Self::LEAST_OWN, Self::MOST_OWN)
+    }
+}
+
+impl Default for Room {
+    /// For a few of each.
+    fn default() -> Self {
+        Self {
+            own: Self::LEAST_OWN,
+            access: 1 << 16,
+            recursion: 1 << 16,
+        }
+    }
 }
 
 impl From<Settings> for Constants {
@@ -65,6 +122,7 @@ impl From<Settings> for Constants {
         Self {
             settings,
             limits: Limits::NONE,
+            room: Room::default(),
         }
     }
 }
@@ -80,57 +138,28 @@ pub enum Mode {
     Generic,
 }
 
-/// Why the program could not be attached to an interface.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// No such interface.
-    #[error("there is no interface `{0}`; `ip link` lists those that exist")]
-    NoInterface(String),
-    /// Another program is there.
-    #[error(
-        "another XDP program is attached to `{0}`; `bpftool net show dev {0}` names it, `ip link set dev {0} xdp off` \
-         removes one that was attached that way"
-    )]
-    Busy(String),
-    /// The driver cannot.
-    #[error("the driver of `{interface}` refuses native XDP: {source}; use `xdp.mode: generic` or `auto`")]
-    NotNative {
-        /// The interface.
-        interface: String,
-        /// What the kernel said.
-        source: ProgramError,
-    },
-    /// The kernel refused otherwise.
-    #[error("the XDP program cannot be attached to `{interface}`: {source}")]
-    Refused {
-        /// The interface.
-        interface: String,
-        /// What the kernel said.
-        source: ProgramError,
-    },
-}
-
 /// One attachment.
 struct Attached {
     interface: String,
     index: u32,
-    mode: &'static str,
-    link: aya::programs::xdp::XdpLink,
+    mtu: u32,
+    way: Way,
+    link: Link,
 }
 
 /// A loaded program with its maps and links.
 pub struct Program {
     ebpf: Ebpf,
-    own: HashMap<MapData, [u8; size_of::<OwnKey>()], [u8; size_of::<OwnValue>()]>,
-    own_table: Array<MapData, [u8; size_of::<OwnLine>()]>,
-    /// What the table holds.
-    own_lines: Vec<OwnLine>,
+    own: OwnMap,
+    own_report: OwnReport,
     state: PerCpuArray<MapData, [u64; STATE_WORDS]>,
     cookies: Array<MapData, [u64; size_of::<Jar>() / 8]>,
     /// What is in there.
     jar: Jar,
     links: Vec<Attached>,
-    entries: BTreeMap<OwnKey, OwnValue>,
+    /// Where it is shown what the program charges.
+    charged: Option<Arc<Charged>>,
+    faults: Faults,
     /// Access lists of zones, by the zone's index.
     zone_access: BTreeMap<u32, Arc<AccessList>>,
     /// What programs that this one took over from have counted.
@@ -148,7 +177,7 @@ pub struct Program {
 impl Program {
     /// Loads the object with maps of these sizes, and maps their memory.
     pub fn load(object: &[u8], constants: &Constants, keys: &Keys, sizes: Sizes) -> anyhow::Result<(Self, Memory)> {
-        let Constants { settings, limits } = constants;
+        let Constants { settings, limits, room } = constants;
         let settings = Settings {
             has_views: u16::from(sizes.prefixes != 0),
             ahead_class: sizes.ahead.class as u32,
@@ -158,6 +187,7 @@ impl Program {
                 REFERRAL => 0,
                 rtype => rtype.into(),
             },
+            orders_loads: settings.orders_loads | u32::from(MAY_REORDER_LOADS),
             ..*settings
         };
         let counted_zones = if settings.per_zone != 0 { sizes.zones } else { 0 };
@@ -167,7 +197,10 @@ impl Program {
             .override_global("KEYS", bytemuck::bytes_of(keys), true)
             .override_global("SETTINGS", bytemuck::bytes_of(&settings), true)
             .override_global("LIMITS", bytemuck::bytes_of(limits), true)
-            .map_max_entries("ACCESS", ACCESS_PREFIXES)
+            .map_max_entries("ACCESS", room.access.saturating_add(ZONE_PREFIXES))
+            .map_max_entries("CLIENTS", sizes.prefixes.max(1))
+            .map_max_entries("OWN", room.own)
+            .map_max_entries("RECURSION", room.recursion.max(1))
             .map_max_entries("BUCKETS", bucket_lines)
             .map_max_entries("LINES", sizes.lines)
             .map_max_entries("ZONES", sizes.zones)
@@ -226,14 +259,14 @@ impl Program {
         Ok((
             Self {
                 ebpf,
-                own,
-                own_table,
-                own_lines: vec![bytemuck::Zeroable::zeroed(); OWN_LINES],
+                own: OwnMap::new(own, own_table, room.own as usize),
+                own_report: OwnReport::default(),
                 state,
                 cookies,
                 jar: bytemuck::Zeroable::zeroed(),
                 links: Vec::new(),
-                entries: BTreeMap::new(),
+                charged: None,
+                faults: Faults::default(),
                 zone_access: BTreeMap::new(),
                 before,
                 zone_counters,
@@ -257,91 +290,183 @@ impl Program {
         }
     }
 
+    /// Keeps telling there what the program charges, from now on and in programs that take over from this one.
+    pub fn show_charged_in(&mut self, charged: Arc<Charged>) {
+        self.charged = Some(charged);
+        self.show_charged();
+    }
+
+    /// Makes calls to the kernel fail; for tests.
+    #[doc(hidden)]
+    pub fn inject(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
     /// Attaches to an interface. Returns the mode that is in force: `native` or `generic`.
     pub fn attach(&mut self, on: &own::Interface, mode: Mode) -> Result<&'static str, AttachError> {
-        let (interface, index) = (on.name.as_str(), on.index);
-        let refused = |source| AttachError::Refused {
-            interface: interface.to_owned(),
-            source,
-        };
-        let not_native = |source| AttachError::NotNative {
-            interface: interface.to_owned(),
-            source,
-        };
-        let program: &mut Xdp = match self.ebpf.program_mut("hotdns").map(TryInto::try_into) {
-            Some(Ok(program)) => program,
-            _ => return Err(refused(ProgramError::NotLoaded)),
-        };
         let native_first = match mode {
             Mode::Native => true,
             Mode::Generic => false,
             // Native there, answers would go to a peer that drops them unless it has a program too.
             Mode::Auto => !on.is_veth_or_loopback,
         };
-        let (link, mode) = if native_first {
-            match program.attach_to_if_index(index, XdpMode::Driver) {
-                Ok(link) => (link, "native"),
-                Err(error) if is_busy(&error) => return Err(AttachError::Busy(interface.to_owned())),
-                Err(error) if mode == Mode::Native => return Err(not_native(error)),
-                Err(error) => {
-                    tracing::info!(interface, %error, "the driver has no native XDP: attaching the generic way");
-                    (attach_generic(program, index, interface)?, "generic")
+        let mut way = if native_first { Way::Native } else { Way::Generic };
+        let mut link = self.create_link(on.index, way);
+        if let Err(refused) = &link
+            && mode == Mode::Auto
+            && way == Way::Native
+        {
+            let error = refused.on(&on.name, on.mtu);
+            // Where another program is, or no interface, the other way is no way either.
+            if !matches!(error, AttachError::Busy(_) | AttachError::NoInterface(_)) {
+                way = Way::Generic;
+                link = self.create_link(on.index, way);
+                if link.is_ok() {
+                    tracing::warn!("{error}. It is attached the generic way, which is slower");
                 }
             }
-        } else {
-            (attach_generic(program, index, interface)?, "generic")
-        };
-        let link = program.take_link(link).map_err(refused)?;
+        }
+        let link = link.map_err(|refused| refused.on(&on.name, on.mtu))?;
         self.links.push(Attached {
-            interface: interface.to_owned(),
-            index,
-            mode,
+            interface: on.name.clone(),
+            index: on.index,
+            mtu: on.mtu,
+            way,
             link,
         });
-        Ok(mode)
+        self.show_charged();
+        Ok(way.label())
+    }
+
+    fn create_link(&mut self, index: u32, way: Way) -> Result<Link, Refused> {
+        let asked = self.faults.ask(Seam::LinkCreate(index));
+        asked.map_err(|errno| Refused::new(errno, None, way))?;
+        let program = program_fd(&self.ebpf).map_err(|_| Refused::new(Errno::EBADF, None, way))?;
+        Link::create(program, index, way).map_err(|errno| {
+            let told = Refused::may_be_the_drivers(errno).then(|| extack::reason(program, index, way));
+            match told.flatten() {
+                Some((told, words)) if told == errno || errno == Errno::EINVAL => Refused::new(told, words, way),
+                _ => Refused::new(errno, None, way),
+            }
+        })
+    }
+
+    /// Detaches from the interface of this index.
+    pub fn detach(&mut self, index: u32) {
+        // Sockets charge from here on, and for a moment both do.
+        let links = std::mem::take(&mut self.links);
+        let (gone, kept) = links.into_iter().partition(|link| link.index == index);
+        self.links = kept;
+        self.show_charged();
+        drop::<Vec<Attached>>(gone);
     }
 
     /// Names and indexes of the interfaces it is attached to, and the mode.
     pub fn interfaces(&self) -> impl Iterator<Item = (&str, u32, &'static str)> {
         self.links
             .iter()
-            .map(|link| (link.interface.as_str(), link.index, link.mode))
+            .map(|link| (link.interface.as_str(), link.index, link.way.label()))
+    }
+
+    /// Those of which the kernel has taken it off: they are gone, even where others have come in their place.
+    pub fn lost(&self) -> Vec<u32> {
+        let lost = self.links.iter().filter(|link| !link.link.is_at(link.index));
+        lost.map(|link| link.index).collect()
     }
 
     /// Moves the links of `old` to this program, one atomic update each, with its addresses and counts. Answers come
-    /// from this program's table from then on. Where it fails, links that have not moved stay with `old`; one that the
-    /// kernel refused to move is gone, and its interface passes everything.
+    /// from this program's table from then on.
+    ///
+    /// Each link is moved on its own. One whose interface is gone is given up. Where the kernel refuses to move one, it is
+    /// made anew; where that fails too, the interface passes everything, the log says so, and sockets charge what comes
+    /// there. An error where not one could be moved, or before: then nothing has changed.
     pub fn take_over(&mut self, old: &mut Program) -> anyhow::Result<()> {
-        self.set_own(old.entries.clone())?;
-        let program: &mut Xdp = self
-            .ebpf
-            .program_mut("hotdns")
-            .context("the object has no program `hotdns`")?
-            .try_into()?;
-        (*self.before, self.zone_offsets) = (old.counters()?, old.all_zone_counters()?);
-        while let Some(Attached {
-            interface,
-            index,
-            mode,
-            link,
-        }) = old.links.pop()
-        {
-            let link = program
-                .attach_to_link(link)
-                .with_context(|| format!("replacing the program on {interface}"))?;
-            let link = program.take_link(link)?;
-            self.links.push(Attached {
-                interface,
-                index,
-                mode,
-                link,
-            });
+        self.charged = None;
+        let report = self.set_own(old.own.wanted().clone());
+        if let Some(error) = report.error {
+            tracing::warn!("the new table's XDP program has not all addresses yet: {error}");
         }
+        (*self.before, self.zone_offsets) = (old.counters()?, old.all_zone_counters()?);
+        let fd = program_fd(&self.ebpf)?.try_clone_to_owned()?;
+        let mut refused = Vec::new();
+        for attached in std::mem::take(&mut old.links) {
+            let asked = self.faults.ask(Seam::LinkReplace(attached.index));
+            match asked.and_then(|()| attached.link.replace(fd.as_fd())) {
+                Ok(()) => self.links.push(attached),
+                Err(errno) => refused.push((attached, errno)),
+            }
+        }
+        let is_there = |(attached, _): &(Attached, Errno)| attached.link.is_at(attached.index);
+        let (refused, gone): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_there);
+        if self.links.is_empty()
+            && let Some((first, errno)) = refused.first()
+        {
+            let text = format!(
+                "the program on {} cannot be replaced: {}",
+                first.interface,
+                errno.desc()
+            );
+            old.links
+                .extend(refused.into_iter().chain(gone).map(|(attached, _)| attached));
+            anyhow::bail!(text);
+        }
+        self.charged = old.charged.take();
+        for (attached, _) in gone {
+            tracing::warn!(
+                interface = attached.interface,
+                "the interface is gone: XDP is no longer attached to it"
+            );
+        }
+        for (attached, errno) in refused {
+            self.attach_anew(attached, errno);
+        }
+        self.show_charged();
         // Once more, for what was answered meanwhile. That this should fail is no reason to go back.
         if let (Ok(counters), Ok(of_zones)) = (old.counters(), old.all_zone_counters()) {
             (*self.before, self.zone_offsets) = (counters, of_zones);
         }
         Ok(())
+    }
+
+    /// Where a link cannot be moved, another one takes its place.
+    fn attach_anew(&mut self, attached: Attached, refused: Errno) {
+        let Attached {
+            interface,
+            index,
+            mtu,
+            way,
+            link,
+        } = attached;
+        drop(link);
+        match self.create_link(index, way) {
+            Ok(link) => {
+                tracing::warn!(interface, error = refused.desc(), "XDP had to be attached anew");
+                self.links.push(Attached {
+                    interface,
+                    index,
+                    mtu,
+                    way,
+                    link,
+                });
+            }
+            Err(refused) => {
+                let error = refused.on(&interface, mtu);
+                tracing::error!("XDP is off on `{interface}`, userspace answers what comes there: {error}");
+            }
+        }
+    }
+
+    /// Shows what the program charges: at which interfaces, and to which addresses.
+    fn show_charged(&self) {
+        if let Some(charged) = &self.charged {
+            charged.store(Arc::new(self.charges()));
+        }
+    }
+
+    fn charges(&self) -> HashSet<(u32, IpAddr)> {
+        let is_attached = |index: u32| self.links.iter().any(|link| link.index == index);
+        let answered = self.own.answered().filter(|key| is_attached(key.interface));
+        answered.filter_map(own::charged_at).collect()
     }
 
     /// Makes these the time and the secrets of cookies.
@@ -356,77 +481,35 @@ impl Program {
         Ok(())
     }
 
-    /// Makes `entries` the whole set of our addresses and ports.
-    pub fn set_own(&mut self, entries: BTreeMap<OwnKey, OwnValue>) -> anyhow::Result<()> {
-        for key in self.entries.keys().filter(|key| !entries.contains_key(key)) {
-            match self.own.remove(bytemuck::cast_ref(key)) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(error).context("an address cannot be taken from the XDP program"),
-            }
+    /// Makes `entries` the whole set of our addresses and ports, as far as there is room. What fails is in the report, and
+    /// set right by the next call.
+    pub fn set_own(&mut self, entries: Entries) -> OwnReport {
+        if let Some(charged) = &self.charged {
+            // What goes is charged by sockets before it goes.
+            let coming: HashSet<_> = entries.keys().filter_map(own::charged_at).collect();
+            let staying = self.charges().into_iter().filter(|at| coming.contains(at));
+            charged.store(Arc::new(staying.collect()));
         }
-        for (key, value) in &entries {
-            if self.entries.get(key) != Some(value) {
-                self.own
-                    .insert(
-                        bytemuck::cast_ref::<_, [u8; size_of::<OwnKey>()]>(key),
-                        bytemuck::cast_ref::<_, [u8; size_of::<OwnValue>()]>(value),
-                        0,
-                    )
-                    .context("an address cannot be given to the XDP program")?;
-            }
-        }
-        self.entries = entries;
-        self.write_own_table()
+        let report = self.own.set(entries, &mut self.faults);
+        self.show_charged();
+        self.own_report = report.clone();
+        report
     }
 
-    /// Brings the table of places in step with the map. A line that differs first says "ask the map".
-    fn write_own_table(&mut self) -> anyhow::Result<()> {
-        let mut wanted: Vec<OwnLine> = vec![bytemuck::Zeroable::zeroed(); OWN_LINES];
-        for (key, value) in &self.entries {
-            let line = &mut wanted[key.place() as usize];
-            let state = if line.state == own_line::EMPTY {
-                own_line::HERE
-            } else {
-                own_line::ASK
-            };
-            *line = OwnLine {
-                state,
-                unused: 0,
-                key: *key,
-                value: *value,
-            };
-        }
-        for (place, (wanted, current)) in wanted.into_iter().zip(&mut self.own_lines).enumerate() {
-            let same = (wanted.state, wanted.key, wanted.value)
-                == (current.state & own_line::MASK, current.key, current.value);
-            if same {
-                continue;
-            }
-            let version = (current.state | own_line::MASK).wrapping_add(1);
-            let asking = OwnLine {
-                state: version | own_line::ASK,
-                ..*current
-            };
-            let written = OwnLine {
-                state: version | own_line::ASK,
-                ..wanted
-            };
-            let done = OwnLine {
-                state: version | wanted.state,
-                ..wanted
-            };
-            for line in [asking, written, done] {
-                self.own_table
-                    .set(
-                        place as u32,
-                        bytemuck::cast_ref::<_, [u8; size_of::<OwnLine>()]>(&line),
-                        0,
-                    )
-                    .context("an address cannot be given to the XDP program")?;
-            }
-            *current = done;
-        }
-        Ok(())
+    /// What came of the last change of own addresses.
+    pub fn own_report(&self) -> &OwnReport {
+        &self.own_report
+    }
+
+    /// Whether there is an address of ours at the interface of this index, whether or not there is room for it.
+    pub fn has_addresses_at(&self, index: u32) -> bool {
+        self.own.wanted().keys().any(|key| key.interface == index)
+    }
+
+    /// Whether own addresses are left out for which a larger map would have room.
+    pub fn lacks_room(&self) -> bool {
+        let (wanted, capacity) = (self.own.wanted().len(), self.own.capacity());
+        wanted > capacity && capacity < Room::MOST_OWN as usize
     }
 
     /// Says which clients may use the upstream.
@@ -586,29 +669,10 @@ fn add(sum: &mut Counters, one: &Counters) {
     }
 }
 
-fn attach_generic(
-    program: &mut Xdp,
-    index: u32,
-    interface: &str,
-) -> Result<aya::programs::xdp::XdpLinkId, AttachError> {
-    program.attach_to_if_index(index, XdpMode::Skb).map_err(|source| {
-        if is_busy(&source) {
-            AttachError::Busy(interface.to_owned())
-        } else {
-            AttachError::Refused {
-                interface: interface.to_owned(),
-                source,
-            }
-        }
-    })
-}
-
-fn is_busy(error: &ProgramError) -> bool {
-    let ProgramError::SyscallError(error) = error else {
-        return false;
-    };
-    matches!(
-        error.io_error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::EBUSY | Errno::EEXIST)
-    )
+fn program_fd(ebpf: &Ebpf) -> anyhow::Result<BorrowedFd<'_>> {
+    let program: &Xdp = ebpf
+        .program("hotdns")
+        .context("the object has no program `hotdns`")?
+        .try_into()?;
+    Ok(program.fd()?.as_fd())
 }

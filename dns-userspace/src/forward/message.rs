@@ -35,33 +35,29 @@ pub struct Message {
 }
 
 impl Message {
-    /// `None` where `bytes` is not a well-formed message with at most one question.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
-        let header = bytes.first_chunk::<12>()?;
-        let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let mut reader = Reader { bytes, at: 12 };
-        let question = match field(4) {
-            0 => None,
-            1 => Some((reader.name()?, reader.u16()?, reader.u16()?)),
-            _ => return None,
-        };
-        let mut section = |count: u16| (0..count).map(|_| reader.record()).collect::<Option<Vec<_>>>();
-        let (answer, authority, mut additional) = (section(field(6))?, section(field(8))?, section(field(10))?);
-        let opt = additional
-            .iter()
-            .position(|record| record.rtype == OPT)
-            .map(|place| additional.remove(place));
-        // RFC 6891 §6.1.1: one OPT at most.
-        let second = additional.iter().any(|record| record.rtype == OPT);
-        (!second).then_some(Self {
-            id: field(0),
-            flags: field(2),
-            question,
+    /// Header and question, which can be read of a message that is cut off behind them; `None` where they are malformed, or
+    /// there is more than one question.
+    pub(super) fn read_head(bytes: &[u8]) -> Option<Self> {
+        Reader::new(bytes).head().map(|(message, _)| message)
+    }
+
+    /// An answer section and nothing else.
+    pub(super) fn of_answer(answer: Vec<Record>) -> Self {
+        Self {
+            id: 0,
+            flags: 0x8000,
+            question: None,
             answer,
-            authority,
-            additional,
-            opt,
-        })
+            authority: Vec::new(),
+            additional: Vec::new(),
+            opt: None,
+        }
+    }
+
+    /// `None` where `bytes` is not a well-formed message with at most one question. The records of an error are not read but for
+    /// the OPT, since nobody needs them.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        Reader::new(bytes).message()
     }
 
     /// With the upper bits that the OPT carries (RFC 6891 §6.1.3).
@@ -69,14 +65,82 @@ impl Message {
         let upper = self.opt.as_ref().map_or(0, |opt| opt.ttl >> 24) as u16;
         upper << 4 | self.flags & 0x0F
     }
+
+    /// Whether a client can be given the answer: NOERROR, NXDOMAIN, YXDOMAIN.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self.rcode(), 0 | 3 | 6)
+    }
 }
+
+/// Pointers that are followed in one name. A name has at most 127 labels, and a pointer in front of another says nothing,
+/// so honest messages stay far below. Without a limit, a message of 64 KiB could make each of thousands of names a way
+/// over thousands of pointers.
+const MOST_POINTERS: usize = 126;
 
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Labels and pointers that were looked at: what reading a message costs.
+    steps: usize,
 }
 
 impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, steps: 0 }
+    }
+
+    /// The message without records, and their numbers.
+    fn head(&mut self) -> Option<(Message, [u16; 3])> {
+        let [id, flags, questions] = [self.u16()?, self.u16()?, self.u16()?];
+        let counts = [self.u16()?, self.u16()?, self.u16()?];
+        let question = match questions {
+            0 => None,
+            1 => Some((self.name()?, self.u16()?, self.u16()?)),
+            _ => return None,
+        };
+        let message = Message {
+            id,
+            flags,
+            question,
+            ..Message::of_answer(Vec::new())
+        };
+        Some((message, counts))
+    }
+
+    fn message(&mut self) -> Option<Message> {
+        let (mut message, [answers, authorities, additionals]) = self.head()?;
+        let records = self.at;
+        for _ in 0..u32::from(answers) + u32::from(authorities) {
+            self.skip_record()?;
+        }
+        for _ in 0..additionals {
+            let start = self.at;
+            if self.skip_record()? != OPT {
+                continue;
+            }
+            // RFC 6891 §6.1.1: one OPT at most.
+            let opt = Reader { at: start, ..*self }.record()?;
+            if message.opt.replace(opt).is_some() {
+                return None;
+            }
+        }
+        if message.is_answer() {
+            self.at = records;
+            message.answer = self.section(answers)?;
+            message.authority = self.section(authorities)?;
+            message.additional = self.section(additionals)?;
+        }
+        Some(message)
+    }
+
+    fn section(&mut self, count: u16) -> Option<Vec<Record>> {
+        let mut records = Vec::new();
+        for _ in 0..count {
+            records.extend(Some(self.record()?).filter(|record| record.rtype != OPT));
+        }
+        Some(records)
+    }
+
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let taken = self.bytes.get(self.at..self.at.checked_add(length)?)?;
         self.at += length;
@@ -96,7 +160,9 @@ impl<'a> Reader<'a> {
         let mut name = Vec::with_capacity(32);
         let mut at = self.at;
         let mut end = None;
+        let mut pointers = 0;
         loop {
+            self.steps += 1;
             let length = usize::from(*self.bytes.get(at)?);
             match length {
                 0 => {
@@ -113,8 +179,9 @@ impl<'a> Reader<'a> {
                 }
                 0xC0..=0xFF => {
                     let target = (length & 0x3F) << 8 | usize::from(*self.bytes.get(at + 1)?);
+                    pointers += 1;
                     // RFC 1035 §4.1.4: a *prior* occurrence, which also ends every loop.
-                    if target >= at {
+                    if target >= at || pointers > MOST_POINTERS {
                         return None;
                     }
                     end.get_or_insert(at + 2);
@@ -123,6 +190,27 @@ impl<'a> Reader<'a> {
                 _ => return None,
             }
         }
+    }
+
+    /// The type of a record of which nothing else is wanted; its pointers are not followed.
+    fn skip_record(&mut self) -> Option<u16> {
+        loop {
+            self.steps += 1;
+            match self.take(1)?[0] {
+                0 => break,
+                length @ 1..=63 => self.take(usize::from(length))?,
+                0xC0.. => {
+                    self.take(1)?;
+                    break;
+                }
+                _ => return None,
+            };
+        }
+        let rtype = self.u16()?;
+        self.take(6)?;
+        let length = self.u16()?;
+        self.take(usize::from(length))?;
+        Some(rtype)
     }
 
     fn record(&mut self) -> Option<Record> {
@@ -302,6 +390,82 @@ mod tests {
         assert_eq!(Message::read(&bytes).unwrap().answer[0].owner.len(), 255);
         owner(&mut bytes, 62);
         assert_eq!(Message::read(&bytes), None);
+    }
+
+    /// A chain of pointers, each to the one before, in the RDATA of a record of an unknown type; then records that begin at its
+    /// end, as many as fit into 64 KiB.
+    fn bomb(pointers: usize, record: &[u8], rcode: u8) -> Vec<u8> {
+        let mut bytes = vec![0, 1, 0x80, rcode, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1];
+        bytes.extend_from_slice(b"\xC0\x0C\xFF\x01\0\x01\0\0\0\0");
+        bytes.extend_from_slice(&(2 * pointers as u16).to_be_bytes());
+        let mut target = 12;
+        for _ in 0..pointers {
+            let at = bytes.len();
+            bytes.extend_from_slice(&(0xC000 | target as u16).to_be_bytes());
+            target = at;
+        }
+        let mut answers = 1u16;
+        while bytes.len() + 2 + record.len() <= 65_535 {
+            bytes.extend_from_slice(&(0xC000 | target as u16).to_be_bytes());
+            bytes.extend_from_slice(record);
+            answers += 1;
+        }
+        bytes[6..8].copy_from_slice(&answers.to_be_bytes());
+        bytes
+    }
+
+    const NO_DATA: &[u8] = b"\0\x01\0\x01\0\0\0\0\0\0";
+
+    #[test]
+    fn what_a_message_of_pointers_costs_is_bounded() {
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            let message = reader.message();
+            (message, reader.steps)
+        };
+        let (message, steps) = read(&bomb(8000, NO_DATA, 0));
+        assert!(message.is_none() && steps < 10_000, "{steps} steps");
+        // The most that is read: 126 pointers, at the owner of each record.
+        let (message, steps) = read(&bomb(125, NO_DATA, 0));
+        let records = message.unwrap().answer.len();
+        assert!(
+            records > 5000 && steps <= (records + 2) * (MOST_POINTERS + 4),
+            "{steps} steps"
+        );
+        assert!(read(&bomb(126, NO_DATA, 0)).0.is_none());
+        // In RDATA as at owners.
+        let mut mx = bomb(8000, b"\0\x0F\0\x01\0\0\0\0\0\x04\0\0\xC0\x0C", 0);
+        assert!(read(&mx).0.is_none());
+        mx.truncate(12);
+        assert!(read(&mx).0.is_none());
+    }
+
+    #[test]
+    fn the_records_of_an_error_are_not_read() {
+        for rcode in [1, 2, 4, 5, 9] {
+            let bytes = bomb(8000, NO_DATA, rcode);
+            let mut reader = Reader::new(&bytes);
+            let message = reader.message().unwrap();
+            assert!(message.answer.is_empty());
+            assert!(reader.steps <= 5000, "{} steps for one a record", reader.steps);
+        }
+    }
+
+    #[test]
+    fn honest_compression_is_read() {
+        // Each name is a label and a pointer to the one before, as deep as a name can be.
+        let mut bytes = b"\0\x01\x80\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01".to_vec();
+        let mut target = 12u16;
+        for _ in 1..127 {
+            let at = bytes.len() as u16;
+            bytes.extend_from_slice(b"\x01a");
+            bytes.extend_from_slice(&(0xC000 | target).to_be_bytes());
+            bytes.extend_from_slice(NO_DATA);
+            target = at;
+        }
+        bytes[7] = 126;
+        let message = Message::read(&bytes).unwrap();
+        assert_eq!(message.answer[125].owner.len(), 255);
     }
 
     #[test]

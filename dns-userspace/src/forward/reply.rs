@@ -1,12 +1,12 @@
 //! From a client's query to the reply that it gets.
 
-use super::message::{Message, Record, Writer};
-use super::{PartialChain, SERVFAIL, Transport};
-use crate::answer::{Edns, Options};
-use crate::name::wire_name_length;
+use super::chain::Leg;
+use super::message::{Record, Writer};
+use super::{SERVFAIL, Transport};
+use crate::answer::{Edns, Mark, QueryEdns, parse};
 
-const CLASS_IN: u16 = 1;
 const RA: u8 = 0x80;
+const TC: u16 = 0x0200;
 
 /// What of a client's query matters here.
 pub(super) struct Query<'a> {
@@ -22,35 +22,27 @@ pub(super) struct Query<'a> {
     pub(super) edns: Option<QueryEdns>,
 }
 
-/// The client's OPT.
-pub(super) struct QueryEdns {
-    udp_payload: u16,
-    pub(super) dnssec_ok: bool,
-    pub(super) options: Options,
-}
-
 impl<'a> Query<'a> {
-    /// `None` where it is not a query with one question.
+    /// `None` where it is not a query with one question. Its records are not read but for the OPT.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<12>()?;
-        let message = Message::read(bytes)?;
-        let length = wire_name_length(rest)?;
-        let question = rest.get(..length + 4)?;
-        let (_, qtype, qclass) = message.question?;
+        let query = parse(bytes)?;
+        let question = query.question?;
         Some(Self {
             header,
-            question,
-            name: &question[..length],
-            qtype,
-            qclass,
+            question: rest.get(..question.name.len() + 4)?,
+            name: question.name,
+            qtype: question.qtype.0,
+            qclass: question.qclass,
             checking_disabled: header[3] & 0x10 != 0,
             authentic_data: header[3] & 0x20 != 0,
-            edns: message.opt.map(|opt| QueryEdns {
-                udp_payload: opt.class,
-                dnssec_ok: opt.ttl & 0x8000 != 0,
-                options: Options::read(&opt.rdata).unwrap_or_default(),
-            }),
+            edns: query.edns,
         })
+    }
+
+    /// What a hotdns has put into it that forwards it.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.edns.as_ref()?.options.mark
     }
 
     pub(super) fn dnssec_ok(&self) -> bool {
@@ -68,21 +60,24 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The reply, with this OPT, from what upstream says (SERVFAIL where it says nothing), behind what a chain of ours begins with.
+/// The reply, with this OPT, from the legs of the answer (SERVFAIL where there are none). AA is about the first owner name in the
+/// answer section (RFC 1035 §4.1.1): `begins_here` where that is ours.
 ///
 /// Where it is too large, what does not fit is left out from the end by whole RRsets; TC says so unless only additional data is
 /// missing (RFC 2181 §9).
 pub(super) fn write(
     query: &Query<'_>,
-    upstream: Option<&Message>,
-    chain: Option<&PartialChain>,
+    legs: &[Leg],
+    begins_here: bool,
     edns: Option<Edns<'_>>,
     limit: usize,
 ) -> Vec<u8> {
     let header = query.header;
     let mut out = Vec::with_capacity(512);
+    // RFC 6604 §3: the RCODE is that of the last name of a chain.
+    let last = legs.last();
+    let rcode = last.map_or(SERVFAIL, |leg| leg.message().rcode() as u8 & 0x0F);
     // QR, opcode and RD as asked, RA; CD is copied (RFC 4035 §3.2.2). AD stays 0: nothing was validated here.
-    let rcode = upstream.map_or(SERVFAIL, |message| message.rcode() as u8 & 0x0F);
     out.extend_from_slice(&[
         header[0],
         header[1],
@@ -93,16 +88,15 @@ pub(super) fn write(
     out.extend_from_slice(query.question);
     let mut writer = Writer::new(out);
     let room = limit.saturating_sub(edns.map_or(0, |edns| edns.length()));
-    if let Some(message) = upstream {
-        let ours = chain.map(|chain| aliases(chain, query.name)).unwrap_or_default();
-        if !ours.is_empty() {
+    if let Some(last) = last {
+        if begins_here {
             writer.out[2] |= 0x04;
         }
-        let truncated = message.flags & 0x0200 != 0;
+        let truncated = legs.iter().any(|leg| leg.message().flags & TC != 0);
         let sections = [
-            (6, ours.iter().chain(&message.answer).collect::<Vec<_>>()),
-            (8, message.authority.iter().collect()),
-            (10, message.additional.iter().collect()),
+            (6, legs.iter().flat_map(Leg::answer).collect::<Vec<_>>()),
+            (8, last.message().authority.iter().collect()),
+            (10, last.additional().collect()),
         ];
         let fitted = sections.iter().all(|(count_at, records)| {
             let fits = write_section(&mut writer, *count_at, records, room);
@@ -144,20 +138,4 @@ fn write_section(writer: &mut Writer, count_at: usize, records: &[&Record], room
     }
     writer.out[count_at..count_at + 2].copy_from_slice(&written.to_be_bytes());
     true
-}
-
-fn aliases(chain: &PartialChain, question: &[u8]) -> Vec<Record> {
-    let mut records = Vec::new();
-    for (owner, rrset) in &chain.answer {
-        for rdata in &rrset.rdatas {
-            records.push(Record {
-                owner: owner.as_ref().map_or(question, |owner| owner.as_wire()).to_vec(),
-                rtype: rrset.rtype.0,
-                class: CLASS_IN,
-                ttl: rrset.ttl,
-                rdata: rdata.to_vec(),
-            });
-        }
-    }
-    records
 }

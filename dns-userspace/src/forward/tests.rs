@@ -12,6 +12,10 @@ use super::*;
 use crate::dataplane::worker::testing;
 use crate::record::{Handling, RecordType, Source};
 
+mod chains;
+mod loops;
+mod truncated;
+
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Makes replies from the query as it came and whether it came over TCP; each is sent, in order.
@@ -94,10 +98,12 @@ fn servfail(query: &[u8], _: bool) -> Vec<Vec<u8>> {
 fn forwarder(servers: &[SocketAddr]) -> Forwarder {
     let settings = ForwardSettings {
         servers: servers.to_vec(),
+        listening: Vec::new(),
         timeout: Duration::from_secs(2),
         udp_payload: 1232,
         nsid: Some("ns1".into()),
         in_flight: 100,
+        max_cname_depth: 10,
     };
     Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap()))
 }
@@ -157,7 +163,7 @@ async fn what_goes_upstream_is_ours() {
 
 #[tokio::test]
 async fn ids_differ_from_query_to_query() {
-    static SEEN: std::sync::Mutex<Vec<[u8; 2]>> = std::sync::Mutex::new(Vec::new());
+    static SEEN: Mutex<Vec<[u8; 2]>> = Mutex::new(Vec::new());
     let upstream = Upstream::start(|query, _| {
         SEEN.lock().unwrap().push([query[0], query[1]]);
         good(query, false)
@@ -216,6 +222,18 @@ fn servfail_with(query: &[u8], info_code: u8) -> Vec<u8> {
     expected[length - 1] = 6;
     expected.extend_from_slice(&[0, 15, 0, 2, 0, info_code]);
     expected
+}
+
+/// INFO-CODE and EXTRA-TEXT of the extended error that is the only option of the OPT that ends a reply.
+fn error_of(reply: &[u8]) -> (u16, String) {
+    let at = reply
+        .windows(3)
+        .rposition(|octets| octets == [0, 0, 41])
+        .expect("an OPT");
+    let option = &reply[at + 11..];
+    assert_eq!(option[..2], [0, 15], "{reply:02x?}");
+    let text = String::from_utf8(option[6..].to_vec()).unwrap();
+    (u16::from_be_bytes([option[4], option[5]]), text)
 }
 
 #[tokio::test]
@@ -393,7 +411,7 @@ async fn a_chain_of_ours_is_completed() {
     let upstream = Upstream::start(|query, _| {
         assert_eq!(
             &query[12..],
-            [&b"\x06target\x08upstream\0\0\x01\0\x01"[..], &query[query.len() - 11..]].concat()
+            [&b"\x06target\x08upstream\0\0\x01\0\x01"[..], &query[query.len() - 24..]].concat()
         );
         good(query, false)
     })
@@ -445,10 +463,12 @@ async fn a_chain_of_ours_is_completed() {
 async fn the_number_of_queries_on_their_way_is_bounded() {
     let settings = ForwardSettings {
         servers: vec![nobody().await],
+        listening: Vec::new(),
         timeout: Duration::from_secs(1),
         udp_payload: 1232,
         nsid: None,
         in_flight: 1,
+        max_cname_depth: 10,
     };
     let forwarder = Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap()));
     let permit = forwarder.admit();

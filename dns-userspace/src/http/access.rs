@@ -16,7 +16,8 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
 use super::ApiState;
-use super::problem::Problem;
+use super::connection::Place;
+use super::problem::{self, Problem};
 use crate::files;
 
 /// Paths that everyone may ask for.
@@ -105,7 +106,15 @@ pub(super) async fn check(State(state): State<ApiState>, request: Request, next:
     if OPEN_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let allowed = match &state.token {
+    if request.extensions().get::<Place>().is_some_and(|place| place.is_spare) {
+        return problem::overloaded(
+            state.figures(),
+            "all other connections have work in hand; try again soon",
+        )
+        .header(header::CONNECTION, "close")
+        .into_response();
+    }
+    let allowed = match &state.0.token {
         Some(token) => bearer(request.headers(), token),
         None => direct_and_local(&request),
     };

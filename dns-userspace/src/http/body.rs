@@ -1,20 +1,28 @@
 //! JSON bodies of requests.
+//!
+//! What is held of all clients' bodies is bounded ([`MOST_UNITS`]): each takes its part as it comes in, and gives it
+//! back once the request has its answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Number;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::ApiState;
+use super::connection::Place;
 use super::parameters::{find_view, parse_name, parse_type};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use crate::control::Wanted;
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Order, Rdata, RecordType, Wildcard};
-use crate::snapshot::Snapshot;
 use crate::views::ViewName;
 
 /// The largest body that is read.
@@ -24,7 +32,12 @@ const DRAIN_BYTES: usize = 16 << 20;
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An RRset as clients write it.
+/// What bodies are counted in, in octets.
+const UNIT_BYTES: usize = 1024;
+/// Units of all bodies that are held at a time.
+pub(super) const MOST_UNITS: usize = (32 << 20) / UNIT_BYTES;
+
+/// An RRset as clients write it: with all members that answers have, so that an answer can be sent back.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RrsetBody {
@@ -36,6 +49,9 @@ struct RrsetBody {
     order: Option<String>,
     weights: Option<Vec<Number>>,
     wildcard: Option<String>,
+    /// In answers only: who may change what is not for a request to say.
+    #[serde(rename = "source")]
+    _source: Option<IgnoredAny>,
 }
 
 /// One value, or several.
@@ -55,26 +71,29 @@ pub(super) struct RequestedRrset {
     pub(super) rtype: RecordType,
     pub(super) wanted: Wanted,
     pub(super) rdatas: Vec<Rdata>,
+    /// The body's part of what all bodies may take, for as long as the request goes on.
+    _held: Held,
 }
 
 /// Reads an RRset; `view`, `name` and `rtype` are those of the URL, which the body may leave out and must not
 /// contradict.
 pub(super) async fn read_rrset(
-    headers: &HeaderMap,
+    state: &ApiState,
+    parts: &Parts,
     body: Body,
-    snapshot: &Snapshot,
     view: Option<ViewName>,
     name: Option<Name>,
     rtype: Option<RecordType>,
 ) -> Result<RequestedRrset, Problem> {
-    require_json(headers)?;
-    let bytes = read(headers, body).await?;
+    require_json(&parts.headers)?;
+    let (bytes, held) = read(state, parts, body).await?;
     let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
-    let body: RrsetBody = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let body = parse(&bytes)?;
     let missing = |member: &str| invalid(format!("the member `{member}` is missing"));
     let given_name = body.name.as_deref().map(parse_name).transpose()?;
     let given_type = body.r#type.as_deref().map(parse_type).transpose()?;
-    let given_view = body.view.as_deref().map(|name| find_view(snapshot, name));
+    let snapshot = state.served()?;
+    let given_view = body.view.as_deref().map(|name| find_view(&snapshot, name));
     let given_view = given_view.transpose();
     let given_view = given_view.map_err(|detail| Problem::bad_request("invalid_value", detail))?;
     let view = agree("view", view, given_view)?;
@@ -103,7 +122,22 @@ pub(super) async fn read_rrset(
         rtype,
         wanted: Wanted { ttl, order, wildcard },
         rdatas,
+        _held: held,
     })
+}
+
+/// The one object that the body is.
+fn parse(bytes: &[u8]) -> Result<RrsetBody, Problem> {
+    let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
+    let rest = bytes.trim_ascii_start();
+    match rest.first() {
+        None => Err(invalid("the body is empty; write an object with the RRset".to_owned())),
+        // As a list of members in order it would be taken too.
+        Some(b'[') => Err(invalid(
+            "the body is a list; write one object with one RRset, and a request for each".to_owned(),
+        )),
+        Some(_) => serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string())),
+    }
 }
 
 /// One value in presentation format.
@@ -168,7 +202,7 @@ fn parse_order(word: Option<&str>, weights: Option<&[Number]>, values: usize) ->
         (Some(Order::Weighted(_)), _, (weights, values)) if weights != values => Err(invalid(format!(
             "`weights` has {weights} numbers for {values} values: give each value its weight"
         ))),
-        (Some(Order::Weighted(_)), ..) | (_, None, _) => Ok(order),
+        (Some(Order::Weighted(_)), ..) | (_, None, _) | (_, Some([]), _) => Ok(order),
         (_, Some(_), _) => Err(invalid("`weights` needs `order`: `weighted`".to_owned())),
     }
 }
@@ -198,7 +232,7 @@ fn parse_ttl(number: &Number) -> Result<u32, Problem> {
     })
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+async fn read(state: &ApiState, parts: &Parts, body: Body) -> Result<(Vec<u8>, Held), Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -206,6 +240,13 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
             format!("a body has at most {LIMIT_BYTES} octets"),
         )
     };
+    let overloaded = || {
+        problem::overloaded(
+            state.figures(),
+            "the requests of others take the memory for bodies; try again soon",
+        )
+    };
+    let headers = &parts.headers;
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
@@ -214,31 +255,93 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     if expects && announced.is_some_and(|length| length > LIMIT_BYTES as u64) {
         return Err(too_large());
     }
-    let collected = tokio::time::timeout(PATIENCE, collect(body)).await.map_err(|_| {
+    let collecting = tokio::time::timeout(PATIENCE, collect(body, &state.0.bodies));
+    // While its client sends, the connection has no work in hand.
+    let collected = match parts.extensions.get::<Place>() {
+        None => collecting.await,
+        Some(place) => place.activity.pause(collecting).await.ok_or_else(overloaded)?,
+    };
+    let collected = collected.map_err(|_| {
         Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
             format!("the body did not arrive within {} seconds", PATIENCE.as_secs()),
         )
     })?;
-    collected
-        .map_err(|error| Problem::bad_request("invalid_body", format!("the body cannot be read: {error}")))?
-        .ok_or_else(too_large)
+    match collected {
+        Collected::Whole(bytes, held) => Ok((bytes, held)),
+        Collected::TooLarge => Err(too_large()),
+        Collected::NoRoom => Err(overloaded()),
+        Collected::Broken(error) => Err(Problem::bad_request(
+            "invalid_body",
+            format!("the body cannot be read: {}", causes(&error)),
+        )),
+    }
 }
 
-/// The whole body; `None` where it is too large.
-async fn collect(body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+/// An error with what is behind it: the outermost says the least.
+fn causes(error: &axum::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        if !text.ends_with(&next_text) {
+            text = format!("{text}: {next_text}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// What a body holds of the room for all.
+type Held = Option<OwnedSemaphorePermit>;
+
+/// What came of a body.
+enum Collected {
+    Whole(Vec<u8>, Held),
+    TooLarge,
+    NoRoom,
+    Broken(axum::Error),
+}
+
+async fn collect(body: Body, room: &Arc<Semaphore>) -> Collected {
     let mut stream = body.into_data_stream();
     let (mut bytes, mut total) = (Vec::new(), 0);
+    let mut held: Held = None;
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk?;
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => return Collected::Broken(error),
+        };
         total += chunk.len();
         if total > DRAIN_BYTES {
             break;
         }
-        if total <= LIMIT_BYTES {
-            bytes.extend_from_slice(&chunk);
+        if total > LIMIT_BYTES {
+            (bytes, held) = (Vec::new(), None);
+            continue;
         }
+        if !hold(&mut held, total.div_ceil(UNIT_BYTES), room) {
+            return Collected::NoRoom;
+        }
+        bytes.extend_from_slice(&chunk);
     }
-    Ok((total <= LIMIT_BYTES).then_some(bytes))
+    if total > LIMIT_BYTES {
+        return Collected::TooLarge;
+    }
+    Collected::Whole(bytes, held)
+}
+
+/// Holds `units` in all; false where others hold them.
+fn hold(held: &mut Held, units: usize, room: &Arc<Semaphore>) -> bool {
+    let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    let more = u32::try_from(units.saturating_sub(has)).unwrap_or(u32::MAX);
+    let Ok(more) = Arc::clone(room).try_acquire_many_owned(more) else {
+        return false;
+    };
+    match held {
+        Some(held) => held.merge(more),
+        None => *held = Some(more),
+    }
+    true
 }

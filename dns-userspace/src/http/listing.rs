@@ -52,24 +52,23 @@ impl Position {
     }
 }
 
-/// Up to `limit` RRsets behind `after`, and where the next page starts, if there is one.
-pub(super) fn page(
+/// Shows the RRsets behind `after` to `take` until it takes one no more. Returns the last that it took, and whether
+/// there is one that it did not take.
+pub(super) fn walk(
     snapshot: &Snapshot,
     filter: &Filter,
     after: Option<&Position>,
-    limit: usize,
-) -> (Vec<(Name, Arc<RrSet>)>, Option<Position>) {
-    let mut found: Vec<(Name, Arc<RrSet>)> = Vec::new();
+    mut take: impl FnMut(&Name, &RrSet) -> bool,
+) -> (Option<Position>, bool) {
     let mut last = None;
     let mut visit = |key: &NameKey, node: &Arc<Node>| {
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));
             if is_wanted && is_behind {
-                if found.len() == limit {
+                if !take(&node.owner(key), rrset) {
                     return true;
                 }
-                found.push((node.owner(key), rrset.clone()));
                 last = Some((key.clone(), rrset.rtype));
             }
         }
@@ -121,8 +120,7 @@ pub(super) fn page(
             }
         }
     };
-    let next = last.filter(|_| has_more).map(|(key, rtype)| Position { key, rtype });
-    (found, next)
+    (last.map(|(key, rtype)| Position { key, rtype }), has_more)
 }
 
 type Nodes<'a> = Peekable<RangedIter<'a, NameKey, Arc<Node>, DefaultSharedPtr>>;

@@ -59,9 +59,9 @@ impl Parameters {
     }
 }
 
-/// A domain name: absolute, the final dot optional.
+/// A domain name that can be asked for: absolute, the final dot optional.
 pub(super) fn parse_name(text: &str) -> Result<Name, Problem> {
-    Name::parse(text).map_err(|error| Problem::bad_request("invalid_name", error.to_string()))
+    Name::parse_given(text).map_err(|error| Problem::bad_request("invalid_name", error.to_string()))
 }
 
 /// A type that records can have.

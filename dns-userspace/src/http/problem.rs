@@ -2,18 +2,20 @@
 //! `code`; the last is what programs should look at.
 
 use std::any::Any;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::figures::HttpFigures;
 use crate::control::ControlError;
 use crate::record::Clash;
 
 /// The media type of every error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
-/// When a client may try again that found the database locked or the disk full.
+/// When a client may try again that found the database locked, the disk full, or the server starting or overloaded.
 const RETRY_AFTER_SECS: &str = "1";
 
 /// One error, on its way to the client.
@@ -110,12 +112,24 @@ impl From<ControlError> for Problem {
             ControlError::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
             ControlError::TooLarge { .. } => Self::bad_request("invalid_value", detail),
             ControlError::StorageLocked(_) | ControlError::NotReady(_) => Self::storage_locked(detail),
+            ControlError::TooManyTypes { .. } => conflict("too_many_types"),
             ControlError::ReloadFailed(errors) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reload_failed", detail).member("errors", errors)
             }
             ControlError::Internal(_) | ControlError::Stopped => Self::internal(&detail),
         }
     }
+}
+
+/// While the server is not ready, with the reason.
+pub(super) fn not_ready(reason: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason).header(header::RETRY_AFTER, RETRY_AFTER_SECS)
+}
+
+/// Where others take what the request needs.
+pub(super) fn overloaded(figures: &HttpFigures, detail: &str) -> Problem {
+    figures.overloaded.fetch_add(1, Ordering::Relaxed);
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).header(header::RETRY_AFTER, RETRY_AFTER_SECS)
 }
 
 /// For paths that are no call's.

@@ -1,7 +1,10 @@
 mod access;
 mod client;
+mod limits;
+mod names;
 mod protocol;
 mod reading;
+mod starting;
 mod writing;
 
 /// The handler of `/api/v1/panic`.

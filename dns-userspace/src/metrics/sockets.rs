@@ -39,7 +39,7 @@ impl Collector for SocketsCollector {
     }
 }
 
-fn families(figures: &Figures) -> [Box<dyn Collector>; 5] {
+fn families(figures: &Figures) -> [Box<dyn Collector>; 6] {
     [
         counter(
             "hotdns_worker_panics_total",
@@ -60,6 +60,11 @@ fn families(figures: &Figures) -> [Box<dyn Collector>; 5] {
             "hotdns_forward_overflow_total",
             "Queries answered SERVFAIL because too many were on their way upstream.",
             &figures.forward_overflow,
+        ),
+        counter(
+            "hotdns_forward_loops_total",
+            "Queries answered SERVFAIL because this server had sent them upstream itself: a forwarding loop.",
+            &figures.forward_loops,
         ),
         connections(&figures.tcp_connections),
     ]

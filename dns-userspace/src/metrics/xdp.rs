@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntCounterVec, Opts};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts};
 
 /// Reads the program's counters.
 pub trait XdpFigures: Send + Sync {
@@ -25,6 +25,12 @@ pub struct XdpReading {
     pub limited: u64,
     /// Answers refused because of an access list.
     pub denied: u64,
+    /// The interfaces it is attached to, and how.
+    pub attached: Vec<(String, &'static str)>,
+    /// Own addresses that it answers for, by interface and tag.
+    pub addresses: u64,
+    /// Those that it has no room for.
+    pub addresses_left_out: u64,
 }
 
 pub(super) struct XdpCollector {
@@ -34,11 +40,17 @@ pub(super) struct XdpCollector {
 
 impl XdpCollector {
     pub(super) fn new(source: Option<Arc<dyn XdpFigures>>) -> Self {
-        let descs = [answers().desc(), passed().desc(), dropped().desc()]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let descs = [
+            answers().desc(),
+            passed().desc(),
+            dropped().desc(),
+            attached().desc(),
+            addresses().desc(),
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
         Self { source, descs }
     }
 }
@@ -57,7 +69,26 @@ impl Collector for XdpCollector {
                 family.with_label_values(&[reason]).inc_by(packets);
             }
         }
-        [answers.collect(), passed.collect(), dropped.collect()].concat()
+        let (attached, addresses) = (attached(), addresses());
+        for (interface, mode) in &reading.attached {
+            attached.with_label_values(&[interface.as_str(), mode]).set(1);
+        }
+        for (state, number) in [
+            ("answered", reading.addresses),
+            ("left_out", reading.addresses_left_out),
+        ] {
+            addresses
+                .with_label_values(&[state])
+                .set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
+        [
+            answers.collect(),
+            passed.collect(),
+            dropped.collect(),
+            attached.collect(),
+            addresses.collect(),
+        ]
+        .concat()
     }
 }
 
@@ -77,6 +108,17 @@ fn dropped() -> IntCounterVec {
         "hotdns_xdp_dropped_total",
         "DNS to this server that the XDP program dropped, by reason.",
     )
+}
+
+fn attached() -> IntGaugeVec {
+    let help = "Interfaces that the XDP program is attached to: 1 for each.";
+    IntGaugeVec::new(Opts::new("hotdns_xdp_attached", help), &["interface", "mode"])
+        .expect("the names and help are constants")
+}
+
+fn addresses() -> IntGaugeVec {
+    let help = "Own addresses at interfaces with the XDP program: answered from there, or left out for want of room.";
+    IntGaugeVec::new(Opts::new("hotdns_xdp_addresses", help), &["state"]).expect("the names and help are constants")
 }
 
 fn by_reason(name: &str, help: &str) -> IntCounterVec {

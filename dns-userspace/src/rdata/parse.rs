@@ -8,7 +8,7 @@ use super::error::{Fault, RdataFault};
 use super::layout::{Kind, layout};
 use super::token::{TokenKind, Word, Words};
 use super::{address_prefixes, bitmap, location, mnemonic, service, strings, time, walk};
-use crate::name::Name;
+use crate::name::{Name, NameError};
 use crate::record::RecordType;
 
 /// Appends the RDATA that the rest of `words` gives to `wire`. Names are relative to `origin`; without one they are
@@ -245,16 +245,14 @@ impl<'a> Reader<'_, 'a> {
 
     fn name(&mut self) -> Result<(), Fault> {
         let word = self.plain()?;
-        let root;
-        let origin = match self.origin {
-            Some(origin) => origin,
-            None if word.octets == b"@" => return Err(Fault::new(word.index, RdataFault::OriginInValue)),
-            None => {
-                root = Name::root();
-                &root
-            }
+        let name = match (self.origin, std::str::from_utf8(word.octets)) {
+            (Some(origin), _) => Name::parse_relative(word.octets, origin),
+            (None, Ok("@")) => return Err(Fault::new(word.index, RdataFault::OriginInValue)),
+            (None, Ok(text)) => Name::parse_given(text),
+            // A value is text, and words end at ASCII characters: this has no case.
+            (None, Err(_)) => Err(NameError::BadWire),
         };
-        let name = Name::parse_relative(word.octets, origin).map_err(|error| Fault::new(word.index, error))?;
+        let name = name.map_err(|error| Fault::new(word.index, error))?;
         self.wire.extend_from_slice(name.as_wire());
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::error::{Fault, RdataFault};
 use super::parse::integer;
 use super::strings;
 use super::token::{TokenKind, Word, Words};
+use crate::work;
 
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
@@ -236,7 +237,13 @@ pub(super) fn is_well_formed(rdata: &[u8]) -> bool {
     }
     let has = |wanted: u16| parameters(rdata).flatten().any(|(key, _)| key == wanted);
     let mandatory = parameters(rdata).flatten().find(|(key, _)| *key == MANDATORY);
-    mandatory.is_none_or(|(_, listed)| u16s(listed).all(has)) && (!has(NO_DEFAULT_ALPN) || has(ALPN))
+    // Both ascend, so one walk finds all that are listed.
+    let mut keys = parameters(rdata)
+        .flatten()
+        .map(|(key, _)| key)
+        .inspect(|_| work::step());
+    let is_there = |wanted: u16| keys.by_ref().find(|key| *key >= wanted) == Some(wanted);
+    mandatory.is_none_or(|(_, listed)| u16s(listed).all(is_there)) && (!has(NO_DEFAULT_ALPN) || has(ALPN))
 }
 
 fn value_is_well_formed(key: u16, value: &[u8]) -> bool {

@@ -21,6 +21,9 @@ pub(crate) struct Token {
     pub(crate) kind: TokenKind,
 }
 
+/// Words of one entry. An RDATA of 65,535 octets has fewer, each hexadecimal digit of it a word.
+const MOST_WORDS: usize = 1 << 18;
+
 /// How a token is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKind {
@@ -44,6 +47,9 @@ pub enum LexError {
     /// `)` without `(`.
     #[error("this parenthesis was never opened; remove it, or write `\\)`")]
     UnexpectedParenthesis(usize),
+    /// More words than any RDATA has.
+    #[error("this entry has more than {MOST_WORDS} words; mind a parenthesis that is not closed where its record ends")]
+    TooManyWords(usize),
     /// A carriage return within a line.
     #[error(
         "a carriage return stands within the line; end lines with LF or CRLF, or write `\\013` for the character itself"
@@ -61,6 +67,7 @@ impl LexError {
             Self::UnclosedQuote(at)
             | Self::UnclosedParenthesis(at)
             | Self::UnexpectedParenthesis(at)
+            | Self::TooManyWords(at)
             | Self::LoneReturn(at)
             | Self::LoneBackslash(at) => at,
         }
@@ -136,6 +143,9 @@ impl<'a> Lexer<'a> {
                 b')' => {
                     depth -= 1;
                     self.at += 1;
+                }
+                _ if tokens.len() >= MOST_WORDS => {
+                    return Err(self.recover(LexError::TooManyWords(self.at), depth > 0));
                 }
                 _ => match self.token() {
                     Ok(token) => tokens.push(token),

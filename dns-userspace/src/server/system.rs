@@ -2,7 +2,10 @@
 
 mod control;
 mod cookies;
+mod files;
+mod forward;
 mod http;
+mod keeper;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -14,25 +17,26 @@ use dns_common::cookie::words;
 use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::logging;
+use self::files::Shares;
+use self::http::Http;
 use super::supervisor::{Service, Spawner};
+use super::{announce, logging};
 use crate::access::{Access, AccessList};
 use crate::answer::{Admission, Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
-use crate::config::{Chaos, Config, ConfigSource, Desired, RateLimit};
+use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
-use crate::dataplane::answerer::LocalAnswerer;
+use crate::dataplane::answerer::{LocalAnswerer, LocalChains};
 use crate::dataplane::gate::Gate;
 use crate::dataplane::sockets;
-use crate::dataplane::tcp::{TcpSettings, raise_file_limit};
+use crate::dataplane::tcp::TcpSettings;
 use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
-use crate::forward::{ForwardSettings, Forwarder};
-use crate::http::{ApiState, TokenFile, View};
+use crate::http::{Serving, TokenFile, View};
 use crate::metrics::{Metrics, XdpFigures};
+use crate::privileges;
 use crate::publish::{Publisher, Served, ZoneCounts};
 use crate::readiness::Readiness;
 
@@ -41,14 +45,14 @@ pub(super) struct System {
     control: ControlHandle,
     plane: Mutex<Option<Plane>>,
     readiness: Arc<Readiness>,
-    /// HTTP ends last but for the control thread: until then `/ready` says 503.
-    http_stops: CancellationToken,
+    /// It ends last but for the control thread: until then `/ready` says 503.
+    http: Http,
 }
 
 impl System {
     /// Starts the parts; an error stops those that were started.
-    pub(super) async fn start(source: ConfigSource, desired: Desired, spawner: Spawner) -> anyhow::Result<Self> {
-        let config = desired.config.clone();
+    pub(super) async fn start(source: ConfigSource, loaded: Loaded, spawner: Spawner) -> anyhow::Result<Self> {
+        let config = loaded.config.clone();
         let token = config
             .http
             .token_file
@@ -56,7 +60,13 @@ impl System {
             .map(TokenFile::load)
             .transpose()?
             .map(Arc::new);
-        let listeners = http::bind(&config, token.is_some()).await?;
+        let limit = files::raise_limit(config.tcp.connections());
+        // The probes answer from here on; ready is said when sockets and tables serve.
+        let readiness = Arc::new(Readiness::default());
+        let http = Http::start(&config, token.clone(), &readiness, &spawner).await?;
+        let reading = tokio::task::spawn_blocking(move || Desired::read_zone_files(loaded));
+        let desired = reading.await.context("the zone files could not be read")?;
+        announce(&desired);
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
@@ -67,7 +77,8 @@ impl System {
         let recursion = recursion(&config);
         let sockets = Arc::new(Figures::default());
         let gate = Arc::new(gate(&config, &sockets)?);
-        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate);
+        let own_room = xdp::own_room(&listening);
+        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room);
         let mut publisher = Publisher::new(loader, options)?;
         let counts = config.metrics_per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
@@ -78,9 +89,9 @@ impl System {
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
         let metrics = Arc::new(Metrics::new(figures, sockets));
         metrics.show_table(publisher.figures());
-        let readiness = Arc::new(Readiness::default());
         metrics.show_readiness(Arc::clone(&readiness));
         metrics.show_dropped_lines(logging::lines().dropped());
+        metrics.show_http(Arc::clone(http.api.figures()));
         if let Some(counts) = &counts {
             metrics.show_zones(Arc::clone(counts));
         }
@@ -102,36 +113,41 @@ impl System {
         let Control { handle, thread } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        // A connection takes one, and so does each query on its way upstream.
-        let files = raise_file_limit(u64::from(config.tcp.max_connections) * 3 / 2);
-        // The probes answer from here on; ready is said when sockets and tables serve.
-        let state = ApiState {
+        http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
-            readiness: Arc::clone(&readiness),
-            token,
-        };
-        let http_stops = CancellationToken::new();
-        let stops = http_stops.clone();
-        spawner.spawn("http", async move {
-            crate::http::serve(listeners, state, stops).await;
-            Ok(())
         });
+        let shares = Shares::of(limit, files::open(), workers(), &config);
+        http.api.raise_room(shares.http);
 
-        let forwarder = forwarder(&config, &listening, files, &cookies)?;
+        let local = LocalChains::new(Arc::clone(&served), environment);
+        let in_flight = shares.forwards;
+        let forwarder = forward::start(
+            &config,
+            &listening,
+            in_flight,
+            &cookies,
+            local,
+            metrics.sockets(),
+            &spawner,
+        )
+        .await?;
         let parts = Parts {
             endpoints,
             answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
             forwarder,
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: tcp_settings(&config, files),
+            tcp: tcp_settings(&config, &shares),
             wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
+            gate: Arc::clone(&gate),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         cookies::keep(cookies, program.clone(), &spawner);
-        xdp::attach(&config, &listening, program, &gate.charged, &spawner).await;
+        let waker = handle.clone();
+        xdp::attach(&config, &listening, program, &gate.charged, own_room, waker, &spawner).await;
+        privileges::keep_what_is_needed(privileges::Needs::of(&config));
 
         readiness.serve();
         say_ready(&readiness, plane.addresses().to_vec(), &spawner);
@@ -139,7 +155,7 @@ impl System {
             control: handle,
             plane: Mutex::new(Some(plane)),
             readiness,
-            http_stops,
+            http,
         })
     }
 }
@@ -157,7 +173,7 @@ impl Service for System {
         {
             warn!("not every query was answered within {} s", limit.as_secs());
         }
-        self.http_stops.cancel();
+        self.http.stop();
         self.control.stop().await;
     }
 }
@@ -179,20 +195,28 @@ fn say_ready(readiness: &Arc<Readiness>, addresses: Vec<SocketAddr>, spawner: &S
     });
 }
 
-fn tcp_settings(config: &Config, files: u64) -> TcpSettings {
+fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {
     let tcp = config.tcp;
     let settings = TcpSettings::new(
         tcp.idle_timeout,
-        tcp.max_connections as usize,
+        tcp.connections() as usize,
         tcp.max_connections_per_client.map(|most| most as usize),
-        files,
+        shares.tcp,
     );
-    if settings.connections < tcp.max_connections as usize {
-        warn!(
-            "`tcp.max_connections` is {}, but the limit of open files, {files}, leaves {}: raise the limit (`ulimit -n`, or \
-             `LimitNOFILE=` of systemd) to one and a half times the number of connections",
-            tcp.max_connections, settings.connections
-        );
+    let (wanted, left) = (tcp.connections(), settings.connections);
+    match tcp.max_connections {
+        _ if left >= wanted as usize => {}
+        Some(_) => warn!(
+            "`tcp.max_connections` is {wanted}, but the limit of open files, {}, leaves {left}: raise the limit (`ulimit -n`, \
+             or `LimitNOFILE=` of systemd) to {}",
+            shares.limit,
+            files::wanted(wanted),
+        ),
+        // Nobody asked for as many as there are by default.
+        None => info!(
+            "the limit of open files, {}, leaves {left} TCP connections",
+            shares.limit
+        ),
     }
     settings
 }
@@ -295,33 +319,6 @@ fn answerers(
         );
         Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
     })
-}
-
-fn forwarder(
-    config: &Config,
-    listening: &[SocketAddr],
-    files: u64,
-    cookies: &Arc<Cookies>,
-) -> anyhow::Result<Option<Arc<Forwarder>>> {
-    let upstream = &config.backend.upstream;
-    if !upstream.enabled {
-        return Ok(None);
-    }
-    if let Some(server) = upstream
-        .servers
-        .iter()
-        .find(|&&server| sockets::is_ourselves(server, listening))
-    {
-        anyhow::bail!("`backend.upstream.servers` names {server}, which is this server: name another resolver");
-    }
-    let settings = ForwardSettings {
-        servers: upstream.servers.clone(),
-        timeout: upstream.timeout,
-        udp_payload: config.udp_payload,
-        nsid: config.nsid.clone(),
-        in_flight: ForwardSettings::in_flight_for_file_limit(files),
-    };
-    Ok(Some(Arc::new(Forwarder::new(settings, Arc::clone(cookies)))))
 }
 
 fn view(served: &Arc<Served>) -> View {

@@ -6,6 +6,7 @@
 //! - At one name the API's RRset comes before the zone file's before the configuration's. One that has the type of
 //!   another before it, or cannot stand beside it (CNAME, ALIAS), is left out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -15,6 +16,7 @@ use super::{Conflict, Place};
 use crate::name::NameKey;
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::Node;
+use crate::work;
 
 /// One name in one zone, or among the overlays.
 pub(super) struct Merged {
@@ -56,25 +58,49 @@ pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Plac
             view: None,
         });
     };
-    let of_api = || api.into_iter().flat_map(|node| &node.rrsets);
-    served.extend(of_api().filter(|rrset| is_here(rrset)).cloned());
+    let by_api = |rtype| api.and_then(|node| node.excluding(rtype));
+    served.extend(
+        api.into_iter()
+            .flat_map(|node| &node.rrsets)
+            .filter(|rrset| is_here(rrset))
+            .cloned(),
+    );
     for rrset in file.into_iter().flat_map(|node| &node.rrsets) {
-        match of_api().find(|before| excludes(before, rrset)) {
+        work::step();
+        match by_api(rrset.rtype) {
             Some(before) => leave_out(rrset, before),
             None => served.push(rrset.clone()),
         }
     }
+    // What excludes an RRset of the file that would be in the way of the configuration's is in its way itself.
+    let by_file = |rtype| {
+        file.and_then(|node| node.excluding(rtype))
+            .filter(|before| by_api(before.rtype).is_none())
+    };
+    let mut own: BTreeSet<RecordType> = BTreeSet::new();
     for rrset in config
         .into_iter()
         .flat_map(|node| &node.rrsets)
         .filter(|rrset| is_here(rrset))
     {
-        let blocker = of_api().find(|before| excludes(before, rrset)).cloned();
-        let blocker = blocker.or_else(|| served.iter().find(|before| excludes(before, rrset)).cloned());
+        work::step();
+        let by_own = || {
+            let (other, _) = rrset
+                .rtype
+                .first_clash(|other| own.contains(&other), own.iter().copied())?;
+            config?.rrset(other)
+        };
+        let blocker = by_api(rrset.rtype)
+            .or_else(|| by_file(rrset.rtype))
+            .or_else(by_own)
+            .cloned();
         let makes_no_zone = !zones.contains_key(key);
         match blocker.or_else(|| makes_no_zone.then(|| soa_blocker(layers, key, rrset)).flatten()) {
             Some(before) => leave_out(rrset, &before),
-            None => served.push(rrset.clone()),
+            None => {
+                own.insert(rrset.rtype);
+                served.push(rrset.clone());
+            }
         }
     }
     served.sort_by_key(|rrset| rrset.rtype);

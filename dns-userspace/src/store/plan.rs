@@ -44,7 +44,6 @@ pub(super) fn next_state(old: &State, changes: Vec<Change>) -> (State, Delta) {
         of_views,
         redefined,
     );
-    state.conflicts.settle();
     let is_same = delta.names.is_empty()
         && delta.zones.is_empty()
         && delta.access.is_empty()

@@ -64,10 +64,77 @@ fn zone(apex: &str, records: Vec<(Name, RrSet)>) -> Change {
     }
 }
 
+fn store_with(changes: Vec<Change>) -> Store {
+    let mut store = Store::new();
+    apply(&mut store, changes);
+    store
+}
+
 fn apply(store: &mut Store, changes: Vec<Change>) -> Plan {
     let plan = store.plan(changes);
     store.commit(&plan);
     plan
+}
+
+/// As many types at one name as there are, and each source has all of them.
+#[test]
+fn many_types_at_one_name_are_merged_in_one_walk_of_each_source() {
+    let types = || (1000..61_000).map(RecordType);
+    let put_all = |view: Option<&'static str>| {
+        types().map(move |rtype| {
+            let (owner, rrset) = rrset("a.e.", rtype, 1, Source::Api);
+            let view = view.map(ViewName::from);
+            Change::PutApi { view, owner, rrset }
+        })
+    };
+    let in_files: Vec<_> = types().map(|rtype| in_file("a.e.", rtype, 2)).collect();
+    let soa = in_file("e.", RecordType::SOA, 0);
+    let from_config: Vec<_> = types().map(|rtype| in_config("a.e.", rtype, 3)).collect();
+    let view = ConfiguredView {
+        view: ViewClients {
+            name: "v".into(),
+            clients: Vec::new(),
+        },
+        records: from_config.clone(),
+    };
+    // The API's come in one by one in the product; here all at once, so that their layer is no part of the count.
+    let mut store = Store::new();
+    apply(
+        &mut store,
+        put_all(None).chain(put_all(Some("v"))).step_by(300).collect(),
+    );
+    let changes = vec![
+        zone("e.", [vec![soa], in_files].concat()),
+        Change::ConfigRecords(from_config),
+        Change::Views(vec![view]),
+    ];
+    let (plan, steps) = work::steps(|| apply(&mut store, changes));
+    assert!(steps < 1_000_000, "{steps}");
+    assert!(plan.conflicts.len() >= 60_000, "{}", plan.conflicts.len());
+    let node = plan.snapshot.zones[&key("e.")].nodes[&key("a.e.")].clone();
+    assert_eq!(node.rrsets.len(), 60_000);
+}
+
+#[test]
+fn a_change_costs_what_it_changes_however_many_conflicts_there_are() {
+    let names: Vec<String> = (0..20_000).map(|host| format!("h{host}.e.")).collect();
+    let mut store = store_with(names.iter().map(|name| put(name, RecordType::A, 1)).collect());
+    let file = names.iter().map(|name| in_file(name, RecordType::A, 2));
+    let plan = apply(
+        &mut store,
+        vec![zone(
+            "e.",
+            [in_file("e.", RecordType::SOA, 0)].into_iter().chain(file).collect(),
+        )],
+    );
+    assert_eq!((plan.conflicts.len(), plan.conflict_changes.len()), (20_000, 20_000));
+    let (plan, steps) = work::steps(|| apply(&mut store, vec![delete("h7.e.", RecordType::A)]));
+    assert!(steps < 10, "{steps}");
+    assert_eq!((plan.conflicts.len(), plan.conflict_changes.len()), (19_999, 1));
+    let ConflictChange { before, after } = &plan.conflict_changes[0];
+    assert_eq!((before.len(), after.len(), &before[0].owner), (1, 0, &name("h7.e.")));
+    let plan = apply(&mut store, vec![delete("h7.e.", RecordType::A)]);
+    assert!(plan.conflict_changes.is_empty());
 }
 
 /// The sources of what is served at a name of a zone, by type.

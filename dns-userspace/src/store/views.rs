@@ -12,7 +12,7 @@
 //!
 //! A tree shares with the default all that is no different. A change costs in proportion to what it touches, in each view.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -24,6 +24,7 @@ use crate::name::NameKey;
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::{Node, Snapshot, View, Views, Zone};
 use crate::views::{Clients, ViewClients, ViewName};
+use crate::work;
 
 /// The names at which layers of views differ now.
 pub(super) type DirtyViews = BTreeMap<ViewName, Vec<NameKey>>;
@@ -42,6 +43,7 @@ pub(super) fn update(
         return;
     }
     let before = Arc::clone(&old.views);
+    let known_by_name: HashMap<&ViewName, &View> = before.list.iter().map(|view| (&view.name, view)).collect();
     let mut zones: BTreeMap<NameKey, ZoneDelta> = std::mem::take(&mut delta.zones)
         .into_iter()
         .map(|zone| (zone.apex.clone(), zone))
@@ -57,7 +59,7 @@ pub(super) fn update(
     let mut list = Vec::with_capacity(views.len());
     delta.views = Vec::with_capacity(views.len());
     for ViewClients { name, .. } in views.iter() {
-        let known = before.list.iter().find(|view| view.name == *name);
+        let known = known_by_name.get(name).copied();
         let mut names = dirty.get(name).cloned().unwrap_or_default();
         let layer = state.layers.views.get(name).cloned().unwrap_or_default();
         if known.is_none() || redefined {
@@ -105,11 +107,8 @@ pub(super) fn update(
         });
         delta.views.push(changed.into_iter().collect());
     }
-    for gone in before
-        .list
-        .iter()
-        .filter(|view| views.iter().all(|now| now.name != view.name))
-    {
+    let now: HashSet<&ViewName> = views.iter().map(|view| &view.name).collect();
+    for gone in before.list.iter().filter(|view| !now.contains(&view.name)) {
         for key in gone.own.keys() {
             if let Some(apex) = new.zone_of(key).map(|zone| zone.apex.key()) {
                 note_changed(&mut zones, new, &apex);
@@ -253,14 +252,22 @@ fn merge(layer: &Layer, view: &ViewName, new: &Snapshot, key: &NameKey) -> (Opti
         return (None, Vec::new());
     };
     let soa = new.zones.get(key).and_then(|zone| zone.rrset(key, RecordType::SOA));
-    let mut served: Vec<Arc<RrSet>> = Vec::new();
+    let mut served: BTreeMap<RecordType, Arc<RrSet>> = BTreeMap::new();
     let mut conflicts = Vec::new();
     let rrsets = api.into_iter().chain(config).flat_map(|node| &node.rrsets);
     // A zone has one SOA, with one serial, for all: nothing puts another one into a view.
     for rrset in rrsets.filter(|rrset| rrset.rtype != RecordType::SOA) {
+        work::step();
         let at_apex = soa.filter(|soa| rrset.rtype.clash(soa.rtype).is_some());
-        let excludes = |before: &&Arc<RrSet>| before.rtype == rrset.rtype || before.rtype.clash(rrset.rtype).is_some();
-        match at_apex.or_else(|| served.iter().find(excludes)) {
+        let excluding = || {
+            let clash = || {
+                let types = served.keys().copied();
+                rrset.rtype.first_clash(|other| served.contains_key(&other), types)
+            };
+            let same = served.get(&rrset.rtype);
+            same.or_else(|| served.get(&clash()?.0))
+        };
+        match at_apex.or_else(excluding) {
             Some(before) => conflicts.push(Conflict {
                 owner: owner.clone(),
                 rtype: rrset.rtype,
@@ -269,10 +276,10 @@ fn merge(layer: &Layer, view: &ViewName, new: &Snapshot, key: &NameKey) -> (Opti
                 served_type: before.rtype,
                 view: Some(view.clone()),
             }),
-            None => served.push(rrset.clone()),
+            None => drop(served.insert(rrset.rtype, rrset.clone())),
         }
     }
-    served.sort_by_key(|rrset| rrset.rtype);
+    let served: Vec<Arc<RrSet>> = served.into_values().collect();
     let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
     (node, conflicts)
 }
@@ -296,13 +303,14 @@ fn node_in_zone(
     if new.zones.contains_key(key) {
         let others = default.into_iter().flat_map(|node| &node.rrsets);
         let others = others.filter(|other| {
+            work::step();
             // An ALIAS of the default stands for the addresses that the view does not have.
-            let is_alias = other.rtype == RecordType::ALIAS;
-            let stands_beside = |rrset: &Arc<RrSet>| {
-                let clashes = rrset.rtype == other.rtype || rrset.rtype.clash(other.rtype).is_some();
-                !clashes || (is_alias && rrset.rtype.is_address())
-            };
-            own.rrsets.iter().all(stands_beside)
+            match other.rtype {
+                RecordType::ALIAS => [RecordType::ALIAS, RecordType::CNAME]
+                    .into_iter()
+                    .all(|rtype| own.rrset(rtype).is_none()),
+                rtype => own.excluding(rtype).is_none(),
+            }
         });
         rrsets.extend(others.cloned());
         rrsets.sort_by_key(|rrset| rrset.rtype);

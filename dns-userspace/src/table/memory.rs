@@ -1,7 +1,7 @@
 //! The map module: memory of atomic words, the process's own or mapped from a BPF map.
 //!
 //! This is the one place where userspace turns addresses into references. Everything outside sees slices of
-//! `AtomicU64`. The grace period of that memory's readers is here too.
+//! `AtomicU64`.
 
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
@@ -99,6 +99,11 @@ impl Memory {
         })
     }
 
+    /// Whether programs of the kernel read it, too.
+    pub fn is_of_maps(&self) -> bool {
+        self.lines.is_of_map
+    }
+
     /// One of the words that are said of the whole table.
     pub fn epoch_word(&self, at: usize) -> &AtomicU64 {
         &self.epoch.words(at, 1).expect("there are eight")[0]
@@ -119,6 +124,7 @@ pub struct Region {
     words: usize,
     /// Octets of the mapping.
     mapped_bytes: usize,
+    is_of_map: bool,
 }
 
 // SAFETY: a region is plain memory that is only reached through atomics.
@@ -144,6 +150,7 @@ impl Region {
             start: start.cast(),
             words,
             mapped_bytes: bytes,
+            is_of_map: false,
         })
     }
 
@@ -172,6 +179,7 @@ impl Region {
             start: start.cast(),
             words,
             mapped_bytes: bytes,
+            is_of_map: true,
         })
     }
 
@@ -246,14 +254,6 @@ impl Drop for Region {
         // SAFETY: made by `mmap`, with this length; no reference outlives the region.
         let _ = unsafe { munmap(self.start.cast(), self.mapped_bytes) };
     }
-}
-
-/// Waits until every program of the kernel that ran when this was called has ended: `membarrier(2)` is an RCU grace
-/// period. False where the kernel has no such call.
-pub(super) fn grace_period() -> bool {
-    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
-    // SAFETY: a system call with plain numbers; it touches no memory of ours.
-    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
 }
 
 /// Gives memory that was freed back to the operating system, where the allocator keeps it otherwise.

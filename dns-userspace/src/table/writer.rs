@@ -18,7 +18,7 @@ use dns_common::slot::class_for;
 use dns_common::table::{Table, ZONE_WORDS, word};
 use serde::{Deserialize, Serialize};
 
-use super::memory::grace_period;
+use super::grace;
 use super::slots::{Body, Slots, Spot};
 use super::{Memory, TableReader};
 use crate::name::label_count;
@@ -414,15 +414,14 @@ impl TableWriter {
     }
 
     /// Waits until no reader can still look at retired slots, and makes them free, if there are enough of them to be
-    /// worth it (or `now`). The kernel's programs are waited for by `membarrier`, which is an RCU grace period;
-    /// readers on sockets check the epoch after they have copied.
+    /// worth it (or `now`). The kernel's programs are waited for; readers on sockets check the epoch after they have copied.
     pub fn reclaim(&mut self, now: bool) {
         let waiting = self.slots.waiting();
         if waiting == 0 || (!now && waiting < RECLAIM_AT) {
             return;
         }
         self.raise_epoch();
-        if grace_period() {
+        if grace::wait(self.reader.memory.is_of_maps()) {
             self.slots.release_waiting();
         }
     }

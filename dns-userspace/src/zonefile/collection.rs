@@ -5,12 +5,33 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::source::Place;
+use super::{MAX_ERRORS, budget};
 use crate::name::Name;
 use crate::rdata::{canonical, same_value};
 use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, Source, octets_of_answer};
+use crate::work;
 
+/// Warnings of one zone that are listed; the others are counted.
+const MAX_WARNINGS: usize = 20;
 /// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
 const COMPARED_ONE_BY_ONE: usize = 16;
+
+/// RRsets of an owner that are looked through one by one; beyond, they are found by their type.
+const FOLLOWED_ONE_BY_ONE: usize = 16;
+
+/// The RRsets of an owner that has more.
+struct Wide {
+    by_type: HashMap<RecordType, usize>,
+    last: usize,
+}
+
+/// Where an owner's RRsets end, none of which has the type that was looked for.
+struct Chain {
+    first: usize,
+    last: usize,
+    /// How many there are, as far as they were looked through.
+    length: usize,
+}
 
 /// An RRset of more.
 struct Long {
@@ -30,7 +51,28 @@ pub(super) struct Collection {
     /// The RRset that the last RR went to.
     last: Option<usize>,
     long: HashMap<usize, Long>,
-    warnings: Vec<(Place, Warning)>,
+    /// By the owner's first RRset.
+    wide: HashMap<usize, Wide>,
+    /// What all of it will take, as an estimate.
+    octets: u64,
+    warnings: Warnings,
+}
+
+/// The first warnings, and how many more there were.
+#[derive(Default)]
+pub(super) struct Warnings {
+    pub(super) listed: Vec<(Place, Warning)>,
+    pub(super) more: usize,
+}
+
+impl Warnings {
+    fn push(&mut self, warning: (Place, Warning)) {
+        if self.listed.len() < MAX_WARNINGS {
+            self.listed.push(warning);
+        } else {
+            self.more += 1;
+        }
+    }
 }
 
 struct Note {
@@ -66,7 +108,8 @@ pub(super) enum Warning {
 /// A zone's RRsets, the warnings and the errors of its checks.
 pub(super) struct Checked {
     pub(super) rrsets: Vec<(Name, RrSet)>,
-    pub(super) warnings: Vec<(Place, Warning)>,
+    pub(super) warnings: Warnings,
+    /// Those that are reported, and no more.
     pub(super) errors: Vec<(Place, Problem)>,
 }
 
@@ -80,12 +123,19 @@ impl Collection {
             first: HashMap::new(),
             last: None,
             long: HashMap::new(),
-            warnings: Vec::new(),
+            wide: HashMap::new(),
+            octets: 0,
+            warnings: Warnings::default(),
         }
     }
 
     pub(super) fn apex(&self) -> &Name {
         &self.apex
+    }
+
+    /// What all that has been taken in will take of memory, as an estimate.
+    pub(super) fn octets(&self) -> u64 {
+        self.octets
     }
 
     /// Makes room for so many owners more: to grow bit by bit is to hash each name several times.
@@ -108,7 +158,7 @@ impl Collection {
     ) -> Result<(), Problem> {
         let at = match self.find(owner, rtype) {
             Ok(at) => at,
-            Err(previous) => {
+            Err(chain) => {
                 let rrset = RrSet {
                     rtype,
                     ttl,
@@ -123,9 +173,15 @@ impl Collection {
                     next: None,
                     ttl_differs: false,
                 });
-                match previous {
-                    Some(previous) => self.notes[previous].next = Some(at),
-                    None => _ = self.first.insert(owner.clone(), at),
+                match chain {
+                    Some(chain) => {
+                        self.octets += budget::of_rrset(rdata.len());
+                        self.append(&chain, rtype, at);
+                    }
+                    None => {
+                        self.octets += budget::of_name(owner.as_wire().len(), rdata.len());
+                        self.first.insert(owner.clone(), at);
+                    }
                 }
                 self.last = Some(at);
                 return Ok(());
@@ -156,6 +212,9 @@ impl Collection {
                 ));
             }
         }
+        if !is_known {
+            self.octets += budget::of_rr(rdata.len());
+        }
         match long {
             _ if is_known => {}
             Some(long) => long.rdatas.push(rdata.into()),
@@ -171,21 +230,54 @@ impl Collection {
         Ok(())
     }
 
-    /// The RRset's place, or that of the owner's last RRset.
-    fn find(&self, owner: &Name, rtype: RecordType) -> Result<usize, Option<usize>> {
-        let mut next = match self.last {
+    /// The RRset's place, or where the owner's RRsets end; nothing where it has none.
+    fn find(&self, owner: &Name, rtype: RecordType) -> Result<usize, Option<Chain>> {
+        let first = match self.last {
             Some(last) if self.rrsets[last].1.rtype == rtype && self.rrsets[last].0 == *owner => return Ok(last),
-            _ => self.first.get(owner).copied(),
+            _ => *self.first.get(owner).ok_or(None)?,
         };
-        let mut previous = None;
-        while let Some(at) = next {
+        if let Some(wide) = self.wide.get(&first) {
+            let end = Chain {
+                first,
+                last: wide.last,
+                length: wide.by_type.len(),
+            };
+            return wide.by_type.get(&rtype).copied().ok_or(Some(end));
+        }
+        let mut end = Chain {
+            first,
+            last: first,
+            length: 0,
+        };
+        for at in self.chain(first) {
+            work::step();
             if self.rrsets[at].1.rtype == rtype {
                 return Ok(at);
             }
-            previous = Some(at);
-            next = self.notes[at].next;
+            end.last = at;
+            end.length += 1;
         }
-        Err(previous)
+        Err(Some(end))
+    }
+
+    /// The RRsets of one owner, from the first on.
+    fn chain(&self, first: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(first), |&at| self.notes[at].next)
+    }
+
+    /// Adds an RRset to those of its owner.
+    fn append(&mut self, chain: &Chain, rtype: RecordType, at: usize) {
+        self.notes[chain.last].next = Some(at);
+        if let Some(wide) = self.wide.get_mut(&chain.first) {
+            wide.by_type.insert(rtype, at);
+            wide.last = at;
+        } else if chain.length >= FOLLOWED_ONE_BY_ONE {
+            let by_type = self
+                .chain(chain.first)
+                .map(|at| (self.rrsets[at].1.rtype, at))
+                .collect();
+            self.wide.insert(chain.first, Wide { by_type, last: at });
+        }
     }
 
     /// The checks that need the whole zone. An SOA that is missing is no error where entries `were_lost` to errors.
@@ -198,6 +290,9 @@ impl Collection {
         let mut has_soa = false;
         let mut has_ns = false;
         for ((owner, rrset), note) in self.rrsets.iter().zip(&self.notes) {
+            if errors.len() >= MAX_ERRORS {
+                break;
+            }
             let bytes = octets_of_answer(owner, &rrset.rdatas);
             if bytes > MOST_OF_MESSAGE {
                 let (owner, rtype) = (owner.clone(), rrset.rtype);
@@ -259,13 +354,8 @@ impl Collection {
 
     /// An RRset of `owner` that may not stand beside that of this type, and why.
     fn clash(&self, owner: &Name, rtype: RecordType) -> Option<(usize, Clash)> {
-        let mut next = self.first.get(owner).copied();
-        while let Some(at) = next {
-            if let Some(clash) = rtype.clash(self.rrsets[at].1.rtype) {
-                return Some((at, clash));
-            }
-            next = self.notes[at].next;
-        }
-        None
+        let first = self.first.get(owner).copied()?;
+        self.chain(first)
+            .find_map(|at| Some((at, rtype.clash(self.rrsets[at].1.rtype)?)))
     }
 }

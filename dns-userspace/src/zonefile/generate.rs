@@ -21,7 +21,7 @@ pub(super) struct Range {
 impl Range {
     pub(super) fn parse(word: &[u8]) -> Result<Self, Problem> {
         let range = Self::split(word).ok_or(Problem::GenerateRange)?;
-        let count = u64::from((range.stop - range.start) / range.step) + 1;
+        let count = range.count();
         if count > MAX_RECORDS {
             return Err(Problem::GenerateCount {
                 count,
@@ -40,6 +40,11 @@ impl Range {
         let start = integer(&bounds[..dash], i32::MAX as u32)?;
         let stop = integer(&bounds[dash + 1..], i32::MAX as u32)?;
         (start <= stop && step > 0).then_some(Self { start, stop, step })
+    }
+
+    /// How many there are.
+    pub(super) fn count(self) -> u64 {
+        u64::from((self.stop - self.start) / self.step) + 1
     }
 
     pub(super) fn numbers(self) -> impl Iterator<Item = u32> {

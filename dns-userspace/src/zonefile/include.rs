@@ -1,17 +1,24 @@
 //! Which files `$INCLUDE` may read: those in the folder of the zone file or below it, each once on the way down.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use super::budget::Meter;
 use super::problem::Problem;
-use super::source::SourceFile;
+use super::source::{SourceFile, Unread};
+use crate::memory::Size;
 
 /// Files that include each other, counted from the zone file.
 const MAX_DEPTH: usize = 16;
 
 /// Files that are read for one zone, one that is included twice counted twice.
 const MAX_FILES: usize = 10_000;
+
+/// Octets that files have in all each time they are included again.
+const MOST_REPEATED: u64 = 64 << 20;
 
 /// The files that are being read, each included by the one before.
 pub(super) struct Nesting {
@@ -21,6 +28,10 @@ pub(super) struct Nesting {
     open: Vec<PathBuf>,
     /// How many were entered.
     entered: usize,
+    /// All that were read.
+    read: HashMap<PathBuf, Rc<SourceFile>>,
+    /// Octets of those that were entered again.
+    repeated: u64,
 }
 
 impl Nesting {
@@ -34,11 +45,19 @@ impl Nesting {
             folder,
             open: vec![zone_file.canonicalize()?],
             entered: 0,
+            read: HashMap::new(),
+            repeated: 0,
         })
     }
 
-    /// Reads the file that `from` names `path`, relative to its own folder. [`Nesting::leave`] ends what this begins.
-    pub(super) fn enter(&mut self, from: &Path, path: &[u8]) -> Result<SourceFile, Problem> {
+    /// Reads the file that `from` names `path`, relative to its own folder; one that was read before is not read again.
+    /// Whether it is a new one, too. [`Nesting::leave`] ends what this begins.
+    pub(super) fn enter(
+        &mut self,
+        from: &Path,
+        path: &[u8],
+        meter: &mut Meter<'_>,
+    ) -> Result<(Rc<SourceFile>, bool), Problem> {
         if self.open.len() >= MAX_DEPTH {
             return Err(Problem::IncludeDepth { limit: MAX_DEPTH });
         }
@@ -54,9 +73,29 @@ impl Nesting {
         if self.open.contains(&resolved) {
             return Err(Problem::IncludeLoop);
         }
-        let source = SourceFile::read(&shown_as, &resolved).map_err(Problem::IncludeIo)?;
+        let before = self.read.get(&resolved);
+        let is_new = before.is_none();
+        let source = match before {
+            Some(source) => {
+                self.repeated += source.octets.len() as u64;
+                if self.repeated > MOST_REPEATED {
+                    let limit = Size(MOST_REPEATED);
+                    return Err(Problem::IncludeRepeated { limit });
+                }
+                Rc::clone(source)
+            }
+            None => {
+                let source = SourceFile::read(&shown_as, &resolved, meter).map_err(|unread| match unread {
+                    Unread::Io(error) => Problem::IncludeIo(error),
+                    Unread::TooLarge(problem) => problem,
+                })?;
+                let source = Rc::new(source);
+                self.read.insert(resolved.clone(), Rc::clone(&source));
+                source
+            }
+        };
         self.open.push(resolved);
-        Ok(source)
+        Ok((source, is_new))
     }
 
     pub(super) fn leave(&mut self) {

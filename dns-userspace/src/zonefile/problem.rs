@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::memory::Size;
 use crate::name::{Name, NameError};
 use crate::rdata::{LexError, RdataFault};
 use crate::record::{RecordType, UnknownType};
@@ -50,6 +51,19 @@ pub(super) enum Problem {
     IncludeDepth { limit: usize },
     #[error("a zone may be made of {limit} files, each counted as often as it is included")]
     IncludeCount { limit: usize },
+    #[error(
+        "files that are included once more add up to more than {limit}; include them less often, or write one record for all"
+    )]
+    IncludeRepeated { limit: Size },
+    #[error(
+        "{what} takes about {needs} of memory, and {left} of {limit} (`limits.memory`) is left for the zone; raise that limit where there is more memory, or make the zone smaller"
+    )]
+    Memory {
+        what: String,
+        needs: Size,
+        left: Size,
+        limit: Size,
+    },
     #[error("a range is START-STOP or START-STOP/STEP, with START up to STOP and STEP at least 1")]
     GenerateRange,
     #[error("this range makes {count} records; the limit is {limit}")]
@@ -76,6 +90,17 @@ pub(super) enum Problem {
     SoaBelowApex { owner: Name, apex: Name },
     #[error("the zone has no SOA record at its apex `{apex}`; add one")]
     NoSoa { apex: Name },
+}
+
+impl Problem {
+    /// Whether the zone takes more memory than there is for it.
+    pub(super) fn is_of_memory(&self) -> bool {
+        match self {
+            Self::Memory { .. } => true,
+            Self::Generated { problem, .. } => problem.is_of_memory(),
+            _ => false,
+        }
+    }
 }
 
 /// A problem and the number of the token that has it.

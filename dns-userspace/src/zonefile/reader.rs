@@ -4,39 +4,52 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::budget::{self, Budget, Meter};
 use super::collection::{Collection, Warning};
 use super::generate::{Range, expand};
 use super::include::Nesting;
 use super::problem::{Located, Problem};
-use super::source::{Place, SourceFile};
-use super::{MAX_ERRORS, ZoneContent, ZoneFileError};
+use super::source::{Place, SourceFile, Unread};
+use super::{LoadError, MAX_ERRORS, ZoneContent, ZoneFileError};
 use crate::name::Name;
 use crate::rdata::{self, Lexer, Token, TokenKind, Word, Words, parse_seconds};
 use crate::record::RecordType;
 use crate::shown::{MOST_OF_TEXT, shorten};
 
-/// Warnings of one zone that are listed; the others are counted.
-const MAX_WARNINGS: usize = 20;
 /// RFC 2181 §8.
 const MAX_TTL: u32 = i32::MAX as u32;
 
-pub(super) fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent, Vec<ZoneFileError>> {
-    let unreadable = |error: std::io::Error| {
-        let message = format!("the zone file cannot be read: {error}");
-        vec![ZoneFileError {
-            file: path.to_owned(),
-            line: 0,
-            column: 0,
-            text: String::new(),
-            message,
-        }]
+pub(super) fn load(
+    path: &Path,
+    apex: &Name,
+    shown_as: Arc<str>,
+    budget: &mut Budget,
+) -> Result<ZoneContent, LoadError> {
+    let nesting = Nesting::new(path).map_err(LoadError::Unreadable)?;
+    let mut meter = Meter::new(budget);
+    let source = match SourceFile::read(path, path, &mut meter) {
+        Ok(source) => source,
+        Err(Unread::Io(error)) => {
+            meter.finish(false);
+            return Err(LoadError::Unreadable(error));
+        }
+        Err(Unread::TooLarge(problem)) => {
+            meter.finish(false);
+            return Err(LoadError::Errors(vec![ZoneFileError {
+                file: path.to_owned(),
+                line: 0,
+                column: 0,
+                text: String::new(),
+                message: problem.to_string(),
+            }]));
+        }
     };
-    let nesting = Nesting::new(path).map_err(unreadable)?;
-    let source = SourceFile::read(path, path).map_err(unreadable)?;
     let mut reader = Reader {
         sources: Vec::new(),
         nesting,
         collection: Collection::new(apex.clone(), shown_as),
+        meter,
+        has_stopped: false,
         errors: Vec::new(),
         rdata: Vec::new(),
     };
@@ -46,14 +59,19 @@ pub(super) fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneC
         default_ttl: None,
         last_ttl: None,
     };
+    let source = Rc::new(source);
+    reader.collection.expect(source.count_owners());
     reader.file(source, &mut scope);
     reader.finish()
 }
 
-struct Reader {
+struct Reader<'b> {
     sources: Vec<Rc<SourceFile>>,
     nesting: Nesting,
     collection: Collection,
+    meter: Meter<'b>,
+    /// The zone takes too much memory: the rest of it is not read.
+    has_stopped: bool,
     errors: Vec<ZoneFileError>,
     /// Scratch.
     rdata: Vec<u8>,
@@ -114,15 +132,13 @@ impl EntryText<'_> {
     }
 }
 
-impl Reader {
-    fn file(&mut self, source: SourceFile, scope: &mut Scope) {
-        let source = Rc::new(source);
+impl Reader<'_> {
+    fn file(&mut self, source: Rc<SourceFile>, scope: &mut Scope) {
         let number = self.sources.len() as u32;
         self.sources.push(Rc::clone(&source));
-        self.collection.expect(source.line_count());
         let mut lexer = Lexer::new(&source.octets);
         let mut tokens = Vec::new();
-        while self.errors.len() < MAX_ERRORS {
+        while self.errors.len() < MAX_ERRORS && !self.has_stopped {
             let entry = match lexer.next_entry(&mut tokens) {
                 Ok(None) => return,
                 Ok(Some(entry)) => entry,
@@ -186,8 +202,14 @@ impl Reader {
                 None => return Err(Located::new(head.type_token, Problem::NoTtl)),
             },
         };
+        let before = self.collection.octets();
         let added = self.collection.add(owner, head.rtype, ttl, &self.rdata, place);
-        added.map_err(|problem| Located::new(head.type_token, problem))
+        let taken = added.and_then(|()| {
+            let octets = self.collection.octets() - before;
+            let whole = |so_far| extrapolate(so_far, &self.sources[0], place);
+            self.meter.take_records(octets, whole)
+        });
+        taken.map_err(|problem| Located::new(head.type_token, problem))
     }
 
     /// Makes the owner that `word` names the scope's.
@@ -249,10 +271,13 @@ impl Reader {
             set_origin(&mut inner, name(word, &scope.origin)?);
         }
         let from = Rc::clone(&self.sources[text.source as usize]);
-        let source = self
+        let (source, is_new) = self
             .nesting
-            .enter(&from.path, &path)
+            .enter(&from.path, &path, &mut self.meter)
             .map_err(|problem| Located::new(file.index, problem))?;
+        if is_new {
+            self.collection.expect(source.count_owners());
+        }
         self.file(source, &mut inner);
         self.nesting.leave();
         (scope.default_ttl, scope.last_ttl) = (inner.default_ttl, inner.last_ttl);
@@ -275,6 +300,8 @@ impl Reader {
             return Err(missing(words));
         }
         let data = &text.tokens[data_from..];
+        self.room_for(numbers, owner.octets, &scope.origin, text.octets, data)
+            .map_err(|problem| Located::new(range.index, problem))?;
         let octets_of = |token: &Token| &text.octets[token.start..token.end];
         let mut line = Vec::new();
         let mut tokens = Vec::new();
@@ -301,6 +328,26 @@ impl Reader {
             self.generated(&mut inner, text, value, &line, &mut tokens)?;
         }
         Ok(())
+    }
+
+    /// Checks that there is memory for what a `$GENERATE` makes.
+    fn room_for(
+        &self,
+        numbers: Range,
+        owner: &[u8],
+        origin: &Name,
+        text: &[u8],
+        data: &[Token],
+    ) -> Result<(), Problem> {
+        let count = numbers.count();
+        let data: usize = data.iter().map(|token| text[token.start..token.end].len()).sum();
+        let each = if owner.contains(&b'$') {
+            budget::of_name(owner.len() + origin.as_wire().len(), data)
+        } else {
+            budget::of_rr(data)
+        };
+        let what = || format!("this directive, which makes {count} records,");
+        self.meter.check(count.saturating_mul(each), what)
     }
 
     /// Takes in the record that `line` holds.
@@ -338,41 +385,51 @@ impl Reader {
     }
 
     fn report(&mut self, place: Place, problem: &Problem) {
+        self.has_stopped |= problem.is_of_memory();
         if self.errors.len() < MAX_ERRORS {
             let error = self.sources[place.source as usize].error(place, problem.to_string());
             self.errors.push(error);
         }
     }
 
-    fn finish(mut self) -> Result<ZoneContent, Vec<ZoneFileError>> {
+    fn finish(mut self) -> Result<ZoneContent, LoadError> {
         let were_lost = !self.errors.is_empty();
         let empty = Collection::new(Name::root(), Arc::from(""));
         let checked = std::mem::replace(&mut self.collection, empty).finish(were_lost);
-        for (place, problem) in &checked.errors {
-            self.report(*place, problem);
+        if !self.has_stopped {
+            for (place, problem) in &checked.errors {
+                self.report(*place, problem);
+            }
         }
+        self.meter.finish(self.errors.is_empty());
         if !self.errors.is_empty() {
-            return Err(self.errors);
+            return Err(LoadError::Errors(self.errors));
         }
         let mut warnings = Vec::new();
-        for (place, warning) in checked.warnings.iter().take(MAX_WARNINGS) {
+        for (place, warning) in &checked.warnings.listed {
             let source = &self.sources[place.source as usize];
             let (line, column) = source.line_and_column(*place);
             warnings.push(format!("{}:{line}:{column}: {warning}", source.path.display()));
         }
-        if let Some(more) = checked
-            .warnings
-            .len()
-            .checked_sub(MAX_WARNINGS)
-            .filter(|&more| more > 0)
-        {
-            warnings.push(format!("{}: and {more} more warnings", self.sources[0].path.display()));
+        if checked.warnings.more != 0 {
+            let file = self.sources[0].path.display();
+            warnings.push(format!("{file}: and {} more warnings", checked.warnings.more));
         }
         Ok(ZoneContent {
             rrsets: checked.rrsets,
             warnings,
         })
     }
+}
+
+/// What a zone comes to if all of its file is like what is before `place`, which has come to `so_far`.
+fn extrapolate(so_far: u64, zone_file: &SourceFile, place: Place) -> u64 {
+    let (read, all) = (place.offset(), zone_file.octets.len() as u64);
+    if place.source != 0 || read == 0 {
+        return so_far;
+    }
+    let whole = u128::from(so_far) * u128::from(all) / u128::from(read);
+    u64::try_from(whole).unwrap_or(u64::MAX).max(so_far)
 }
 
 /// `[TTL] [CLASS] TYPE` or `[CLASS] [TTL] TYPE` (RFC 1035 §5.1).

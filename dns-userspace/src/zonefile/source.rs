@@ -4,9 +4,23 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::ZoneFileError;
+use super::budget::Meter;
+use super::problem::Problem;
 use crate::files;
 use crate::rdata::Token;
 use crate::shown::{MOST_OF_TEXT, shorten};
+
+/// Why a file has not been read.
+pub(super) enum Unread {
+    Io(io::Error),
+    TooLarge(Problem),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 /// A file that has been read.
 pub(super) struct SourceFile {
@@ -35,16 +49,26 @@ impl Place {
         }
     }
 
+    /// Where it begins in its file.
+    pub(super) fn offset(self) -> u64 {
+        self.offset
+    }
+
     pub(super) fn of(source: u32, token: &Token) -> Self {
         Self::new(source, token.start, token.end)
     }
 }
 
 impl SourceFile {
-    /// Reads a file.
-    pub(super) fn read(shown_as: &Path, path: &Path) -> io::Result<Self> {
-        let mut octets = Vec::new();
-        files::open(path)?.read_to_end(&mut octets)?;
+    /// Reads a file whose size the zone has room for.
+    pub(super) fn read(shown_as: &Path, path: &Path, meter: &mut Meter<'_>) -> Result<Self, Unread> {
+        let mut file = files::open(path)?;
+        let announced = file.metadata()?.len();
+        meter.take_file(announced).map_err(Unread::TooLarge)?;
+        let mut octets = Vec::with_capacity(announced as usize);
+        file.read_to_end(&mut octets)?;
+        let grown = (octets.len() as u64).saturating_sub(announced);
+        meter.take_file(grown).map_err(Unread::TooLarge)?;
         if octets.starts_with(b"\xEF\xBB\xBF") {
             octets.drain(..3);
         }
@@ -54,9 +78,16 @@ impl SourceFile {
         })
     }
 
-    /// How many lines end in it.
-    pub(super) fn line_count(&self) -> usize {
-        self.octets.iter().filter(|&&octet| octet == b'\n').count()
+    /// How many lines in it begin with an owner, as far as can be told from their first octet.
+    pub(super) fn count_owners(&self) -> usize {
+        let mut lines = self.octets.split(|&octet| octet == b'\n');
+        let is_owner = |first: &u8| !matches!(first, b' ' | b'\t' | b'\r' | b';' | b'$' | b')');
+        let mut count = 0;
+        lines
+            .by_ref()
+            .for_each(|line| count += usize::from(line.first().is_some_and(is_owner)));
+        // A record has no fewer octets: owner, type and data.
+        count.min(self.octets.len() / 8)
     }
 
     /// Line and column, both from 1, the column in characters.

@@ -5,6 +5,7 @@ use std::fs;
 use super::*;
 use crate::rdata::format_value;
 use crate::record::Source;
+use crate::work;
 
 const HEAD: &str = "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n";
 
@@ -475,4 +476,171 @@ fn random_files_never_panic() {
             );
         }
     }
+}
+
+/// The types of a file with one RR of each, which no zone file has two of at once.
+fn types() -> impl Iterator<Item = u16> {
+    (1000..=u16::MAX).filter(|rtype| *rtype != 65_401)
+}
+
+#[test]
+fn many_types_at_one_name_are_found_by_their_type() {
+    let text: String = (0..4)
+        .flat_map(|value| types().map(move |rtype| format!("a TYPE{rtype} \\# 1 0{value}\n")))
+        .collect();
+    let (content, steps) = work::steps(|| load_files(&[("z", format!("{HEAD}{text}").as_bytes())]).expect("a zone"));
+    assert_eq!(content.rrsets.len(), 2 + types().count());
+    assert!(content.rrsets[2..].iter().all(|(_, rrset)| rrset.rdatas.len() == 4));
+    assert!(steps < 1000, "{steps} of {} RRs", 4 * types().count());
+}
+
+#[test]
+fn many_values_that_come_in_turns_are_each_compared_with_few() {
+    let (names, values) = (4, 30_000);
+    let text: String = (0..values)
+        .flat_map(|value| (0..names).map(move |name| format!("h{name} A 10.{}.{}.0\n", value >> 8, value & 255)))
+        .collect();
+    let content = load_files(&[("z", format!("{HEAD}{text}{text}").as_bytes())]).expect("a zone");
+    assert!(
+        content.rrsets[2..]
+            .iter()
+            .all(|(_, rrset)| rrset.rdatas.len() == values)
+    );
+    assert_eq!(content.warnings.len(), names, "each is larger than any message");
+}
+
+fn refused_for_memory(files: &[(&str, &[u8])], limit: u64) -> (String, Budget) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, octets) in files {
+        fs::write(folder.path().join(name), octets).expect("written");
+    }
+    let mut budget = Budget::new(crate::memory::Size(limit));
+    let apex = "example.com.".parse().expect("a name");
+    let result = load_within(&folder.path().join(files[0].0), &apex, Arc::from("z"), &mut budget);
+    let Err(LoadError::Errors(errors)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    (errors[0].to_string(), budget)
+}
+
+#[test]
+fn a_zone_that_takes_too_much_memory_is_refused_with_figures() {
+    let hosts: String = (0..10_000).map(|host| format!("host{host} A 192.0.2.1\n")).collect();
+    let text = format!("{HEAD}{hosts}");
+    // Some way into the file it is clear; the estimate is for all of it.
+    let (error, budget) = refused_for_memory(&[("z", text.as_bytes())], 1 << 20);
+    assert!(
+        error.contains("this zone takes about 5.") && error.contains("MiB of memory, and "),
+        "{error}"
+    );
+    assert!(error.contains("of 1MiB (`limits.memory`) is left"), "{error}");
+    assert!(!error.contains("SOA"), "{error}");
+    // What it took is given back.
+    assert_eq!(
+        format!("{budget:?}"),
+        format!("{:?}", Budget::new(crate::memory::Size(1 << 20)))
+    );
+
+    // A file that is larger than all there is is not read.
+    let (error, _) = refused_for_memory(&[("z", text.as_bytes())], 1 << 16);
+    assert!(
+        error.contains("z: this file, which is read whole, takes about "),
+        "{error}"
+    );
+    let main = format!("{HEAD}$INCLUDE i\nbad A x\n");
+    let (error, _) = refused_for_memory(&[("z", main.as_bytes()), ("i", text.as_bytes())], 1 << 16);
+    assert!(error.contains("z:4:10: this file, which is read whole"), "{error}");
+
+    for directive in [
+        "$GENERATE 1-10000000 h$ A 192.0.2.1",
+        "$GENERATE 0-2147483647/200 h$ A 192.0.2.1",
+        "$GENERATE 1-16777216 h TYPE65280 ( \\# 4 ${0,8,x} )",
+    ] {
+        let text = format!("{HEAD}{directive}\nbad A x\n");
+        let (error, _) = refused_for_memory(&[("z", text.as_bytes())], 256 << 20);
+        assert!(error.contains("z:4:11: this directive, which makes 1"), "{error}");
+    }
+    // Many small ones add up.
+    let text = format!(
+        "{HEAD}{}",
+        (0..1000)
+            .map(|at| format!("$GENERATE 1-1000 h$.{at} A 192.0.2.1\n"))
+            .collect::<String>()
+    );
+    let (error, _) = refused_for_memory(&[("z", text.as_bytes())], 16 << 20);
+    assert!(error.contains("takes about "), "{error}");
+}
+
+#[test]
+fn files_that_are_included_again_are_read_once_and_add_up() {
+    let part: String = (0..3000).map(|host| format!("host{host} A 192.0.2.1\n")).collect();
+    let load = |times: usize, part: &str, limit: u64| {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(
+            folder.path().join("z"),
+            format!("{HEAD}{}", "$INCLUDE part\n".repeat(times)),
+        )
+        .expect("written");
+        fs::write(folder.path().join("part"), part).expect("written");
+        let mut budget = Budget::new(crate::memory::Size(limit));
+        let apex = "example.com.".parse().expect("a name");
+        load_within(&folder.path().join("z"), &apex, Arc::from("z"), &mut budget)
+    };
+    let content = load(100, &part, 2 << 20).expect("memory for one of it");
+    assert_eq!(content.rrsets.len(), 3002);
+    let empty = load(9000, "", 1 << 20).expect("empty files");
+    assert_eq!(empty.rrsets.len(), 2);
+    let long = ";".repeat(300_000);
+    let Err(LoadError::Errors(errors)) = load(9000, &long, 1 << 40) else {
+        panic!("too much to read");
+    };
+    assert!(
+        errors[0].to_string().contains("add up to more than 64MiB"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn lists_of_errors_and_warnings_end() {
+    let soas: String = (0..50_000)
+        .map(|host| format!("h{host} SOA ns h 1 2 3 4 5\n"))
+        .collect();
+    assert_eq!(errors(&soas).len(), MAX_ERRORS);
+    let ttls: String = (0..50_000)
+        .map(|host| format!("h{host} 1 A 192.0.2.1\nh{host} 2 A 192.0.2.2\n"))
+        .collect();
+    let content = load_files(&[("z", format!("{HEAD}{ttls}").as_bytes())]).expect("a zone");
+    assert_eq!(content.warnings.len(), 21);
+    assert!(
+        content.warnings[20].contains("and 49980 more warnings"),
+        "{:?}",
+        content.warnings
+    );
+}
+
+#[test]
+fn entries_that_never_end_are_errors() {
+    for (text, part) in [
+        (format!("a TXT {}", "( ".repeat(1_000_000)), "never closed"),
+        (
+            format!("a TXT ( {} )\n", "x ".repeat(1_000_000)),
+            "more than 262144 words",
+        ),
+        (format!("a TXT {}\n", "x ".repeat(1_000_000)), "more than 262144 words"),
+        (
+            format!("a {}A 192.0.2.1\n", "IN ".repeat(100_000)),
+            "unknown record type `IN`",
+        ),
+        (format!("{}.a A 192.0.2.1\n", "a.".repeat(1_000_000)), ""),
+    ] {
+        assert_eq!(errors(&text).len(), 1, "{:.40}", text);
+        assert!(
+            errors(&text)[0].contains(part) && errors(&text)[0].len() < 2000,
+            "{:.300}",
+            errors(&text)[0]
+        );
+    }
+    let nested: String = format!("a ({} A 192.0.2.1 {})\n", "(".repeat(100_000), ")".repeat(100_000));
+    assert_eq!(added(&nested), ["a.example.com. 300 A 192.0.2.1"]);
 }

@@ -20,7 +20,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 pub(super) use self::api::Api;
-use self::client::Resolver;
+pub(super) use self::client::Resolver;
 use super::circuit::Frames;
 use super::contestant::{Contestant, Stage};
 use super::load::{self, Returns};

@@ -35,9 +35,13 @@ pub use program::ProgramFigures;
 pub enum Frames {
     /// Of 1,400 bytes: a query made of one has room to become any answer, as in a network card's buffers.
     Full,
-    /// No longer than the query itself.
+    /// No longer than the query itself, as sockets make them: behind it is what is left of a line of the cache, before it
+    /// are 256 octets, and each query has such a buffer again.
     Small,
 }
+
+/// Octets of a line of the cache (`SMP_CACHE_BYTES`).
+const CACHE_LINE: usize = 64;
 
 /// A closed loop without traffic, and without a server on its other end.
 pub struct Circuit {
@@ -199,12 +203,15 @@ impl Circuit {
 
     /// Starts the traffic of a load: from now on `in_flight` queries are under way.
     pub fn start(&mut self, load: &Load, returns: Returns, frames: Frames, in_flight: usize) -> Result<()> {
-        let configuration = load.configuration(&self.pair, returns)?;
-        self.configure(configuration)?;
-        let length = match frames {
-            Frames::Full => 1400,
-            Frames::Small => configuration[words::FRAME_LEN] as usize,
+        let mut configuration = load.configuration(&self.pair, returns)?;
+        let query = configuration[words::FRAME_LEN] as usize;
+        let (length, tail_room) = match frames {
+            Frames::Full => (1400, u64::MAX),
+            // The kernel rounds buffers up to whole lines of the cache.
+            Frames::Small => (query, (query.next_multiple_of(CACHE_LINE) - query) as u64),
         };
+        configuration[words::TAIL_ROOM] = tail_room;
+        self.configure(configuration)?;
         let mut frame = vec![0; length];
         frame[..6].copy_from_slice(&self.pair.first.mac);
         frame[6..12].copy_from_slice(&self.pair.second.mac);

@@ -8,7 +8,7 @@
 //! Every case follows from the seed and its number alone: `--seed S --first N --count 1` runs a failed one again.
 
 mod check;
-mod mutate;
+pub(in crate::bench) mod mutate;
 mod reference;
 
 use std::collections::BTreeMap;

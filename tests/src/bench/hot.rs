@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use super::circuit::{Circuit, Frames, Sample};
+use super::container;
 use super::contestant::{Contestant, Stage};
 use super::load::{self, Features, Load, PRIORITY_TITLE, Returns};
 use super::report::{Figures, Outcome, Report};
@@ -43,6 +44,9 @@ pub struct Options {
     /// large, aaaa, cname, alias, referral, long, limits, all; by default those that have something to reach.
     #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
+    /// Also ask from ordinary sockets of the client's namespace, as containers do: what share XDP answers, and the rate.
+    #[arg(long)]
+    containers: bool,
     /// Less time for each, and no zone of a million names.
     #[arg(long)]
     quick: bool,
@@ -157,12 +161,31 @@ fn measure_group(options: &Options, limit: &mut Stage, loads: &[Load], report: &
             }
         }
     }
+    if options.containers {
+        measure_containers(options, &mut stages, loads, report)?;
+    }
     for load in loads {
         for stage in [&mut *limit].into_iter().chain(&mut stages) {
             if stage.contestant.is_xdp_program() && options.wants(stage.contestant, load) {
                 let returns = stage.contestant.returns();
                 let figures = figures(&mut stage.circuit, load, returns, options.frames, options.in_flight)?;
                 report.add_figures(load, stage.contestant, figures);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sockets ask the builds of hotdns that have XDP, in turn.
+fn measure_containers(options: &Options, stages: &mut [Stage], loads: &[Load], report: &mut Report) -> Result<()> {
+    for _ in 0..options.rounds() {
+        for load in loads {
+            for stage in stages.iter() {
+                let is_ours = matches!(stage.contestant, Contestant::Hotdns | Contestant::HotdnsOther);
+                if is_ours && options.wants(stage.contestant, load) {
+                    let asked = container::ask(stage, load, options.in_flight, options.time())?;
+                    report.add_asked(load, stage.contestant, asked);
+                }
             }
         }
     }

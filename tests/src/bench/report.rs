@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::circuit::{Frames, Sample, processors};
+use super::container::Asked;
 use super::contestant::Contestant;
 use super::load::{Load, Target};
 
@@ -93,6 +94,7 @@ pub struct Figures {
 #[derive(Default)]
 struct Row {
     outcomes: Vec<Outcome>,
+    asked: Vec<Asked>,
     figures: Option<Figures>,
 }
 
@@ -145,6 +147,25 @@ impl Report {
             .or_default()
             .outcomes
             .push(outcome);
+    }
+
+    /// Adds what ordinary sockets got: of every round, in order.
+    pub fn add_asked(&mut self, load: &Load, contestant: Contestant, asked: Asked) {
+        self.rows
+            .entry((load.name, contestant as u8))
+            .or_default()
+            .asked
+            .push(asked);
+    }
+
+    /// The medians of what ordinary sockets got: rate, share that XDP answered, share that had no room.
+    fn asked(row: &Row) -> Option<Asked> {
+        let of = |part: fn(&Asked) -> f64| median(&row.asked.iter().map(part).collect::<Vec<_>>());
+        (!row.asked.is_empty()).then(|| Asked {
+            rate: of(|asked| asked.rate),
+            by_xdp: of(|asked| asked.by_xdp),
+            no_room: of(|asked| asked.no_room),
+        })
     }
 
     /// Adds what the kernel says.
@@ -230,6 +251,11 @@ impl Report {
                         "frames_kept": outcome.kept,
                         "faults": outcome.faults,
                     })).collect::<Vec<_>>(),
+                    "containers": Self::asked(row).map(|asked| json!({
+                        "queries_per_second": asked.rate.round(),
+                        "answered_by_xdp": asked.by_xdp,
+                        "passed_for_no_room": asked.no_room,
+                    })),
                     "nanoseconds_per_packet": row.figures.map(|figures| figures.nanoseconds),
                     "verified_instructions": row.figures.map(|figures| figures.verified_instructions),
                 }))
@@ -285,6 +311,34 @@ impl Report {
             .zip(PEERS)
             .filter_map(|(rate, (title, target))| Some((title, own / rate?, target)))
             .collect()
+    }
+
+    /// What ordinary sockets got.
+    fn containers(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut is_first = true;
+        for (load, title, _) in &self.loads {
+            for (contestant, _) in &self.versions {
+                let Some(asked) = self.row(load, *contestant).and_then(Self::asked) else {
+                    continue;
+                };
+                if std::mem::take(&mut is_first) {
+                    writeln!(
+                        formatter,
+                        "\n{:<32} {:<30} {:>12} {:>9} {:>9}",
+                        "ordinary sockets over veth", "", "queries/s", "by XDP", "no room"
+                    )?;
+                }
+                writeln!(
+                    formatter,
+                    "  {title:<30} {:<30} {:>12} {:>9.4} {:>9.4}",
+                    contestant.title(),
+                    with_commas(asked.rate),
+                    asked.by_xdp,
+                    asked.no_room
+                )?;
+            }
+        }
+        Ok(())
     }
 
     /// What was to be reached, and what was.
@@ -386,6 +440,7 @@ impl fmt::Display for Report {
                 writeln!(formatter)?;
             }
         }
+        self.containers(formatter)?;
         self.summary(formatter)
     }
 }

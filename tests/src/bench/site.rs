@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use aya::programs::xdp::XdpLink;
 use dns_common::settings::Settings;
 use dns_userspace::answer::{Environment, Identity};
@@ -95,6 +95,7 @@ impl Site {
             figures: metrics.sockets(),
             tcp: TcpSettings::new(Duration::from_secs(10), 64, None, 1024),
             wants_interfaces: false,
+            gate: Arc::default(),
         };
         let runtime = Runtime::new().context("no runtime")?;
         let sockets = {
@@ -161,7 +162,8 @@ fn loader(end: &End, udp_payload: u16) -> Result<Loader> {
             ..Settings::DEFAULT
         };
         let (mut program, memory) = Program::load(&object, &settings.into(), keys, sizes)?;
-        program.set_own(own.clone())?;
+        let report = program.set_own(own.clone());
+        ensure!(report.error.is_none(), "{report:?}");
         Ok((Some(program), memory))
     }))
 }

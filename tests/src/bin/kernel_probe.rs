@@ -13,7 +13,7 @@ use dns_userspace::answer::{CookieSource, Environment, Outcome, respond};
 use dns_userspace::compile::CompileOptions;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::dataplane::object;
-use dns_userspace::dataplane::xdp::{Constants, Program};
+use dns_userspace::dataplane::xdp::{Constants, Program, Room};
 use dns_userspace::name::Name;
 use dns_userspace::publish::{Publisher, SharedProgram};
 use dns_userspace::rdata::parse_value;
@@ -85,7 +85,12 @@ fn probe(everything: bool) -> Result<()> {
         } else {
             Limits::NONE
         };
-        let (mut program, memory) = Program::load(object, &Constants { settings, limits }, keys, sizes)?;
+        let constants = Constants {
+            settings,
+            limits,
+            room: Room::default(),
+        };
+        let (mut program, memory) = Program::load(object, &constants, keys, sizes)?;
         if everything {
             let exempt = AccessList::new(&[far], &[], Access::Refused);
             program.set_access(Some(&list(Access::Refused)), Some(&exempt))?;
@@ -143,7 +148,8 @@ fn probe(everything: bool) -> Result<()> {
             port: 53,
             unused: [0; 3],
         };
-        program.set_own(BTreeMap::from([(key, value)]))?;
+        let report = program.set_own(BTreeMap::from([(key, value)]));
+        ensure!(report.error.is_none(), "{report:?}");
         let secrets = Secrets {
             current: COOKIES.secret,
             previous: COOKIES.secret,

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::PATIENCE;
+
 /// Runs a program to its end; gives its standard output, or an error with what it said.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let shown = || format!("{program} {}", arguments.join(" "));
@@ -62,6 +64,14 @@ impl Running {
             .and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
             .with_context(|| format!("no VmRSS in {path}"))?;
         Ok(kibibytes << 10)
+    }
+
+    /// How many files it has open.
+    pub fn descriptors(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid());
+        Ok(std::fs::read_dir(&path)
+            .with_context(|| format!("cannot read {path}"))?
+            .count())
     }
 
     /// The niceness of each of its threads whose name begins so (proc_pid_stat(5)).
@@ -121,13 +131,13 @@ impl Running {
     pub fn stop(mut self) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(10) {
+        while start.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().context("cannot ask for the state of a process")? {
                 return Ok(status);
             }
             thread::sleep(Duration::from_millis(5));
         }
-        bail!("still running 10 s after SIGTERM:\n{}", self.output())
+        bail!("still running {PATIENCE:?} after SIGTERM:\n{}", self.output())
     }
 }
 

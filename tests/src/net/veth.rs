@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::PATIENCE;
 use super::namespace::Namespace;
 
 /// How a pair is made.
@@ -193,8 +194,8 @@ fn wait_until_up(namespace: &Namespace, device: &str) -> Result<String> {
         if text.contains("LOWER_UP") {
             return Ok(text);
         }
-        if start.elapsed() > Duration::from_secs(10) {
-            bail!("{device} is not up after 10 s: {text}");
+        if start.elapsed() > PATIENCE {
+            bail!("{device} is not up after {PATIENCE:?}: {text}");
         }
         thread::sleep(Duration::from_millis(10));
     }

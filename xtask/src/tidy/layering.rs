@@ -16,6 +16,7 @@ const UNSAFE_FILES: &[&str] = &[
     "dns-ebpf/src/bin/bench/frame.rs",
     "dns-ebpf/src/bin/bench/main.rs",
     "tests/src/net/raw.rs",
+    "tests/src/net/seccomp.rs",
     "tests/src/testrun.rs",
 ];
 
@@ -28,10 +29,13 @@ const SPAWNING_FILES: &[&str] = &[
     "dns-userspace/src/control.rs",
     "dns-userspace/src/dataplane/worker.rs",
     // Work that would hold up a request: it ends with the request.
+    "dns-userspace/src/http/page.rs",
     "dns-userspace/src/http/records.rs",
+    "dns-userspace/src/http/scrape.rs",
     // Tests are their own supervisors.
     "dns-userspace/src/control/tests/",
     "dns-userspace/src/dataplane/tcp/tests.rs",
+    "dns-userspace/src/forward/tests/",
     "dns-userspace/src/http/tests/",
 ];
 

@@ -16,6 +16,10 @@ const TOP_LEVEL: &[&str] = &[
     "Cargo.toml",
     "Cargo.lock",
     "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
 ];
 
 /// Module names that say nothing.
@@ -116,6 +120,8 @@ mod tests {
         assert_eq!(top_level("dns-common/src/lib.rs"), None);
         assert_eq!(top_level(".ci/run"), None);
         assert!(top_level("scripts/x.sh").is_some());
+        assert_eq!(top_level("SECURITY.md"), None);
+        assert_eq!(top_level("LICENSE-MIT"), None);
         assert!(top_level("NOTES.md").is_some());
     }
 

@@ -6,7 +6,7 @@
 //! does not mind.
 
 use aya_ebpf::{
-    helpers::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes},
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_store_bytes},
     programs::XdpContext,
 };
 
@@ -240,6 +240,13 @@ impl Frame {
 pub(crate) fn grow(context: &XdpContext, by: i32) -> Option<()> {
     // SAFETY: the context is the one the program was called with.
     (unsafe { bpf_xdp_adjust_tail(context.ctx, by) } == 0).then_some(())
+}
+
+/// Takes octets away from the front of the frame.
+#[inline(always)]
+pub(crate) fn shrink_at_head(context: &XdpContext, by: i32) -> Option<()> {
+    // SAFETY: the context is the one the program was called with.
+    (unsafe { bpf_xdp_adjust_head(context.ctx, by) } == 0).then_some(())
 }
 
 /// Writes the whole template over a frame that has its length.

@@ -28,6 +28,8 @@ pub(crate) const CHECKSUM_BASE: usize = 9;
 pub(crate) const SERVER_PORT: usize = 10;
 /// Where in the frame the digits stand once more, so that all that is above the first label is random too; 0: nowhere.
 pub(crate) const SECOND_DIGITS_AT: usize = 11;
+/// What a frame has behind a query, in octets. A reply that is longer by more has grown at the head, and gives back there.
+pub(crate) const TAIL_ROOM: usize = 12;
 /// The first word of the last `8 * TAIL_WORDS` bytes of the frame.
 pub(crate) const TAIL: usize = 16;
 /// The most words of a tail.

@@ -91,6 +91,14 @@ pub(crate) fn generate(context: XdpContext) -> u32 {
     let Some(surplus) = frame.surplus(config).filter(|_| reply.matches) else {
         return restart(&context, config, &mut stats);
     };
+    if surplus as u64 > config[TAIL_ROOM] {
+        // The buffer becomes what it was, so that the next answer has no more room than this one.
+        if frame::shrink_at_head(&context, surplus).is_none() {
+            stats.count(LOST);
+            return xdp_action::XDP_DROP;
+        }
+        return restart(&context, config, &mut stats);
+    }
     // The question is the one that was sent: what changes are the headers, the digits, and what follows it.
     if frame.write_head(config).is_none()
         || frame.write_tail(config).is_none()

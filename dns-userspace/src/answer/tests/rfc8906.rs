@@ -34,12 +34,35 @@ fn rfc8906_3_1_3_unknown_opcodes_are_notimp() {
         let mut bytes = with_rd(asked());
         bytes[2] |= opcode << 3;
         let reply = world().send(&bytes);
-        assert_eq!(reply.bytes[..4], [0x12, 0x34, 0x81 | opcode << 3, 4]);
+        // RD is a flag of QUERY (RFC 1035 §4.1.1): another opcode's bit is not copied.
+        assert_eq!(reply.bytes[..4], [0x12, 0x34, 0x80 | opcode << 3, 4]);
         assert_eq!((counts(&reply), reply.bytes.len()), ([0; 8], 12));
         let reply = world().send(&with_opt(bytes.clone(), 4096, 0, &[]));
         assert_eq!((counts(&reply), reply.bytes.len()), ([0, 0, 0, 0, 0, 0, 0, 1], 23));
         // A message of an opcode with another shape, such as DSO (RFC 8490): a header may be all there is.
-        assert_eq!(world().send(&bytes[..12]).bytes[3], 4);
+        assert_eq!(world().send(&bytes[..12]).bytes[2..4], [0x80 | opcode << 3, 4]);
+        // BADVERS goes before.
+        let reply = world().send(&with_opt(bytes.clone(), 4096, 1 << 16, &[]));
+        assert_eq!(reply.bytes[2..4], [0x80 | opcode << 3, 0]);
+    }
+}
+
+#[test]
+fn rd_is_copied_for_queries_whatever_the_answer() {
+    let mut refused = asked();
+    let end = refused.len();
+    refused[end - 1] = 4;
+    let mut malformed = asked();
+    malformed.push(0);
+    for (bytes, rcode) in [
+        (asked(), 0),
+        (query("nx.example.", RecordType::A), 3),
+        (refused, 5),
+        (malformed, 1),
+    ] {
+        assert_eq!(world().send(&bytes).bytes[2] & 1, 0, "{rcode}");
+        let reply = world().send(&with_rd(bytes));
+        assert_eq!((reply.bytes[2] & 1, reply.bytes[3] & 0x0F), (1, rcode));
     }
 }
 

@@ -201,3 +201,38 @@ async fn ttl_rules_follow_a_reload() {
         .await;
     assert_eq!(created.expect("created").rrset.ttl, 77);
 }
+
+#[tokio::test]
+async fn what_a_zone_lost_to_the_api_is_counted_as_it_comes_and_goes() {
+    let fixture = Fixture::new(desired(vec![], vec![]));
+    let control = fixture.handle();
+    for host in 0..20 {
+        let address = vec![value(A, "198.51.100.1")];
+        control
+            .create(name(&format!("h{host}.x.")), A, None, address)
+            .await
+            .expect("created");
+    }
+    let hosts: Vec<String> = (0..20).map(|host| format!("h{host}.x.")).collect();
+    let records: Vec<_> = hosts.iter().map(|host| (host.as_str(), A, "192.0.2.1")).collect();
+    *fixture.files.lock().expect("not poisoned") = Ok(desired(vec![zone("x.", 1, &records)], vec![]));
+    assert_eq!(control.reload().await.expect("reloaded").failed.len(), 20);
+    for host in 0..19 {
+        control
+            .delete(name(&hosts[host]), Some(A), None)
+            .await
+            .expect("deleted");
+        assert!(fixture.metric(&format!("hotdns_conflicts_count {}", 19 - host)));
+        // What is the file's now cannot be had again, in the same group neither.
+        let (_, refused) = tokio::join!(
+            control.delete(name(&hosts[host + 1]), Some(CNAME), None),
+            control.create(name(&hosts[host]), A, None, vec![value(A, "198.51.100.2")]),
+        );
+        assert!(
+            matches!(refused, Err(ControlError::ManagedByFile { .. })),
+            "{refused:?}"
+        );
+    }
+    let series = r#"hotdns_conflicts{name="h19.x.",served_source="api",served_type="A",source="zone_file",type="A"} 1"#;
+    assert!(fixture.metric(series));
+}

@@ -83,13 +83,40 @@ fn a_foreign_address_is_named() {
 }
 
 #[test]
-fn an_upstream_that_is_ourselves_is_recognised() {
-    let all = [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 53))];
-    assert!(is_ourselves("127.0.0.9:53".parse().unwrap(), &all));
-    assert!(!is_ourselves("127.0.0.9:54".parse().unwrap(), &all));
-    assert!(!is_ourselves("192.0.2.1:53".parse().unwrap(), &all));
-    assert!(!is_ourselves("[::1]:53".parse().unwrap(), &all));
-    let one = ["127.0.0.1:53".parse().unwrap()];
-    assert!(is_ourselves("127.0.0.1:53".parse().unwrap(), &one));
-    assert!(!is_ourselves("127.0.0.2:53".parse().unwrap(), &one));
+fn what_the_system_says_becomes_what_to_do() {
+    let said = |code, address: &str| {
+        let error = explain(
+            io::Error::from_raw_os_error(code),
+            address.parse().unwrap(),
+            Protocols::Udp,
+        );
+        assert!(
+            std::error::Error::source(&error).is_none(),
+            "what is in the message is not said again"
+        );
+        error.to_string()
+    };
+    for (code, address, part) in [
+        (libc::EACCES, "192.0.2.1:53", "CAP_NET_BIND_SERVICE"),
+        (libc::EACCES, "192.0.2.1:5300", "SELinux"),
+        (libc::EADDRNOTAVAIL, "192.0.2.1:53", "net.ipv4.ip_nonlocal_bind"),
+        (libc::EADDRNOTAVAIL, "[2001:db8::1]:53", "duplicate"),
+        (libc::EAFNOSUPPORT, "[2001:db8::1]:53", "has no IPv6"),
+        (libc::ENODEV, "[fe80::1%77]:53", "no interface with the number 77"),
+        (libc::EMFILE, "192.0.2.1:53", "ulimit -n"),
+        (libc::EINVAL, "192.0.2.1:53", "correct `listen`"),
+    ] {
+        let text = said(code, address);
+        assert!(text.contains(part), "{text}");
+        assert!(text.contains(address), "{text}");
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let error = bind(&["[fe80::1%4000000]:5300".parse().unwrap()], 53, 1).unwrap_err();
+    assert!(
+        matches!(error, BindError::NoInterface { .. } | BindError::NoFamily { .. }),
+        "{error}"
+    );
 }

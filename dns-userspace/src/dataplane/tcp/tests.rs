@@ -9,7 +9,8 @@ use super::TcpSettings;
 use crate::dataplane::worker::Transport;
 use crate::dataplane::worker::testing::{TestPlane, query, settings, start};
 
-const SOON: Duration = Duration::from_secs(10);
+/// Patience with a busy machine: far more than what is awaited takes.
+const SOON: Duration = Duration::from_secs(60);
 
 fn plane(tcp: TcpSettings) -> (TestPlane, SocketAddr) {
     let test = start(&["127.0.0.1:0".parse().unwrap()], None, tcp);
@@ -108,19 +109,26 @@ async fn a_client_that_has_finished_sending_still_gets_its_answers() {
 
 #[tokio::test]
 async fn idle_connections_are_closed_and_activity_keeps_them() {
-    let idle = Duration::from_millis(600);
+    let idle = Duration::from_secs(2);
     let (_test, address) = plane(TcpSettings {
         idle_timeout: idle,
         ..settings()
     });
     let mut stream = TcpStream::connect(address).await.unwrap();
-    for id in 0..4 {
-        tokio::time::sleep(idle / 2).await;
+    let mut last = Instant::now();
+    for id in 0..6 {
+        // Far less than the time-out, so that a thread that has to wait for a processor is no failure.
+        tokio::time::sleep(idle / 4).await;
+        last = Instant::now();
         stream.write_all(&framed(&query(id, "a.test."))).await.unwrap();
         read_message(&mut stream).await;
     }
-    let closed = until_closed(&mut stream).await;
-    assert!(closed >= idle * 3 / 4, "{closed:?}");
+    until_closed(&mut stream).await;
+    assert!(
+        last.elapsed() >= idle,
+        "closed {:?} after the last query",
+        last.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -135,7 +143,7 @@ async fn what_is_no_query_does_not_keep_a_connection() {
     response[2] |= 0x80;
     let start = Instant::now();
     while stream.write_all(&framed(&response)).await.is_ok() {
-        assert!(start.elapsed() < SOON / 2, "still open");
+        assert!(start.elapsed() < SOON, "still open");
         tokio::time::sleep(idle / 4).await;
     }
 }
@@ -182,7 +190,7 @@ async fn a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() {
 #[tokio::test]
 async fn a_slow_but_steady_reader_gets_everything() {
     let (_test, address) = plane(TcpSettings {
-        write_timeout: Duration::from_millis(800),
+        write_timeout: Duration::from_secs(3),
         ..settings()
     });
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -190,7 +198,8 @@ async fn a_slow_but_steady_reader_gets_everything() {
     stream.write_all(&queries).await.unwrap();
     for id in 0..200u16 {
         assert_eq!(read_message(&mut stream).await[..2], id.to_be_bytes());
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        // Longer in all than the time-out, each time much shorter.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -239,7 +248,7 @@ async fn input_that_waits_counts_and_long_messages_wait_while_there_is_too_much(
     let start = Instant::now();
     drop(unfinished);
     assert_eq!(read_message(&mut stream).await.len(), 60_000);
-    assert!(start.elapsed() < SOON / 2, "what was held was not given back at once");
+    assert!(start.elapsed() < SOON, "what was held was not given back at once");
 }
 
 #[tokio::test]
@@ -260,7 +269,7 @@ async fn clients_that_do_not_read_are_closed_while_there_is_far_too_much() {
     let start = Instant::now();
     // Of each that is left some 60,000 octets wait.
     while open() > 4 {
-        assert!(start.elapsed() < SOON / 2, "{} connections are open", open());
+        assert!(start.elapsed() < SOON, "{} connections are open", open());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -270,7 +279,7 @@ async fn clients_that_do_not_read_are_closed_while_there_is_far_too_much() {
 
 #[tokio::test]
 async fn two_thousand_idle_connections_leave_room_for_more() {
-    super::raise_file_limit(8192);
+    crate::files::raise_file_limit(8192);
     let (_test, address) = plane(settings());
     let mut idle = Vec::new();
     for _ in 0..2000 {
@@ -327,7 +336,7 @@ async fn what_is_no_dns_message_ends_the_connection() {
     for noise in [&b"\0\0"[..], b"\0\x05hello"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(noise).await.unwrap();
-        assert!(until_closed(&mut stream).await < Duration::from_secs(5));
+        until_closed(&mut stream).await;
     }
 }
 
@@ -352,4 +361,31 @@ async fn shutdown_answers_what_has_come_and_closes() {
     assert_eq!(read_message(&mut stream).await.len(), 60_000);
     until_closed(&mut stream).await;
     assert!(down.await.unwrap(), "drained in time");
+}
+
+#[tokio::test]
+async fn clients_that_get_nothing_are_cut_off_before_they_are_read_from() {
+    use crate::access::{Access, AccessList};
+    use crate::dataplane::gate::Gate;
+    use crate::dataplane::worker::testing::start_gated;
+
+    let gate = Gate {
+        access: Some(std::sync::Arc::new(AccessList::new(
+            &[],
+            &["127.0.0.9/32".parse().unwrap()],
+            Access::Dropped,
+        ))),
+        ..Gate::default()
+    };
+    let figures = std::sync::Arc::clone(&gate.figures);
+    let test = start_gated(&["127.0.0.1:0".parse().unwrap()], gate);
+    let address = test.plane.addresses()[0];
+    let denied = tokio::net::TcpSocket::new_v4().unwrap();
+    denied.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let mut denied = denied.connect(address).await.unwrap();
+    until_closed(&mut denied).await;
+    assert_eq!(figures.acl_dropped.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let mut allowed = TcpStream::connect(address).await.unwrap();
+    allowed.write_all(&framed(&query(1, "a.test."))).await.unwrap();
+    assert_eq!(read_message(&mut allowed).await[..2], [0, 1]);
 }

@@ -6,7 +6,7 @@ use crate::dataplane::worker::testing::{TestPlane, query, settings, start};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(60);
 
 fn loopback() -> TestPlane {
     start(&["127.0.0.1:0".parse().unwrap()], None, settings())

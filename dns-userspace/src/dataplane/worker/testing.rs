@@ -16,6 +16,9 @@ impl Answerer for Scripted {
         if query.len() < 12 || query[2] & 0x80 != 0 {
             return Disposition::Silence;
         }
+        if arrival.is_cut_off {
+            return failure(&query[..12], 1, out);
+        }
         let label = query
             .get(13..13 + usize::from(*query.get(12).unwrap_or(&0)))
             .unwrap_or_default();
@@ -55,7 +58,7 @@ pub(crate) struct Counts(pub(crate) Mutex<Vec<(Transport, u16, u8)>>);
 impl Counts {
     /// The first `number` counts; a reply is counted once it is sent, so its client may be quicker.
     pub(crate) async fn wait(&self, number: usize) -> Vec<(Transport, u16, u8)> {
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if self.0.lock().unwrap().len() >= number {
                 break;
             }
@@ -80,14 +83,26 @@ pub(crate) fn settings() -> TcpSettings {
     TcpSettings {
         connections: 4096,
         connections_per_client: 4096,
-        idle_timeout: Duration::from_secs(10),
-        write_timeout: Duration::from_secs(10),
+        // A test that is about one of these has its own; the others end before, however slow the machine is.
+        idle_timeout: Duration::from_secs(3600),
+        write_timeout: Duration::from_secs(3600),
         waiting_bytes: 64 << 20,
     }
 }
 
 pub(crate) fn start(listen: &[SocketAddr], forwarder: Option<Forwarder>, tcp: TcpSettings) -> TestPlane {
-    start_with(Arc::new(|| Box::new(Scripted)), listen, forwarder, tcp)
+    start_with(Arc::new(|| Box::new(Scripted)), listen, forwarder, tcp, Arc::default())
+}
+
+/// As [`start`], with a gate for connections.
+pub(crate) fn start_gated(listen: &[SocketAddr], gate: Gate) -> TestPlane {
+    start_with(
+        Arc::new(|| Box::new(Scripted)),
+        listen,
+        None,
+        settings(),
+        Arc::new(gate),
+    )
 }
 
 /// As [`start`], with answerers of which the first `panics` are not to be had.
@@ -100,7 +115,7 @@ pub(crate) fn start_panicking(panics: usize, listen: &[SocketAddr]) -> TestPlane
         );
         Box::new(Scripted)
     };
-    start_with(Arc::new(factory), listen, None, settings())
+    start_with(Arc::new(factory), listen, None, settings(), Arc::default())
 }
 
 fn start_with(
@@ -108,6 +123,7 @@ fn start_with(
     listen: &[SocketAddr],
     forwarder: Option<Forwarder>,
     tcp: TcpSettings,
+    gate: Arc<Gate>,
 ) -> TestPlane {
     let counts = Arc::new(Counts::default());
     let plane = Plane::start(Parts {
@@ -118,6 +134,7 @@ fn start_with(
         figures: Arc::default(),
         tcp,
         wants_interfaces: true,
+        gate,
     })
     .unwrap();
     TestPlane { plane, counts }

@@ -10,7 +10,7 @@
 //! answer would leave without its tag.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use dns_common::address::{OwnKey, OwnValue, TAGGED, mapped};
 use futures_util::TryStreamExt;
@@ -178,6 +178,26 @@ fn ports(address: IpAddr, listens: &[Listen]) -> impl Iterator<Item = u16> {
         .map(|listen| listen.port)
 }
 
+/// Where datagrams to this address come in once they were charged. Those of a VLAN come in at its own interface, and also where
+/// the network card took the tag off, so that the program has not known them: sockets charge what comes from there.
+pub(super) fn charged_at(key: &OwnKey) -> Option<(u32, IpAddr)> {
+    let is_untagged = key.outer_vlan & TAGGED == 0;
+    let address = Ipv6Addr::from(key.address).to_canonical();
+    (is_untagged && key.port != 0).then_some((key.interface, address))
+}
+
+/// About how many entries the addresses of this host come to: each with so many ports, at its interface and at loopback.
+pub fn likely_entries(ports: usize) -> usize {
+    let addresses = nix::ifaddrs::getifaddrs().map_or(0, |found| {
+        let is_ip = |address: &nix::ifaddrs::InterfaceAddress| {
+            let address = address.address.as_ref();
+            address.is_some_and(|address| address.as_sockaddr_in().is_some() || address.as_sockaddr_in6().is_some())
+        };
+        found.filter(is_ip).count()
+    });
+    2 * addresses * (1 + ports)
+}
+
 fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => mapped(address.octets()),
@@ -232,10 +252,7 @@ mod tests {
             }],
         );
         found.sort();
-        let v6 = "2001:db8::8"
-            .parse::<std::net::Ipv6Addr>()
-            .expect("an address")
-            .octets();
+        let v6 = "2001:db8::8".parse::<Ipv6Addr>().expect("an address").octets();
         assert_eq!(
             found,
             [

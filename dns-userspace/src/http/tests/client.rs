@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::{ApiState, View, serve};
+use super::super::{ApiState, MAX_CONNECTIONS, Serving, View, serve};
 use crate::control::Desired;
 use crate::control::tests::fixture::Fixture;
 use crate::http::TokenFile;
@@ -18,6 +18,7 @@ use crate::readiness::Readiness;
 pub(super) struct Server {
     pub(super) fixture: Fixture,
     pub(super) address: SocketAddr,
+    pub(super) api: ApiState,
     pub(super) readiness: Arc<Readiness>,
     pub(super) shutdown: CancellationToken,
     pub(super) serving: tokio::task::JoinHandle<()>,
@@ -71,27 +72,23 @@ impl Server {
     }
 
     pub(super) async fn on(fixture: Fixture) -> Self {
-        let served = fixture.served.clone();
-        let serials = fixture.served.clone();
+        let server = Self::starting(fixture).await;
+        server.start();
+        server
+    }
+
+    /// A server that answers the probes alone, with little room, until [`Self::start`].
+    pub(super) async fn starting(fixture: Fixture) -> Self {
         let readiness = fixture.readiness.clone();
-        readiness.serve();
-        let state = ApiState {
-            control: fixture.handle(),
-            view: View {
-                snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
-                serial: Arc::new(move |zone| serials.lock().expect("not poisoned").serials.get(&zone).copied()),
-            },
-            metrics: fixture.metrics.clone(),
-            readiness: readiness.clone(),
-            token: fixture.token.clone(),
-        };
+        let api = ApiState::new(fixture.token.clone(), Arc::clone(&readiness));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(vec![listener], state, shutdown.clone()));
+        let serving = tokio::spawn(serve(vec![listener], api.clone(), shutdown.clone()));
         Self {
             fixture,
             address,
+            api,
             readiness,
             _guard: shutdown.clone().drop_guard(),
             shutdown,
@@ -99,27 +96,30 @@ impl Server {
         }
     }
 
+    pub(super) fn serving_parts(&self) -> Serving {
+        let (served, serials) = (self.fixture.served.clone(), self.fixture.served.clone());
+        Serving {
+            control: self.fixture.handle(),
+            view: View {
+                snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
+                serial: Arc::new(move |zone| serials.lock().expect("not poisoned").serials.get(&zone).copied()),
+            },
+            metrics: self.fixture.metrics.clone(),
+        }
+    }
+
+    pub(super) fn start(&self) {
+        self.api.start(self.serving_parts());
+        self.api.raise_room(MAX_CONNECTIONS);
+        self.readiness.serve();
+    }
+
     /// Sends bytes as they are and reads until the server closes.
     pub(super) async fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
         // The server may answer, and close, before it has read all.
         let _ = stream.write_all(request).await;
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes).await;
-        let text = String::from_utf8(bytes).expect("text");
-        let (head, body) = text
-            .split_once("\r\n\r\n")
-            .unwrap_or_else(|| panic!("no answer: {text}"));
-        let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status");
-        Answer {
-            status: status.parse().expect("a number"),
-            headers: lines
-                .filter_map(|line| line.split_once(": "))
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-                .collect(),
-            body: body.to_owned(),
-        }
+        read_answer(&mut stream).await
     }
 
     /// One request as a well-behaved local client sends it, with more header lines.
@@ -148,5 +148,44 @@ impl Server {
     pub(super) async fn put(&self, target: &str, body: &str) -> Answer {
         self.send("PUT", target, "Content-Type: application/json\r\n", body)
             .await
+    }
+}
+
+/// Reads until the server closes: one answer.
+pub(super) async fn read_answer(stream: &mut TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    let text = String::from_utf8(bytes).expect("text");
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {text}"));
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status");
+    let headers: HashMap<String, String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let is_chunked = headers
+        .get("transfer-encoding")
+        .is_some_and(|coding| coding == "chunked");
+    Answer {
+        status: status.parse().expect("a number"),
+        headers,
+        body: if is_chunked { joined(body) } else { body.to_owned() },
+    }
+}
+
+/// The chunks of a body, which must be whole (RFC 9112 §7.1).
+fn joined(mut chunks: &str) -> String {
+    let mut body = String::new();
+    loop {
+        let (size, rest) = chunks.split_once("\r\n").expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a number");
+        body.push_str(&rest[..size]);
+        chunks = rest[size..].strip_prefix("\r\n").expect("the end of a chunk");
+        if size == 0 {
+            assert_eq!(chunks, "");
+            return body;
+        }
     }
 }

@@ -140,3 +140,98 @@ async fn a_kept_connection_serves_many_requests_and_shutdown_ends_it() {
     ended.expect("in time").expect("no panic");
     assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens");
 }
+
+/// Sends a request, then the end of writing, and reads what comes.
+async fn half_closed(server: &Server, request: &str) -> super::client::Answer {
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    stream.shutdown().await.expect("shut down");
+    super::client::read_answer(&mut stream).await
+}
+
+#[tokio::test]
+async fn a_client_that_has_finished_writing_gets_its_answer() {
+    let server = server().await;
+    let head = |method: &str, target: &str| {
+        format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+    };
+    let body = r#"{"name":"a.x.","type":"A","value":["192.0.2.1"]}"#;
+    let sized =
+        |method: &str, target: &str| format!("{}Content-Length: {}\r\n\r\n{body}", head(method, target), body.len());
+    let chunked = |method: &str, target: &str| {
+        let (first, rest) = body.split_at(10);
+        format!(
+            "{}Transfer-Encoding: chunked\r\n\r\na\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n",
+            head(method, target),
+            rest.len()
+        )
+    };
+    for form in [&sized as &dyn Fn(&str, &str) -> String, &chunked] {
+        half_closed(&server, &form("POST", "/api/v1/records")).await.is(201);
+        half_closed(&server, &form("PUT", "/api/v1/records/a.x")).await.is(200);
+        let bare = |method, target| format!("{}\r\n", head(method, target));
+        half_closed(&server, &bare("GET", "/api/v1/records/a.x")).await.is(200);
+        half_closed(&server, &bare("DELETE", "/api/v1/records/a.x"))
+            .await
+            .is(204);
+        half_closed(&server, &bare("POST", "/api/v1/reload")).await.is(200);
+        half_closed(&server, &bare("GET", "/api/v1/records/a.x"))
+            .await
+            .is_problem(404, "not_found");
+        half_closed(&server, &form("POST", "/nowhere"))
+            .await
+            .is_problem(404, "not_found");
+    }
+    // A request that is not whole changes nothing, and its client learns of it.
+    let whole = sized("POST", "/api/v1/records");
+    let cut = &whole[..whole.len() - 5];
+    half_closed(&server, cut).await.is_problem(400, "invalid_body");
+    let whole = chunked("POST", "/api/v1/records");
+    let cut = whole.strip_suffix("0\r\n\r\n").expect("the end");
+    half_closed(&server, cut).await.is_problem(400, "invalid_body");
+    server.get("/api/v1/records/a.x").await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn two_requests_and_the_end_of_writing_get_two_answers() {
+    let server = server().await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.expect("sent");
+    stream.shutdown().await.expect("shut down");
+    let mut text = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text)
+        .await
+        .expect("closed in order");
+    assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn changes_under_a_condition_are_refused_and_not_made() {
+    let server = server().await;
+    let body = r#"{"name":"a.x.","type":"A","value":["192.0.2.1"]}"#;
+    for condition in [
+        "If-Match: \"1\"",
+        "If-Match: *",
+        "If-None-Match: *",
+        "If-Unmodified-Since: Sat, 29 Oct 1994 19:43:31 GMT",
+        "If-Modified-Since: Sat, 29 Oct 1994 19:43:31 GMT",
+        "If-Range: \"1\"",
+    ] {
+        let headers = format!("Content-Type: application/json\r\n{condition}\r\n");
+        for (method, target, body) in [
+            ("POST", "/api/v1/records", body),
+            ("PUT", "/api/v1/records/a.x", body),
+            ("DELETE", "/api/v1/records/a.x", ""),
+            ("POST", "/api/v1/reload", ""),
+        ] {
+            let answer = server.send(method, target, &headers, body).await;
+            answer.is_problem(400, "unsupported_precondition");
+            let name = condition.split(':').next().expect("a name").to_ascii_lowercase();
+            assert!(answer.body.contains(&name), "{answer:?}");
+        }
+        // Reading makes none.
+        server.send("GET", "/api/v1/records", &headers, "").await.is(200);
+    }
+    server.get("/api/v1/records/a.x").await.is_problem(404, "not_found");
+}

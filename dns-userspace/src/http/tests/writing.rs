@@ -653,3 +653,117 @@ async fn rrsets_of_a_wildcard_agree() {
     let replaced = server.put("/api/v1/records/*.o.x.", &other).await;
     assert_eq!(replaced.is(200).get("wildcard"), None);
 }
+
+#[tokio::test]
+async fn what_no_message_carries_is_refused_and_what_is_there_counts_once() {
+    let server = server().await;
+    let values = |count: u32| -> Vec<String> {
+        let address = |at: u32| format!("10.{}.{}.{}", at >> 16, at >> 8 & 255, at & 255);
+        (0..count).map(address).collect()
+    };
+    let body = |values: Vec<String>| json!({"name": "many.x", "type": "A", "value": values}).to_string();
+    let refused = server.post(RECORDS, &body(values(70_000))).await;
+    refused.is_problem(400, "invalid_value");
+    assert!(refused.body.contains("1120"), "octets of 70,000 addresses: {refused:?}");
+    let again = values(10).into_iter().cycle().take(70_000).collect();
+    assert_eq!(
+        server.post(RECORDS, &body(again)).await.is(201)["value"],
+        json!(values(10))
+    );
+    let address = "/api/v1/records/many.x?type=A";
+    assert_eq!(
+        server.get(address).await.is(200)["records"][0]["value"],
+        json!(values(10))
+    );
+}
+
+#[tokio::test]
+async fn bodies_within_each_other_end_at_a_depth() {
+    let server = server().await;
+    for body in [
+        "[".repeat(500_000),
+        "{\"value\":".repeat(100_000),
+        format!(
+            "{{\"name\":\"a.x\",\"type\":\"A\",\"value\":{}{}}}",
+            "[".repeat(200_000),
+            "]".repeat(200_000)
+        ),
+        format!("{{\"view\":{}", "[{\"a\":".repeat(100_000)),
+    ] {
+        server.post(RECORDS, &body).await.is_problem(400, "invalid_body");
+    }
+    server.get("/api/v1/records/www.x").await.is(200);
+}
+
+#[tokio::test]
+async fn no_weights_are_no_weights() {
+    let server = server().await;
+    let body = |rest: &str| format!(r#"{{"name":"w.x","type":"A","value":["192.0.2.1"],"weights":[]{rest}}}"#);
+    server.post(RECORDS, &body("")).await.is(201);
+    for order in ["fixed", "rotate", "random"] {
+        let address = "/api/v1/records/w.x?type=A";
+        server
+            .put(address, &body(&format!(r#","order":"{order}""#)))
+            .await
+            .is(200);
+    }
+    server
+        .put("/api/v1/records/w.x?type=A", &body(r#","order":"weighted""#))
+        .await
+        .is_problem(400, "invalid_body");
+}
+
+#[tokio::test]
+async fn a_body_is_one_object() {
+    let server = Server::new(desired(vec![], vec![])).await;
+    for body in [
+        r#"["office","a.x.","A",60,["192.0.2.1"],null,null,null]"#,
+        r#"[null,"a.x.","A",60,["192.0.2.1"],null,null,null,null]"#,
+        r#"[{"name":"a.x.","type":"A","value":["192.0.2.1"]}]"#,
+        " \n[]",
+        "[",
+        "null",
+        "true",
+        "7",
+        "\"a.x. A 192.0.2.1\"",
+        "",
+        "  ",
+        "{}",
+        r#"{"name":"a.x.","type":"A","value":["192.0.2.1"]} {}"#,
+        r#"{"name":"a.x.","type":"A","value":["192.0.2.1"],"name":"b.x."}"#,
+    ] {
+        server
+            .post("/api/v1/records", body)
+            .await
+            .is_problem(400, "invalid_body");
+        server
+            .put("/api/v1/records/a.x?type=A", body)
+            .await
+            .is_problem(400, "invalid_body");
+    }
+    server.get("/api/v1/records/a.x").await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_the_api_shows_can_be_sent_back() {
+    let server = Server::new(desired(vec![], vec![])).await;
+    for body in [
+        json!({"name": "a.x.", "type": "A", "ttl": 120, "value": ["192.0.2.1", "192.0.2.2"]}),
+        json!({"name": "w.x.", "type": "A", "value": ["192.0.2.1", "192.0.2.2"], "order": "weighted", "weights": [1, 2]}),
+        json!({"name": "r.x.", "type": "TXT", "value": ["one", "\"two\" \"three\""], "order": "rotate"}),
+        json!({"name": "*.o.x.", "type": "A", "value": "192.0.2.1", "wildcard": "one_label"}),
+        json!({"name": "s.x.", "type": "SOA", "value": "ns.s.x. host.s.x. 1 3600 600 86400 300"}),
+    ] {
+        let made = server.post("/api/v1/records", &body.to_string()).await.is(201);
+        assert_eq!(made["source"], "api");
+        let name = made["name"].as_str().expect("a name");
+        let shown = server.get(&format!("/api/v1/records/{name}")).await.is(200)["records"][0].clone();
+        assert_eq!(shown, made);
+        let put = server.put(&format!("/api/v1/records/{name}"), &shown.to_string()).await;
+        assert_eq!(put.is(200), shown);
+    }
+    // Whatever it says, the source is the API.
+    let body = json!({"name": "b.x.", "type": "A", "value": "192.0.2.1", "source": {"any": ["thing"]}});
+    let made = server.put("/api/v1/records/b.x.", &body.to_string()).await;
+    assert_eq!(made.is(201)["source"], "api");
+}

@@ -73,7 +73,10 @@ impl Lines {
             // Without the thread all lines are dropped in the end, and counted.
             let _ = std::thread::Builder::new()
                 .name("hotdns-log".to_owned())
-                .spawn(move || writer.write_all(&output));
+                .spawn(move || {
+                    crate::privileges::keep_nothing();
+                    writer.write_all(&output);
+                });
         }
         lines
     }

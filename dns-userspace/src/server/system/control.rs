@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, ConfigSource, Desired};
+use crate::config::{Config, ConfigSource, Desired, Known};
 use crate::control::{self, Loader, Planes, TtlRules};
 use crate::publish::Publisher;
 use crate::store::Plan;
 
 /// Reads everything again; `running` is what the process was started with.
 pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
+    let mut known = Known::of(&running);
     Box::new(move || {
-        let read = source.load_everything().and_then(Desired::without_clashes);
+        let read = source.load_everything().and_then(|read| read.for_reload(&known));
         let read = read.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         for warning in &read.warnings {
             tracing::warn!("{warning}");
         }
+        known = Known::of(&read.config);
         let restart = Config::restart_needed(&running, &read.config);
         let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
         // These keys take a restart.

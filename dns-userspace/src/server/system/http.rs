@@ -1,15 +1,54 @@
-//! The HTTP listeners.
+//! HTTP: bound and served first, so that the probes answer while all else starts.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::super::supervisor::Spawner;
 use crate::config::Config;
+use crate::dataplane::sockets::{Refusal, family, scope};
+use crate::http::{ApiState, TokenFile};
+use crate::readiness::Readiness;
+
+/// The listeners, served.
+pub(super) struct Http {
+    /// What requests see.
+    pub(super) api: ApiState,
+    stops: CancellationToken,
+}
+
+impl Http {
+    /// Serves `http.listen`: the probes, and the rest once [`ApiState::start`] was called.
+    pub(super) async fn start(
+        config: &Config,
+        token: Option<Arc<TokenFile>>,
+        readiness: &Arc<Readiness>,
+        spawner: &Spawner,
+    ) -> anyhow::Result<Self> {
+        let listeners = bind(config, token.is_some()).await?;
+        let api = ApiState::new(token, Arc::clone(readiness));
+        let stops = CancellationToken::new();
+        let serving = crate::http::serve(listeners, api.clone(), stops.clone());
+        spawner.spawn("http", async move {
+            serving.await;
+            Ok(())
+        });
+        Ok(Self { api, stops })
+    }
+
+    /// Takes nothing new, and lets the requests that are under way end.
+    pub(super) fn stop(&self) {
+        self.stops.cancel();
+    }
+}
 
 /// Binds `http.listen`.
-pub(super) async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListener>> {
+async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for &address in &config.http.listen {
         listeners.push(bind_one(address).await?);
@@ -34,19 +73,52 @@ enum HttpBindError {
         "no permission for {0}: take a port of 1024 or above with `http.listen` or `http_port`, or give CAP_NET_BIND_SERVICE"
     )]
     NotPermitted(SocketAddr),
+    #[error(
+        "serving HTTP on {0} is forbidden, though any user may use this port: see whether SELinux, AppArmor, a seccomp filter or a \
+         cgroup's program stands in the way"
+    )]
+    Forbidden(SocketAddr),
     #[error("{0} is not an address of this machine: correct `http.listen`, or add the address first")]
     NotOurs(SocketAddr),
-    #[error("cannot serve HTTP on {0}: {1}")]
+    #[error("{}: this host has no {}: switch it on in the kernel, or remove the address from `http.listen`", .0, family(.0))]
+    NoFamily(SocketAddr),
+    #[error("{}: this host has no interface with the number {}: correct `http.listen`, or add the interface first", .0, scope(.0))]
+    NoInterface(SocketAddr),
+    #[error(
+        "cannot serve HTTP on {0}, since the limit of open files is reached: raise it (`ulimit -n`, or `LimitNOFILE=` of systemd)"
+    )]
+    NoFiles(SocketAddr),
+    #[error("cannot serve HTTP on {0} ({1}): correct `http.listen`")]
     Io(SocketAddr, io::Error),
 }
 
+/// Connections that wait to be accepted; the kernel bounds it by `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
 async fn bind_one(address: SocketAddr) -> Result<TcpListener, HttpBindError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => HttpBindError::InUse(address),
-        io::ErrorKind::PermissionDenied => HttpBindError::NotPermitted(address),
-        io::ErrorKind::AddrNotAvailable => HttpBindError::NotOurs(address),
-        _ => HttpBindError::Io(address, error),
+    listen(address).map_err(|error| match Refusal::of(&error, address) {
+        Refusal::InUse => HttpBindError::InUse(address),
+        Refusal::NotPermitted => HttpBindError::NotPermitted(address),
+        Refusal::Forbidden => HttpBindError::Forbidden(address),
+        Refusal::NotOurs => HttpBindError::NotOurs(address),
+        Refusal::NoFamily => HttpBindError::NoFamily(address),
+        Refusal::NoInterface => HttpBindError::NoInterface(address),
+        Refusal::NoFiles => HttpBindError::NoFiles(address),
+        Refusal::Other => HttpBindError::Io(address, error),
     })
+}
+
+/// `[::]` takes IPv6 alone, as it does for DNS, so that `0.0.0.0` can stand beside it.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 #[cfg(test)]
@@ -68,5 +140,15 @@ mod tests {
             .await
             .expect_err("not ours");
         assert!(matches!(elsewhere, HttpBindError::NotOurs(_)), "{elsewhere}");
+    }
+
+    #[tokio::test]
+    async fn both_wildcards_can_be_served_on_one_port() {
+        let v4 = bind_one("0.0.0.0:0".parse().expect("an address")).await.expect("free");
+        let port = v4.local_addr().expect("bound").port();
+        match bind_one(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port))).await {
+            Ok(_) | Err(HttpBindError::NoFamily(_) | HttpBindError::NotOurs(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 }

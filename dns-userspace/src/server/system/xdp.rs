@@ -3,34 +3,54 @@
 //! Where anything is missing (privileges, support, the object itself), userspace answers everything, and the log says
 //! what is missing.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use dns_common::address::{OwnKey, TAGGED};
 use dns_common::counters::{RCODES, qtype_of_class};
+use dns_common::hash::Keys;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::settings::Settings;
 use futures_util::StreamExt;
 use ipnet::IpNet;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::super::supervisor::Spawner;
+use super::keeper::Keeper;
 use crate::config::{Config, XdpMode};
+use crate::control::ControlHandle;
 use crate::cookies::Cookies;
 use crate::dataplane::gate::{Charged, Gate};
 use crate::dataplane::object::OBJECT;
 use crate::dataplane::xdp::own::{self, GROUPS, Listen};
-use crate::dataplane::xdp::{Constants, Mode, Program};
+use crate::dataplane::xdp::{Constants, Mode, Program, Room};
 use crate::metrics::{XdpFigures, XdpReading};
 use crate::publish::{Loader, SharedProgram};
-use crate::table::{Ahead, Memory, Sizes};
+use crate::table::{Ahead, Memory, Sizes, find_grace_period};
 
 /// Changes of addresses come in bursts: this long after the first, all are read at once.
 const SETTLE: Duration = Duration::from_millis(50);
-/// How often the program's own log lines are looked for.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the program's own log lines are looked for, and whether its links are there still.
+const TICK: Duration = Duration::from_secs(1);
+/// In how many of these what could not be done is tried again.
+const RETRY_TICKS: u32 = 5;
+
+/// What the loader of tables knows.
+struct TableLoader {
+    settings: Settings,
+    gate: Arc<Gate>,
+    recursion: Arc<[IpNet]>,
+    cookies: Arc<Cookies>,
+    /// For how many own addresses the next program has room.
+    own_room: Arc<AtomicU32>,
+}
+
+/// For how many entries of own addresses there is to be room, by what this host has now.
+pub(super) fn own_room(listening: &[SocketAddr]) -> Arc<AtomicU32> {
+    Arc::new(Room::own_for(own::likely_entries(listening.len())).into())
+}
 
 /// Where tables are to live: in the program's maps where XDP is asked for and can be had, else on the heap.
 pub(super) fn table_loader(
@@ -39,104 +59,179 @@ pub(super) fn table_loader(
     recursion: &Arc<[IpNet]>,
     cookies: &Arc<Cookies>,
     gate: &Arc<Gate>,
+    own_room: &Arc<AtomicU32>,
 ) -> Loader {
-    let settings = Settings {
-        udp_payload: config.udp_payload,
-        has_upstream: u16::from(config.backend.upstream.enabled),
-        has_nsid: u16::from(config.nsid.is_some()),
-        has_access: u16::from(gate.access.is_some()),
-        per_zone: u16::from(config.metrics_per_zone),
-        ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
-        ..Settings::DEFAULT
+    let loader = TableLoader {
+        settings: Settings {
+            udp_payload: config.udp_payload,
+            has_upstream: u16::from(config.backend.upstream.enabled),
+            has_nsid: u16::from(config.nsid.is_some()),
+            has_access: u16::from(gate.access.is_some()),
+            per_zone: u16::from(config.metrics_per_zone),
+            ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
+            ..Settings::DEFAULT
+        },
+        gate: Arc::clone(gate),
+        recursion: Arc::clone(recursion),
+        cookies: Arc::clone(cookies),
+        own_room: Arc::clone(own_room),
     };
-    let limits = gate.limits;
-    let object = match wanted(config).and_then(|()| usable(&Constants { settings, limits })) {
+    let is_wanted = config.xdp.mode != XdpMode::Off && !config.xdp.interfaces.is_empty();
+    let object = is_wanted.then(|| loader.try_out()).and_then(|tried| match tried {
         Ok(object) => Some(object),
-        Err(None) => None,
-        Err(Some(reason)) => {
-            // In between comes the verifier's whole log.
-            warn!(
-                "XDP is off, userspace answers everything: {reason}: {}",
-                reason.root_cause()
-            );
-            debug!("{reason:?}");
+        Err(reason) => {
+            say_off(&reason);
             None
         }
-    };
-    let (recursion, cookies, gate) = (Arc::clone(recursion), Arc::clone(cookies), Arc::clone(gate));
+    });
+    if object.is_some() {
+        find_grace_period();
+    }
+    let choice = Choice::default();
     Box::new(move |keys, sizes| {
-        let Some(object) = object else {
-            let memory = Memory::on_heap(sizes)?;
-            let memory = if limits.is_enabled() {
-                memory.with_buckets()?
-            } else {
-                memory
-            };
-            return Ok((None, memory));
-        };
-        let mut settings = settings;
-        settings.lines = sizes.lines;
-        let (mut program, memory) = Program::load(object, &Constants { settings, limits }, keys, sizes)?;
-        program.set_access(gate.access.as_deref(), gate.exempt.as_deref())?;
-        program.set_recursion(&recursion)?;
-        program.set_cookies(cookies.seconds(), &cookies.secrets())?;
-        Ok((Some(program), memory))
+        let loader = &loader;
+        let with_program = object.map(|object| move || loader_of(loader, object, keys, sizes));
+        let on_heap = || Ok((None, loader.on_heap(sizes)?));
+        choice.make(with_program, on_heap)
     })
 }
 
-fn wanted(config: &Config) -> Result<(), Option<anyhow::Error>> {
-    if config.xdp.mode == XdpMode::Off || config.xdp.interfaces.is_empty() {
-        Err(None)
-    } else {
-        Ok(())
+fn loader_of(
+    loader: &TableLoader,
+    object: &[u8],
+    keys: &Keys,
+    sizes: Sizes,
+) -> anyhow::Result<(Option<Program>, Memory)> {
+    let (program, memory) = loader.load(object, keys, sizes)?;
+    Ok((Some(program), memory))
+}
+
+fn say_off(reason: &anyhow::Error) {
+    // In between comes the verifier's whole log.
+    warn!(
+        "XDP is off, userspace answers everything: {reason}: {}",
+        reason.root_cause()
+    );
+    debug!("{reason:?}");
+}
+
+impl TableLoader {
+    /// A program with all that does not change from table to table.
+    fn load(&self, object: &[u8], keys: &Keys, sizes: Sizes) -> anyhow::Result<(Program, Memory)> {
+        let prefixes = |list: &Option<_>| {
+            list.as_deref()
+                .map_or(0, |list: &crate::access::AccessList| list.prefixes().count())
+        };
+        let entries = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let constants = Constants {
+            settings: Settings {
+                lines: sizes.lines,
+                ..self.settings
+            },
+            limits: self.gate.limits,
+            room: Room {
+                own: self.own_room.load(Ordering::Relaxed),
+                access: entries(prefixes(&self.gate.access) + prefixes(&self.gate.exempt)),
+                // One more for all of IPv4.
+                recursion: entries(self.recursion.len() + 1),
+            },
+        };
+        let (mut program, memory) = Program::load(object, &constants, keys, sizes)
+            .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;
+        program.set_access(self.gate.access.as_deref(), self.gate.exempt.as_deref())?;
+        program.set_recursion(&self.recursion)?;
+        program.set_cookies(self.cookies.seconds(), &self.cookies.secrets())?;
+        Ok((program, memory))
+    }
+
+    /// The object, after it was loaded once on trial.
+    fn try_out(&self) -> anyhow::Result<&'static [u8]> {
+        let object =
+            OBJECT.context("this program was built without the XDP object; build it with `cargo xtask build`")?;
+        let keys = bytemuck::Zeroable::zeroed();
+        let sizes = Sizes {
+            lines: 1,
+            slots: [1; dns_common::slot::SLOT_CLASSES],
+            // Of the class that takes the verifier longest.
+            ahead: Ahead {
+                class: 0,
+                slots: 1,
+                rtype: 1,
+            },
+            zones: 1,
+            prefixes: 0,
+        };
+        self.load(object, &keys, sizes)?;
+        Ok(object)
+    }
+
+    fn on_heap(&self, sizes: Sizes) -> anyhow::Result<Memory> {
+        let memory = Memory::on_heap(sizes)?;
+        Ok(if self.gate.limits.is_enabled() {
+            memory.with_buckets()?
+        } else {
+            memory
+        })
     }
 }
 
-/// The object, after it was loaded once on trial.
-fn usable(constants: &Constants) -> Result<&'static [u8], Option<anyhow::Error>> {
-    let object = OBJECT.context("this program was built without the XDP object; build it with `cargo xtask build`")?;
-    let keys = bytemuck::Zeroable::zeroed();
-    let sizes = Sizes {
-        lines: 1,
-        slots: [1; dns_common::slot::SLOT_CLASSES],
-        // Of the class that takes the verifier longest.
-        ahead: Ahead {
-            class: 0,
-            slots: 1,
-            rtype: 1,
-        },
-        zones: 1,
-        prefixes: 0,
-    };
-    Program::load(object, constants, &keys, sizes)
-        .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;
-    Ok(object)
+/// Whether tables are a program's. The first one decides: later ones are all like it, or cannot be had.
+#[derive(Default)]
+struct Choice {
+    is_of_program: AtomicBool,
+    is_off: AtomicBool,
 }
 
-/// Attaches the program to the configured interfaces, and keeps its addresses in step with the kernel's.
+impl Choice {
+    fn make<T>(
+        &self,
+        with_program: Option<impl FnOnce() -> anyhow::Result<T>>,
+        on_heap: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let Some(load) = with_program.filter(|_| !self.is_off.load(Ordering::Relaxed)) else {
+            return on_heap();
+        };
+        match load() {
+            Err(reason) if !self.is_of_program.load(Ordering::Relaxed) => {
+                say_off(&reason);
+                self.is_off.store(true, Ordering::Relaxed);
+                on_heap()
+            }
+            loaded => {
+                self.is_of_program.store(true, Ordering::Relaxed);
+                loaded
+            }
+        }
+    }
+}
+
+/// Attaches the program to the configured interfaces, and keeps it and its addresses in step with the kernel's.
 pub(super) async fn attach(
     config: &Config,
     listening: &[SocketAddr],
     program: SharedProgram,
     charged: &Arc<Charged>,
+    own_room: Arc<AtomicU32>,
+    control: ControlHandle,
     spawner: &Spawner,
 ) {
-    if program.lock().is_none() {
-        return;
+    match &mut *program.lock() {
+        Some(program) => program.show_charged_in(Arc::clone(charged)),
+        None => return,
     }
-    let listens: Vec<Listen> = listening.iter().copied().map(listen).collect();
-    if let Err(error) = try_attach(config, listens, program, Arc::clone(charged), spawner).await {
+    let mode = match config.xdp.mode {
+        XdpMode::Native => Mode::Native,
+        XdpMode::Generic => Mode::Generic,
+        XdpMode::Auto | XdpMode::Off => Mode::Auto,
+    };
+    let listens: Vec<Listen> = listening.iter().copied().filter(is_everywhere).map(listen).collect();
+    let keeper = Keeper::new(program, config.xdp.interfaces.clone(), mode, listens, own_room);
+    if let Err(error) = try_attach(keeper, control, spawner).await {
         error!("XDP is off, userspace answers everything: {error:#}");
     }
 }
 
-async fn try_attach(
-    config: &Config,
-    listens: Vec<Listen>,
-    program: SharedProgram,
-    charged: Arc<Charged>,
-    spawner: &Spawner,
-) -> anyhow::Result<()> {
+async fn try_attach(mut keeper: Keeper, control: ControlHandle, spawner: &Spawner) -> anyhow::Result<()> {
     let (connection, handle, mut changes) =
         rtnetlink::new_multicast_connection(&GROUPS).context("no netlink connection")?;
     let stopping = spawner.stopping();
@@ -149,38 +244,18 @@ async fn try_attach(
     let interfaces = own::interfaces(&handle)
         .await
         .context("the interfaces cannot be listed")?;
-    let mode = match config.xdp.mode {
-        XdpMode::Native => Mode::Native,
-        XdpMode::Generic => Mode::Generic,
-        XdpMode::Auto | XdpMode::Off => Mode::Auto,
-    };
-    for name in &config.xdp.interfaces {
-        let Some(interface) = interfaces.iter().find(|interface| interface.name == *name) else {
-            error!("{}", crate::dataplane::xdp::AttachError::NoInterface(name.clone()));
-            continue;
-        };
-        // The addresses first: a program without any passes everything.
-        let result = match &mut *program.lock() {
-            Some(program) => program.attach(interface, mode),
-            None => return Ok(()),
-        };
-        match result {
-            Ok(mode) => info!(interface = %name, mode, "XDP attached"),
-            Err(error) => error!("{error}"),
-        }
-    }
-    set_own(&program, &interfaces, &listens, &charged);
+    let mut is_done = keeper.look(&interfaces);
 
     let stopping = spawner.stopping();
     spawner.spawn("xdp", async move {
-        let mut log = tokio::time::interval(LOG_INTERVAL);
+        let mut tick = tokio::time::interval(TICK);
+        let mut ticks = 0;
         loop {
-            tokio::select! {
+            let is_due = tokio::select! {
                 () = stopping.cancelled() => return Ok(()),
-                _ = log.tick() => {
-                    if let Some(program) = &mut *program.lock() {
-                        program.flush_log();
-                    }
+                _ = tick.tick() => {
+                    ticks += 1;
+                    keeper.tick() || (!is_done && ticks >= RETRY_TICKS)
                 }
                 change = changes.next() => {
                     if change.is_none() {
@@ -188,43 +263,32 @@ async fn try_attach(
                     }
                     tokio::time::sleep(SETTLE).await;
                     while let Some(Some(_)) = futures_util::FutureExt::now_or_never(changes.next()) {}
-                    match own::interfaces(&handle).await {
-                        Ok(interfaces) => set_own(&program, &interfaces, &listens, &charged),
-                        Err(error) => warn!(%error, "the addresses cannot be listed: XDP keeps those it had"),
-                    }
+                    true
                 }
+            };
+            if !is_due {
+                continue;
+            }
+            ticks = 0;
+            match own::interfaces(&handle).await {
+                Ok(interfaces) => is_done = keeper.look(&interfaces),
+                Err(error) => {
+                    warn!(%error, "the addresses cannot be listed: XDP keeps those it had");
+                    is_done = false;
+                }
+            }
+            if keeper.wants_room() {
+                control.wake();
             }
         }
     });
     Ok(())
 }
 
-fn set_own(program: &SharedProgram, interfaces: &[own::Interface], listens: &[Listen], charged: &Charged) {
-    let mut program = program.lock();
-    let Some(program) = &mut *program else { return };
-    let attached: Vec<u32> = program.interfaces().map(|(_, index, _)| index).collect();
-    let entries = own::entries(interfaces, &attached, listens);
-    for (name, index, _) in program.interfaces() {
-        if !entries.keys().any(|key| key.interface == index) {
-            warn!(
-                interface = name,
-                "no address of this interface is listened on: XDP passes all that comes there"
-            );
-        }
-    }
-    debug!(entries = entries.len(), "addresses for XDP");
-    charged.store(Arc::new(entries.keys().filter_map(charged_at).collect()));
-    if let Err(error) = program.set_own(entries) {
-        error!("XDP may pass what it could answer: {error:#}");
-    }
-}
-
-/// Where datagrams to this address come in once they were charged. Those of a VLAN come in at its own interface, and also where
-/// the network card took the tag off, so that the program has not known them: sockets charge what comes from there.
-fn charged_at(key: &OwnKey) -> Option<(u32, IpAddr)> {
-    let is_untagged = key.outer_vlan & TAGGED == 0;
-    let address = Ipv6Addr::from(key.address).to_canonical();
-    (is_untagged && key.port != 0).then_some((key.interface, address))
+/// Whether the address means the same on every interface. What is asked at a link-local one passes: the program's map does not
+/// tell on which interface it is listened on.
+fn is_everywhere(address: &SocketAddr) -> bool {
+    !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
 }
 
 fn listen(address: SocketAddr) -> Listen {
@@ -246,6 +310,14 @@ impl XdpFigures for SharedProgram {
             None => return XdpReading::default(),
         };
         let mut reading = XdpReading::default();
+        if let Some(program) = program.as_ref() {
+            let attached = program.interfaces();
+            reading.attached = attached
+                .map(|(interface, _, mode)| (interface.to_owned(), mode))
+                .collect();
+            let own = program.own_report();
+            (reading.addresses, reading.addresses_left_out) = (own.held as u64, own.left_out as u64);
+        }
         for (class, by_rcode) in counters.answers.iter().enumerate() {
             for (&count, rcode) in by_rcode.iter().zip(RCODES) {
                 if count > 0 {
@@ -263,5 +335,41 @@ impl XdpFigures for SharedProgram {
         reading.dropped = pairs.collect();
         (reading.limited, reading.denied) = (counters.limited, counters.denied);
         reading
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_had_at_first_is_done_without_and_later_is_an_error() {
+        let choice = Choice::default();
+        let on_heap = || Ok("heap");
+        assert_eq!(
+            choice.make(Some(|| bail!("no memory")), on_heap).expect("a table"),
+            "heap"
+        );
+        // There are no sockets' tables and programs' tables by turns.
+        assert_eq!(choice.make(Some(|| Ok("program")), on_heap).expect("a table"), "heap");
+
+        let choice = Choice::default();
+        assert_eq!(
+            choice.make(Some(|| Ok("program")), on_heap).expect("a table"),
+            "program"
+        );
+        let error = choice
+            .make(Some(|| bail!("no memory")), on_heap)
+            .expect_err("no larger one");
+        assert_eq!(error.to_string(), "no memory");
+        assert_eq!(
+            choice.make(Some(|| Ok("program")), on_heap).expect("a table"),
+            "program"
+        );
+
+        let none: Option<fn() -> anyhow::Result<&'static str>> = None;
+        assert_eq!(Choice::default().make(none, on_heap).expect("a table"), "heap");
     }
 }

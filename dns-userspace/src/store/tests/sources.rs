@@ -8,12 +8,6 @@ const SOA: RecordType = RecordType::SOA;
 const DS: RecordType = RecordType::DS;
 const TXT: RecordType = RecordType::TXT;
 
-fn store_with(changes: Vec<Change>) -> Store {
-    let mut store = Store::new();
-    apply(&mut store, changes);
-    store
-}
-
 #[test]
 fn the_apis_rrset_is_served_and_the_files_comes_back_once_it_is_deleted() {
     let mut store = store_with(vec![put("www.e.", A, 1)]);
@@ -23,7 +17,7 @@ fn the_apis_rrset_is_served_and_the_files_comes_back_once_it_is_deleted() {
     );
     assert_eq!(served(&plan.snapshot, "e.", "www.e."), [(A, "api")]);
     assert_eq!(
-        &plan.conflicts[..],
+        plan.conflicts.iter().cloned().collect::<Vec<_>>(),
         [Conflict {
             owner: name("www.e."),
             rtype: A,

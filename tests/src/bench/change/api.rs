@@ -36,7 +36,7 @@ impl Api {
     }
 
     /// Gives a name this one address.
-    pub(super) fn put(&self, name: &str, address: Ipv4Addr) -> Result<()> {
+    pub(in crate::bench) fn put(&self, name: &str, address: Ipv4Addr) -> Result<()> {
         let body = json!({"name": name, "type": "A", "ttl": 60, "value": [address.to_string()]}).to_string();
         let url = format!("{BASE}/api/v1/records/{name}");
         let response = self
@@ -51,7 +51,7 @@ impl Api {
     }
 
     /// Takes all addresses from a name.
-    pub(super) fn delete(&self, name: &str) -> Result<()> {
+    pub(in crate::bench) fn delete(&self, name: &str) -> Result<()> {
         let url = format!("{BASE}/api/v1/records/{name}?type=A");
         let response = self.agent.delete(&url).call().with_context(|| url.clone())?;
         read(response, &[204])
@@ -61,9 +61,18 @@ impl Api {
 
     /// Reloads; gives what changed.
     pub(in crate::bench) fn reload(&self) -> Result<Value> {
+        self.reload_with(200)
+    }
+
+    /// Reloads a configuration with errors; gives what is said of it.
+    pub(in crate::bench) fn reload_refused(&self) -> Result<Value> {
+        self.reload_with(422)
+    }
+
+    fn reload_with(&self, status: u16) -> Result<Value> {
         let url = format!("{BASE}/api/v1/reload");
         let request = self.agent.post(&url).content_type("application/json");
-        let text = read(request.send("").with_context(|| url.clone())?, &[200]).context("POST reload")?;
+        let text = read(request.send("").with_context(|| url.clone())?, &[status]).context("POST reload")?;
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
     }
 
@@ -77,7 +86,7 @@ impl Api {
     }
 
     /// Every A record there is, by name; names with several have the last of them.
-    pub(super) fn addresses(&self) -> Result<BTreeMap<String, Ipv4Addr>> {
+    pub(in crate::bench) fn addresses(&self) -> Result<BTreeMap<String, Ipv4Addr>> {
         let mut addresses = BTreeMap::new();
         let mut cursor = String::new();
         loop {

@@ -1,7 +1,7 @@
 //! A DNS client in the client's namespace: over UDP, which XDP answers, and over TCP, which userspace answers.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,11 +13,13 @@ use crate::net::Namespace;
 
 /// How long a reply over UDP may take: then the query is sent again.
 const UDP_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is sent.
+const ATTEMPTS: u32 = 10;
 /// How long TCP may take, with segments that are sent again.
-const TCP_LIMIT: Duration = Duration::from_secs(10);
+const TCP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Sockets that were opened in the client's namespace, and may be used from anywhere.
-pub(super) struct Resolver<'a> {
+pub(in crate::bench) struct Resolver<'a> {
     udp: UdpSocket,
     tcp: TcpStream,
     namespace: &'a Namespace,
@@ -28,8 +30,24 @@ pub(super) struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     pub(super) fn connect(stage: &'a Stage, load: &Load) -> Result<Self> {
         let address = stage.circuit.server_address(load);
-        let namespace = &stage.circuit.client;
-        let udp = stage.circuit.client_socket(address)?;
+        Self::with_socket(&stage.circuit.client, address, stage.circuit.client_socket(address)?)
+    }
+
+    /// One in a namespace that asks an address.
+    pub(in crate::bench) fn new(namespace: &'a Namespace, address: SocketAddr) -> Result<Self> {
+        let udp = namespace.enter(|| {
+            let any: IpAddr = match address {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let socket = UdpSocket::bind((any, 0))?;
+            socket.connect(address)?;
+            Ok(socket)
+        })?;
+        Self::with_socket(namespace, address, udp)
+    }
+
+    fn with_socket(namespace: &'a Namespace, address: SocketAddr, udp: UdpSocket) -> Result<Self> {
         udp.set_read_timeout(Some(UDP_LIMIT))?;
         Ok(Self {
             udp,
@@ -41,28 +59,36 @@ impl<'a> Resolver<'a> {
     }
 
     /// The name has this address, in both planes.
-    pub(super) fn expect(&mut self, name: &[u8], address: Ipv4Addr) -> Result<()> {
+    pub(in crate::bench) fn expect(&mut self, name: &[u8], address: Ipv4Addr) -> Result<()> {
         self.expect_over_udp(name, address)?;
         self.expect_over_tcp(name, address)
     }
 
-    pub(super) fn expect_over_udp(&mut self, name: &[u8], address: Ipv4Addr) -> Result<()> {
+    pub(in crate::bench) fn expect_over_udp(&mut self, name: &[u8], address: Ipv4Addr) -> Result<()> {
         let reply = self.ask_over_udp(name)?;
         has_address(name, &reply, address).context("over UDP")
     }
 
-    pub(super) fn expect_over_tcp(&mut self, name: &[u8], address: Ipv4Addr) -> Result<()> {
+    pub(in crate::bench) fn expect_over_tcp(&mut self, name: &[u8], address: Ipv4Addr) -> Result<()> {
         let reply = self.ask_over_tcp(name)?;
         has_address(name, &reply, address).context("over TCP")
     }
 
     /// The name does not exist, in both planes.
-    pub(super) fn expect_absence(&mut self, name: &[u8]) -> Result<()> {
+    pub(in crate::bench) fn expect_absence(&mut self, name: &[u8]) -> Result<()> {
         for (reply, transport) in [(self.ask_over_udp(name)?, "UDP"), (self.ask_over_tcp(name)?, "TCP")] {
             ensure!(
                 reply[3] & 15 == 3 && reply[6..8] == [0, 0],
                 "not NXDOMAIN over {transport}: {reply:02x?}"
             );
+        }
+        Ok(())
+    }
+
+    /// The name is not ours, in both planes: REFUSED.
+    pub(in crate::bench) fn expect_refusal(&mut self, name: &[u8]) -> Result<()> {
+        for (reply, transport) in [(self.ask_over_udp(name)?, "UDP"), (self.ask_over_tcp(name)?, "TCP")] {
+            ensure!(reply[3] & 15 == 5, "not REFUSED over {transport}: {reply:02x?}");
         }
         Ok(())
     }
@@ -78,7 +104,7 @@ impl<'a> Resolver<'a> {
 
     /// A query or a reply may get lost where the machine is flooded: it is asked again.
     fn ask_over_udp(&mut self, name: &[u8]) -> Result<Vec<u8>> {
-        for _ in 0..3 {
+        for _ in 0..ATTEMPTS {
             let query = self.query(name);
             self.udp.send(&query).context("cannot send")?;
             let mut reply = vec![0; 4096];
@@ -89,7 +115,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        bail!("no reply over UDP within {UDP_LIMIT:?}, three times")
+        bail!("no reply over UDP within {UDP_LIMIT:?}, {ATTEMPTS} times")
     }
 
     fn ask_over_tcp(&mut self, name: &[u8]) -> Result<Vec<u8>> {

@@ -133,8 +133,13 @@ fn message(query: &[u8], reply: &[u8]) -> Result<(), String> {
     if reply[..2] != query[..2] {
         return Err("another ID".to_owned());
     }
-    // QR is set, OPCODE and RD are the query's.
-    if reply[2] & 0xF9 != 0x80 | query[2] & 0x79 {
+    // QR is set, OPCODE is the query's, and RD too, which is QUERY's alone.
+    let kept = if query[2] & 0x78 == 0 {
+        query[2] & 1
+    } else {
+        query[2] & 0x78
+    };
+    if reply[2] & 0xF9 != 0x80 | kept {
         return Err(format!(
             "flags {:02x} {:02x} for {:02x} {:02x}",
             reply[2], reply[3], query[2], query[3]
