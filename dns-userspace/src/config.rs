@@ -38,6 +38,7 @@ pub use self::records::{ConfiguredRecord, ConfiguredZone};
 use crate::access::AccessList;
 use crate::name::Name;
 use crate::record::RrSet;
+use crate::source::Origin;
 use crate::store::ConfiguredView;
 use crate::views::{ViewClients, ViewName};
 
@@ -259,8 +260,13 @@ impl Config {
 
     fn records_in(&self, view: Option<&ViewName>) -> Vec<(Name, RrSet)> {
         let records = self.records.iter().filter(|record| record.view.as_ref() == view);
+        let origin = Origin::config_file(self.file.display().to_string());
         records
-            .map(|record| (record.owner.clone(), record.rrset.clone()))
+            .map(|record| {
+                let mut rrset = record.rrset.clone();
+                rrset.origin = origin.clone();
+                (record.owner.clone(), rrset)
+            })
             .collect()
     }
 

@@ -16,7 +16,7 @@ use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Tex
 use crate::control::Census;
 use crate::dataplane::worker::Figures;
 use crate::publish::{TableFigures, ZoneCounts};
-use crate::store::Conflict;
+use crate::store::Conflicts;
 
 mod denied;
 mod queries;
@@ -143,17 +143,13 @@ impl Metrics {
         Ok(text)
     }
 
-    pub(crate) fn set_records(&self, census: Census) {
-        for (source, rrs) in [
-            ("zone_file", census.zone_file),
-            ("config", census.config),
-            ("api", census.api),
-        ] {
-            self.records.with_label_values(&[source]).set(rrs);
+    pub(crate) fn set_records(&self, census: &Census) {
+        for (kind, rrs) in census.by_kind() {
+            self.records.with_label_values(&[kind]).set(rrs);
         }
     }
 
-    pub(crate) fn set_conflicts(&self, conflicts: &[Conflict]) {
+    pub(crate) fn set_conflicts(&self, conflicts: &Conflicts) {
         self.conflicts.reset();
         for conflict in conflicts.iter().take(CONFLICT_SERIES) {
             let labels = [
@@ -188,7 +184,9 @@ mod tests {
 
     use super::*;
     use crate::answer::Transport;
-    use crate::record::{RecordType, Source};
+    use crate::record::RecordType;
+    use crate::source::{Origin, SourceId};
+    use crate::store::Conflict;
 
     struct Program;
 
@@ -290,20 +288,20 @@ mod tests {
     #[test]
     fn records_conflicts_failures_build_and_process_show() {
         let metrics = Metrics::new(None, Arc::default());
-        metrics.set_records(Census {
-            config: 1,
-            zone_file: 20,
-            api: 3,
-        });
+        metrics.set_records(&Census::from_iter([
+            (SourceId::config(), 1),
+            (SourceId::zone_files(), 20),
+            (SourceId::api(), 3),
+        ]));
         let conflict = Conflict {
             owner: "www.x.".parse().expect("a name"),
             rtype: RecordType::A,
-            left_out: Source::ZoneFile("zones/x".into()),
-            served: Source::Api,
+            left_out: Origin::zone_file("zones/x"),
+            served: Origin::api(),
             served_type: RecordType::CNAME,
             view: None,
         };
-        metrics.set_conflicts(&[conflict]);
+        metrics.set_conflicts(&Conflicts::from_iter([conflict]));
         metrics.count_reload_failures(2);
         let first = text(&metrics);
         for line in [
@@ -321,7 +319,7 @@ mod tests {
             "\"} 1"
         )));
         assert!(first.contains("process_resident_memory_bytes"));
-        metrics.set_conflicts(&[]);
+        metrics.set_conflicts(&Conflicts::default());
         assert!(!text(&metrics).contains("www.x."), "a conflict that is over is gone");
     }
 }

@@ -1,20 +1,20 @@
-//! Reload: the configuration file is one unit, each zone file is one; what fails keeps what it had.
+//! What a reload asks for, and what it did.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Serialize;
-use tracing::{error, info, warn};
 
-use super::census::{node_changes, own, view_names};
+use super::ControlError;
+use super::census::{differing_views, node_changes, own};
+use super::files::FileBatch;
+use super::publication::Cause;
 use super::writer::{Durability, Writer};
-use super::{ControlError, TtlRules};
 use crate::access::AccessList;
 use crate::name::{Name, NameKey};
-use crate::record::{RrSet, Source};
+use crate::record::RrSet;
 use crate::snapshot::{Node, Snapshot};
-use crate::store::{Change, ConfiguredView, Conflict, Plan};
+use crate::source::SourceId;
+use crate::store::{ConfiguredView, Conflict, Plan, TtlRules};
 use crate::views::ViewName;
 
 /// The longest list in a reply; the counts are of all.
@@ -115,145 +115,39 @@ pub enum Failure {
         /// The type served instead.
         served_type: String,
         /// Its source.
-        served_source: &'static str,
+        served_source: String,
         /// The same, in words.
         error: String,
     },
 }
 
-/// A configured zone as the writer remembers it.
-#[derive(Debug, Clone)]
-pub(super) struct KnownZone {
-    apex: Name,
-    /// Whether it has had content.
-    is_good: bool,
-}
-
-/// What a configuration asks to be done.
-pub(super) struct Step {
-    pub(super) changes: Vec<Change>,
-    pub(super) zones: BTreeMap<NameKey, KnownZone>,
-    pub(super) failed: Vec<Failure>,
-}
-
-/// From the zones there are to what is wanted.
-pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
-    let mut step = Step {
-        changes: Vec::new(),
-        zones: BTreeMap::new(),
-        failed: Vec::new(),
-    };
-    for DesiredZone { apex, file, content } in desired.zones {
-        let key = apex.key();
-        let was_good = known.get(&key).is_some_and(|zone| zone.is_good);
-        let is_good = content.is_ok() || was_good;
-        let content = content.map_err(|errors| {
-            let kept = if was_good {
-                "its last good content is kept"
-            } else {
-                "it has no content"
-            };
-            for error in &errors {
-                warn!("zone {apex}: {error}; {kept}");
-            }
-            let first = Arc::from(errors.first().map_or("the zone file cannot be loaded", String::as_str));
-            step.failed.push(Failure::ZoneFile {
-                zone: apex.to_string(),
-                file: file.to_string(),
-                error: errors.join("\n"),
-            });
-            first
-        });
-        if content.is_ok() || !was_good {
-            step.changes.push(Change::Zone {
-                apex: apex.clone(),
-                file,
-                content,
-            });
-        }
-        step.zones.insert(key, KnownZone { apex, is_good });
-    }
-    let gone = known.iter().filter(|(key, _)| !step.zones.contains_key(*key));
-    let removed: Vec<Change> = gone
-        .map(|(_, zone)| Change::RemoveZone {
-            apex: zone.apex.clone(),
-        })
-        .collect();
-    step.changes.extend(removed);
-    step.changes.push(Change::Access(desired.access));
-    step.changes.push(Change::ConfigRecords(desired.records));
-    step.changes.push(Change::Views(desired.views));
-    step
-}
-
 impl Writer {
-    /// Reads the files again and serves what they say.
-    pub(super) fn reload(&mut self) -> Result<ReloadReport, ControlError> {
-        let token = self
-            .settings
-            .token
-            .clone()
-            .map(|file| file.read().map(|token| (file, token)));
-        let loaded = catch_unwind(AssertUnwindSafe(&mut self.settings.loader))
-            .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
-        let secrets = self.settings.cookies.read();
-        let (desired, token, secrets) = match (loaded, token.transpose(), secrets) {
-            (Ok(desired), Ok(token), Ok(secrets)) => (desired, token, secrets),
-            (loaded, token, secrets) => {
-                let mut errors = loaded.err().unwrap_or_default();
-                errors.extend(token.err().map(|error| error.to_string()));
-                errors.extend(secrets.err().map(|error| format!("edns.cookie_secret_file {error}")));
-                self.settings.metrics.count_reload_failures(1);
-                for error in &errors {
-                    error!("reload: {error}");
-                }
-                return Err(ControlError::ReloadFailed(errors));
-            }
-        };
-        let (rules, restart_needed) = (desired.ttl, desired.restart_needed.clone());
-        let Step { changes, zones, failed } = step(&self.zones, desired);
+    /// Serves what the files say now.
+    pub(super) fn install(&mut self, batch: FileBatch) -> Result<ReloadReport, ControlError> {
+        let FileBatch {
+            changes,
+            rules,
+            failed,
+            restart_needed,
+        } = batch;
         let old = self.store.snapshot();
-        let plan = self.serve(changes, &[], Durability::WhereOpen).inspect_err(|error| {
-            error!("reload: {error}");
-            self.settings.metrics.count_reload_failures(1);
-        })?;
-        self.zones = zones;
+        let plan = self.store.plan(changes);
+        let plan = self.serve(plan, vec![Cause::reload()], Durability::WhereOpen)?;
         self.rules = rules;
-        self.settings.metrics.count_reload_failures(failed.len());
-        if let Some((file, token)) = token {
-            file.install(token);
-        }
-        if let Some(secrets) = secrets {
-            self.settings.cookies.install(secrets);
-        }
-        for key in &restart_needed {
-            warn!("`{key}` has changed in the configuration file; restart hotdns for it to take effect");
-        }
         if plan.delta.views_redefined {
             self.warn_of_views();
         }
         let mut report = compare(&old, &plan);
         report.failed = failed;
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
-        report
-            .failed
-            .extend(left_out.map(|conflict| left_out_entry(conflict, &self.settings.config_file)));
+        report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
-        let Counts {
-            added,
-            changed,
-            removed,
-        } = report.counts;
-        info!(
-            "reloaded: {added} RRsets added, {changed} changed, {removed} removed, {} failed",
-            report.failed.len()
-        );
         Ok(report)
     }
 }
 
 /// A sentence on an RRset that is left out.
-pub(super) fn describe(conflict: &Conflict, config_file: &str) -> String {
+pub(super) fn describe(conflict: &Conflict) -> String {
     let Conflict {
         owner,
         rtype,
@@ -262,36 +156,24 @@ pub(super) fn describe(conflict: &Conflict, config_file: &str) -> String {
         served_type,
         view,
     } = conflict;
-    let served_by = match served {
-        Source::Api => "was added over HTTP".to_owned(),
-        Source::Config => format!("comes from {config_file}"),
-        Source::ZoneFile(file) => format!("comes from {file}"),
+    let served_by = match *served.source() == SourceId::api() {
+        true => "was added over HTTP".to_owned(),
+        false => format!("comes from {served}"),
     };
     let in_view = view
         .as_ref()
         .map_or_else(String::new, |view| format!(" in the view `{view}`"));
-    format!(
-        "{owner} {rtype} of {}{in_view} is left out: {owner} {served_type}, which is served, {served_by}",
-        file_of(left_out, config_file)
-    )
+    format!("{owner} {rtype} of {left_out}{in_view} is left out: {owner} {served_type}, which is served, {served_by}")
 }
 
-fn left_out_entry(conflict: &Conflict, config_file: &str) -> Failure {
+fn left_out_entry(conflict: &Conflict) -> Failure {
     Failure::LeftOut {
         name: conflict.owner.to_string(),
         r#type: conflict.rtype.to_string(),
-        file: file_of(&conflict.left_out, config_file),
+        file: conflict.left_out.to_string(),
         served_type: conflict.served_type.to_string(),
-        served_source: conflict.served.label(),
-        error: describe(conflict, config_file),
-    }
-}
-
-fn file_of(source: &Source, config_file: &str) -> String {
-    match source {
-        Source::ZoneFile(file) => file.to_string(),
-        Source::Config => config_file.to_owned(),
-        Source::Api => "the API".to_owned(),
+        served_source: conflict.served.label().to_owned(),
+        error: describe(conflict),
     }
 }
 
@@ -315,7 +197,7 @@ fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
             None,
         );
     }
-    for view in view_names(old, &plan.snapshot) {
+    for view in differing_views(old, &plan.snapshot, &plan.delta) {
         node_changes(&own(old, view), &own(&plan.snapshot, view), |key, before, after| {
             note_changes(&mut report, key, before, after, Some(view));
         });

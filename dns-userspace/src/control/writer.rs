@@ -1,6 +1,6 @@
 //! The writer's thread: groups of commands in, one transaction and one publication out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,18 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::census::Census;
-use super::evaluate::{At, Pending};
-use super::reload::{self, KnownZone};
+use super::files::FileBatch;
+use super::history::History;
+use super::publication::{Cause, Publication};
+use super::reload;
 use super::serial::Book;
-use super::{Change, Command, ControlError, Desired, Planes, Settings, TtlRules, Written};
-use crate::name::NameKey;
-use crate::record::{RecordType, Source};
+use super::{Command, ControlError, Planes};
+use crate::metrics::Metrics;
+use crate::name::Name;
+use crate::record::RrSet;
+use crate::source::SourceId;
 use crate::storage::{ApiChange, Storage, Stored, WriteError};
-use crate::store::{self, Conflict, Plan, Store};
+use crate::store::{self, ChangeSet, EditRules, EditedRrset, Plan, Store, TtlRules, Written};
 use crate::views::ViewName;
 
 /// Commands in one transaction at most.
@@ -29,17 +33,14 @@ const QUIET: Duration = Duration::from_millis(200);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
-    pub(super) settings: Settings,
+    metrics: Arc<Metrics>,
     pub(super) store: Store,
     pub(super) rules: TtlRules,
-    pub(super) zones: BTreeMap<NameKey, KnownZone>,
     storage: Storage,
     planes: Box<dyn Planes>,
     book: Book,
     census: Census,
-    conflicts: Arc<[Conflict]>,
-    /// Names at which a file's RRset is left out.
-    contested: BTreeSet<At>,
+    history: Arc<History>,
     last_retry: Instant,
     /// After this long without a command the planes may clean up; `None`: they need not.
     rests_in: Option<Duration>,
@@ -56,12 +57,12 @@ pub(super) enum Durability {
     BestEffort,
 }
 
-type Reply = oneshot::Sender<Result<Option<Written>, ControlError>>;
+type Reply = oneshot::Sender<Result<Vec<Written>, ControlError>>;
 
 /// A command's result, to be sent once the group is through.
 struct Verdict {
     reply: Reply,
-    result: Result<Option<Written>, ControlError>,
+    result: Result<Vec<Written>, ControlError>,
     /// Whether it stands even if the group's transaction fails.
     stands: bool,
 }
@@ -69,10 +70,10 @@ struct Verdict {
 impl Writer {
     /// Publishes the first state.
     pub(super) fn start(
-        settings: Settings,
+        metrics: Arc<Metrics>,
         storage: Storage,
         stored: Stored,
-        initial: Desired,
+        initial: FileBatch,
         planes: Box<dyn Planes>,
     ) -> anyhow::Result<Self> {
         if let Some(reason) = storage.unavailable() {
@@ -82,36 +83,31 @@ impl Writer {
             );
         }
         let mut writer = Self {
-            settings,
+            metrics,
             store: Store::new(),
-            rules: initial.ttl,
-            zones: BTreeMap::new(),
+            rules: initial.rules,
             storage,
             planes,
             book: Book::new(stored.serials),
             census: Census::default(),
-            conflicts: Arc::default(),
-            contested: BTreeSet::new(),
+            history: Arc::default(),
             last_retry: Instant::now(),
             rests_in: None,
         };
-        let step = reload::step(&writer.zones, initial);
-        writer.settings.metrics.count_reload_failures(step.failed.len());
-        let mut changes = step.changes;
-        changes.extend(
-            stored
-                .rrsets
-                .into_iter()
-                .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
-        );
+        let mut changes = initial.changes;
+        changes.extend(writer.reset_of_api(stored.rrsets));
         writer
-            .serve(changes, &[], Durability::BestEffort)
+            .serve(writer.store.plan(changes), vec![Cause::start()], Durability::BestEffort)
             .map_err(anyhow::Error::new)?;
-        writer.zones = step.zones;
         writer.warn_of_views();
         // What the files were read into is gone now.
         writer.rests_in = writer.planes.rest();
         Ok(writer)
+    }
+
+    /// What was published lately.
+    pub(super) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
     }
 
     /// Serves commands until there can be no more. `clock` is for waiting alone.
@@ -151,10 +147,10 @@ impl Writer {
         let mut changes = Vec::new();
         for command in group {
             match command {
-                Command::Change(view, change, reply) => changes.push((view, change, reply)),
-                Command::Reload(reply) => {
+                Command::Apply(set, reply) => changes.push((set, reply)),
+                Command::Files(batch, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.reload());
+                    let _ = reply.send(self.install(batch));
                 }
                 Command::Stop(reply) => {
                     self.change(changes);
@@ -166,100 +162,61 @@ impl Writer {
         None
     }
 
-    /// Makes changes in as few transactions as their meaning allows: one, unless a change depends on what only the
-    /// store can tell about an earlier one (an SOA, which makes or ends a zone; what a file has below an RRset that
-    /// goes).
-    fn change(&mut self, changes: Vec<(Option<ViewName>, Change, Reply)>) {
-        let mut queue = changes.into_iter().peekable();
-        while queue.peek().is_some() {
-            let mut verdicts = Vec::new();
-            let served_serial = |apex: &NameKey| self.book.served(apex);
-            let mut pending = Pending::new(&self.store, self.rules, &self.settings.config_file, &served_serial);
-            let mut is_first = true;
-            while let Some((view, change, _)) = queue.peek() {
-                let at = At {
-                    view: view.clone(),
-                    key: change.key(),
-                };
-                let is_alone = at.view.is_none() && self.makes_zone(change, &at.key);
-                let touched = pending.touches(&at);
-                if !is_first && (is_alone || (touched && self.contested.contains(&at))) {
-                    break;
-                }
-                is_first = false;
-                let Some((view, change, reply)) = queue.next() else {
-                    break;
-                };
-                let result = pending.evaluate(view, change);
-                let stands = result.is_err() && !touched;
-                verdicts.push(Verdict { reply, result, stands });
-                if is_alone {
-                    break;
-                }
+    /// Applies change sets, each on top of those before it: one transaction and one publication for all.
+    fn change(&mut self, sets: Vec<(ChangeSet, Reply)>) {
+        if sets.is_empty() {
+            return;
+        }
+        let rules = EditRules { ttl: self.rules };
+        let mut draft = self.store.draft();
+        let mut verdicts = Vec::with_capacity(sets.len());
+        let mut causes: Vec<Cause> = Vec::new();
+        for (set, reply) in sets {
+            let cause = Cause {
+                source: set.source.clone(),
+                actor: set.actor.clone(),
+            };
+            let depends = draft.touches(&set);
+            let result = draft.apply(set, &rules).map_err(ControlError::from);
+            let stands = result.is_err() && !depends;
+            if result.is_ok() && !causes.contains(&cause) {
+                causes.push(cause);
             }
-            let accepted = pending.into_changes();
-            let outcome = self.commit_group(accepted);
-            for Verdict { reply, result, stands } in verdicts {
-                let result = match &outcome {
-                    Err(error) if !stands => Err(error.clone()),
-                    _ => result,
-                };
-                let _ = reply.send(result);
+            verdicts.push(Verdict { reply, result, stands });
+        }
+        let outcome = match draft.is_empty() {
+            true => Ok(()),
+            false => {
+                let plan = draft.finish();
+                self.serve(plan, causes, Durability::Required).map(drop)
             }
+        };
+        for Verdict { reply, result, stands } in verdicts {
+            let result = match &outcome {
+                Err(error) if !stands => Err(error.clone()),
+                _ => result,
+            };
+            let _ = reply.send(result);
         }
     }
 
-    fn makes_zone(&self, change: &Change, key: &NameKey) -> bool {
-        match change {
-            Change::Create { rtype, .. } | Change::Put { rtype, .. } => *rtype == RecordType::SOA,
-            Change::Delete { rtype, .. } => {
-                rtype.is_none_or(|rtype| rtype == RecordType::SOA)
-                    && self.store.api_rrset(None, key, RecordType::SOA).is_some()
-            }
-        }
-    }
-
-    fn commit_group(&mut self, changes: super::evaluate::Accepted) -> Result<(), ControlError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let mut saved = Vec::with_capacity(changes.len());
-        let mut applied = Vec::with_capacity(changes.len());
-        for (view, owner, rtype, rrset) in changes {
-            match rrset {
-                Some(rrset) => {
-                    applied.push(store::Change::PutApi {
-                        view: view.clone(),
-                        owner: owner.clone(),
-                        rrset: (*rrset).clone(),
-                    });
-                    saved.push(ApiChange::Put(view, owner, rrset));
-                }
-                None => {
-                    saved.push(ApiChange::Delete(view.clone(), owner.key(), rtype));
-                    applied.push(store::Change::DeleteApi { view, owner, rtype });
-                }
-            }
-        }
-        self.serve(applied, &saved, Durability::Required).map(|_| ())
-    }
-
-    /// The life of a change: plan, save, publish, commit. On an error nothing has changed.
+    /// The life of a change: decide serials, save, publish, commit. On an error nothing has changed.
     pub(super) fn serve(
         &mut self,
-        changes: Vec<store::Change>,
-        api: &[ApiChange],
+        mut plan: Plan,
+        causes: Vec<Cause>,
         durability: Durability,
     ) -> Result<Plan, ControlError> {
         let old = self.store.snapshot();
-        let plan = self.store.plan(changes);
-        let turn = self.book.turn(&old, &plan);
+        let mut turn = self.book.turn(&old, &plan);
+        let serials = std::mem::take(&mut turn.publish);
+        let publication = Arc::new(Publication::new(old, &mut plan, serials, causes));
         let goes_without = match durability {
             Durability::Required => false,
             Durability::WhereOpen => self.storage.unavailable().is_some(),
             Durability::BestEffort => true,
         };
-        let saved = match self.storage.write(api, &turn.save) {
+        let saved = match self.storage.write(&of_api(&publication.edited), &turn.save) {
             Ok(()) => true,
             Err(error) if goes_without => {
                 if self.storage.unavailable().is_none() {
@@ -273,74 +230,38 @@ impl Writer {
                 return Err(ControlError::Internal(error.to_string()));
             }
         };
-        if let Err(error) = self.planes.publish(&plan, &turn.publish) {
-            error!("cannot publish a change, the state before is served: {error:#}");
-            self.take_back(api);
-            return Err(ControlError::Internal(format!(
-                "the change cannot be published: {error:#}"
-            )));
-        }
+        self.planes.publish(&publication);
         self.store.commit(&plan);
         self.book.commit(turn, saved);
-        self.census.follow(&old, &plan, durability != Durability::Required);
-        self.settings.metrics.set_records(self.census);
+        self.census.follow(&publication.old, &plan);
+        self.metrics.set_records(&self.census);
         self.note_conflicts(&plan);
+        self.history.push(publication);
         Ok(plan)
-    }
-
-    /// Undoes in the database what could not be published. The store still has the state before.
-    fn take_back(&mut self, api: &[ApiChange]) {
-        let before: Vec<ApiChange> = api
-            .iter()
-            .map(|change| {
-                let (view, key, rtype, owner) = match change {
-                    ApiChange::Put(view, owner, rrset) => (view.clone(), owner.key(), rrset.rtype, owner.clone()),
-                    ApiChange::Delete(view, key, rtype) => (view.clone(), key.clone(), *rtype, key.to_name()),
-                };
-                match self.store.api_rrset(view.as_ref(), &key, rtype) {
-                    Some(rrset) => ApiChange::Put(view, owner, rrset.clone()),
-                    None => ApiChange::Delete(view, key, rtype),
-                }
-            })
-            .collect();
-        if let Err(error) = self.storage.write(&before, &[]) {
-            error!("the database keeps a change that was answered with an error, the next start serves it: {error}");
-        }
     }
 
     /// Logs conflicts that are new, and says all of them in the metrics.
     fn note_conflicts(&mut self, plan: &Plan) {
-        if Arc::ptr_eq(&plan.conflicts, &self.conflicts) {
-            return;
+        for conflict in plan.new_conflicts.iter().take(LOGGED_CONFLICTS) {
+            warn!("{}", reload::describe(conflict));
         }
-        let place = |conflict: &Conflict| (conflict.view.clone(), conflict.owner.key(), conflict.rtype);
-        let known: BTreeSet<_> = self.conflicts.iter().map(place).collect();
-        let new = plan
-            .conflicts
-            .iter()
-            .filter(|conflict| !known.contains(&place(conflict)));
-        for conflict in new.clone().take(LOGGED_CONFLICTS) {
-            warn!("{}", reload::describe(conflict, &self.settings.config_file));
-        }
-        let unlogged = new.count().saturating_sub(LOGGED_CONFLICTS);
+        let unlogged = plan.new_conflicts.len().saturating_sub(LOGGED_CONFLICTS);
         if unlogged != 0 {
             warn!("{unlogged} more RRsets of files are left out");
         }
-        self.conflicts = plan.conflicts.clone();
-        let at = |conflict: &Conflict| At {
-            view: conflict.view.clone(),
-            key: conflict.owner.key(),
-        };
-        self.contested = self.conflicts.iter().map(at).collect();
-        self.settings.metrics.set_conflicts(&self.conflicts);
+        if plan.conflicts_differ {
+            self.metrics.set_conflicts(&plan.conflicts);
+        }
     }
 
     /// Names the views that the database has records of and the configuration does not have.
     pub(super) fn warn_of_views(&self) {
         let snapshot = self.store.snapshot();
         let mut unserved: BTreeMap<&ViewName, usize> = BTreeMap::new();
-        for (view, _, node) in self.store.api_records_in_views() {
-            if snapshot.view(view).is_none() {
+        for (view, _, node) in self.store.records_of(&SourceId::api()) {
+            if let Some(view) = view
+                && snapshot.view(view).is_none()
+            {
                 *unserved.entry(view).or_default() += node.rrsets.len();
             }
         }
@@ -360,40 +281,46 @@ impl Writer {
         self.last_retry = Instant::now();
         let Some(stored) = self.storage.reopen() else { return };
         info!("the database {} can be written again", self.storage.path().display());
-        let held: BTreeSet<(Option<&ViewName>, NameKey, RecordType)> = stored
-            .rrsets
-            .iter()
-            .map(|(view, owner, rrset)| (view.as_ref(), owner.key(), rrset.rtype))
-            .collect();
-        let of_default = self.store.api_records().map(|(key, node)| (None, key, node));
-        let of_views = self.store.api_records_in_views();
-        let of_views = of_views.map(|(view, key, node)| (Some(view), key, node));
-        let gone = of_default.chain(of_views).flat_map(|(view, key, node)| {
-            let of_api = node.rrsets.iter().filter(|rrset| rrset.source == Source::Api);
-            of_api.map(move |rrset| (view, key, node.owner(key), rrset.rtype))
-        });
-        let mut changes: Vec<store::Change> = gone
-            .filter(|(view, key, _, rtype)| !held.contains(&(*view, (*key).clone(), *rtype)))
-            .map(|(view, _, owner, rtype)| store::Change::DeleteApi {
-                view: view.cloned(),
-                owner,
-                rtype,
-            })
-            .collect();
-        changes.extend(
-            stored
-                .rrsets
-                .into_iter()
-                .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
-        );
+        let changes = self.reset_of_api(stored.rrsets);
         let raised = self.book.merge(stored.serials, &self.store.snapshot());
-        if !raised.is_empty()
-            && let Err(error) = self.planes.publish(&self.store.plan(Vec::new()), &raised)
-        {
-            error!("cannot publish SOA serials from the database: {error:#}");
+        if !raised.is_empty() {
+            let mut plan = self.store.plan(Vec::new());
+            let publication = Publication::new(self.store.snapshot(), &mut plan, raised, vec![Cause::storage()]);
+            self.planes.publish(&publication);
+            self.store.commit(&plan);
+            self.history.push(Arc::new(publication));
         }
-        if let Err(error) = self.serve(changes, &[], Durability::BestEffort) {
+        if let Err(error) = self.serve(self.store.plan(changes), vec![Cause::storage()], Durability::BestEffort) {
             error!("cannot serve the records in the database: {error}");
         }
     }
+
+    /// Makes these all the records of the API.
+    fn reset_of_api(&self, rrsets: Vec<(Option<ViewName>, Name, RrSet)>) -> Vec<store::Change> {
+        let mut by_view: BTreeMap<Option<ViewName>, Vec<(Name, RrSet)>> = BTreeMap::new();
+        for (view, _, _) in self.store.records_of(&SourceId::api()) {
+            by_view.entry(view.cloned()).or_default();
+        }
+        for (view, owner, rrset) in rrsets {
+            by_view.entry(view).or_default().push((owner, rrset));
+        }
+        let resets = by_view.into_iter().map(|(view, records)| store::Change::Reset {
+            source: SourceId::api(),
+            view,
+            records,
+        });
+        resets.collect()
+    }
+}
+
+/// The edits of the API as the database takes them.
+fn of_api(edited: &[EditedRrset]) -> Vec<ApiChange> {
+    let api = SourceId::api();
+    let of_api = edited.iter().filter(|edited| edited.source == api);
+    of_api
+        .map(|edited| match &edited.after {
+            Some(rrset) => ApiChange::Put(edited.view.clone(), edited.owner.clone(), rrset.clone()),
+            None => ApiChange::Delete(edited.view.clone(), edited.owner.key(), edited.rtype),
+        })
+        .collect()
 }

@@ -10,11 +10,11 @@ use serde_json::Number;
 
 use super::parameters::{find_view, parse_name, parse_type};
 use super::problem::Problem;
-use crate::control::Wanted;
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Order, Rdata, RecordType, Wildcard};
 use crate::snapshot::Snapshot;
+use crate::store::Wanted;
 use crate::views::ViewName;
 
 /// The largest body that is read.

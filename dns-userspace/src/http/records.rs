@@ -13,11 +13,12 @@ use super::listing::{self, Filter, Position};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::{ApiState, View};
-use crate::control::{Written, set_serial};
+
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Order, RecordType, RrSet, Wildcard};
 use crate::snapshot::Snapshot;
+use crate::store::Written;
 use crate::views::ViewName;
 
 /// RRsets in a page, where the request does not say.
@@ -32,7 +33,7 @@ struct Record {
     r#type: String,
     ttl: u32,
     value: Vec<String>,
-    source: &'static str,
+    source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +84,7 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
         Page {
             records: found
                 .iter()
-                .map(|(owner, rrset)| record(&state.view, &snapshot, filter.view.as_ref(), owner, rrset))
+                .map(|(owner, rrset)| record(&snapshot, filter.view.as_ref(), owner, rrset))
                 .collect(),
             next: next.map(|position| position.encode()),
         }
@@ -110,7 +111,7 @@ pub(super) async fn show(State(state): State<ApiState>, uri: Uri) -> Result<Resp
         .iter()
         .flat_map(|(owner, rrsets)| rrsets.iter().map(move |rrset| (owner, rrset)))
         .filter(|(_, rrset)| rtype.is_none_or(|rtype| rrset.rtype == rtype))
-        .map(|(owner, rrset)| record(&state.view, &snapshot, view.as_ref(), owner, rrset))
+        .map(|(owner, rrset)| record(&snapshot, view.as_ref(), owner, rrset))
         .collect();
     if records.is_empty() {
         let what = rtype.map_or_else(|| "records".to_owned(), |rtype| format!("{rtype} records"));
@@ -204,25 +205,27 @@ pub(super) async fn reload(
 
 fn written_response(served: &View, view: Option<&ViewName>, written: &Written, status: StatusCode) -> Response {
     let snapshot = (served.snapshot)();
-    let shown = record(served, &snapshot, view, &written.owner, &written.rrset);
+    let Some(rrset) = &written.rrset else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let shown = record(&snapshot, view, &written.owner, rrset);
     let mut response = (status, axum::Json(shown)).into_response();
     if status == StatusCode::CREATED
-        && let Ok(location) = HeaderValue::try_from(location(view, &written.owner, written.rrset.rtype))
+        && let Ok(location) = HeaderValue::try_from(location(view, &written.owner, rrset.rtype))
     {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
 }
 
-fn record(served: &View, snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name, rrset: &Arc<RrSet>) -> Record {
+fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name, rrset: &Arc<RrSet>) -> Record {
     let serial = (rrset.rtype == RecordType::SOA)
-        .then(|| snapshot.zones.get(&owner.key()))
-        .flatten()
-        .and_then(|zone| (served.serial)(zone.index));
+        .then(|| snapshot.serial(&owner.key()))
+        .flatten();
     let value = rrset.rdatas.iter().map(|rdata| match serial {
         Some(serial) => {
             let mut soa = rdata.to_vec();
-            set_serial(&mut soa, serial);
+            rdata::set_serial(&mut soa, serial);
             rdata::format_value(rrset.rtype, &soa)
         }
         None => rdata::format_value(rrset.rtype, rdata),
@@ -233,7 +236,7 @@ fn record(served: &View, snapshot: &Snapshot, view: Option<&ViewName>, owner: &N
         r#type: rrset.rtype.to_string(),
         ttl: rrset.ttl,
         value: value.collect(),
-        source: rrset.source.label(),
+        source: rrset.origin.label().to_owned(),
         order: (*order != Order::Fixed).then(|| order.word()),
         weights: matches!(order, Order::Weighted(_)).then(|| order.weights().to_vec()),
         wildcard: (wildcard != Wildcard::Rfc4592).then(|| wildcard.word()),

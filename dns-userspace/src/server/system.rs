@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use super::supervisor::{Service, Spawner};
 use crate::access::{Access, AccessList};
-use crate::answer::{Admission, Environment, Identity, Serials, Transport};
+use crate::answer::{Admission, Environment, Identity, Transport};
 use crate::compile::CompileOptions;
 use crate::config::{Chaos, Config, ConfigSource, Desired, RateLimit};
 use crate::control::{Control, ControlHandle, ReloadReport, Settings};
@@ -83,7 +83,6 @@ impl System {
 
         let settings = Settings {
             storage_path: config.storage_path.clone(),
-            config_file: config.file.display().to_string().into(),
             loader: control::loader(source, config.clone()),
             token: token.clone(),
             cookies: Arc::clone(&cookies),
@@ -91,7 +90,7 @@ impl System {
         };
         let initial = control::desired(desired, Vec::new());
         let started = tokio::task::spawn_blocking(move || Control::start(settings, initial, Box::new(publisher)));
-        let Control { handle, thread } = started.await.context("the control thread could not be started")??;
+        let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
         // A connection takes one, and so does each query on its way upstream.
@@ -309,9 +308,8 @@ fn forwarder(
 }
 
 fn view(served: &Arc<Served>) -> View {
-    let (snapshot, serial) = (Arc::clone(served), Arc::clone(served));
+    let served = Arc::clone(served);
     View {
-        snapshot: Arc::new(move || snapshot.snapshot()),
-        serial: Arc::new(move |zone| serial.serial(zone)),
+        snapshot: Arc::new(move || served.snapshot()),
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::record::{Handling, Order, Source, Wildcard};
+use crate::record::{Handling, Order, Wildcard};
+use crate::source::Origin;
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -10,7 +11,7 @@ fn address(last: u8) -> Arc<RrSet> {
         rtype: RecordType::A,
         ttl: 300,
         rdatas: [[192, 0, 2, last], [192, 0, 2, 1]].into(),
-        source: Source::Api,
+        origin: Origin::api(),
         handling: Handling::default(),
     })
 }

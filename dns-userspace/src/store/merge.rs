@@ -3,8 +3,8 @@
 //! - A zone file's RRsets are in the zone of that file, whatever zones there are below it: what they hide is occluded.
 //! - Records of the configuration and the API are in the deepest zone at or above their owner, or are overlays. DS at
 //!   the apex of a zone is in the zone above, where that is ours: it is asked there (RFC 4035 §3.1.4.1).
-//! - At one name the API's RRset comes before the zone file's before the configuration's. One that has the type of
-//!   another before it, or cannot stand beside it (CNAME, ALIAS), is left out.
+//! - At one name the RRset of the source with the highest precedence is served. One that has the type of another before it,
+//!   or cannot stand beside it (CNAME, ALIAS), is left out: an A record of the configuration beside a CNAME of the API, say.
 
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use imbl::OrdMap;
 
 use super::layers::Layers;
 use super::{Conflict, Place};
-use crate::name::NameKey;
+use crate::name::{Name, NameKey};
 use crate::record::{RecordType, RrSet};
 use crate::snapshot::Node;
+use crate::source::SourceId;
 
 /// One name in one zone, or among the overlays.
+#[derive(Default)]
 pub(super) struct Merged {
     pub(super) node: Option<Arc<Node>>,
     pub(super) conflicts: Vec<Conflict>,
@@ -24,107 +26,140 @@ pub(super) struct Merged {
 
 /// What the layers make of `place`, given the zones that there are.
 pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Place) -> Merged {
-    let Place { key, apex, .. } = place;
-    let file = apex
-        .as_ref()
-        .and_then(|apex| layers.files.get(apex)?.node(key.as_bytes()));
-    let api = layers.api.get(key);
-    let config = layers.config.get(key);
-    let Some(owner) = file.or(config).or(api).map(|node| node.owner(key)) else {
-        return Merged {
-            node: None,
-            conflicts: Vec::new(),
-        };
-    };
-    // Most names have one source: its node is the one that is served.
-    if let (Some(file), None, None) = (file, api, config) {
-        return Merged {
-            node: Some(file.clone()),
-            conflicts: Vec::new(),
-        };
+    merge_given(layers, place, |apex| zones.contains_key(apex))
+}
+
+/// The same, where `is_zone` says which names are zones.
+pub(super) fn merge_given(layers: &Layers, place: &Place, is_zone: impl Fn(&[u8]) -> bool) -> Merged {
+    let Place { key, apex, view } = place;
+    debug_assert!(view.is_none(), "views are merged in store/views");
+    let mut merging = Merging::default();
+    let mut owner = None;
+    let mut owner_in_zone = None;
+    let mut only: Option<&Arc<Node>> = None;
+    let mut nodes = 0;
+    // Most names have one node, of one source: that node is the one that is served.
+    for (_, layer) in layers.in_order() {
+        let in_zone = apex
+            .as_ref()
+            .and_then(|apex| layer.zones.get(apex)?.node(key.as_bytes()));
+        let records = layer.records.get(key);
+        nodes += usize::from(in_zone.is_some()) + usize::from(records.is_some());
+        only = in_zone.filter(|_| records.is_none()).or(only);
+        owner_in_zone = owner_in_zone.or(in_zone);
+        owner = records.or(owner);
     }
-    let is_here = |rrset: &RrSet| home(zones, key, rrset.rtype) == *apex;
-    let mut served: Vec<Arc<RrSet>> = Vec::new();
-    let mut conflicts = Vec::new();
-    let mut leave_out = |rrset: &RrSet, blocker: &RrSet| {
-        conflicts.push(Conflict {
-            owner: owner.clone(),
-            rtype: rrset.rtype,
-            left_out: rrset.source.clone(),
-            served: blocker.source.clone(),
-            served_type: blocker.rtype,
-            view: None,
-        });
+    let Some(owner) = owner_in_zone.or(owner).map(|node| node.owner(key)) else {
+        return Merged::default();
     };
-    let of_api = || api.into_iter().flat_map(|node| &node.rrsets);
-    served.extend(of_api().filter(|rrset| is_here(rrset)).cloned());
-    for rrset in file.into_iter().flat_map(|node| &node.rrsets) {
-        match of_api().find(|before| excludes(before, rrset)) {
-            Some(before) => leave_out(rrset, before),
-            None => served.push(rrset.clone()),
-        }
-    }
-    for rrset in config
-        .into_iter()
-        .flat_map(|node| &node.rrsets)
-        .filter(|rrset| is_here(rrset))
+    if nodes == 1
+        && let Some(node) = only
     {
-        let blocker = of_api().find(|before| excludes(before, rrset)).cloned();
-        let blocker = blocker.or_else(|| served.iter().find(|before| excludes(before, rrset)).cloned());
-        let makes_no_zone = !zones.contains_key(key);
-        match blocker.or_else(|| makes_no_zone.then(|| soa_blocker(layers, key, rrset)).flatten()) {
-            Some(before) => leave_out(rrset, &before),
-            None => served.push(rrset.clone()),
+        return Merged {
+            node: Some(node.clone()),
+            conflicts: Vec::new(),
+        };
+    }
+    for (source, layer) in layers.in_order() {
+        let zone = apex.as_ref().and_then(|apex| layer.zones.get(apex));
+        for rrset in zone
+            .and_then(|zone| zone.node(key.as_bytes()))
+            .into_iter()
+            .flat_map(|node| &node.rrsets)
+        {
+            merging.add(&owner, rrset, true, None);
+        }
+        for rrset in layer.records.get(key).into_iter().flat_map(|node| &node.rrsets) {
+            let is_here = home_given(&is_zone, key, rrset.rtype) == apex.as_ref().map(NameKey::as_bytes);
+            let makes_no_zone = is_here && rrset.rtype == RecordType::SOA && !is_zone(key.as_bytes());
+            let blocker = makes_no_zone
+                .then(|| soa_blocker(layers, key.as_bytes(), source, rrset))
+                .flatten();
+            merging.add(&owner, rrset, is_here, blocker);
         }
     }
+    let Merging {
+        mut served, conflicts, ..
+    } = merging;
     served.sort_by_key(|rrset| rrset.rtype);
     let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
     Merged { node, conflicts }
 }
 
-/// Whether a zone begins at `key`: a configured one, or one that an SOA record of the API or the configuration makes.
-pub(super) fn is_zone(layers: &Layers, key: &NameKey) -> bool {
-    let soa = |node: &Arc<Node>| node.rrset(RecordType::SOA).cloned();
-    layers.files.contains_key(key)
-        || layers.api.get(key).and_then(soa).is_some()
-        || layers
-            .config
-            .get(key)
-            .and_then(soa)
-            .is_some_and(|rrset| soa_blocker(layers, key, &rrset).is_none())
+#[derive(Default)]
+struct Merging {
+    /// RRsets at this name, here or in a zone above, that were not left out.
+    standing: Vec<Arc<RrSet>>,
+    served: Vec<Arc<RrSet>>,
+    conflicts: Vec<Conflict>,
 }
 
-/// The zone, by its apex, that a record of the configuration or the API is in; `None`: it is an overlay.
+impl Merging {
+    fn add(&mut self, owner: &Name, rrset: &Arc<RrSet>, is_here: bool, blocker: Option<Arc<RrSet>>) {
+        let before = self.standing.iter().find(|before| excludes(before, rrset)).cloned();
+        match before.or(blocker) {
+            Some(before) if is_here => self.conflicts.push(Conflict::new(owner, rrset, &before, None)),
+            Some(_) => {}
+            None => {
+                self.standing.push(rrset.clone());
+                if is_here {
+                    self.served.push(rrset.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Whether a zone begins at `key`: one that a source declares, or one that an SOA record makes.
+pub(super) fn is_zone(layers: &Layers, key: &[u8]) -> bool {
+    layers.in_order().any(|(source, layer)| {
+        let soa = || layer.records.get(key)?.rrset(RecordType::SOA);
+        layer.zones.contains_key(key) || soa().is_some_and(|soa| soa_blocker(layers, key, source, soa).is_none())
+    })
+}
+
+/// The zone, by its apex, that a record outside of a declared zone is in; `None`: it is an overlay.
 pub(super) fn home<Z>(zones: &OrdMap<NameKey, Z>, key: &NameKey, rtype: RecordType) -> Option<NameKey> {
-    let mut apexes = key
-        .lineage()
-        .filter_map(|at| zones.get_key_value(at))
-        .map(|(apex, _)| apex);
-    let deepest = apexes.next()?;
-    if rtype == RecordType::DS && deepest == key {
-        return Some(apexes.next().unwrap_or(deepest).clone());
-    }
-    Some(deepest.clone())
+    let apex = home_given(&|apex: &[u8]| zones.contains_key(apex), key, rtype)?;
+    zones.get_key_value(apex).map(|(apex, _)| apex.clone())
 }
 
-/// Why an SOA record of the configuration makes no zone: an RRset at its name, of the API or of the file of a zone
-/// above, that it cannot stand beside.
-fn soa_blocker(layers: &Layers, key: &NameKey, soa: &RrSet) -> Option<Arc<RrSet>> {
-    if soa.rtype != RecordType::SOA {
-        return None;
+/// The same, where `is_zone` says which names are zones.
+pub(super) fn home_given<'k>(
+    is_zone: &impl Fn(&[u8]) -> bool,
+    key: &'k NameKey,
+    rtype: RecordType,
+) -> Option<&'k [u8]> {
+    let mut apexes = key.lineage().filter(|at| is_zone(at));
+    let deepest = apexes.next()?;
+    if rtype == RecordType::DS && deepest == key.as_bytes() {
+        return Some(apexes.next().unwrap_or(deepest));
     }
-    let of_api = || layers.api.get(key).into_iter().flat_map(|node| &node.rrsets);
-    if let Some(blocker) = of_api().find(|before| excludes(before, soa) && before.rtype != RecordType::SOA) {
-        return Some(blocker.clone());
+    Some(deepest)
+}
+
+/// Why an SOA record of `source` makes no zone: an RRset at its name that a source of higher precedence has, among its
+/// records or in a zone above, and that the SOA cannot stand beside.
+fn soa_blocker(layers: &Layers, key: &[u8], source: &SourceId, soa: &RrSet) -> Option<Arc<RrSet>> {
+    let mut standing: Vec<&Arc<RrSet>> = Vec::new();
+    for (_, layer) in layers.in_order().take_while(|(other, _)| *other < source) {
+        let records = layer.records.get(key).into_iter().flat_map(|node| &node.rrsets);
+        let zones_above = NameKey::lineage_of(key)
+            .skip(1)
+            .filter_map(|apex| layer.zones.get(apex));
+        let cnames = zones_above.filter_map(|zone| zone.node(key)?.rrset(RecordType::CNAME));
+        for rrset in records.chain(cnames) {
+            if !standing.iter().any(|before| excludes(before, rrset)) {
+                standing.push(rrset);
+            }
+        }
     }
-    let zones_above = key.lineage().skip(1).filter_map(|apex| layers.files.get(apex));
-    let mut cnames = zones_above.filter_map(|zone| zone.node(key.as_bytes())?.rrset(RecordType::CNAME));
-    cnames
-        .find(|cname| !of_api().any(|before| excludes(before, cname)))
-        .cloned()
+    let mut standing = standing.into_iter();
+    let blocker = standing.find(|before| before.rtype != RecordType::SOA && excludes(before, soa));
+    blocker.cloned()
 }
 
 /// Whether `other` cannot be served at the name of `rrset`.
-fn excludes(rrset: &RrSet, other: &RrSet) -> bool {
+pub(super) fn excludes(rrset: &RrSet, other: &RrSet) -> bool {
     rrset.rtype == other.rtype || rrset.rtype.clash(other.rtype).is_some()
 }

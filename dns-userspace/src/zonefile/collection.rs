@@ -7,7 +7,8 @@ use super::problem::Problem;
 use super::source::Place;
 use crate::name::Name;
 use crate::rdata::{canonical, same_value};
-use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, Source, octets_of_answer};
+use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, octets_of_answer};
+use crate::source::Origin;
 
 /// RRs of an RRset that are compared one by one to find a duplicate; beyond, a set of them is kept.
 const COMPARED_ONE_BY_ONE: usize = 16;
@@ -22,7 +23,7 @@ struct Long {
 /// The RRsets of a zone while it is read.
 pub(super) struct Collection {
     apex: Name,
-    source: Source,
+    origin: Origin,
     rrsets: Vec<(Name, RrSet)>,
     notes: Vec<Note>,
     /// The first RRset of each owner; the others follow by [`Note::next`].
@@ -74,7 +75,7 @@ impl Collection {
     pub(super) fn new(apex: Name, shown_as: Arc<str>) -> Self {
         Self {
             apex,
-            source: Source::ZoneFile(shown_as),
+            origin: Origin::zone_file(shown_as),
             rrsets: Vec::new(),
             notes: Vec::new(),
             first: HashMap::new(),
@@ -113,7 +114,7 @@ impl Collection {
                     rtype,
                     ttl,
                     rdatas: [rdata].into(),
-                    source: self.source.clone(),
+                    origin: self.origin.clone(),
                     handling: Handling::default(),
                 };
                 let at = self.rrsets.len();

@@ -72,13 +72,11 @@ impl Server {
 
     pub(super) async fn on(fixture: Fixture) -> Self {
         let served = fixture.served.clone();
-        let serials = fixture.served.clone();
         let ready = Arc::new(AtomicBool::new(true));
         let state = ApiState {
             control: fixture.handle(),
             view: View {
                 snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
-                serial: Arc::new(move |zone| serials.lock().expect("not poisoned").serials.get(&zone).copied()),
             },
             metrics: fixture.metrics.clone(),
             ready: ready.clone(),
