@@ -143,6 +143,11 @@ impl ApiState {
         &self.0.bodies
     }
 
+    #[cfg(test)]
+    fn working(&self) -> usize {
+        self.0.admissions.working()
+    }
+
     fn admissions(&self) -> &Arc<Admissions> {
         &self.0.admissions
     }

@@ -142,6 +142,14 @@ impl Admissions {
         }
     }
 
+    /// Connections that have work in hand.
+    #[cfg(test)]
+    pub(super) fn working(&self) -> usize {
+        let open = self.lock();
+        let entries = open.connections.values();
+        entries.filter(|entry| entry.activity.waits_since().is_none()).count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

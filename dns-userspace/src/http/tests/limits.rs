@@ -69,7 +69,7 @@ async fn all_types_at_a_name_come_in_parts_too() {
     let server = Server::new(desired(vec![], vec![])).await;
     let value = format!("\\# 1000 {}", "ab".repeat(1000));
     for number in 0..200 {
-        let body = json!({"name": "a.x.", "type": format!("TYPE{}", 65_280 + number), "value": value});
+        let body = json!({"name": "a.x.", "type": format!("TYPE{}", 64_000 + number), "value": value});
         server.post("/api/v1/records", &body.to_string()).await.is(201);
     }
     let answer = server.get("/api/v1/records/a.x").await;
@@ -159,17 +159,21 @@ async fn clients_that_send_nothing_or_half_a_request_leave_the_others_theirs() {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::await_holding_lock,
-    reason = "the writer waits at the lock while the test goes on"
-)]
 async fn while_all_have_work_in_hand_the_probes_answer_and_the_rest_is_told() {
     let server = Server::starting(crate::control::tests::fixture::Fixture::new(desired(vec![], vec![]))).await;
     server.api.start(server.serving_parts());
     server.readiness.serve();
     // As much as there is room for: changes that wait for the writer.
+    let (open, opened) = std::sync::mpsc::channel::<()>();
+    let (closed, is_closed) = tokio::sync::oneshot::channel();
     let gate = Arc::clone(&server.fixture.gate);
-    let closed = gate.lock().expect("not poisoned");
+    let keeper = std::thread::spawn(move || {
+        let _closed = gate.lock().expect("not poisoned");
+        closed.send(()).expect("awaited");
+        // An error is the end of the test.
+        let _ = opened.recv();
+    });
+    is_closed.await.expect("closed");
     let mut waiting = Vec::new();
     for number in 0..5 {
         let mut stream = TcpStream::connect(server.address).await.expect("connected");
@@ -181,15 +185,15 @@ async fn while_all_have_work_in_hand_the_probes_answer_and_the_rest_is_told() {
         );
         stream.write_all(request.as_bytes()).await.expect("sent");
         waiting.push(stream);
+        let is_busy = async {
+            while server.api.working() < waiting.len() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_busy)
+            .await
+            .expect("it has work in hand");
     }
-    let is_busy = async {
-        while server.get("/api/v1/records").await.status != 503 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), is_busy)
-        .await
-        .expect("all are busy");
     let answer = server.get("/api/v1/records").await;
     answer.is_problem(503, "overloaded");
     assert_eq!(
@@ -198,11 +202,13 @@ async fn while_all_have_work_in_hand_the_probes_answer_and_the_rest_is_told() {
     );
     server.get("/health").await.is(200);
     server.get("/ready").await.is(200);
+    assert_eq!(server.get("/metrics").await.status, 200);
     assert!(server.api.figures().overloaded.load(Ordering::Relaxed) > 0);
-    drop(closed);
+    drop(open);
     for stream in &mut waiting {
         read_answer(stream).await.is(201);
     }
+    keeper.join().expect("no panic");
     server.get("/api/v1/records").await.is(200);
 }
 
