@@ -274,7 +274,7 @@ fn names_that_nobody_can_ask_for_are_errors_of_the_configuration() -> Result<()>
         ("zones:\n  - {name: \"x \", file: x.zone}\n", ":2:12:", "a space"),
         (
             "records:\n  - {name: a.x, type: MX, value: [10 -ü.x]}\n",
-            ":2:34:",
+            ":2:35:",
             "hyphen",
         ),
     ] {
