@@ -73,6 +73,18 @@ const ROWS: &[Row] = &[
         &[],
         &["rd"],
     ),
+    (
+        "8.1.4, RD set",
+        "+noedns +noad +rec +opcode=15 +header-only",
+        Expected {
+            status: "NOTIMP",
+            has_soa: false,
+            authoritative: false,
+            has_opt: false,
+        },
+        &[],
+        &["rd"],
+    ),
     ("8.1.5", "+noedns +noad +norec +tcp soa", ANSWER, &[], &["tc"]),
     // EDNS.
     ("8.2.1", "+nocookie +edns=0 +noad +norec soa", EDNS_ANSWER, &[], &[]),

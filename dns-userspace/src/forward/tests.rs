@@ -21,6 +21,20 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Makes replies from the query as it came and whether it came over TCP; each is sent, in order.
 type Script = fn(&[u8], bool) -> Vec<Vec<u8>>;
 
+#[test]
+fn a_failure_has_the_rd_of_queries_alone() {
+    for opcode in 0..16u8 {
+        for rd in [0, 1] {
+            // AA, TC and the lower octet are not copied in any case.
+            let query = [0x12, 0x34, opcode << 3 | 0x06 | rd, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0];
+            let mut reply = Vec::new();
+            failure(&query, 1, &mut reply);
+            let kept = if opcode == 0 { rd } else { opcode << 3 };
+            assert_eq!(reply[..4], [0x12, 0x34, 0x80 | kept, 1], "opcode {opcode}");
+        }
+    }
+}
+
 struct Upstream {
     address: SocketAddr,
     queries: Arc<AtomicUsize>,
