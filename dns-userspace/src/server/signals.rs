@@ -2,7 +2,26 @@
 
 use std::io;
 
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that this process acts on, held back in the calling thread and those that it makes: they wait until
+/// [`Held::release`], and none is lost.
+pub(super) struct Held(SigSet);
+
+impl Held {
+    /// Holds them back; for the first thread, before it does anything else.
+    pub(super) fn hold() -> io::Result<Self> {
+        let set: SigSet = [Number::SIGHUP, Number::SIGTERM, Number::SIGINT].into_iter().collect();
+        set.thread_block()?;
+        Ok(Self(set))
+    }
+
+    /// Lets them through to this thread, now that they have handlers.
+    pub(super) fn release(self) -> io::Result<()> {
+        Ok(self.0.thread_unblock()?)
+    }
+}
 
 /// The signals that this process acts on, from the moment of [`Signals::install`].
 pub(super) struct Signals {
