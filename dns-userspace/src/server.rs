@@ -17,6 +17,7 @@ mod system;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use self::signals::Signals;
@@ -42,7 +43,15 @@ pub fn run(source: ConfigSource) -> ExitCode {
 fn run_in_runtime(source: ConfigSource) -> anyhow::Result<()> {
     // Before any work: a signal whose handler is missing kills the process, and is lost where that is PID 1.
     let held = signals::Held::hold().context("cannot hold signals back")?;
-    let loaded = source.load().or_else(|errors| refuse(&errors))?;
+    let reader = source.clone();
+    let read = held.work(move || reader.load());
+    let loaded = match read.context("the configuration cannot be read")? {
+        Ok(read) => read.or_else(|errors| refuse(&errors))?,
+        Err(signal) => {
+            logging::say(&format!("hotdns: {signal} before the configuration was read: stopping"));
+            return Ok(());
+        }
+    };
     logging::start(loaded.config.log_level, loaded.config.log_format);
     let needs = privileges::Needs::of(&loaded.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,14 +72,23 @@ fn run_in_runtime(source: ConfigSource) -> anyhow::Result<()> {
 
 async fn serve(source: ConfigSource, loaded: Loaded, mut signals: Signals) -> anyhow::Result<()> {
     let supervisor = Supervisor::new();
-    // A SIGHUP waits for the supervisor.
-    let system = tokio::select! {
-        started = System::start(source, loaded, supervisor.spawner()) => started?,
-        signal = signals.stop() => {
-            info!("{signal} before the start was done: stopping");
-            return Ok(());
+    let (started, has_started) = oneshot::channel::<()>();
+    // Much of the start blocks its thread, which has the privileges for it; this is another one. A SIGHUP waits for the
+    // supervisor.
+    let listening = tokio::spawn(async move {
+        tokio::select! {
+            signal = signals.stop() => {
+                info!("{signal} before the start was done: stopping");
+                logging::flush();
+                // Nothing is served yet, and nothing is left behind: as after SIGKILL, but in time.
+                std::process::exit(0);
+            }
+            _ = has_started => signals,
         }
-    };
+    });
+    let system = System::start(source, loaded, supervisor.spawner()).await?;
+    drop(started);
+    let signals = listening.await.context("nobody listens for signals")?;
     supervisor.supervise(system, signals).await
 }
 

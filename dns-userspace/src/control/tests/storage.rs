@@ -180,10 +180,10 @@ async fn what_cannot_be_taken_back_at_once_is_taken_back_later() {
             )
         };
         let faults = fixture.faults.clone();
+        let log = fixture.storage_path().join("hotdns.db-wal");
+        let before = std::fs::metadata(&log).expect("there").len();
         let releases = async {
             // The change is written before it waits at the gate: its line in the log shows it.
-            let log = fixture.storage_path().join("hotdns.db-wal");
-            let before = std::fs::metadata(&log).expect("there").len();
             while std::fs::metadata(&log).expect("there").len() == before {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
