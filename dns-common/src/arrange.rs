@@ -48,7 +48,8 @@ pub fn arrange_rrs(scratch: &mut Scratch, places: Nibbles) {
         arrange_inline(scratch, places);
     } else if scratch.reply.header.order_step() as usize == RR_HEAD_BYTES + SHORT {
         gather::<SHORT>(scratch, places);
-        // Boxed, here and below: the number of RRs is read again, and verifiers do not remember how far the last loop went.
+        // Boxed, here and below: the number of RRs is read again, and verifiers do not remember how far the last loop
+        // went.
         put_back::<SHORT>(black_box(scratch));
     } else {
         gather::<LONG>(scratch, places);

@@ -9,16 +9,16 @@ pub const fn add(sum: u64, word: u64) -> u64 {
     sum + (word & 0xFFFF_FFFF) + (word >> 32)
 }
 
-/// Down to 16 bits. The upper half of a number and the same with its halves changed is the sum of both, with the carry out of
-/// it added to it: RFC 1071 §2(C) at any width.
+/// Down to 16 bits. The upper half of a number and the same with its halves changed is the sum of both, with the carry
+/// out of it added to it: RFC 1071 §2(C) at any width.
 #[inline(always)]
 pub const fn fold(sum: u64) -> u16 {
     let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
     (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
-/// The same sum for octets that start at an offset of the other parity. Eight bits further to the left in place of swapped: in
-/// one's complement of 16 bits that is the same. For sums below 2^56.
+/// The same sum for octets that start at an offset of the other parity. Eight bits further to the left in place of
+/// swapped: in one's complement of 16 bits that is the same. For sums below 2^56.
 #[inline(always)]
 pub const fn shift_if(odd: bool, sum: u64) -> u64 {
     sum << (8 * odd as u32)

@@ -55,8 +55,8 @@ pub fn decide<P: Prober, T: Table>(
     check(prober.scratch(), table, udp_payload)
 }
 
-/// Looks the name up, and decides where its line has the addresses that are asked for, or where a ready answer is said at once
-/// by its line, or, if the name is not there, by that of the name above it: the shortest way.
+/// Looks the name up, and decides where its line has the addresses that are asked for, or where a ready answer is said
+/// at once by its line, or, if the name is not there, by that of the name above it: the shortest way.
 #[inline(always)]
 pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> Result<First, PassReason> {
     scratch.lines_read = 0;

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! A bucket is one time stamp, as in the generic cell rate algorithm (ITU-T I.371): the time at which it will be full
-//! again. A query costs one interval; the bucket is empty where that time is a burst ahead. A bucket that is full is the same
-//! as none, so nothing is ever cleaned up: a prefix that is new takes the place of the bucket of its line that is nearest
-//! to full.
+//! again. A query costs one interval; the bucket is empty where that time is a burst ahead. A bucket that is full is
+//! the same as none, so nothing is ever cleaned up: a prefix that is new takes the place of the bucket of its line that
+//! is nearest to full.
 //!
 //! Both planes run this on the same memory, without locks: several processors that look at a bucket at the same moment
 //! may let one query each pass where there was a token for one, but every cost is added atomically.
@@ -157,8 +157,8 @@ impl Limits {
     }
 }
 
-/// Charges one query of a client at `now_ns` on the monotonic clock. The global bucket is charged for what is within the
-/// prefix's limit alone.
+/// Charges one query of a client at `now_ns` on the monotonic clock. The global bucket is charged for what is within
+/// the prefix's limit alone.
 #[inline(always)]
 pub fn charge<B: Buckets>(buckets: &B, limits: &Limits, client: [u64; 2], now_ns: u64) -> Charge {
     let hash = limits.hash(client);
@@ -494,8 +494,8 @@ mod tests {
                 });
             }
         });
-        // The clocks of the threads differ by what the scheduler makes of them, so the bucket never goes back: at most the
-        // burst, a second's worth, and one more for each thread each time that the bucket was full.
+        // The clocks of the threads differ by what the scheduler makes of them, so the bucket never goes back: at most
+        // the burst, a second's worth, and one more for each thread each time that the bucket was full.
         let within = within.into_inner();
         assert!((1000..=1100 + 2 * THREADS).contains(&within), "{within}");
     }

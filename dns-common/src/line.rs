@@ -12,10 +12,10 @@
 //! word 7   the cell of the second                       cell 3
 //! ```
 //!
-//! A cell is a reference, or two A addresses, or half of an AAAA address. References fill a name's cells from 0 upwards;
-//! inline addresses from 3 downwards, an AAAA before the A. What does not fit makes the name *incomplete*. Most names of
-//! large zones need one cell: with two of them in a line, half as much memory is walked over, and half as much of it
-//! missed by the caches.
+//! A cell is a reference, or two A addresses, or half of an AAAA address. References fill a name's cells from 0
+//! upwards; inline addresses from 3 downwards, an AAAA before the A. What does not fit makes the name *incomplete*.
+//! Most names of large zones need one cell: with two of them in a line, half as much memory is walked over, and half as
+//! much of it missed by the caches.
 //!
 //! Word 0 belongs to the position and survives its occupants: the directory says where names live whose home this is.
 
@@ -109,10 +109,11 @@ pub struct Reference {
 
 /// The type under which a cut lists its referral.
 pub const REFERRAL: u16 = 0xFFFF;
-/// The type of the reference to a slot with the references for which a name has no cells: ANY, which is never looked up. It
-/// is in cell 0 ([`flag::LISTS`]).
+/// The type of the reference to a slot with the references for which a name has no cells: ANY, which is never looked
+/// up. It is in cell 0 ([`flag::LISTS`]).
 pub const MORE: u16 = 255;
-/// The word of no reference. Words, not options: of these the compiler leaves a part unset that verifiers want to see set.
+/// The word of no reference. Words, not options: of these the compiler leaves a part unset that verifiers want to see
+/// set.
 pub const NO_REFERENCE: u64 = u64::MAX;
 /// The most references in such a slot.
 pub const MOST_LISTED: usize = 64;
@@ -148,8 +149,8 @@ pub struct Occupant {
     pub ttl: u32,
     /// Zero.
     pub unused: u32,
-    /// References from the front, inline addresses from the back. A name that is not wide has one cell, which stands both
-    /// first and last; what is between is any value.
+    /// References from the front, inline addresses from the back. A name that is not wide has one cell, which stands
+    /// both first and last; what is between is any value.
     pub cells: [u64; CELLS],
 }
 
@@ -243,11 +244,11 @@ impl Line {
     /// A position where nothing lives.
     pub const EMPTY: Line = Line([0; LINE_WORDS]);
 
-    /// Copies what the line has of the name with this hash; nothing where it has nothing of it, or where that has one of the
-    /// flags `but`.
+    /// Copies what the line has of the name with this hash; nothing where it has nothing of it, or where that has one
+    /// of the flags `but`.
     ///
-    /// Which half it is makes no branch: the processor cannot foresee it, and would undo all that it has done ahead while
-    /// the line came from memory.
+    /// Which half it is makes no branch: the processor cannot foresee it, and would undo all that it has done ahead
+    /// while the line came from memory.
     #[inline(always)]
     pub fn take(&self, hash: NameHash, but: u32, to: &mut Occupant) -> Held {
         let words = &self.0;
@@ -296,8 +297,8 @@ impl Line {
         self.0[0] = self.0[0] & !(ENTRY << shift) | (bits & ENTRY) << shift;
     }
 
-    /// Whether a name that is not there may have no place: `of` is [`OVERFLOW`] for one whose home this is, [`LACKING`] for
-    /// one whose second home.
+    /// Whether a name that is not there may have no place: `of` is [`OVERFLOW`] for one whose home this is, [`LACKING`]
+    /// for one whose second home.
     #[inline(always)]
     pub const fn is_unsure(&self, of: u64) -> bool {
         self.0[0] & of != 0
@@ -371,8 +372,8 @@ impl Line {
         }
     }
 
-    /// Puts a name into an empty half; a wide one, into an empty line. A name that is not wide has its one cell first or
-    /// last, and zero in the others.
+    /// Puts a name into an empty half; a wide one, into an empty line. A name that is not wide has its one cell first
+    /// or last, and zero in the others.
     pub const fn set(&mut self, half: Half, occupant: &Occupant) {
         let words = &mut self.0;
         let [c0, c1, c2, c3] = occupant.cells;
@@ -414,8 +415,8 @@ pub enum Held {
 
 const WIDE_BIT: u32 = flag::WIDE.trailing_zeros();
 
-/// 0 where the words are equal, else 1. Opaque, as the masks below: the compiler for the kernel has no conditional moves,
-/// and would make branches of what is computed from it.
+/// 0 where the words are equal, else 1. Opaque, as the masks below: the compiler for the kernel has no conditional
+/// moves, and would make branches of what is computed from it.
 #[inline(always)]
 fn differs(one: u64, other: u64) -> u64 {
     let bits = one ^ other;

@@ -2,7 +2,8 @@
 
 use crate::scratch::MESSAGE_BYTES;
 
-/// A message of at most [`MESSAGE_BYTES`] octets. What is read beyond its end is any value: the caller knows its length.
+/// A message of at most [`MESSAGE_BYTES`] octets. What is read beyond its end is any value: the caller knows its
+/// length.
 pub trait Message {
     /// Eight octets from `at`, little-endian.
     fn word(&self, at: usize) -> u64;

@@ -1,8 +1,9 @@
 //! Numbers of which the compiler for the kernel knows nothing.
 //!
-//! It knows more than verifiers: where it has proven a bound it drops the check that they want to see. Of a value that came
-//! through here it has proven nothing. This costs one instruction, where [`core::hint::black_box`] writes to the stack and reads it
-//! back. (With none, the line of the source would have no place in the program, and the kernel refuses it.)
+//! It knows more than verifiers: where it has proven a bound it drops the check that they want to see. Of a value that
+//! came through here it has proven nothing. This costs one instruction, where [`core::hint::black_box`] writes to the
+//! stack and reads it back. (With none, the line of the source would have no place in the program, and the kernel
+//! refuses it.)
 
 /// The same number.
 #[inline(always)]

@@ -6,7 +6,8 @@
 //! weighted   A B C D ─► C A B D       the first one drawn by weight, the rest as they are
 //! ```
 //!
-//! RFC 2181 §5: an RRset is a set, so every order is as right as the next. Equal numbers give equal orders in both planes.
+//! RFC 2181 §5: an RRset is a set, so every order is as right as the next. Equal numbers give equal orders in both
+//! planes.
 
 /// How an RRset is ordered, as the plain number that lines and slots have.
 pub mod kind {
@@ -22,8 +23,8 @@ pub mod kind {
 
 /// The most RRs that the fast path orders.
 pub const MOST: u32 = 16;
-/// Numbers of two octets that a slot has of a weighted order: the lower and the upper half of the sum of the weights, then
-/// the weights.
+/// Numbers of two octets that a slot has of a weighted order: the lower and the upper half of the sum of the weights,
+/// then the weights.
 pub const WEIGHT_NUMBERS: usize = 2 + MOST as usize;
 
 /// Which RR stands at which place; each of them as given at first.

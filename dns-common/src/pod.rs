@@ -1,7 +1,7 @@
 //! The one place for `unsafe`: which kernel-shared types are plain bytes.
 //!
-//! Types of fixed layout without padding derive `bytemuck::Pod` where they stand. What is here cannot, since the derive takes no
-//! const parameters.
+//! Types of fixed layout without padding derive `bytemuck::Pod` where they stand. What is here cannot, since the derive
+//! takes no const parameters.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -1,8 +1,8 @@
 //! The last step before a body is sent: pointers that move with the question's length, and the zone's serial.
 //!
 //! Most bodies need neither, and are sent as they lie in their slot. A few places are patched where the body is sent
-//! ([`patch`]); a stored answer is never written. What has many, or an order, is copied into the scratch and made final there
-//! ([`prepare`]).
+//! ([`patch`]); a stored answer is never written. What has many, or an order, is copied into the scratch and made final
+//! there ([`prepare`]).
 
 use crate::checksum;
 use crate::order::{WEIGHT_NUMBERS, kind};
@@ -67,8 +67,8 @@ pub fn needs_preparation(scratch: &Scratch) -> bool {
     reply.source != INLINE && (reply.header.order != kind::FIXED || (moves && !reply.header.has_places()))
 }
 
-/// Makes the reply's body final, where it needs that. Afterwards `reply.source` says where it is, and `reply.header.sum` is
-/// its sum.
+/// Makes the reply's body final, where it needs that. Afterwards `reply.source` says where it is, and
+/// `reply.header.sum` is its sum.
 #[inline(always)]
 pub fn prepare<T: Table>(scratch: &mut Scratch, table: &T) -> Result<(), PassReason> {
     let reply = scratch.reply;

@@ -45,7 +45,8 @@ impl Reply {
 
     /// Makes it one that comes from no slot: with inline answers, or without any.
     ///
-    /// The header word by word: where there are many small fields, compilers call a function that zeroes octet by octet.
+    /// The header word by word: where there are many small fields, compilers call a function that zeroes octet by
+    /// octet.
     #[inline(always)]
     pub fn make(&mut self, flags: u16, answers: u8, body_bytes: u16, sum: u16) {
         self.source = INLINE;

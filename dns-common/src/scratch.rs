@@ -22,8 +22,8 @@ pub const PREPARED_CLASSES: u32 = 5;
 /// Room for the RDATA of RRs that change places.
 pub const ARRANGED_BYTES: usize = 16 * MOST as usize;
 
-/// Room for the front of a frame: Ethernet, two tags, IPv6, UDP, and of the message the header and the longest question,
-/// 345 octets, in whole words.
+/// Room for the front of a frame: Ethernet, two tags, IPv6, UDP, and of the message the header and the longest
+/// question, 345 octets, in whole words.
 pub const FRONT_BYTES: usize = 352;
 
 /// What the XDP program keeps per processor.
@@ -44,7 +44,8 @@ pub struct State {
     pub unused: u32,
     /// What is known of the frame, in one word of the program's own layout.
     pub frame: u64,
-    /// Zero, which zero is added to: an atomic instruction that gives what was there orders all loads before it and after it.
+    /// Zero, which zero is added to: an atomic instruction that gives what was there orders all loads before it and
+    /// after it.
     pub barrier: u64,
     /// How many octets a frame still lacks while it grows at both ends.
     pub lacking: u64,
@@ -80,7 +81,8 @@ pub struct Scratch {
     pub server_cookie: [u64; 2],
     /// What the order of RRs is drawn from. The plane sets it.
     pub random: u64,
-    /// The client as a key of a table of prefixes: 128, the address as it lies in memory (IPv4-mapped, where it is IPv4),
+    /// The client as a key of a table of prefixes: 128, the address as it lies in memory (IPv4-mapped, where it is
+    /// IPv4),
     /// 0. Set by the plane where there are views.
     pub client: [u32; 6],
     /// Octets of the question's name, root label included.

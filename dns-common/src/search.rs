@@ -2,17 +2,17 @@
 //!
 //! Existence is monotone: every ancestor of a name in the table is in the table, but within areas whose top passes what
 //! is below (`flag::SPARSE`). So the closest encloser of a name
-//! that is not there is found by bisection on the number of labels, in at most eight probes at any depth. It begins no deeper
-//! than the deepest name of the table: a question may have over a hundred labels, and where names have four, what is asked for
-//! below them costs no more than what is asked for beside them.
+//! that is not there is found by bisection on the number of labels, in at most eight probes at any depth. It begins no
+//! deeper than the deepest name of the table: a question may have over a hundred labels, and where names have four,
+//! what is asked for below them costs no more than what is asked for beside them.
 //!
 //! The first look, at the name itself and the one above it, asks memory for an answer's slot together with the line.
 //!
-//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home that
-//! could list no more names overflowed: then the same is done once more from the name's second home. Where that lacks a
-//! place for one of its own, nobody can say. Where the line that
-//! was found says that some view has another one, or is a ghost, a client of a view probes for that, with its view in the
-//! hash.
+//! A probe reads the name's home line; the name lives there, or where an entry of the home's directory says. A home
+//! that could list no more names overflowed: then the same is done once more from the name's second home. Where that
+//! lacks a place for one of its own, nobody can say. Where the line that
+//! was found says that some view has another one, or is a ghost, a client of a view probes for that, with its view in
+//! the hash.
 
 use crate::hash::{self, MAX_WORDS, NameHash};
 use crate::line::{DIRECTORY_ENTRIES, Held, LACKING, Line, MOST_LISTED, OVERFLOW, distance, flag};
@@ -124,8 +124,8 @@ pub const NOT_LISTED: u32 = 1 << 8;
 /// See [`NOT_LISTED`].
 pub const BAD_LIST: u32 = 1 << 9;
 
-/// Copies a slot of references of the name that was found into the scratch's prepared words, and gives the place of the one
-/// for a type.
+/// Copies a slot of references of the name that was found into the scratch's prepared words, and gives the place of the
+/// one for a type.
 #[inline(always)]
 pub fn look_in_list<T: Table>(scratch: &mut Scratch, table: &T, class: u32, slot: u32, rtype: u32) -> u32 {
     let header = &mut scratch.reply.header;
@@ -167,8 +167,8 @@ fn look_up_seen<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u
     probed
 }
 
-/// Looks where the table has the name with this hash, from its first home. What its line has of it goes to the scratch, which
-/// otherwise keeps what it had.
+/// Looks where the table has the name with this hash, from its first home. What its line has of it goes to the scratch,
+/// which otherwise keeps what it had.
 #[inline(always)]
 pub fn look_up<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) -> u32 {
     table.ask_ahead(hash, scratch.qtype as u16);

@@ -33,8 +33,8 @@ pub struct Settings {
     pub ahead_slots: u32,
     /// The type for which it is asked; 0: for every type.
     pub ahead_type: u32,
-    /// 1 where the processor may do loads in another order than they are written in, as ARM64's do and x86-64's do not: the
-    /// program then keeps them in order where that matters.
+    /// 1 where the processor may do loads in another order than they are written in, as ARM64's do and x86-64's do not:
+    /// the program then keeps them in order where that matters.
     pub orders_loads: u32,
 }
 

@@ -9,15 +9,16 @@
 //!          host order; then what a weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
 //!
-//! The places are offsets of pointers. Where a serial is patched, the last two are its offset (16). Where the order is drawn, the
-//! first two are the offset of the first RDATA that changes its place (16), and the next two the octets from one to the next (16).
+//! The places are offsets of pointers. Where a serial is patched, the last two are its offset (16). Where the order is
+//! drawn, the first two are the offset of the first RDATA that changes its place (16), and the next two the octets from
+//! one to the next (16).
 //!
 //! A body is compiled for a question whose name is the *base*: the owner itself (exact answers), the closest
 //! encloser (wildcards), the zone's apex (negatives) or the cut (referrals). For a longer question the listed
 //! compression pointers are raised by the difference.
 //!
-//! Headers and classes are small so that common answers are: of 100,000 names, each octet is 100 KB more to be missed by the
-//! caches.
+//! Headers and classes are small so that common answers are: of 100,000 names, each octet is 100 KB more to be missed
+//! by the caches.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -81,8 +82,8 @@ pub const fn marks_of(flags: u16) -> u8 {
 
 const _: () = assert!(marks_of(flags::AA) == 0x20 && marks_of(flags::TC) == 0x10 && marks_of(flags::RCODE) == 0x0F);
 
-/// What a slot's header keeps of a name's tag. A slot that lines still refer to is not used for another name: this only has to
-/// notice what should not happen.
+/// What a slot's header keeps of a name's tag. A slot that lines still refer to is not used for another name: this only
+/// has to notice what should not happen.
 #[inline(always)]
 pub const fn name_tag(tag: u64) -> u32 {
     (tag >> 32) as u32
@@ -159,13 +160,15 @@ impl SlotHeader {
         self.places |= at as u64 | (step as u64) << 16;
     }
 
-    /// Whether the offsets of all pointers are here, and not behind the body: then the body is patched where it is sent.
+    /// Whether the offsets of all pointers are here, and not behind the body: then the body is patched where it is
+    /// sent.
     #[inline(always)]
     pub const fn has_places(&self) -> bool {
         self.marks & POINTERS != 0
     }
 
-    /// Where in the body the RDATA of the first ordered RR is. All that is ordered has RDATA of four or of sixteen octets.
+    /// Where in the body the RDATA of the first ordered RR is. All that is ordered has RDATA of four or of sixteen
+    /// octets.
     #[inline(always)]
     pub const fn order_at(&self) -> u16 {
         self.places as u16
@@ -184,9 +187,9 @@ pub const AHEAD_CLASSES: usize = 3;
 pub const AHEAD_WORDS: [(&[usize], &[usize]); AHEAD_CLASSES] =
     [(&[0, 8], &[11]), (&[0, 8, 16], &[]), (&[0, 8, 16, 24], &[])];
 
-/// One of these has the answer of the name with this tag, if it was free when that was put; among the first so many of a class. They
-/// are the same one twice, but in the smallest class, where two neighbours fill three lines of the cache. The second may be one
-/// beyond the last.
+/// One of these has the answer of the name with this tag, if it was free when that was put; among the first so many of
+/// a class. They are the same one twice, but in the smallest class, where two neighbours fill three lines of the cache.
+/// The second may be one beyond the last.
 #[inline(always)]
 pub const fn slots_ahead(class: usize, tag: u64, slots: u32) -> [u32; 2] {
     let slot = (((tag >> 16) as u32 as u64 * slots as u64) >> 32) as u32;

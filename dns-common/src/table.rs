@@ -15,15 +15,15 @@ pub trait Table {
     /// Number of lines.
     fn lines(&self) -> u32;
     /// Asks memory for the slots where the answer of this type of the name with this hash may lie
-    /// ([`crate::slot::slots_ahead`]), without waiting: they then come together with the line, and not after it. Nothing need be
-    /// done.
+    /// ([`crate::slot::slots_ahead`]), without waiting: they then come together with the line, and not after it.
+    /// Nothing need be done.
     fn ask_ahead(&self, hash: NameHash, qtype: u16);
     /// A copy of the line at `index`.
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]>;
     /// The word that is raised with every change of more than one line.
     fn epoch(&self) -> u64;
-    /// No name of the table has more labels than this: what has more need not be looked for. Read after the epoch, which is
-    /// raised before a deeper name comes.
+    /// No name of the table has more labels than this: what has more need not be looked for. Read after the epoch,
+    /// which is raised before a deeper name comes.
     fn depth(&self) -> u32;
     /// Copies the header of a slot to where it is needed; false where there is no such slot.
     fn slot_header(&self, class: u32, slot: u32, to: &mut SlotHeader) -> bool;

@@ -6,7 +6,8 @@ pub const HEADER_BYTES: usize = 12;
 pub const QUESTION_TAIL_BYTES: usize = 4;
 /// Octets of an OPT RR without options.
 pub const OPT_BYTES: usize = 11;
-/// The smallest limit of a message over UDP (RFC 1035 §4.2.1), and what smaller values in an OPT mean (RFC 6891 §6.2.3).
+/// The smallest limit of a message over UDP (RFC 1035 §4.2.1), and what smaller values in an OPT mean (RFC 6891
+/// §6.2.3).
 pub const MIN_UDP_PAYLOAD: u16 = 512;
 /// The longest name, root label included (RFC 1035 §3.1).
 pub const MAX_NAME_BYTES: usize = 255;

@@ -18,14 +18,15 @@
 //!
 //! - *A number that came from memory is part of an address*: ARM64 keeps such loads in order (address dependency). So a
 //!   slot is read after the reference to it, a zone's after the line's number of the zone, whatever else is said.
-//! - Where there is no such number, [`after`] makes one: zero, made of what was read before. The words of a line are read
-//!   after its version, and the version again after these.
+//! - Where there is no such number, [`after`] makes one: zero, made of what was read before. The words of a line are
+//!   read after its version, and the version again after these.
 //! - [`order_loads`], an atomic instruction that gives the old value, which Linux promises to be a full barrier for a
 //!   BPF program (ARM64: LDADDAL, or an exclusive pair and DMB). It stands around each read of the epoch.
 //!
-//! Both are for the processors that [`Settings::orders_loads`] is set for. It is a constant of the loaded program, so that
-//! elsewhere verifiers remove all of it. The other side's order is in `dns-userspace/src/table/writer.rs`: a line's
-//! version becomes odd before its words change and even after it, slots are written before a line refers to them.
+//! Both are for the processors that [`Settings::orders_loads`] is set for. It is a constant of the loaded program, so
+//! that elsewhere verifiers remove all of it. The other side's order is in `dns-userspace/src/table/writer.rs`: a
+//! line's version becomes odd before its words change and even after it, slots are written before a line refers to
+//! them.
 
 use core::arch::asm;
 use core::ptr::{read_unaligned, read_volatile, write_volatile};
@@ -432,9 +433,9 @@ impl Table for KernelTable {
         };
         let Some(words) = header else { return false };
         let to: &mut [u64; SLOT_HEADER_BYTES / 8] = bytemuck::cast_mut(to);
-        // SAFETY: every slot begins with its header and reaches into a second line of the cache, all but those of the first
-        // two classes have four; a slot that a line refers to is not written. What is read of the other lines is not looked
-        // at: it lets all of them come from memory at the same time.
+        // SAFETY: every slot begins with its header and reaches into a second line of the cache, all but those of the
+        // first two classes have four; a slot that a line refers to is not written. What is read of the other lines is
+        // not looked at: it lets all of them come from memory at the same time.
         unsafe {
             read_volatile(words.add(8));
             if class > 1 {
@@ -488,8 +489,8 @@ impl Table for KernelTable {
     }
 }
 
-/// Eight octets of a body, from `at`; `None` where it has not so many. What is not constant has to be opaque: verifiers want
-/// to see the comparison.
+/// Eight octets of a body, from `at`; `None` where it has not so many. What is not constant has to be opaque: verifiers
+/// want to see the comparison.
 #[inline(always)]
 pub fn slot_word<const BODY: usize>(octets: &[u8; BODY], at: usize) -> Option<u64> {
     if at > BODY - 8 {

@@ -1,7 +1,7 @@
 //! Who may ask: lists of client prefixes that are allowed and denied, for the server and for a zone.
 //!
-//! The longest prefix that has the client decides; of two that are equal, the denied one. Where none has it, the client is
-//! allowed unless the list names allowed ones. The XDP program looks the same prefixes up in a map.
+//! The longest prefix that has the client decides; of two that are equal, the denied one. Where none has it, the client
+//! is allowed unless the list names allowed ones. The XDP program looks the same prefixes up in a map.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

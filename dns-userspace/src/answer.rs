@@ -9,7 +9,8 @@
 //! It answers all that the fast path passes, and it is what XDP and the fast path are tested against. The compiler of
 //! ready answers calls [`resolve`] and [`encode`] too, so the bytes are the same wherever an answer is made.
 //!
-//! RFCs: 1034, 1035, 2181, 2308, 3597, 4592, 4892, 5001, 6604, 6672, 6891, 6895, 7873, 8020, 8482, 8906, 8914, 9018, 9471, 9619.
+//! RFCs: 1034, 1035, 2181, 2308, 3597, 4592, 4892, 5001, 6604, 6672, 6891, 6895, 7873, 8020, 8482, 8906, 8914, 9018,
+//! 9471, 9619.
 //! `docs/answers.md` says what was decided where they leave a choice.
 
 mod additional;

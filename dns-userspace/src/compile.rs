@@ -197,8 +197,8 @@ struct Compiler<'a> {
     snapshot: &'a Snapshot,
     options: CompileOptions,
     key: &'a NameKey,
-    /// What is at `key`, once it is known that nothing above it and no cut there takes its place; and the number of the zone
-    /// whose apex it is.
+    /// What is at `key`, once it is known that nothing above it and no cut there takes its place; and the number of the
+    /// zone whose apex it is.
     answers: Option<(&'a Node, Option<u32>)>,
     consulted: Vec<Consulted>,
 }
@@ -430,7 +430,8 @@ impl<'a> Compiler<'a> {
                 return;
             }
             if others.is_none() && resolution.answer.is_empty() {
-                // An ALIAS to a name without addresses of this type: the zone's NODATA, as for types that are not there.
+                // An ALIAS to a name without addresses of this type: the zone's NODATA, as for types that are not
+                // there.
                 continue;
             }
             if rtype.0 != 0 && others.as_ref() == Some(&resolution) {
@@ -514,8 +515,8 @@ impl<'a> Compiler<'a> {
         resolution
     }
 
-    /// Whether the name has this type itself, and its RDATA ask for no other names: then what the name has is all of the
-    /// answer, unless something takes the place of the name.
+    /// Whether the name has this type itself, and its RDATA ask for no other names: then what the name has is all of
+    /// the answer, unless something takes the place of the name.
     fn is_plain_type(&self, node: &Node, rtype: RecordType) -> bool {
         let rrset = node.rrset(rtype);
         // RFC 4035 §3.1.4.1: DS may be another zone's.
@@ -737,8 +738,8 @@ fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<Body> {
     })
 }
 
-/// How the RRs of an answer are ordered, whose RDATA begin at `places` of the message; `None` where they are too many, or
-/// no addresses (names in RDATA would be compressed anew), or owned by the root, which is shorter than a pointer.
+/// How the RRs of an answer are ordered, whose RDATA begin at `places` of the message; `None` where they are too many,
+/// or no addresses (names in RDATA would be compressed anew), or owned by the root, which is shorter than a pointer.
 fn body_order(resolution: &Resolution, places: &[u16], start: usize) -> Option<BodyOrder> {
     let rrset = &resolution.answer.last()?.rrset;
     let order = rrset.handling.order();

@@ -50,7 +50,8 @@ pub enum SecretsError {
     Unreadable(#[from] std::io::Error),
     /// Other than one or two lines of 32 hexadecimal digits.
     #[error(
-        "line {line} is no secret: put one or two lines of 32 hexadecimal digits into it, for example from `openssl rand -hex 16`"
+        "line {line} is no secret: put one or two lines of 32 hexadecimal digits into it, for example from `openssl \
+         rand -hex 16`"
     )]
     Malformed {
         /// Counted from 1.

@@ -10,8 +10,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// The most octets of a file with a secret in it.
 pub const MOST_OF_A_SECRET: u64 = 1 << 16;
 
-/// Opens a regular file: not a pipe, which would wait for a writer and be empty the next time, nor a device, which may never
-/// end.
+/// Opens a regular file: not a pipe, which would wait for a writer and be empty the next time, nor a device, which may
+/// never end.
 pub fn open(path: &Path) -> io::Result<File> {
     // Without waiting, in case it is a pipe.
     let file = OpenOptions::new()

@@ -6,8 +6,9 @@
 //!        reply ◄─ write: the client's ID and question, within its limit ◄─ legs: our chain, theirs, ours again …
 //! ```
 //!
-//! A reply is never relayed as bytes: its records are read, names expanded, and written anew, so a client gets what its own query
-//! asked for (with or without OPT, of its size) and nothing malformed. RDATA of unknown types is kept octet for octet (RFC 3597).
+//! A reply is never relayed as bytes: its records are read, names expanded, and written anew, so a client gets what its
+//! own query asked for (with or without OPT, of its size) and nothing malformed. RDATA of unknown types is kept octet
+//! for octet (RFC 3597).
 //!
 //! The time-out is the whole budget of a query. Each server in turn may use an equal share of what is left, so a dead
 //! first server does not use up the time of the second. RFC 1035 §7, RFC 5452, RFC 5625, RFC 6891, RFC 8914.
@@ -150,8 +151,8 @@ impl Forwarder {
         Self { figures, ..self }
     }
 
-    /// Asks no server that is ourselves, now that this host has these addresses, and says what has changed. Whether a server is
-    /// left to be asked.
+    /// Asks no server that is ourselves, now that this host has these addresses, and says what has changed. Whether a
+    /// server is left to be asked.
     pub fn follow(&self, host: &HostAddresses) -> bool {
         let mut is_any_left = false;
         for server in &self.upstream.servers {
@@ -160,7 +161,8 @@ impl Forwarder {
             is_any_left |= !is_ourselves;
             match (server.is_ourselves.swap(is_ourselves, Ordering::Relaxed), is_ourselves) {
                 (false, true) => tracing::warn!(
-                    "`backend.upstream.servers` names {address}, which is this server now: it is not asked as long as that is so"
+                    "`backend.upstream.servers` names {address}, which is this server now: it is not asked as long as \
+                     that is so"
                 ),
                 (true, false) => tracing::info!(
                     "{address} of `backend.upstream.servers` is not this server any more: it is asked again"
@@ -184,8 +186,8 @@ impl Forwarder {
         self.reply(query, client, transport, None).await
     }
 
-    /// As [`Forwarder::forward`], for a chain that began with us: upstream resolves its target, and its sections follow ours.
-    /// AA=1: it tells of the first owner name in the answer section (RFC 1035 §4.1.1).
+    /// As [`Forwarder::forward`], for a chain that began with us: upstream resolves its target, and its sections follow
+    /// ours. AA=1: it tells of the first owner name in the answer section (RFC 1035 §4.1.1).
     pub async fn complete(&self, query: &[u8], chain: &PartialChain, client: IpAddr, transport: Transport) -> Vec<u8> {
         self.reply(query, client, transport, Some(chain)).await
     }
@@ -276,8 +278,8 @@ impl Forwarder {
         }
     }
 
-    /// Adds upstream's message to the legs, and our data where its chain leads to them; the name that upstream is to be asked for
-    /// then, if the chain leaves our data again.
+    /// Adds upstream's message to the legs, and our data where its chain leads to them; the name that upstream is to be
+    /// asked for then, if the chain leaves our data again.
     fn go_on(
         &self,
         message: Arc<Message>,

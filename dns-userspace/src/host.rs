@@ -83,7 +83,8 @@ impl HostAddresses {
         self.broadcast.contains(&address)
     }
 
-    /// Whether `server` is a name for ourselves, who listen on these addresses: to forward there would be to ask ourselves.
+    /// Whether `server` is a name for ourselves, who listen on these addresses: to forward there would be to ask
+    /// ourselves.
     pub fn is_ourselves(&self, server: SocketAddr, listening: &[SocketAddr]) -> bool {
         let server = canonical(server);
         listening.iter().copied().map(canonical).any(|ours| {

@@ -72,8 +72,8 @@ fn total_of(meminfo: &str) -> Option<u64> {
         .checked_mul(1024)
 }
 
-/// The files that limit the control groups of `/proc/self/cgroup`, and those above them: of version 2, and of the memory
-/// controller of version 1. In a container the path may be the host's, so the mount's own top is looked at too.
+/// The files that limit the control groups of `/proc/self/cgroup`, and those above them: of version 2, and of the
+/// memory controller of version 1. In a container the path may be the host's, so the mount's own top is looked at too.
 fn limit_files(groups: &str, mount: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {

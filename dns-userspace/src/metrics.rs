@@ -47,7 +47,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero; `xdp` is absent where no program is loaded. `sockets` are the rare events of the socket plane.
+    /// All metrics at zero; `xdp` is absent where no program is loaded. `sockets` are the rare events of the socket
+    /// plane.
     pub fn new(xdp: Option<Arc<dyn XdpFigures>>, sockets: Arc<Figures>) -> Self {
         let registry = Registry::new();
         let queries = Arc::new(QueryCounters::new());

@@ -60,7 +60,8 @@ pub enum NameError {
     },
     /// `@` where there is no origin.
     #[error(
-        "`{0}`: `@` stands for the origin of a zone file, and there is none here; write the zone's name itself, such as \
+        "`{0}`: `@` stands for the origin of a zone file, and there is none here; write the zone's name itself, such \
+         as \
          `example.com.`, or `\\@` for a label of this character"
     )]
     Origin(String),

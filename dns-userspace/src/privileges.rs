@@ -1,6 +1,8 @@
-//! What the process may do that others may not (capabilities(7)): all that was given at start, and afterwards what is needed.
+//! What the process may do that others may not (capabilities(7)): all that was given at start, and afterwards what is
+//! needed.
 //!
-//! Capabilities are each thread's own, and new threads have those of the thread that made them. So each thread gives up its own:
+//! Capabilities are each thread's own, and new threads have those of the thread that made them. So each thread gives up
+//! its own:
 //!
 //! | thread | when | keeps |
 //! |---|---|---|
@@ -32,12 +34,12 @@ impl Needs {
 
     /// Those to keep of the ones that there are.
     fn kept(self, permitted: CapabilitySet) -> CapabilitySet {
-        // Configuration, zone files and secrets are read again at a reload, whoever's they are, as they were at start; and the
-        // database is opened again where it could not be.
+        // Configuration, zone files and secrets are read again at a reload, whoever's they are, as they were at start;
+        // and the database is opened again where it could not be.
         let mut kept = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
         if self.xdp {
-            // To make maps and load a program for a larger table (BPF, PERFMON), to attach it to an interface that comes and
-            // to replace the one before (NET_ADMIN).
+            // To make maps and load a program for a larger table (BPF, PERFMON), to attach it to an interface that
+            // comes and to replace the one before (NET_ADMIN).
             let of_bpf = CapabilitySet::BPF | CapabilitySet::PERFMON;
             kept |= of_bpf | CapabilitySet::NET_ADMIN;
             if !permitted.contains(of_bpf) {

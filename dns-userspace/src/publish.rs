@@ -8,8 +8,8 @@
 //!
 //! So no client sees half a change, or the old answer once [`Publisher::publish`] has returned: before step 2 a query
 //! finds the old answer or falls through to the old snapshot; after it, the new answer or the new snapshot. Where very
-//! much differs, or the table is full, a new table is built beside the old one and swapped in. Where that cannot be had,
-//! for want of memory, the change is made in the table that there is: what finds no room passes.
+//! much differs, or the table is full, a new table is built beside the old one and swapped in. Where that cannot be
+//! had, for want of memory, the change is made in the table that there is: what finds no room passes.
 
 mod affected;
 mod counts;
@@ -285,8 +285,8 @@ impl Publisher {
     }
 
     /// Frees what earlier changes left behind, and tries to get a new table where the XDP program lacks room for own
-    /// addresses, or a larger one was wanted and could not be had; for moments when nothing else is to be done. Says when
-    /// to come again, if that is of use.
+    /// addresses, or a larger one was wanted and could not be had; for moments when nothing else is to be done. Says
+    /// when to come again, if that is of use.
     pub fn rest(&mut self) -> Option<Duration> {
         self.writer.reclaim(true);
         let snapshot = self.served.snapshot();
@@ -346,8 +346,8 @@ impl Publisher {
             && snapshot.zones.values().all(|zone| zone.index < sizes.zones)
     }
 
-    /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as it
-    /// is must do. It is not tried at every change.
+    /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as
+    /// it is must do. It is not tried at every change.
     fn grow(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> bool {
         if self.refused_at.is_some_and(|at| at.elapsed() < self.retry_every) {
             return false;

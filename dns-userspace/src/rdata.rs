@@ -112,8 +112,8 @@ pub fn additional_target(rtype: RecordType, rdata: &[u8]) -> Option<&[u8]> {
     (name.length > 1).then(|| &rdata[name.offset..name.offset + name.length])
 }
 
-/// Whether the owner's own addresses belong into the additional section: SVCB and HTTPS that stand for a service at their
-/// owner (RFC 9460 §2.5.2).
+/// Whether the owner's own addresses belong into the additional section: SVCB and HTTPS that stand for a service at
+/// their owner (RFC 9460 §2.5.2).
 pub fn is_own_target(rtype: RecordType, rdata: &[u8]) -> bool {
     let is_service = matches!(rtype, RecordType::SVCB | RecordType::HTTPS);
     is_service && rdata.first_chunk().is_some_and(|priority| *priority != [0, 0]) && rdata.get(2) == Some(&0)

@@ -147,8 +147,8 @@ impl FromStr for RecordType {
 /// The most octets of a message (RFC 1035 §4.2.2).
 pub const MOST_OF_MESSAGE: usize = 65_535;
 
-/// Octets of an answer with these RDATA: header, question, the RRs with their owner as a pointer (RFC 1035 §4.1.4), no name
-/// in them compressed, and an OPT.
+/// Octets of an answer with these RDATA: header, question, the RRs with their owner as a pointer (RFC 1035 §4.1.4), no
+/// name in them compressed, and an OPT.
 pub fn octets_of_answer<'a>(owner: &Name, rdatas: impl IntoIterator<Item = &'a [u8]>) -> usize {
     let fixed = 12 + owner.as_wire().len() + 4 + 11;
     fixed + rdatas.into_iter().map(|rdata| rdata.len() + 12).sum::<usize>()

@@ -143,8 +143,8 @@ impl Snapshot {
     }
 }
 
-/// What the map has for `key` and for the names above it, from below, as far as their keys have `least` octets. It looks up
-/// little more than what is there, however many labels there are.
+/// What the map has for `key` and for the names above it, from below, as far as their keys have `least` octets. It
+/// looks up little more than what is there, however many labels there are.
 pub(crate) fn at_or_above<'m, 'k, V>(
     map: &'m OrdMap<NameKey, V>,
     key: &'k [u8],

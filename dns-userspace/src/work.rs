@@ -1,5 +1,5 @@
-//! The work of loops whose length somebody else's input decides, counted in tests: a bound of it holds on every machine,
-//! where a bound of time does not.
+//! The work of loops whose length somebody else's input decides, counted in tests: a bound of it holds on every
+//! machine, where a bound of time does not.
 
 #[cfg(test)]
 use std::cell::Cell;

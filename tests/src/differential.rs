@@ -8,9 +8,9 @@ use std::thread;
 
 use anyhow::Result;
 
-/// How long a comparison is. What passes differs so much between configurations (of the sockets' fast path, in ten ranges of a
-/// million cases, from 0.7 to 5.8 % as marked, from 3.5 to 15.5 % as below) that a share says something of the same seeds, or
-/// of very many.
+/// How long a comparison is. What passes differs so much between configurations (of the sockets' fast path, in ten
+/// ranges of a million cases, from 0.7 to 5.8 % as marked, from 3.5 to 15.5 % as below) that a share says something of
+/// the same seeds, or of very many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// The same seeds always.

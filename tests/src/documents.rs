@@ -99,8 +99,8 @@ fn blocks_of(page: &str, text: &str) -> Result<Vec<Block>> {
 }
 
 impl Block {
-    /// The commands of a `console` block. A line that ends in `\` goes on in the next one; what follows a command, up to
-    /// the next prompt, is its output.
+    /// The commands of a `console` block. A line that ends in `\` goes on in the next one; what follows a command, up
+    /// to the next prompt, is its output.
     ///
     /// # Errors
     /// The block does not begin with a prompt.

@@ -151,7 +151,8 @@ impl Server {
             format!("listen: [\"{address}\"]\n")
         };
         let config = format!(
-            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: {{interfaces: [{interface}], mode: {mode}}}\n\
+            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: \
+             {{interfaces: [{interface}], mode: {mode}}}\n\
              zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
             dns.port(),
             http.port(),

@@ -32,8 +32,8 @@ const CHANGES: usize = 14;
 enum Kind {
     /// Data, referrals, NODATA and NXDOMAIN from our zones, of a size that the client takes, and what is refused.
     Answerable,
-    /// What the design leaves to userspace: names that are forwarded, below DNAMEs and overlays, failed zones, chains that
-    /// go upstream, ANY, DS where two zones meet, sparse areas, and what is too large.
+    /// What the design leaves to userspace: names that are forwarded, below DNAMEs and overlays, failed zones, chains
+    /// that go upstream, ANY, DS where two zones meet, sparse areas, and what is too large.
     Userspace,
     /// Messages that are not well-formed.
     Mutated,
@@ -73,8 +73,8 @@ fn fast_path_equals_reference() -> Result<()> {
     Ok(())
 }
 
-/// Seeds of the long comparison that once found a difference. 238: an SOA is changed whose names share labels with a name
-/// that exists by a zone below it alone.
+/// Seeds of the long comparison that once found a difference. 238: an SOA is changed whose names share labels with a
+/// name that exists by a zone below it alone.
 const FOUND: [u64; 1] = [238];
 
 #[test]
@@ -89,8 +89,8 @@ fn check(report: &Report, length: Length) {
     let answerable = &report.0[&Kind::Answerable];
     // What is measured, and a margin: in the suite, and of a hundred million.
     for (reason, in_suite, in_hours) in [
-        // Wildcards that lead back to themselves, or whose own name gets another answer than those below; names that are
-        // not there and stand in an SOA or a referral.
+        // Wildcards that lead back to themselves, or whose own name gets another answer than those below; names that
+        // are not there and stand in an SOA or a referral.
         (PassReason::Marked, 2.5, 3.5),
         // Beside wildcards with NS or DNAME, or with zones of their own below; below wildcard overlays.
         (PassReason::Below, 5.0, 9.0),

@@ -45,7 +45,8 @@ const PROVOKED: &[(&str, &[(&str, &str)])] = &[
         "hotdns.yaml:3:5: unknown key",
         &[(
             "hotdns.yaml",
-            "dns_port: 53\nxdp:\n    interfces: [eth0]\nzones: []\nrecords:\n  - name: a.example.net.\n    type: A\n    \
+            "dns_port: 53\nxdp:\n    interfces: [eth0]\nzones: []\nrecords:\n  - name: a.example.net.\n    type: \
+             A\n    \
              value: [192.0.2.1]\n\n  - name: b.example.net.\n    type: A\n    value: [192.0.2.256]\n",
         )],
     ),

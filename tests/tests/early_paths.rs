@@ -1,5 +1,5 @@
-//! The ways by which a query leaves the straight path early: to a group or to all, too long, too short, no query at all, over
-//! TCP without one. None of them is a way around access lists and rate limits, and none multiplies an answer.
+//! The ways by which a query leaves the straight path early: to a group or to all, too long, too short, no query at
+//! all, over TCP without one. None of them is a way around access lists and rate limits, and none multiplies an answer.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -64,8 +64,8 @@ impl World {
         })
     }
 
-    /// Asks, from so many ports that each worker is among those asked, what XDP leaves to sockets: what came before is dealt
-    /// with then.
+    /// Asks, from so many ports that each worker is among those asked, what XDP leaves to sockets: what came before is
+    /// dealt with then.
     fn pass_all_workers(&self, is_ipv6: bool, name: &str) -> Result<()> {
         let server = SocketAddr::new(self.address(is_ipv6)?, self.server.dns.port());
         let any = Query::new(&wire_name(name), 255).build();

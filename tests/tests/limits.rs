@@ -1,5 +1,5 @@
-//! Rate limits and access lists of the running server, on a network of namespaces: with XDP where the queries come in, and
-//! without.
+//! Rate limits and access lists of the running server, on a network of namespaces: with XDP where the queries come in,
+//! and without.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};

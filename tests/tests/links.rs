@@ -377,7 +377,8 @@ fn whatever_call_fails_nothing_wrong_is_answered_or_left_uncharged() -> Result<(
         let test = OnLoopback::new(1000)?;
         let (before, after) = (entries(1..=6, 1500), entries(4..=9, 1400));
         let mut seen = HashSet::new();
-        // The first call fails, then the second one, and so on, until all have; from there on all later ones, or just that one.
+        // The first call fails, then the second one, and so on, until all have; from there on all later ones, or just
+        // that one.
         for failing in 0.. {
             let mut is_last = true;
             for all_later in [false, true] {
@@ -668,7 +669,8 @@ fn thousands_of_prefixes_are_no_reason_not_to_start() -> Result<()> {
         all.join(", ")
     };
     let more = format!(
-        "acl: {{deny: [{}, 10.82.0.0/24]}}\nrate_limit: {{enabled: true, rate: 1, burst: 1, exempt: [{}, 10.81.0.0/24]}}\n\
+        "acl: {{deny: [{}, 10.82.0.0/24]}}\nrate_limit: \
+         {{enabled: true, rate: 1, burst: 1, exempt: [{}, 10.81.0.0/24]}}\n\
          views: [{{name: far, clients: [{}]}}]\nrecords: [{{name: f.example.net, type: A, value: [192.0.2.9], view: far}}]\n",
         prefixes(100, 66_000),
         prefixes(101, 3000),

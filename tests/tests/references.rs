@@ -233,8 +233,8 @@ impl Batch {
     }
 }
 
-/// NSD keeps all zones in one tree: it refuses a zone below a DNAME of another one, and takes what a zone above has where
-/// another zone is for names of that.
+/// NSD keeps all zones in one tree: it refuses a zone below a DNAME of another one, and takes what a zone above has
+/// where another zone is for names of that.
 fn takes(program: Program, world: &World) -> bool {
     program != Program::Nsd || !world.has_mixed_zones()
 }

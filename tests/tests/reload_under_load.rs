@@ -1,5 +1,5 @@
-//! Reloads of broken zones and configurations while clients ask: no answer is wrong, none is lost, and what is broken is
-//! named.
+//! Reloads of broken zones and configurations while clients ask: no answer is wrong, none is lost, and what is broken
+//! is named.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};

@@ -1,5 +1,5 @@
-//! RFC 8906 §8: every row of its tests, as it is printed there, by dig against the running server; each over UDP and over
-//! TCP. Never silence.
+//! RFC 8906 §8: every row of its tests, as it is printed there, by dig against the running server; each over UDP and
+//! over TCP. Never silence.
 
 use tests::server::Server;
 
@@ -35,7 +35,8 @@ const BADVERS: Expected = Expected {
     has_opt: true,
 };
 
-/// Section of the RFC, dig's arguments, what has to be shown, and flags that the header or the OPT must or must not have.
+/// Section of the RFC, dig's arguments, what has to be shown, and flags that the header or the OPT must or must not
+/// have.
 type Row = (
     &'static str,
     &'static str,

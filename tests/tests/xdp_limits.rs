@@ -1,5 +1,5 @@
-//! Rate limits and access lists of the XDP program by `BPF_PROG_TEST_RUN`: who is answered, refused, truncated or dropped,
-//! octet for octet as the reference answerer would, and that sockets see the same buckets.
+//! Rate limits and access lists of the XDP program by `BPF_PROG_TEST_RUN`: who is answered, refused, truncated or
+//! dropped, octet for octet as the reference answerer would, and that sockets see the same buckets.
 
 use std::net::IpAddr;
 

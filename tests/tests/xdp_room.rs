@@ -1,6 +1,6 @@
 //! Frames with little room: the XDP program grows them at the tail, at the head, or at both ends, and passes up
-//! unchanged what has no room at either. By `BPF_PROG_TEST_RUN` to the octet; then on small buffers as sockets make them,
-//! natively and generically on veth, and on `lo`.
+//! unchanged what has no room at either. By `BPF_PROG_TEST_RUN` to the octet; then on small buffers as sockets make
+//! them, natively and generically on veth, and on `lo`.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -115,7 +115,8 @@ fn frames_grow_at_either_end_as_far_as_there_is_room() -> Result<()> {
                     let reference = kernel.planes.reference_to(asked.source.ip(), &asked.payload);
                     let reference = reference.context("a reply")?;
                     let wanted = asked.header_length() + reference.len();
-                    // Octets behind the datagram take the tail's room away, so that a frame has any room that is wanted.
+                    // Octets behind the datagram take the tail's room away, so that a frame has any room that is
+                    // wanted.
                     for tail in [0, 1, 2, 7, 64, 200, 1000, MOST_AT_TAIL - query.len()] {
                         for metadata in [0, 4, 60, 108] {
                             let mut bytes = query.clone();
@@ -261,7 +262,8 @@ const PLACES: [Place; 3] = [
     },
 ];
 
-/// A program that passes everything, on the client's end: a veth sends what a program transmits only into an end that has one.
+/// A program that passes everything, on the client's end: a veth sends what a program transmits only into an end that
+/// has one.
 fn receive_natively(client: &Namespace, index: u32) -> Result<Ebpf> {
     let mut object = EbpfLoader::new().load_file(object::generator()?)?;
     let program: &mut Xdp = object.program_mut("pass").context("no program `pass`")?.try_into()?;

@@ -235,7 +235,8 @@ fn program_stays_below_its_ceilings() -> Result<()> {
     }
     let stack = stack_octets(object()?);
     println!(
-        "{bare} verified instructions, {full} with everything on, {stack} octets of stack in the function that uses most"
+        "{bare} verified instructions, {full} with everything on, {stack} octets of stack in the function that uses \
+         most"
     );
     assert!(
         bare > 1000 && full > bare && full <= MOST_INSTRUCTIONS,
@@ -1028,8 +1029,8 @@ fn differential_xdp_at_length() -> Result<()> {
     compare(cases, length, all_threads())
 }
 
-/// Seeds of the long comparison that once found a difference. 20743: an alias of the root, which has several addresses in an
-/// order that is drawn: the root as an owner is shorter than a pointer.
+/// Seeds of the long comparison that once found a difference. 20743: an alias of the root, which has several addresses
+/// in an order that is drawn: the root as an owner is shorter than a pointer.
 const FOUND: [u64; 1] = [20743];
 
 #[test]

@@ -1,5 +1,5 @@
-//! Answers counted for each zone (`metrics.per_zone`), by the running server: from XDP, and from sockets by the fast path
-//! and the reference answerer.
+//! Answers counted for each zone (`metrics.per_zone`), by the running server: from XDP, and from sockets by the fast
+//! path and the reference answerer.
 
 use anyhow::{Result, ensure};
 use serde_json::json;

@@ -102,8 +102,8 @@ fn zone_files_hold_what_nsd_knot_and_bind_read_in_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A copy of a zone file, in which `$INCLUDE` means the same to all: relative files are relative to its folder for us and
-/// Knot, to the server's own folder for the others.
+/// A copy of a zone file, in which `$INCLUDE` means the same to all: relative files are relative to its folder for us
+/// and Knot, to the server's own folder for the others.
 fn with_absolute_includes(path: &Path, folder: &Path) -> PathBuf {
     let text = fs::read(path).expect("a zone file");
     let copy = folder.join(path.file_name().expect("a name"));

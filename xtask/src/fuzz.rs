@@ -5,8 +5,8 @@
 //!                            └──────► target/fuzz/found/TARGET-…    what failed: into tests/corpus, and fix it
 //! ```
 //!
-//! The compiler's pass that counts coverage is not tied to a nightly one; sanitizers are, and there is next to no `unsafe`
-//! to watch. Overflows and debug assertions are on.
+//! The compiler's pass that counts coverage is not tied to a nightly one; sanitizers are, and there is next to no
+//! `unsafe` to watch. Overflows and debug assertions are on.
 
 use std::path::Path;
 
@@ -95,7 +95,8 @@ fn run(program: &Path, seeds: &Path, target: &str, seconds: u32) -> Result<()> {
         .args([grown.as_path(), &seeds.join(target)]);
     process::run(&mut fuzzer).with_context(|| {
         format!(
-            "{target}: the case is in {}; copy it into tests/corpus/{target}, under a name that says what it is, and the suite \
+            "{target}: the case is in {}; copy it into tests/corpus/{target}, under a name that says what it is, and \
+             the suite \
              replays it",
             workspace::shown(&found)
         )

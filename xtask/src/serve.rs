@@ -43,7 +43,8 @@ pub(crate) fn serve(arguments: &[OsString]) -> Result<()> {
         .any(|argument| argument.to_string_lossy().starts_with("--xdp"));
     if !chosen_by_user && !privilege::may_attach_xdp() {
         println!(
-            "Without root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), XDP stays off: userspace answers. To see XDP answer, run\n  \
+            "Without root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), XDP stays off: userspace answers. To see XDP \
+             answer, run\n  \
              sudo {} run --config xtask/sample/hotdns.yaml",
             workspace::shown(&server)
         );
@@ -66,7 +67,8 @@ pub(crate) fn serve(arguments: &[OsString]) -> Result<()> {
     end_like(&mut child)
 }
 
-/// Installs what the commands to try call, where it is missing. The server runs without, so this only says what to install.
+/// Installs what the commands to try call, where it is missing. The server runs without, so this only says what to
+/// install.
 fn set_up_clients() {
     if let Err(error) = packages::set_up_tools(NeededBy::Trying) {
         eprintln!("{error:#}, or try other clients.");

@@ -14,7 +14,8 @@ pub(crate) fn root() -> PathBuf {
         .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
-/// Cargo's target folder: `CARGO_TARGET_DIR`, else `target`. The build script of `dns-userspace` looks in the same place.
+/// Cargo's target folder: `CARGO_TARGET_DIR`, else `target`. The build script of `dns-userspace` looks in the same
+/// place.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }

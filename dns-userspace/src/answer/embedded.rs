@@ -1,5 +1,5 @@
-//! Names inside RDATA that the answerer has to see: those that may be compressed, those that others are compressed onto,
-//! and the targets of aliases.
+//! Names inside RDATA that the answerer has to see: those that may be compressed, those that others are compressed
+//! onto, and the targets of aliases.
 //!
 //! RFC 3597 §4: only the types of RFC 1035 are compressed. RDATA that does not have its type's shape is written as
 //! it is, never a panic: the edge has validated it, the answerer does not rely on that.
@@ -14,8 +14,9 @@ enum Form {
     Whole,
 }
 
-/// How many octets stand before the names of a type, how many names follow each other, and how they are written. Of types
-/// that are not compressed, those whose targets have additional records in the answer, and DNAME, from which a CNAME is made.
+/// How many octets stand before the names of a type, how many names follow each other, and how they are written. Of
+/// types that are not compressed, those whose targets have additional records in the answer, and DNAME, from which a
+/// CNAME is made.
 fn names_in(rtype: RecordType) -> Option<(usize, usize, Form)> {
     match rtype.0 {
         // MD, MF, MB, MG, MR (obsolete or experimental, RFC 1035 §3.3) beside NS, CNAME and PTR.

@@ -202,7 +202,8 @@ pub(super) fn encode_bare(rcode: u8, question: Option<&Question<'_>>, framing: &
     }
 }
 
-/// The header, counts still zero. RFC 1035 §4.1.1: ID, opcode and a standard query's RD are copied; Z, AD and CD are zero.
+/// The header, counts still zero. RFC 1035 §4.1.1: ID, opcode and a standard query's RD are copied; Z, AD and CD are
+/// zero.
 fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&framing.id.to_be_bytes());

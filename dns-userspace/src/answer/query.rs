@@ -92,9 +92,9 @@ pub(crate) fn parse(message: &[u8]) -> Option<Query<'_>> {
     Some(query)
 }
 
-/// What a reply keeps of the third octet of a query's header: the opcode, and RD of a standard query. RFC 1035 §4.1.1 has
-/// RD as "recursion desired" of a query, and RFC 2136 §2.2 has zero there: other opcodes give the bit no meaning, or another
-/// (RFC 8906 §3.1.3), so that nobody may copy it who does not know the opcode.
+/// What a reply keeps of the third octet of a query's header: the opcode, and RD of a standard query. RFC 1035 §4.1.1
+/// has RD as "recursion desired" of a query, and RFC 2136 §2.2 has zero there: other opcodes give the bit no meaning,
+/// or another (RFC 8906 §3.1.3), so that nobody may copy it who does not know the opcode.
 pub(crate) fn kept_flags(header: &[u8; HEADER_BYTES]) -> u8 {
     let opcode = header[2] & 0x78;
     if opcode == 0 { header[2] & 0x01 } else { opcode }
@@ -204,8 +204,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence). It is not
-    /// followed, so that a message costs no more than its octets.
+    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence).
+    /// It is not followed, so that a message costs no more than its octets.
     fn skip_name(&mut self) -> Option<()> {
         let start = self.at;
         loop {

@@ -49,8 +49,9 @@ pub(super) fn resolve_unheard(
     Search::unheard(snapshot, qtype, options).run(qname)
 }
 
-/// The same again, where it is known that the name's own node answers: nothing above it in its zone takes its place, and no
-/// NS at it. `None` where that has nothing for this type. `apex_of`: the number of the zone whose apex the name is.
+/// The same again, where it is known that the name's own node answers: nothing above it in its zone takes its place,
+/// and no NS at it. `None` where that has nothing for this type. `apex_of`: the number of the zone whose apex the name
+/// is.
 pub(crate) fn resolve_at(
     snapshot: &Snapshot,
     node: &Node,
@@ -429,8 +430,8 @@ impl<'s, 'c> Search<'s, 'c> {
         })
     }
 
-    /// The addresses that an ALIAS stands for, as its owner's own, with the least TTL on the way; `None`: its target has
-    /// none.
+    /// The addresses that an ALIAS stands for, as its owner's own, with the least TTL on the way; `None`: its target
+    /// has none.
     fn flatten(&mut self, owner: &Owner, alias: &RrSet, rtype: RecordType) -> Option<Step<'s>> {
         let qtype = std::mem::replace(&mut self.qtype, rtype);
         self.is_flattening = true;

@@ -125,7 +125,8 @@ pub enum Resumed {
     Failed(InfoCode, String),
 }
 
-/// Goes on with our data where a chain of aliases that began elsewhere leads to `name` (RFC 1034 §4.3.2 step 3a, §5.3.3).
+/// Goes on with our data where a chain of aliases that began elsewhere leads to `name` (RFC 1034 §4.3.2 step 3a,
+/// §5.3.3).
 /// `out` is emptied, and has the answer to a question for `name` alone, without an OPT and of any size.
 pub fn resume(
     name: &Name,

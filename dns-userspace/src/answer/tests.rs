@@ -182,7 +182,8 @@ fn with_opt(mut query: Vec<u8>, payload: u16, ttl: u32, options: &[u8]) -> Vec<u
     query
 }
 
-/// Lines "owner ttl type value", with `!rotate` and the like behind them; owners and names relative to `origin`; several RRs of an RRset stand together.
+/// Lines "owner ttl type value", with `!rotate` and the like behind them; owners and names relative to `origin`;
+/// several RRs of an RRset stand together.
 fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines

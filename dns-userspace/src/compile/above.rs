@@ -33,8 +33,8 @@ struct ZoneAbove<'a> {
 }
 
 impl<'a> Above<'a> {
-    /// What is above the children of `parent`. Of `before`, what is above those of another parent, all is taken that both
-    /// have in common.
+    /// What is above the children of `parent`. Of `before`, what is above those of another parent, all is taken that
+    /// both have in common.
     pub(super) fn new(snapshot: &'a Snapshot, parent: NameKey, before: Option<&Self>) -> Self {
         let is_known = |at: &[u8]| before.is_some_and(|before| before.parent.as_bytes().starts_with(at));
         let zone_before = before.and_then(|before| before.zone.as_ref());

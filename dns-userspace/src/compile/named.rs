@@ -6,9 +6,9 @@
 //! ns1.dc.example. named                     likewise
 //! ```
 //!
-//! A shared answer is compiled for the labels that all of its questions end in. For a question with more labels of a name
-//! in it the reference answerer's is shorter. So each name on the way to such a name has a line, which lets what is not
-//! there pass; names that exist below have a NODATA of their own, and those below cuts a referral.
+//! A shared answer is compiled for the labels that all of its questions end in. For a question with more labels of a
+//! name in it the reference answerer's is shorter. So each name on the way to such a name has a line, which lets what
+//! is not there pass; names that exist below have a NODATA of their own, and those below cuts a referral.
 //!
 //! Shared answers are the negative ones of a zone, with the SOA's names in them, and referrals, with those of the NS.
 
@@ -23,8 +23,8 @@ pub(super) fn is_named(zone: &Zone, key: &NameKey) -> bool {
     is_named
 }
 
-/// Whether one of `names`, those of the negative answers of the zone at `apex`, has labels in common with `key`, which is
-/// below the apex and not below a cut (there the referral is shared).
+/// Whether one of `names`, those of the negative answers of the zone at `apex`, has labels in common with `key`, which
+/// is below the apex and not below a cut (there the referral is shared).
 pub(super) fn differs_from_shared(apex: &NameKey, names: &[NameKey], key: &NameKey) -> bool {
     let apex = apex.as_bytes().len();
     let label = key.as_bytes()[apex..].iter().position(|&octet| octet == 0);
@@ -98,7 +98,8 @@ pub(crate) fn named_near(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
     names
 }
 
-/// The names that exist below the topmost ones of `names[from..]`: their NODATA differ. Some exist by a zone below alone.
+/// The names that exist below the topmost ones of `names[from..]`: their NODATA differ. Some exist by a zone below
+/// alone.
 fn add_below_topmost(snapshot: &Snapshot, zone: &Zone, from: usize, names: &mut Vec<NameKey>) {
     let apex = zone.apex.label_count();
     let topmost: Vec<NameKey> = names[from..]

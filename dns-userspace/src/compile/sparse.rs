@@ -30,8 +30,8 @@ pub(super) fn is_inside(snapshot: &Snapshot, zone: &Zone, key: &NameKey) -> bool
         .any(|is_top| is_top)
 }
 
-/// Whether at `key` a sparse area begins, or goes on. `None` where many names are below, at an apex and outside of zones:
-/// then that is so for all names above it, in the same zone.
+/// Whether at `key` a sparse area begins, or goes on. `None` where many names are below, at an apex and outside of
+/// zones: then that is so for all names above it, in the same zone.
 pub(crate) fn is_top(snapshot: &Snapshot, key: &[u8]) -> Option<bool> {
     let zone = NameKey::lineage_of(key).find_map(|apex| snapshot.zones.get(apex))?;
     is_top_in(snapshot, zone, key)

@@ -22,8 +22,8 @@ pub(super) enum Purpose {
     Server,
 }
 
-/// An IP address, optionally with a port; an IPv6 address with a port is in brackets (RFC 3986 §3.2.2), and a link-local one
-/// has its interface behind `%` (RFC 4007 §11). An IPv4-mapped IPv6 address is an IPv4 address.
+/// An IP address, optionally with a port; an IPv6 address with a port is in brackets (RFC 3986 §3.2.2), and a
+/// link-local one has its interface behind `%` (RFC 4007 §11). An IPv4-mapped IPv6 address is an IPv4 address.
 pub(super) fn parse_address(key: &str, text: &str, default_port: u16, purpose: Purpose) -> Result<SocketAddr, Problem> {
     let owned = || (key.to_owned(), text.to_owned());
     let bad = || {

@@ -102,8 +102,8 @@ impl Clash {
 }
 
 impl Desired {
-    /// Reads the zone files of a configuration, the smallest first: where there is not memory for all of them, the largest
-    /// are refused.
+    /// Reads the zone files of a configuration, the smallest first: where there is not memory for all of them, the
+    /// largest are refused.
     pub(crate) fn read_zone_files(loaded: Loaded) -> Self {
         let Loaded { config, warnings } = loaded;
         let mut budget = Budget::new(config.memory_limit);
@@ -129,9 +129,9 @@ impl Desired {
     }
 
     /// What of it a reload may take over; `known` is what was taken over last. Who brings a clash answers for it: a
-    /// record or a zone that is new in the configuration is an error of the configuration, which changes nothing. A zone
-    /// file that clashes with a record which was there before is that zone's failure alone, as any error in it. What has
-    /// been there since the start is so too.
+    /// record or a zone that is new in the configuration is an error of the configuration, which changes nothing. A
+    /// zone file that clashes with a record which was there before is that zone's failure alone, as any error in it.
+    /// What has been there since the start is so too.
     pub fn for_reload(mut self, known: &Known) -> Result<Self, Vec<ConfigError>> {
         let is_known = |clash: &Clash| {
             let zone_is_known = clash.zone.as_ref().is_none_or(|apex| known.zones.contains(apex));

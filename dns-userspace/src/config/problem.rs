@@ -132,11 +132,13 @@ pub enum Problem {
     TooLong { key: String, bytes: usize, most: usize },
 
     #[error(
-        "`{key}`: `{text}` is not an address: write an IP address, optionally with a port, such as 192.0.2.1, 192.0.2.1:{port}, 2001:db8::1 or [2001:db8::1]:{port}"
+        "`{key}`: `{text}` is not an address: write an IP address, optionally with a port, such as 192.0.2.1, \
+         192.0.2.1:{port}, 2001:db8::1 or [2001:db8::1]:{port}"
     )]
     BadAddress { key: String, text: String, port: u16 },
     #[error(
-        "`{key}`: `{text}` may be an IPv6 address or one with a port: put the address in brackets, [{text}] or [{address}]:{port}"
+        "`{key}`: `{text}` may be an IPv6 address or one with a port: put the address in brackets, [{text}] or \
+         [{address}]:{port}"
     )]
     AmbiguousAddress {
         key: String,
@@ -153,11 +155,13 @@ pub enum Problem {
         kind: &'static str,
     },
     #[error(
-        "`{key}`: {text} stands for all addresses of this host, and is no other server's: write the server's own address"
+        "`{key}`: {text} stands for all addresses of this host, and is no other server's: write the server's own \
+         address"
     )]
     UnspecifiedServer { key: String, text: String },
     #[error(
-        "`{key}`: {text} is a link-local address, which means nothing without its interface: write it as [{address}%eth0]:{port}, with the interface's name"
+        "`{key}`: {text} is a link-local address, which means nothing without its interface: write it as \
+         [{address}%eth0]:{port}, with the interface's name"
     )]
     NoScope {
         key: String,
@@ -166,7 +170,8 @@ pub enum Problem {
         port: u16,
     },
     #[error(
-        "`{key}`: {text}: this host has no interface `{interface}`: write a name that `ip link` shows, or add the interface first"
+        "`{key}`: {text}: this host has no interface `{interface}`: write a name that `ip link` shows, or add the \
+         interface first"
     )]
     NoSuchScope {
         key: String,
@@ -194,7 +199,8 @@ pub enum Problem {
     #[error("`{key}`: `{text}` has bits set beyond its length: write {network} for the whole network")]
     PrefixHostBits { key: String, text: String, network: String },
     #[error(
-        "`{key}`: `{text}` is not an interface name: write 1 to 15 characters without `/` and spaces, as `ip link` shows it"
+        "`{key}`: `{text}` is not an interface name: write 1 to 15 characters without `/` and spaces, as `ip link` \
+         shows it"
     )]
     BadInterface { key: String, text: String },
     #[error("`{key}`: interface `{text}` is given a second time: remove one of the two")]
@@ -217,11 +223,13 @@ pub enum Problem {
     )]
     UpstreamIsSelf { server: SocketAddr, listen: SocketAddr },
     #[error(
-        "`http.token_file`: {path} cannot be read ({error}): create it, for example with `openssl rand -hex 32`, readable for the server's user alone"
+        "`http.token_file`: {path} cannot be read ({error}): create it, for example with `openssl rand -hex 32`, \
+         readable for the server's user alone"
     )]
     TokenUnreadable { path: String, error: io::Error },
     #[error(
-        "`http.token_file`: {path} holds no token: put one line of letters, digits and -._~+/= in it, for example from `openssl rand -hex 32`"
+        "`http.token_file`: {path} holds no token: put one line of letters, digits and -._~+/= in it, for example \
+         from `openssl rand -hex 32`"
     )]
     BadToken { path: String },
 

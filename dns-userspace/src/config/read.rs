@@ -537,7 +537,8 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
                 } else if enabled && HostAddresses::read().is_ok_and(|host| ourselves(server, listen, &host).is_some())
                 {
                     let message = format!(
-                        "`{key}`: {server} is an address of this host at present, and so this server: it is not asked as long as \
+                        "`{key}`: {server} is an address of this host at present, and so this server: it is not asked \
+                         as long as \
                          that is so"
                     );
                     findings.warning(at, message);

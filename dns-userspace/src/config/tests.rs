@@ -161,7 +161,8 @@ fn sections_without_content_are_absent() {
 #[test]
 fn every_further_key_is_read() {
     let folder = Folder::with(
-        "tcp: {idle_timeout: 1m, max_connections: 100, max_connections_per_client: 100}\nlog_format: json\nstorage: {path: data}\nhttp: {listen: [\"127.0.0.1:9090\", \"[::1]\"], token_file: token}\n\
+        "tcp: {idle_timeout: 1m, max_connections: 100, max_connections_per_client: 100}\nlog_format: json\nstorage: \
+         {path: data}\nhttp: {listen: [\"127.0.0.1:9090\", \"[::1]\"], token_file: token}\n\
          ttl_bounds: {min: 1, max: 10}\nedns: {udp_payload: 4096}\nhttp_port: 9091\n\
          backend: {upstream: {enabled: true, servers: [192.0.2.53], timeout: 500ms, allow: [10.0.0.0/8]}}\n",
     );
@@ -754,7 +755,8 @@ fn clashes_with_zone_files_name_both_places() {
          \x20 - {name: a.other., type: A, value: [192.0.2.1]}\n",
     );
     let soa = |apex: &str| format!("{apex} 300 IN SOA ns.{apex} host.{apex} 1 2 3 4 5\n{apex} 300 IN NS ns.{apex}\n");
-    let rest = "a.example. 300 IN A 192.0.2.9\nb.example. 300 IN TXT t\nb.example. 300 IN AAAA ::1\nc.example. 300 IN A 192.0.2.9\n";
+    let rest = "a.example. 300 IN A 192.0.2.9\nb.example. 300 IN TXT t\nb.example. 300 IN AAAA ::1\nc.example. 300 IN \
+                A 192.0.2.9\n";
     folder.write("parent", &(soa("example.") + rest));
     folder.write("child", &soa("sub.example."));
     let desired = folder.source().load_everything().expect("valid");

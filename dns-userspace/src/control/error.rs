@@ -46,7 +46,8 @@ pub enum ControlError {
     },
     /// The RRsets of one wildcard do not agree on what it stands for.
     #[error(
-        "{owner} {rtype} has another `wildcard` than `{}`; all RRsets of a wildcard have the same: leave it out, or replace them", .given.word()
+        "{owner} {rtype} has another `wildcard` than `{}`; all RRsets of a wildcard have the same: leave it out, or \
+         replace them", .given.word()
     )]
     WildcardConflict {
         /// The wildcard.

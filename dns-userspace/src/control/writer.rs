@@ -76,7 +76,8 @@ impl Writer {
     ) -> anyhow::Result<Self> {
         if let Some(reason) = storage.unavailable() {
             warn!(
-                "no database, {reason}: changes over HTTP are refused until it can be written, and SOA serials are kept \
+                "no database, {reason}: changes over HTTP are refused until it can be written, and SOA serials are \
+                 kept \
                  for the life of this process only"
             );
         }

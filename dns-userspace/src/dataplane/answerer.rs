@@ -1,5 +1,5 @@
-//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream; and how a chain that
-//! comes back from there goes on.
+//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream; and how a chain
+//! that comes back from there goes on.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -71,7 +71,8 @@ impl LocalAnswerer {
 }
 
 impl LocalAnswerer {
-    /// No query is that long. Over the limit it gets nothing, as all that is malformed, nor where the zone's list says so.
+    /// No query is that long. Over the limit it gets nothing, as all that is malformed, nor where the zone's list says
+    /// so.
     fn answer_cut_off(&self, query: &[u8], environment: &Environment<'_>, out: &mut Vec<u8>) -> Disposition {
         if environment.admission == Admission::Truncated {
             return Disposition::Silence;

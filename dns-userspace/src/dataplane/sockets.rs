@@ -24,11 +24,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 mod holder;
 
-/// Octets that the kernel may hold for one UDP socket while its worker is busy. Less, and queries are lost when the worker is
-/// not scheduled for some milliseconds; more, and under a flood each query comes from memory that the caches have lost.
+/// Octets that the kernel may hold for one UDP socket while its worker is busy. Less, and queries are lost when the
+/// worker is not scheduled for some milliseconds; more, and under a flood each query comes from memory that the caches
+/// have lost.
 const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
-/// Octets of replies that a TCP connection hands to the kernel before they can be sent: a client that does not read costs
-/// the kernel little.
+/// Octets of replies that a TCP connection hands to the kernel before they can be sent: a client that does not read
+/// costs the kernel little.
 const UNSENT_BYTES: u32 = 64 << 10;
 /// Connections that wait to be accepted; the kernel bounds it by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -79,7 +80,8 @@ pub enum BindError {
     },
     /// A port below 1024 without the right to it.
     #[error(
-        "no permission to bind {protocol} {address}: run as root, or with CAP_NET_BIND_SERVICE, or take a `dns_port` of 1024 or above"
+        "no permission to bind {protocol} {address}: run as root, or with CAP_NET_BIND_SERVICE, or take a `dns_port` \
+         of 1024 or above"
     )]
     NotPermitted {
         /// The address that was asked for.
@@ -89,7 +91,8 @@ pub enum BindError {
     },
     /// The right to a port is not what is missing.
     #[error(
-        "binding {protocol} {address} is forbidden, though any user may use this port: see whether SELinux, AppArmor, a seccomp \
+        "binding {protocol} {address} is forbidden, though any user may use this port: see whether SELinux, AppArmor, \
+         a seccomp \
          filter or a cgroup's program stands in the way"
     )]
     Forbidden {
@@ -105,20 +108,23 @@ pub enum BindError {
         address: SocketAddr,
     },
     /// The host has no such addresses at all.
-    #[error("{address}: this host has no {}: switch it on in the kernel, or remove the address from `listen`", family(.address))]
+    #[error("{address}: this host has no {}: switch it on in the kernel, or remove the address from \
+             `listen`", family(.address))]
     NoFamily {
         /// The address that was asked for.
         address: SocketAddr,
     },
     /// The interface of a link-local address is gone.
-    #[error("{address}: this host has no interface with the number {}: correct `listen`, or add the interface first", scope(.address))]
+    #[error("{address}: this host has no interface with the number {}: correct `listen`, or add the interface \
+             first", scope(.address))]
     NoInterface {
         /// The address that was asked for.
         address: SocketAddr,
     },
     /// No file descriptor is left.
     #[error(
-        "cannot bind {protocol} {address}, since the limit of open files is reached: raise it (`ulimit -n`, or `LimitNOFILE=` of \
+        "cannot bind {protocol} {address}, since the limit of open files is reached: raise it (`ulimit -n`, or \
+         `LimitNOFILE=` of \
          systemd)"
     )]
     NoFiles {
@@ -149,8 +155,8 @@ pub enum BindError {
 
 /// Binds `listen`, or all addresses of this host on `port` where it is empty, for `workers` workers.
 ///
-/// A port 0 becomes one free number, the same for UDP and TCP and, without `listen`, for both families. Without `listen`
-/// a host that has no IPv6 is served over IPv4 alone.
+/// A port 0 becomes one free number, the same for UDP and TCP and, without `listen`, for both families. Without
+/// `listen` a host that has no IPv6 is served over IPv4 alone.
 pub fn bind(listen: &[SocketAddr], port: u16, workers: usize) -> Result<Vec<Endpoint>, BindError> {
     if listen.is_empty() {
         return bind_all(port, workers);
@@ -330,10 +336,12 @@ impl Refusal {
 fn later(address: &SocketAddr) -> &'static str {
     match address {
         SocketAddr::V4(_) => {
-            " (where it comes and goes, as with keepalived, listen on all addresses, or set net.ipv4.ip_nonlocal_bind=1)"
+            " (where it comes and goes, as with keepalived, listen on all addresses, or set \
+             net.ipv4.ip_nonlocal_bind=1)"
         }
         SocketAddr::V6(_) => {
-            " (a new one can be used once it was found to have no duplicate; where it comes and goes, as with keepalived, listen \
+            " (a new one can be used once it was found to have no duplicate; where it comes and goes, as with \
+             keepalived, listen \
              on all addresses, or set net.ipv6.ip_nonlocal_bind=1)"
         }
     }

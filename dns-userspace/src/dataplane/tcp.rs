@@ -8,8 +8,8 @@
 //!
 //! What a client may cost is bounded: an idle connection is a task without buffers; a message must be whole within the
 //! idle time-out of the last one; a client that does not read stops being read from once 16 KiB wait for
-//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`]. While a connection waits its
-//! buffers have no room to spare, and what is in them counts in a sum over all connections, above which each gets
+//! it, and is cut off where it takes too little of them for [`TcpSettings::write_timeout`]. While a connection waits
+//! its buffers have no room to spare, and what is in them counts in a sum over all connections, above which each gets
 //! less. How long the connection may be idle is told to clients that ask (RFC 7828).
 
 use std::cell::RefCell;
@@ -39,8 +39,8 @@ mod keepalive;
 use admission::Admission;
 pub(super) use admission::Admissions;
 
-/// Octets of replies that may wait for a client before no more of its queries are answered or read. Some hundred answers
-/// of the usual size: few enough system calls.
+/// Octets of replies that may wait for a client before no more of its queries are answered or read. Some hundred
+/// answers of the usual size: few enough system calls.
 const OUTPUT_BYTES: usize = 16 << 10;
 /// What a client must take of waiting output within the write time-out, unless less is waiting.
 const PROGRESS_BYTES: usize = 4096;
@@ -73,8 +73,8 @@ pub struct TcpSettings {
     pub idle_timeout: Duration,
     /// How long a client may read next to nothing while replies wait for it.
     pub write_timeout: Duration,
-    /// Octets of replies and unanswered input that may wait for all clients together. Above it, each client gets what it
-    /// needs to get on; above the double, connections are closed whose replies the kernel does not take at once.
+    /// Octets of replies and unanswered input that may wait for all clients together. Above it, each client gets what
+    /// it needs to get on; above the double, connections are closed whose replies the kernel does not take at once.
     pub waiting_bytes: usize,
 }
 
@@ -273,8 +273,8 @@ impl Connection {
         self.admission.admissions.idle_timeout()
     }
 
-    /// Whether the client has taken enough of its replies to be given more. While the kernel takes none, it has enough to
-    /// send: what is answered then only waits here.
+    /// Whether the client has taken enough of its replies to be given more. While the kernel takes none, it has enough
+    /// to send: what is answered then only waits here.
     fn may_answer(&self) -> bool {
         let waiting = self.output.len() - self.written;
         let has_room = waiting < SCARCE_BYTES

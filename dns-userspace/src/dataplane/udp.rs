@@ -7,8 +7,9 @@
 //!
 //! All buffers belong to the socket's task and are used again: a query that is answered from here allocates nothing and
 //! takes no lock. On a wildcard address each datagram tells which address was asked (`IP_PKTINFO`, RFC 3542 §6.2), and
-//! the reply leaves from there. What was sent to a group is nobody's here, and a broadcast, of which every worker's socket
-//! gets a copy, is the first worker's. What the kernel does not take at once is dropped and counted; the client asks again.
+//! the reply leaves from there. What was sent to a group is nobody's here, and a broadcast, of which every worker's
+//! socket gets a copy, is the first worker's. What the kernel does not take at once is dropped and counted; the client
+//! asks again.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -59,7 +60,8 @@ pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io
         }
         let received = ready.try_io(Interest::READABLE, || match batch.receive(socket.as_raw_fd()) {
             Ok(BATCH) | Err(Errno::EINTR) => Ok(()),
-            // Fewer than asked for: the queue is empty. Saying so here spares a call, and epoll tells of what has come since.
+            // Fewer than asked for: the queue is empty. Saying so here spares a call, and epoll tells of what has come
+            // since.
             Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
             Err(error) => Err(error.into()),
         });
@@ -222,7 +224,8 @@ impl Batch {
             self.received += 1;
         }
         if lost_control {
-            // The headers keep the size of what came last, so a datagram without control data would be followed by more.
+            // The headers keep the size of what came last, so a datagram without control data would be followed by
+            // more.
             self.incoming = MultiHeaders::preallocate(BATCH, self.control.clone());
         }
         Ok(self.received)

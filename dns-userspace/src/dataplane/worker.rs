@@ -6,8 +6,8 @@
 //! main runtime         acceptors ─► workers in turn;  queries that are forwarded ─► reply through the same socket
 //! ```
 //!
-//! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the log
-//! and [`Figures`] say so. A task that panics elsewhere is started again, and so is a whole worker, without its
+//! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the
+//! log and [`Figures`] say so. A task that panics elsewhere is started again, and so is a whole worker, without its
 //! connections.
 
 use std::cell::RefCell;
@@ -145,7 +145,8 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the workers, as many as each endpoint has UDP sockets; on a tokio runtime, which carries what is forwarded.
+    /// Starts the workers, as many as each endpoint has UDP sockets; on a tokio runtime, which carries what is
+    /// forwarded.
     pub fn start(parts: Parts) -> io::Result<Self> {
         let Parts {
             endpoints,
@@ -292,9 +293,9 @@ fn stay_on_one_processor(number: usize, workers: usize) {
     }
 }
 
-/// Queries that came in are answered before more are taken in. Under more than a processor can do, the kernel takes packets in
-/// by a thread of its own (`ksoftirqd`), with the priority of any other: it would take half of the processor, and what it
-/// takes in would mostly be thrown away for want of room.
+/// Queries that came in are answered before more are taken in. Under more than a processor can do, the kernel takes
+/// packets in by a thread of its own (`ksoftirqd`), with the priority of any other: it would take half of the
+/// processor, and what it takes in would mostly be thrown away for want of room.
 fn come_before_what_comes_in(number: usize) {
     if let Err(error) = setpriority_process(None, NICENESS) {
         tracing::debug!(worker = number, %error, "a worker has no higher priority");
@@ -325,8 +326,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The work of resolving `query` upstream, to be run on the main runtime, or the reply where there is no upstream or too
-    /// much is on its way.
+    /// The work of resolving `query` upstream, to be run on the main runtime, or the reply where there is no upstream
+    /// or too much is on its way.
     pub(super) fn upstream(
         &self,
         query: &[u8],

@@ -61,8 +61,8 @@ const SLOT_MAPS: [&str; CLASS_BYTES.len()] = [
     "SLOTS_0", "SLOTS_1", "SLOTS_2", "SLOTS_3", "SLOTS_4", "SLOTS_5", "SLOTS_6",
 ];
 
-/// Prefixes of zones' access lists that there is room for; memory is taken for those that there are. A zone whose list has
-/// none of it is userspace's.
+/// Prefixes of zones' access lists that there is room for; memory is taken for those that there are. A zone whose list
+/// has none of it is userspace's.
 const ZONE_PREFIXES: u32 = 1 << 20;
 
 /// What the configuration tells a program, fixed while it is loaded.
@@ -377,9 +377,9 @@ impl Program {
     /// Moves the links of `old` to this program, one atomic update each, with its addresses and counts. Answers come
     /// from this program's table from then on.
     ///
-    /// Each link is moved on its own. One whose interface is gone is given up. Where the kernel refuses to move one, it is
-    /// made anew; where that fails too, the interface passes everything, the log says so, and sockets charge what comes
-    /// there. An error where not one could be moved, or before: then nothing has changed.
+    /// Each link is moved on its own. One whose interface is gone is given up. Where the kernel refuses to move one, it
+    /// is made anew; where that fails too, the interface passes everything, the log says so, and sockets charge what
+    /// comes there. An error where not one could be moved, or before: then nothing has changed.
     pub fn take_over(&mut self, old: &mut Program) -> anyhow::Result<()> {
         self.charged = None;
         let report = self.set_own(old.own.wanted().clone());
@@ -481,8 +481,8 @@ impl Program {
         Ok(())
     }
 
-    /// Makes `entries` the whole set of our addresses and ports, as far as there is room. What fails is in the report, and
-    /// set right by the next call.
+    /// Makes `entries` the whole set of our addresses and ports, as far as there is room. What fails is in the report,
+    /// and set right by the next call.
     pub fn set_own(&mut self, entries: Entries) -> OwnReport {
         if let Some(charged) = &self.charged {
             // What goes is charged by sockets before it goes.
@@ -626,8 +626,8 @@ impl Program {
         Ok(sum)
     }
 
-    /// Lets the counts of this index begin at zero, for another zone. The map is not written to, where the program may be
-    /// adding to what it has just read.
+    /// Lets the counts of this index begin at zero, for another zone. The map is not written to, where the program may
+    /// be adding to what it has just read.
     pub fn forget_zone(&mut self, zone: u32) -> anyhow::Result<()> {
         let counted = self.zone_counters(zone)?;
         if counted != [0; RCODE_CLASSES] {

@@ -4,8 +4,8 @@
 //! ours: www.a. CNAME x.b.   upstream: x.b. CNAME y.a.   ours: y.a. A …      one answer of three legs
 //! ```
 //!
-//! Upstream's alias into our zones is followed in our data (RFC 1034 §4.3.2 step 3a, §5.3.3): what upstream says of our names, and of
-//! what follows them, is left out. The sections behind the answer are those of the last leg.
+//! Upstream's alias into our zones is followed in our data (RFC 1034 §4.3.2 step 3a, §5.3.3): what upstream says of our
+//! names, and of what follows them, is left out. The sections behind the answer are those of the last leg.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! One question to one upstream server.
 //!
-//! Over UDP each exchange has a socket of its own: its port is the kernel's random choice among the ephemeral ones, its ID is
-//! random, it is connected, and a message counts only with that ID and the question (RFC 5452 §9). Whatever else
+//! Over UDP each exchange has a socket of its own: its port is the kernel's random choice among the ephemeral ones, its
+//! ID is random, it is connected, and a message counts only with that ID and the question (RFC 5452 §9). Whatever else
 //! comes in is passed over. TC is looked at before the records: a truncated message may end anywhere (RFC 2181 §9).
 
 use std::io;
@@ -80,8 +80,8 @@ enum Extension {
 }
 
 impl Extension {
-    /// What to try where this one is an error of the client for a server: one that knows no EDNS (RFC 6891 §6.2.2, §7) says so
-    /// without an OPT, one that cannot bear unknown options with.
+    /// What to try where this one is an error of the client for a server: one that knows no EDNS (RFC 6891 §6.2.2, §7)
+    /// says so without an OPT, one that cannot bear unknown options with.
     fn less(self, message: &Message) -> Option<Self> {
         match (self, message.rcode(), &message.opt) {
             (Self::Marked(_), FORMERR, Some(_)) => Some(Self::Plain),
@@ -224,8 +224,8 @@ impl Asking {
             Some((name, qtype, qclass)) => {
                 name.eq_ignore_ascii_case(&self.name) && *qtype == self.qtype && *qclass == self.qclass
             }
-            // Servers leave the question out of errors that they report before they have read it. None of these is an answer
-            // that a client gets, so to forge one is worth little.
+            // Servers leave the question out of errors that they report before they have read it. None of these is an
+            // answer that a client gets, so to forge one is worth little.
             None => matches!(head.rcode(), FORMERR | SERVFAIL | NOTIMP | REFUSED),
         };
         (is_reply && answers_it).then_some(head)

@@ -4,13 +4,13 @@
 //! client ─► hotdns A ── trace T, 1 hop ──► hotdns B ── trace T, 2 hops ──► hotdns A: T is on its way here with 0 hops: a loop
 //! ```
 //!
-//! A query that we send has a [`Mark`]: a random trace, and how many forwarders have sent it on. Forwarders hand it on, so a query
-//! that comes back has a trace that is on its way, with more hops than before. With as many hops it is the same query, sent
-//! again. Where a forwarder of another make lies between, which leaves the mark out, the query that comes back joins the one on its
-//! way, and both end with its time: nothing is sent on.
+//! A query that we send has a [`Mark`]: a random trace, and how many forwarders have sent it on. Forwarders hand it on,
+//! so a query that comes back has a trace that is on its way, with more hops than before. With as many hops it is the
+//! same query, sent again. Where a forwarder of another make lies between, which leaves the mark out, the query that
+//! comes back joins the one on its way, and both end with its time: nothing is sent on.
 //!
-//! Questions are equal that have come over as many forwarders. So two servers that forward to each other, and have clients for the same
-//! name, do not wait for each other; and who claims many hops spoils nothing for the others.
+//! Questions are equal that have come over as many forwarders. So two servers that forward to each other, and have
+//! clients for the same name, do not wait for each other; and who claims many hops spoils nothing for the others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! DNS messages from upstream: read into records with whole names, and written with compression.
 //!
-//! RFC 1035 §4.1, RFC 3597 §4: names are expanded in the RDATA of the types that may come compressed, and compressed again
-//! only in those of RFC 1035; RDATA of every other type is octets.
+//! RFC 1035 §4.1, RFC 3597 §4: names are expanded in the RDATA of the types that may come compressed, and compressed
+//! again only in those of RFC 1035; RDATA of every other type is octets.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -35,8 +35,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// Header and question, which can be read of a message that is cut off behind them; `None` where they are malformed, or
-    /// there is more than one question.
+    /// Header and question, which can be read of a message that is cut off behind them; `None` where they are
+    /// malformed, or there is more than one question.
     pub(super) fn read_head(bytes: &[u8]) -> Option<Self> {
         Reader::new(bytes).head().map(|(message, _)| message)
     }
@@ -54,8 +54,8 @@ impl Message {
         }
     }
 
-    /// `None` where `bytes` is not a well-formed message with at most one question. The records of an error are not read but for
-    /// the OPT, since nobody needs them.
+    /// `None` where `bytes` is not a well-formed message with at most one question. The records of an error are not
+    /// read but for the OPT, since nobody needs them.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         Reader::new(bytes).message()
     }
@@ -72,9 +72,9 @@ impl Message {
     }
 }
 
-/// Pointers that are followed in one name. A name has at most 127 labels, and a pointer in front of another says nothing,
-/// so honest messages stay far below. Without a limit, a message of 64 KiB could make each of thousands of names a way
-/// over thousands of pointers.
+/// Pointers that are followed in one name. A name has at most 127 labels, and a pointer in front of another says
+/// nothing, so honest messages stay far below. Without a limit, a message of 64 KiB could make each of thousands of
+/// names a way over thousands of pointers.
 const MOST_POINTERS: usize = 126;
 
 struct Reader<'a> {
@@ -319,8 +319,8 @@ impl Writer {
         self.out[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
     }
 
-    /// A name, of which the longest suffix that is already there becomes a pointer. The question's case counts as anyone's (RFC
-    /// 4343 §4.1), other names keep theirs.
+    /// A name, of which the longest suffix that is already there becomes a pointer. The question's case counts as
+    /// anyone's (RFC 4343 §4.1), other names keep theirs.
     fn name(&mut self, name: &[u8], compress: bool) {
         let mut rest = name;
         while rest[0] != 0 {
@@ -392,8 +392,8 @@ mod tests {
         assert_eq!(Message::read(&bytes), None);
     }
 
-    /// A chain of pointers, each to the one before, in the RDATA of a record of an unknown type; then records that begin at its
-    /// end, as many as fit into 64 KiB.
+    /// A chain of pointers, each to the one before, in the RDATA of a record of an unknown type; then records that
+    /// begin at its end, as many as fit into 64 KiB.
     fn bomb(pointers: usize, record: &[u8], rcode: u8) -> Vec<u8> {
         let mut bytes = vec![0, 1, 0x80, rcode, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1];
         bytes.extend_from_slice(b"\xC0\x0C\xFF\x01\0\x01\0\0\0\0");

@@ -60,11 +60,11 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The reply, with this OPT, from the legs of the answer (SERVFAIL where there are none). AA is about the first owner name in the
-/// answer section (RFC 1035 §4.1.1): `begins_here` where that is ours.
+/// The reply, with this OPT, from the legs of the answer (SERVFAIL where there are none). AA is about the first owner
+/// name in the answer section (RFC 1035 §4.1.1): `begins_here` where that is ours.
 ///
-/// Where it is too large, what does not fit is left out from the end by whole RRsets; TC says so unless only additional data is
-/// missing (RFC 2181 §9).
+/// Where it is too large, what does not fit is left out from the end by whole RRsets; TC says so unless only additional
+/// data is missing (RFC 2181 §9).
 pub(super) fn write(
     query: &Query<'_>,
     legs: &[Leg],

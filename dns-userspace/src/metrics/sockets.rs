@@ -43,7 +43,8 @@ fn families(figures: &Figures) -> [Box<dyn Collector>; 6] {
     [
         counter(
             "hotdns_worker_panics_total",
-            "Queries that made the answerer or the forwarder panic, and other panics of socket workers; the log has each.",
+            "Queries that made the answerer or the forwarder panic, and other panics of socket workers; the log has \
+             each.",
             &figures.panics,
         ),
         counter(

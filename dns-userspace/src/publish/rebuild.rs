@@ -1,8 +1,8 @@
 //! A new table from a whole snapshot.
 //!
-//! Each name is compiled to find out how much room all need, and then written. In between it is kept in a few octets; names
-//! with large answers are compiled again, so that no more than some thousand of those are in memory beside the table.
-//! Compiling takes most of the time, and several threads share it.
+//! Each name is compiled to find out how much room all need, and then written. In between it is kept in a few octets;
+//! names with large answers are compiled again, so that no more than some thousand of those are in memory beside the
+//! table. Compiling takes most of the time, and several threads share it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::resume_unwind;
@@ -109,8 +109,8 @@ impl Need {
         }
     }
 
-    /// The slots to be asked for ahead. Where more names are answered from their lines than for one type from slots of one class,
-    /// such a slot would mostly take room in the caches for nothing.
+    /// The slots to be asked for ahead. Where more names are answered from their lines than for one type from slots of
+    /// one class, such a slot would mostly take room in the caches for nothing.
     fn ahead(&self, slots: &[u32; SLOT_CLASSES]) -> Ahead {
         let small = self.slotted.iter().filter(|((_, class), _)| *class < AHEAD_CLASSES);
         let most = small.max_by_key(|&(_, &names)| names);
@@ -308,8 +308,8 @@ impl Kept {
     }
 }
 
-/// How much some names need, what came of each, and from what their answers were made, where that is anything but their own
-/// data.
+/// How much some names need, what came of each, and from what their answers were made, where that is anything but their
+/// own data.
 struct Part {
     need: Need,
     kept: Kept,

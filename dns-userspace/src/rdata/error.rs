@@ -36,7 +36,8 @@ pub enum RdataFault {
     #[error("this is no IPv6 address; write it as in `2001:db8::1`")]
     Ipv6,
     #[error(
-        "this is no identifier; write four groups of hexadecimal digits with `:` between them, as in `2001:db8:1140:1000`"
+        "this is no identifier; write four groups of hexadecimal digits with `:` between them, as in \
+         `2001:db8:1140:1000`"
     )]
     Locator,
     #[error("this is no {octets}-octet address; write pairs of hexadecimal digits with `-` between them")]

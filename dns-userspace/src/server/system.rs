@@ -192,7 +192,8 @@ fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {
     match tcp.max_connections {
         _ if left >= wanted as usize => {}
         Some(_) => warn!(
-            "`tcp.max_connections` is {wanted}, but the limit of open files, {}, leaves {left}: raise the limit (`ulimit -n`, \
+            "`tcp.max_connections` is {wanted}, but the limit of open files, {}, leaves {left}: raise the limit \
+             (`ulimit -n`, \
              or `LimitNOFILE=` of systemd) to {}",
             shares.limit,
             files::wanted(wanted),

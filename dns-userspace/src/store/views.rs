@@ -10,7 +10,8 @@
 //! - A name with own records is served from those alone. At an apex each type that the view does not have, and that can
 //!   stand beside those it has, is the default's; so are addresses that the default's ALIAS stands for.
 //!
-//! A tree shares with the default all that is no different. A change costs in proportion to what it touches, in each view.
+//! A tree shares with the default all that is no different. A change costs in proportion to what it touches, in each
+//! view.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -5,9 +5,10 @@
 //! | sockets | nothing: they compare the epoch, which is raised before, once they have copied the slot |
 //! | programs of the kernel | an RCU grace period, of which `membarrier(2)` is one |
 //!
-//! Containers may forbid `membarrier` (seccomp), and kernels with `nohz_full=` have none for other processes. A change of a map
-//! of maps takes a grace period as well: `BPF_MAP_UPDATE_ELEM` returns when no program can still have the inner map that was
-//! there before. Without either, slots are not used again, until a new table takes the place of this one.
+//! Containers may forbid `membarrier` (seccomp), and kernels with `nohz_full=` have none for other processes. A change
+//! of a map of maps takes a grace period as well: `BPF_MAP_UPDATE_ELEM` returns when no program can still have the
+//! inner map that was there before. Without either, slots are not used again, until a new table takes the place of this
+//! one.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -20,7 +21,8 @@ const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
 const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
-/// Waits until no reader can still look at what was given up before the epoch was raised. False where that cannot be known.
+/// Waits until no reader can still look at what was given up before the epoch was raised. False where that cannot be
+/// known.
 pub(super) fn wait(is_read_by_programs: bool) -> bool {
     if !is_read_by_programs {
         // The epoch before what is written to the slots then.
@@ -53,14 +55,16 @@ impl Way {
         match maps {
             Ok(maps) => {
                 tracing::info!(
-                    "`membarrier(2)` cannot be had ({refused}), by a seccomp filter or because of `nohz_full`: a map of maps is \
+                    "`membarrier(2)` cannot be had ({refused}), by a seccomp filter or because of `nohz_full`: a map \
+                     of maps is \
                      used to wait for readers of the table"
                 );
                 Self::Maps(maps)
             }
             Err(error) => {
                 tracing::warn!(
-                    "`membarrier(2)` cannot be had ({refused}), nor a map of maps ({error}): room of answers that were replaced \
+                    "`membarrier(2)` cannot be had ({refused}), nor a map of maps ({error}): room of answers that \
+                     were replaced \
                      is used again only once a larger table is made; allow `membarrier` in the seccomp profile"
                 );
                 Self::None

@@ -29,7 +29,8 @@ pub struct Sizes {
     pub prefixes: u32,
 }
 
-/// The slots that the XDP program asks memory for before it has read a reference to them ([`dns_common::slot::slots_ahead`]).
+/// The slots that the XDP program asks memory for before it has read a reference to them
+/// ([`dns_common::slot::slots_ahead`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ahead {
     /// Their class, one of the first [`dns_common::slot::AHEAD_CLASSES`].

@@ -185,8 +185,8 @@ impl TableWriter {
         }
     }
 
-    /// Writes what the line of a name says in a view; 0 is the default. A name that finds no line passes. So does one for whose answers slots run
-    /// out, which is an error, since a larger table has them.
+    /// Writes what the line of a name says in a view; 0 is the default. A name that finds no line passes. So does one
+    /// for whose answers slots run out, which is an error, since a larger table has them.
     pub fn put(&mut self, name: &[u8], view: u16, entry: &Entry) -> Result<(), TableFull> {
         self.deepen(name);
         let hash = self.hash(name, view);
@@ -401,8 +401,8 @@ impl TableWriter {
         self.reader.memory.epoch_word(word::EPOCH)
     }
 
-    /// Says that there are names as deep as this one, before it comes. Which went, nobody keeps: only a new table is less
-    /// deep.
+    /// Says that there are names as deep as this one, before it comes. Which went, nobody keeps: only a new table is
+    /// less deep.
     fn deepen(&self, name: &[u8]) {
         let depth = self.reader.memory.epoch_word(word::DEPTH);
         let labels = label_count(name) as u64;
@@ -414,7 +414,8 @@ impl TableWriter {
     }
 
     /// Waits until no reader can still look at retired slots, and makes them free, if there are enough of them to be
-    /// worth it (or `now`). The kernel's programs are waited for; readers on sockets check the epoch after they have copied.
+    /// worth it (or `now`). The kernel's programs are waited for; readers on sockets check the epoch after they have
+    /// copied.
     pub fn reclaim(&mut self, now: bool) {
         let waiting = self.slots.waiting();
         if waiting == 0 || (!now && waiting < RECLAIM_AT) {
@@ -569,8 +570,8 @@ impl TableWriter {
         Some(place)
     }
 
-    /// Moves one of the names that the first home of a name lists to that one's second home. The first home overflows, so
-    /// that it is looked for there.
+    /// Moves one of the names that the first home of a name lists to that one's second home. The first home overflows,
+    /// so that it is looked for there.
     fn make_room(&mut self, hash: NameHash) -> bool {
         let [home, _] = self.homes(hash);
         let line = self.copy(home);

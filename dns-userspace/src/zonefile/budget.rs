@@ -1,8 +1,8 @@
-//! What a zone will take of `limits.memory`: estimated while it is read, so that one that takes too much is refused before it
-//! has it.
+//! What a zone will take of `limits.memory`: estimated while it is read, so that one that takes too much is refused
+//! before it has it.
 //!
-//! The figures are for what a reload takes at its highest, with the table of ready answers there twice. They were measured
-//! (`cargo xtask bench load`), and are rather too high than too low.
+//! The figures are for what a reload takes at its highest, with the table of ready answers there twice. They were
+//! measured (`cargo xtask bench load`), and are rather too high than too low.
 
 use super::problem::Problem;
 use crate::memory::Size;

@@ -88,7 +88,8 @@ pub(super) enum Warning {
     #[error("the TTLs in the {rtype} RRset of `{owner}` differ; the smallest is served (RFC 2181 §5.2)")]
     Ttls { owner: Name, rtype: RecordType },
     #[error(
-        "the {rtype} RRset of `{owner}` takes {bytes} octets before compression; a DNS message has at most 65535, and no client gets what does not fit"
+        "the {rtype} RRset of `{owner}` takes {bytes} octets before compression; a DNS message has at most 65535, and \
+         no client gets what does not fit"
     )]
     TooLarge {
         owner: Name,

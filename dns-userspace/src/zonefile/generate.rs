@@ -2,7 +2,8 @@
 //!
 //! In OWNER and DATA, `$` is the number; `${OFFSET[,WIDTH[,BASE]]}` the number plus OFFSET, with leading zeros to WIDTH
 //! digits, in base d, o, x, X, n or N (n and N: hexadecimal digits from the last one on, with dots between, as in
-//! `ip6.arpa`). `$$` and `\$` are the character itself. DATA that is a single quoted string is taken without its quotes.
+//! `ip6.arpa`). `$$` and `\$` are the character itself. DATA that is a single quoted string is taken without its
+//! quotes.
 
 use super::problem::Problem;
 use crate::rdata::integer;

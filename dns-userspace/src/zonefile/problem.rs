@@ -52,7 +52,8 @@ pub(super) enum Problem {
     #[error("a zone may be made of {limit} files, each counted as often as it is included")]
     IncludeCount { limit: usize },
     #[error(
-        "files that are included once more add up to more than {limit}; include them less often, or write one record for all"
+        "files that are included once more add up to more than {limit}; include them less often, or write one record \
+         for all"
     )]
     IncludeRepeated { limit: Size },
     #[error(
@@ -69,7 +70,8 @@ pub(super) enum Problem {
     #[error("this range makes {count} records; the limit is {limit}")]
     GenerateCount { count: u64, limit: u64 },
     #[error(
-        "a `${{…}}` is ${{OFFSET}}, ${{OFFSET,WIDTH}} or ${{OFFSET,WIDTH,BASE}}, with a WIDTH up to 255 and a BASE of d, o, x, X, n or N"
+        "a `${{…}}` is ${{OFFSET}}, ${{OFFSET,WIDTH}} or ${{OFFSET,WIDTH,BASE}}, with a WIDTH up to 255 and a BASE of \
+         d, o, x, X, n or N"
     )]
     GenerateModifier,
     #[error("with {value} the offset gives a negative number, which only base d can show")]

@@ -77,8 +77,8 @@ struct Reader<'b> {
     rdata: Vec<u8>,
 }
 
-/// What later entries of a file go by. An included file begins with its own copy, of which the TTLs alone hold behind it, too:
-/// RFC 1035 §5.1 has the origin end with the file, RFC 2308 §4 has `$TTL` stand for all that follows.
+/// What later entries of a file go by. An included file begins with its own copy, of which the TTLs alone hold behind
+/// it, too: RFC 1035 §5.1 has the origin end with the file, RFC 2308 §4 has `$TTL` stand for all that follows.
 #[derive(Clone)]
 struct Scope {
     origin: Name,

@@ -6,10 +6,12 @@
 //!   checkers ─ names that change, one at a time ────┴─► sockets, where XDP passes
 //! ```
 //!
-//! Store, publisher, program and sockets are those of the server, in this process; what is left out is the API and the disk.
+//! Store, publisher, program and sockets are those of the server, in this process; what is left out is the API and the
+//! disk.
 //!
-//! Each name goes through numbered states. A query that is sent after state N was acknowledged must not get an older one, and
-//! none may get a state that was not yet begun when its reply came. Every eighth state is that the name does not exist.
+//! Each name goes through numbered states. A query that is sent after state N was acknowledged must not get an older
+//! one, and none may get a state that was not yet begun when its reply came. Every eighth state is that the name does
+//! not exist.
 
 mod checker;
 mod feeder;

@@ -35,8 +35,8 @@ pub use program::ProgramFigures;
 pub enum Frames {
     /// Of 1,400 bytes: a query made of one has room to become any answer, as in a network card's buffers.
     Full,
-    /// No longer than the query itself, as sockets make them: behind it is what is left of a line of the cache, before it
-    /// are 256 octets, and each query has such a buffer again.
+    /// No longer than the query itself, as sockets make them: behind it is what is left of a line of the cache, before
+    /// it are 256 octets, and each query has such a buffer again.
     Small,
 }
 

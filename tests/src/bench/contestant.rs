@@ -192,7 +192,8 @@ impl Contestant {
                     .join(", ");
                 let zones = each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n"));
                 let text = format!(
-                    "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: {{path: {root}/storage}}\n\
+                    "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: \
+                     {{path: {root}/storage}}\n\
                      xdp:\n  interfaces: [server]\n  mode: {mode}\nedns: {{cookie_secret_file: cookie.secret}}\nzones:\n{zones}{}",
                     features.keys()
                 );

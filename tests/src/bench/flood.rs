@@ -1,7 +1,7 @@
 //! `bench flood`: what attacks cost: random names at full speed, and the dearest queries.
 //!
-//! 1. Floods of random names under one zone, shallow and as deep as names can be: how many XDP answers, why the others pass,
-//!    and what the process behind it costs.
+//! 1. Floods of random names under one zone, shallow and as deep as names can be: how many XDP answers, why the others
+//!    pass, and what the process behind it costs.
 //! 2. One source at full speed, with rate limits on: how many of its answers another client still gets.
 //! 3. The cost of a query of each kind, in nanoseconds of the kernel's own statistics, beside the common one's.
 
@@ -225,7 +225,8 @@ fn other_client(stage: &Stage, load: &Load) -> Result<UdpSocket> {
     })
 }
 
-/// Asks one query after the other until it is told to stop: how many there were, and how many were answered as they should.
+/// Asks one query after the other until it is told to stop: how many there were, and how many were answered as they
+/// should.
 fn ask(socket: &UdpSocket, load: &Load, stop: &AtomicBool) -> Result<(u64, u64)> {
     let (mut asked, mut answered, mut reply) = (0, 0, [0; 4096]);
     while !stop.load(Relaxed) {
@@ -304,7 +305,8 @@ fn show(floods: &[Flood], rivals: &Rivals, costs: &[(Load, f64)]) {
         MOST_PROCESSOR * 100.0
     );
     println!(
-        "one source, with rate limits: {} queries/s, {} replies/s; another client keeps {:.1} % of {} answers (at least {:.0} %)\n",
+        "one source, with rate limits: {} queries/s, {} replies/s; another client keeps {:.1} % of {} answers (at \
+         least {:.0} %)\n",
         with_commas(rivals.offered),
         with_commas(rivals.replies),
         rivals.kept * 100.0,

@@ -40,11 +40,12 @@ pub struct Options {
     /// Another build of hotdns only takes part where it is named.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
-    /// The loads: a, a-1k, a-1m, edns, cookie, ipv6, vlan, nodata, nxdomain, deep, deepest, deepest-cookie, wildcard, txt,
-    /// large, aaaa, cname, alias, referral, long, limits, all; by default those that have something to reach.
+    /// The loads: a, a-1k, a-1m, edns, cookie, ipv6, vlan, nodata, nxdomain, deep, deepest, deepest-cookie, wildcard,
+    /// txt, large, aaaa, cname, alias, referral, long, limits, all; by default those that have something to reach.
     #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
-    /// Also ask from ordinary sockets of the client's namespace, as containers do: what share XDP answers, and the rate.
+    /// Also ask from ordinary sockets of the client's namespace, as containers do: what share XDP answers, and the
+    /// rate.
     #[arg(long)]
     containers: bool,
     /// Less time for each, and no zone of a million names.
@@ -252,7 +253,8 @@ fn measure(stage: &mut Stage, load: &Load, options: &Options) -> Result<Sample> 
     best.context("nothing was measured")
 }
 
-/// Time in the program on the server's end, as the kernel measures it: apart from the rounds, as measuring it costs time.
+/// Time in the program on the server's end, as the kernel measures it: apart from the rounds, as measuring it costs
+/// time.
 pub(super) fn figures(
     circuit: &mut Circuit,
     load: &Load,

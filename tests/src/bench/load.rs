@@ -20,7 +20,8 @@ pub struct Load {
     pub zone: Zone,
     /// What comes between a name's number and the zone, instead of the zone's own: names that the zone does not have.
     pub elsewhere: Option<String>,
-    /// Whether the number is a label of its own beside the apex too, so that no two queries have an ancestor in common below it.
+    /// Whether the number is a label of its own beside the apex too, so that no two queries have an ancestor in common
+    /// below it.
     pub is_numbered_twice: bool,
     /// Numbers are drawn below this.
     pub numbers: u64,

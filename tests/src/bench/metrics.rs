@@ -45,8 +45,8 @@ impl Metrics {
     }
 }
 
-/// The time on processors that a process has used, in seconds (proc_pid_stat(5), fields 14 and 15). Soft interrupts that
-/// came while it ran are in it.
+/// The time on processors that a process has used, in seconds (proc_pid_stat(5), fields 14 and 15). Soft interrupts
+/// that came while it ran are in it.
 pub fn processor_seconds(process: Pid) -> Result<f64> {
     let path = format!("/proc/{process}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

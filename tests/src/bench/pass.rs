@@ -7,8 +7,8 @@
 //!      └──────────── the same frame, counted ─────────────────────────────────────────┘
 //! ```
 //!
-//! The way of a passed frame is as short as it can be: a socket buffer is made, and sent back where the stack begins. What
-//! the program costs is a smaller part of any longer way. Nobody answers behind it.
+//! The way of a passed frame is as short as it can be: a socket buffer is made, and sent back where the stack begins.
+//! What the program costs is a smaller part of any longer way. Nobody answers behind it.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -12,8 +12,8 @@
 //! `kill -9`; what is broken is named, and the last good state is served; an interface that goes takes nothing from the
 //! others; memory and descriptors are bounded, and come back.
 //!
-//! The steps, the changes and the hostile octets follow from the seed. How they meet in time does not; so a fault is said
-//! with the seed and the number of its step, and is looked for again with both.
+//! The steps, the changes and the hostile octets follow from the seed. How they meet in time does not; so a fault is
+//! said with the seed and the number of its step, and is looked for again with both.
 
 mod editor;
 mod hostile;

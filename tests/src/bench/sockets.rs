@@ -1,9 +1,9 @@
 //! `bench sockets`: hotdns from sockets beside other servers without XDP, all in turn.
 //!
-//! In each round, each contestant: UDP in the closed loop; TCP with pipelining; floods of 2 and 10 times its own peak, with
-//! the peak taken right before each and the same closed loop again within a second after it; how long queries take at
-//! half of the other servers' best peak to clients that are processes. At the end, what connections cost hotdns that do
-//! nothing, or do not read.
+//! In each round, each contestant: UDP in the closed loop; TCP with pipelining; floods of 2 and 10 times its own peak,
+//! with the peak taken right before each and the same closed loop again within a second after it; how long queries take
+//! at half of the other servers' best peak to clients that are processes. At the end, what connections cost hotdns that
+//! do nothing, or do not read.
 
 mod connections;
 mod summary;
@@ -75,8 +75,8 @@ pub(crate) enum Part {
 const OVERLOADS: [f64; 2] = [2.0, 10.0];
 /// After a flood: what it has left in queues is answered.
 const DRAIN: Duration = Duration::from_millis(500);
-/// Then the closed loop runs, to one second after the flood. The peak it is compared with is taken over as long, after a
-/// loop and a pause as long as these, so that the two differ in the flood alone.
+/// Then the closed loop runs, to one second after the flood. The peak it is compared with is taken over as long, after
+/// a loop and a pause as long as these, so that the two differ in the flood alone.
 const BACK: Duration = Duration::from_millis(500);
 
 /// One contestant in one round.

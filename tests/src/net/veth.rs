@@ -202,9 +202,9 @@ fn wait_until_up(namespace: &Namespace, device: &str) -> Result<String> {
 }
 
 impl Namespace {
-    /// From now on what a processor sends goes into the queue of its number. Otherwise sockets choose by the flow's hash,
-    /// and whoever puts a packet into another processor's queue takes over all that lies in it: XDP frames that go round
-    /// would follow, and come to lie on one processor.
+    /// From now on what a processor sends goes into the queue of its number. Otherwise sockets choose by the flow's
+    /// hash, and whoever puts a packet into another processor's queue takes over all that lies in it: XDP frames that
+    /// go round would follow, and come to lie on one processor.
     fn send_on_own_queues(&self, device: &str, queues: usize) -> Result<()> {
         let write = |queue: usize| {
             // A mask of processors: words of 32 bits, the first one last.

@@ -97,8 +97,8 @@ impl Pair<'_> {
         checks.into_iter().find(|(_, is_right)| !is_right).map(|(what, _)| what)
     }
 
-    /// Whether our reply says the same as Knot's in more octets. Where names differ in case, ours keep theirs, and do not
-    /// stand for each other.
+    /// Whether our reply says the same as Knot's in more octets. Where names differ in case, ours keep theirs, and do
+    /// not stand for each other.
     fn is_larger(&self) -> bool {
         self.program == Program::Knot
             && self.world.is_lower_case()

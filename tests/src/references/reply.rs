@@ -1,4 +1,5 @@
-//! Replies in a form that can be compared: names whole and in lower case, sections sorted. Read by no code of the server.
+//! Replies in a form that can be compared: names whole and in lower case, sections sorted. Read by no code of the
+//! server.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -116,8 +117,8 @@ impl Reply {
         &self.sections[2]
     }
 
-    /// Whether this holds nothing that `whole` lacks, and of each RRset all (RFC 2181 §9). Without TC, all but additional
-    /// records.
+    /// Whether this holds nothing that `whole` lacks, and of each RRset all (RFC 2181 §9). Without TC, all but
+    /// additional records.
     pub fn is_part_of(&self, whole: &Self) -> bool {
         let required = |reply: &Self| reply.sections[..2].to_vec();
         let key = |record: &Record| (record.owner.clone(), record.rtype);

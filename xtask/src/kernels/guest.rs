@@ -129,7 +129,8 @@ fn library_paths(listing: &str) -> impl Iterator<Item = &str> {
         .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
 }
 
-/// A cpio archive in the format "newc", which the kernel unpacks (Documentation/driver-api/early-userspace/buffer-format).
+/// A cpio archive in the format "newc", which the kernel unpacks
+/// (Documentation/driver-api/early-userspace/buffer-format).
 #[derive(Default)]
 struct Archive {
     bytes: Vec<u8>,

@@ -134,7 +134,8 @@ impl Frame {
         let udp = self.at::<[u16; 10]>(udp_at(config)?)?;
         // SAFETY: `at` has checked the bounds.
         let header = unsafe { &*udp };
-        // Both are read before one is chosen: the compiler would choose an address, of which the verifier knows too little.
+        // Both are read before one is chosen: the compiler would choose an address, of which the verifier knows too
+        // little.
         let (source, destination) = core::hint::black_box((header[0], header[1]));
         let (server, client) = match config[FLAGS] & FLAG_ECHOES {
             0 => (source, destination),

@@ -14,7 +14,8 @@ pub(crate) const NAMES: usize = 2;
 pub(crate) const DIGITS_AT: usize = 3;
 /// Where in the frame the UDP header begins: 34, 38, 54 or 58.
 pub(crate) const UDP_AT: usize = 4;
-/// How many words of [`TAIL`] end a frame: what follows the question is written anew, a reply has put its records there.
+/// How many words of [`TAIL`] end a frame: what follows the question is written anew, a reply has put its records
+/// there.
 pub(crate) const TAIL_WORDS: usize = 5;
 /// The ethertype at offset 12 of the frame, as the two bytes read on this machine.
 pub(crate) const ETHERTYPE: usize = 6;
@@ -28,7 +29,8 @@ pub(crate) const CHECKSUM_BASE: usize = 9;
 pub(crate) const SERVER_PORT: usize = 10;
 /// Where in the frame the digits stand once more, so that all that is above the first label is random too; 0: nowhere.
 pub(crate) const SECOND_DIGITS_AT: usize = 11;
-/// What a frame has behind a query, in octets. A reply that is longer by more has grown at the head, and gives back there.
+/// What a frame has behind a query, in octets. A reply that is longer by more has grown at the head, and gives back
+/// there.
 pub(crate) const TAIL_ROOM: usize = 12;
 /// The first word of the last `8 * TAIL_WORDS` bytes of the frame.
 pub(crate) const TAIL: usize = 16;

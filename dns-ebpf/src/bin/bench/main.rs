@@ -11,7 +11,8 @@
 //! ID that follows from the name, so that a reply proves which query it answers. The harness puts a few frames in;
 //! they keep going round. What is in a query is in `layout.rs`.
 //!
-//! `flood` makes queries at a rate of the harness, whatever comes back: it is run by `BPF_PROG_TEST_RUN` with live frames.
+//! `flood` makes queries at a rate of the harness, whatever comes back: it is run by `BPF_PROG_TEST_RUN` with live
+//! frames.
 //! `generate` then counts the replies.
 
 #![no_std]

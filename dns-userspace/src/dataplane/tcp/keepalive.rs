@@ -17,8 +17,8 @@ const KEEPALIVE: [u8; 2] = [0, 11];
 /// Code, length, and the time-out.
 const OPTION_BYTES: usize = 6;
 
-/// Whether a query asks for the option. RFC 7828 §3.2.1 has clients leave the time-out away; one that does not is answered
-/// all the same.
+/// Whether a query asks for the option. RFC 7828 §3.2.1 has clients leave the time-out away; one that does not is
+/// answered all the same.
 ///
 /// The OPT is looked for where queries have it, right behind the question: another record before it would make this
 /// query one without the option.

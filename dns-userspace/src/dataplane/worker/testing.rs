@@ -7,7 +7,8 @@ use crate::dataplane::sockets;
 use crate::name::Name;
 use crate::record::{Handling, RecordType, RrSet, Source};
 
-/// `panic`, `silence`, `denied`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with no records.
+/// `panic`, `silence`, `denied`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with
+/// no records.
 struct Scripted;
 
 impl Answerer for Scripted {

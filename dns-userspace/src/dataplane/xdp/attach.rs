@@ -9,13 +9,15 @@ use super::link::Way;
 pub enum AttachError {
     /// No such interface.
     #[error(
-        "there is no interface `{0}`: it is answered from XDP once there is one; `ip link` lists those that exist, `xdp.interfaces` \
+        "there is no interface `{0}`: it is answered from XDP once there is one; `ip link` lists those that exist, \
+         `xdp.interfaces` \
          names those that are wanted"
     )]
     NoInterface(String),
     /// Another program is there.
     #[error(
-        "another XDP program is attached to `{0}` (EBUSY); `bpftool net show dev {0}` names it, `ip link set dev {0} xdp off` \
+        "another XDP program is attached to `{0}` (EBUSY); `bpftool net show dev {0}` names it, `ip link set dev {0} \
+         xdp off` \
          removes one that was attached that way"
     )]
     Busy(String),
@@ -110,7 +112,8 @@ fn advice(errno: Errno, interface: &str, mtu: u32) -> String {
         }
         Errno::EOPNOTSUPP => "the driver has no XDP".to_owned(),
         Errno::EINVAL | Errno::ERANGE | Errno::EMSGSIZE => format!(
-            "mostly the MTU, {mtu}, is too large for it (`ip link set dev {interface} mtu 1500`; on a veth pair that of the \
+            "mostly the MTU, {mtu}, is too large for it (`ip link set dev {interface} mtu 1500`; on a veth pair that \
+             of the \
              other end counts), or receive offloads are on (`ethtool -K {interface} lro off gro-hw off`)"
         ),
         Errno::ENOMEM | Errno::ENOSPC => {

@@ -1,4 +1,5 @@
-//! Why a driver refuses a program, in its own words: they come with the reply to a netlink request (`NLMSGERR_ATTR_MSG`), and
+//! Why a driver refuses a program, in its own words: they come with the reply to a netlink request
+//! (`NLMSGERR_ATTR_MSG`), and
 //! `bpf(2)` has no place for them. So what was refused is asked for once more that way.
 
 use std::io;
@@ -23,7 +24,8 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 /// A header, the error, and the header of the request.
 const ACK_BYTES: usize = 16 + 4 + 16;
 
-/// What the kernel says when the program is attached to the interface of this index: the error, and the words if it has any.
+/// What the kernel says when the program is attached to the interface of this index: the error, and the words if it has
+/// any.
 /// `bpf(2)` has one error, EINVAL, for all that netlink tells apart, an interface that is gone among them.
 pub(super) fn reason(program: BorrowedFd<'_>, index: u32, way: Way) -> Option<(Errno, Option<String>)> {
     let socket = socket().ok()?;

@@ -1,5 +1,6 @@
-//! Links between the program and interfaces: `bpf(2)` calls whose errors are told as they are, and that leave a link as it was
-//! where its program cannot be replaced. aya consumes a link that it replaces the program of, whatever comes of that.
+//! Links between the program and interfaces: `bpf(2)` calls whose errors are told as they are, and that leave a link as
+//! it was where its program cannot be replaced. aya consumes a link that it replaces the program of, whatever comes of
+//! that.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -51,8 +52,8 @@ impl Link {
         unsafe { bpf(BPF_LINK_UPDATE, &mut attributes).map(|_| ()) }
     }
 
-    /// Whether it is attached still: to the interface of this index. It is not where the interface is gone, even if another
-    /// one has its name and its index by now.
+    /// Whether it is attached still: to the interface of this index. It is not where the interface is gone, even if
+    /// another one has its name and its index by now.
     pub(super) fn is_at(&self, index: u32) -> bool {
         // `struct bpf_link_info`: type, ID, ID of the program, and, aligned to eight octets, the index.
         let mut info = [0u32; 32];

@@ -178,15 +178,17 @@ fn ports(address: IpAddr, listens: &[Listen]) -> impl Iterator<Item = u16> {
         .map(|listen| listen.port)
 }
 
-/// Where datagrams to this address come in once they were charged. Those of a VLAN come in at its own interface, and also where
-/// the network card took the tag off, so that the program has not known them: sockets charge what comes from there.
+/// Where datagrams to this address come in once they were charged. Those of a VLAN come in at its own interface, and
+/// also where the network card took the tag off, so that the program has not known them: sockets charge what comes from
+/// there.
 pub(super) fn charged_at(key: &OwnKey) -> Option<(u32, IpAddr)> {
     let is_untagged = key.outer_vlan & TAGGED == 0;
     let address = Ipv6Addr::from(key.address).to_canonical();
     (is_untagged && key.port != 0).then_some((key.interface, address))
 }
 
-/// About how many entries the addresses of this host come to: each with so many ports, at its interface and at loopback.
+/// About how many entries the addresses of this host come to: each with so many ports, at its interface and at
+/// loopback.
 pub fn likely_entries(ports: usize) -> usize {
     let addresses = nix::ifaddrs::getifaddrs().map_or(0, |found| {
         let is_ip = |address: &nix::ifaddrs::InterfaceAddress| {

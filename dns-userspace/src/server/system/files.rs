@@ -64,7 +64,8 @@ impl Shares {
         let least = http::MIN_CONNECTIONS + LEAST_TCP + LEAST_FORWARDS;
         if left < least {
             warn!(
-                "the limit of open files is {limit}, of which the server itself needs {needed}: raise it to {} at least \
+                "the limit of open files is {limit}, of which the server itself needs {needed}: raise it to {} at \
+                 least \
                  (`ulimit -n`, or `LimitNOFILE=` of systemd)",
                 needed + least
             );

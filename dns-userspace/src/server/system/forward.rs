@@ -109,7 +109,8 @@ async fn follow(forwarder: &Forwarder, mut changes: impl futures_util::Stream<It
                 let were_any = std::mem::replace(&mut is_any_left, forwarder.follow(&host));
                 if were_any && !is_any_left {
                     warn!(
-                        "every server of `backend.upstream.servers` is this server now: what is to be forwarded gets SERVFAIL"
+                        "every server of `backend.upstream.servers` is this server now: what is to be forwarded gets \
+                         SERVFAIL"
                     );
                 }
             }

@@ -54,7 +54,8 @@ async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListene
         listeners.push(bind_one(address).await?);
         if !has_token && !address.ip().is_loopback() {
             warn!(
-                "HTTP on {address} serves the probes and metrics alone: the API answers 403 there until `http.token_file` \
+                "HTTP on {address} serves the probes and metrics alone: the API answers 403 there until \
+                 `http.token_file` \
                  is set"
             );
         }
@@ -66,26 +67,32 @@ async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListene
 #[derive(Debug, thiserror::Error)]
 enum HttpBindError {
     #[error(
-        "another program answers on {0} (TCP): stop it, or give another address with `http.listen`, `http_port` or --http"
+        "another program answers on {0} (TCP): stop it, or give another address with `http.listen`, `http_port` or \
+         --http"
     )]
     InUse(SocketAddr),
     #[error(
-        "no permission for {0}: take a port of 1024 or above with `http.listen` or `http_port`, or give CAP_NET_BIND_SERVICE"
+        "no permission for {0}: take a port of 1024 or above with `http.listen` or `http_port`, or give \
+         CAP_NET_BIND_SERVICE"
     )]
     NotPermitted(SocketAddr),
     #[error(
-        "serving HTTP on {0} is forbidden, though any user may use this port: see whether SELinux, AppArmor, a seccomp filter or a \
+        "serving HTTP on {0} is forbidden, though any user may use this port: see whether SELinux, AppArmor, a \
+         seccomp filter or a \
          cgroup's program stands in the way"
     )]
     Forbidden(SocketAddr),
     #[error("{0} is not an address of this machine: correct `http.listen`, or add the address first")]
     NotOurs(SocketAddr),
-    #[error("{}: this host has no {}: switch it on in the kernel, or remove the address from `http.listen`", .0, family(.0))]
+    #[error("{}: this host has no {}: switch it on in the kernel, or remove the address from \
+             `http.listen`", .0, family(.0))]
     NoFamily(SocketAddr),
-    #[error("{}: this host has no interface with the number {}: correct `http.listen`, or add the interface first", .0, scope(.0))]
+    #[error("{}: this host has no interface with the number {}: correct `http.listen`, or add the interface \
+             first", .0, scope(.0))]
     NoInterface(SocketAddr),
     #[error(
-        "cannot serve HTTP on {0}, since the limit of open files is reached: raise it (`ulimit -n`, or `LimitNOFILE=` of systemd)"
+        "cannot serve HTTP on {0}, since the limit of open files is reached: raise it (`ulimit -n`, or `LimitNOFILE=` \
+         of systemd)"
     )]
     NoFiles(SocketAddr),
     #[error("cannot serve HTTP on {0} ({1}): correct `http.listen`")]

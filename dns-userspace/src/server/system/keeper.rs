@@ -53,8 +53,8 @@ impl Keeper {
         }
     }
 
-    /// Hands on the program's own log lines; whether it is not as the last look left it: it has lost a link, or another program
-    /// has taken its place and could not take over all of it.
+    /// Hands on the program's own log lines; whether it is not as the last look left it: it has lost a link, or another
+    /// program has taken its place and could not take over all of it.
     pub(super) fn tick(&self) -> bool {
         match &mut *self.program.lock() {
             Some(program) => {
@@ -201,8 +201,8 @@ struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// `attached` are the names under which the program was attached, and the indexes. An interface that is renamed keeps it,
-    /// until another one has the name that is wanted.
+    /// `attached` are the names under which the program was attached, and the indexes. An interface that is renamed
+    /// keeps it, until another one has the name that is wanted.
     fn between(wanted: &[String], interfaces: &'a [Interface], attached: &[(String, u32)]) -> Self {
         let mut steps = Self::default();
         for name in wanted {

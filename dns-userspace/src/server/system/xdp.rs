@@ -285,8 +285,8 @@ async fn try_attach(mut keeper: Keeper, control: ControlHandle, spawner: &Spawne
     Ok(())
 }
 
-/// Whether the address means the same on every interface. What is asked at a link-local one passes: the program's map does not
-/// tell on which interface it is listened on.
+/// Whether the address means the same on every interface. What is asked at a link-local one passes: the program's map
+/// does not tell on which interface it is listened on.
 fn is_everywhere(address: &SocketAddr) -> bool {
     !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
 }

@@ -58,8 +58,8 @@ impl Summary {
         rounds.map(|(_, figures)| value(figures)).collect()
     }
 
-    /// Ours over that of the best of the others: the median over the rounds for each of them, and of these the one that is
-    /// worst for us. (Ours over the best of each round would compare with whoever had a lucky round.)
+    /// Ours over that of the best of the others: the median over the rounds for each of them, and of these the one that
+    /// is worst for us. (Ours over the best of each round would compare with whoever had a lucky round.)
     fn ratio(&self, value: impl Fn(&Figures) -> f64, less_is_better: bool) -> Option<f64> {
         let own = self.of(Contestant::HotdnsSockets, &value);
         let against = |other: Contestant| {
