@@ -209,7 +209,8 @@ impl Slots {
     }
 
     /// Slots in use or waiting, by class.
-    pub(super) fn used(&self) -> [u32; SLOT_CLASSES] {
+    #[cfg(test)]
+    fn used(&self) -> [u32; SLOT_CLASSES] {
         std::array::from_fn(|class| self.free[class].used)
     }
 

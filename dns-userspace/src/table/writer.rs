@@ -160,11 +160,6 @@ impl TableWriter {
         self.sparse_areas
     }
 
-    /// Slots in use, by class.
-    pub fn slots_used(&self) -> [u32; dns_common::slot::SLOT_CLASSES] {
-        self.slots.used()
-    }
-
     /// Whether the name has a line.
     pub fn contains(&self, name: &[u8]) -> bool {
         self.find(self.hash(name, 0)).is_some()

@@ -229,10 +229,4 @@ impl Namespace {
         self.ip(&["link", "set", &name, "up"])?;
         Ok(name)
     }
-
-    /// Writes a key below `/proc/sys/net`, which is this namespace's own.
-    pub fn set_sysctl(&self, key: &str, value: &str) -> Result<()> {
-        let path = format!("/proc/sys/net/{key}");
-        self.enter(|| fs::write(&path, value).with_context(|| format!("cannot write {path}")))
-    }
 }
