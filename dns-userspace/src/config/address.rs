@@ -1,5 +1,6 @@
 //! Addresses, ports and prefixes in the configuration.
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -13,6 +14,14 @@ use crate::host::{HostAddresses, canonical};
 /// An address of the configuration; no position where it came from the command line.
 pub(super) type Located = (SocketAddr, Option<Position>);
 
+/// The addresses of this host, which the kernel is asked for once, and only where a check needs them.
+pub(super) type Host = LazyCell<HostAddresses>;
+
+/// See [`Host`]; none where they cannot be listed.
+pub(super) fn host() -> Host {
+    LazyCell::new(|| HostAddresses::read().unwrap_or_default())
+}
+
 /// What an address is for: decides which kinds of addresses make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -24,7 +33,13 @@ pub(super) enum Purpose {
 
 /// An IP address, optionally with a port; an IPv6 address with a port is in brackets (RFC 3986 §3.2.2), and a
 /// link-local one has its interface behind `%` (RFC 4007 §11). An IPv4-mapped IPv6 address is an IPv4 address.
-pub(super) fn parse_address(key: &str, text: &str, default_port: u16, purpose: Purpose) -> Result<SocketAddr, Problem> {
+pub(super) fn parse_address(
+    key: &str,
+    text: &str,
+    default_port: u16,
+    purpose: Purpose,
+    host: &Host,
+) -> Result<SocketAddr, Problem> {
     let owned = || (key.to_owned(), text.to_owned());
     let bad = || {
         let (key, text) = owned();
@@ -34,10 +49,10 @@ pub(super) fn parse_address(key: &str, text: &str, default_port: u16, purpose: P
             port: default_port,
         }
     };
-    let Some((host, scope)) = split_scope(text) else {
+    let Some((rest, scope)) = split_scope(text) else {
         return Err(bad());
     };
-    let address = parse_socket_address(key, text, &host, default_port)?.ok_or_else(bad)?;
+    let address = parse_socket_address(key, text, &rest, default_port)?.ok_or_else(bad)?;
     let address = match (address, scope) {
         (address, None) => canonical(address),
         (SocketAddr::V6(v6), Some(scope)) => {
@@ -54,7 +69,7 @@ pub(super) fn parse_address(key: &str, text: &str, default_port: u16, purpose: P
         }
         (SocketAddr::V4(_), Some(_)) => return Err(bad()),
     };
-    check_kind(key, text, address, purpose)?;
+    check_kind(key, text, address, purpose, host)?;
     Ok(address)
 }
 
@@ -119,14 +134,12 @@ fn parse_socket_address(key: &str, whole: &str, text: &str, default_port: u16) -
 }
 
 /// Refuses what the system would refuse, or what nothing would ever come of.
-fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose) -> Result<(), Problem> {
+fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose, host: &Host) -> Result<(), Problem> {
     let (key, text) = (key.to_owned(), text.to_owned());
     let is_broadcast = match address.ip() {
         IpAddr::V4(ip) if ip.is_broadcast() => true,
         // Loopback has none, and most others are told apart without asking the kernel.
-        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() => {
-            HostAddresses::read().is_ok_and(|host| host.has_broadcast(ip))
-        }
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() => host.has_broadcast(ip),
         _ => false,
     };
     let needs_scope = matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
@@ -217,7 +230,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str, purpose: Purpose) -> Result<SocketAddr, Problem> {
-        parse_address("listen", text, 53, purpose)
+        parse_address("listen", text, 53, purpose, &host())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use ipnet::IpNet;
 
-use super::address::{Located, Purpose, check_overlaps, parse_address, wildcard};
+use super::address::{Located, Purpose, check_overlaps, host, parse_address, wildcard};
 use super::choice::{LogFormat, LogLevel, XdpMode};
 use super::document::{self, Node, Position};
 use super::limits::{read_access, read_prefixes, read_rate_limit};
@@ -281,9 +281,10 @@ fn read_addresses(
         );
         return None;
     }
+    let host = host();
     let mut addresses = Vec::with_capacity(texts.len());
     for Text { at, text } in texts {
-        match parse_address(&path, text, port, Purpose::Listen) {
+        match parse_address(&path, text, port, Purpose::Listen, &host) {
             Ok(address) => addresses.push((address, Some(at))),
             Err(problem) => findings.error(at, problem),
         }
@@ -303,9 +304,10 @@ fn replace_addresses(
     if texts.is_empty() {
         return listen;
     }
+    let host = host();
     let mut addresses: Vec<Located> = Vec::with_capacity(texts.len());
     for text in texts {
-        match parse_address(flag, text, port, Purpose::Listen) {
+        match parse_address(flag, text, port, Purpose::Listen, &host) {
             Ok(address) => addresses.push((address, None)),
             Err(problem) => findings.command_line_error(problem),
         }
@@ -514,12 +516,13 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
     let key = section.path("servers");
     let mut servers: Vec<Located> = Vec::new();
     let errors_before = findings.error_count();
+    let host = host();
     let mut seen = HashSet::new();
     for Text { at, text } in section
         .texts("servers", "servers: [\"192.0.2.53:53\"]", findings)
         .unwrap_or_default()
     {
-        match parse_address(&key, text, DNS_PORT, Purpose::Server) {
+        match parse_address(&key, text, DNS_PORT, Purpose::Server, &host) {
             Ok(server) if !seen.insert(server) => {
                 findings.error(
                     at,
@@ -534,12 +537,10 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
                 // Loopback and what is written here are always ours. The host's other addresses come and go.
                 if let Some(own) = ourselves(server, listen, &HostAddresses::default()) {
                     findings.error(at, Problem::UpstreamIsSelf { server, listen: own });
-                } else if enabled && HostAddresses::read().is_ok_and(|host| ourselves(server, listen, &host).is_some())
-                {
+                } else if enabled && ourselves(server, listen, &host).is_some() {
                     let message = format!(
                         "`{key}`: {server} is an address of this host at present, and so this server: it is not asked \
-                         as long as \
-                         that is so"
+                         as long as that is so"
                     );
                     findings.warning(at, message);
                 }
