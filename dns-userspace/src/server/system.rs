@@ -6,6 +6,7 @@ mod files;
 mod forward;
 mod http;
 mod keeper;
+mod netlink;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr};

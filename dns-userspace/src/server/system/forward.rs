@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use futures_util::{FutureExt, StreamExt};
 use rtnetlink::MulticastGroup;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
+use super::netlink::{self, Changes, Connection};
 use crate::config::Config;
 use crate::cookies::Cookies;
 use crate::dataplane::answerer::LocalChains;
@@ -17,8 +17,6 @@ use crate::dataplane::worker::Figures;
 use crate::forward::{ForwardSettings, Forwarder};
 use crate::host::HostAddresses;
 
-/// Changes of addresses come in bursts: this long after the first, all are read at once.
-const SETTLE: Duration = Duration::from_millis(50);
 /// Addresses are read again so often whatever the kernel says, since its messages may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Each message means "look again".
@@ -50,22 +48,22 @@ pub(super) async fn start(
     let forwarder = Forwarder::new(settings, Arc::clone(cookies));
     let forwarder = Arc::new(forwarder.beside(Arc::new(local)).counting(figures));
     // Before the addresses are read, so that no change falls between.
-    let changes = match rtnetlink::new_multicast_connection(&GROUPS) {
-        Ok((connection, _, changes)) => {
+    let changes = match netlink::connect(&GROUPS) {
+        Ok(Connection { run, changes, .. }) => {
             let stopping = spawner.stopping();
             // Where it ends, so do the messages, and addresses are looked at by time.
             spawner.spawn("upstream netlink", async move {
                 tokio::select! {
-                    () = connection => stopping.cancelled().await,
+                    () = run => stopping.cancelled().await,
                     () = stopping.cancelled() => {}
                 }
                 Ok(())
             });
-            changes.map(drop).boxed()
+            changes
         }
         Err(error) => {
             warn!("the host's addresses are looked at every {LOOK_AGAIN:?} alone, since there is no netlink: {error}");
-            futures_util::stream::pending().boxed()
+            Changes::none()
         }
     };
     let host = HostAddresses::read().unwrap_or_else(|error| {
@@ -89,7 +87,7 @@ pub(super) async fn start(
     Ok(Some(forwarder))
 }
 
-async fn follow(forwarder: &Forwarder, mut changes: impl futures_util::Stream<Item = ()> + Unpin) {
+async fn follow(forwarder: &Forwarder, mut changes: Changes) {
     let mut tick = tokio::time::interval(LOOK_AGAIN);
     let (mut is_followed, mut is_any_left) = (true, true);
     loop {
@@ -100,8 +98,7 @@ async fn follow(forwarder: &Forwarder, mut changes: impl futures_util::Stream<It
                     warn!("the kernel's messages on addresses ended: they are looked at every {LOOK_AGAIN:?} alone");
                     is_followed = false;
                 }
-                tokio::time::sleep(SETTLE).await;
-                while let Some(Some(())) = changes.next().now_or_never() {}
+                changes.settle().await;
             }
         }
         match tokio::task::spawn_blocking(HostAddresses::read).await {

@@ -13,12 +13,12 @@ use dns_common::counters::{RCODES, qtype_of_class};
 use dns_common::hash::Keys;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::settings::Settings;
-use futures_util::StreamExt;
 use ipnet::IpNet;
 use tracing::{debug, error, warn};
 
 use super::super::supervisor::Spawner;
 use super::keeper::Keeper;
+use super::netlink::{self, Connection};
 use crate::config::{Config, XdpMode};
 use crate::control::ControlHandle;
 use crate::cookies::Cookies;
@@ -30,8 +30,6 @@ use crate::metrics::{XdpFigures, XdpReading};
 use crate::publish::{Loader, SharedProgram};
 use crate::table::{Ahead, Memory, Sizes, find_grace_period};
 
-/// Changes of addresses come in bursts: this long after the first, all are read at once.
-const SETTLE: Duration = Duration::from_millis(50);
 /// How often the program's own log lines are looked for, and whether its links are there still.
 const TICK: Duration = Duration::from_secs(1);
 /// In how many of these what could not be done is tried again.
@@ -232,12 +230,15 @@ pub(super) async fn attach(
 }
 
 async fn try_attach(mut keeper: Keeper, control: ControlHandle, spawner: &Spawner) -> anyhow::Result<()> {
-    let (connection, handle, mut changes) =
-        rtnetlink::new_multicast_connection(&GROUPS).context("no netlink connection")?;
+    let Connection {
+        run,
+        handle,
+        mut changes,
+    } = netlink::connect(&GROUPS).context("no netlink connection")?;
     let stopping = spawner.stopping();
     spawner.spawn("netlink", async move {
         tokio::select! {
-            () = connection => anyhow::bail!("the netlink connection ended"),
+            () = run => anyhow::bail!("the netlink connection ended"),
             () = stopping.cancelled() => Ok(()),
         }
     });
@@ -261,8 +262,7 @@ async fn try_attach(mut keeper: Keeper, control: ControlHandle, spawner: &Spawne
                     if change.is_none() {
                         anyhow::bail!("the kernel's messages on addresses ended");
                     }
-                    tokio::time::sleep(SETTLE).await;
-                    while let Some(Some(_)) = futures_util::FutureExt::now_or_never(changes.next()) {}
+                    changes.settle().await;
                     true
                 }
             };
