@@ -1,6 +1,5 @@
 //! Two namespaces joined by a pair of virtual Ethernet interfaces.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
 use std::time::{Duration, Instant};
