@@ -62,6 +62,8 @@ pub struct Config {
     pub xdp: Xdp,
     /// The folder of what the server itself keeps.
     pub storage_path: PathBuf,
+    /// `storage.required`: whether nothing is served until its records are read.
+    pub storage_required: bool,
     /// The HTTP API.
     pub http: Http,
     /// Bounds of TTLs in `records` and the API.

@@ -12,6 +12,9 @@
 //! many clients share one `fsync`. A command is answered after that: a reply means "on disk, and served". Where the
 //! transaction fails, all commands of the group that depend on it fail, and nothing has changed. A crash between the
 //! transaction and the publication loses nothing: the next start serves what is on disk.
+//!
+//! Where the database could not be read at start-up, nothing is served and every command refused until it could be: it
+//! is tried once a second. With `storage.required: false` the files are served meanwhile.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -26,6 +29,7 @@ use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::{Name, NameKey};
 use crate::rdata;
+use crate::readiness::Readiness;
 use crate::record::{MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
 use crate::storage::{Storage, StorageError};
 use crate::store::Plan;
@@ -57,6 +61,9 @@ pub trait Planes: Send {
     /// one gives it.
     fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()>;
 
+    /// Answers every question SERVFAIL, from now until something is published: what there is is not known yet.
+    fn withhold(&mut self) {}
+
     /// Called once after changes, when no other has come for a while: time to free what they left behind. Again after
     /// the time that it says, if it says one, and no change comes before.
     fn rest(&mut self) -> Option<Duration> {
@@ -79,6 +86,10 @@ pub struct TtlRules {
 pub struct Settings {
     /// `storage.path`.
     pub storage_path: PathBuf,
+    /// `storage.required`: whether nothing is served until the records in the database are read.
+    pub storage_required: bool,
+    /// Where it is said whether they are.
+    pub readiness: Arc<Readiness>,
     /// The configuration file, as errors name it.
     pub config_file: Arc<str>,
     /// Reads the configuration file and all zone files, for a reload.
@@ -89,6 +100,9 @@ pub struct Settings {
     pub cookies: Arc<Cookies>,
     /// Where records, conflicts and failures are counted.
     pub metrics: Arc<Metrics>,
+    /// How writes to the database fail.
+    #[cfg(test)]
+    pub(crate) faults: crate::storage::faults::Shared,
 }
 
 /// The running writer.
@@ -211,12 +225,15 @@ enum Command {
 }
 
 impl Control {
-    /// Opens the database, publishes `initial` with the records and serials in it, and starts the writer.
+    /// Opens the database, publishes `initial` with the records and serials in it, and starts the writer. Where the
+    /// database cannot be read, and has to be, that comes later: [`Readiness`] says so.
     ///
     /// What is amiss but does not keep the server from running (no database, bad zone files, RRsets left out) is
     /// logged. Blocks.
     pub fn start(settings: Settings, initial: Desired, planes: Box<dyn Planes>) -> Result<Self, StartError> {
         let (storage, stored) = Storage::open(&settings.storage_path)?;
+        #[cfg(test)]
+        let storage = storage.with_faults(Arc::clone(&settings.faults));
         let writer = writer::Writer::start(settings, storage, stored, initial, planes).map_err(StartError::Publish)?;
         let clock = tokio::runtime::Builder::new_current_thread()
             .enable_time()

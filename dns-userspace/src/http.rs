@@ -31,7 +31,7 @@ use self::problem::Problem;
 use self::scrape::Scrapes;
 use crate::control::ControlHandle;
 use crate::metrics::Metrics;
-use crate::readiness::Readiness;
+use crate::readiness::{self, Readiness, StorageState, StorageStatus};
 use crate::snapshot::Snapshot;
 
 mod access;
@@ -135,7 +135,12 @@ impl ApiState {
 
     /// What is served; 503 where that is not known yet.
     fn served(&self) -> Result<Arc<Snapshot>, Problem> {
-        Ok((self.serving()?.view.snapshot)())
+        let snapshot = (self.serving()?.view.snapshot)();
+        if snapshot.is_withheld {
+            let reason = self.0.readiness.storage().reason;
+            return Err(Problem::storage_locked(readiness::awaited(reason.as_deref())));
+        }
+        Ok(snapshot)
     }
 
     #[cfg(test)]
@@ -179,9 +184,21 @@ async fn health() -> Response {
 }
 
 async fn ready(State(state): State<ApiState>) -> Response {
+    let StorageStatus {
+        state: storage, reason, ..
+    } = state.0.readiness.storage();
     match state.0.readiness.not_ready() {
-        None => axum::Json(serde_json::json!({"status": "ready"})).into_response(),
-        Some(reason) => problem::not_ready(reason).into_response(),
+        None if storage == StorageState::Open => axum::Json(serde_json::json!({"status": "ready"})).into_response(),
+        // Ready, but no change can be made.
+        None => axum::Json(serde_json::json!({
+            "status": "ready",
+            "storage": storage.label(),
+            "reason": reason.as_deref(),
+        }))
+        .into_response(),
+        Some(reason) => problem::not_ready(reason)
+            .member("storage", storage.label())
+            .into_response(),
     }
 }
 

@@ -11,13 +11,7 @@ use crate::cli::{Cli, Verb};
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
-        Verb::Run(run) => match server::run(run.into_source()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("hotdns: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Verb::Run(run) => server::run(run.into_source()),
         Verb::Check(check) => match check::check(&check.into_source(), &mut std::io::stderr().lock()) {
             Ok(summary) => {
                 println!("{summary}");

@@ -17,11 +17,13 @@ use crate::control::Census;
 use crate::dataplane::worker::Figures;
 use crate::http::HttpFigures;
 use crate::publish::{TableFigures, ZoneCounts};
+use crate::readiness::Readiness;
 use crate::store::Conflicts;
 
 mod denied;
 mod http;
 mod queries;
+mod readiness;
 mod sockets;
 mod table;
 mod xdp;
@@ -135,6 +137,25 @@ impl Metrics {
     pub fn show_zones(&self, counts: Arc<ZoneCounts>) {
         let registered = self.registry.register(Box::new(zones::ZonesCollector::new(counts)));
         registered.expect("zones are shown once");
+    }
+
+    /// Shows how far the server is too, from now on.
+    ///
+    /// # Panics
+    /// If that is shown already.
+    pub fn show_readiness(&self, readiness: Arc<Readiness>) {
+        let collector = readiness::ReadinessCollector::new(readiness);
+        let registered = self.registry.register(Box::new(collector));
+        registered.expect("readiness is shown once");
+    }
+
+    /// Shows how many lines of the log were dropped too, from now on.
+    ///
+    /// # Panics
+    /// If that is shown already.
+    pub fn show_dropped_lines(&self, dropped: IntCounter) {
+        let registered = self.registry.register(Box::new(dropped));
+        registered.expect("dropped lines are shown once");
     }
 
     /// Shows the connections of HTTP too, from now on.

@@ -193,6 +193,13 @@ impl Publisher {
         counts
     }
 
+    /// Answers every question SERVFAIL, "not ready", from now until the next plan: what there is is not known yet.
+    pub fn withhold(&mut self) {
+        // A closed table passes all to userspace.
+        self.writer.close();
+        self.served.snapshot.store(Arc::new(Snapshot::withheld()));
+    }
+
     /// Makes a plan what is served, by every plane. `serials` are the serials to serve from now on, by zone index, of
     /// the zones whose serial moves. What finds no room in the table passes, and userspace answers it.
     pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) {
@@ -253,6 +260,9 @@ impl Publisher {
         for &(zone, serial) in serials {
             self.writer.set_serial(zone, serial);
         }
+        if old.is_withheld && !plan.delta.views_redefined {
+            self.writer.open();
+        }
         // Whatever was not written passes, so nothing wrong is answered meanwhile.
         if result.is_ok() || !self.grow(new, observe) {
             self.writer.reclaim(false);
@@ -290,7 +300,7 @@ impl Publisher {
     pub fn rest(&mut self) -> Option<Duration> {
         self.writer.reclaim(true);
         let snapshot = self.served.snapshot();
-        if self.refused_at.is_some() || self.program.lacks_room() {
+        if (self.refused_at.is_some() || self.program.lacks_room()) && !snapshot.is_withheld {
             // Even if what had no room is gone by now: homes that overflowed pass what is not there.
             self.grow(&snapshot, &mut |_| {});
         }

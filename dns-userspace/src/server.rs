@@ -14,7 +14,10 @@ mod signals;
 mod supervisor;
 mod system;
 
+use std::process::ExitCode;
+
 use anyhow::{Context, bail};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use self::signals::Signals;
@@ -23,9 +26,32 @@ use self::system::System;
 use crate::config::{ConfigError, ConfigSource, Desired, Loaded};
 use crate::privileges;
 
-/// Serves until a signal says stop (then `Ok`) or a part fails.
-pub fn run(source: ConfigSource) -> anyhow::Result<()> {
-    let loaded = source.load().or_else(|errors| refuse(&errors))?;
+/// Serves until a signal says stop (exit code 0) or a part fails (1, and the reason is the last line).
+pub fn run(source: ConfigSource) -> ExitCode {
+    logging::catch_panics();
+    let result = run_in_runtime(source);
+    if let Err(error) = &result {
+        logging::say(&format!("hotdns: {error:#}"));
+    }
+    logging::flush();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run_in_runtime(source: ConfigSource) -> anyhow::Result<()> {
+    // Before any work: a signal whose handler is missing kills the process, and is lost where that is PID 1.
+    let held = signals::Held::hold().context("cannot hold signals back")?;
+    let reader = source.clone();
+    let read = held.work(move || reader.load());
+    let loaded = match read.context("the configuration cannot be read")? {
+        Ok(read) => read.or_else(|errors| refuse(&errors))?,
+        Err(signal) => {
+            logging::say(&format!("hotdns: {signal} before the configuration was read: stopping"));
+            return Ok(());
+        }
+    };
     logging::start(loaded.config.log_level, loaded.config.log_format);
     let needs = privileges::Needs::of(&loaded.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -33,29 +59,43 @@ pub fn run(source: ConfigSource) -> anyhow::Result<()> {
         .on_thread_start(move || privileges::keep_what_is_needed(needs))
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(source, loaded));
+    let signals = {
+        let _context = runtime.enter();
+        Signals::install().context("cannot listen for signals")?
+    };
+    held.release().context("cannot let signals through")?;
+    let result = runtime.block_on(serve(source, loaded, signals));
     // Whatever did not stop in time is not waited for again.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(source: ConfigSource, loaded: Loaded) -> anyhow::Result<()> {
-    let mut signals = Signals::install().context("cannot listen for signals")?;
+async fn serve(source: ConfigSource, loaded: Loaded, mut signals: Signals) -> anyhow::Result<()> {
     let supervisor = Supervisor::new();
-    let system = tokio::select! {
-        started = System::start(source, loaded, supervisor.spawner()) => started?,
-        signal = signals.stop() => {
-            info!("{signal} before the start was done: stopping");
-            return Ok(());
+    let (started, has_started) = oneshot::channel::<()>();
+    // Much of the start blocks its thread, which has the privileges for it; this is another one. A SIGHUP waits for the
+    // supervisor.
+    let listening = tokio::spawn(async move {
+        tokio::select! {
+            signal = signals.stop() => {
+                info!("{signal} before the start was done: stopping");
+                logging::flush();
+                // Nothing is served yet, and nothing is left behind: as after SIGKILL, but in time.
+                std::process::exit(0);
+            }
+            _ = has_started => signals,
         }
-    };
+    });
+    let system = System::start(source, loaded, supervisor.spawner()).await?;
+    drop(started);
+    let signals = listening.await.context("nobody listens for signals")?;
     supervisor.supervise(system, signals).await
 }
 
-/// Prints every error of the configuration, which is before there is a log.
+/// Says every error of the configuration, which is before there is a log.
 fn refuse<T>(errors: &[ConfigError]) -> anyhow::Result<T> {
     for error in errors {
-        eprintln!("{error}");
+        logging::say(&error.to_string());
     }
     bail!("the configuration has {} error(s) and nothing is served", errors.len());
 }

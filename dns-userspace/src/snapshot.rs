@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub access: OrdMap<NameKey, Arc<AccessList>>,
     /// What some clients get instead.
     pub views: Arc<Views>,
+    /// Whether it is not known yet what there is: every question is answered SERVFAIL.
+    pub is_withheld: bool,
 }
 
 /// The views that are configured.
@@ -90,6 +92,14 @@ enum Few {
 }
 
 impl Snapshot {
+    /// What is served as long as nobody knows what there is.
+    pub fn withheld() -> Self {
+        Self {
+            is_withheld: true,
+            ..Self::default()
+        }
+    }
+
     /// What the clients of a view are answered from; 0, and a number that no view has, is the default.
     pub fn for_view(&self, view: u16) -> &Snapshot {
         let view = usize::from(view).checked_sub(1).and_then(|at| self.views.list.get(at));

@@ -41,6 +41,8 @@ pub struct ExtendedError<'a> {
 pub enum InfoCode {
     /// None of the others; the text says what.
     Other = 0,
+    /// The server starts, and does not know its records yet.
+    NotReady = 14,
     /// The client may not ask.
     Prohibited = 18,
     /// The name is in no zone of ours, and not forwarded for this client.

@@ -70,6 +70,9 @@ pub fn respond(
             None => refuse(Refusal::NOT_OURS, &query, framing, out),
         };
     }
+    if snapshot.is_withheld {
+        return refuse(Refusal::NOT_READY, &query, framing, out);
+    }
     match snapshot.access(&qname, question.qtype, environment.cookies.client) {
         Access::Allowed => {}
         Access::Refused => return refuse(Refusal::PROHIBITED, &query, framing, out),
@@ -215,6 +218,11 @@ impl Refusal {
     const NOT_OURS: Self = Self {
         error: Some(InfoCode::NotAuthoritative.alone()),
         ..Self::plain(rcode::REFUSED)
+    };
+    /// SERVFAIL: nobody knows yet what there is.
+    const NOT_READY: Self = Self {
+        error: Some(InfoCode::NotReady.alone()),
+        ..Self::plain(rcode::SERVFAIL)
     };
     /// REFUSED: a client that may not ask.
     const PROHIBITED: Self = Self {

@@ -170,6 +170,7 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         "records: [{name: a.example., type: A, value: [192.0.2.1]}]",
         findings,
     );
+    let (storage_path, storage_required) = read_storage(&root, base, findings);
     Config {
         file: std::sync::Arc::clone(&findings.file),
         dns_port,
@@ -178,7 +179,8 @@ fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Find
         log_format: root.choice("log_format", findings).unwrap_or(LogFormat::Text),
         listen: given.unwrap_or_default().iter().map(|(address, _)| *address).collect(),
         xdp: read_xdp(&root, overrides, findings),
-        storage_path: read_storage(&root, base, findings),
+        storage_path,
+        storage_required,
         http,
         ttl_bounds,
         udp_payload: edns
@@ -369,9 +371,11 @@ fn check_interfaces(key: &str, names: &[(&str, Option<Position>)], findings: &mu
     }
 }
 
-fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> PathBuf {
-    let section = root.section("storage", &["path"], findings);
-    match section.text("path", "path: /var/lib/hotdns", findings) {
+/// The folder, and whether its records are waited for.
+fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> (PathBuf, bool) {
+    let section = root.section("storage", &["path", "required"], findings);
+    let required = section.boolean("required", "required: true", findings).unwrap_or(true);
+    let path = match section.text("path", "path: /var/lib/hotdns", findings) {
         Some(Text { at, text: "" }) => {
             findings.error(
                 at,
@@ -384,7 +388,8 @@ fn read_storage(root: &Section<'_>, base: &Path, findings: &mut Findings) -> Pat
         }
         Some(Text { text, .. }) => base.join(text),
         None => STORAGE_PATH.into(),
-    }
+    };
+    (path, required)
 }
 
 fn read_cookie_secrets(edns: &Section<'_>, base: &Path, findings: &mut Findings) -> Option<PathBuf> {

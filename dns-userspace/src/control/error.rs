@@ -126,6 +126,9 @@ pub enum ControlError {
     /// The database cannot be written at present.
     #[error("{0}; nothing was changed")]
     StorageLocked(String),
+    /// The records in the database are not read yet, so that nobody knows what a change would change.
+    #[error("{0}")]
+    NotReady(String),
     /// The configuration file has errors.
     #[error("the configuration was not reloaded, nothing was changed: {}", .0.join("; "))]
     ReloadFailed(Vec<String>),

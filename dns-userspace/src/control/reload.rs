@@ -8,7 +8,7 @@ use serde::Serialize;
 use tracing::{error, info, warn};
 
 use super::census::{node_changes, own, view_names};
-use super::writer::{Durability, Writer};
+use super::writer::{Awaiting, Durability, Writer};
 use super::{ControlError, TtlRules};
 use crate::access::AccessList;
 use crate::name::{Name, NameKey};
@@ -139,6 +139,13 @@ pub(super) struct Step {
     pub(super) failed: Vec<Failure>,
 }
 
+/// All files, read again.
+pub(super) struct Loaded {
+    pub(super) desired: Desired,
+    /// Makes the secrets in them the valid ones.
+    pub(super) install: Box<dyn FnOnce()>,
+}
+
 /// From the zones there are to what is wanted.
 pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
     let mut step = Step {
@@ -195,45 +202,50 @@ pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> St
 }
 
 impl Writer {
-    /// Reads the files again and serves what they say.
+    /// Reads the files again and serves what they say. Logs the result, whoever has asked for it.
     pub(super) fn reload(&mut self) -> Result<ReloadReport, ControlError> {
-        let token = self
-            .settings
-            .token
-            .clone()
-            .map(|file| file.read().map(|token| (file, token)));
-        let loaded = catch_unwind(AssertUnwindSafe(&mut self.settings.loader))
-            .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
-        let secrets = self.settings.cookies.read();
-        let (desired, token, secrets) = match (loaded, token.transpose(), secrets) {
-            (Ok(desired), Ok(token), Ok(secrets)) => (desired, token, secrets),
-            (loaded, token, secrets) => {
-                let mut errors = loaded.err().unwrap_or_default();
-                errors.extend(token.err().map(|error| error.to_string()));
-                errors.extend(secrets.err().map(|error| format!("edns.cookie_secret_file {error}")));
-                self.settings.metrics.count_reload_failures(1);
-                for error in &errors {
-                    error!("reload: {error}");
-                }
-                return Err(ControlError::ReloadFailed(errors));
+        let result = self.try_reload();
+        match &result {
+            Ok(report) => {
+                let Counts {
+                    added,
+                    changed,
+                    removed,
+                } = report.counts;
+                info!(
+                    "reloaded: {added} RRsets added, {changed} changed, {removed} removed, {} failed",
+                    report.failed.len()
+                );
             }
-        };
+            Err(ControlError::NotReady(reason)) => {
+                info!("reload: the files were read again; they are served later: {reason}");
+            }
+            Err(error) => {
+                self.settings.metrics.count_reload_failures(1);
+                match error {
+                    ControlError::ReloadFailed(errors) => errors.iter().for_each(|error| error!("reload: {error}")),
+                    error => error!("reload: {error}"),
+                }
+            }
+        }
+        result
+    }
+
+    fn try_reload(&mut self) -> Result<ReloadReport, ControlError> {
+        let Loaded { desired, install } = self.load()?;
+        if let Some(refusal) = self.not_ready() {
+            install();
+            self.awaiting = Some(Awaiting::Read(Box::new(desired)));
+            return Err(refusal);
+        }
         let (rules, restart_needed) = (desired.ttl, desired.restart_needed.clone());
         let Step { changes, zones, failed } = step(&self.zones, desired);
         let old = self.store.snapshot();
-        let plan = self.serve(changes, &[], Durability::WhereOpen).inspect_err(|error| {
-            error!("reload: {error}");
-            self.settings.metrics.count_reload_failures(1);
-        })?;
+        let plan = self.serve(changes, &[], Durability::WhereOpen)?;
         self.zones = zones;
         self.rules = rules;
+        install();
         self.settings.metrics.count_reload_failures(failed.len());
-        if let Some((file, token)) = token {
-            file.install(token);
-        }
-        if let Some(secrets) = secrets {
-            self.settings.cookies.install(secrets);
-        }
         for key in &restart_needed {
             warn!("`{key}` has changed in the configuration file; restart hotdns for it to take effect");
         }
@@ -248,16 +260,39 @@ impl Writer {
             .failed
             .extend(left_out.map(|conflict| left_out_entry(conflict, &self.settings.config_file)));
         report.restart_needed = restart_needed;
-        let Counts {
-            added,
-            changed,
-            removed,
-        } = report.counts;
-        info!(
-            "reloaded: {added} RRsets added, {changed} changed, {removed} removed, {} failed",
-            report.failed.len()
-        );
         Ok(report)
+    }
+
+    /// Reads all files again; what an error leaves is what there was.
+    pub(super) fn load(&mut self) -> Result<Loaded, ControlError> {
+        let token = self
+            .settings
+            .token
+            .clone()
+            .map(|file| file.read().map(|token| (file, token)));
+        let loaded = catch_unwind(AssertUnwindSafe(&mut self.settings.loader))
+            .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
+        let cookies = Arc::clone(&self.settings.cookies);
+        let secrets = cookies.read();
+        match (loaded, token.transpose(), secrets) {
+            (Ok(desired), Ok(token), Ok(secrets)) => Ok(Loaded {
+                desired,
+                install: Box::new(move || {
+                    if let Some((file, token)) = token {
+                        file.install(token);
+                    }
+                    if let Some(secrets) = secrets {
+                        cookies.install(secrets);
+                    }
+                }),
+            }),
+            (loaded, token, secrets) => {
+                let mut errors = loaded.err().unwrap_or_default();
+                errors.extend(token.err().map(|error| error.to_string()));
+                errors.extend(secrets.err().map(|error| format!("edns.cookie_secret_file {error}")));
+                Err(ControlError::ReloadFailed(errors))
+            }
+        }
     }
 }
 

@@ -3,3 +3,4 @@ pub(crate) mod fixture;
 mod changes;
 mod reloads;
 mod serials;
+mod storage;

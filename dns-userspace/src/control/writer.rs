@@ -14,8 +14,9 @@ use super::reload::{self, KnownZone};
 use super::serial::Book;
 use super::{Change, Command, ControlError, Desired, Planes, Settings, TtlRules, Written};
 use crate::name::NameKey;
+use crate::readiness::{self, StorageState, StorageStatus};
 use crate::record::{RecordType, Source};
-use crate::storage::{ApiChange, Storage, Stored, WriteError};
+use crate::storage::{ApiChange, ServedSerial, Storage, Stored, WriteError};
 use crate::store::{self, Conflict, ConflictChange, Plan, Store};
 use crate::views::ViewName;
 
@@ -25,8 +26,11 @@ const GROUP: usize = 4096;
 const LOGGED_CONFLICTS: usize = 100;
 /// After this long without a command the planes may clean up.
 const QUIET: Duration = Duration::from_millis(200);
-/// How often an unavailable database is tried again at most.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// How often the database is looked at: whether it is still there, and where it cannot be used, whether it can be again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// After this long the log says in its new words what is wrong with the database.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Writer {
     pub(super) settings: Settings,
@@ -39,9 +43,24 @@ pub(super) struct Writer {
     census: Census,
     /// Names at which RRsets of files are left out, and how many.
     contested: BTreeMap<At, usize>,
-    last_retry: Instant,
-    /// After this long without a command the planes may clean up; `None`: they need not.
-    rests_in: Option<Duration>,
+    /// When the log said last how the database is.
+    told_at: Instant,
+    /// When the database was looked at last.
+    last_look: Instant,
+    /// What is not served before the records in the database are read.
+    pub(super) awaiting: Option<Awaiting>,
+    /// What the database has and should not: what was written and could not be published.
+    owed: Vec<ApiChange>,
+    /// If no command comes until then the planes may clean up; `None`: they need not.
+    rests_at: Option<Instant>,
+}
+
+/// What the files ask for, while the records in the database are waited for.
+pub(super) enum Awaiting {
+    /// As they were read last.
+    Read(Box<Desired>),
+    /// They have to be read again.
+    Unread,
 }
 
 /// What to do where a write to the database fails.
@@ -66,21 +85,15 @@ struct Verdict {
 }
 
 impl Writer {
-    /// Publishes the first state.
+    /// Publishes the first state, unless what the database holds has to be known first: that is `None` where it could
+    /// not be read.
     pub(super) fn start(
         settings: Settings,
         storage: Storage,
-        stored: Stored,
+        stored: Option<Stored>,
         initial: Desired,
         planes: Box<dyn Planes>,
     ) -> anyhow::Result<Self> {
-        if let Some(reason) = storage.unavailable() {
-            warn!(
-                "no database, {reason}: changes over HTTP are refused until it can be written, and SOA serials are \
-                 kept \
-                 for the life of this process only"
-            );
-        }
         let mut writer = Self {
             settings,
             store: Store::new(),
@@ -88,14 +101,33 @@ impl Writer {
             zones: BTreeMap::new(),
             storage,
             planes,
-            book: Book::new(stored.serials),
+            book: Book::new(Vec::new()),
             census: Census::default(),
             contested: BTreeMap::new(),
-            last_retry: Instant::now(),
-            rests_in: None,
+            told_at: Instant::now(),
+            last_look: Instant::now(),
+            awaiting: None,
+            owed: Vec::new(),
+            rests_at: None,
         };
-        let step = reload::step(&writer.zones, initial);
-        writer.settings.metrics.count_reload_failures(step.failed.len());
+        match stored {
+            Some(stored) => writer.begin(initial, stored)?,
+            None if writer.settings.storage_required => {
+                writer.planes.withhold();
+                writer.awaiting = Some(Awaiting::Read(Box::new(initial)));
+            }
+            None => writer.begin(initial, Stored::default())?,
+        }
+        writer.tell();
+        Ok(writer)
+    }
+
+    /// Serves the first state.
+    fn begin(&mut self, initial: Desired, stored: Stored) -> Result<(), ControlError> {
+        self.rules = initial.ttl;
+        self.book = Book::new(stored.serials);
+        let step = reload::step(&self.zones, initial);
+        self.settings.metrics.count_reload_failures(step.failed.len());
         let mut changes = step.changes;
         changes.extend(
             stored
@@ -103,32 +135,36 @@ impl Writer {
                 .into_iter()
                 .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
         );
-        writer
-            .serve(changes, &[], Durability::BestEffort)
-            .map_err(anyhow::Error::new)?;
-        writer.zones = step.zones;
-        writer.warn_of_views();
+        self.serve(changes, &[], Durability::BestEffort)?;
+        self.zones = step.zones;
+        self.warn_of_views();
         // What the files were read into is gone now.
-        writer.rests_in = writer.planes.rest();
-        Ok(writer)
+        self.rest();
+        Ok(())
+    }
+
+    fn rest(&mut self) {
+        self.rests_at = self.planes.rest().map(|time| Instant::now() + time);
     }
 
     /// Serves commands until there can be no more. `clock` is for waiting alone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>, clock: &Runtime) {
         loop {
-            let next = match self.rests_in {
-                None => Ok(queue.blocking_recv()),
-                Some(time) => clock.block_on(async { tokio::time::timeout(time, queue.recv()).await }),
-            };
+            let look_at = self.last_look + LOOK_EVERY;
+            let wake_at = self.rests_at.map_or(look_at, |rest_at| rest_at.min(look_at));
+            let next = clock.block_on(async { tokio::time::timeout_at(wake_at.into(), queue.recv()).await });
             let first = match next {
                 Ok(Some(first)) => first,
                 Ok(None) => return,
                 Err(_) => {
-                    self.rests_in = self.planes.rest();
+                    if self.rests_at.is_some_and(|at| at <= Instant::now()) {
+                        self.rest();
+                    }
+                    self.look_at_storage();
                     continue;
                 }
             };
-            self.rests_in = Some(QUIET);
+            self.rests_at = Some(Instant::now() + QUIET);
             let mut group = vec![first];
             while group.len() < GROUP
                 && let Ok(next) = queue.try_recv()
@@ -146,7 +182,13 @@ impl Writer {
 
     /// Commands in order; the reply to a stop, if there was one.
     fn process(&mut self, group: Vec<Command>) -> Option<oneshot::Sender<()>> {
-        self.retry_storage();
+        self.look_at_storage();
+        let stopped = self.obey(group);
+        self.tell();
+        stopped
+    }
+
+    fn obey(&mut self, group: Vec<Command>) -> Option<oneshot::Sender<()>> {
         let mut changes = Vec::new();
         for command in group {
             match command {
@@ -170,6 +212,12 @@ impl Writer {
     /// store can tell about an earlier one (an SOA, which makes or ends a zone; what a file has below an RRset that
     /// goes).
     fn change(&mut self, changes: Vec<(Option<ViewName>, Change, Reply)>) {
+        if let Some(refusal) = self.not_ready() {
+            for (.., reply) in changes {
+                let _ = reply.send(Err(refusal.clone()));
+            }
+            return;
+        }
         let mut queue = changes.into_iter().peekable();
         while queue.peek().is_some() {
             let mut verdicts = Vec::new();
@@ -254,19 +302,10 @@ impl Writer {
         let old = self.store.snapshot();
         let plan = self.store.plan(changes);
         let turn = self.book.turn(&old, &plan);
-        let goes_without = match durability {
-            Durability::Required => false,
-            Durability::WhereOpen => self.storage.unavailable().is_some(),
-            Durability::BestEffort => true,
-        };
-        let saved = match self.storage.write(api, &turn.save) {
+        let saved = match self.write(api, &turn.save) {
             Ok(()) => true,
-            Err(error) if goes_without => {
-                if self.storage.unavailable().is_none() {
-                    warn!("SOA serials are kept for the life of this process only: {error}");
-                }
-                false
-            }
+            Err(_) if durability == Durability::BestEffort => false,
+            Err(_) if durability == Durability::WhereOpen && self.storage.unavailable().is_some() => false,
             Err(WriteError::Unavailable(reason)) => return Err(ControlError::StorageLocked(reason)),
             Err(error @ WriteError::Damaged(_)) => {
                 error!("{error}");
@@ -288,6 +327,17 @@ impl Writer {
         Ok(plan)
     }
 
+    /// Writes to the database; before it, what is owed to it.
+    fn write(&mut self, api: &[ApiChange], serials: &[ServedSerial]) -> Result<(), WriteError> {
+        if self.owed.is_empty() {
+            return self.storage.write(api, serials);
+        }
+        let both: Vec<ApiChange> = self.owed.iter().chain(api).cloned().collect();
+        self.storage.write(&both, serials)?;
+        self.owed.clear();
+        Ok(())
+    }
+
     /// Undoes in the database what could not be published. The store still has the state before.
     fn take_back(&mut self, api: &[ApiChange]) {
         let before: Vec<ApiChange> = api
@@ -303,8 +353,9 @@ impl Writer {
                 }
             })
             .collect();
-        if let Err(error) = self.storage.write(&before, &[]) {
-            error!("the database keeps a change that was answered with an error, the next start serves it: {error}");
+        if let Err(error) = self.write(&before, &[]) {
+            error!("the database keeps a change that was answered with an error until it can be taken back: {error}");
+            self.owed.extend(before);
         }
     }
 
@@ -357,14 +408,90 @@ impl Writer {
         }
     }
 
-    /// Where there is no database, looks whether there is one now, and serves what it holds.
-    fn retry_storage(&mut self) {
-        if self.storage.unavailable().is_none() || self.last_retry.elapsed() < RETRY_EVERY {
+    /// Why no command is taken, if none is.
+    pub(super) fn not_ready(&self) -> Option<ControlError> {
+        self.awaiting.as_ref()?;
+        let reason = self.storage.trouble().map(|trouble| trouble.reason.as_str());
+        Some(ControlError::NotReady(readiness::awaited(reason)))
+    }
+
+    /// Looks whether the database is still there; where it cannot be used, whether it can be now, and serves what it
+    /// holds.
+    fn look_at_storage(&mut self) {
+        if self.last_look.elapsed() < LOOK_EVERY {
             return;
         }
-        self.last_retry = Instant::now();
-        let Some(stored) = self.storage.reopen() else { return };
-        info!("the database {} can be written again", self.storage.path().display());
+        if !self.storage.is_closed() {
+            // What is wrong shows in the status.
+            if self.storage.recover(&self.owed).is_ok() {
+                self.owed.clear();
+            }
+            self.look_at_copy();
+        }
+        if let Some(stored) = self.storage.reopen()
+            && let Err(error) = self.take(stored)
+        {
+            error!("cannot serve the records in the database: {error}");
+            self.storage.close(&format!("its records could not be served: {error}"));
+        }
+        self.tell();
+        // It may have taken a while.
+        self.last_look = Instant::now();
+    }
+
+    /// Where another file is in the place of the database, takes it if it holds what is served.
+    fn look_at_copy(&mut self) {
+        let Some(stored) = self.storage.copy_at_path() else {
+            return;
+        };
+        let place = |view: Option<&ViewName>, key: NameKey, rtype| (view.cloned(), key, rtype);
+        let held: BTreeMap<_, _> = stored
+            .rrsets
+            .iter()
+            .map(|(view, owner, rrset)| (place(view.as_ref(), owner.key(), rrset.rtype), rrset))
+            .collect();
+        let of_default = self.store.api_records().map(|(key, node)| (None, key, node));
+        let of_views = self.store.api_records_in_views();
+        let of_views = of_views.map(|(view, key, node)| (Some(view), key, node));
+        let mut served = 0;
+        let is_same = of_default.chain(of_views).all(|(view, key, node)| {
+            let mut of_api = node.rrsets.iter().filter(|rrset| rrset.source == Source::Api);
+            of_api.all(|rrset| {
+                served += 1;
+                held.get(&place(view, key.clone(), rrset.rtype)) == Some(&&**rrset)
+            })
+        });
+        match is_same && served == held.len() {
+            true => self
+                .storage
+                .close("it was replaced by a copy of itself, which is taken"),
+            false => self.storage.refuse_copy("it does not hold the records that are served"),
+        }
+    }
+
+    /// Serves what a database holds that could be opened now.
+    fn take(&mut self, stored: Stored) -> Result<(), ControlError> {
+        match self.awaiting.take() {
+            None => self.merge(stored),
+            Some(awaiting) => {
+                let initial = match awaiting {
+                    Awaiting::Read(desired) => Ok(*desired),
+                    Awaiting::Unread => self.load().map(|loaded| {
+                        (loaded.install)();
+                        loaded.desired
+                    }),
+                };
+                let begun = initial.and_then(|initial| self.begin(initial, stored));
+                if begun.is_err() {
+                    self.awaiting = Some(Awaiting::Unread);
+                }
+                begun
+            }
+        }
+    }
+
+    /// Takes in what a database holds that could not be read, or not be written, before.
+    fn merge(&mut self, stored: Stored) -> Result<(), ControlError> {
         let held: BTreeSet<(Option<&ViewName>, NameKey, RecordType)> = stored
             .rrsets
             .iter()
@@ -392,14 +519,45 @@ impl Writer {
                 .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
         );
         let raised = self.book.merge(stored.serials, &self.store.snapshot());
-        if !raised.is_empty()
-            && let Err(error) = self.planes.publish(&self.store.plan(Vec::new()), &raised)
-        {
-            error!("cannot publish SOA serials from the database: {error:#}");
+        if !raised.is_empty() {
+            let published = self.planes.publish(&self.store.plan(Vec::new()), &raised);
+            published.map_err(|error| ControlError::Internal(format!("cannot publish SOA serials: {error:#}")))?;
         }
-        if let Err(error) = self.serve(changes, &[], Durability::BestEffort) {
-            error!("cannot serve the records in the database: {error}");
+        self.serve(changes, &[], Durability::BestEffort).map(|_| ())
+    }
+
+    /// Says how the database is: in the metrics, to `/ready` and, where that has changed, in the log.
+    fn tell(&mut self) {
+        let trouble = self.storage.trouble();
+        let status = StorageStatus {
+            state: trouble.map_or(StorageState::Open, |trouble| trouble.state),
+            reason: trouble.map(|trouble| trouble.reason.as_str().into()),
+            is_awaited: self.awaiting.is_some(),
+        };
+        let before = self.settings.readiness.storage();
+        if before == status {
+            return;
         }
+        // The same in other words, such as how little room there is, is said now and then.
+        let is_known = before.state == status.state && before.is_awaited == status.is_awaited;
+        if is_known && self.told_at.elapsed() < TELL_AGAIN {
+            self.settings.readiness.set_storage(status);
+            return;
+        }
+        self.told_at = Instant::now();
+        let path = self.storage.path().display();
+        match &status.reason {
+            None if before.state == StorageState::Starting => {}
+            None => info!("the database {path} is read and written"),
+            Some(reason) if status.is_awaited => {
+                warn!("{}; it is tried again every second", readiness::awaited(Some(reason)));
+            }
+            Some(reason) => warn!(
+                "no change over HTTP can be made, and SOA serials are kept for the life of this process only, until this \
+                 is put right: {reason}"
+            ),
+        }
+        self.settings.readiness.set_storage(status);
     }
 }
 

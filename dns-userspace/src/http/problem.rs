@@ -43,6 +43,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
+    /// Changes, or all of the API, have to wait for the database.
+    pub(super) fn storage_locked(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_locked", detail)
+            .header(header::RETRY_AFTER, RETRY_AFTER_SECS)
+    }
+
     pub(super) fn internal(detail: &str) -> Self {
         tracing::error!("HTTP: {detail}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
@@ -105,9 +111,8 @@ impl From<ControlError> for Problem {
             ControlError::SoaInView => Self::bad_request("invalid_type", detail),
             ControlError::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
             ControlError::TooLarge { .. } => Self::bad_request("invalid_value", detail),
+            ControlError::StorageLocked(_) | ControlError::NotReady(_) => Self::storage_locked(detail),
             ControlError::TooManyTypes { .. } => conflict("too_many_types"),
-            ControlError::StorageLocked(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_locked", detail)
-                .header(header::RETRY_AFTER, RETRY_AFTER_SECS),
             ControlError::ReloadFailed(errors) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reload_failed", detail).member("errors", errors)
             }

@@ -9,7 +9,7 @@ mod keeper;
 mod netlink;
 mod xdp;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ use dns_common::cookie::words;
 use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
 use tokio::sync::Mutex;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use self::files::Shares;
 use self::http::Http;
-use super::announce;
 use super::supervisor::{Service, Spawner};
+use super::{announce, logging};
 use crate::access::{Access, AccessList};
 use crate::answer::{Admission, Environment, Identity, Serials, Transport};
 use crate::compile::CompileOptions;
 use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
-use crate::control::{Control, ControlHandle, ReloadReport, Settings};
+use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::dataplane::answerer::{LocalAnswerer, LocalChains};
 use crate::dataplane::gate::Gate;
@@ -90,6 +90,8 @@ impl System {
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
         let metrics = Arc::new(Metrics::new(figures, sockets));
         metrics.show_table(publisher.figures());
+        metrics.show_readiness(Arc::clone(&readiness));
+        metrics.show_dropped_lines(logging::lines().dropped());
         metrics.show_http(Arc::clone(http.api.figures()));
         if let Some(counts) = &counts {
             metrics.show_zones(Arc::clone(counts));
@@ -97,11 +99,15 @@ impl System {
 
         let settings = Settings {
             storage_path: config.storage_path.clone(),
+            storage_required: config.storage_required,
+            readiness: Arc::clone(&readiness),
             config_file: config.file.display().to_string().into(),
             loader: control::loader(source, config.clone()),
             token: token.clone(),
             cookies: Arc::clone(&cookies),
             metrics: Arc::clone(&metrics),
+            #[cfg(test)]
+            faults: Arc::default(),
         };
         let initial = control::desired(desired, Vec::new());
         let started = tokio::task::spawn_blocking(move || Control::start(settings, initial, Box::new(publisher)));
@@ -145,7 +151,7 @@ impl System {
         privileges::keep_what_is_needed(privileges::Needs::of(&config));
 
         readiness.serve();
-        info!(listen = ?plane.addresses(), "ready");
+        say_ready(&readiness, plane.addresses().to_vec(), &spawner);
         Ok(Self {
             control: handle,
             plane: Mutex::new(Some(plane)),
@@ -157,16 +163,8 @@ impl System {
 
 impl Service for System {
     async fn reload(&self) {
-        match self.control.reload().await {
-            Ok(ReloadReport { counts, failed, .. }) => info!(
-                added = counts.added,
-                changed = counts.changed,
-                removed = counts.removed,
-                failed = failed.len(),
-                "reloaded",
-            ),
-            Err(error) => error!("the reload changed nothing: {error}"),
-        }
+        // The writer logs the result, whoever asked for it.
+        let _ = self.control.reload().await;
     }
 
     async fn stop(&self, limit: Duration) {
@@ -179,6 +177,23 @@ impl Service for System {
         self.http.stop();
         self.control.stop().await;
     }
+}
+
+/// Says in the log that the server is ready, once it is.
+fn say_ready(readiness: &Arc<Readiness>, addresses: Vec<SocketAddr>, spawner: &Spawner) {
+    let readiness = Arc::clone(readiness);
+    if let Some(reason) = readiness.not_ready() {
+        warn!(listen = ?addresses, "not ready: {reason}");
+    }
+    let stopping = spawner.stopping();
+    spawner.spawn("readiness", async move {
+        tokio::select! {
+            () = readiness.ready() => info!(listen = ?addresses, "ready"),
+            () = stopping.cancelled() => return Ok(()),
+        }
+        stopping.cancelled().await;
+        Ok(())
+    });
 }
 
 fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {

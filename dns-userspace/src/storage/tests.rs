@@ -23,10 +23,23 @@ fn served(serial: u32) -> ServedSerial {
     }
 }
 
+/// A database that can be read.
+fn open(folder: &Path) -> (Storage, Stored) {
+    let (storage, stored) = Storage::open(folder).expect("a good database");
+    (storage, stored.expect("read"))
+}
+
+fn connection(storage: &Storage) -> &Connection {
+    match &storage.state {
+        State::Open(open) => &open.connection,
+        State::Closed(trouble) => panic!("{}", trouble.reason),
+    }
+}
+
 #[test]
 fn what_was_written_is_there_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut storage, stored) = Storage::open(folder.path()).expect("a new database");
+    let (mut storage, stored) = open(folder.path());
     assert!(stored.rrsets.is_empty() && storage.unavailable().is_none());
     let puts: Vec<_> = [("b.x.", 9), ("WWW.x.", 8), ("gone.x.", 7)]
         .map(|(owner, last)| ApiChange::Put(None, name(owner), address(last)))
@@ -43,7 +56,7 @@ fn what_was_written_is_there_after_a_restart() {
         .expect("written");
     drop(storage);
 
-    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let (_storage, stored) = open(folder.path());
     let found: Vec<_> = stored
         .rrsets
         .iter()
@@ -63,10 +76,11 @@ fn what_was_written_is_there_after_a_restart() {
 #[test]
 fn a_second_opener_is_refused_until_the_first_lets_go() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut first, _) = Storage::open(folder.path()).expect("a new database");
+    let (mut first, _) = open(folder.path());
     let (mut second, stored) = Storage::open(folder.path()).expect("no start-up error");
     assert!(second.unavailable().expect("held").contains("another process holds"));
-    assert!(stored.rrsets.is_empty() && second.reopen().is_none());
+    assert!(stored.is_none(), "nobody knows what it holds");
+    assert!(second.reopen().is_none());
     let change = [ApiChange::Put(None, name("a.x."), address(2))];
     assert!(matches!(second.write(&change, &[]), Err(WriteError::Unavailable(_))));
     first.write(&change, &[]).expect("the holder writes");
@@ -81,7 +95,8 @@ fn a_folder_that_cannot_be_made_is_no_start_up_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     std::fs::write(&file, "").expect("a file");
-    let (storage, _) = Storage::open(&file.join("below")).expect("no start-up error");
+    let (storage, stored) = open(&file.join("below"));
+    assert!(stored.rrsets.is_empty(), "there is certainly none");
     assert!(storage.unavailable().expect("no folder").contains("cannot create"));
 }
 
@@ -110,7 +125,7 @@ fn rows_that_cannot_be_ours_are_damage() {
         "DELETE FROM schema_version",
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+        let (mut storage, _) = open(folder.path());
         storage
             .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[])
             .expect("written");
@@ -139,7 +154,7 @@ fn another_programs_and_a_newer_database_are_named_as_such() {
     ));
 
     std::fs::remove_file(&path).expect("removed");
-    drop(Storage::open(folder.path()).expect("a new database"));
+    drop(open(folder.path()));
     let connection = Connection::open(&path).expect("opened");
     connection
         .execute_batch("UPDATE schema_version SET version = 99")
@@ -154,12 +169,9 @@ fn another_programs_and_a_newer_database_are_named_as_such() {
 #[test]
 fn a_full_disk_changes_nothing_and_passes() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
-    let State::Open(connection) = &storage.state else {
-        panic!("open");
-    };
+    let (mut storage, _) = open(folder.path());
     // SQLite answers SQLITE_FULL past this many pages, as it does on a full disk.
-    let pages: i64 = connection
+    let pages: i64 = connection(&storage)
         .pragma_query_value(None, "page_count", |row| row.get(0))
         .expect("counted");
     let limit = |connection: &Connection, pages: i64| {
@@ -167,7 +179,7 @@ fn a_full_disk_changes_nothing_and_passes() {
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
             .expect("limited");
     };
-    limit(connection, pages);
+    limit(connection(&storage), pages);
     let many: Vec<_> = (0..2000)
         .map(|i| ApiChange::Put(None, name(&format!("n{i}.x.")), address(2)))
         .collect();
@@ -176,13 +188,10 @@ fn a_full_disk_changes_nothing_and_passes() {
         matches!(&error, WriteError::Unavailable(reason) if reason.contains("full")),
         "{error}"
     );
-    let State::Open(connection) = &storage.state else {
-        panic!("open");
-    };
-    limit(connection, 1_000_000);
+    limit(connection(&storage), 1_000_000);
     storage.write(&many[..1], &[]).expect("room again");
     drop(storage);
-    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let (_storage, stored) = open(folder.path());
     assert_eq!(stored.rrsets.len(), 1, "nothing of the failed write");
 }
 
@@ -190,7 +199,7 @@ fn a_full_disk_changes_nothing_and_passes() {
 fn a_database_that_can_only_be_read_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(FILE_NAME);
-    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let (mut storage, _) = open(folder.path());
     storage
         .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
         .expect("written");
@@ -211,7 +220,7 @@ fn a_database_that_can_only_be_read_is_read() {
 #[test]
 fn orders_and_wildcards_outlive_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let (mut storage, _) = open(folder.path());
     let handlings = [
         Handling::new(Order::Rotate, Wildcard::Rfc4592),
         Handling::new(Order::Weighted(Box::from([65535, 0])), Wildcard::OneLabel),
@@ -230,7 +239,7 @@ fn orders_and_wildcards_outlive_a_restart() {
         .collect();
     storage.write(&puts, &[]).expect("written");
     drop(storage);
-    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let (_storage, stored) = open(folder.path());
     assert!(stored.rrsets.iter().map(|(.., rrset)| &rrset.handling).eq(&handlings));
 }
 
@@ -238,7 +247,7 @@ fn orders_and_wildcards_outlive_a_restart() {
 fn a_database_of_the_first_version_gets_what_it_lacks() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(FILE_NAME);
-    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let (mut storage, _) = open(folder.path());
     storage
         .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
         .expect("written");
@@ -258,7 +267,7 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
     drop(connection);
     let stored = read_only(&path).ok().expect("read as it is");
     assert_eq!(stored.rrsets[0].2, *address(2));
-    let (mut storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let (mut storage, stored) = open(folder.path());
     assert_eq!((stored.rrsets.len(), stored.serials.len()), (1, 1));
     let ordered = RrSet {
         handling: Handling::new(Order::Random, Wildcard::Rfc4592),
@@ -268,14 +277,14 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
         .write(&[ApiChange::Put(None, name("a.x."), ordered.clone().into())], &[])
         .expect("written");
     drop(storage);
-    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let (_storage, stored) = open(folder.path());
     assert_eq!(stored.rrsets[0].2, ordered);
 }
 
 #[test]
 fn rrsets_of_a_view_are_apart_from_the_defaults() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut storage, _) = Storage::open(folder.path()).expect("a new database");
+    let (mut storage, _) = open(folder.path());
     let office = || Some("office".into());
     let puts = [
         ApiChange::Put(office(), name("a.x."), address(9)),
@@ -283,13 +292,145 @@ fn rrsets_of_a_view_are_apart_from_the_defaults() {
     ];
     storage.write(&puts, &[]).expect("written");
     drop(storage);
-    let (mut storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let (mut storage, stored) = open(folder.path());
     let of_default = (None, name("a.x."), (*address(2)).clone());
     let of_view = (office(), name("a.x."), (*address(9)).clone());
     assert_eq!(stored.rrsets, [of_default.clone(), of_view]);
     let delete = ApiChange::Delete(office(), name("a.x.").key(), RecordType::A);
     storage.write(&[delete], &[]).expect("written");
     drop(storage);
-    let (_storage, stored) = Storage::open(folder.path()).expect("the same database");
+    let (_storage, stored) = open(folder.path());
     assert_eq!(stored.rrsets, [of_default]);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_taken_for_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join(FILE_NAME)).expect("a folder");
+    let (mut storage, stored) = Storage::open(folder.path()).expect("no start-up error");
+    assert!(stored.is_none() && storage.is_closed());
+    let trouble = storage.trouble().expect("there is some");
+    assert_eq!(trouble.state, StorageState::Unavailable);
+    assert!(trouble.reason.contains("hotdns.db is a folder"), "{}", trouble.reason);
+    std::fs::remove_dir(folder.path().join(FILE_NAME)).expect("moved away");
+    assert!(storage.reopen().is_some_and(|stored| stored.rrsets.is_empty()));
+    assert_eq!(storage.trouble(), None);
+}
+
+#[test]
+fn a_write_that_fails_at_any_step_leaves_nothing_behind() {
+    use super::faults::Step;
+    use rusqlite::ffi;
+    let steps = [Step::Begin, Step::Statement, Step::Commit, Step::Rollback];
+    let codes = [
+        (ffi::SQLITE_FULL, "the disk is full"),
+        (ffi::SQLITE_IOERR_WRITE, "disk I/O error"),
+        (ffi::SQLITE_IOERR_FSYNC, "disk I/O error"),
+        (ffi::SQLITE_CORRUPT, "malformed"),
+    ];
+    for (step, (code, expected)) in steps.into_iter().flat_map(|step| codes.map(|code| (step, code))) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut storage, _) = open(folder.path());
+        let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+        storage.write(&put("a.x."), &[]).expect("written");
+        storage.faults.lock().expect("not poisoned").fail_once(step, code);
+        let error = storage.write(&put("b.x."), &[served(2)]).expect_err("as the test asks");
+        assert!(error.to_string().contains(expected), "{step:?} {code}: {error}");
+        let trouble = storage.trouble().expect("shows").clone();
+        if step == Step::Rollback {
+            // The connection cannot be used any more.
+            assert!(storage.is_closed() && storage.unavailable().is_some());
+            assert!(storage.write(&put("c.x."), &[]).is_err());
+            assert_eq!(storage.reopen().expect("opened again").rrsets.len(), 1);
+        } else {
+            assert_eq!(trouble.state, StorageState::Failing, "{step:?} {code}");
+            assert_eq!(storage.unavailable(), None, "the next may succeed");
+            storage.recover(&[]).expect("written again");
+        }
+        assert_eq!(storage.trouble(), None);
+        storage.write(&put("c.x."), &[]).expect("written");
+        drop(storage);
+        let (_storage, stored) = open(folder.path());
+        let owners: Vec<_> = stored.rrsets.iter().map(|(_, owner, _)| owner.to_string()).collect();
+        assert_eq!(owners, ["a.x.", "c.x."], "{step:?} {code}");
+        assert!(stored.serials.is_empty());
+    }
+}
+
+#[test]
+fn a_database_that_was_deleted_or_replaced_takes_no_writes_until_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, aside) = (folder.path().join(FILE_NAME), folder.path().join("aside"));
+    let (mut storage, _) = open(folder.path());
+    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    storage.write(&put("a.x."), &[]).expect("written");
+    for replacement in [None, Some("another file")] {
+        std::fs::rename(&path, &aside).expect("moved");
+        if let Some(text) = replacement {
+            std::fs::write(&path, text).expect("written");
+        }
+        let refused = storage.write(&put("lost.x."), &[]).expect_err("it would be lost");
+        let expected = if replacement.is_some() {
+            "was replaced"
+        } else {
+            "was deleted or moved"
+        };
+        assert!(refused.to_string().contains(expected), "{refused}");
+        assert_eq!(storage.trouble().expect("shows").state, StorageState::Replaced);
+        assert!(storage.unavailable().is_some() && storage.recover(&[]).is_err());
+        std::fs::rename(&aside, &path).expect("back");
+        // Its log may have been set aside, and then it has to be opened again.
+        while storage.recover(&[]).is_err() {
+            let stored = storage.reopen().expect("it is there");
+            assert!(!stored.rrsets.is_empty(), "what was in the log is kept");
+        }
+        assert_eq!(storage.trouble(), None);
+    }
+    storage.write(&put("b.x."), &[]).expect("written");
+    drop(storage);
+    assert_eq!(open(folder.path()).1.rrsets.len(), 2);
+}
+
+#[test]
+fn a_log_that_was_deleted_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    storage.write(&put("a.x."), &[]).expect("written");
+    std::fs::remove_file(folder.path().join("hotdns.db-wal")).expect("there is a log");
+    let refused = storage.write(&put("b.x."), &[]).expect_err("a crash would lose it");
+    assert!(refused.to_string().contains("log"), "{refused}");
+    assert_eq!(
+        storage.reopen().expect("opened").rrsets.len(),
+        1,
+        "it was still in the open log"
+    );
+    storage.write(&put("b.x."), &[]).expect("written");
+    drop(storage);
+    assert_eq!(open(folder.path()).1.rrsets.len(), 2);
+}
+
+#[test]
+fn the_log_of_a_database_is_not_taken_for_its_replacements() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    let (mut storage, _) = open(folder.path());
+    storage.write(&put("old.x."), &[]).expect("written");
+    drop(storage);
+    let backup = std::fs::read(&path).expect("read");
+    let (mut storage, _) = open(folder.path());
+    storage.write(&put("new.x."), &[]).expect("written");
+    std::fs::remove_file(&path).expect("deleted");
+    std::fs::write(&path, &backup).expect("another one");
+    assert!(storage.recover(&[]).is_err());
+    // As after a crash: the process ends, and nothing is written any more.
+    std::mem::forget(storage);
+    let (_storage, stored) = open(folder.path());
+    let owners: Vec<_> = stored.rrsets.iter().map(|(_, owner, _)| owner.to_string()).collect();
+    assert_eq!(owners, ["old.x."]);
+    assert!(
+        folder.path().join("hotdns.db-wal.replaced").exists(),
+        "nothing is deleted"
+    );
 }

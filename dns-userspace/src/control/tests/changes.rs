@@ -166,11 +166,15 @@ async fn what_cannot_be_published_is_not_kept() {
 }
 
 #[tokio::test]
-async fn without_a_database_changes_are_refused_until_there_is_one() {
+async fn where_none_is_required_changes_are_refused_until_there_is_one() {
     let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
     let (mut other, _) = Storage::open(folder.path()).expect("opened");
-    let fixture = Fixture::within(folder, desired(vec![zone("x.", 7, &[])], vec![]), None);
+    let fixture = Fixture::without_required(folder, desired(vec![zone("x.", 7, &[])], vec![]));
     let control = fixture.handle();
+    fixture.readiness.serve();
+    assert_eq!(fixture.readiness.not_ready(), None, "somebody has said so");
+    assert!(fixture.metric("hotdns_ready 1"));
+    assert!(fixture.metric(r#"hotdns_storage_state{state="held"} 1"#));
     assert_eq!(fixture.serial("x."), Some(7), "zones are served all the same");
     let refused = control.create(name("a.x."), A, None, address(1)).await;
     assert!(matches!(refused, Err(ControlError::StorageLocked(reason)) if reason.contains("another process holds")));
@@ -199,12 +203,17 @@ async fn without_a_database_changes_are_refused_until_there_is_one() {
         .write(&[ApiChange::Put(None, name("kept.x."), kept.into())], &[serial])
         .expect("written");
     drop(other);
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    // By time: nobody has to send a command.
+    fixture
+        .eventually("the database is read", |fixture| {
+            fixture.values("kept.x.", A) == ["192.0.2.9"]
+        })
+        .await;
+    assert!(fixture.metric(r#"hotdns_storage_state{state="open"} 1"#));
     control
         .create(name("a.x."), A, None, address(1))
         .await
         .expect("created");
-    assert_eq!(fixture.values("kept.x.", A), ["192.0.2.9"]);
     assert!(fixture.serial("x.") > Some(41), "{:?}", fixture.serial("x."));
     let serial = fixture.serial("x.");
     let fixture = fixture.restart(desired(vec![zone("x.", 7, &[])], vec![])).await;

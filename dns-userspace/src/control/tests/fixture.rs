@@ -11,8 +11,10 @@ use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::rdata::{format_value, parse_value};
+use crate::readiness::Readiness;
 use crate::record::{Handling, Rdata, RecordType, RrSet, Source};
 use crate::snapshot::Snapshot;
+use crate::storage::faults::Shared;
 use crate::store::Plan;
 
 pub(crate) const RULES: TtlRules = TtlRules {
@@ -47,6 +49,10 @@ impl Planes for MemoryPlanes {
         Ok(())
     }
 
+    fn withhold(&mut self) {
+        self.served.lock().expect("not poisoned").snapshot = Arc::new(Snapshot::withheld());
+    }
+
     fn rest(&mut self) -> Option<Duration> {
         self.served.lock().expect("not poisoned").rests += 1;
         None
@@ -62,6 +68,9 @@ pub(crate) struct Fixture {
     pub(crate) files: Arc<Mutex<Result<Desired, Vec<String>>>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) token: Option<Arc<TokenFile>>,
+    pub(crate) readiness: Arc<Readiness>,
+    /// How writes to the database fail.
+    pub(crate) faults: Shared,
     control: Option<Control>,
 }
 
@@ -74,13 +83,27 @@ impl Fixture {
         Self::within(Arc::new(tempfile::tempdir().expect("a folder")), initial, Some(token))
     }
 
+    /// Whether or not there is a database that can be read: then without it.
+    pub(crate) fn without_required(folder: Arc<tempfile::TempDir>, initial: Desired) -> Self {
+        Self::build(folder, initial, None, false)
+    }
+
     pub(crate) fn within(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>) -> Self {
+        Self::build(folder, initial, token, true)
+    }
+
+    fn build(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>, required: bool) -> Self {
+        let readiness = Arc::new(Readiness::default());
+        let faults = Shared::default();
         let served: Arc<Mutex<Served>> = Arc::default();
         let gate: Arc<Mutex<()>> = Arc::default();
         let files = Arc::new(Mutex::new(Ok(initial.clone())));
         let metrics = Arc::new(Metrics::new(None, Arc::default()));
+        metrics.show_readiness(Arc::clone(&readiness));
         let settings = Settings {
             storage_path: folder.path().to_owned(),
+            storage_required: required,
+            readiness: readiness.clone(),
             config_file: "hotdns.yaml".into(),
             loader: Box::new({
                 let files = files.clone();
@@ -89,6 +112,7 @@ impl Fixture {
             token: token.clone(),
             cookies: Arc::new(Cookies::new(None).expect("randomness")),
             metrics: metrics.clone(),
+            faults: faults.clone(),
         };
         let planes = MemoryPlanes {
             served: served.clone(),
@@ -102,6 +126,8 @@ impl Fixture {
             files,
             metrics,
             token,
+            readiness,
+            faults,
             control: Some(control),
         }
     }
@@ -143,6 +169,17 @@ impl Fixture {
         let served = self.served.lock().expect("not poisoned");
         let index = served.snapshot.zones.get(&name(apex).key())?.index;
         served.serials.get(&index).copied()
+    }
+
+    /// Waits for what happens by time.
+    pub(crate) async fn eventually(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..3000 {
+            if is_so(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{what}: not after 60 s");
     }
 
     pub(crate) fn metric(&self, line: &str) -> bool {

@@ -79,7 +79,7 @@ impl Server {
 
     /// A server that answers the probes alone, with little room, until [`Self::start`].
     pub(super) async fn starting(fixture: Fixture) -> Self {
-        let readiness: Arc<Readiness> = Arc::default();
+        let readiness = fixture.readiness.clone();
         let api = ApiState::new(fixture.token.clone(), Arc::clone(&readiness));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");

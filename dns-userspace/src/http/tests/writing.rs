@@ -394,7 +394,7 @@ async fn delete_takes_values_rrsets_and_names() {
 async fn a_locked_database_says_when_to_try_again() {
     let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
     let (_other, _) = Storage::open(folder.path()).expect("opened");
-    let fixture = crate::control::tests::fixture::Fixture::within(folder, desired(vec![], vec![]), None);
+    let fixture = crate::control::tests::fixture::Fixture::without_required(folder, desired(vec![], vec![]));
     let server = Server::on(fixture).await;
     let answer = server.post(RECORDS, &body("a.x.", "A", "192.0.2.1")).await;
     answer.is_problem(503, "storage_locked");
@@ -403,6 +403,44 @@ async fn a_locked_database_says_when_to_try_again() {
         "{answer:?}"
     );
     server.get("/api/v1/records/a.x").await.is_problem(404, "not_found");
+    let ready = server.get("/ready").await.is(200);
+    assert_eq!((&ready["status"], &ready["storage"]), (&json!("ready"), &json!("held")));
+    assert!(
+        ready["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("another process holds"))
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_records_that_are_not_read_yet() {
+    let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
+    let (other, _) = Storage::open(folder.path()).expect("opened");
+    let initial = desired(vec![zone("x.", 1, &[("www.x.", RecordType::A, "192.0.2.5")])], vec![]);
+    let fixture = crate::control::tests::fixture::Fixture::within(folder, initial, None);
+    let server = Server::on(fixture).await;
+    let ready = server.get("/ready").await;
+    ready.is_problem(503, "not_ready");
+    assert_eq!(ready.json()["storage"], "held");
+    assert!(ready.body.contains("another process holds"), "{ready:?}");
+    for answer in [
+        server.get(RECORDS).await,
+        server.get("/api/v1/records/www.x").await,
+        server.post(RECORDS, &body("a.x.", "A", "192.0.2.1")).await,
+        server.delete("/api/v1/records/www.x").await,
+        server.delete("/api/v1/records/www.x?view=office").await,
+        server.post("/api/v1/reload", "").await,
+    ] {
+        answer.is_problem(503, "storage_locked");
+        assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
+        assert!(answer.body.contains("not read yet"), "{answer:?}");
+    }
+    server.get("/health").await.is(200);
+    drop(other);
+    let is_ready = |fixture: &crate::control::tests::fixture::Fixture| fixture.readiness.not_ready().is_none();
+    server.fixture.eventually("ready", is_ready).await;
+    assert_eq!(server.get("/ready").await.is(200), json!({"status": "ready"}));
+    server.get("/api/v1/records/www.x").await.is(200);
 }
 
 #[tokio::test]

@@ -71,6 +71,10 @@ impl Planes for Publisher {
         Ok(())
     }
 
+    fn withhold(&mut self) {
+        Publisher::withhold(self);
+    }
+
     fn rest(&mut self) -> Option<Duration> {
         Publisher::rest(self)
     }
