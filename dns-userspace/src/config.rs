@@ -40,6 +40,7 @@ use crate::access::AccessList;
 use crate::memory::Size;
 use crate::name::Name;
 use crate::record::RrSet;
+use crate::source::Origin;
 use crate::store::ConfiguredView;
 use crate::views::{ViewClients, ViewName};
 
@@ -258,15 +259,17 @@ impl Config {
     /// The RRsets of `records` that are in no view, as the store takes them.
     pub fn record_sets(&self) -> Vec<(Name, RrSet)> {
         let records = self.records.iter().filter(|record| record.view.is_none());
-        records.map(as_stored).collect()
+        let origin = self.origin();
+        records.map(|record| Self::as_stored(record, &origin)).collect()
     }
 
     /// The views with their RRsets of `records`, as the store takes them.
     pub fn view_sets(&self) -> Vec<ConfiguredView> {
+        let origin = self.origin();
         let mut by_view: HashMap<&ViewName, Vec<(Name, RrSet)>> = HashMap::new();
         for record in &self.records {
             if let Some(view) = &record.view {
-                by_view.entry(view).or_default().push(as_stored(record));
+                by_view.entry(view).or_default().push(Self::as_stored(record, &origin));
             }
         }
         let views = self.views.iter();
@@ -277,15 +280,24 @@ impl Config {
         views.collect()
     }
 
+    /// A record as the store takes it; `origin` is this file.
+    fn as_stored(record: &ConfiguredRecord, origin: &Origin) -> (Name, RrSet) {
+        let rrset = RrSet {
+            origin: origin.clone(),
+            ..record.rrset.clone()
+        };
+        (record.owner.clone(), rrset)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::config_file(self.file.display().to_string())
+    }
+
     /// The keys that differ between two configurations and take effect only at a restart: all but `views`, `zones` and
     /// `records`.
     pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         restart::changed_keys(old, new)
     }
-}
-
-fn as_stored(record: &ConfiguredRecord) -> (Name, RrSet) {
-    (record.owner.clone(), record.rrset.clone())
 }
 
 impl Default for Config {

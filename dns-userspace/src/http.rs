@@ -64,8 +64,6 @@ pub const MIN_CONNECTIONS: usize = admission::MIN_CONNECTIONS;
 pub struct View {
     /// The published snapshot.
     pub snapshot: Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
-    /// The serial that a zone is served with, by the zone's index; `None` where it is the SOA's own.
-    pub serial: Arc<dyn Fn(u32) -> Option<u32> + Send + Sync>,
 }
 
 /// What there is once the server has started.

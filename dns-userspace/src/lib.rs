@@ -28,6 +28,7 @@ pub mod record;
 pub mod server;
 pub mod shown;
 pub mod snapshot;
+pub mod source;
 pub mod storage;
 pub mod store;
 pub mod table;

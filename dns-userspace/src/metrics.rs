@@ -183,13 +183,9 @@ impl Metrics {
         Ok(text)
     }
 
-    pub(crate) fn set_records(&self, census: Census) {
-        for (source, rrs) in [
-            ("zone_file", census.zone_file),
-            ("config", census.config),
-            ("api", census.api),
-        ] {
-            self.records.with_label_values(&[source]).set(rrs);
+    pub(crate) fn set_records(&self, census: &Census) {
+        for (kind, rrs) in census.by_kind() {
+            self.records.with_label_values(&[kind]).set(rrs);
         }
     }
 
@@ -232,7 +228,8 @@ mod tests {
 
     use super::*;
     use crate::answer::Transport;
-    use crate::record::{RecordType, Source};
+    use crate::record::RecordType;
+    use crate::source::{Origin, SourceId};
     use crate::store::Conflict;
 
     struct Program;
@@ -363,20 +360,20 @@ mod tests {
     #[test]
     fn records_conflicts_failures_build_and_process_show() {
         let metrics = Metrics::new(None, Arc::default());
-        metrics.set_records(Census {
-            config: 1,
-            zone_file: 20,
-            api: 3,
-        });
+        metrics.set_records(&Census::from_iter([
+            (SourceId::config(), 1),
+            (SourceId::zone_files(), 20),
+            (SourceId::api(), 3),
+        ]));
         let conflict = Conflict {
             owner: "www.x.".parse().expect("a name"),
             rtype: RecordType::A,
-            left_out: Source::ZoneFile("zones/x".into()),
-            served: Source::Api,
+            left_out: Origin::zone_file("zones/x"),
+            served: Origin::api(),
             served_type: RecordType::CNAME,
             view: None,
         };
-        metrics.set_conflicts(&[conflict].into_iter().collect());
+        metrics.set_conflicts(&Conflicts::from_iter([conflict]));
         metrics.count_reload_failures(2);
         let first = text(&metrics);
         for line in [

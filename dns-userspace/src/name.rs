@@ -479,6 +479,11 @@ impl NameKey {
         })
     }
 
+    /// The key of the first so many octets, which are one of [`NameKey::lineage`].
+    pub(crate) fn ancestor(&self, octets: usize) -> Self {
+        Self(self.0[..octets].into())
+    }
+
     /// Number of labels, the root label left out.
     pub fn label_count(&self) -> usize {
         Self::labels_of(&self.0)

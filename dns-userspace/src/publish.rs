@@ -38,7 +38,7 @@ use crate::dataplane::xdp::Program;
 use crate::name::NameKey;
 use crate::record::RecordType;
 use crate::snapshot::{Snapshot, Zone};
-use crate::store::{Delta, Plan, ZoneChange, ZoneDelta};
+use crate::store::{Delta, ZoneChange, ZoneDelta};
 use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter, return_freed_memory};
 
 use self::affected::affected;
@@ -193,43 +193,49 @@ impl Publisher {
         counts
     }
 
-    /// Answers every question SERVFAIL, "not ready", from now until the next plan: what there is is not known yet.
+    /// Answers every question SERVFAIL, "not ready", from now until the next publication: what there is is not known yet.
     pub fn withhold(&mut self) {
         // A closed table passes all to userspace.
         self.writer.close();
         self.served.snapshot.store(Arc::new(Snapshot::withheld()));
     }
 
-    /// Makes a plan what is served, by every plane. `serials` are the serials to serve from now on, by zone index, of
-    /// the zones whose serial moves. What finds no room in the table passes, and userspace answers it.
-    pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) {
-        self.publish_observed(plan, serials, &mut |_| {});
+    /// Serves `new` from every plane; `delta` is how it differs from what is served. `serials` are the serials to serve
+    /// from now on, by zone index, of the zones whose serial moves. What finds no room in the table passes, and
+    /// userspace answers it.
+    pub fn publish(&mut self, new: &Arc<Snapshot>, delta: &Delta, serials: &[(u32, u32)]) {
+        self.publish_observed(new, delta, serials, &mut |_| {});
     }
 
     /// [`Publisher::publish`] with a look between the steps.
     #[doc(hidden)]
-    pub fn publish_observed(&mut self, plan: &Plan, serials: &[(u32, u32)], observe: &mut dyn FnMut(Stage)) {
+    pub fn publish_observed(
+        &mut self,
+        new: &Arc<Snapshot>,
+        delta: &Delta,
+        serials: &[(u32, u32)],
+        observe: &mut dyn FnMut(Stage),
+    ) {
         let old = self.served.snapshot();
-        let new = &plan.snapshot;
-        for delta in &plan.delta.zones {
-            if delta.change == ZoneChange::Removed {
-                self.serials.remove(&delta.index);
+        for zone in &delta.zones {
+            if zone.change == ZoneChange::Removed {
+                self.serials.remove(&zone.index);
             }
         }
         self.serials.extend(serials.iter().copied());
-        if plan.delta.views_redefined {
+        if delta.views_redefined {
             if self.grow(new, observe) {
                 return;
             }
             // Nothing but a new table knows who is in which view. Until there is one, this one passes all.
             self.writer.close();
             observe(Stage::Closed);
-        } else if self.is_bulk(plan.delta.names.len()) && self.grow(new, observe) {
+        } else if self.is_bulk(delta.names.len()) && self.grow(new, observe) {
             return;
         }
-        let names = self.affected(&old, plan);
+        let names = self.affected(&old, new, delta);
         let lines = names.len() * (1 + new.views.list.len());
-        if (self.is_bulk(names.len()) || !self.has_room(lines, new)) && self.grow(new, observe) {
+        if (self.is_bulk(names.len()) || !self.has_room(lines, delta)) && self.grow(new, observe) {
             return;
         }
 
@@ -239,19 +245,22 @@ impl Publisher {
             self.writer.fence(key.to_name().as_wire(), insert);
             observe(Stage::Fencing);
         }
-        let zones = with_other_negatives(&old, plan);
-        for delta in &zones {
+        let zones = with_other_negatives(&old, new, delta);
+        for zone in &zones {
             // Nothing is written here, so nothing is short of room.
-            let _ = self.set_negatives(None, delta.index);
+            let _ = self.set_negatives(None, zone.index);
         }
         self.writer.raise_epoch();
-        if let Some(program) = &mut *self.program.lock() {
+        if access_differs(&old, new, delta)
+            && let Some(program) = &mut *self.program.lock()
+        {
             program.set_zone_access(zone_access(new));
         }
         observe(Stage::Fenced);
         // Publish.
-        self.set_serials_of_new_zones(new);
-        self.start_counts(new);
+        let came = delta.zones.iter().filter(|zone| zone.change == ZoneChange::Added);
+        self.set_serials_of_new_zones(came.filter_map(|zone| new.zones.get(&zone.apex)));
+        self.start_counts(new, delta);
         self.served.snapshot.store(Arc::clone(new));
         observe(Stage::Published);
         // Install.
@@ -260,7 +269,7 @@ impl Publisher {
         for &(zone, serial) in serials {
             self.writer.set_serial(zone, serial);
         }
-        if old.is_withheld && !plan.delta.views_redefined {
+        if old.is_withheld && !delta.views_redefined {
             self.writer.open();
         }
         // Whatever was not written passes, so nothing wrong is answered meanwhile.
@@ -271,8 +280,7 @@ impl Publisher {
     }
 
     /// Every name whose lines may differ, in the default or a view.
-    fn affected(&self, old: &Snapshot, plan: &Plan) -> BTreeSet<NameKey> {
-        let (new, delta) = (&plan.snapshot, &plan.delta);
+    fn affected(&self, old: &Snapshot, new: &Snapshot, delta: &Delta) -> BTreeSet<NameKey> {
         let of_default = &self.dependents.default;
         let mut names = affected(old, new, delta, &[of_default]);
         if delta.views_redefined {
@@ -348,12 +356,12 @@ impl Publisher {
         names > REBUILD_FROM && names > self.writer.names() / 2
     }
 
-    /// Whether the table has room for so many names more, and for every zone.
-    fn has_room(&self, names: usize, snapshot: &Snapshot) -> bool {
+    /// Whether the table has room for so many names more, and for every zone that comes.
+    fn has_room(&self, names: usize, delta: &Delta) -> bool {
         let sizes = self.writer.reader().memory.sizes;
         // Each may need a whole line.
         (self.writer.halves() + 2 * names) * 100 <= 2 * sizes.lines as usize * FULL_PERCENT
-            && snapshot.zones.values().all(|zone| zone.index < sizes.zones)
+            && delta.zones.iter().all(|zone| zone.index < sizes.zones)
     }
 
     /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as
@@ -394,18 +402,18 @@ impl Publisher {
 
     /// A zone that was not served has its serial before its content: there is none in its place yet, or that of a zone
     /// that is gone. The serials of all others move last.
-    fn set_serials_of_new_zones(&self, new: &Snapshot) {
-        let old = self.served.snapshot();
-        for (apex, zone) in &new.zones {
-            if old.zones.get(apex).is_none_or(|old| old.index != zone.index) {
-                self.writer.set_serial(zone.index, serial_of(zone, &self.serials));
-            }
+    fn set_serials_of_new_zones<'z>(&self, zones: impl IntoIterator<Item = &'z Arc<Zone>>) {
+        for zone in zones {
+            self.writer.set_serial(zone.index, serial_of(zone, &self.serials));
         }
     }
 
     /// Zones that come count from zero, whatever had their index before.
-    fn start_counts(&self, new: &Snapshot) {
-        if let Some(counts) = &self.counts {
+    fn start_counts(&self, new: &Snapshot, delta: &Delta) {
+        let moves = |zone: &ZoneDelta| zone.change != ZoneChange::Changed;
+        if let Some(counts) = &self.counts
+            && delta.zones.iter().any(moves)
+        {
             counts.follow(&self.served.snapshot(), new);
         }
     }
@@ -465,8 +473,13 @@ impl Publisher {
         // Then the old table passes everything too, and nothing reads it any more.
         self.writer.close();
         observe(Stage::Closed);
-        self.set_serials_of_new_zones(snapshot);
-        self.start_counts(snapshot);
+        let old = self.served.snapshot();
+        let is_new = |apex: &NameKey, zone: &Zone| old.zones.get(apex).is_none_or(|old| old.index != zone.index);
+        let came = snapshot.zones.iter().filter(|(apex, zone)| is_new(apex, zone));
+        self.set_serials_of_new_zones(came.map(|(_, zone)| zone));
+        if let Some(counts) = &self.counts {
+            counts.follow(&old, snapshot);
+        }
         self.served.snapshot.store(Arc::clone(snapshot));
         observe(Stage::Published);
         self.served.table.store(Arc::new(writer.reader().clone()));
@@ -485,6 +498,13 @@ fn zone_access(snapshot: &Snapshot) -> BTreeMap<u32, Arc<AccessList>> {
         .collect()
 }
 
+/// Whether the program is to be told other access lists: those of zones that come and go are under other numbers.
+fn access_differs(old: &Snapshot, new: &Snapshot, delta: &Delta) -> bool {
+    let has_list = |zone: &ZoneDelta| old.access.contains_key(&zone.apex) || new.access.contains_key(&zone.apex);
+    let moves = |zone: &ZoneDelta| zone.change != ZoneChange::Changed;
+    !delta.access.is_empty() || delta.zones.iter().any(|zone| moves(zone) && has_list(zone))
+}
+
 /// The serial to serve for a zone: what was published for it, or that of its own SOA record.
 fn serial_of(zone: &Zone, serials: &HashMap<u32, u32>) -> u32 {
     let serial = serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
@@ -492,7 +512,7 @@ fn serial_of(zone: &Zone, serials: &HashMap<u32, u32>) -> u32 {
 }
 
 /// The zones whose NODATA and NXDOMAIN differ: another SOA record, or another state.
-fn with_other_negatives<'a>(old: &Snapshot, plan: &'a Plan) -> Vec<&'a ZoneDelta> {
+fn with_other_negatives<'a>(old: &Snapshot, new: &Snapshot, delta: &'a Delta) -> Vec<&'a ZoneDelta> {
     let negative_of = |snapshot: &Snapshot, delta: &ZoneDelta| {
         let zone = snapshot.zones.get(&delta.apex)?;
         Some((
@@ -501,6 +521,6 @@ fn with_other_negatives<'a>(old: &Snapshot, plan: &'a Plan) -> Vec<&'a ZoneDelta
             zone.rrset(&delta.apex, RecordType::SOA).cloned(),
         ))
     };
-    let differs = |delta: &&ZoneDelta| negative_of(old, delta) != negative_of(&plan.snapshot, delta);
-    plan.delta.zones.iter().filter(differs).collect()
+    let differs = |delta: &&ZoneDelta| negative_of(old, delta) != negative_of(new, delta);
+    delta.zones.iter().filter(differs).collect()
 }

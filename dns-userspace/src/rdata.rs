@@ -29,6 +29,7 @@ mod token;
 mod vectors;
 mod walk;
 
+use crate::name::wire_name_length;
 use crate::record::{Rdata, RecordType};
 use crate::shown::{MOST_OF_VALUE, shorten};
 
@@ -119,6 +120,25 @@ pub fn is_own_target(rtype: RecordType, rdata: &[u8]) -> bool {
     is_service && rdata.first_chunk().is_some_and(|priority| *priority != [0, 0]) && rdata.get(2) == Some(&0)
 }
 
+/// The serial in an SOA's RDATA: behind MNAME and RNAME (RFC 1035 §3.3.13).
+pub fn serial(soa: &[u8]) -> Option<u32> {
+    let at = serial_position(soa)?;
+    Some(u32::from_be_bytes(soa[at..at + 4].try_into().ok()?))
+}
+
+/// Writes `serial` into an SOA's RDATA.
+pub fn set_serial(soa: &mut [u8], serial: u32) {
+    if let Some(at) = serial_position(soa) {
+        soa[at..at + 4].copy_from_slice(&serial.to_be_bytes());
+    }
+}
+
+fn serial_position(soa: &[u8]) -> Option<usize> {
+    let mname = wire_name_length(soa)?;
+    let at = mname + wire_name_length(&soa[mname..])?;
+    (soa.len() >= at + 4).then_some(at)
+}
+
 /// The form in which values are compared: names in lower case in the types of RFC 4034 §6.2 (as RFC 6840 §5.1
 /// corrects it), all else as it is.
 pub fn canonical(rtype: RecordType, rdata: &[u8]) -> Rdata {
@@ -134,4 +154,20 @@ pub fn canonical(rtype: RecordType, rdata: &[u8]) -> Rdata {
 /// Whether two RDATA are the same value: equal in [`canonical`] form.
 pub fn same_value(rtype: RecordType, first: &[u8], second: &[u8]) -> bool {
     first == second || (first.eq_ignore_ascii_case(second) && canonical(rtype, first) == canonical(rtype, second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_serial_of_an_soa_is_found_behind_its_names() {
+        let mut soa = [
+            0, 1, b'a', 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1,
+        ];
+        assert_eq!(serial(&soa), Some(7));
+        set_serial(&mut soa, 0x0102_0304);
+        assert_eq!(soa[4..8], [1, 2, 3, 4]);
+        assert_eq!(serial(&soa[..7]), None);
+    }
 }

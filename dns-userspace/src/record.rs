@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 mod handling;
 
@@ -11,6 +10,7 @@ pub use handling::{Handling, Order, Wildcard};
 use crate::name::Name;
 use crate::octets::Octets;
 use crate::shown::{MOST_OF_TEXT, shorten};
+use crate::source::Origin;
 use crate::work;
 
 /// RDATA in uncompressed wire form.
@@ -164,7 +164,7 @@ pub struct RrSet {
     /// No two equal; never empty.
     pub rdatas: Rdatas,
     /// Who brought it.
-    pub source: Source,
+    pub origin: Origin,
     /// How it is answered.
     pub handling: Handling,
 }
@@ -313,28 +313,6 @@ impl<'a> Iterator for RdataIter<'a> {
         let (rdata, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
         self.0 = rest;
         Some(rdata)
-    }
-}
-
-/// Who brought an RRset. Each RRset has one source.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    /// `records` of the configuration file.
-    Config,
-    /// A zone file, by its path as the configuration gives it.
-    ZoneFile(Arc<str>),
-    /// The HTTP API.
-    Api,
-}
-
-impl Source {
-    /// The closed word for metrics and the API: `config`, `zone_file` or `api`.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::ZoneFile(_) => "zone_file",
-            Self::Api => "api",
-        }
     }
 }
 

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::access::{Access, AccessList};
-use crate::name::{Name, NameKey, wire_name_length};
+use crate::name::{Name, NameKey};
+use crate::rdata;
 use crate::record::{RecordType, RrSet, Wildcard};
 use crate::views::{Clients, ViewName};
 
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub views: Arc<Views>,
     /// Whether it is not known yet what there is: every question is answered SERVFAIL.
     pub is_withheld: bool,
+    /// The SOA serial that each zone is served with, by apex. The trees of views leave it to the default.
+    pub serials: OrdMap<NameKey, u32>,
 }
 
 /// The views that are configured.
@@ -116,6 +119,11 @@ impl Snapshot {
         self.views.list.iter().find(|view| *view.name == *name)
     }
 
+    /// The SOA serial that a zone is served with.
+    pub fn serial(&self, apex: &NameKey) -> Option<u32> {
+        self.serials.get(apex).copied()
+    }
+
     /// The zone that holds `key`: the deepest with an apex at or above it.
     pub fn zone_of(&self, key: &NameKey) -> Option<&Arc<Zone>> {
         key.lineage().find_map(|apex| self.zones.get(apex))
@@ -192,14 +200,10 @@ impl Zone {
 }
 
 impl Zone {
-    /// The serial in the zone's own SOA record (RFC 1035 §3.3.13: behind two names).
+    /// The serial in the zone's own SOA record.
     pub fn soa_serial(&self) -> Option<u32> {
         let soa = self.rrset(&self.apex.key(), RecordType::SOA)?;
-        let rdata = soa.rdatas.first()?;
-        let mname = wire_name_length(rdata)?;
-        let rname = wire_name_length(&rdata[mname..])?;
-        let octets = rdata.get(mname + rname..mname + rname + 4)?;
-        Some(u32::from_be_bytes(octets.try_into().ok()?))
+        rdata::serial(soa.rdatas.first()?)
     }
 }
 

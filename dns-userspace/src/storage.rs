@@ -266,20 +266,20 @@ impl Storage {
     }
 
     /// Looks whether the open database is still the one at its path, and whether it can be written again if the last
-    /// write failed. `owed` is written then.
-    pub fn recover(&mut self, owed: &[ApiChange]) -> Result<(), WriteError> {
+    /// write failed.
+    pub fn recover(&mut self) -> Result<(), WriteError> {
         self.look()?;
         let is_failing = self
             .trouble()
             .is_some_and(|trouble| trouble.state == StorageState::Failing);
-        if !is_failing && owed.is_empty() {
+        if !is_failing {
             return Ok(());
         }
         self.transact(|transaction| {
             // A commit that failed when it was flushed may still be in the log, for the next start to find. Whatever
             // is written takes its place there.
             transaction.execute("UPDATE schema_version SET version = version", [])?;
-            save(transaction, owed, &[])
+            Ok(())
         })
     }
 

@@ -19,6 +19,7 @@ use dns_userspace::answer::{Environment, Transport};
 use dns_userspace::forward::Message as Upstream;
 use dns_userspace::name::{Name, wire_name_length};
 use dns_userspace::rdata::{format_value, is_well_formed, parse_value, same_value};
+use dns_userspace::source::SourceId;
 use dns_userspace::store::Change;
 use dns_userspace::zonefile::{self, MAX_ERRORS, ZoneContent, ZoneFileError};
 use hickory_proto::op::Message;
@@ -209,9 +210,9 @@ fn serve(content: ZoneContent) -> Planes {
         cookies: COOKIES,
         ..Environment::DEFAULT
     };
-    let zone = Change::Zone {
+    let zone = Change::PutZone {
+        source: SourceId::zone_files(),
         apex: apex(),
-        file: "zone".into(),
         content: Ok(content.rrsets),
     };
     let mut planes = Planes::new(on_heap(), environment, false).expect("a heap");

@@ -120,7 +120,8 @@ impl Planes {
         let figures = self.publisher.figures();
         let refused = || figures.refused.load(Ordering::Relaxed);
         let before = refused();
-        self.publisher.publish_observed(plan, serials, observe);
+        self.publisher
+            .publish_observed(&plan.snapshot, &plan.delta, serials, observe);
         self.store.commit(plan);
         ensure!(refused() == before, "a table could not be had");
         Ok(())

@@ -11,8 +11,9 @@ use dns_userspace::answer::{Admission, End, Environment, ResolveOptions, Transpo
 use dns_userspace::compile::{CompileOptions, Compiling, compile, is_in_sparse_area};
 use dns_userspace::name::{Name, NameKey};
 use dns_userspace::rdata::parse_value;
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
+use dns_userspace::record::{Handling, RecordType, RrSet};
 use dns_userspace::snapshot::Snapshot;
+use dns_userspace::source::Origin;
 use dns_userspace::store::Change;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -189,12 +190,12 @@ fn services_at_their_owners_have_its_addresses_on_both_planes() -> Result<()> {
                 rtype,
                 ttl: 60,
                 rdatas: [parse_value(rtype, value)?].into(),
-                source: Source::Config,
+                origin: Origin::config(),
                 handling: Handling::default(),
             };
             anyhow::Ok((owner.parse::<Name>()?, rrset))
         });
-        planes.apply(vec![Change::ConfigRecords(records.collect::<Result<_>>()?)])?;
+        planes.apply(vec![Change::config_records(records.collect::<Result<_>>()?)])?;
         for owner in [
             "x.",
             "svc.x.",

@@ -20,8 +20,9 @@ use std::sync::{Arc, LazyLock};
 use super::embedded::alias_target;
 use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
 use crate::name::{Name, NameKey};
-use crate::record::{Handling, RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet};
 use crate::snapshot::{Node, Snapshot, Zone, at_or_above};
+use crate::source::Origin;
 
 /// The sections for one question of class IN. `qtype` is a data type or ANY; `consulted` hears, at least once each,
 /// of every name that the answer depends on.
@@ -75,7 +76,7 @@ static ANY_HINFO: LazyLock<Arc<RrSet>> = LazyLock::new(|| {
         rtype: RecordType::HINFO,
         ttl: 3789,
         rdatas: [b"\x07RFC8482\0"].into(),
-        source: Source::Config,
+        origin: Origin::config(),
         handling: Handling::default(),
     })
 });
@@ -581,7 +582,7 @@ fn substitute<'s>(name: &Name, owner: Owner, at: &Name, dname: &Arc<RrSet>) -> S
                 rtype: RecordType::CNAME,
                 ttl: dname.ttl,
                 rdatas: [target.as_wire()].into(),
-                source: dname.source.clone(),
+                origin: dname.origin.clone(),
                 handling: Handling::default(),
             };
             Step::Alias {

@@ -13,8 +13,9 @@ use super::section::{Section, Text};
 use crate::access::AccessList;
 use crate::name::Name;
 use crate::rdata;
-use crate::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_answer};
+use crate::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
 use crate::shown::{MOST_OF_VALUE, shorten};
+use crate::source::Origin;
 use crate::views::{ViewClients, ViewName};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
@@ -169,7 +170,7 @@ pub(super) fn read_records(
             rtype,
             ttl,
             rdatas: values.rdatas.into(),
-            source: Source::Config,
+            origin: Origin::config(),
             handling: Handling::new(order, wildcard),
         };
         records.push(ConfiguredRecord {

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::*;
 use crate::dataplane::worker::testing;
-use crate::record::{Handling, RecordType, Source};
+use crate::record::{Handling, RecordType};
+use crate::source::Origin;
 
 mod chains;
 mod loops;
@@ -436,7 +437,7 @@ async fn a_chain_of_ours_is_completed() {
             rtype: RecordType::CNAME,
             ttl: 60,
             rdatas,
-            source: Source::Config,
+            origin: Origin::config(),
             handling: Handling::default(),
         };
         (from.map(|from| from.parse().unwrap()), Arc::new(rrset))

@@ -19,10 +19,10 @@ use super::ApiState;
 use super::connection::Place;
 use super::parameters::{find_view, parse_name, parse_type};
 use super::problem::{self, Problem};
-use crate::control::Wanted;
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Order, Rdata, RecordType, Wildcard};
+use crate::store::Wanted;
 use crate::views::ViewName;
 
 /// The largest body that is read.

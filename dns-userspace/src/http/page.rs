@@ -26,7 +26,6 @@ use super::listing::{self, Filter, Position};
 use super::pieces::{Pieces, json_response, next_piece};
 use super::problem::{self, Problem};
 use super::{ApiState, View};
-use crate::control::set_serial;
 use crate::name::Name;
 use crate::rdata;
 use crate::record::{Order, RecordType, RrSet, Wildcard};
@@ -43,7 +42,7 @@ pub(super) struct Record {
     r#type: String,
     ttl: u32,
     value: Vec<String>,
-    source: &'static str,
+    source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,21 +55,14 @@ pub(super) struct Record {
 }
 
 /// An RRset, as it is served.
-pub(super) fn record(
-    served: &View,
-    snapshot: &Snapshot,
-    view: Option<&ViewName>,
-    owner: &Name,
-    rrset: &RrSet,
-) -> Record {
+pub(super) fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name, rrset: &RrSet) -> Record {
     let serial = (rrset.rtype == RecordType::SOA)
-        .then(|| snapshot.zones.get(&owner.key()))
-        .flatten()
-        .and_then(|zone| (served.serial)(zone.index));
+        .then(|| snapshot.serial(&owner.key()))
+        .flatten();
     let value = rrset.rdatas.iter().map(|rdata| match serial {
         Some(serial) => {
             let mut soa = rdata.to_vec();
-            set_serial(&mut soa, serial);
+            rdata::set_serial(&mut soa, serial);
             rdata::format_value(rrset.rtype, &soa)
         }
         None => rdata::format_value(rrset.rtype, rdata),
@@ -81,7 +73,7 @@ pub(super) fn record(
         r#type: rrset.rtype.to_string(),
         ttl: rrset.ttl,
         value: value.collect(),
-        source: rrset.source.label(),
+        source: rrset.origin.label().to_owned(),
         order: (*order != Order::Fixed).then(|| order.word()),
         weights: matches!(order, Order::Weighted(_)).then(|| order.weights().to_vec()),
         wildcard: (wildcard != Wildcard::Rfc4592).then(|| wildcard.word()),
@@ -209,7 +201,7 @@ fn part(served: &View, filter: &Filter, after: Option<&Position>, left: usize, i
             text.push(b',');
         }
         count += 1;
-        let record = record(served, &snapshot, filter.view.as_ref(), owner, rrset);
+        let record = record(&snapshot, filter.view.as_ref(), owner, rrset);
         written = serde_json::to_writer(&mut text, &record).map_err(io::Error::from);
         written.is_ok()
     });

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::figures::HttpFigures;
 use crate::control::ControlError;
 use crate::record::Clash;
+use crate::store::{Refusal, Refused};
 
 /// The media type of every error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -96,27 +97,40 @@ impl From<ControlError> for Problem {
         let detail = error.to_string();
         let conflict = |code| Self::new(StatusCode::CONFLICT, code, detail.clone());
         match error {
-            ControlError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            ControlError::Refused(Refused { refusal, .. }) => refusal.into(),
             ControlError::Exists { .. } => conflict("exists"),
-            ControlError::OrderConflict { .. } => conflict("order_conflict"),
-            ControlError::WildcardConflict { .. } => conflict("wildcard_conflict"),
-            ControlError::TtlConflict { held, .. } => conflict("ttl_conflict").member("ttl", held),
-            ControlError::SingletonConflict { .. } => conflict("singleton_conflict"),
-            ControlError::Clash { clash, .. } => conflict(match clash {
-                Clash::Cname => "cname_conflict",
-                Clash::Alias => "alias_conflict",
-            }),
-            ControlError::ManagedByFile { file, .. } => conflict("managed_by_file").member("file", file),
-            ControlError::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
-            ControlError::SoaInView => Self::bad_request("invalid_type", detail),
-            ControlError::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
-            ControlError::TooLarge { .. } => Self::bad_request("invalid_value", detail),
             ControlError::StorageLocked(_) | ControlError::NotReady(_) => Self::storage_locked(detail),
-            ControlError::TooManyTypes { .. } => conflict("too_many_types"),
             ControlError::ReloadFailed(errors) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reload_failed", detail).member("errors", errors)
             }
             ControlError::Internal(_) | ControlError::Stopped => Self::internal(&detail),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let conflict = |code| Self::new(StatusCode::CONFLICT, code, detail.clone());
+        match refusal {
+            Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            Refusal::OrderConflict { .. } => conflict("order_conflict"),
+            Refusal::WildcardConflict { .. } => conflict("wildcard_conflict"),
+            Refusal::TtlConflict { held, .. } => conflict("ttl_conflict").member("ttl", held),
+            Refusal::SingletonConflict { .. } => conflict("singleton_conflict"),
+            Refusal::Clash { clash, .. } => conflict(match clash {
+                Clash::Cname => "cname_conflict",
+                Clash::Alias => "alias_conflict",
+            }),
+            Refusal::OwnedBy { origin, .. } => match origin.label() {
+                "zone_file" | "config" => conflict("managed_by_file").member("file", origin.to_string()),
+                _ => conflict("owned_by").member("source", origin.to_string()),
+            },
+            Refusal::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
+            Refusal::SoaInView => Self::bad_request("invalid_type", detail),
+            Refusal::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
+            Refusal::TooLarge { .. } => Self::bad_request("invalid_value", detail),
+            Refusal::TooManyTypes { .. } => conflict("too_many_types"),
         }
     }
 }

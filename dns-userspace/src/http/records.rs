@@ -13,7 +13,7 @@ use super::page::{List, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::{ApiState, View, pieces, preconditions};
-use crate::control::Written;
+use crate::store::Written;
 use crate::views::ViewName;
 
 /// RRsets in a page, where the request does not say.
@@ -171,10 +171,13 @@ pub(super) async fn reload(
 
 fn written_response(served: &View, view: Option<&ViewName>, written: &Written, status: StatusCode) -> Response {
     let snapshot = (served.snapshot)();
-    let shown = record(served, &snapshot, view, &written.owner, &written.rrset);
+    let Some(rrset) = &written.rrset else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let shown = record(&snapshot, view, &written.owner, rrset);
     let mut response = pieces::json(status, &shown);
     if status == StatusCode::CREATED
-        && let Ok(location) = HeaderValue::try_from(location(view, &written.owner, written.rrset.rtype))
+        && let Ok(location) = HeaderValue::try_from(location(view, &written.owner, rrset.rtype))
     {
         response.headers_mut().insert(header::LOCATION, location);
     }

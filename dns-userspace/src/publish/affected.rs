@@ -207,7 +207,8 @@ mod tests {
     use super::*;
     use crate::compile::needs_line;
     use crate::name::Name;
-    use crate::record::{Handling, RrSet, Source};
+    use crate::record::{Handling, RrSet};
+    use crate::source::Origin;
     use crate::store::{Change, Store};
 
     fn name(text: &str) -> Name {
@@ -220,12 +221,12 @@ mod tests {
             rtype,
             ttl: 1,
             rdatas: [[serial; 4]].into(),
-            source: Source::Config,
+            origin: Origin::config(),
             handling: Handling::default(),
         };
         let mut records = vec![(name("x."), rrset(RecordType::SOA))];
         records.extend(owners.iter().map(|owner| (name(owner), rrset(RecordType::A))));
-        vec![Change::ConfigRecords(records)]
+        vec![Change::config_records(records)]
     }
 
     #[test]

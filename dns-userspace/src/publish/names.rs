@@ -92,7 +92,8 @@ impl<'a> Iterator for Owners<'a> {
 mod tests {
     use super::*;
     use crate::name::Name;
-    use crate::record::{Handling, RecordType, RrSet, Source};
+    use crate::record::{Handling, RecordType, RrSet};
+    use crate::source::Origin;
     use crate::store::{Change, Store};
 
     fn name(text: &str) -> Name {
@@ -105,7 +106,7 @@ mod tests {
             rtype,
             ttl: 1,
             rdatas: [[1, 2, 3, 4]].into(),
-            source: Source::Config,
+            origin: Origin::config(),
             handling: Handling::default(),
         };
         let owners = ["a.b.c.x.", "c.x.", "x.", "y.sub.x.", "sub.x.", "over.lay.", "z.x."];
@@ -113,7 +114,7 @@ mod tests {
         for apex in ["x.", "sub.x."] {
             records.push((name(apex), rrset(RecordType::SOA)));
         }
-        let snapshot = Store::new().plan(vec![Change::ConfigRecords(records)]).snapshot;
+        let snapshot = Store::new().plan(vec![Change::config_records(records)]).snapshot;
         let names: Vec<String> = all_names(&snapshot, &[]).map(|key| key.to_name().to_string()).collect();
         let expected = [
             ".",

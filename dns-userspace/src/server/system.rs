@@ -25,7 +25,7 @@ use self::http::Http;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging};
 use crate::access::{Access, AccessList};
-use crate::answer::{Admission, Environment, Identity, Serials, Transport};
+use crate::answer::{Admission, Environment, Identity, Transport};
 use crate::compile::CompileOptions;
 use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
 use crate::control::{Control, ControlHandle, Settings};
@@ -101,7 +101,6 @@ impl System {
             storage_path: config.storage_path.clone(),
             storage_required: config.storage_required,
             readiness: Arc::clone(&readiness),
-            config_file: config.file.display().to_string().into(),
             loader: control::loader(source, config.clone()),
             token: token.clone(),
             cookies: Arc::clone(&cookies),
@@ -111,7 +110,7 @@ impl System {
         };
         let initial = control::desired(desired, Vec::new());
         let started = tokio::task::spawn_blocking(move || Control::start(settings, initial, Box::new(publisher)));
-        let Control { handle, thread } = started.await.context("the control thread could not be started")??;
+        let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
         http.api.start(Serving {
@@ -324,9 +323,8 @@ fn answerers(
 }
 
 fn view(served: &Arc<Served>) -> View {
-    let (snapshot, serial) = (Arc::clone(served), Arc::clone(served));
+    let served = Arc::clone(served);
     View {
-        snapshot: Arc::new(move || snapshot.snapshot()),
-        serial: Arc::new(move |zone| serial.serial(zone)),
+        snapshot: Arc::new(move || served.snapshot()),
     }
 }

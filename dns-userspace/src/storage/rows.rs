@@ -7,7 +7,8 @@ use rusqlite::{Connection, Row};
 use super::{Refusal, ServedSerial, Stored, schema};
 use crate::name::{Name, NameKey};
 use crate::rdata;
-use crate::record::{Handling, Order, Rdatas, RecordType, RrSet, Source, Wildcard};
+use crate::record::{Handling, Order, Rdatas, RecordType, RrSet, Wildcard};
+use crate::source::Origin;
 use crate::views::ViewName;
 
 /// The weights of an order, two octets each; `None` where it has none.
@@ -81,7 +82,7 @@ fn rrset(row: &Row<'_>) -> Result<(Option<ViewName>, Name, RrSet), String> {
         rtype,
         ttl,
         rdatas,
-        source: Source::Api,
+        origin: Origin::api(),
         handling,
     };
     let view: String = row.get(8).map_err(|_| wrong("no view"))?;

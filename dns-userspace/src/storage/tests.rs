@@ -1,5 +1,6 @@
 use super::*;
-use crate::record::{Handling, Order, Source, Wildcard};
+use crate::record::{Handling, Order, Wildcard};
+use crate::source::Origin;
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -10,7 +11,7 @@ fn address(last: u8) -> Arc<RrSet> {
         rtype: RecordType::A,
         ttl: 300,
         rdatas: [[192, 0, 2, last], [192, 0, 2, 1]].into(),
-        source: Source::Api,
+        origin: Origin::api(),
         handling: Handling::default(),
     })
 }
@@ -345,7 +346,7 @@ fn a_write_that_fails_at_any_step_leaves_nothing_behind() {
         } else {
             assert_eq!(trouble.state, StorageState::Failing, "{step:?} {code}");
             assert_eq!(storage.unavailable(), None, "the next may succeed");
-            storage.recover(&[]).expect("written again");
+            storage.recover().expect("written again");
         }
         assert_eq!(storage.trouble(), None);
         storage.write(&put("c.x."), &[]).expect("written");
@@ -377,10 +378,10 @@ fn a_database_that_was_deleted_or_replaced_takes_no_writes_until_it_is_back() {
         };
         assert!(refused.to_string().contains(expected), "{refused}");
         assert_eq!(storage.trouble().expect("shows").state, StorageState::Replaced);
-        assert!(storage.unavailable().is_some() && storage.recover(&[]).is_err());
+        assert!(storage.unavailable().is_some() && storage.recover().is_err());
         std::fs::rename(&aside, &path).expect("back");
         // Its log may have been set aside, and then it has to be opened again.
-        while storage.recover(&[]).is_err() {
+        while storage.recover().is_err() {
             let stored = storage.reopen().expect("it is there");
             assert!(!stored.rrsets.is_empty(), "what was in the log is kept");
         }
@@ -423,7 +424,7 @@ fn the_log_of_a_database_is_not_taken_for_its_replacements() {
     storage.write(&put("new.x."), &[]).expect("written");
     std::fs::remove_file(&path).expect("deleted");
     std::fs::write(&path, &backup).expect("another one");
-    assert!(storage.recover(&[]).is_err());
+    assert!(storage.recover().is_err());
     // As after a crash: the process ends, and nothing is written any more.
     std::mem::forget(storage);
     let (_storage, stored) = open(folder.path());

@@ -8,7 +8,8 @@ use super::source::Place;
 use super::{MAX_ERRORS, budget};
 use crate::name::Name;
 use crate::rdata::{canonical, same_value};
-use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, Source, octets_of_answer};
+use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, octets_of_answer};
+use crate::source::Origin;
 use crate::work;
 
 /// Warnings of one zone that are listed; the others are counted.
@@ -43,7 +44,7 @@ struct Long {
 /// The RRsets of a zone while it is read.
 pub(super) struct Collection {
     apex: Name,
-    source: Source,
+    origin: Origin,
     rrsets: Vec<(Name, RrSet)>,
     notes: Vec<Note>,
     /// The first RRset of each owner; the others follow by [`Note::next`].
@@ -118,7 +119,7 @@ impl Collection {
     pub(super) fn new(apex: Name, shown_as: Arc<str>) -> Self {
         Self {
             apex,
-            source: Source::ZoneFile(shown_as),
+            origin: Origin::zone_file(shown_as),
             rrsets: Vec::new(),
             notes: Vec::new(),
             first: HashMap::new(),
@@ -164,7 +165,7 @@ impl Collection {
                     rtype,
                     ttl,
                     rdatas: [rdata].into(),
-                    source: self.source.clone(),
+                    origin: self.origin.clone(),
                     handling: Handling::default(),
                 };
                 let at = self.rrsets.len();

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::rdata::format_value;
-use crate::record::Source;
+use crate::source::Origin;
 use crate::work;
 
 const HEAD: &str = "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n";
@@ -110,7 +110,7 @@ VENERA  IN 60 A 10.1.0.52
         content
             .rrsets
             .iter()
-            .all(|(_, rrset)| rrset.source == Source::ZoneFile(Arc::from("z")))
+            .all(|(_, rrset)| rrset.origin == Origin::zone_file("z"))
     );
 }
 

@@ -18,6 +18,7 @@ use dns_userspace::dataplane::xdp::{Mode, Program};
 use dns_userspace::metrics::Metrics;
 use dns_userspace::name::Name;
 use dns_userspace::publish::Loader;
+use dns_userspace::source::SourceId;
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
 use tempfile::TempDir;
@@ -174,9 +175,9 @@ fn zone(zone: &Zone) -> Result<Change> {
     let file: Arc<str> = zone.origin.as_str().into();
     let content = zonefile::load(&zone.write(folder.path())?, &apex, file.clone())
         .map_err(|errors| anyhow!("{}", errors.iter().map(ToString::to_string).collect::<String>()))?;
-    Ok(Change::Zone {
+    Ok(Change::PutZone {
+        source: SourceId::zone_files(),
         apex,
-        file,
         content: Ok(content.rrsets),
     })
 }

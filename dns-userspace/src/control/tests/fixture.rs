@@ -5,17 +5,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Settings, TtlRules};
+use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Publication, Settings};
 use crate::cookies::Cookies;
 use crate::http::TokenFile;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::rdata::{format_value, parse_value};
 use crate::readiness::Readiness;
-use crate::record::{Handling, Rdata, RecordType, RrSet, Source};
+use crate::record::{Handling, Rdata, RecordType, RrSet};
 use crate::snapshot::Snapshot;
+use crate::source::Origin;
 use crate::storage::faults::Shared;
-use crate::store::Plan;
+use crate::store::TtlRules;
 
 pub(crate) const RULES: TtlRules = TtlRules {
     min: 60,
@@ -30,7 +31,6 @@ pub(crate) struct Served {
     pub(crate) serials: HashMap<u32, u32>,
     pub(crate) publications: usize,
     pub(crate) rests: usize,
-    pub(crate) fails: bool,
 }
 
 struct MemoryPlanes {
@@ -39,14 +39,13 @@ struct MemoryPlanes {
 }
 
 impl Planes for MemoryPlanes {
-    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
+    fn publish(&mut self, publication: &Publication) {
         let _open = self.gate.lock().expect("not poisoned");
         let mut served = self.served.lock().expect("not poisoned");
-        anyhow::ensure!(!served.fails, "as the test asks");
         served.publications += 1;
-        served.snapshot = plan.snapshot.clone();
-        served.serials.extend(serials.iter().copied());
-        Ok(())
+        served.snapshot = publication.new.clone();
+        let serials = publication.serials.iter().map(|zone| (zone.index, zone.serial));
+        served.serials.extend(serials);
     }
 
     fn withhold(&mut self) {
@@ -104,7 +103,6 @@ impl Fixture {
             storage_path: folder.path().to_owned(),
             storage_required: required,
             readiness: readiness.clone(),
-            config_file: "hotdns.yaml".into(),
             loader: Box::new({
                 let files = files.clone();
                 move || files.lock().expect("not poisoned").clone()
@@ -196,12 +194,12 @@ pub(crate) fn value(rtype: RecordType, text: &str) -> Rdata {
     parse_value(rtype, text).expect("a valid value")
 }
 
-pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source) -> (Name, RrSet) {
+pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Origin) -> (Name, RrSet) {
     let rrset = RrSet {
         rtype,
         ttl: 3600,
         rdatas: [value(rtype, text)].into(),
-        source,
+        origin: source,
         handling: Handling::default(),
     };
     (name(owner), rrset)
@@ -210,7 +208,7 @@ pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source)
 /// A zone with an SOA of this serial, an NS and these records.
 pub(crate) fn zone(apex: &str, serial: u32, records: &[(&str, RecordType, &str)]) -> DesiredZone {
     let file: Arc<str> = format!("zones/{apex}zone").into();
-    let source = || Source::ZoneFile(file.clone());
+    let source = || Origin::zone_file(file.clone());
     let soa = format!("ns.{apex} host.{apex} {serial} 3600 600 86400 300");
     let mut content = vec![
         record(apex, RecordType::SOA, &soa, source()),

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use super::*;
 use crate::dataplane::sockets;
 use crate::name::Name;
-use crate::record::{Handling, RecordType, RrSet, Source};
+use crate::record::{Handling, RecordType, RrSet};
+use crate::source::Origin;
 
 /// `panic`, `silence`, `denied`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with
 /// no records.
@@ -34,7 +35,7 @@ impl Answerer for Scripted {
                     rtype: RecordType::CNAME,
                     ttl: 77,
                     rdatas: [target.as_wire()].into(),
-                    source: Source::Config,
+                    origin: Origin::config(),
                     handling: Handling::default(),
                 };
                 return Disposition::CompleteUpstream(PartialChain {

@@ -210,7 +210,7 @@ async fn a_chain_of_ours_comes_back_to_us() {
         rtype: RecordType::CNAME,
         ttl: 60,
         rdatas: [target.as_wire()].into(),
-        source: Source::Config,
+        origin: Origin::config(),
         handling: Handling::default(),
     };
     let chain = PartialChain {

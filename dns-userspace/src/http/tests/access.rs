@@ -5,10 +5,14 @@ use std::sync::Arc;
 use super::super::access::{TokenError, TokenFile};
 use super::client::Server;
 use crate::control::tests::fixture::{desired, record};
-use crate::record::{RecordType, Source};
+use crate::record::RecordType;
+use crate::source::Origin;
 
 fn initial() -> crate::control::Desired {
-    desired(vec![], vec![record("lay.", RecordType::A, "192.0.2.1", Source::Config)])
+    desired(
+        vec![],
+        vec![record("lay.", RecordType::A, "192.0.2.1", Origin::config())],
+    )
 }
 
 async fn with_token(text: &str) -> (Server, tempfile::TempDir) {

@@ -97,12 +97,11 @@ impl Server {
     }
 
     pub(super) fn serving_parts(&self) -> Serving {
-        let (served, serials) = (self.fixture.served.clone(), self.fixture.served.clone());
+        let served = self.fixture.served.clone();
         Serving {
             control: self.fixture.handle(),
             view: View {
                 snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
-                serial: Arc::new(move |zone| serials.lock().expect("not poisoned").serials.get(&zone).copied()),
             },
             metrics: self.fixture.metrics.clone(),
         }

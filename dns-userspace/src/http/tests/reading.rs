@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::client::Server;
 use crate::control::tests::fixture::{desired, record, zone};
-use crate::record::{RecordType, Source};
+use crate::record::RecordType;
+use crate::source::Origin;
 
 const A: RecordType = RecordType::A;
 
@@ -22,8 +23,8 @@ async fn server() -> Server {
     );
     let inner = zone("sub.x.", 1, &[("www.sub.x.", A, "192.0.2.1")]);
     let overlays = vec![
-        record("lay.", A, "192.0.2.1", Source::Config),
-        record("y.", A, "192.0.2.1", Source::Config),
+        record("lay.", A, "192.0.2.1", Origin::config()),
+        record("y.", A, "192.0.2.1", Origin::config()),
     ];
     Server::new(desired(vec![outer, inner], overlays)).await
 }

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::client::Server;
 use crate::control::tests::fixture::{desired, record, zone};
-use crate::record::{RecordType, Source};
+use crate::record::RecordType;
+use crate::source::Origin;
 use crate::storage::Storage;
 use crate::store::ConfiguredView;
 use crate::views::ViewClients;
@@ -24,7 +25,12 @@ async fn server() -> Server {
             ("alias.x.", RecordType::CNAME, "www.x."),
         ],
     );
-    let config = record("conf.ig.", RecordType::A, "192.0.2.1", Source::Config);
+    let config = record(
+        "conf.ig.",
+        RecordType::A,
+        "192.0.2.1",
+        Origin::config_file("hotdns.yaml"),
+    );
     Server::new(desired(vec![file], vec![config])).await
 }
 
@@ -489,7 +495,7 @@ async fn records_of_views_are_apart_from_the_defaults() {
             name: "off ice".into(),
             clients: vec!["10.0.0.0/8".parse().expect("a prefix")],
         },
-        records: vec![record("conf.x.", RecordType::A, "10.0.0.1", Source::Config)],
+        records: vec![record("conf.x.", RecordType::A, "10.0.0.1", Origin::config())],
     }];
     let server = Server::new(initial).await;
     let serial = server.fixture.serial("x.");

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, ConfigSource, Desired, Known};
-use crate::control::{self, Loader, Planes, TtlRules};
+use crate::control::{self, Loader, Planes, Publication};
 use crate::publish::Publisher;
-use crate::store::Plan;
+use crate::store::TtlRules;
 
 /// Reads everything again; `running` is what the process was started with.
 pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
@@ -66,9 +66,13 @@ fn ttl_rules(config: &Config) -> TtlRules {
 }
 
 impl Planes for Publisher {
-    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
-        Publisher::publish(self, plan, serials);
-        Ok(())
+    fn publish(&mut self, publication: &Publication) {
+        let serials: Vec<(u32, u32)> = publication
+            .serials
+            .iter()
+            .map(|zone| (zone.index, zone.serial))
+            .collect();
+        Publisher::publish(self, &publication.new, &publication.delta, &serials);
     }
 
     fn withhold(&mut self) {
