@@ -13,6 +13,7 @@ use aya::{Ebpf, EbpfLoader};
 use dns_common::reason::PassReason;
 use dns_userspace::answer::Environment;
 use dns_userspace::record::RecordType;
+use dns_userspace::source::SourceId;
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
 use rand::Rng;
@@ -81,9 +82,9 @@ fn kernel(sizes: &[usize]) -> Result<Kernel> {
     let apex = name("example.org.");
     let content = zonefile::load(&path, &apex, "zone".into()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let mut kernel = Kernel::new(environment, false)?;
-    kernel.apply(vec![Change::Zone {
+    kernel.apply(vec![Change::PutZone {
+        source: SourceId::zone_files(),
         apex,
-        file: "zone".into(),
         content: Ok(content.rrsets),
     }])?;
     Ok(kernel)
