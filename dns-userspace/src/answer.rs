@@ -28,8 +28,8 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet};
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
 
 pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
 pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, MARK_BYTES, Mark, Options};

@@ -36,13 +36,13 @@ pub use self::document::Position;
 pub use self::problem::{ConfigError, ConfigWarning, Problem};
 pub use self::records::{ConfiguredRecord, ConfiguredZone};
 
-use crate::access::AccessList;
-use crate::memory::Size;
-use crate::name::Name;
-use crate::record::RrSet;
-use crate::source::Origin;
+use crate::host::memory::Size;
+use crate::model::access::AccessList;
+use crate::model::name::Name;
+use crate::model::record::RrSet;
+use crate::model::source::Origin;
+use crate::model::views::{ViewClients, ViewName};
 use crate::store::ConfiguredView;
-use crate::views::{ViewClients, ViewName};
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,6 +16,7 @@
 //! Where the database could not be read at start-up, nothing is served and every command refused until it could be: it
 //! is tried once a second. With `storage.required: false` the files are served meanwhile.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,15 +26,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::files::{FileBatch, Files};
 use crate::cookies::Cookies;
-use crate::http::TokenFile;
-use crate::metrics::Metrics;
-use crate::name::Name;
-use crate::readiness::Readiness;
-use crate::record::{Rdata, RecordType};
-use crate::source::SourceId;
-use crate::storage::{Storage, StorageError};
-use crate::store::{ChangeSet, Edit, Wanted, Written};
-use crate::views::ViewName;
+use crate::journal::StorageStatus;
+use crate::journal::{Storage, StorageError};
+use crate::model::name::Name;
+use crate::model::record::{Rdata, RecordType};
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
+use crate::principal::{Principal, TokenFile};
+use crate::store::{ChangeSet, Conflicts, Edit, Wanted, Written};
 
 mod census;
 mod error;
@@ -43,8 +43,6 @@ mod publication;
 mod reload;
 mod serial;
 mod writer;
-
-pub(crate) use census::Census;
 
 pub use error::ControlError;
 pub use history::{Event, History, Subscription};
@@ -71,25 +69,38 @@ pub trait Planes: Send {
     }
 }
 
+/// Who is told what the writer does: metrics and readiness, in the product.
+pub trait Observer: Send + Sync {
+    /// How many RRs of each kind of source are served.
+    fn records(&self, by_kind: &BTreeMap<&str, i64>);
+
+    /// These are all RRsets that are left out now.
+    fn conflicts(&self, conflicts: &Conflicts);
+
+    /// So many configuration files and zone files could not be loaded.
+    fn reload_failures(&self, files: usize);
+
+    /// How the database is now.
+    fn storage(&self, status: StorageStatus);
+}
+
 /// What the writer works with.
 pub struct Settings {
     /// `storage.path`.
     pub storage_path: PathBuf,
     /// `storage.required`: whether nothing is served until the records in the database are read.
     pub storage_required: bool,
-    /// Where it is said whether they are.
-    pub readiness: Arc<Readiness>,
     /// Reads the configuration file and all zone files, for a reload.
     pub loader: Loader,
     /// The token file, which a reload reads again.
     pub token: Option<Arc<TokenFile>>,
     /// The secrets of DNS cookies; a reload reads their file again.
     pub cookies: Arc<Cookies>,
-    /// Where records, conflicts and failures are counted.
-    pub metrics: Arc<Metrics>,
+    /// Who is told what the writer does.
+    pub observer: Arc<dyn Observer>,
     /// How writes to the database fail.
     #[cfg(test)]
-    pub(crate) faults: crate::storage::faults::Shared,
+    pub(crate) faults: crate::journal::faults::Shared,
 }
 
 /// The running writer.
@@ -109,6 +120,8 @@ pub struct ControlHandle {
     reloads: mpsc::Sender<files::Request>,
     /// The view that changes are made in; `None` is the default.
     view: Option<ViewName>,
+    /// Who asks for them.
+    principal: Principal,
 }
 
 enum Command {
@@ -122,7 +135,7 @@ enum Command {
 
 impl Control {
     /// Opens the database, publishes `initial` with the records and serials in it, and starts the writer. Where the
-    /// database cannot be read, and has to be, that comes later: [`Readiness`] says so.
+    /// database cannot be read, and has to be, that comes later: [`Observer::storage`] says so.
     ///
     /// What is amiss but does not keep the server from running (no database, bad zone files, RRsets left out) is
     /// logged. Blocks.
@@ -130,21 +143,19 @@ impl Control {
         let Settings {
             storage_path,
             storage_required,
-            readiness,
             loader,
             token,
             cookies,
-            metrics,
+            observer,
             #[cfg(test)]
             faults,
         } = settings;
         let (storage, stored) = Storage::open(&storage_path)?;
         #[cfg(test)]
         let storage = storage.with_faults(faults);
-        let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&metrics), initial);
+        let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&observer), initial);
         let parts = writer::Parts {
-            metrics,
-            readiness,
+            observer,
             storage_required,
             storage,
             planes,
@@ -171,6 +182,7 @@ impl Control {
                 commands,
                 reloads,
                 view: None,
+                principal: Principal::local(),
             },
             history,
             thread,
@@ -193,10 +205,15 @@ impl ControlHandle {
     /// The same, for changes in a view; `None` is the default.
     #[must_use]
     pub fn in_view(&self, view: Option<ViewName>) -> Self {
+        Self { view, ..self.clone() }
+    }
+
+    /// The same, for changes that this principal asks for.
+    #[must_use]
+    pub fn by(&self, principal: Principal) -> Self {
         Self {
-            commands: self.commands.clone(),
-            reloads: self.reloads.clone(),
-            view,
+            principal,
+            ..self.clone()
         }
     }
 
@@ -261,8 +278,9 @@ impl ControlHandle {
         self.edit(edit).await.map(|_| ())
     }
 
-    /// Makes a change set: whole, or not at all. One outcome for each edit.
+    /// Makes a change set, if the principal may: whole, or not at all. One outcome for each edit.
     pub async fn apply(&self, set: ChangeSet) -> Result<Vec<Written>, ControlError> {
+        self.principal.check(&set)?;
         // What is too large by itself is known before the writer has to do with it.
         set.check_size()?;
         self.ask(|reply| Command::Apply(set, reply)).await?
@@ -289,7 +307,7 @@ impl ControlHandle {
     async fn edit(&self, edit: Edit) -> Result<Written, ControlError> {
         let set = ChangeSet {
             source: SourceId::api(),
-            actor: "api".into(),
+            actor: Arc::clone(self.principal.name()),
             edits: vec![edit],
         };
         self.apply(set).await?.pop().ok_or(ControlError::Stopped)

@@ -15,35 +15,35 @@ mod affected;
 mod counts;
 mod dependents;
 mod figures;
+mod home;
 mod names;
 mod rebuild;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use dns_common::hash::Keys;
 use dns_common::table::Table;
 
-use crate::access::AccessList;
 use crate::answer::Serials;
-use crate::compile::{CompileOptions, negatives};
-use crate::dataplane::xdp::Program;
-use crate::name::NameKey;
-use crate::record::RecordType;
-use crate::snapshot::{Snapshot, Zone};
+use crate::lines::{CompileOptions, negatives};
+use crate::model::access::AccessList;
+use crate::model::name::NameKey;
+use crate::model::record::RecordType;
+use crate::model::snapshot::{Snapshot, Zone};
 use crate::store::{Delta, ZoneChange, ZoneDelta};
-use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter, return_freed_memory};
+use crate::table::{TableFull, TableReader, TableWriter, return_freed_memory};
 
 use self::affected::affected;
 pub use self::counts::{ZoneAnswers, ZoneCounter, ZoneCounts};
 pub use self::figures::TableFigures;
+pub use self::home::{Home, Loader, SharedHome};
 use self::rebuild::{Built, Need};
 use self::views::{AllDependents, Lines, compile_everywhere, needs_line_anywhere};
 
@@ -85,25 +85,6 @@ impl Serials for Served {
     }
 }
 
-/// Where tables live: in the XDP program's maps, or on the heap.
-pub type Loader = Box<dyn Fn(&Keys, Sizes) -> anyhow::Result<(Option<Program>, Memory)> + Send>;
-
-/// The XDP program, shared with those who attach it and read its counters. `None` without XDP.
-#[derive(Clone, Default)]
-pub struct SharedProgram(Arc<Mutex<Option<Program>>>);
-
-impl SharedProgram {
-    /// The program, for a moment.
-    pub fn lock(&self) -> MutexGuard<'_, Option<Program>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it has no room for all own addresses, and a new one would have.
-    pub fn lacks_room(&self) -> bool {
-        self.lock().as_ref().is_some_and(Program::lacks_room)
-    }
-}
-
 /// How far a publication has come; what tests step through.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,10 +104,10 @@ pub enum Stage {
 }
 
 /// The one that writes tables.
-pub struct Publisher {
+pub struct Publisher<H> {
     served: Arc<Served>,
-    program: SharedProgram,
-    loader: Loader,
+    program: SharedHome<H>,
+    loader: Loader<H>,
     options: CompileOptions,
     writer: TableWriter,
     dependents: AllDependents,
@@ -141,20 +122,18 @@ pub struct Publisher {
     was_rebuilt: bool,
 }
 
-impl Publisher {
+impl<H: Home> Publisher<H> {
     /// An empty table, served at once: every query passes to userspace, which knows no name yet.
-    pub fn new(loader: Loader, options: CompileOptions) -> anyhow::Result<Self> {
+    pub fn new(loader: Loader<H>, options: CompileOptions) -> anyhow::Result<Self> {
         let snapshot = Arc::new(Snapshot::default());
         let (writer, program) = rebuild::empty_table(&loader, Need::default())?;
         let served = Served {
             snapshot: ArcSwap::new(snapshot),
             table: ArcSwap::from_pointee(writer.reader().clone()),
         };
-        let shared = SharedProgram::default();
-        *shared.lock() = program;
         let mut publisher = Self {
             served: Arc::new(served),
-            program: shared,
+            program: SharedHome::new(program),
             loader,
             options,
             writer,
@@ -177,7 +156,7 @@ impl Publisher {
     }
 
     /// The XDP program, to be attached, and asked for its counters.
-    pub fn program(&self) -> SharedProgram {
+    pub fn program(&self) -> SharedHome<H> {
         self.program.clone()
     }
 
@@ -188,7 +167,7 @@ impl Publisher {
 
     /// Counts answers for each zone from now on; before the first plan.
     pub fn count_zones(&mut self) -> Arc<ZoneCounts> {
-        let counts = Arc::new(ZoneCounts::new(self.served(), self.program()));
+        let counts = Arc::new(ZoneCounts::new(self.served(), Arc::new(self.program())));
         self.counts = Some(Arc::clone(&counts));
         counts
     }

@@ -33,12 +33,12 @@ use std::sync::Arc;
 use imbl::OrdSet;
 
 use self::layers::Layers;
-use crate::access::AccessList;
-use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet};
-use crate::snapshot::{Node, Snapshot};
-use crate::source::SourceId;
-use crate::views::{ViewClients, ViewName};
+use crate::model::access::AccessList;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
+use crate::model::snapshot::{Node, Snapshot};
+use crate::model::source::SourceId;
+use crate::model::views::{ViewClients, ViewName};
 
 pub use conflict::{Conflict, ConflictChange, Conflicts};
 pub use draft::{Draft, Written};

@@ -16,10 +16,10 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use dns_userspace::answer::{Environment, Transport};
-use dns_userspace::forward::Message as Upstream;
-use dns_userspace::name::{Name, wire_name_length};
-use dns_userspace::rdata::{format_value, is_well_formed, parse_value, same_value};
-use dns_userspace::source::SourceId;
+use dns_userspace::model::name::{Name, wire_name_length};
+use dns_userspace::model::rdata::{format_value, is_well_formed, parse_value, same_value};
+use dns_userspace::model::source::SourceId;
+use dns_userspace::resolve::Message as Upstream;
 use dns_userspace::store::Change;
 use dns_userspace::zonefile::{self, MAX_ERRORS, ZoneContent, ZoneFileError};
 use hickory_proto::op::Message;
@@ -252,7 +252,7 @@ fn is_long_generate(octets: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use dns_userspace::record::RecordType;
+    use dns_userspace::model::record::RecordType;
 
     use super::*;
 

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
 use dns_userspace::answer::Environment;
-use dns_userspace::publish::Loader;
-use dns_userspace::record::RecordType;
-use dns_userspace::source::SourceId;
+use dns_userspace::model::record::RecordType;
+use dns_userspace::model::source::SourceId;
+use dns_userspace::serve::xdp::Loader;
 use dns_userspace::store::Change;
 use dns_userspace::table::Memory;
 use dns_userspace::zonefile;

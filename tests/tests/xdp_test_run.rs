@@ -16,13 +16,13 @@ use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::Reply;
 use dns_common::slot::CLASS_BYTES;
 use dns_common::table::{Table, word};
-use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
-use dns_userspace::name::Name;
-use dns_userspace::record::{Handling, RecordType, RrSet};
-use dns_userspace::source::{Origin, SourceId};
+use dns_userspace::model::access::{Access, AccessList};
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::{Origin, SourceId};
+use dns_userspace::model::views::ViewClients;
 use dns_userspace::store::{Change, ConfiguredView};
-use dns_userspace::views::ViewClients;
 use dns_userspace::zonefile;
 use ipnet::IpNet;
 use rand::rngs::StdRng;
@@ -581,7 +581,7 @@ fn views_are_answered_at_the_card() -> Result<()> {
         let rrset = RrSet {
             rtype,
             ttl: 300,
-            rdatas: [dns_userspace::rdata::parse_value(rtype, value).expect("a value")].into(),
+            rdatas: [dns_userspace::model::rdata::parse_value(rtype, value).expect("a value")].into(),
             origin: Origin::config(),
             handling: Handling::default(),
         };

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{Identity, Owner, Resolution, rcode, resolve::section};
-use crate::record::{Handling, RecordType, RrSet};
-use crate::source::Origin;
+use crate::model::record::{Handling, RecordType, RrSet};
+use crate::model::source::Origin;
 
 /// The answer for a name in wire form; `None` where nothing is to be said.
 pub(super) fn resolve(qname: &[u8], qtype: RecordType, identity: &Identity) -> Option<Resolution> {

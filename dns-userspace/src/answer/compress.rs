@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::encode::{Marks, Pointer};
-use crate::name::label_count;
+use crate::model::name::label_count;
 
 /// Where names begin in the message so far.
 pub(super) struct Compressor<'a> {

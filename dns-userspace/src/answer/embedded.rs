@@ -4,8 +4,8 @@
 //! RFC 3597 §4: only the types of RFC 1035 are compressed. RDATA that does not have its type's shape is written as
 //! it is, never a panic: the edge has validated it, the answerer does not rely on that.
 
-use crate::name::wire_name_length;
-use crate::record::RecordType;
+use crate::model::name::wire_name_length;
+use crate::model::record::RecordType;
 
 /// How the names in RDATA are written.
 #[derive(Clone, Copy)]

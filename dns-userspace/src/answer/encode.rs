@@ -13,7 +13,7 @@ use super::embedded::{Piece, pieces};
 use super::opt::{Edns, ExtendedError};
 use super::query::HEADER_BYTES;
 use super::{Owner, Resolution, Section, Serials, class};
-use crate::record::{Order, RecordType};
+use crate::model::record::{Order, RecordType};
 
 /// The question of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

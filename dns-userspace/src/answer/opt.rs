@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
 
-use crate::record::RecordType;
+use crate::model::record::RecordType;
 
 /// Our OPT record (RFC 6891 §6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@
 
 use super::encode::Question;
 use super::opt::Options;
-use crate::name::wire_name_length;
-use crate::record::RecordType;
+use crate::model::name::wire_name_length;
+use crate::model::record::RecordType;
 
 /// Octets of a message's header.
 pub(super) const HEADER_BYTES: usize = 12;

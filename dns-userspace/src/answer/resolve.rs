@@ -19,10 +19,10 @@ use std::sync::{Arc, LazyLock};
 
 use super::embedded::alias_target;
 use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
-use crate::name::{Name, NameKey};
-use crate::record::{Handling, RecordType, RrSet};
-use crate::snapshot::{Node, Snapshot, Zone, at_or_above};
-use crate::source::Origin;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{Handling, RecordType, RrSet};
+use crate::model::snapshot::{Node, Snapshot, Zone, at_or_above};
+use crate::model::source::Origin;
 
 /// The sections for one question of class IN. `qtype` is a data type or ANY; `consulted` hears, at least once each,
 /// of every name that the answer depends on.

@@ -8,10 +8,10 @@ use super::opt::{Edns, ExtendedError, InfoCode};
 use super::query::{Fault, Query, parse};
 use super::resolve::resolve_unheard;
 use super::{Admission, End, Environment, Outcome, PartialChain, Resolution, Serials, Transport, chaos, class, rcode};
-use crate::access::Access;
-use crate::name::Name;
-use crate::record::RecordType;
-use crate::snapshot::Snapshot;
+use crate::model::access::Access;
+use crate::model::name::Name;
+use crate::model::record::RecordType;
+use crate::model::snapshot::Snapshot;
 
 /// TC in the third octet of a message.
 const TC: u8 = 0x02;

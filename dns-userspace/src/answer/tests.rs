@@ -29,9 +29,9 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 
 use super::*;
-use crate::record::{Handling, Order, Rdata, Wildcard};
-use crate::snapshot::Snapshot;
-use crate::source::{Origin, SourceId};
+use crate::model::record::{Handling, Order, Rdata, Wildcard};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::{Origin, SourceId};
 use crate::store::{Change, Store};
 
 const UDP: Environment<'_> = Environment {

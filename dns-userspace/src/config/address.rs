@@ -9,7 +9,7 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 
 use super::document::Position;
 use super::problem::{Findings, Problem};
-use crate::host::{HostAddresses, canonical};
+use crate::host::addresses::{HostAddresses, canonical};
 
 /// An address of the configuration; no position where it came from the command line.
 pub(super) type Located = (SocketAddr, Option<Position>);

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::problem::{ConfigError, ConfigWarning, Problem};
 use super::records::{ConfiguredRecord, ConfiguredZone};
 use super::{Config, Loaded};
-use crate::name::Name;
-use crate::record::RecordType;
-use crate::views::ViewName;
-use crate::work;
+use crate::model::name::Name;
+use crate::model::record::RecordType;
+use crate::model::views::ViewName;
+use crate::model::work;
 use crate::zonefile::{self, Budget, LoadError, ZoneContent, ZoneFileError};
 
 /// A valid configuration file and each of its zone files, good or bad.

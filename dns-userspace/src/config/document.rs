@@ -17,7 +17,7 @@ use std::rc::Rc;
 use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, options};
 
 use super::problem::Problem;
-use crate::memory::Size;
+use crate::host::memory::Size;
 
 /// Collections within each other, also through aliases. No key takes more than six.
 const MOST_DEPTH: usize = 32;

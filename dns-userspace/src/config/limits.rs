@@ -9,7 +9,7 @@ use super::address::parse_prefix;
 use super::choice::AccessAction;
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
-use crate::access::{Access, AccessList};
+use crate::model::access::{Access, AccessList};
 
 const ACL_KEYS: &[&str] = &["allow", "deny", "action"];
 const RATE_LIMIT_KEYS: &[&str] = &[

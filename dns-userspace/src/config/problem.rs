@@ -10,11 +10,11 @@ use ipnet::IpNet;
 
 use super::document::Position;
 use crate::cookies::SecretsError;
-use crate::memory::Size;
-use crate::name::{Name, NameError};
-use crate::rdata::RdataError;
-use crate::record::{Clash, RecordType, UnknownType};
-use crate::shown::shorten;
+use crate::host::memory::Size;
+use crate::model::name::{Name, NameError};
+use crate::model::rdata::RdataError;
+use crate::model::record::{Clash, RecordType, UnknownType};
+use crate::model::shown::shorten;
 
 /// A problem and where it is; shown as `file:line:column: what: what to do`.
 #[derive(Debug)]

@@ -21,9 +21,9 @@ use super::token::{check_token_file, open_to_all};
 use super::views::read_views;
 use super::{Backend, Chaos, Config, Http, Loaded, Overrides, Tcp, TtlBounds, Upstream, Xdp};
 use crate::cookies::Secrets;
-use crate::files;
-use crate::host::HostAddresses;
-use crate::memory::{self, Size};
+use crate::host::addresses::HostAddresses;
+use crate::host::files;
+use crate::host::memory::{self, Size};
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",

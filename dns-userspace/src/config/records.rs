@@ -10,13 +10,13 @@ use super::document::{Kind, Node, Position};
 use super::limits::read_access;
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
-use crate::access::AccessList;
-use crate::name::Name;
-use crate::rdata;
-use crate::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
-use crate::shown::{MOST_OF_VALUE, shorten};
-use crate::source::Origin;
-use crate::views::{ViewClients, ViewName};
+use crate::model::access::AccessList;
+use crate::model::name::Name;
+use crate::model::rdata;
+use crate::model::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
+use crate::model::shown::{MOST_OF_VALUE, shorten};
+use crate::model::source::Origin;
+use crate::model::views::{ViewClients, ViewName};
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

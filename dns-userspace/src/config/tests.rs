@@ -3,8 +3,8 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::access::Access;
-use crate::record::{Handling, Order, RecordType, Wildcard};
+use crate::model::access::Access;
+use crate::model::record::{Handling, Order, RecordType, Wildcard};
 
 /// A folder with a configuration file in it.
 struct Folder(TempDir);
@@ -1001,7 +1001,7 @@ fn clashes_are_found_without_comparing_each_with_each() {
     ));
     let file: String = types().map(|rtype| format!("a TYPE{rtype} \\# 0\n")).collect();
     folder.write("x", &format!("$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n{file}"));
-    let (desired, steps) = crate::work::steps(|| folder.source().load_everything().expect("valid"));
+    let (desired, steps) = crate::model::work::steps(|| folder.source().load_everything().expect("valid"));
     assert_eq!(desired.clashes.len(), 60_000);
     assert!(steps < 1_000_000, "{steps}");
     let errors = desired.for_reload(&Known::of(&Config::default())).expect_err("clashes");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::problem::Problem;
-use crate::files;
+use crate::host::files;
 
 /// What can stand in an `Authorization` header and still be one line of it.
 const MAX_BYTES: usize = 4096;

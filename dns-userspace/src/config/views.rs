@@ -9,7 +9,7 @@ use super::address::parse_prefix;
 use super::document::{Kind, Node, Position};
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
-use crate::views::{ViewClients, ViewName};
+use crate::model::views::{ViewClients, ViewName};
 
 const VIEW_KEYS: &[&str] = &["name", "clients"];
 /// The longest name of a view, in octets.

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
-use crate::name::NameKey;
-use crate::snapshot::{Node, Snapshot, Zone};
-use crate::source::SourceId;
+use crate::model::name::NameKey;
+use crate::model::snapshot::{Node, Snapshot, Zone};
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
 use crate::store::{Delta, Plan};
-use crate::views::ViewName;
 
 /// RRs by source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Census(BTreeMap<SourceId, i64>);
+pub(super) struct Census(BTreeMap<SourceId, i64>);
 
 impl Census {
     /// Goes from what is served, `old`, to what a plan serves.
@@ -37,7 +37,7 @@ impl Census {
     }
 
     /// The RRs of each kind of source; the kinds that are built in are always there.
-    pub(crate) fn by_kind(&self) -> BTreeMap<&str, i64> {
+    pub(super) fn by_kind(&self) -> BTreeMap<&str, i64> {
         let mut kinds = BTreeMap::from([("api", 0), ("config", 0), ("zone_file", 0)]);
         for (source, rrs) in &self.0 {
             *kinds.entry(source.kind()).or_default() += rrs;
@@ -53,13 +53,6 @@ impl Census {
                 None => drop(self.0.insert(rrset.origin.source().clone(), rrs)),
             }
         }
-    }
-}
-
-#[cfg(test)]
-impl FromIterator<(SourceId, i64)> for Census {
-    fn from_iter<I: IntoIterator<Item = (SourceId, i64)>>(counts: I) -> Self {
-        Self(counts.into_iter().collect())
     }
 }
 

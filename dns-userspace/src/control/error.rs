@@ -1,7 +1,8 @@
 //! Why a command was refused. Nothing has changed then.
 
-use crate::name::Name;
-use crate::record::RecordType;
+use crate::model::name::Name;
+use crate::model::record::RecordType;
+use crate::principal::Forbidden;
 use crate::store::{Refusal, Refused};
 
 /// A command's failure, with what a person needs to know.
@@ -10,6 +11,9 @@ pub enum ControlError {
     /// An edit of a change set cannot be made.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The principal may not.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// Every value is there already.
     #[error("{owner} {rtype} has every one of these values already")]
     Exists {

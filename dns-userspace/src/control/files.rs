@@ -15,12 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::reload::{Counts, Desired, DesiredZone, Failure, Loader, ReloadReport};
-use super::{Command, ControlError};
+use super::{Command, ControlError, Observer};
 use crate::cookies::Cookies;
-use crate::http::TokenFile;
-use crate::metrics::Metrics;
-use crate::name::{Name, NameKey};
-use crate::source::SourceId;
+use crate::model::name::{Name, NameKey};
+use crate::model::source::SourceId;
+use crate::principal::TokenFile;
 use crate::store::{Change, TtlRules};
 
 /// Zones whose errors are logged; the reply has those of 10,000.
@@ -67,7 +66,7 @@ pub(super) struct Files {
     loader: Loader,
     token: Option<Arc<TokenFile>>,
     cookies: Arc<Cookies>,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
     zones: BTreeMap<NameKey, KnownZone>,
 }
 
@@ -148,18 +147,18 @@ impl Files {
         loader: Loader,
         token: Option<Arc<TokenFile>>,
         cookies: Arc<Cookies>,
-        metrics: Arc<Metrics>,
+        observer: Arc<dyn Observer>,
         initial: Desired,
     ) -> (Self, FileBatch) {
         let mut files = Self {
             loader,
             token,
             cookies,
-            metrics,
+            observer,
             zones: BTreeMap::new(),
         };
         let (batch, zones) = files.batch(initial);
-        files.metrics.count_reload_failures(batch.failed.len());
+        files.observer.reload_failures(batch.failed.len());
         files.zones = zones;
         (files, batch)
     }
@@ -194,7 +193,7 @@ impl Files {
                 info!("reload: the files were read again; they are served later: {reason}");
             }
             Err(error) => {
-                self.metrics.count_reload_failures(1);
+                self.observer.reload_failures(1);
                 match error {
                     ControlError::ReloadFailed(errors) => errors.iter().for_each(|error| error!("reload: {error}")),
                     error => error!("reload: {error}"),
@@ -228,7 +227,7 @@ impl Files {
         // What is not served before the records in the database are read is taken all the same.
         if matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
             self.zones = zones;
-            self.metrics.count_reload_failures(failed);
+            self.observer.reload_failures(failed);
             if let Some((file, token)) = token {
                 file.install(token);
             }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::publication::Publication;
-use crate::snapshot::Snapshot;
+use crate::model::snapshot::Snapshot;
 
 /// Publications that are kept at most.
 const MOST_PUBLICATIONS: usize = 1024;
@@ -145,7 +145,7 @@ mod tests {
         };
         let names = (0..names).map(|number| {
             format!("n{number}.x.")
-                .parse::<crate::name::Name>()
+                .parse::<crate::model::name::Name>()
                 .expect("a name")
                 .key()
         });

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::name::{Name, NameKey};
-use crate::snapshot::Snapshot;
-use crate::source::SourceId;
+use crate::model::name::{Name, NameKey};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::SourceId;
 use crate::store::{Delta, EditedRrset, Plan};
 
 /// One step from a snapshot to the next.

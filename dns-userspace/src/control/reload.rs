@@ -9,13 +9,13 @@ use super::census::{differing_views, node_changes, own};
 use super::files::FileBatch;
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
-use crate::access::AccessList;
-use crate::name::{Name, NameKey};
-use crate::record::RrSet;
-use crate::snapshot::{Node, Snapshot};
-use crate::source::SourceId;
+use crate::model::access::AccessList;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::RrSet;
+use crate::model::snapshot::{Node, Snapshot};
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
 use crate::store::{ConfiguredView, Conflict, Plan, TtlRules};
-use crate::views::ViewName;
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;

@@ -12,13 +12,13 @@ use siphasher::sip::SipHasher24;
 
 use super::census::{differing_views, node_changes, own};
 use super::publication::ZoneSerial;
-use crate::name::NameKey;
-use crate::rdata;
-use crate::record::{RecordType, RrSet};
-use crate::snapshot::{Node, Snapshot, Zone};
-use crate::storage::ServedSerial;
+use crate::journal::ServedSerial;
+use crate::model::name::NameKey;
+use crate::model::rdata;
+use crate::model::record::{RecordType, RrSet};
+use crate::model::snapshot::{Node, Snapshot, Zone};
+use crate::model::views::ViewName;
 use crate::store::{Delta, Plan, ZoneChange};
-use crate::views::ViewName;
 
 /// A delta in which every view may differ.
 static ALL_VIEWS: Delta = Delta {
@@ -251,13 +251,16 @@ mod tests {
 
     #[test]
     fn the_fingerprint_of_an_rrset_stays_as_it_is() {
-        let key = "www.Example.".parse::<crate::name::Name>().expect("a name").key();
+        let key = "www.Example."
+            .parse::<crate::model::name::Name>()
+            .expect("a name")
+            .key();
         let rrset = RrSet {
             rtype: RecordType::A,
             ttl: 300,
             rdatas: [[192, 0, 2, 1], [192, 0, 2, 2]].into(),
-            origin: crate::source::Origin::api(),
-            handling: crate::record::Handling::default(),
+            origin: crate::model::source::Origin::api(),
+            handling: crate::model::record::Handling::default(),
         };
         // Databases have sums of these: another number here would give every zone a new serial once.
         assert_eq!(rrset_fingerprint(&key, &rrset), 0xabae_dd5f_bdfe_882f);

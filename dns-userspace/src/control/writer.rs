@@ -14,15 +14,13 @@ use super::history::History;
 use super::publication::{Cause, Publication};
 use super::reload;
 use super::serial::{Book, Turn};
-use super::{Command, ControlError, Planes};
-use crate::metrics::Metrics;
-use crate::name::{Name, NameKey};
-use crate::readiness::{self, Readiness, StorageState, StorageStatus};
-use crate::record::{RecordType, RrSet};
-use crate::source::SourceId;
-use crate::storage::{ApiChange, Storage, Stored, WriteError};
-use crate::store::{self, ChangeSet, EditRules, EditedRrset, ConflictChange, Plan, Store, TtlRules, Written};
-use crate::views::ViewName;
+use super::{Command, ControlError, Observer, Planes};
+use crate::journal::{ApiChange, Storage, StorageState, StorageStatus, Stored, WriteError, awaited};
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
+use crate::store::{self, ChangeSet, ConflictChange, EditRules, EditedRrset, Plan, Store, TtlRules, Written};
 
 /// Commands in one transaction at most.
 const GROUP: usize = 4096;
@@ -37,8 +35,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a writer works with.
 pub(super) struct Parts {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) readiness: Arc<Readiness>,
+    pub(super) observer: Arc<dyn Observer>,
     /// Whether nothing is served until the records in the database are read.
     pub(super) storage_required: bool,
     pub(super) storage: Storage,
@@ -52,6 +49,8 @@ pub(super) struct Writer {
     book: Book,
     census: Census,
     history: Arc<History>,
+    /// How the database was when it was said last.
+    told: Option<StorageStatus>,
     /// When the log said last how the database is.
     told_at: Instant,
     /// When the database was looked at last.
@@ -92,6 +91,7 @@ impl Writer {
             book: Book::default(),
             census: Census::default(),
             history: Arc::default(),
+            told: None,
             told_at: Instant::now(),
             last_look: Instant::now(),
             awaiting: None,
@@ -285,7 +285,7 @@ impl Writer {
         self.store.commit(plan);
         self.book.commit(turn, saved);
         self.census.follow(&publication.old, plan);
-        self.parts.metrics.set_records(&self.census);
+        self.parts.observer.records(&self.census.by_kind());
         self.note_conflicts(plan);
         self.history.push(publication);
     }
@@ -306,7 +306,7 @@ impl Writer {
         if count > LOGGED_CONFLICTS {
             warn!("{} more RRsets of files are left out", count - LOGGED_CONFLICTS);
         }
-        self.parts.metrics.set_conflicts(&plan.conflicts);
+        self.parts.observer.conflicts(&plan.conflicts);
     }
 
     /// Names the views that the database has records of and the configuration does not have.
@@ -332,7 +332,7 @@ impl Writer {
     pub(super) fn not_ready(&self) -> Option<ControlError> {
         self.awaiting.as_ref()?;
         let reason = self.parts.storage.trouble().map(|trouble| trouble.reason.as_str());
-        Some(ControlError::NotReady(readiness::awaited(reason)))
+        Some(ControlError::NotReady(awaited(reason)))
     }
 
     /// Looks whether the database is still there; where it cannot be used, whether it can be now, and serves what it
@@ -409,30 +409,31 @@ impl Writer {
             reason: trouble.map(|trouble| trouble.reason.as_str().into()),
             is_awaited: self.awaiting.is_some(),
         };
-        let before = self.parts.readiness.storage();
-        if before == status {
+        let before = self.told.replace(status.clone());
+        if before.as_ref() == Some(&status) {
             return;
         }
+        self.parts.observer.storage(status.clone());
         // The same in other words, such as how little room there is, is said now and then.
-        let is_known = before.state == status.state && before.is_awaited == status.is_awaited;
+        let is_known = before
+            .as_ref()
+            .is_some_and(|before| before.state == status.state && before.is_awaited == status.is_awaited);
         if is_known && self.told_at.elapsed() < TELL_AGAIN {
-            self.parts.readiness.set_storage(status);
             return;
         }
         self.told_at = Instant::now();
         let path = self.parts.storage.path().display();
         match &status.reason {
-            None if before.state == StorageState::Starting => {}
+            None if before.is_none() => {}
             None => info!("the database {path} is read and written"),
             Some(reason) if status.is_awaited => {
-                warn!("{}; it is tried again every second", readiness::awaited(Some(reason)));
+                warn!("{}; it is tried again every second", awaited(Some(reason)));
             }
             Some(reason) => warn!(
                 "no change over HTTP can be made, and SOA serials are kept for the life of this process only, until this \
                  is put right: {reason}"
             ),
         }
-        self.parts.readiness.set_storage(status);
     }
 
     /// Makes these all the records of the API.

@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::dependents::Dependents;
 use crate::answer::Consulted;
-use crate::compile::{is_in_use, named, sparse};
-use crate::name::NameKey;
-use crate::record::RecordType;
-use crate::snapshot::{RrSets, Snapshot};
+use crate::lines::{is_in_use, named, sparse};
+use crate::model::name::NameKey;
+use crate::model::record::RecordType;
+use crate::model::snapshot::{RrSets, Snapshot};
 use crate::store::Delta;
 
 /// Every name whose line may differ; always all that do. `dependents` are those of the old lines.
@@ -205,10 +205,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::compile::needs_line;
-    use crate::name::Name;
-    use crate::record::{Handling, RrSet};
-    use crate::source::Origin;
+    use crate::lines::needs_line;
+    use crate::model::name::Name;
+    use crate::model::record::{Handling, RrSet};
+    use crate::model::source::Origin;
     use crate::store::{Change, Store};
 
     fn name(text: &str) -> Name {

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use dns_common::counters::RCODE_CLASSES;
 
-use super::{Served, SharedProgram};
+use super::Served;
+use super::home::CountsByZone;
 use crate::answer::Transport;
-use crate::name::NameKey;
-use crate::snapshot::{Snapshot, Zone};
+use crate::model::name::NameKey;
+use crate::model::snapshot::{Snapshot, Zone};
 
 /// RCODEs that are told apart. The others are "other", and for the program so is SERVFAIL, which it does not send.
 const LABELS: [&str; CLASSES] = ["NOERROR", "NXDOMAIN", "REFUSED", "other", "SERVFAIL"];
@@ -39,7 +40,7 @@ pub struct ZoneCounts {
     shards: usize,
     next: AtomicUsize,
     served: Arc<Served>,
-    program: SharedProgram,
+    home: Arc<dyn CountsByZone>,
 }
 
 /// Where one worker counts.
@@ -62,13 +63,13 @@ pub struct ZoneAnswers {
 }
 
 impl ZoneCounts {
-    pub(super) fn new(served: Arc<Served>, program: SharedProgram) -> Self {
+    pub(super) fn new(served: Arc<Served>, home: Arc<dyn CountsByZone>) -> Self {
         Self {
             zones: ArcSwap::default(),
             shards: std::thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST_SHARDS)),
             next: AtomicUsize::new(0),
             served,
-            program,
+            home,
         }
     }
 
@@ -92,14 +93,13 @@ impl ZoneCounts {
                 *zone = None;
             }
         }
-        let mut program = self.program.lock();
         for index in came {
             let at = index as usize;
             if zones.len() <= at {
                 zones.resize(at + 1, None);
             }
             zones[at] = Some((0..self.shards).map(|_| Cells::default()).collect());
-            if let Some(Err(error)) = program.as_mut().map(|program| program.forget_zone(index)) {
+            if let Err(error) = self.home.forget_zone(index) {
                 tracing::warn!("a zone's counts begin with those of one that is gone: {error:#}");
             }
         }
@@ -120,13 +120,7 @@ impl ZoneCounts {
                     answers,
                 }));
             };
-            // For a moment, so that publishing does not wait for all of them.
-            let counted = self
-                .program
-                .lock()
-                .as_ref()
-                .map(|program| program.zone_counters(zone.index));
-            match counted {
+            match self.home.zone_counters(zone.index) {
                 Some(Ok(counts)) => show("xdp", &counts),
                 Some(Err(error)) => tracing::warn!("the counters of XDP cannot be read: {error:#}"),
                 None => {}

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::answer::Consulted;
-use crate::name::NameKey;
+use crate::model::name::NameKey;
 
 /// The index, both ways.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Dependents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Name;
+    use crate::model::name::Name;
 
     #[test]
     fn follows_what_was_consulted_last() {

@@ -13,9 +13,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::compile::sparse;
-use crate::name::NameKey;
-use crate::snapshot::Snapshot;
+use crate::lines::sparse;
+use crate::model::name::NameKey;
+use crate::model::snapshot::Snapshot;
 
 /// The root, every owner, every apex, these named ones, and all names above them, but for those within sparse areas.
 pub(super) fn all_names<'a>(snapshot: &'a Snapshot, named: &'a [NameKey]) -> impl Iterator<Item = NameKey> + 'a {
@@ -91,9 +91,9 @@ impl<'a> Iterator for Owners<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Name;
-    use crate::record::{Handling, RecordType, RrSet};
-    use crate::source::Origin;
+    use crate::model::name::Name;
+    use crate::model::record::{Handling, RecordType, RrSet};
+    use crate::model::source::Origin;
     use crate::store::{Change, Store};
 
     fn name(text: &str) -> Name {

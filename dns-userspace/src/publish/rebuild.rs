@@ -16,16 +16,15 @@ use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 use super::affected::affected;
 use super::names::all_names;
 use super::views::{AllDependents, Lines, compile_everywhere, differing};
-use super::{Loader, serial_of};
+use super::{Home, Loader, serial_of};
 use crate::answer::Consulted;
-use crate::compile::named::all_named;
-use crate::compile::{CompileOptions, Compiled, Compiling, compile, negatives};
-use crate::dataplane::xdp::Program;
-use crate::name::NameKey;
-use crate::snapshot::Snapshot;
+use crate::lines::named::all_named;
+use crate::lines::{CompileOptions, Compiled, Compiling, compile, negatives};
+use crate::model::name::NameKey;
+use crate::model::snapshot::Snapshot;
+use crate::model::views::Clients;
 use crate::store::Delta;
 use crate::table::{Ahead, Entry, Sizes, TableWriter};
-use crate::views::Clients;
 
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
@@ -49,9 +48,9 @@ const CHUNK: usize = 1 << 13;
 const MOST_KEPT: usize = 256;
 
 /// A table that nobody reads yet.
-pub(super) struct Built {
+pub(super) struct Built<H> {
     pub(super) writer: TableWriter,
-    pub(super) program: Option<Program>,
+    pub(super) program: Option<H>,
     pub(super) dependents: AllDependents,
 }
 
@@ -153,13 +152,13 @@ impl Need {
 }
 
 /// Builds the table of a snapshot, with so many threads. `serials` are those that are served, by zone number.
-pub(super) fn build(
+pub(super) fn build<H: Home>(
     snapshot: &Snapshot,
     options: &CompileOptions,
     serials: &HashMap<u32, u32>,
-    loader: &Loader,
+    loader: &Loader<H>,
     threads: usize,
-) -> anyhow::Result<Built> {
+) -> anyhow::Result<Built<H>> {
     let named = all_named(snapshot);
     let mut dependents = AllDependents::default();
     let mut need = Need {
@@ -377,7 +376,7 @@ fn viewed(snapshot: &Snapshot, dependents: &AllDependents) -> BTreeSet<NameKey> 
 }
 
 /// An empty table with room for this and some more.
-pub(super) fn empty_table(loader: &Loader, mut need: Need) -> anyhow::Result<(TableWriter, Option<Program>)> {
+pub(super) fn empty_table<H: Home>(loader: &Loader<H>, mut need: Need) -> anyhow::Result<(TableWriter, Option<H>)> {
     let mut random = [0; size_of::<Keys>()];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
     let keys = Keys::from_random(&random);

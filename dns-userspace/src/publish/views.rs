@@ -11,9 +11,9 @@ use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
 use super::dependents::Dependents;
-use crate::compile::{CompileOptions, Compiled, compile, needs_line};
-use crate::name::NameKey;
-use crate::snapshot::{Node, Snapshot};
+use crate::lines::{CompileOptions, Compiled, compile, needs_line};
+use crate::model::name::NameKey;
+use crate::model::snapshot::{Node, Snapshot};
 use crate::table::Entry;
 
 /// The lines of one name.

@@ -23,23 +23,28 @@ use tracing::{info, warn};
 use self::files::Shares;
 use self::http::Http;
 use super::supervisor::{Service, Spawner};
-use super::{announce, logging};
-use crate::access::{Access, AccessList};
+use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity, Transport};
-use crate::compile::CompileOptions;
+use crate::api::{Serving, View};
 use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
-use crate::dataplane::answerer::{LocalAnswerer, LocalChains};
-use crate::dataplane::gate::Gate;
-use crate::dataplane::sockets;
-use crate::dataplane::tcp::TcpSettings;
-use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
-use crate::http::{Serving, TokenFile, View};
-use crate::metrics::{Metrics, XdpFigures};
-use crate::privileges;
-use crate::publish::{Publisher, Served, ZoneCounts};
-use crate::readiness::Readiness;
+use crate::host::privileges;
+use crate::lines::CompileOptions;
+use crate::model::access::{Access, AccessList};
+use crate::observe::control::Told;
+use crate::observe::figures::Figures;
+use crate::observe::metrics::{Metrics, XdpFigures};
+use crate::observe::readiness::Readiness;
+use crate::principal::TokenFile;
+use crate::publish::{Served, ZoneCounts};
+use crate::query::AnswererFactory;
+use crate::serve::answerer::{LocalAnswerer, LocalChains};
+use crate::serve::gate::Gate;
+use crate::serve::sockets;
+use crate::serve::tcp::TcpSettings;
+use crate::serve::worker::{Parts, Plane};
+use crate::serve::xdp::Publisher;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -100,11 +105,13 @@ impl System {
         let settings = Settings {
             storage_path: config.storage_path.clone(),
             storage_required: config.storage_required,
-            readiness: Arc::clone(&readiness),
             loader: control::loader(source, config.clone()),
             token: token.clone(),
             cookies: Arc::clone(&cookies),
-            metrics: Arc::clone(&metrics),
+            observer: Arc::new(Told {
+                metrics: Arc::clone(&metrics),
+                readiness: Arc::clone(&readiness),
+            }),
             #[cfg(test)]
             faults: Arc::default(),
         };
@@ -147,7 +154,7 @@ impl System {
         cookies::keep(cookies, program.clone(), &spawner);
         let waker = handle.clone();
         xdp::attach(&config, &listening, program, &gate.charged, own_room, waker, &spawner).await;
-        privileges::keep_what_is_needed(privileges::Needs::of(&config));
+        privileges::keep_what_is_needed(needs(&config));
 
         readiness.serve();
         say_ready(&readiness, plane.addresses().to_vec(), &spawner);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::Place;
-use crate::name::Name;
-use crate::record::{RecordType, RrSet};
-use crate::source::Origin;
-use crate::views::ViewName;
-use crate::work;
+use crate::model::name::Name;
+use crate::model::record::{RecordType, RrSet};
+use crate::model::source::Origin;
+use crate::model::views::ViewName;
+use crate::model::work;
 
 /// An RRset that is left out because of another source's (contract, "Sources").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,9 @@ impl ConflictChange {
     /// What is left out now and was not before.
     pub fn new(&self) -> impl Iterator<Item = &Conflict> {
         let known: BTreeSet<RecordType> = self.before.iter().map(|conflict| conflict.rtype).collect();
-        self.after.iter().filter(move |conflict| !known.contains(&conflict.rtype))
+        self.after
+            .iter()
+            .filter(move |conflict| !known.contains(&conflict.rtype))
     }
 }
 

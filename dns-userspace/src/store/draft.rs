@@ -8,10 +8,10 @@ use super::layers::{Dirty, Layers};
 use super::merge::{home_given, is_zone, merge_given};
 use super::plan::next_state;
 use super::{Change, EditedRrset, Place, Plan, Refused, State, views};
-use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet};
-use crate::source::SourceId;
-use crate::views::{ViewClients, ViewName};
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
+use crate::model::source::SourceId;
+use crate::model::views::{ViewClients, ViewName};
 
 /// The next state while it is being made. Dropping it changes nothing.
 pub struct Draft<'s> {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::draft::{At, Draft, Written};
 use super::{Change, Refusal, Refused};
-use crate::name::Name;
-use crate::rdata;
-use crate::record::{
+use crate::model::name::Name;
+use crate::model::rdata;
+use crate::model::record::{
     Handling, MOST_OF_MESSAGE, Order, Rdata, RdataList, RecordType, RrSet, Wildcard, octets_of_answer,
 };
-use crate::source::{Origin, SourceId};
-use crate::views::ViewName;
-use crate::work;
+use crate::model::source::{Origin, SourceId};
+use crate::model::views::ViewName;
+use crate::model::work;
 
 /// RRsets at one name, above which edits add none: each change of one compiles all of them. The types that there are for
 /// data are about ninety.

@@ -8,13 +8,13 @@ use std::vec;
 use imbl::OrdMap;
 
 use super::{Change, ConfiguredView};
-use crate::access::AccessList;
-use crate::name::{Name, NameKey};
-use crate::record::{Rdata, RdataList, RecordType, RrSet};
-use crate::snapshot::Node;
-use crate::source::SourceId;
-use crate::views::ViewName;
-use crate::work;
+use crate::model::access::AccessList;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{Rdata, RdataList, RecordType, RrSet};
+use crate::model::snapshot::Node;
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
+use crate::model::work;
 
 /// Owner names and their RRsets.
 pub(super) type Nodes = OrdMap<NameKey, Arc<Node>>;
@@ -336,8 +336,8 @@ fn put_together(mut whole: RrSet, parts: Vec<RrSet>) -> RrSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Handling;
-    use crate::source::Origin;
+    use crate::model::record::Handling;
+    use crate::model::source::Origin;
 
     #[test]
     fn parts_of_one_rrset_are_put_together_in_one_walk() {

@@ -13,11 +13,11 @@ use imbl::OrdMap;
 
 use super::layers::Layers;
 use super::{Conflict, Place};
-use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet};
-use crate::snapshot::Node;
-use crate::source::SourceId;
-use crate::work;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
+use crate::model::snapshot::Node;
+use crate::model::source::SourceId;
+use crate::model::work;
 
 /// One name in one zone, or among the overlays.
 #[derive(Default)]

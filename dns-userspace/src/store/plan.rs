@@ -13,10 +13,10 @@ use super::layers::{Dirty, Layers, Nodes, is_same, keys_below};
 use super::merge::{is_zone, merge};
 use super::views;
 use super::{Delta, Place, State, ZoneChange, ZoneDelta};
-use crate::name::{Name, NameKey};
-use crate::record::RecordType;
-use crate::snapshot::{Snapshot, Zone};
-use crate::views::ViewClients;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::RecordType;
+use crate::model::snapshot::{Snapshot, Zone};
+use crate::model::views::ViewClients;
 
 /// The state whose layers are `layers` and whose views are `views`, and how it differs from `old`; at most the names in
 /// `dirty` differ in the layers.

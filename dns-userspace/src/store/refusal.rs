@@ -1,9 +1,9 @@
 //! Why an edit was refused. Nothing of its change set is applied then.
 
-use crate::name::Name;
-use crate::record::{Clash, Order, RecordType, Wildcard};
-use crate::source::Origin;
-use crate::views::ViewName;
+use crate::model::name::Name;
+use crate::model::record::{Clash, Order, RecordType, Wildcard};
+use crate::model::source::Origin;
+use crate::model::views::ViewName;
 
 /// A change set that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

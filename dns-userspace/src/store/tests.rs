@@ -7,9 +7,9 @@ mod views;
 use std::sync::Arc;
 
 use super::*;
-use crate::record::Handling;
-use crate::source::{Origin, SourceId};
-use crate::work;
+use crate::model::record::Handling;
+use crate::model::source::{Origin, SourceId};
+use crate::model::work;
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")

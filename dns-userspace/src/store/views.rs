@@ -21,11 +21,11 @@ use imbl::OrdMap;
 use super::layers::{Layers, Nodes, is_same, keys_below};
 use super::merge::{Merged, Standing, home};
 use super::{Conflict, Delta, Place, State, ZoneChange, ZoneDelta};
-use crate::name::NameKey;
-use crate::record::{RecordType, RrSet};
-use crate::snapshot::{Node, Snapshot, View, Views, Zone};
-use crate::views::{Clients, ViewClients, ViewName};
-use crate::work;
+use crate::model::name::NameKey;
+use crate::model::record::{RecordType, RrSet};
+use crate::model::snapshot::{Node, Snapshot, View, Views, Zone};
+use crate::model::views::{Clients, ViewClients, ViewName};
+use crate::model::work;
 
 /// Brings `new`, a snapshot that still has the views of `old`, and its delta in step with the layers.
 pub(super) fn update(

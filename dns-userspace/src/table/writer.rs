@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use super::grace;
 use super::slots::{Body, Slots, Spot};
 use super::{Memory, TableReader};
-use crate::name::label_count;
-use crate::views::Clients;
+use crate::model::name::label_count;
+use crate::model::views::Clients;
 
 /// Retired slots that are worth a grace period at once.
 const RECLAIM_AT: usize = 4096;

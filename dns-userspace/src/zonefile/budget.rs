@@ -5,7 +5,7 @@
 //! measured (`cargo xtask bench load`), and are rather too high than too low.
 
 use super::problem::Problem;
-use crate::memory::Size;
+use crate::host::memory::Size;
 
 /// For each name, beside its octets, which are there in several trees.
 const NAME: u64 = 160;

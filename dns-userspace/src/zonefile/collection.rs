@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::problem::Problem;
 use super::source::Place;
 use super::{MAX_ERRORS, budget};
-use crate::name::Name;
-use crate::rdata::{canonical, same_value};
-use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, octets_of_answer};
-use crate::source::Origin;
-use crate::work;
+use crate::model::name::Name;
+use crate::model::rdata::{canonical, same_value};
+use crate::model::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, octets_of_answer};
+use crate::model::source::Origin;
+use crate::model::work;
 
 /// Warnings of one zone that are listed; the others are counted.
 const MAX_WARNINGS: usize = 20;

@@ -6,7 +6,7 @@
 //! quotes.
 
 use super::problem::Problem;
-use crate::rdata::integer;
+use crate::model::rdata::integer;
 
 /// As many as addresses in an IPv4 /8.
 const MAX_RECORDS: u64 = 1 << 24;

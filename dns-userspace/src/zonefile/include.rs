@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::budget::Meter;
 use super::problem::Problem;
 use super::source::{SourceFile, Unread};
-use crate::memory::Size;
+use crate::host::memory::Size;
 
 /// Files that include each other, counted from the zone file.
 const MAX_DEPTH: usize = 16;

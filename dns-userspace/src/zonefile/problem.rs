@@ -2,10 +2,10 @@
 
 use std::io;
 
-use crate::memory::Size;
-use crate::name::{Name, NameError};
-use crate::rdata::{LexError, RdataFault};
-use crate::record::{RecordType, UnknownType};
+use crate::host::memory::Size;
+use crate::model::name::{Name, NameError};
+use crate::model::rdata::{LexError, RdataFault};
+use crate::model::record::{RecordType, UnknownType};
 
 /// An entry's problem. The offending text and the place are added by whoever reports it.
 #[derive(Debug, thiserror::Error)]
@@ -121,8 +121,8 @@ impl Located {
     }
 }
 
-impl From<crate::rdata::Fault> for Located {
-    fn from(fault: crate::rdata::Fault) -> Self {
+impl From<crate::model::rdata::Fault> for Located {
+    fn from(fault: crate::model::rdata::Fault) -> Self {
         Self::new(fault.token, fault.fault)
     }
 }

@@ -11,10 +11,10 @@ use super::include::Nesting;
 use super::problem::{Located, Problem};
 use super::source::{Place, SourceFile, Unread};
 use super::{LoadError, MAX_ERRORS, ZoneContent, ZoneFileError};
-use crate::name::Name;
-use crate::rdata::{self, Lexer, Token, TokenKind, Word, Words, parse_seconds};
-use crate::record::RecordType;
-use crate::shown::{MOST_OF_TEXT, shorten};
+use crate::model::name::Name;
+use crate::model::rdata::{self, Lexer, Token, TokenKind, Word, Words, parse_seconds};
+use crate::model::record::RecordType;
+use crate::model::shown::{MOST_OF_TEXT, shorten};
 
 /// RFC 2181 §8.
 const MAX_TTL: u32 = i32::MAX as u32;
@@ -456,7 +456,7 @@ fn head(words: &mut Words<'_>) -> Result<Head, Located> {
         let text = String::from_utf8_lossy(word.octets);
         let rtype: RecordType = text
             .parse()
-            .map_err(|error: crate::record::UnknownType| Located::new(word.index, error))?;
+            .map_err(|error: crate::model::record::UnknownType| Located::new(word.index, error))?;
         if !rtype.is_data() {
             return Err(Located::new(word.index, Problem::NoData { rtype }));
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::ZoneFileError;
 use super::budget::Meter;
 use super::problem::Problem;
-use crate::files;
-use crate::rdata::Token;
-use crate::shown::{MOST_OF_TEXT, shorten};
+use crate::host::files;
+use crate::model::rdata::Token;
+use crate::model::shown::{MOST_OF_TEXT, shorten};
 
 /// Why a file has not been read.
 pub(super) enum Unread {

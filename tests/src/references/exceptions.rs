@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use dns_userspace::answer::{Environment, Outcome, Transport, respond};
-use dns_userspace::name::Name;
-use dns_userspace::record::RecordType;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::RecordType;
 
 use super::judge::Pair;
 use super::peers::Program;

@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use dns_userspace::name::{Name, NameKey};
-use dns_userspace::rdata::parse_value;
-use dns_userspace::record::{Handling, RecordType, RrSet};
-use dns_userspace::snapshot::Snapshot;
-use dns_userspace::source::{Origin, SourceId};
+use dns_userspace::model::name::{Name, NameKey};
+use dns_userspace::model::rdata::parse_value;
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::snapshot::Snapshot;
+use dns_userspace::model::source::{Origin, SourceId};
 use dns_userspace::store::{Change, Store};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;

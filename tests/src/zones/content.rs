@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dns_userspace::name::{Name, NameKey};
-use dns_userspace::record::{Handling, RecordType, RrSet};
-use dns_userspace::source::Origin;
+use dns_userspace::model::name::{Name, NameKey};
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::Origin;
 
 /// Owner names and their RRsets; what cannot be added to what is there is left out.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! The contract's own rules: overlays, upstreams, failed zones, depth.
 
 use super::*;
-use crate::access::{Access, AccessList};
+use crate::model::access::{Access, AccessList};
 
 const ZONE: &str = "
     @    3600 SOA ns host 7 3600 600 86400 300

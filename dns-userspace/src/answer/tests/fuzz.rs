@@ -79,7 +79,7 @@ fn check_reply(query: &[u8], reply: &[u8], transport: Transport, round: usize) {
     );
     assert_eq!(reply[3] & 0x70, 0, "{}", context());
     if reply[5] == 1 {
-        let name = crate::name::wire_name_length(&reply[12..]).expect("a question");
+        let name = crate::model::name::wire_name_length(&reply[12..]).expect("a question");
         assert_eq!(reply[12..12 + name + 4], query[12..12 + name + 4], "{}", context());
     }
     if transport == Transport::Udp {

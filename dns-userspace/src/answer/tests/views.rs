@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::answer::{Consulted, End, Environment, Resolution, Section, resolve};
-use crate::name::Name;
-use crate::rdata::parse_value;
-use crate::record::{Handling, RecordType, RrSet};
-use crate::snapshot::Snapshot;
-use crate::source::{Origin, SourceId};
+use crate::model::name::Name;
+use crate::model::rdata::parse_value;
+use crate::model::record::{Handling, RecordType, RrSet};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::{Origin, SourceId};
+use crate::model::views::ViewClients;
 use crate::store::{Change, ConfiguredView, Store};
-use crate::views::ViewClients;
 
 type Record = (&'static str, RecordType, &'static str);
 

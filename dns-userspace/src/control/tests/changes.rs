@@ -2,14 +2,14 @@
 
 use super::super::ControlError;
 use super::fixture::{Fixture, desired, name, value, zone};
-use crate::record::{Handling, RecordType};
-use crate::storage::{ApiChange, Storage};
+use crate::journal::{ApiChange, Storage};
+use crate::model::record::{Handling, RecordType};
 use crate::store::{Refusal, Refused};
 
 const A: RecordType = RecordType::A;
 const CNAME: RecordType = RecordType::CNAME;
 
-fn address(last: u8) -> Vec<crate::record::Rdata> {
+fn address(last: u8) -> Vec<crate::model::record::Rdata> {
     vec![value(A, &format!("192.0.2.{last}"))]
 }
 
@@ -178,14 +178,14 @@ async fn where_none_is_required_changes_are_refused_until_there_is_one() {
     control.reload().await.expect("reloads need no database");
 
     // The other process leaves a record and a later serial behind.
-    let kept = crate::record::RrSet {
+    let kept = crate::model::record::RrSet {
         rtype: A,
         ttl: 300,
         rdatas: address(9).into(),
-        origin: crate::source::Origin::api(),
+        origin: crate::model::source::Origin::api(),
         handling: Handling::default(),
     };
-    let serial = crate::storage::ServedSerial {
+    let serial = crate::journal::ServedSerial {
         apex: name("x."),
         serial: 40,
         fingerprint: 1,

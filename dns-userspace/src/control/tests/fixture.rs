@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Publication, Settings};
 use crate::cookies::Cookies;
-use crate::http::TokenFile;
-use crate::metrics::Metrics;
-use crate::name::Name;
-use crate::rdata::{format_value, parse_value};
-use crate::readiness::Readiness;
-use crate::record::{Handling, Rdata, RecordType, RrSet};
-use crate::snapshot::Snapshot;
-use crate::source::Origin;
-use crate::storage::faults::Shared;
+use crate::journal::faults::Shared;
+use crate::model::name::Name;
+use crate::model::rdata::{format_value, parse_value};
+use crate::model::record::{Handling, Rdata, RecordType, RrSet};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::Origin;
+use crate::observe::control::Told;
+use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
+use crate::principal::TokenFile;
 use crate::store::TtlRules;
 
 pub(crate) const RULES: TtlRules = TtlRules {
@@ -102,14 +103,16 @@ impl Fixture {
         let settings = Settings {
             storage_path: folder.path().to_owned(),
             storage_required: required,
-            readiness: readiness.clone(),
             loader: Box::new({
                 let files = files.clone();
                 move || files.lock().expect("not poisoned").clone()
             }),
             token: token.clone(),
             cookies: Arc::new(Cookies::new(None).expect("randomness")),
-            metrics: metrics.clone(),
+            observer: Arc::new(Told {
+                metrics: metrics.clone(),
+                readiness: readiness.clone(),
+            }),
             faults: faults.clone(),
         };
         let planes = MemoryPlanes {

@@ -3,8 +3,8 @@
 use super::super::reload::Counts;
 use super::super::{ControlError, Failure, RrsetRef};
 use super::fixture::{Fixture, RULES, desired, name, record, value, zone};
-use crate::record::RecordType;
-use crate::source::Origin;
+use crate::model::record::RecordType;
+use crate::model::source::Origin;
 use crate::store::{Refusal, TtlRules};
 
 const A: RecordType = RecordType::A;

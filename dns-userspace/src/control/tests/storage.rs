@@ -6,10 +6,10 @@ use rusqlite::ffi;
 
 use super::super::ControlError;
 use super::fixture::{Fixture, desired, name, value, zone};
-use crate::record::{Handling, Rdata, RecordType, RrSet};
-use crate::source::Origin;
-use crate::storage::faults::Step;
-use crate::storage::{ApiChange, FILE_NAME, Storage};
+use crate::journal::faults::Step;
+use crate::journal::{ApiChange, FILE_NAME, Storage};
+use crate::model::record::{Handling, Rdata, RecordType, RrSet};
+use crate::model::source::Origin;
 
 const A: RecordType = RecordType::A;
 
@@ -136,7 +136,11 @@ async fn a_reload_that_cannot_be_saved_changes_nothing() {
     succeed(&fixture);
     assert!(Arc::ptr_eq(&before, &fixture.snapshot()));
     let created = control.create(name("a.x."), A, None, address(1)).await;
-    assert_eq!(created.expect("created").rrset.expect("put").ttl, 300, "the rules are those before");
+    assert_eq!(
+        created.expect("created").rrset.expect("put").ttl,
+        300,
+        "the rules are those before"
+    );
     assert!(fixture.metric("hotdns_reload_failures_total 1"));
     // What zones there were is still known: the next one says which go.
     let report = control.reload().await.expect("reloaded");

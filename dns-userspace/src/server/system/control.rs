@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Config, ConfigSource, Desired, Known};
 use crate::control::{self, Loader, Planes, Publication};
-use crate::publish::Publisher;
+use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
 
 /// Reads everything again; `running` is what the process was started with.

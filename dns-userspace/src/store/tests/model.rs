@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::source::SourceId;
+use crate::model::source::SourceId;
 use crate::store::layers::is_same;
 
 pub(super) const OWNERS: [&str; 9] = [

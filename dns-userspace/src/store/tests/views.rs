@@ -6,8 +6,8 @@ use rand::{Rng, SeedableRng};
 
 use super::model::{Model, OWNERS, TYPES, places, random_change, random_records};
 use super::*;
-use crate::snapshot::View;
-use crate::source::SourceId;
+use crate::model::snapshot::View;
+use crate::model::source::SourceId;
 use crate::store::layers::is_same;
 use crate::store::merge::home;
 

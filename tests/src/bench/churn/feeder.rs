@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use dns_userspace::record::{Handling, RecordType, RrSet};
-use dns_userspace::source::{Origin, SourceId};
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::{Origin, SourceId};
 use dns_userspace::store::Change;
 
 use crate::bench::site::Publication;

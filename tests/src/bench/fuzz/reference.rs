@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use dns_userspace::answer::{self, CookieSource, Environment, Outcome};
-use dns_userspace::name::Name;
-use dns_userspace::snapshot::Snapshot;
-use dns_userspace::source::SourceId;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::snapshot::Snapshot;
+use dns_userspace::model::source::SourceId;
 use dns_userspace::store::{Change, Store};
 use dns_userspace::zonefile;
 

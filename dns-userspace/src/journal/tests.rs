@@ -1,0 +1,437 @@
+use super::*;
+use crate::model::record::{Handling, Order, Wildcard};
+use crate::model::source::Origin;
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a valid name")
+}
+
+fn address(last: u8) -> Arc<RrSet> {
+    Arc::new(RrSet {
+        rtype: RecordType::A,
+        ttl: 300,
+        rdatas: [[192, 0, 2, last], [192, 0, 2, 1]].into(),
+        origin: Origin::api(),
+        handling: Handling::default(),
+    })
+}
+
+fn served(serial: u32) -> ServedSerial {
+    ServedSerial {
+        apex: name("Example.com."),
+        serial,
+        fingerprint: u64::MAX - 1,
+    }
+}
+
+/// A database that can be read.
+fn open(folder: &Path) -> (Storage, Stored) {
+    let (storage, stored) = Storage::open(folder).expect("a good database");
+    (storage, stored.expect("read"))
+}
+
+fn connection(storage: &Storage) -> &Connection {
+    match &storage.state {
+        State::Open(open) => &open.connection,
+        State::Closed(trouble) => panic!("{}", trouble.reason),
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, stored) = open(folder.path());
+    assert!(stored.rrsets.is_empty() && storage.unavailable().is_none());
+    let puts: Vec<_> = [("b.x.", 9), ("WWW.x.", 8), ("gone.x.", 7)]
+        .map(|(owner, last)| ApiChange::Put(None, name(owner), address(last)))
+        .into();
+    storage.write(&puts, &[served(7)]).expect("written");
+    storage
+        .write(
+            &[
+                ApiChange::Put(None, name("www.x."), address(5)),
+                ApiChange::Delete(None, name("GONE.x.").key(), RecordType::A),
+            ],
+            &[served(4_000_000_000)],
+        )
+        .expect("written");
+    drop(storage);
+
+    let (_storage, stored) = open(folder.path());
+    let found: Vec<_> = stored
+        .rrsets
+        .iter()
+        .map(|(_, owner, rrset)| (owner.to_string(), rrset.clone()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("b.x.".to_owned(), (*address(9)).clone()),
+            ("www.x.".to_owned(), (*address(5)).clone())
+        ]
+    );
+    assert_eq!(stored.serials, [served(4_000_000_000)]);
+    assert_eq!(stored.serials[0].apex.to_string(), "Example.com.");
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_lets_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut first, _) = open(folder.path());
+    let (mut second, stored) = Storage::open(folder.path()).expect("no start-up error");
+    assert!(second.unavailable().expect("held").contains("another process holds"));
+    assert!(stored.is_none(), "nobody knows what it holds");
+    assert!(second.reopen().is_none());
+    let change = [ApiChange::Put(None, name("a.x."), address(2))];
+    assert!(matches!(second.write(&change, &[]), Err(WriteError::Unavailable(_))));
+    first.write(&change, &[]).expect("the holder writes");
+    drop(first);
+    assert_eq!(second.reopen().expect("free now").rrsets.len(), 1);
+    second.write(&change, &[]).expect("the new holder writes");
+    assert!(second.reopen().is_none(), "it is open");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_no_start_up_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let (storage, stored) = open(&file.join("below"));
+    assert!(stored.rrsets.is_empty(), "there is certainly none");
+    assert!(storage.unavailable().expect("no folder").contains("cannot create"));
+}
+
+#[test]
+fn damage_refuses_start_up_and_deletes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    std::fs::write(&path, "not a database, but long enough to look at it".repeat(40)).expect("garbage");
+    let before = std::fs::read(&path).expect("readable");
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Damaged { .. })
+    ));
+    assert_eq!(std::fs::read(&path).expect("still there"), before);
+}
+
+#[test]
+fn rows_that_cannot_be_ours_are_damage() {
+    for sql in [
+        "UPDATE api_rrsets SET rdatas = x'0004C000'",
+        "UPDATE api_rrsets SET rdatas = x''",
+        "UPDATE api_rrsets SET owner = 'other.x.'",
+        "UPDATE api_rrsets SET rtype = 255",
+        "UPDATE api_rrsets SET ttl = -1",
+        "DROP TABLE served_serials",
+        "DELETE FROM schema_version",
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut storage, _) = open(folder.path());
+        storage
+            .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[])
+            .expect("written");
+        drop(storage);
+        let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
+        connection.execute_batch(sql).expect("changed");
+        drop(connection);
+        match Storage::open(folder.path()) {
+            Err(StorageError::Damaged { .. }) => {}
+            Err(other) => panic!("{sql}: {other}"),
+            Ok(_) => panic!("{sql}: opened"),
+        }
+    }
+}
+
+#[test]
+fn another_programs_and_a_newer_database_are_named_as_such() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let connection = Connection::open(&path).expect("opened");
+    connection.execute_batch("CREATE TABLE theirs (x)").expect("made");
+    drop(connection);
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Foreign { .. })
+    ));
+
+    std::fs::remove_file(&path).expect("removed");
+    drop(open(folder.path()));
+    let connection = Connection::open(&path).expect("opened");
+    connection
+        .execute_batch("UPDATE schema_version SET version = 99")
+        .expect("changed");
+    drop(connection);
+    assert!(matches!(
+        Storage::open(folder.path()),
+        Err(StorageError::Newer { found: 99, .. })
+    ));
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_passes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    // SQLite answers SQLITE_FULL past this many pages, as it does on a full disk.
+    let pages: i64 = connection(&storage)
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .expect("counted");
+    let limit = |connection: &Connection, pages: i64| {
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .expect("limited");
+    };
+    limit(connection(&storage), pages);
+    let many: Vec<_> = (0..2000)
+        .map(|i| ApiChange::Put(None, name(&format!("n{i}.x.")), address(2)))
+        .collect();
+    let error = storage.write(&many, &[]).expect_err("full");
+    assert!(
+        matches!(&error, WriteError::Unavailable(reason) if reason.contains("full")),
+        "{error}"
+    );
+    limit(connection(&storage), 1_000_000);
+    storage.write(&many[..1], &[]).expect("room again");
+    drop(storage);
+    let (_storage, stored) = open(folder.path());
+    assert_eq!(stored.rrsets.len(), 1, "nothing of the failed write");
+}
+
+#[test]
+fn a_database_that_can_only_be_read_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let (mut storage, _) = open(folder.path());
+    storage
+        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
+        .expect("written");
+    assert!(
+        matches!(read_only(&path), Err(Refusal::Unavailable(_))),
+        "a log has to be replayed first"
+    );
+    drop(storage);
+    let stored = read_only(&path).ok().expect("readable");
+    assert_eq!((stored.rrsets.len(), stored.serials.len()), (1, 1));
+    std::fs::write(&path, "x".repeat(5000)).expect("garbage");
+    assert!(matches!(
+        read_only(&path),
+        Err(Refusal::Content(StorageError::Damaged { .. }))
+    ));
+}
+
+#[test]
+fn orders_and_wildcards_outlive_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    let handlings = [
+        Handling::new(Order::Rotate, Wildcard::Rfc4592),
+        Handling::new(Order::Weighted(Box::from([65535, 0])), Wildcard::OneLabel),
+        Handling::default(),
+    ];
+    let puts: Vec<_> = handlings
+        .iter()
+        .enumerate()
+        .map(|(at, handling)| {
+            let rrset = RrSet {
+                handling: handling.clone(),
+                ..(*address(5)).clone()
+            };
+            ApiChange::Put(None, name(&format!("*.{at}.x.")), rrset.into())
+        })
+        .collect();
+    storage.write(&puts, &[]).expect("written");
+    drop(storage);
+    let (_storage, stored) = open(folder.path());
+    assert!(stored.rrsets.iter().map(|(.., rrset)| &rrset.handling).eq(&handlings));
+}
+
+#[test]
+fn a_database_of_the_first_version_gets_what_it_lacks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let (mut storage, _) = open(folder.path());
+    storage
+        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
+        .expect("written");
+    drop(storage);
+    let connection = Connection::open(&path).expect("opened");
+    connection
+        .execute_batch(
+            "CREATE TABLE first (owner_key BLOB NOT NULL, rtype INTEGER NOT NULL, owner TEXT NOT NULL,
+                 ttl INTEGER NOT NULL, rdatas BLOB NOT NULL, PRIMARY KEY (owner_key, rtype)) WITHOUT ROWID;
+             INSERT INTO first SELECT owner_key, rtype, owner, ttl, rdatas FROM api_rrsets;
+             DROP TABLE api_rrsets;
+             ALTER TABLE first RENAME TO api_rrsets;
+             UPDATE schema_version SET version = 1;
+             PRAGMA wal_checkpoint(TRUNCATE);",
+        )
+        .expect("as it was");
+    drop(connection);
+    let stored = read_only(&path).ok().expect("read as it is");
+    assert_eq!(stored.rrsets[0].2, *address(2));
+    let (mut storage, stored) = open(folder.path());
+    assert_eq!((stored.rrsets.len(), stored.serials.len()), (1, 1));
+    let ordered = RrSet {
+        handling: Handling::new(Order::Random, Wildcard::Rfc4592),
+        ..(*address(2)).clone()
+    };
+    storage
+        .write(&[ApiChange::Put(None, name("a.x."), ordered.clone().into())], &[])
+        .expect("written");
+    drop(storage);
+    let (_storage, stored) = open(folder.path());
+    assert_eq!(stored.rrsets[0].2, ordered);
+}
+
+#[test]
+fn rrsets_of_a_view_are_apart_from_the_defaults() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    let office = || Some("office".into());
+    let puts = [
+        ApiChange::Put(office(), name("a.x."), address(9)),
+        ApiChange::Put(None, name("a.x."), address(2)),
+    ];
+    storage.write(&puts, &[]).expect("written");
+    drop(storage);
+    let (mut storage, stored) = open(folder.path());
+    let of_default = (None, name("a.x."), (*address(2)).clone());
+    let of_view = (office(), name("a.x."), (*address(9)).clone());
+    assert_eq!(stored.rrsets, [of_default.clone(), of_view]);
+    let delete = ApiChange::Delete(office(), name("a.x.").key(), RecordType::A);
+    storage.write(&[delete], &[]).expect("written");
+    drop(storage);
+    let (_storage, stored) = open(folder.path());
+    assert_eq!(stored.rrsets, [of_default]);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_taken_for_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join(FILE_NAME)).expect("a folder");
+    let (mut storage, stored) = Storage::open(folder.path()).expect("no start-up error");
+    assert!(stored.is_none() && storage.is_closed());
+    let trouble = storage.trouble().expect("there is some");
+    assert_eq!(trouble.state, StorageState::Unavailable);
+    assert!(trouble.reason.contains("hotdns.db is a folder"), "{}", trouble.reason);
+    std::fs::remove_dir(folder.path().join(FILE_NAME)).expect("moved away");
+    assert!(storage.reopen().is_some_and(|stored| stored.rrsets.is_empty()));
+    assert_eq!(storage.trouble(), None);
+}
+
+#[test]
+fn a_write_that_fails_at_any_step_leaves_nothing_behind() {
+    use super::faults::Step;
+    use rusqlite::ffi;
+    let steps = [Step::Begin, Step::Statement, Step::Commit, Step::Rollback];
+    let codes = [
+        (ffi::SQLITE_FULL, "the disk is full"),
+        (ffi::SQLITE_IOERR_WRITE, "disk I/O error"),
+        (ffi::SQLITE_IOERR_FSYNC, "disk I/O error"),
+        (ffi::SQLITE_CORRUPT, "malformed"),
+    ];
+    for (step, (code, expected)) in steps.into_iter().flat_map(|step| codes.map(|code| (step, code))) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut storage, _) = open(folder.path());
+        let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+        storage.write(&put("a.x."), &[]).expect("written");
+        storage.faults.lock().expect("not poisoned").fail_once(step, code);
+        let error = storage.write(&put("b.x."), &[served(2)]).expect_err("as the test asks");
+        assert!(error.to_string().contains(expected), "{step:?} {code}: {error}");
+        let trouble = storage.trouble().expect("shows").clone();
+        if step == Step::Rollback {
+            // The connection cannot be used any more.
+            assert!(storage.is_closed() && storage.unavailable().is_some());
+            assert!(storage.write(&put("c.x."), &[]).is_err());
+            assert_eq!(storage.reopen().expect("opened again").rrsets.len(), 1);
+        } else {
+            assert_eq!(trouble.state, StorageState::Failing, "{step:?} {code}");
+            assert_eq!(storage.unavailable(), None, "the next may succeed");
+            storage.recover().expect("written again");
+        }
+        assert_eq!(storage.trouble(), None);
+        storage.write(&put("c.x."), &[]).expect("written");
+        drop(storage);
+        let (_storage, stored) = open(folder.path());
+        let owners: Vec<_> = stored.rrsets.iter().map(|(_, owner, _)| owner.to_string()).collect();
+        assert_eq!(owners, ["a.x.", "c.x."], "{step:?} {code}");
+        assert!(stored.serials.is_empty());
+    }
+}
+
+#[test]
+fn a_database_that_was_deleted_or_replaced_takes_no_writes_until_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, aside) = (folder.path().join(FILE_NAME), folder.path().join("aside"));
+    let (mut storage, _) = open(folder.path());
+    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    storage.write(&put("a.x."), &[]).expect("written");
+    for replacement in [None, Some("another file")] {
+        std::fs::rename(&path, &aside).expect("moved");
+        if let Some(text) = replacement {
+            std::fs::write(&path, text).expect("written");
+        }
+        let refused = storage.write(&put("lost.x."), &[]).expect_err("it would be lost");
+        let expected = if replacement.is_some() {
+            "was replaced"
+        } else {
+            "was deleted or moved"
+        };
+        assert!(refused.to_string().contains(expected), "{refused}");
+        assert_eq!(storage.trouble().expect("shows").state, StorageState::Replaced);
+        assert!(storage.unavailable().is_some() && storage.recover().is_err());
+        std::fs::rename(&aside, &path).expect("back");
+        // Its log may have been set aside, and then it has to be opened again.
+        while storage.recover().is_err() {
+            let stored = storage.reopen().expect("it is there");
+            assert!(!stored.rrsets.is_empty(), "what was in the log is kept");
+        }
+        assert_eq!(storage.trouble(), None);
+    }
+    storage.write(&put("b.x."), &[]).expect("written");
+    drop(storage);
+    assert_eq!(open(folder.path()).1.rrsets.len(), 2);
+}
+
+#[test]
+fn a_log_that_was_deleted_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    storage.write(&put("a.x."), &[]).expect("written");
+    std::fs::remove_file(folder.path().join("hotdns.db-wal")).expect("there is a log");
+    let refused = storage.write(&put("b.x."), &[]).expect_err("a crash would lose it");
+    assert!(refused.to_string().contains("log"), "{refused}");
+    assert_eq!(
+        storage.reopen().expect("opened").rrsets.len(),
+        1,
+        "it was still in the open log"
+    );
+    storage.write(&put("b.x."), &[]).expect("written");
+    drop(storage);
+    assert_eq!(open(folder.path()).1.rrsets.len(), 2);
+}
+
+#[test]
+fn the_log_of_a_database_is_not_taken_for_its_replacements() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    let (mut storage, _) = open(folder.path());
+    storage.write(&put("old.x."), &[]).expect("written");
+    drop(storage);
+    let backup = std::fs::read(&path).expect("read");
+    let (mut storage, _) = open(folder.path());
+    storage.write(&put("new.x."), &[]).expect("written");
+    std::fs::remove_file(&path).expect("deleted");
+    std::fs::write(&path, &backup).expect("another one");
+    assert!(storage.recover().is_err());
+    // As after a crash: the process ends, and nothing is written any more.
+    std::mem::forget(storage);
+    let (_storage, stored) = open(folder.path());
+    let owners: Vec<_> = stored.rrsets.iter().map(|(_, owner, _)| owner.to_string()).collect();
+    assert_eq!(owners, ["old.x."]);
+    assert!(
+        folder.path().join("hotdns.db-wal.replaced").exists(),
+        "nothing is deleted"
+    );
+}

@@ -1,0 +1,11 @@
+//! The planes that answer: XDP and sockets.
+
+pub mod answerer;
+pub mod fastpath;
+pub mod gate;
+pub mod object;
+pub mod sockets;
+pub mod tcp;
+pub mod udp;
+pub mod worker;
+pub mod xdp;
