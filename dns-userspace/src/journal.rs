@@ -134,7 +134,7 @@ pub struct Storage {
 }
 
 enum State {
-    Open(Open),
+    Open(Box<Open>),
     Closed(Trouble),
 }
 
@@ -173,7 +173,7 @@ impl Storage {
     pub fn open(folder: &Path) -> Result<(Self, Option<Stored>), StorageError> {
         let path = folder.join(FILE_NAME);
         let (trouble, stored) = match connect(&path, LOCK_PATIENCE) {
-            Ok((open, stored)) => return Ok((Self::new(path, State::Open(open)), Some(stored))),
+            Ok((open, stored)) => return Ok((Self::new(path, State::Open(Box::new(open))), Some(stored))),
             Err(Refusal::Content(error)) => return Err(error),
             Err(Refusal::Held(reason)) => (Trouble::new(StorageState::Held, reason), None),
             Err(Refusal::Unavailable(reason)) if is_absent(&path) => {
@@ -238,7 +238,7 @@ impl Storage {
         }
         let trouble = match connect(&self.path, Duration::ZERO) {
             Ok((open, stored)) => {
-                self.state = State::Open(open);
+                self.state = State::Open(Box::new(open));
                 return Some(stored);
             }
             Err(Refusal::Held(reason)) => Trouble::new(StorageState::Held, reason),

@@ -7,22 +7,22 @@
 //!
 //! No folder imports one that imports it: `cargo xtask tidy` looks. `docs/ARCHITECTURE.md` has the map.
 
+pub mod host;
+pub mod model;
+pub mod zonefile;
+pub mod store;
+pub mod principal;
+pub mod journal;
 pub mod answer;
-pub mod api;
+pub mod cookies;
 pub mod config;
 pub mod control;
-pub mod cookies;
-pub mod host;
-pub mod journal;
+pub mod table;
 pub mod lines;
-pub mod model;
-pub mod observe;
-pub mod principal;
 pub mod publish;
+pub mod observe;
 pub mod query;
 pub mod resolve;
 pub mod serve;
+pub mod api;
 pub mod server;
-pub mod store;
-pub mod table;
-pub mod zonefile;

@@ -295,7 +295,7 @@ impl Writer {
         if plan.conflict_changes.is_empty() {
             return;
         }
-        let new = plan.conflict_changes.iter().flat_map(ConflictChange::new);
+        let new = plan.conflict_changes.iter().flat_map(ConflictChange::came);
         let mut count = 0;
         for conflict in new {
             count += 1;

@@ -74,7 +74,7 @@ pub struct ConflictChange {
 
 impl ConflictChange {
     /// What is left out now and was not before.
-    pub fn new(&self) -> impl Iterator<Item = &Conflict> {
+    pub fn came(&self) -> impl Iterator<Item = &Conflict> {
         let known: BTreeSet<RecordType> = self.before.iter().map(|conflict| conflict.rtype).collect();
         self.after
             .iter()
