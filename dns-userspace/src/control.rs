@@ -17,7 +17,6 @@
 //! is tried once a second. With `storage.required: false` the files are served meanwhile.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,8 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::files::{FileBatch, Files};
 use crate::cookies::Cookies;
-use crate::journal::StorageStatus;
-use crate::journal::{Storage, StorageError};
+use crate::journal::{Journal, Progress, StorageStatus, Stored};
 use crate::model::name::Name;
 use crate::model::record::{Rdata, RecordType};
 use crate::model::source::SourceId;
@@ -86,8 +84,12 @@ pub trait Observer: Send + Sync {
 
 /// What the writer works with.
 pub struct Settings {
-    /// `storage.path`.
-    pub storage_path: PathBuf,
+    /// Where changes are kept before they are served.
+    pub journal: Box<dyn Journal>,
+    /// What it held when it was opened; `None` where that could not be read.
+    pub stored: Option<Stored>,
+    /// The watched sources that are configured: what the journal has of others goes.
+    pub sources: Vec<SourceId>,
     /// `storage.required`: whether nothing is served until the records in the database are read.
     pub storage_required: bool,
     /// Reads the configuration file and all zone files, for a reload.
@@ -98,9 +100,15 @@ pub struct Settings {
     pub cookies: Arc<Cookies>,
     /// Who is told what the writer does.
     pub observer: Arc<dyn Observer>,
-    /// How writes to the database fail.
-    #[cfg(test)]
-    pub(crate) faults: crate::journal::faults::Shared,
+}
+
+/// What is known of a watched source from before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// How many RRsets it has.
+    pub rrsets: usize,
+    /// How far its watch was.
+    pub progress: Option<Progress>,
 }
 
 /// The running writer.
@@ -126,6 +134,14 @@ pub struct ControlHandle {
 
 enum Command {
     Apply(ChangeSet, oneshot::Sender<Result<Vec<Written>, ControlError>>),
+    /// What a watched source says, and how far its watch is.
+    Watched(
+        ChangeSet,
+        Option<Progress>,
+        oneshot::Sender<Result<Vec<Written>, ControlError>>,
+    ),
+    /// What is known of a source from before: whether it has records, and how far its watch was.
+    Kept(SourceId, oneshot::Sender<Result<Kept, ControlError>>),
     /// What the files say now.
     Files(FileBatch, oneshot::Sender<Result<ReloadReport, ControlError>>),
     /// For the planes to rest after.
@@ -134,30 +150,28 @@ enum Command {
 }
 
 impl Control {
-    /// Opens the database, publishes `initial` with the records and serials in it, and starts the writer. Where the
+    /// Publishes `initial` with the records and serials in it, and starts the writer. Where the
     /// database cannot be read, and has to be, that comes later: [`Observer::storage`] says so.
     ///
     /// What is amiss but does not keep the server from running (no database, bad zone files, RRsets left out) is
     /// logged. Blocks.
     pub fn start(settings: Settings, initial: Desired, planes: Box<dyn Planes>) -> Result<Self, StartError> {
         let Settings {
-            storage_path,
+            journal,
+            stored,
+            sources,
             storage_required,
             loader,
             token,
             cookies,
             observer,
-            #[cfg(test)]
-            faults,
         } = settings;
-        let (storage, stored) = Storage::open(&storage_path)?;
-        #[cfg(test)]
-        let storage = storage.with_faults(faults);
         let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&observer), initial);
         let parts = writer::Parts {
             observer,
             storage_required,
-            storage,
+            journal,
+            sources,
             planes,
         };
         let writer = writer::Writer::start(parts, stored, batch);
@@ -193,9 +207,6 @@ impl Control {
 /// Why the writer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database's content cannot be used.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
     /// No thread.
     #[error("cannot start the control thread: {0}")]
     Thread(std::io::Error),
@@ -284,6 +295,17 @@ impl ControlHandle {
         // What is too large by itself is known before the writer has to do with it.
         set.check_size()?;
         self.ask(|reply| Command::Apply(set, reply)).await?
+    }
+
+    /// Makes what a watched source says what is served. Where the journal cannot be written it is kept later: the world
+    /// that is watched says it again.
+    pub async fn watched(&self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
+        self.ask(|reply| Command::Watched(set, progress, reply)).await?
+    }
+
+    /// What is known of a watched source from before.
+    pub async fn kept(&self, source: SourceId) -> Result<Kept, ControlError> {
+        self.ask(|reply| Command::Kept(source, reply)).await?
     }
 
     /// Reads the configuration file and the zone files again and serves what they say.

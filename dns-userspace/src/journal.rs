@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! <storage.path>/hotdns.db      schema_version   one row
-//!                               api_rrsets       view (empty: the default), owner_key, rtype
-//!                                                ► owner (case kept), ttl, rdatas in order, order and weights, one_label
+//!                               rrsets           source, view (empty: the default), owner_key, rtype
+//!                                                ► owner (case kept), ttl, rdatas in order, order and weights,
+//!                                                  one_label, object and its time
+//!                               sources          source ► where its watch resumes, when it was in step last
 //!                               served_serials   apex_key ► apex, serial, fingerprint of the zone's content
 //! ```
 //!
@@ -20,6 +22,7 @@
 //! - a write fails: nothing of it is in the database, the next one may succeed, and [`Storage::recover`] tries by time.
 //!   Where not even its transaction can be ended, the connection is closed and the database opened again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +31,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet, Wildcard};
+use crate::model::source::SourceId;
 use crate::model::views::ViewName;
 
 mod diagnosis;
@@ -41,6 +45,8 @@ mod status;
 use self::identity::{Identity, Moved};
 pub use self::status::{StorageState, StorageStatus, awaited};
 
+/// The key of the API's RRsets.
+const API: &str = "api";
 /// The file's name below `storage.path`.
 pub const FILE_NAME: &str = "hotdns.db";
 /// How long start-up waits for a process that is just letting go of the database.
@@ -112,17 +118,106 @@ pub struct ServedSerial {
 pub struct Stored {
     /// The API's RRsets, by view, in canonical order; `None` is the default.
     pub rrsets: Vec<(Option<ViewName>, Name, RrSet)>,
+    /// What watched sources said last, by [`SourceId::key`].
+    pub watched: BTreeMap<String, KeptLayer>,
     /// The serials served last.
     pub serials: Vec<ServedSerial>,
 }
 
-/// One change of the API's RRsets.
+/// What a watched source said last.
+#[derive(Debug, Default)]
+pub struct KeptLayer {
+    /// Its RRsets, by view, in canonical order.
+    pub rrsets: Vec<KeptRrset>,
+    /// How far its watch was; `None` where it was never in step.
+    pub progress: Option<Progress>,
+}
+
+/// An RRset of a watched source.
+#[derive(Debug)]
+pub struct KeptRrset {
+    /// The view; `None` is the default.
+    pub view: Option<ViewName>,
+    /// The owner.
+    pub owner: Name,
+    /// The RRset; its origin is to be set by whoever knows the source.
+    pub rrset: RrSet,
+    /// The object that it came from.
+    pub object: Option<Box<str>>,
+    /// When that was made, in seconds of Unix time.
+    pub since: Option<u64>,
+}
+
+/// How far the watch of a source was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Where it goes on from, in the source's own words; `None`: with a new list.
+    pub resume: Option<String>,
+    /// When it was in step last, in seconds of Unix time.
+    pub synced: u64,
+}
+
+/// One change of what is kept. The source of an RRset is that of its origin.
 #[derive(Debug, Clone)]
-pub enum ApiChange {
+pub enum Entry {
     /// The RRset of this type at this owner, in a view or the default, is now this one.
     Put(Option<ViewName>, Name, Arc<RrSet>),
-    /// There is none any more.
-    Delete(Option<ViewName>, NameKey, RecordType),
+    /// This source has none any more.
+    Delete(SourceId, Option<ViewName>, NameKey, RecordType),
+    /// This source, by [`SourceId::key`], has nothing any more.
+    Forget(String),
+    /// How far the watch of a source is.
+    Progress(SourceId, Progress),
+}
+
+/// Where changes are kept before they are served. Each has one writer.
+pub trait Journal: Send {
+    /// Makes changes durable, all or none.
+    fn append(&mut self, entries: &[Entry], serials: &[ServedSerial]) -> Result<(), WriteError>;
+
+    /// Looks whether the journal can be used, which may have changed since. What it holds, where that is to be read
+    /// anew: `is_known` says whether some content is what the caller has already.
+    fn look(&mut self, is_known: &dyn Fn(&Stored) -> bool) -> Option<Stored>;
+
+    /// What is wrong, if something is. The next write may succeed all the same, unless there is no journal.
+    fn trouble(&self) -> Option<&Trouble>;
+
+    /// Why there is none to write to, if there is none.
+    fn unavailable(&self) -> Option<&str> {
+        let gone = |trouble: &&Trouble| trouble.state != StorageState::Failing;
+        self.trouble().filter(gone).map(|trouble| trouble.reason.as_str())
+    }
+
+    /// Where it is, for messages.
+    fn place(&self) -> String;
+}
+
+impl Journal for Storage {
+    fn append(&mut self, entries: &[Entry], serials: &[ServedSerial]) -> Result<(), WriteError> {
+        self.write(entries, serials)
+    }
+
+    fn look(&mut self, is_known: &dyn Fn(&Stored) -> bool) -> Option<Stored> {
+        if !self.is_closed() {
+            // What is wrong shows in the trouble.
+            let _ = self.recover();
+            if let Some(copy) = self.copy_at_path() {
+                match is_known(&copy) {
+                    true => self.close("it was replaced by a copy of itself, which is taken"),
+                    false => self.refuse_copy("it does not hold the records that are served"),
+                }
+            }
+        }
+        self.reopen()
+    }
+
+    fn trouble(&self) -> Option<&Trouble> {
+        Storage::trouble(self)
+    }
+
+    fn place(&self) -> String {
+        format!("the database {}", self.path.display())
+    }
 }
 
 /// The database, or why there is none at present.
@@ -285,7 +380,7 @@ impl Storage {
     }
 
     /// Makes changes durable, all or none.
-    pub fn write(&mut self, changes: &[ApiChange], serials: &[ServedSerial]) -> Result<(), WriteError> {
+    pub fn write(&mut self, changes: &[Entry], serials: &[ServedSerial]) -> Result<(), WriteError> {
         if let State::Closed(trouble) = &self.state {
             return Err(WriteError::Unavailable(trouble.reason.clone()));
         }
@@ -414,23 +509,22 @@ fn transact(
     transaction.commit()
 }
 
-fn save(
-    transaction: &rusqlite::Transaction<'_>,
-    changes: &[ApiChange],
-    serials: &[ServedSerial],
-) -> rusqlite::Result<()> {
+fn save(transaction: &rusqlite::Transaction<'_>, changes: &[Entry], serials: &[ServedSerial]) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(
-        "INSERT INTO api_rrsets (view, owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-             ON CONFLICT (view, owner_key, rtype)
-             DO UPDATE SET owner = ?4, ttl = ?5, rdatas = ?6, rr_order = ?7, weights = ?8, one_label = ?9",
+        "INSERT INTO rrsets
+             (source, view, owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label, object, since)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (source, view, owner_key, rtype)
+             DO UPDATE SET owner = ?5, ttl = ?6, rdatas = ?7, rr_order = ?8, weights = ?9, one_label = ?10,
+                 object = ?11, since = ?12",
     )?;
-    let mut delete =
-        transaction.prepare_cached("DELETE FROM api_rrsets WHERE view = ?1 AND owner_key = ?2 AND rtype = ?3")?;
+    let mut delete = transaction
+        .prepare_cached("DELETE FROM rrsets WHERE source = ?1 AND view = ?2 AND owner_key = ?3 AND rtype = ?4")?;
     let of = |view: &Option<ViewName>| view.clone().unwrap_or_default();
     for change in changes {
         match change {
-            ApiChange::Put(view, owner, rrset) => put.execute(params![
+            Entry::Put(view, owner, rrset) => put.execute(params![
+                rrset.origin.source().key(),
                 of(view),
                 owner.key().as_bytes(),
                 rrset.rtype.0,
@@ -440,8 +534,21 @@ fn save(
                 rrset.handling.order().kind(),
                 rows::encode_weights(rrset.handling.order()),
                 rrset.handling.wildcard() == Wildcard::OneLabel,
+                rrset.origin.object(),
+                rrset.origin.since().map(u64::cast_signed),
             ])?,
-            ApiChange::Delete(view, key, rtype) => delete.execute(params![of(view), key.as_bytes(), rtype.0])?,
+            Entry::Delete(source, view, key, rtype) => {
+                delete.execute(params![source.key(), of(view), key.as_bytes(), rtype.0])?
+            }
+            Entry::Forget(source) => {
+                transaction.execute("DELETE FROM rrsets WHERE source = ?1", params![source])?;
+                transaction.execute("DELETE FROM sources WHERE source = ?1", params![source])?
+            }
+            Entry::Progress(source, progress) => transaction.execute(
+                "INSERT INTO sources (source, resume, synced) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (source) DO UPDATE SET resume = ?2, synced = ?3",
+                params![source.key(), progress.resume, progress.synced.cast_signed()],
+            )?,
         };
     }
     let mut serve = transaction.prepare_cached(

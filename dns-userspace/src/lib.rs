@@ -17,6 +17,7 @@ pub mod answer;
 pub mod cookies;
 pub mod config;
 pub mod control;
+pub mod source;
 pub mod table;
 pub mod lines;
 pub mod publish;

@@ -97,8 +97,10 @@ impl Principal {
                 | Edit::Put { owner, rtype, .. }
                 | Edit::RemoveValues { owner, rtype, .. } => (owner, Some(*rtype)),
                 Edit::Delete { owner, rtype, .. } => (owner, *rtype),
+                Edit::Set { owner, rrset, .. } => (owner, Some(rrset.rtype)),
+                Edit::Unset { owner, rtype, .. } => (owner, Some(*rtype)),
                 // What a source knows whole is not asked for by anybody.
-                Edit::Apply(_) => continue,
+                Edit::SetAll(_) | Edit::Apply(_) => continue,
             };
             if !self.scope.allows(owner, rtype) {
                 return Err(Forbidden {

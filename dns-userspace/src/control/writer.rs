@@ -1,6 +1,6 @@
 //! The writer's thread: groups of commands in, one transaction and one publication out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use super::history::History;
 use super::publication::{Cause, Publication};
 use super::reload;
 use super::serial::{Book, Turn};
-use super::{Command, ControlError, Observer, Planes};
-use crate::journal::{ApiChange, Storage, StorageState, StorageStatus, Stored, WriteError, awaited};
+use super::{Command, ControlError, Kept, Observer, Planes};
+use crate::journal::{Entry, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError, awaited};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
-use crate::model::source::SourceId;
+use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::store::{self, ChangeSet, ConflictChange, EditRules, EditedRrset, Plan, Store, TtlRules, Written};
 
@@ -38,7 +38,9 @@ pub(super) struct Parts {
     pub(super) observer: Arc<dyn Observer>,
     /// Whether nothing is served until the records in the database are read.
     pub(super) storage_required: bool,
-    pub(super) storage: Storage,
+    pub(super) journal: Box<dyn Journal>,
+    /// The watched sources that are configured.
+    pub(super) sources: Vec<SourceId>,
     pub(super) planes: Box<dyn Planes>,
 }
 
@@ -48,6 +50,12 @@ pub(super) struct Writer {
     pub(super) rules: TtlRules,
     book: Book,
     census: Census,
+    /// How far the watches of sources are.
+    progress: BTreeMap<SourceId, Progress>,
+    /// Watched sources whose records the journal does not have as they are.
+    unsaved: BTreeSet<SourceId>,
+    /// Sources, by key, of which the journal has records and which are not configured.
+    gone: Vec<String>,
     history: Arc<History>,
     /// How the database was when it was said last.
     told: Option<StorageStatus>,
@@ -90,6 +98,9 @@ impl Writer {
             rules: initial.rules,
             book: Book::default(),
             census: Census::default(),
+            progress: BTreeMap::new(),
+            unsaved: BTreeSet::new(),
+            gone: Vec::new(),
             history: Arc::default(),
             told: None,
             told_at: Instant::now(),
@@ -115,8 +126,10 @@ impl Writer {
         self.book = Book::new(stored.serials);
         let mut changes = initial.changes;
         changes.extend(self.reset_of_api(stored.rrsets));
+        changes.extend(self.take_watched(stored.watched));
         self.serve_regardless(self.store.plan(changes), Cause::start());
         self.warn_of_views();
+        self.keep_unsaved();
         // What the files were read into is gone now.
         self.rest();
     }
@@ -188,6 +201,14 @@ impl Writer {
                     self.change(std::mem::take(&mut changes));
                     let _ = reply.send(self.install(batch));
                 }
+                Command::Watched(set, progress, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let _ = reply.send(self.watched(set, progress));
+                }
+                Command::Kept(source, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let _ = reply.send(self.kept(&source));
+                }
                 Command::Wake => {}
                 Command::Stop(reply) => {
                     self.change(changes);
@@ -234,6 +255,8 @@ impl Writer {
                 self.serve(plan, causes, Durability::Required).map(drop)
             }
         };
+        // Who is told that the database cannot be written finds the metrics saying so.
+        self.tell();
         for Verdict { reply, result, stands } in verdicts {
             let result = match &outcome {
                 Err(error) if !stands => Err(error.clone()),
@@ -241,6 +264,113 @@ impl Writer {
             };
             let _ = reply.send(result);
         }
+    }
+
+    /// Makes what a watched source says what is served, whether or not it can be kept: its world says it again.
+    fn watched(&mut self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
+        if let Some(refusal) = self.not_ready() {
+            return Err(refusal);
+        }
+        let source = set.source.clone();
+        let cause = Cause {
+            source: source.clone(),
+            actor: set.actor.clone(),
+        };
+        let mut draft = self.store.draft();
+        let written = draft.apply(set, &EditRules { ttl: self.rules })?;
+        let has_changes = !draft.is_empty();
+        let mut entries: Vec<Entry> = Vec::new();
+        if let Some(progress) = progress {
+            entries.push(Entry::Progress(source.clone(), progress.clone()));
+            self.progress.insert(source.clone(), progress);
+        }
+        if !has_changes {
+            self.keep(&source, &entries);
+            return Ok(written);
+        }
+        let mut plan = draft.finish();
+        let (publication, turn) = self.prepare(&mut plan, vec![cause]);
+        entries.extend(entries_of(&publication.edited));
+        // What was not kept before is kept whole by and by, and this with it.
+        let is_kept = !self.unsaved.contains(&source);
+        let saved = is_kept && self.parts.journal.append(&entries, &turn.save).is_ok();
+        if !saved {
+            self.unsaved.insert(source);
+        }
+        self.publish(&plan, publication, turn, saved);
+        Ok(written)
+    }
+
+    fn keep(&mut self, source: &SourceId, entries: &[Entry]) {
+        if entries.is_empty() || self.unsaved.contains(source) {
+            return;
+        }
+        if self.parts.journal.append(entries, &[]).is_err() {
+            self.unsaved.insert(source.clone());
+        }
+    }
+
+    fn kept(&self, source: &SourceId) -> Result<Kept, ControlError> {
+        match self.not_ready() {
+            Some(refusal) => Err(refusal),
+            None => Ok(Kept {
+                rrsets: self.store.records_of(source).map(|(.., node)| node.rrsets.len()).sum(),
+                progress: self.progress.get(source).cloned(),
+            }),
+        }
+    }
+
+    /// Keeps whole what could not be kept as it came, and drops what the journal has of sources that are gone.
+    fn keep_unsaved(&mut self) {
+        if self.parts.journal.trouble().is_some() || (self.unsaved.is_empty() && self.gone.is_empty()) {
+            return;
+        }
+        let mut entries: Vec<Entry> = self.gone.iter().cloned().map(Entry::Forget).collect();
+        for source in &self.unsaved {
+            entries.push(Entry::Forget(source.key()));
+            for (view, key, node) in self.store.records_of(source) {
+                let put = |rrset: &Arc<RrSet>| Entry::Put(view.cloned(), node.owner(key), rrset.clone());
+                entries.extend(node.rrsets.iter().map(put));
+            }
+            let progress = self.progress.get(source).cloned();
+            entries.extend(progress.map(|progress| Entry::Progress(source.clone(), progress)));
+        }
+        if self.parts.journal.append(&entries, &[]).is_ok() {
+            self.unsaved.clear();
+            self.gone.clear();
+        }
+    }
+
+    /// The layers of watched sources as they were kept; those that have said something since stay as they are.
+    fn take_watched(&mut self, kept: BTreeMap<String, KeptLayer>) -> Vec<store::Change> {
+        let mut changes = Vec::new();
+        for (key, layer) in kept {
+            let Some(source) = self.parts.sources.iter().find(|source| source.key() == key).cloned() else {
+                info!("the records of the source {key}, which is not configured any more, are not served");
+                self.gone.push(key);
+                continue;
+            };
+            if self.progress.contains_key(&source) || self.store.records_of(&source).next().is_some() {
+                self.unsaved.insert(source);
+                continue;
+            }
+            if let Some(progress) = layer.progress {
+                self.progress.insert(source.clone(), progress);
+            }
+            changes.extend(layer.rrsets.into_iter().map(|kept| {
+                let origin = match kept.object {
+                    Some(object) => Origin::of_object(source.clone(), object, kept.since),
+                    None => Origin::of(source.clone()),
+                };
+                store::Change::Put {
+                    source: source.clone(),
+                    view: kept.view,
+                    owner: kept.owner,
+                    rrset: Arc::new(RrSet { origin, ..kept.rrset }),
+                }
+            }));
+        }
+        changes
     }
 
     /// The life of a change: decide serials, save, publish, commit. On an error nothing has changed.
@@ -251,9 +381,9 @@ impl Writer {
         durability: Durability,
     ) -> Result<Plan, ControlError> {
         let (publication, turn) = self.prepare(&mut plan, causes);
-        let saved = match self.parts.storage.write(&of_api(&publication.edited), &turn.save) {
+        let saved = match self.parts.journal.append(&entries_of(&publication.edited), &turn.save) {
             Ok(()) => true,
-            Err(_) if durability == Durability::WhereOpen && self.parts.storage.unavailable().is_some() => false,
+            Err(_) if durability == Durability::WhereOpen && self.parts.journal.unavailable().is_some() => false,
             Err(WriteError::Unavailable(reason)) => return Err(ControlError::StorageLocked(reason)),
             Err(error @ WriteError::Damaged(_)) => {
                 error!("{error}");
@@ -267,7 +397,7 @@ impl Writer {
     /// Serves what is on disk, or in files, already: a failed write of serials is made up for with the next one.
     fn serve_regardless(&mut self, mut plan: Plan, cause: Cause) {
         let (publication, turn) = self.prepare(&mut plan, vec![cause]);
-        let saved = self.parts.storage.write(&[], &turn.save).is_ok();
+        let saved = self.parts.journal.append(&[], &turn.save).is_ok();
         self.publish(&plan, publication, turn, saved);
     }
 
@@ -331,7 +461,7 @@ impl Writer {
     /// Why no command is taken, if none is.
     pub(super) fn not_ready(&self) -> Option<ControlError> {
         self.awaiting.as_ref()?;
-        let reason = self.parts.storage.trouble().map(|trouble| trouble.reason.as_str());
+        let reason = self.parts.journal.trouble().map(|trouble| trouble.reason.as_str());
         Some(ControlError::NotReady(awaited(reason)))
     }
 
@@ -341,55 +471,23 @@ impl Writer {
         if self.last_look.elapsed() < LOOK_EVERY {
             return;
         }
-        if !self.parts.storage.is_closed() {
-            // What is wrong shows in the status.
-            let _ = self.parts.storage.recover();
-            self.look_at_copy();
-        }
-        if let Some(stored) = self.parts.storage.reopen() {
+        let store = &self.store;
+        if let Some(stored) = self.parts.journal.look(&|stored| is_served(store, stored)) {
             match self.awaiting.take() {
                 None => self.merge(stored),
                 Some(initial) => self.begin(initial, stored),
             }
         }
+        self.keep_unsaved();
         self.tell();
         // It may have taken a while.
         self.last_look = Instant::now();
     }
 
-    /// Where another file is in the place of the database, takes it if it holds what is served.
-    fn look_at_copy(&mut self) {
-        let Some(stored) = self.parts.storage.copy_at_path() else {
-            return;
-        };
-        let place = |view: Option<&ViewName>, key: NameKey, rtype: RecordType| (view.cloned(), key, rtype);
-        let held: BTreeMap<_, _> = stored
-            .rrsets
-            .iter()
-            .map(|(view, owner, rrset)| (place(view.as_ref(), owner.key(), rrset.rtype), rrset))
-            .collect();
-        let mut served = 0;
-        let is_same = self.store.records_of(&SourceId::api()).all(|(view, key, node)| {
-            node.rrsets.iter().all(|rrset| {
-                served += 1;
-                held.get(&place(view, key.clone(), rrset.rtype)) == Some(&&**rrset)
-            })
-        });
-        match is_same && served == held.len() {
-            true => self
-                .parts
-                .storage
-                .close("it was replaced by a copy of itself, which is taken"),
-            false => self
-                .parts
-                .storage
-                .refuse_copy("it does not hold the records that are served"),
-        }
-    }
-
     /// Takes in what a database holds that could not be read, or not be written, before.
     fn merge(&mut self, stored: Stored) {
-        let changes = self.reset_of_api(stored.rrsets);
+        let mut changes = self.reset_of_api(stored.rrsets);
+        changes.extend(self.take_watched(stored.watched));
         let raised = self.book.merge(stored.serials, &self.store.snapshot());
         if !raised.is_empty() {
             let mut plan = self.store.plan(Vec::new());
@@ -403,7 +501,7 @@ impl Writer {
 
     /// Says how the database is: in the metrics, to `/ready` and, where that has changed, in the log.
     fn tell(&mut self) {
-        let trouble = self.parts.storage.trouble();
+        let trouble = self.parts.journal.trouble();
         let status = StorageStatus {
             state: trouble.map_or(StorageState::Open, |trouble| trouble.state),
             reason: trouble.map(|trouble| trouble.reason.as_str().into()),
@@ -422,10 +520,10 @@ impl Writer {
             return;
         }
         self.told_at = Instant::now();
-        let path = self.parts.storage.path().display();
+        let place = self.parts.journal.place();
         match &status.reason {
             None if before.is_none() => {}
-            None => info!("the database {path} is read and written"),
+            None => info!("{place} is read and written"),
             Some(reason) if status.is_awaited => {
                 warn!("{}; it is tried again every second", awaited(Some(reason)));
             }
@@ -454,14 +552,34 @@ impl Writer {
     }
 }
 
-/// The edits of the API as the database takes them.
-fn of_api(edited: &[EditedRrset]) -> Vec<ApiChange> {
-    let api = SourceId::api();
-    let of_api = edited.iter().filter(|edited| edited.source == api);
-    of_api
-        .map(|edited| match &edited.after {
-            Some(rrset) => ApiChange::Put(edited.view.clone(), edited.owner.clone(), rrset.clone()),
-            None => ApiChange::Delete(edited.view.clone(), edited.owner.key(), edited.rtype),
+/// Edited RRsets as the journal takes them.
+fn entries_of(edited: &[EditedRrset]) -> Vec<Entry> {
+    let entries = edited.iter().map(|edited| match &edited.after {
+        Some(rrset) => Entry::Put(edited.view.clone(), edited.owner.clone(), rrset.clone()),
+        None => Entry::Delete(
+            edited.source.clone(),
+            edited.view.clone(),
+            edited.owner.key(),
+            edited.rtype,
+        ),
+    });
+    entries.collect()
+}
+
+/// Whether a journal holds the records of the API that are served, and no others.
+fn is_served(store: &Store, stored: &Stored) -> bool {
+    let place = |view: Option<&ViewName>, key: NameKey, rtype: RecordType| (view.cloned(), key, rtype);
+    let held: BTreeMap<_, _> = stored
+        .rrsets
+        .iter()
+        .map(|(view, owner, rrset)| (place(view.as_ref(), owner.key(), rrset.rtype), rrset))
+        .collect();
+    let mut served = 0;
+    let is_same = store.records_of(&SourceId::api()).all(|(view, key, node)| {
+        node.rrsets.iter().all(|rrset| {
+            served += 1;
+            held.get(&place(view, key.clone(), rrset.rtype)) == Some(&&**rrset)
         })
-        .collect()
+    });
+    is_same && served == held.len()
 }

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::{Refusal, ServedSerial, Stored, schema};
+use super::{API, KeptRrset, Progress, Refusal, ServedSerial, Stored, schema};
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
 use crate::model::record::{Handling, Order, Rdatas, RecordType, RrSet, Wildcard};
 use crate::model::source::Origin;
-use crate::model::views::ViewName;
 
 /// The weights of an order, two octets each; `None` where it has none.
 pub(super) fn encode_weights(order: &Order) -> Option<Vec<u8>> {
@@ -22,26 +21,34 @@ pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Stored, R
     let version = schema::version(connection).map_err(|error| Refusal::from_sqlite(path, error))?;
     // An older database that can only be read stays as it is.
     let since = match version {
-        1 => "0, NULL, 0, ''",
-        2 => "rr_order, weights, one_label, ''",
-        _ => "rr_order, weights, one_label, view",
+        1 => "0, NULL, 0, '', 'api', NULL, NULL FROM api_rrsets",
+        2 => "rr_order, weights, one_label, '', 'api', NULL, NULL FROM api_rrsets",
+        3 => "rr_order, weights, one_label, view, 'api', NULL, NULL FROM api_rrsets",
+        _ => "rr_order, weights, one_label, view, source, object, since FROM rrsets",
     };
-    Ok(Stored {
-        rrsets: read(
-            connection,
-            path,
-            &format!(
-                "SELECT owner_key, rtype, owner, ttl, rdatas, {since} FROM api_rrsets ORDER BY 9, owner_key, rtype"
-            ),
-            rrset,
-        )?,
+    let query = format!("SELECT owner_key, rtype, owner, ttl, rdatas, {since} ORDER BY 10, 9, owner_key, rtype");
+    let mut stored = Stored {
         serials: read(
             connection,
             path,
             "SELECT apex_key, serial, apex, fingerprint FROM served_serials",
             serial,
         )?,
-    })
+        ..Stored::default()
+    };
+    for (source, kept) in read(connection, path, &query, rrset)? {
+        match source.as_str() {
+            API => stored.rrsets.push((kept.view, kept.owner, kept.rrset)),
+            _ => stored.watched.entry(source).or_default().rrsets.push(kept),
+        }
+    }
+    if version >= 4 {
+        let query = "SELECT source, resume, synced FROM sources";
+        for (source, progress) in read(connection, path, query, progress)? {
+            stored.watched.entry(source).or_default().progress = Some(progress);
+        }
+    }
+    Ok(stored)
 }
 
 fn read<T>(
@@ -64,7 +71,7 @@ fn read<T>(
     Ok(all)
 }
 
-fn rrset(row: &Row<'_>) -> Result<(Option<ViewName>, Name, RrSet), String> {
+fn rrset(row: &Row<'_>) -> Result<(String, KeptRrset), String> {
     let owner = name(row)?;
     let wrong = |what: &str| format!("an RRset of {owner} has {what}");
     let rtype = RecordType(row.get(1).map_err(|_| wrong("no type"))?);
@@ -86,7 +93,17 @@ fn rrset(row: &Row<'_>) -> Result<(Option<ViewName>, Name, RrSet), String> {
         handling,
     };
     let view: String = row.get(8).map_err(|_| wrong("no view"))?;
-    Ok(((!view.is_empty()).then(|| view.into()), owner, rrset))
+    let source = row.get(9).map_err(|_| wrong("no source"))?;
+    let object: Option<String> = row.get(10).map_err(|_| wrong("an object that cannot be"))?;
+    let since: Option<i64> = row.get(11).map_err(|_| wrong("a time that cannot be"))?;
+    let kept = KeptRrset {
+        view: (!view.is_empty()).then(|| view.into()),
+        owner,
+        rrset,
+        object: object.map(Into::into),
+        since: since.map(i64::cast_unsigned),
+    };
+    Ok((source, kept))
 }
 
 /// The order in columns 5 and 6, and the wildcard in column 7.
@@ -105,6 +122,16 @@ fn handling(row: &Row<'_>, values: usize) -> Option<Handling> {
         false => Wildcard::Rfc4592,
     };
     (rest.is_empty() && order.weights().len() == expected).then(|| Handling::new(order, wildcard))
+}
+
+fn progress(row: &Row<'_>) -> Result<(String, Progress), String> {
+    let source: String = row.get(0).map_err(|_| "a source has no name".to_owned())?;
+    let wrong = |what: &str| format!("the source {source} has {what}");
+    let progress = Progress {
+        resume: row.get(1).map_err(|_| wrong("a place to resume from that cannot be"))?,
+        synced: row.get::<_, i64>(2).map_err(|_| wrong("no time"))?.cast_unsigned(),
+    };
+    Ok((source, progress))
 }
 
 fn serial(row: &Row<'_>) -> Result<ServedSerial, String> {

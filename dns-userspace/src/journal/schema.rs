@@ -7,13 +7,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Refusal, StorageError};
 
 /// The version of the layout below.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 /// "hotd": marks the file as ours (`PRAGMA application_id`).
 pub(super) const APPLICATION_ID: i64 = 0x686F_7464;
 
 const LAYOUT: &str = "
     CREATE TABLE schema_version (version INTEGER NOT NULL);
-    CREATE TABLE api_rrsets (
+    CREATE TABLE rrsets (
+        source TEXT NOT NULL,
         view TEXT NOT NULL,
         owner_key BLOB NOT NULL,
         rtype INTEGER NOT NULL,
@@ -23,7 +24,14 @@ const LAYOUT: &str = "
         rr_order INTEGER NOT NULL DEFAULT 0,
         weights BLOB,
         one_label INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (view, owner_key, rtype)
+        object TEXT,
+        since INTEGER,
+        PRIMARY KEY (source, view, owner_key, rtype)
+    ) WITHOUT ROWID;
+    CREATE TABLE sources (
+        source TEXT NOT NULL PRIMARY KEY,
+        resume TEXT,
+        synced INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE served_serials (
         apex_key BLOB NOT NULL PRIMARY KEY,
@@ -57,6 +65,32 @@ const MIGRATIONS: [&str; VERSION as usize - 1] = [
         SELECT '', owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label FROM api_rrsets;
     DROP TABLE api_rrsets;
     ALTER TABLE migrated RENAME TO api_rrsets;
+",
+    "
+    CREATE TABLE rrsets (
+        source TEXT NOT NULL,
+        view TEXT NOT NULL,
+        owner_key BLOB NOT NULL,
+        rtype INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        ttl INTEGER NOT NULL,
+        rdatas BLOB NOT NULL,
+        rr_order INTEGER NOT NULL DEFAULT 0,
+        weights BLOB,
+        one_label INTEGER NOT NULL DEFAULT 0,
+        object TEXT,
+        since INTEGER,
+        PRIMARY KEY (source, view, owner_key, rtype)
+    ) WITHOUT ROWID;
+    INSERT INTO rrsets
+        SELECT 'api', view, owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label, NULL, NULL
+        FROM api_rrsets;
+    DROP TABLE api_rrsets;
+    CREATE TABLE sources (
+        source TEXT NOT NULL PRIMARY KEY,
+        resume TEXT,
+        synced INTEGER NOT NULL
+    ) WITHOUT ROWID;
 ",
 ];
 

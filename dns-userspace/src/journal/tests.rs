@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::record::{Handling, Order, Wildcard};
-use crate::model::source::Origin;
+use crate::model::source::{Origin, SourceId};
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -43,14 +43,14 @@ fn what_was_written_is_there_after_a_restart() {
     let (mut storage, stored) = open(folder.path());
     assert!(stored.rrsets.is_empty() && storage.unavailable().is_none());
     let puts: Vec<_> = [("b.x.", 9), ("WWW.x.", 8), ("gone.x.", 7)]
-        .map(|(owner, last)| ApiChange::Put(None, name(owner), address(last)))
+        .map(|(owner, last)| Entry::Put(None, name(owner), address(last)))
         .into();
     storage.write(&puts, &[served(7)]).expect("written");
     storage
         .write(
             &[
-                ApiChange::Put(None, name("www.x."), address(5)),
-                ApiChange::Delete(None, name("GONE.x.").key(), RecordType::A),
+                Entry::Put(None, name("www.x."), address(5)),
+                Entry::Delete(SourceId::api(), None, name("GONE.x.").key(), RecordType::A),
             ],
             &[served(4_000_000_000)],
         )
@@ -82,7 +82,7 @@ fn a_second_opener_is_refused_until_the_first_lets_go() {
     assert!(second.unavailable().expect("held").contains("another process holds"));
     assert!(stored.is_none(), "nobody knows what it holds");
     assert!(second.reopen().is_none());
-    let change = [ApiChange::Put(None, name("a.x."), address(2))];
+    let change = [Entry::Put(None, name("a.x."), address(2))];
     assert!(matches!(second.write(&change, &[]), Err(WriteError::Unavailable(_))));
     first.write(&change, &[]).expect("the holder writes");
     drop(first);
@@ -117,18 +117,18 @@ fn damage_refuses_start_up_and_deletes_nothing() {
 #[test]
 fn rows_that_cannot_be_ours_are_damage() {
     for sql in [
-        "UPDATE api_rrsets SET rdatas = x'0004C000'",
-        "UPDATE api_rrsets SET rdatas = x''",
-        "UPDATE api_rrsets SET owner = 'other.x.'",
-        "UPDATE api_rrsets SET rtype = 255",
-        "UPDATE api_rrsets SET ttl = -1",
+        "UPDATE rrsets SET rdatas = x'0004C000'",
+        "UPDATE rrsets SET rdatas = x''",
+        "UPDATE rrsets SET owner = 'other.x.'",
+        "UPDATE rrsets SET rtype = 255",
+        "UPDATE rrsets SET ttl = -1",
         "DROP TABLE served_serials",
         "DELETE FROM schema_version",
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut storage, _) = open(folder.path());
         storage
-            .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[])
+            .write(&[Entry::Put(None, name("a.x."), address(2))], &[])
             .expect("written");
         drop(storage);
         let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
@@ -182,7 +182,7 @@ fn a_full_disk_changes_nothing_and_passes() {
     };
     limit(connection(&storage), pages);
     let many: Vec<_> = (0..2000)
-        .map(|i| ApiChange::Put(None, name(&format!("n{i}.x.")), address(2)))
+        .map(|i| Entry::Put(None, name(&format!("n{i}.x.")), address(2)))
         .collect();
     let error = storage.write(&many, &[]).expect_err("full");
     assert!(
@@ -202,7 +202,7 @@ fn a_database_that_can_only_be_read_is_read() {
     let path = folder.path().join(FILE_NAME);
     let (mut storage, _) = open(folder.path());
     storage
-        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
+        .write(&[Entry::Put(None, name("a.x."), address(2))], &[served(3)])
         .expect("written");
     assert!(
         matches!(read_only(&path), Err(Refusal::Unavailable(_))),
@@ -235,7 +235,7 @@ fn orders_and_wildcards_outlive_a_restart() {
                 handling: handling.clone(),
                 ..(*address(5)).clone()
             };
-            ApiChange::Put(None, name(&format!("*.{at}.x.")), rrset.into())
+            Entry::Put(None, name(&format!("*.{at}.x.")), rrset.into())
         })
         .collect();
     storage.write(&puts, &[]).expect("written");
@@ -250,7 +250,7 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
     let path = folder.path().join(FILE_NAME);
     let (mut storage, _) = open(folder.path());
     storage
-        .write(&[ApiChange::Put(None, name("a.x."), address(2))], &[served(3)])
+        .write(&[Entry::Put(None, name("a.x."), address(2))], &[served(3)])
         .expect("written");
     drop(storage);
     let connection = Connection::open(&path).expect("opened");
@@ -258,8 +258,9 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
         .execute_batch(
             "CREATE TABLE first (owner_key BLOB NOT NULL, rtype INTEGER NOT NULL, owner TEXT NOT NULL,
                  ttl INTEGER NOT NULL, rdatas BLOB NOT NULL, PRIMARY KEY (owner_key, rtype)) WITHOUT ROWID;
-             INSERT INTO first SELECT owner_key, rtype, owner, ttl, rdatas FROM api_rrsets;
-             DROP TABLE api_rrsets;
+             INSERT INTO first SELECT owner_key, rtype, owner, ttl, rdatas FROM rrsets;
+             DROP TABLE rrsets;
+             DROP TABLE sources;
              ALTER TABLE first RENAME TO api_rrsets;
              UPDATE schema_version SET version = 1;
              PRAGMA wal_checkpoint(TRUNCATE);",
@@ -275,7 +276,7 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
         ..(*address(2)).clone()
     };
     storage
-        .write(&[ApiChange::Put(None, name("a.x."), ordered.clone().into())], &[])
+        .write(&[Entry::Put(None, name("a.x."), ordered.clone().into())], &[])
         .expect("written");
     drop(storage);
     let (_storage, stored) = open(folder.path());
@@ -288,8 +289,8 @@ fn rrsets_of_a_view_are_apart_from_the_defaults() {
     let (mut storage, _) = open(folder.path());
     let office = || Some("office".into());
     let puts = [
-        ApiChange::Put(office(), name("a.x."), address(9)),
-        ApiChange::Put(None, name("a.x."), address(2)),
+        Entry::Put(office(), name("a.x."), address(9)),
+        Entry::Put(None, name("a.x."), address(2)),
     ];
     storage.write(&puts, &[]).expect("written");
     drop(storage);
@@ -297,7 +298,7 @@ fn rrsets_of_a_view_are_apart_from_the_defaults() {
     let of_default = (None, name("a.x."), (*address(2)).clone());
     let of_view = (office(), name("a.x."), (*address(9)).clone());
     assert_eq!(stored.rrsets, [of_default.clone(), of_view]);
-    let delete = ApiChange::Delete(office(), name("a.x.").key(), RecordType::A);
+    let delete = Entry::Delete(SourceId::api(), office(), name("a.x.").key(), RecordType::A);
     storage.write(&[delete], &[]).expect("written");
     drop(storage);
     let (_storage, stored) = open(folder.path());
@@ -332,7 +333,7 @@ fn a_write_that_fails_at_any_step_leaves_nothing_behind() {
     for (step, (code, expected)) in steps.into_iter().flat_map(|step| codes.map(|code| (step, code))) {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut storage, _) = open(folder.path());
-        let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+        let put = |owner: &str| [Entry::Put(None, name(owner), address(2))];
         storage.write(&put("a.x."), &[]).expect("written");
         storage.faults.lock().expect("not poisoned").fail_once(step, code);
         let error = storage.write(&put("b.x."), &[served(2)]).expect_err("as the test asks");
@@ -363,7 +364,7 @@ fn a_database_that_was_deleted_or_replaced_takes_no_writes_until_it_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, aside) = (folder.path().join(FILE_NAME), folder.path().join("aside"));
     let (mut storage, _) = open(folder.path());
-    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    let put = |owner: &str| [Entry::Put(None, name(owner), address(2))];
     storage.write(&put("a.x."), &[]).expect("written");
     for replacement in [None, Some("another file")] {
         std::fs::rename(&path, &aside).expect("moved");
@@ -396,7 +397,7 @@ fn a_database_that_was_deleted_or_replaced_takes_no_writes_until_it_is_back() {
 fn a_log_that_was_deleted_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut storage, _) = open(folder.path());
-    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    let put = |owner: &str| [Entry::Put(None, name(owner), address(2))];
     storage.write(&put("a.x."), &[]).expect("written");
     std::fs::remove_file(folder.path().join("hotdns.db-wal")).expect("there is a log");
     let refused = storage.write(&put("b.x."), &[]).expect_err("a crash would lose it");
@@ -415,7 +416,7 @@ fn a_log_that_was_deleted_loses_nothing() {
 fn the_log_of_a_database_is_not_taken_for_its_replacements() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(FILE_NAME);
-    let put = |owner: &str| [ApiChange::Put(None, name(owner), address(2))];
+    let put = |owner: &str| [Entry::Put(None, name(owner), address(2))];
     let (mut storage, _) = open(folder.path());
     storage.write(&put("old.x."), &[]).expect("written");
     drop(storage);

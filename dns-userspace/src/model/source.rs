@@ -91,6 +91,14 @@ impl SourceId {
         &self.0.kind
     }
 
+    /// What tells it from all others, where text is needed: `api`, `kubernetes/prod`.
+    pub fn key(&self) -> String {
+        match &self.0.name {
+            None => self.0.kind.to_string(),
+            Some(name) => format!("{}/{name}", self.0.kind),
+        }
+    }
+
     /// All that is known of it.
     pub fn info(&self) -> &SourceInfo {
         &self.0

@@ -30,6 +30,7 @@ use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
+use crate::journal::Storage;
 use crate::lines::CompileOptions;
 use crate::model::access::{Access, AccessList};
 use crate::observe::control::Told;
@@ -102,21 +103,28 @@ impl System {
             metrics.show_zones(Arc::clone(counts));
         }
 
-        let settings = Settings {
-            storage_path: config.storage_path.clone(),
-            storage_required: config.storage_required,
-            loader: control::loader(source, config.clone()),
-            token: token.clone(),
-            cookies: Arc::clone(&cookies),
-            observer: Arc::new(Told {
-                metrics: Arc::clone(&metrics),
-                readiness: Arc::clone(&readiness),
-            }),
-            #[cfg(test)]
-            faults: Arc::default(),
-        };
+        let observer = Arc::new(Told {
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&readiness),
+        });
+        let loader = control::loader(source, config.clone());
+        let (path, storage_required) = (config.storage_path.clone(), config.storage_required);
+        let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
-        let started = tokio::task::spawn_blocking(move || Control::start(settings, initial, Box::new(publisher)));
+        let started = tokio::task::spawn_blocking(move || {
+            let (storage, stored) = Storage::open(&path)?;
+            let settings = Settings {
+                journal: Box::new(storage),
+                stored,
+                storage_required,
+                sources: Vec::new(),
+                loader,
+                token: token_file,
+                cookies: secrets,
+                observer,
+            };
+            anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
+        });
         let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 

@@ -26,7 +26,7 @@ pub struct Draft<'s> {
 }
 
 /// A name in a view, or in the default.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct At {
     pub(super) view: Option<ViewName>,
     pub(super) key: NameKey,
@@ -157,6 +157,29 @@ impl<'s> Draft<'s> {
         let layer = self.layers.by_source.get(source);
         let node = layer.and_then(|layer| layer.records_in(at.view.as_ref())?.get(&at.key));
         node.map_or_else(Vec::new, |node| node.rrsets.to_vec())
+    }
+
+    /// Every RRset that a source has, in the default and in views, without its zones.
+    pub(super) fn everything_of(&self, source: &SourceId) -> Vec<(At, Name, RecordType)> {
+        let Some(layer) = self.layers.by_source.get(source) else {
+            return Vec::new();
+        };
+        let of_default = layer.records.iter().map(|(key, node)| (None, key, node));
+        let of_views = layer.of_views.iter();
+        let of_views =
+            of_views.flat_map(|(view, nodes)| nodes.iter().map(move |(key, node)| (Some(view.clone()), key, node)));
+        let nodes = of_default.chain(of_views);
+        nodes
+            .flat_map(|(view, key, node)| {
+                node.rrsets.iter().map(move |rrset| {
+                    let at = At {
+                        view: view.clone(),
+                        key: key.clone(),
+                    };
+                    (at, node.owner(key), rrset.rtype)
+                })
+            })
+            .collect()
     }
 
     /// What is served at a name, with what was applied, and the owner in the case in which it was given first; of a view

@@ -83,6 +83,26 @@ pub enum Edit {
         /// The type.
         rtype: Option<RecordType>,
     },
+    /// The source has this RRset from now on: what a watched world says, which is never refused.
+    Set {
+        /// The view; `None` is the default.
+        view: Option<ViewName>,
+        /// The owner.
+        owner: Name,
+        /// The whole RRset.
+        rrset: Arc<RrSet>,
+    },
+    /// The source no longer has this RRset; nothing where it had none.
+    Unset {
+        /// The view; `None` is the default.
+        view: Option<ViewName>,
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+    },
+    /// These are all RRsets of the source, in the default and in views. Only what differs is changed.
+    SetAll(Vec<(Option<ViewName>, Name, Arc<RrSet>)>),
     /// What a source knows whole: see [`Change`].
     Apply(Change),
 }
@@ -94,11 +114,13 @@ impl Edit {
             Self::AddValues { view, owner, .. }
             | Self::Put { view, owner, .. }
             | Self::RemoveValues { view, owner, .. }
-            | Self::Delete { view, owner, .. } => Some(At {
+            | Self::Delete { view, owner, .. }
+            | Self::Set { view, owner, .. }
+            | Self::Unset { view, owner, .. } => Some(At {
                 view: view.clone(),
                 key: owner.key(),
             }),
-            Self::Apply(_) => None,
+            Self::SetAll(_) | Self::Apply(_) => None,
         }
     }
 }
@@ -302,6 +324,12 @@ impl Draft<'_> {
         edited: &mut Vec<(At, RecordType, Name)>,
     ) -> Result<Written, Refusal> {
         let at = edit.at();
+        match edit {
+            Edit::Set { view, owner, rrset } => return Ok(self.set(source, view, owner, rrset, edited)),
+            Edit::Unset { view, owner, rtype } => return Ok(self.unset(source, view, owner, rtype, edited)),
+            Edit::SetAll(all) => return Ok(self.set_all(source, all, edited)),
+            _ => {}
+        }
         let view = at.as_ref().and_then(|at| at.view.as_ref());
         if let Some(view) = view.filter(|view| !self.has_view(view)) {
             return Err(Refusal::UnknownView(view.clone()));
@@ -383,7 +411,93 @@ impl Draft<'_> {
                     changed: true,
                 })
             }
-            (_, None) => unreachable!("every edit of an RRset has a name"),
+            (Edit::Set { .. } | Edit::Unset { .. } | Edit::SetAll(_), _) | (_, None) => {
+                unreachable!("every edit of an RRset has a name, and what is set was set above")
+            }
+        }
+    }
+
+    fn set(
+        &mut self,
+        source: &SourceId,
+        view: Option<ViewName>,
+        owner: Name,
+        rrset: Arc<RrSet>,
+        edited: &mut Vec<(At, RecordType, Name)>,
+    ) -> Written {
+        let (key, rtype) = (owner.key(), rrset.rtype);
+        let at = At { view, key };
+        let held = self.own(source, &at, rtype).cloned();
+        let changed = held.as_ref() != Some(&rrset);
+        if changed {
+            self.change(Change::Put {
+                source: source.clone(),
+                view: at.view.clone(),
+                owner: owner.clone(),
+                rrset: rrset.clone(),
+            });
+            edited.push((at, rtype, owner.clone()));
+        }
+        Written {
+            owner,
+            rrset: Some(rrset),
+            created: held.is_none(),
+            changed,
+        }
+    }
+
+    fn unset(
+        &mut self,
+        source: &SourceId,
+        view: Option<ViewName>,
+        owner: Name,
+        rtype: RecordType,
+        edited: &mut Vec<(At, RecordType, Name)>,
+    ) -> Written {
+        let at = At { view, key: owner.key() };
+        if self.own(source, &at, rtype).is_some() {
+            return self.take_away(source, at, owner, rtype, edited);
+        }
+        Written {
+            owner,
+            rrset: None,
+            created: false,
+            changed: false,
+        }
+    }
+
+    fn set_all(
+        &mut self,
+        source: &SourceId,
+        all: Vec<(Option<ViewName>, Name, Arc<RrSet>)>,
+        edited: &mut Vec<(At, RecordType, Name)>,
+    ) -> Written {
+        let places = all.iter().map(|(view, owner, rrset)| {
+            let key = owner.key();
+            (
+                At {
+                    view: view.clone(),
+                    key,
+                },
+                rrset.rtype,
+            )
+        });
+        let wanted: HashSet<(At, RecordType)> = places.collect();
+        let mut changed = false;
+        for (at, owner, rtype) in self.everything_of(source) {
+            if !wanted.contains(&(at.clone(), rtype)) {
+                self.take_away(source, at, owner, rtype, edited);
+                changed = true;
+            }
+        }
+        for (view, owner, rrset) in all {
+            changed |= self.set(source, view, owner, rrset, edited).changed;
+        }
+        Written {
+            owner: Name::root(),
+            rrset: None,
+            created: false,
+            changed,
         }
     }
 

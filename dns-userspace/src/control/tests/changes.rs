@@ -2,7 +2,7 @@
 
 use super::super::ControlError;
 use super::fixture::{Fixture, desired, name, value, zone};
-use crate::journal::{ApiChange, Storage};
+use crate::journal::{Entry, Storage};
 use crate::model::record::{Handling, RecordType};
 use crate::store::{Refusal, Refused};
 
@@ -191,7 +191,7 @@ async fn where_none_is_required_changes_are_refused_until_there_is_one() {
         fingerprint: 1,
     };
     other
-        .write(&[ApiChange::Put(None, name("kept.x."), kept.into())], &[serial])
+        .write(&[Entry::Put(None, name("kept.x."), kept.into())], &[serial])
         .expect("written");
     drop(other);
     // By time: nobody has to send a command.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Publication, Settings};
 use crate::cookies::Cookies;
+use crate::journal::Storage;
 use crate::journal::faults::Shared;
 use crate::model::name::Name;
 use crate::model::rdata::{format_value, parse_value};
 use crate::model::record::{Handling, Rdata, RecordType, RrSet};
 use crate::model::snapshot::Snapshot;
-use crate::model::source::Origin;
+use crate::model::source::{Origin, SourceId};
 use crate::observe::control::Told;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
@@ -85,14 +86,25 @@ impl Fixture {
 
     /// Whether or not there is a database that can be read: then without it.
     pub(crate) fn without_required(folder: Arc<tempfile::TempDir>, initial: Desired) -> Self {
-        Self::build(folder, initial, None, false)
+        Self::build(folder, initial, None, false, Vec::new())
+    }
+
+    /// With watched sources that are configured.
+    pub(crate) fn watching(folder: Arc<tempfile::TempDir>, initial: Desired, sources: Vec<SourceId>) -> Self {
+        Self::build(folder, initial, None, true, sources)
     }
 
     pub(crate) fn within(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>) -> Self {
-        Self::build(folder, initial, token, true)
+        Self::build(folder, initial, token, true, Vec::new())
     }
 
-    fn build(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>, required: bool) -> Self {
+    fn build(
+        folder: Arc<tempfile::TempDir>,
+        initial: Desired,
+        token: Option<Arc<TokenFile>>,
+        required: bool,
+        sources: Vec<SourceId>,
+    ) -> Self {
         let readiness = Arc::new(Readiness::default());
         let faults = Shared::default();
         let served: Arc<Mutex<Served>> = Arc::default();
@@ -100,8 +112,11 @@ impl Fixture {
         let files = Arc::new(Mutex::new(Ok(initial.clone())));
         let metrics = Arc::new(Metrics::new(None, Arc::default()));
         metrics.show_readiness(Arc::clone(&readiness));
+        let (storage, stored) = Storage::open(folder.path()).expect("a good database");
         let settings = Settings {
-            storage_path: folder.path().to_owned(),
+            journal: Box::new(storage.with_faults(faults.clone())),
+            stored,
+            sources,
             storage_required: required,
             loader: Box::new({
                 let files = files.clone();
@@ -113,7 +128,6 @@ impl Fixture {
                 metrics: metrics.clone(),
                 readiness: readiness.clone(),
             }),
-            faults: faults.clone(),
         };
         let planes = MemoryPlanes {
             served: served.clone(),

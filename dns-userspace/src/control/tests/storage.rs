@@ -7,7 +7,7 @@ use rusqlite::ffi;
 use super::super::ControlError;
 use super::fixture::{Fixture, desired, name, value, zone};
 use crate::journal::faults::Step;
-use crate::journal::{ApiChange, FILE_NAME, Storage};
+use crate::journal::{Entry, FILE_NAME, Storage};
 use crate::model::record::{Handling, Rdata, RecordType, RrSet};
 use crate::model::source::Origin;
 
@@ -27,7 +27,7 @@ fn other(folder: &tempfile::TempDir) -> Storage {
         origin: Origin::api(),
         handling: Handling::default(),
     };
-    let put = ApiChange::Put(None, name("kept.x."), rrset.into());
+    let put = Entry::Put(None, name("kept.x."), rrset.into());
     other.write(&[put], &[]).expect("written");
     other
 }
