@@ -20,6 +20,7 @@
 //! - a write fails: nothing of it is in the database, the next one may succeed, and [`Storage::recover`] tries by time.
 //!   Where not even its transaction can be ended, the connection is closed and the database opened again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +51,7 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 pub enum StorageError {
     /// SQLite cannot make sense of the file, or a row holds what hotdns never writes.
     #[error(
-        "the database {} is damaged: {reason}; restore it from a backup, or move it away (with the -wal file beside \
-         it) \
+        "the database {} is damaged: {reason}; restore it from a backup, or move it away (with the -wal file beside it) \
          to start without the records that were added over HTTP",
         path.display()
     )]
@@ -69,8 +69,7 @@ pub enum StorageError {
     },
     /// The file is a later hotdns's.
     #[error(
-        "the database {} has schema version {found}, and this hotdns knows versions up to {known}; run the newer \
-         hotdns \
+        "the database {} has schema version {found}, and this hotdns knows versions up to {known}; run the newer hotdns \
          that made it",
         path.display()
     )]
@@ -109,10 +108,33 @@ pub struct ServedSerial {
 /// Everything that a database held when it was opened.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// The API's RRsets, by view, in canonical order; `None` is the default.
+    /// The API's RRsets, by view; `None` is the default. In canonical order, as they were read.
     pub rrsets: Vec<(Option<ViewName>, Name, RrSet)>,
     /// The serials served last.
     pub serials: Vec<ServedSerial>,
+}
+
+impl Stored {
+    /// Makes these changes here, which the database still lacks.
+    pub fn apply(&mut self, changes: &[ApiChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        // The last change at a place is the one that holds.
+        let last: BTreeMap<_, _> = changes
+            .iter()
+            .map(|change| match change {
+                ApiChange::Put(view, owner, rrset) => {
+                    let rrset = (view.clone(), owner.clone(), (**rrset).clone());
+                    ((view.clone(), owner.key(), rrset.2.rtype), Some(rrset))
+                }
+                ApiChange::Delete(view, key, rtype) => ((view.clone(), key.clone(), *rtype), None),
+            })
+            .collect();
+        self.rrsets
+            .retain(|(view, owner, rrset)| !last.contains_key(&(view.clone(), owner.key(), rrset.rtype)));
+        self.rrsets.extend(last.into_values().flatten());
+    }
 }
 
 /// One change of the API's RRsets.
@@ -133,7 +155,7 @@ pub struct Storage {
 }
 
 enum State {
-    Open(Open),
+    Open(Box<Open>),
     Closed(Trouble),
 }
 
@@ -172,7 +194,7 @@ impl Storage {
     pub fn open(folder: &Path) -> Result<(Self, Option<Stored>), StorageError> {
         let path = folder.join(FILE_NAME);
         let (trouble, stored) = match connect(&path, LOCK_PATIENCE) {
-            Ok((open, stored)) => return Ok((Self::new(path, State::Open(open)), Some(stored))),
+            Ok((open, stored)) => return Ok((Self::new(path, State::Open(Box::new(open))), Some(stored))),
             Err(Refusal::Content(error)) => return Err(error),
             Err(Refusal::Held(reason)) => (Trouble::new(StorageState::Held, reason), None),
             Err(Refusal::Unavailable(reason)) if is_absent(&path) => {
@@ -237,7 +259,7 @@ impl Storage {
         }
         let trouble = match connect(&self.path, Duration::ZERO) {
             Ok((open, stored)) => {
-                self.state = State::Open(open);
+                self.state = State::Open(Box::new(open));
                 return Some(stored);
             }
             Err(Refusal::Held(reason)) => Trouble::new(StorageState::Held, reason),
@@ -388,7 +410,8 @@ impl Storage {
     /// Says why the file at the path is not taken.
     pub fn refuse_copy(&mut self, why: &str) {
         let reason = format!(
-            "{} was replaced by another file while hotdns ran, and that is not taken: {why}; put the file back, or restart              hotdns to serve what the new one holds",
+            "{} was replaced by another file while hotdns ran, and that is not taken: {why}; put the file back, or \
+             restart hotdns to serve what the new one holds",
             self.path.display()
         );
         if let State::Open(open) = &mut self.state {

@@ -428,11 +428,13 @@ impl Writer {
             }
             self.look_at_copy();
         }
-        if let Some(stored) = self.storage.reopen()
-            && let Err(error) = self.take(stored)
-        {
-            error!("cannot serve the records in the database: {error}");
-            self.storage.close(&format!("its records could not be served: {error}"));
+        if let Some(mut stored) = self.storage.reopen() {
+            // What could not be published is in it, and was answered with an error.
+            stored.apply(&self.owed);
+            if let Err(error) = self.take(stored) {
+                error!("cannot serve the records in the database: {error}");
+                self.storage.close(&format!("its records could not be served: {error}"));
+            }
         }
         self.tell();
         // It may have taken a while.

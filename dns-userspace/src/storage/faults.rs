@@ -13,6 +13,8 @@ pub(crate) struct Faults {
     next: Option<(Step, i32)>,
     /// For all writes, not only the next.
     stays: bool,
+    /// Writes that succeed before.
+    spared: u32,
 }
 
 /// The steps of a write.
@@ -31,12 +33,33 @@ pub(crate) enum Step {
 impl Faults {
     /// Fails the next write at this step.
     pub(crate) fn fail_once(&mut self, step: Step, code: i32) {
-        (self.next, self.stays) = (Some((step, code)), false);
+        *self = Self {
+            next: Some((step, code)),
+            ..Self::default()
+        };
     }
 
     /// Fails every write at this step.
     pub(crate) fn fail_always(&mut self, step: Step, code: i32) {
-        (self.next, self.stays) = (Some((step, code)), true);
+        self.fail_all_after(0, step, code);
+    }
+
+    /// Fails every write at this step, but for the next so many.
+    pub(crate) fn fail_all_after(&mut self, spared: u32, step: Step, code: i32) {
+        *self = Self {
+            next: Some((step, code)),
+            stays: true,
+            spared,
+        };
+    }
+
+    /// What befalls a write that begins now.
+    fn take(&mut self) -> Option<(Step, i32)> {
+        if let Some(left) = self.spared.checked_sub(1) {
+            self.spared = left;
+            return None;
+        }
+        if self.stays { self.next } else { self.next.take() }
     }
 
     /// Fails no more.
@@ -51,10 +74,7 @@ pub(super) fn transact(
     connection: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
-    let fault = {
-        let mut faults = faults.lock().expect("not poisoned");
-        if faults.stays { faults.next } else { faults.next.take() }
-    };
+    let fault = faults.lock().expect("not poisoned").take();
     let Some((step, code)) = fault else {
         return super::transact(connection, work);
     };
