@@ -57,8 +57,7 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 pub enum StorageError {
     /// SQLite cannot make sense of the file, or a row holds what hotdns never writes.
     #[error(
-        "the database {} is damaged: {reason}; restore it from a backup, or move it away (with the -wal file beside \
-         it) \
+        "the database {} is damaged: {reason}; restore it from a backup, or move it away (with the -wal file beside it) \
          to start without the records that were added over HTTP",
         path.display()
     )]
@@ -76,8 +75,7 @@ pub enum StorageError {
     },
     /// The file is a later hotdns's.
     #[error(
-        "the database {} has schema version {found}, and this hotdns knows versions up to {known}; run the newer \
-         hotdns \
+        "the database {} has schema version {found}, and this hotdns knows versions up to {known}; run the newer hotdns \
          that made it",
         path.display()
     )]
@@ -484,7 +482,8 @@ impl Storage {
     /// Says why the file at the path is not taken.
     pub fn refuse_copy(&mut self, why: &str) {
         let reason = format!(
-            "{} was replaced by another file while hotdns ran, and that is not taken: {why}; put the file back, or restart              hotdns to serve what the new one holds",
+            "{} was replaced by another file while hotdns ran, and that is not taken: {why}; put the file back, or \
+             restart hotdns to serve what the new one holds",
             self.path.display()
         );
         if let State::Open(open) = &mut self.state {

@@ -350,13 +350,11 @@ fn what_keeps_the_database_from_being_used_is_said_in_words() -> Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    let first = Server::start("")?;
     let folder = tempfile::TempDir::new()?;
     let place = folder.path();
     tests::net::run("chmod", &["0755", &place.display().to_string()])?;
     let copy = place.join("hotdns");
     std::fs::copy(program()?, &copy)?;
-    drop(first);
     let make = |name: &str, mode: u32| -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let state = place.join(name);
@@ -374,6 +372,18 @@ fn what_keeps_the_database_from_being_used_is_said_in_words() -> Result<()> {
     let database = place.join("others/hotdns.db");
     std::fs::write(&database, "")?;
     tests::net::run("chmod", &["0600", &database.display().to_string()])?;
+    // As the user nobody. The program itself may lie where nobody else may look.
+    let start = |own: &tempfile::TempDir, state: &str| -> Result<Started> {
+        tests::net::run("chmod", &["0755", &own.path().display().to_string()])?;
+        let more = format!(
+            "xdp: {{mode: off}}\nstorage: {{path: \"{}\"}}\n",
+            place.join(state).display()
+        );
+        let script = format!("shift; exec {} \"$@\"", copy.display());
+        let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let shell = ["sh", "-c", &script, "sh"];
+        Started::new(own.path(), &[&user[..], &shell].concat(), &more)
+    };
     let cases = [
         // Whether there are records is known: ready; or it is not.
         ("root", 200, "belongs to the user root"),
@@ -386,24 +396,7 @@ fn what_keeps_the_database_from_being_used_is_said_in_words() -> Result<()> {
     ];
     for (state, expected, text) in cases {
         let own = tempfile::TempDir::new()?;
-        tests::net::run("chmod", &["0755", &own.path().display().to_string()])?;
-        let more = format!(
-            "xdp: {{mode: off}}\nstorage: {{path: \"{}\"}}\n",
-            place.join(state).display()
-        );
-        // The program itself may lie where nobody else may look.
-        let script = format!("shift; exec {} \"$@\"", copy.display());
-        let before = [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "sh",
-            "-c",
-            &script,
-            "sh",
-        ];
-        let mut server = Started::new(own.path(), &before, &more)?;
+        let mut server = start(&own, state)?;
         let body = server.wait_for_ready(expected).with_context(|| state.to_owned())?;
         let reason = body["reason"].as_str().or(body["detail"].as_str()).unwrap_or_default();
         assert!(
@@ -419,24 +412,8 @@ fn what_keeps_the_database_from_being_used_is_said_in_words() -> Result<()> {
         );
     }
     // Once it is put right it goes on, with no restart.
-    let more = format!(
-        "xdp: {{mode: off}}\nstorage: {{path: \"{}\"}}\n",
-        place.join("others").display()
-    );
     let own = tempfile::TempDir::new()?;
-    tests::net::run("chmod", &["0755", &own.path().display().to_string()])?;
-    let script = format!("shift; exec {} \"$@\"", copy.display());
-    let before = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "sh",
-        "-c",
-        &script,
-        "sh",
-    ];
-    let mut server = Started::new(own.path(), &before, &more)?;
+    let mut server = start(&own, "others")?;
     server.wait_for_ready(503)?;
     tests::net::run("chown", &["65534", &database.display().to_string()])?;
     server.wait_for_ready(200)?;
@@ -561,7 +538,7 @@ fn a_log_that_nobody_reads_stops_nothing() -> Result<()> {
     let folder = tempfile::TempDir::new()?;
     let (dns, http) = (free_port()?, free_port()?);
     let config = format!(
-        "dns_port: {dns}\nhttp_port: {http}\nlisten: [\"127.0.0.1\"]\nlog_level: trace\nxdp: {{mode: off}}\n\
+        "dns_port: {dns}\nhttp_port: {http}\nlisten: [\"127.0.0.1\"]\nxdp: {{mode: off}}\n\
          storage: {{path: state}}\n"
     );
     std::fs::write(folder.path().join("start.yaml"), config)?;
@@ -580,13 +557,15 @@ fn a_log_that_nobody_reads_stops_nothing() -> Result<()> {
         http: address(http),
     };
     server.wait_for_ready(200)?;
-    // Far more than the pipe takes, and than the server keeps.
-    let mut changes = 0;
+    // A reload that fails logs 101 lines, of some 1,100 octets each. The pipe takes 64 KiB, and the server keeps 4 MiB.
+    let unknown = |number| format!("k{number}{}: 1\n", "x".repeat(900));
+    std::fs::write(
+        folder.path().join("start.yaml"),
+        (0..101).map(unknown).collect::<String>(),
+    )?;
     eventually("lines are dropped", || {
-        for _ in 0..200 {
-            changes += 1;
-            ensure!(server.put(&format!("n{changes}.example.net"))?.0 == 201);
-        }
+        let (status, body) = server.request("POST", "/api/v1/reload", None)?;
+        assert_eq!((status, &body["code"]), (422, &json!("reload_failed")), "{body}");
         Ok(!server.metric("hotdns_log_lines_dropped_total 0")?)
     })?;
     assert_eq!(server.put("last.example.net")?.0, 201);
