@@ -283,6 +283,125 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
     assert_eq!(stored.rrsets[0].2, ordered);
 }
 
+/// The layout of schema version 3, to the letter, with what the program of that time wrote into it.
+const VERSION_3: &str = "
+    PRAGMA application_id = 1752134756;
+    CREATE TABLE schema_version (version INTEGER NOT NULL);
+    CREATE TABLE api_rrsets (
+        view TEXT NOT NULL,
+        owner_key BLOB NOT NULL,
+        rtype INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        ttl INTEGER NOT NULL,
+        rdatas BLOB NOT NULL,
+        rr_order INTEGER NOT NULL DEFAULT 0,
+        weights BLOB,
+        one_label INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (view, owner_key, rtype)
+    ) WITHOUT ROWID;
+    CREATE TABLE served_serials (
+        apex_key BLOB NOT NULL PRIMARY KEY,
+        apex TEXT NOT NULL,
+        serial INTEGER NOT NULL,
+        fingerprint INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO schema_version VALUES (3);
+    INSERT INTO api_rrsets VALUES ('', x'78006100', 1, 'a.x.', 300, x'0004C0000202', 0, NULL, 0);
+    INSERT INTO api_rrsets VALUES ('', x'78006200', 1, 'B.x.', 60, x'0004C00002010004C0000203', 3, x'00010005', 0);
+    INSERT INTO api_rrsets VALUES ('office', x'78002A00', 1, '*.x.', 60, x'0004C0000209', 1, NULL, 1);
+    INSERT INTO served_serials VALUES (x'7800', 'x.', 4000000000, -5);
+";
+
+#[test]
+fn a_database_of_the_program_before_opens_with_all_that_is_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE_NAME);
+    let connection = Connection::open(&path).expect("opened");
+    connection.execute_batch(VERSION_3).expect("made");
+    drop(connection);
+    let shown = |stored: &Stored| {
+        let rrsets = stored.rrsets.iter().map(|(view, owner, rrset)| {
+            let (order, wildcard) = (rrset.handling.order(), rrset.handling.wildcard());
+            let addresses = rrset.rdatas.iter().map(|value| value[3].to_string());
+            let addresses: Vec<String> = addresses.collect();
+            format!(
+                "{view:?} {owner} {} {} {order:?} {wildcard:?}",
+                rrset.ttl,
+                addresses.join(",")
+            )
+        });
+        let serials = stored.serials.iter();
+        let serials =
+            serials.map(|served| format!("{} {} {}", served.apex, served.serial, served.fingerprint.cast_signed()));
+        rrsets.chain(serials).collect::<Vec<_>>()
+    };
+    let expected = [
+        "None a.x. 300 2 Fixed Rfc4592",
+        "None B.x. 60 1,3 Weighted([1, 5]) Rfc4592",
+        "Some(\"office\") *.x. 60 9 Rotate OneLabel",
+        "x. 4000000000 -5",
+    ];
+    let as_it_is = read_only(&path).ok().expect("read as it is");
+    assert_eq!(shown(&as_it_is), expected);
+    for _ in 0..2 {
+        let (storage, stored) = open(folder.path());
+        assert_eq!(shown(&stored), expected);
+        assert_eq!(schema::version(connection(&storage)), Ok(schema::VERSION));
+        assert!(stored.watched.is_empty());
+    }
+}
+
+#[test]
+fn what_a_watched_source_said_is_apart_from_the_apis() {
+    let watched = |name: &str| {
+        SourceId::new(crate::model::source::SourceInfo {
+            kind: "objects".into(),
+            name: Some(name.into()),
+            precedence: crate::model::source::precedence::WATCHED,
+            is_editable: false,
+            remedy: "change the object".into(),
+        })
+    };
+    let of = |source: &SourceId, last| {
+        let origin = Origin::of_object(source.clone(), "thing", Some(7));
+        Arc::new(RrSet {
+            origin,
+            ..(*address(last)).clone()
+        })
+    };
+    let (one, two) = (watched("one"), watched("two"));
+    let progress = Progress {
+        resume: Some("42".to_owned()),
+        synced: 1_700_000_000,
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    let entries = [
+        Entry::Put(None, name("a.x."), address(1)),
+        Entry::Put(None, name("a.x."), of(&one, 2)),
+        Entry::Put(None, name("b.x."), of(&one, 3)),
+        Entry::Put(None, name("a.x."), of(&two, 4)),
+        Entry::Delete(one.clone(), None, name("b.x.").key(), RecordType::A),
+        Entry::Progress(one.clone(), progress.clone()),
+        Entry::Progress(two.clone(), progress.clone()),
+    ];
+    storage.append(&entries, &[]).expect("written");
+    drop(storage);
+    let (mut storage, stored) = open(folder.path());
+    assert_eq!(stored.rrsets.len(), 1);
+    let layer = &stored.watched["objects/one"];
+    assert_eq!(layer.progress, Some(progress));
+    let [kept] = &layer.rrsets[..] else { panic!("{layer:?}") };
+    assert_eq!((kept.object.as_deref(), kept.since), (Some("thing"), Some(7)));
+    assert_eq!(kept.rrset.rdatas, address(2).rdatas);
+    storage
+        .append(&[Entry::Forget("objects/one".to_owned())], &[])
+        .expect("written");
+    drop(storage);
+    let (_storage, stored) = open(folder.path());
+    assert_eq!(stored.watched.keys().collect::<Vec<_>>(), ["objects/two"]);
+}
+
 #[test]
 fn rrsets_of_a_view_are_apart_from_the_defaults() {
     let folder = tempfile::tempdir().expect("a folder");

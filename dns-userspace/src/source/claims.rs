@@ -176,7 +176,7 @@ impl Claims {
             touched.append(&mut self.remove(&key));
         }
         for (key, object) in objects {
-            if self.objects.get(&key) == Some(&object) {
+            if self.objects.get(&key).is_some_and(|known| known.is_the_same(&object)) {
                 continue;
             }
             touched.append(&mut self.remove(&key));
@@ -313,6 +313,14 @@ impl Claims {
                 .collect(),
             left_out,
         }
+    }
+}
+
+impl Claimant {
+    /// Whether it asks for the same, to the letter.
+    fn is_the_same(&self, other: &Self) -> bool {
+        let mut owners = self.claims.iter().zip(&other.claims);
+        self == other && owners.all(|(one, other)| one.owner.as_wire() == other.owner.as_wire())
     }
 }
 
