@@ -316,9 +316,9 @@ const VERSION_3: &str = "
 fn a_database_of_the_program_before_opens_with_all_that_is_in_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(FILE_NAME);
-    let connection = Connection::open(&path).expect("opened");
-    connection.execute_batch(VERSION_3).expect("made");
-    drop(connection);
+    let old = Connection::open(&path).expect("opened");
+    old.execute_batch(VERSION_3).expect("made");
+    drop(old);
     let shown = |stored: &Stored| {
         let rrsets = stored.rrsets.iter().map(|(view, owner, rrset)| {
             let (order, wildcard) = (rrset.handling.order(), rrset.handling.wildcard());
