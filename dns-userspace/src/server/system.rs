@@ -76,7 +76,7 @@ impl System {
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
-        let cookies = Arc::new(Cookies::new(config.cookie_secret_file.as_deref())?);
+        let cookies = Arc::new(Cookies::new(config.edns.cookie_secret_file.as_deref())?);
         let environment = environment(&config, &cookies);
         let identity = Arc::new(identity(&config));
         let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
@@ -86,7 +86,7 @@ impl System {
         let own_room = xdp::own_room(&listening);
         let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room);
         let mut publisher = Publisher::new(loader, options)?;
-        let counts = config.metrics_per_zone.then(|| publisher.count_zones());
+        let counts = config.metrics.per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
         let program = publisher.program();
         let figures = program
@@ -103,8 +103,8 @@ impl System {
         }
 
         let settings = Settings {
-            storage_path: config.storage_path.clone(),
-            storage_required: config.storage_required,
+            storage_path: config.storage.path.clone(),
+            storage_required: config.storage.required,
             loader: control::loader(source, config.clone()),
             token: token.clone(),
             cookies: Arc::clone(&cookies),
@@ -236,7 +236,7 @@ fn workers() -> usize {
 
 fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
     Environment {
-        udp_payload: config.udp_payload,
+        udp_payload: config.edns.udp_payload,
         recursion_available: false,
         transport: Transport::Udp,
         max_cname_depth: config.backend.max_cname_depth,
@@ -273,7 +273,7 @@ fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
         ..Limits::NONE
     };
     Ok(Gate {
-        access: config.access.clone(),
+        access: config.acl.clone(),
         limits: if enabled {
             limits.with_prefixes(ipv4_prefix, ipv6_prefix)
         } else {
@@ -288,7 +288,7 @@ fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
 fn identity(config: &Config) -> Identity {
     let Chaos { version, hostname, id } = config.chaos.clone();
     Identity {
-        nsid: config.nsid.clone(),
+        nsid: config.edns.nsid.clone(),
         version,
         hostname,
         id,
