@@ -334,7 +334,8 @@ fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<Option<&Ud
 fn udp<'a>(packet: &'a Packet, at: usize, link: &mut Link<'_>, destination: [u64; 2]) -> Parsed<(&'a Udp, OwnValue)> {
     let udp: &Udp = header(packet, at)?;
     let port = u16::from_be(udp.destination);
-    if !settings().may_be_port(port) {
+    // The map has port 0 for "some port", and no socket has it.
+    if port == 0 || !settings().may_be_port(port) {
         return Err(Verdict::NotOurs);
     }
     match link.own(destination, port) {

@@ -367,6 +367,9 @@ fn other_protocols_ports_and_addresses_are_not_ours() {
     assert_eq!(verdict(&ipv6(|packet| packet[43] = 54)), NOT_OURS);
     assert_eq!(verdict(&ipv6(|packet| packet[39] = 2)), NOT_OURS);
     assert_eq!(verdict(&ipv6(|packet| packet[0] = 0x40)), NOT_OURS);
+    // Port 0 is nobody's, though the map has it for "some port".
+    assert_eq!(verdict(&ipv4(|packet| packet[23] = 0)), NOT_OURS);
+    assert_eq!(verdict(&ipv6(|packet| packet[43] = 0)), NOT_OURS);
 }
 
 #[test]
