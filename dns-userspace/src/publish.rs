@@ -11,16 +11,12 @@
 //! much differs, or the table is full, a new table is built beside the old one and swapped in. Where that cannot be
 //! had, for want of memory, the change is made in the table that there is: what finds no room passes.
 
-mod affected;
 mod counts;
-mod dependents;
 mod figures;
 mod home;
-mod names;
 mod rebuild;
-mod views;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +28,9 @@ use arc_swap::ArcSwap;
 use dns_common::table::Table;
 
 use crate::answer::Serials;
-use crate::lines::{CompileOptions, negatives};
+use crate::lines::{
+    AllDependents, CompileOptions, NameLines, compile_everywhere, needs_line_anywhere, negatives, touched_anywhere,
+};
 use crate::model::access::AccessList;
 use crate::model::name::NameKey;
 use crate::model::record::RecordType;
@@ -40,12 +38,10 @@ use crate::model::snapshot::{Snapshot, Zone};
 use crate::store::{Delta, ZoneChange, ZoneDelta};
 use crate::table::{TableFull, TableReader, TableWriter, return_freed_memory};
 
-use self::affected::affected;
 pub use self::counts::{ZoneAnswers, ZoneCounter, ZoneCounts};
 pub use self::figures::TableFigures;
 pub use self::home::{Home, Loader, SharedHome};
 use self::rebuild::{Built, Need};
-use self::views::{AllDependents, Lines, compile_everywhere, needs_line_anywhere};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
@@ -212,7 +208,7 @@ impl<H: Home> Publisher<H> {
         } else if self.is_bulk(delta.names.len()) && self.grow(new, observe) {
             return;
         }
-        let names = self.affected(&old, new, delta);
+        let names = touched_anywhere(&old, new, delta, &self.dependents);
         let lines = names.len() * (1 + new.views.list.len());
         if (self.is_bulk(names.len()) || !self.has_room(lines, delta)) && self.grow(new, observe) {
             return;
@@ -258,29 +254,6 @@ impl<H: Home> Publisher<H> {
         }
     }
 
-    /// Every name whose lines may differ, in the default or a view.
-    fn affected(&self, old: &Snapshot, new: &Snapshot, delta: &Delta) -> BTreeSet<NameKey> {
-        let of_default = &self.dependents.default;
-        let mut names = affected(old, new, delta, &[of_default]);
-        if delta.views_redefined {
-            return names;
-        }
-        for (at, (before, after)) in old.views.list.iter().zip(&new.views.list).enumerate() {
-            let more = delta.views.get(at).into_iter().flatten();
-            let delta = Delta {
-                names: delta.names.iter().chain(more).cloned().collect(),
-                zones: delta.zones.clone(),
-                access: delta.access.clone(),
-                ..Delta::default()
-            };
-            // What the view has no line for was made as the default's was.
-            let of_view = self.dependents.views.get(at);
-            let dependents: Vec<_> = std::iter::once(of_default).chain(of_view).collect();
-            names.extend(affected(&before.tree, &after.tree, &delta, &dependents));
-        }
-        names
-    }
-
     /// Frees what earlier changes left behind, and tries to get a new table where the XDP program lacks room for own
     /// addresses, or a larger one was wanted and could not be had; for moments when nothing else is to be done. Says
     /// when to come again, if that is of use.
@@ -312,7 +285,7 @@ impl<H: Home> Publisher<H> {
     ) -> Result<(), TableFull> {
         let mut result = Ok(());
         for key in names {
-            let Lines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
+            let NameLines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
             let name = key.to_name();
             // The default's line last: it is the way to those of views.
             for (view, entry) in (1..).zip(views) {

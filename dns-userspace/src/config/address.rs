@@ -1,18 +1,13 @@
 //! Addresses, ports and prefixes in the configuration.
 
 use std::cell::LazyCell;
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use ipnet::IpNet;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 
-use super::document::Position;
-use super::problem::{Findings, Problem};
+use super::problem::Problem;
 use crate::host::addresses::{HostAddresses, canonical};
-
-/// An address of the configuration; no position where it came from the command line.
-pub(super) type Located = (SocketAddr, Option<Position>);
 
 /// The addresses of this host, which the kernel is asked for once, and only where a check needs them.
 pub(super) type Host = LazyCell<HostAddresses>;
@@ -197,32 +192,6 @@ pub(super) fn parse_prefix(key: &str, text: &str) -> Result<IpNet, Problem> {
             text: text.to_owned(),
         }),
     }
-}
-
-/// Reports addresses that are there twice, or beside the wildcard address that covers them.
-pub(super) fn check_overlaps(key: &str, addresses: &[Located], findings: &mut Findings) {
-    let all: HashSet<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
-    let mut seen = HashSet::with_capacity(addresses.len());
-    for &(address, at) in addresses {
-        let key = key.to_owned();
-        let wide = wildcard(address);
-        if !seen.insert(address) {
-            let address = address.to_string();
-            findings.error_at(at, Problem::DuplicateAddress { key, address });
-        } else if wide != address && all.contains(&wide) {
-            let by = wide;
-            findings.error_at(at, Problem::CoveredAddress { key, address, by });
-        }
-    }
-}
-
-/// The wildcard address of the same family, on the same port.
-pub(super) fn wildcard(address: SocketAddr) -> SocketAddr {
-    let any = match address {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    SocketAddr::new(any, address.port())
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@ use std::fs;
 use std::sync::Arc;
 
 use super::problem::{ConfigError, ConfigWarning, Problem};
-use super::records::{ConfiguredRecord, ConfiguredZone};
-use super::{Config, Loaded};
+use super::{Config, ConfiguredRecord, ConfiguredZone, Loaded};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::model::views::ViewName;
@@ -106,7 +105,7 @@ impl Desired {
     /// largest are refused.
     pub(crate) fn read_zone_files(loaded: Loaded) -> Self {
         let Loaded { config, warnings } = loaded;
-        let mut budget = Budget::new(config.memory_limit);
+        let mut budget = Budget::new(config.limits.memory);
         let octets = |zone: &ConfiguredZone| fs::metadata(&zone.file).map_or(0, |file| file.len());
         let mut order: Vec<(u64, usize)> = config.zones.iter().map(octets).zip(0..).collect();
         order.sort_unstable();

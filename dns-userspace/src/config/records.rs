@@ -1,37 +1,21 @@
-//! `zones` and `records` of the configuration file.
+//! `records`: RRsets that are written into the configuration itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
 
-use super::TtlBounds;
-use super::document::{Kind, Node, Position};
-use super::limits::read_access;
+use super::Config;
+use super::backend::Backend;
+use super::document::{Kind, Position};
+use super::keys::{Applies, Input, Key};
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
-use crate::model::access::AccessList;
+use super::ttl_bounds::{MAX_TTL, TtlBounds};
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
 use crate::model::shown::{MOST_OF_VALUE, shorten};
 use crate::model::source::Origin;
 use crate::model::views::{ViewClients, ViewName};
-
-/// A zone of the configuration file. What its zone file holds is not part of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfiguredZone {
-    /// The name of the zone.
-    pub apex: Name,
-    /// Where the zone file is.
-    pub file: PathBuf,
-    /// The zone file as the configuration writes it: what logs and replies call it.
-    pub shown_as: Arc<str>,
-    /// `acl`: who may ask for its names.
-    pub access: Option<Arc<AccessList>>,
-    /// Where the configuration names the file.
-    pub file_at: Position,
-}
+use crate::store::ConfiguredView;
 
 /// An RRset of `records`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,85 +35,48 @@ type TypesAt = BTreeMap<RecordType, Position>;
 /// What wildcards stand for, and where the file says so first.
 type Wildcards = HashMap<Name, (Wildcard, Position)>;
 
-const ZONE_KEYS: &[&str] = &["name", "file", "acl"];
-const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard", "view"];
+const EXAMPLE: &str = "records: [{name: a.example., type: A, value: [192.0.2.1]}]";
+const ITEM_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard", "view"];
 /// Views that a message names.
 const SHOWN_VIEWS: usize = 10;
-/// The largest TTL (RFC 2181 §8).
-pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
-pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Findings) -> Vec<ConfiguredZone> {
-    let mut zones = Vec::with_capacity(items.len());
-    let mut first: HashMap<Name, Position> = HashMap::new();
-    for item in items {
-        let section = Section::item(item, "a zone", ZONE_KEYS, findings);
-        if !matches!(item.kind, Kind::Mapping(_)) {
-            continue;
-        }
-        let name = section.required_text("name", "name: example.com.", findings);
-        let access = read_access(&section, findings);
-        let file = section.required_text("file", "file: zones/example.com.zone", findings);
-        let apex = name.and_then(|name| parse_name("name", name, findings));
-        if let (Some(apex), Some(name)) = (&apex, name) {
-            if let Some(first) = first.get(apex) {
-                findings.error(
-                    name.at,
-                    Problem::DuplicateZone {
-                        apex: apex.clone(),
-                        first: *first,
-                    },
-                );
-                continue;
-            }
-            first.insert(apex.clone(), name.at);
-        }
-        if let Some(Text { at, text: "" }) = file {
-            findings.error(
-                at,
-                Problem::Empty {
-                    key: "file".to_owned(),
-                    remedy: "write the zone file's path",
-                },
-            );
-            continue;
-        }
-        if let (Some(apex), Some(file)) = (apex, file) {
-            zones.push(ConfiguredZone {
-                apex,
-                file: base.join(file.text),
-                shown_as: file.text.into(),
-                access,
-                file_at: file.at,
-            });
-        }
-    }
-    zones
+pub(super) const KEY: Key = Key {
+    keys: &[],
+    applies: Applies::AtReload,
+};
+
+/// What a record takes from other keys.
+struct RecordRules<'a> {
+    views: &'a [ViewClients],
+    default_ttl: u32,
+    bounds: TtlBounds,
 }
 
-/// What `records` takes from the rest of the configuration.
-pub(super) struct RecordRules<'a> {
-    pub(super) views: &'a [ViewClients],
-    pub(super) default_ttl: u32,
-    pub(super) bounds: TtlBounds,
-}
-
-pub(super) fn read_records(
-    items: &[Rc<Node>],
-    rules: &RecordRules<'_>,
+pub(super) fn read(
+    input: &Input<'_>,
+    bounds: &TtlBounds,
+    backend: &Backend,
+    views: &[ViewClients],
     findings: &mut Findings,
 ) -> Vec<ConfiguredRecord> {
+    let rules = RecordRules {
+        default_ttl: backend.default_ttl,
+        bounds: *bounds,
+        views,
+    };
+    let items = input.root.list("records", EXAMPLE, findings).unwrap_or_default();
     let mut records = Vec::with_capacity(items.len());
     let views: HashMap<&str, &ViewName> = rules.views.iter().map(|view| (&*view.name, &view.name)).collect();
     let mut types: HashMap<(Option<ViewName>, Name), TypesAt> = HashMap::new();
     let mut wildcards: HashMap<Option<ViewName>, Wildcards> = HashMap::new();
     for item in items {
-        let section = Section::item(item, "a record", RECORD_KEYS, findings);
+        let section = Section::item(item, "a record", ITEM_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
             continue;
         }
         let owner = section
             .required_text("name", "name: www.example.com.", findings)
-            .and_then(|name| parse_name("name", name, findings));
+            .and_then(|name| name.to_name("name", findings));
         let rtype = section
             .required_text("type", "type: A", findings)
             .and_then(|rtype| parse_type(rtype, findings));
@@ -181,6 +128,45 @@ pub(super) fn read_records(
         });
     }
     records
+}
+
+impl Config {
+    /// The RRsets of `records` that are in no view, as the store takes them.
+    pub fn record_sets(&self) -> Vec<(Name, RrSet)> {
+        let records = self.records.iter().filter(|record| record.view.is_none());
+        let origin = self.origin();
+        records.map(|record| Self::as_stored(record, &origin)).collect()
+    }
+
+    /// The views with their RRsets of `records`, as the store takes them.
+    pub fn view_sets(&self) -> Vec<ConfiguredView> {
+        let origin = self.origin();
+        let mut by_view: HashMap<&ViewName, Vec<(Name, RrSet)>> = HashMap::new();
+        for record in &self.records {
+            if let Some(view) = &record.view {
+                by_view.entry(view).or_default().push(Self::as_stored(record, &origin));
+            }
+        }
+        let views = self.views.iter();
+        let views = views.map(|view| ConfiguredView {
+            view: view.clone(),
+            records: by_view.remove(&view.name).unwrap_or_default(),
+        });
+        views.collect()
+    }
+
+    /// A record as the store takes it; `origin` is this file.
+    fn as_stored(record: &ConfiguredRecord, origin: &Origin) -> (Name, RrSet) {
+        let rrset = RrSet {
+            origin: origin.clone(),
+            ..record.rrset.clone()
+        };
+        (record.owner.clone(), rrset)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::config_file(self.file.display().to_string())
+    }
 }
 
 impl RecordRules<'_> {
@@ -412,20 +398,6 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
             },
         );
     }
-}
-
-fn parse_name(key: &str, name: Text<'_>, findings: &mut Findings) -> Option<Name> {
-    Name::parse_given(name.text)
-        .map_err(|error| {
-            findings.error(
-                name.at,
-                Problem::BadName {
-                    key: key.to_owned(),
-                    error,
-                },
-            )
-        })
-        .ok()
 }
 
 fn parse_type(rtype: Text<'_>, findings: &mut Findings) -> Option<RecordType> {

@@ -3,10 +3,16 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
+use std::time::Duration;
 
+use humantime_serde::re::humantime;
+use ipnet::IpNet;
+
+use super::address::parse_prefix;
 use super::choice::Choice;
 use super::document::{Kind, Node, Position};
 use super::problem::{Findings, Problem};
+use crate::model::name::Name;
 
 /// A mapping whose keys are checked: no unknown ones, none twice.
 pub(super) struct Section<'a> {
@@ -306,6 +312,71 @@ impl<'a> Section<'a> {
         Some(texts)
     }
 
+    /// Text of 1 to `most` octets.
+    pub(super) fn short_text(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        most: usize,
+        findings: &mut Findings,
+    ) -> Option<Box<str>> {
+        let Text { at, text } = self.text(key, example, findings)?;
+        let key = self.path(key);
+        let problem = match text.len() {
+            0 => Problem::Empty {
+                key,
+                remedy: "write a text, or leave the key out to say nothing",
+            },
+            bytes if bytes > most => Problem::TooLong { key, bytes, most },
+            _ => return Some(text.into()),
+        };
+        findings.error(at, problem);
+        None
+    }
+
+    /// A duration with its unit, within `range`.
+    pub(super) fn duration(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        range: &RangeInclusive<Duration>,
+        findings: &mut Findings,
+    ) -> Option<Duration> {
+        let Text { at, text } = self.text(key, example, findings)?;
+        let duration = humantime::parse_duration(text)
+            .ok()
+            .filter(|duration| range.contains(duration));
+        if duration.is_none() {
+            let problem = Problem::BadDuration {
+                key: self.path(key),
+                text: text.to_owned(),
+                min: in_one_unit(*range.start()),
+                max: in_one_unit(*range.end()),
+            };
+            findings.error(at, problem);
+        }
+        duration
+    }
+
+    /// A list of address prefixes; `None` where it is not given.
+    pub(super) fn prefixes(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Vec<IpNet>> {
+        let path = self.path(key);
+        let texts = self.texts(key, example, findings)?;
+        let mut prefixes = Vec::with_capacity(texts.len());
+        for Text { at, text } in texts {
+            match parse_prefix(&path, text) {
+                Ok(prefix) => prefixes.push(prefix),
+                Err(problem) => findings.error(at, problem),
+            }
+        }
+        Some(prefixes)
+    }
+
     fn wrong_type(&self, key: &str, node: &Node, expected: &'static str, example: &'static str) -> Problem {
         Problem::WrongType {
             key: self.path(key),
@@ -313,6 +384,26 @@ impl<'a> Section<'a> {
             expected,
             example,
         }
+    }
+}
+
+impl Text<'_> {
+    /// The text as a domain name; `key` is what messages call it.
+    pub(super) fn to_name(self, key: &str, findings: &mut Findings) -> Option<Name> {
+        let name = Name::parse_given(self.text);
+        let report = |error| {
+            let key = key.to_owned();
+            findings.error(self.at, Problem::BadName { key, error });
+        };
+        name.map_err(report).ok()
+    }
+}
+
+/// `100ms`, `3600s`.
+fn in_one_unit(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
     }
 }
 

@@ -1,8 +1,10 @@
 use std::fs;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::host::memory::Size;
 use crate::model::access::Access;
 use crate::model::record::{Handling, Order, RecordType, Wildcard};
 
@@ -123,9 +125,9 @@ fn an_empty_file_gives_the_defaults() {
     );
     assert!(config.listen.is_empty() && config.xdp.interfaces.is_empty());
     assert_eq!(config.http.listen, ["127.0.0.1:8080".parse().expect("an address")]);
-    assert_eq!(config.storage_path, Path::new("/var/lib/hotdns"));
+    assert_eq!(config.storage.path, Path::new("/var/lib/hotdns"));
     assert_eq!(config.ttl_bounds, TtlBounds { min: 60, max: 86_400 });
-    assert_eq!((config.udp_payload, config.backend.default_ttl), (1232, 300));
+    assert_eq!((config.edns.udp_payload, config.backend.default_ttl), (1232, 300));
     assert_eq!(config.backend.upstream.timeout, Duration::from_secs(5));
     assert_eq!(
         config.tcp,
@@ -169,7 +171,7 @@ fn every_further_key_is_read() {
     folder.write("token", "0123456789abcdef\n");
     let config = folder.load().expect("valid").config;
     assert_eq!(config.log_format, LogFormat::Json);
-    assert_eq!(config.storage_path, folder.0.path().join("data"));
+    assert_eq!(config.storage.path, folder.0.path().join("data"));
     let http: Vec<String> = config.http.listen.iter().map(ToString::to_string).collect();
     assert_eq!(http, ["127.0.0.1:9090", "[::1]:9091"]);
     assert_eq!(config.http.token_file, Some(folder.0.path().join("token")));
@@ -382,7 +384,10 @@ fn secrets_of_cookies_are_checked() {
     assert!(error(&folder).contains("line 1 is no secret"));
     folder.write("secret", "e5e973e5a6b2a43f48e7dc849e37bfcf\n");
     let loaded = folder.load().expect("valid");
-    assert_eq!(loaded.config.cookie_secret_file, Some(folder.0.path().join("secret")));
+    assert_eq!(
+        loaded.config.edns.cookie_secret_file,
+        Some(folder.0.path().join("secret"))
+    );
     assert_eq!(loaded.warnings.len(), 1, "everybody can read it");
 }
 
@@ -393,7 +398,7 @@ fn what_the_server_says_of_itself_is_text_that_fits() {
         "edns: {{nsid: {longest}}}\nchaos: {{version: \"1.0\", hostname: ns1.example.com}}\n"
     ))
     .config;
-    assert_eq!(config.nsid.as_deref(), Some(&longest[..]));
+    assert_eq!(config.edns.nsid.as_deref(), Some(&longest[..]));
     assert_eq!(config.chaos.version.as_deref(), Some("1.0"));
     assert_eq!(
         (config.chaos.hostname.as_deref(), config.chaos.id),
@@ -911,10 +916,10 @@ fn zones_share_the_memory_and_the_largest_is_refused() {
 
 #[test]
 fn sizes_have_units_and_bounds() {
-    let limit = |text: &str| loaded(&format!("limits: {{memory: {text}}}\n")).config.memory_limit;
+    let limit = |text: &str| loaded(&format!("limits: {{memory: {text}}}\n")).config.limits.memory;
     assert_eq!(limit("64MiB"), Size(64 << 20));
     assert_eq!(limit("'3GiB'"), Size(3 << 30));
-    assert!(loaded("limits:\n").config.memory_limit > Size(1 << 20));
+    assert!(loaded("limits:\n").config.limits.memory > Size(1 << 20));
     for text in ["64MB", "1KiB", "2000000TiB", "much"] {
         refused(
             &format!("limits: {{memory: {text}}}\n"),
@@ -1117,9 +1122,9 @@ fn a_view_has_no_alias_at_an_apex() {
 
 #[test]
 fn zones_are_counted_where_that_is_asked_for() {
-    assert!(!loaded("").config.metrics_per_zone);
-    assert!(!loaded("metrics: {per_zone: false}\n").config.metrics_per_zone);
-    assert!(loaded("metrics: {per_zone: true}\n").config.metrics_per_zone);
+    assert!(!loaded("").config.metrics.per_zone);
+    assert!(!loaded("metrics: {per_zone: false}\n").config.metrics.per_zone);
+    assert!(loaded("metrics: {per_zone: true}\n").config.metrics.per_zone);
     refused("metrics: {per_zone: 1}\n", "1:21", "boolean");
     refused("metrics: {perzone: true}\n", "1:11", "did you mean `per_zone`?");
 }
@@ -1127,7 +1132,7 @@ fn zones_are_counted_where_that_is_asked_for() {
 #[test]
 fn access_lists_and_rate_limits() {
     let config = loaded("").config;
-    assert_eq!(config.access, None);
+    assert_eq!(config.acl, None);
     let limit = &config.rate_limit;
     assert!(!limit.enabled && limit.exempt.is_empty() && limit.global.is_none());
     assert_eq!((limit.rate, limit.burst, limit.slip), (100, 50, 2));
@@ -1137,12 +1142,12 @@ fn access_lists_and_rate_limits() {
         "acl: {allow: [], deny: [], action: refuse}\n\
          rate_limit: {enabled: false, rate: 100, burst: 50, ipv4_prefix: 24, ipv6_prefix: 56, slip: 2, exempt: []}\n",
     );
-    assert_eq!(config.config.access, None);
+    assert_eq!(config.config.acl, None);
     let config = loaded(
         "acl: {deny: [10.0.0.0/8], action: drop}\n\
          rate_limit: {enabled: true, slip: 0, exempt: [10.0.0.0/8], global: {rate: 7, burst: 8}}\n",
     );
-    let access = config.config.access.expect("a list");
+    let access = config.config.acl.expect("a list");
     assert_eq!(access.of([10, 0, 0, 1].into()), Access::Dropped);
     assert_eq!(access.of([11, 0, 0, 1].into()), Access::Allowed);
     let limit = config.config.rate_limit;

@@ -1,26 +1,33 @@
-//! `views` of the configuration file: names and the prefixes of clients.
+//! `views`: their names, and the prefixes of the clients that are in them.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use ipnet::IpNet;
 
 use super::address::parse_prefix;
-use super::document::{Kind, Node, Position};
+use super::document::{Kind, Position};
+use super::keys::{Applies, Input, Key};
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
 use crate::model::views::{ViewClients, ViewName};
 
-const VIEW_KEYS: &[&str] = &["name", "clients"];
+const EXAMPLE: &str = "views: [{name: office, clients: [10.0.0.0/8]}]";
+const ITEM_KEYS: &[&str] = &["name", "clients"];
 /// The longest name of a view, in octets.
 const MAX_NAME_BYTES: usize = 64;
 
-pub(super) fn read_views(items: &[Rc<Node>], findings: &mut Findings) -> Vec<ViewClients> {
+pub(super) const KEY: Key = Key {
+    keys: &[],
+    applies: Applies::AtReload,
+};
+
+pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<ViewClients> {
+    let items = input.root.list("views", EXAMPLE, findings).unwrap_or_default();
     let mut views = Vec::with_capacity(items.len());
     let mut first: HashMap<&str, Position> = HashMap::new();
     let mut prefixes: HashMap<IpNet, ViewName> = HashMap::new();
     for item in items {
-        let section = Section::item(item, "a view", VIEW_KEYS, findings);
+        let section = Section::item(item, "a view", ITEM_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
             continue;
         }

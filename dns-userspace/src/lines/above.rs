@@ -10,9 +10,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::named;
+use super::{cut, dname, named};
 use crate::model::name::NameKey;
-use crate::model::record::RecordType;
 use crate::model::snapshot::{Snapshot, Zone, at_or_above};
 
 /// What is at a parent and above it.
@@ -96,8 +95,5 @@ fn has_cut(zone: &ZoneAbove<'_>, parent: &NameKey, clear: Option<&NameKey>) -> b
     let known = known.find(|at| parent.as_bytes().starts_with(at));
     let least = known.map_or(0, |known| known.len() + 1).max(apex.as_bytes().len());
     let mut owners = at_or_above(&zone.nodes, parent.as_bytes(), least);
-    owners.any(|(at, node)| {
-        let is_cut = at != apex.as_bytes() && node.rrset(RecordType::NS).is_some();
-        is_cut || node.rrset(RecordType::DNAME).is_some()
-    })
+    owners.any(|(at, node)| cut::is_cut(node, at == apex.as_bytes()) || dname::is_dname(node))
 }

@@ -12,9 +12,81 @@
 //!
 //! Shared answers are the negative ones of a zone, with the SOA's names in them, and referrals, with those of the NS.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dns_common::line::{REFERRAL, flag};
+
+use super::body::body;
+use super::compiler::Compiler;
+use super::touched::Between;
+use super::types::{PRIVATE_USE, absent_type};
+use super::zone;
+use crate::answer::End;
 use crate::model::name::NameKey;
+use crate::model::rdata::embedded_names;
 use crate::model::record::RecordType;
 use crate::model::snapshot::{Node, Snapshot, Zone};
+use crate::store::Delta;
+use crate::table::Entry;
+
+/// The names that answers shared by many have in them, where these differ: another SOA or NS RRset, another zone.
+pub(super) fn touches(between: Between<'_>, delta: &Delta, names: &mut BTreeSet<NameKey>) {
+    let decides = |snapshot: &Snapshot, key: &NameKey| {
+        let node = snapshot.zone_of(key).and_then(|zone| zone.nodes.get(key));
+        node.is_some_and(|node| {
+            let mut types = [RecordType::NS, RecordType::SOA].iter();
+            types.any(|rtype| node.rrset(*rtype).is_some())
+        })
+    };
+    let Between { old, new } = between;
+    let apexes = delta.zones.iter().map(|zone| &zone.apex);
+    let apexes = apexes.filter(|apex| between.differs(|snapshot| zone::state(snapshot, apex)));
+    let deciding = delta.names.iter().filter(|key| decides(old, key) || decides(new, key));
+    for key in apexes.chain(deciding) {
+        names.extend(named_near(old, key));
+        names.extend(named_near(new, key));
+    }
+}
+
+impl Compiler<'_> {
+    /// The referral of a name below a cut, which is not that of all names there.
+    pub(super) fn own_referral(&mut self, zone: &Arc<Zone>) -> Option<Entry> {
+        let name = self.key.to_name();
+        let referral = self.resolve(&name, RecordType::A);
+        let is_referral = referral.end == End::Final && referral.answer.is_empty() && !referral.authoritative;
+        let body = is_referral.then(|| body(&referral, name.as_wire(), true)).flatten()?;
+        let mut entry = Entry::bare(flag::CUT);
+        entry.zone = zone.index;
+        entry.flags |= zone::flags(self.snapshot, &zone.apex.key());
+        entry.bodies.push((REFERRAL, body));
+        Some(entry)
+    }
+
+    /// The name's NODATA, which is not that of all names of the zone.
+    pub(super) fn own_nodata(&mut self, node: Option<&Node>, entry: &mut Entry) {
+        let is_alias = node.is_some_and(|node| node.rrset(RecordType::CNAME).is_some());
+        if is_alias || self.key.is_wildcard() {
+            entry.flags |= flag::INCOMPLETE;
+            return;
+        }
+        let (question, absent) = match node {
+            Some(node) => (node.owner(self.key), absent_type(node)),
+            None => (self.key.to_name(), RecordType(PRIVATE_USE)),
+        };
+        let nodata = self.resolve(&question, absent);
+        match (nodata.end == End::Final)
+            .then(|| body(&nodata, question.as_wire(), false))
+            .flatten()
+        {
+            Some(body) => {
+                entry.flags |= flag::CNAME;
+                entry.bodies.push((0, body));
+            }
+            None => entry.flags |= flag::INCOMPLETE,
+        }
+    }
+}
 
 /// Whether a shared answer that `key`, in this zone, would get has a name at or below `key` in it.
 pub(super) fn is_named(zone: &Zone, key: &NameKey) -> bool {
@@ -50,7 +122,7 @@ pub(crate) fn all_named(snapshot: &Snapshot) -> Vec<NameKey> {
 }
 
 /// All names for which [`is_named`] may hold because of what is at `key` or below it.
-pub(crate) fn named_below(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
+pub(super) fn named_below(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
     let mut names = Vec::new();
     let below = |found: &NameKey| found.is_at_or_below(key);
     let zones = snapshot
@@ -74,7 +146,7 @@ pub(crate) fn named_below(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
 }
 
 /// All names for which [`is_named`] may hold because of what is at `key` or above it: an apex, a cut.
-pub(crate) fn named_near(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
+fn named_near(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
     let mut names = Vec::new();
     for at in key.lineage() {
         let Some((apex, zone)) = snapshot.zones.get_key_value(at) else {
@@ -151,7 +223,7 @@ fn names_of_shared(zone: &Zone, key: &NameKey, found: &mut dyn FnMut(&NameKey)) 
 fn names_in(node: &Node, rtype: RecordType, found: &mut dyn FnMut(&NameKey)) {
     let Some(rrset) = node.rrset(rtype) else { return };
     for rdata in &rrset.rdatas {
-        for name in crate::model::rdata::embedded_names(rtype, rdata) {
+        for name in embedded_names(rtype, rdata) {
             found(&NameKey::from_wire(&rdata[name.offset..name.offset + name.length]));
         }
     }

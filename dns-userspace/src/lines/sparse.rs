@@ -11,8 +11,13 @@
 //! Else each host would bring a line for every label of its own. A search for what is not there, in such an area, ends
 //! at its top, and the query passes; or at one of its names, which is the closest encloser then.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
+use dns_common::line::flag;
+
+use super::touched::Between;
 use crate::model::name::NameKey;
 use crate::model::snapshot::{Snapshot, Zone};
 
@@ -21,8 +26,54 @@ const MOST_NAMES: usize = 4;
 /// Labels that each of its names has more than its top, at least.
 const LEAST_LABELS: usize = 5;
 
+/// The flags of the line of `key`, an empty non-terminal: at the top of an area, what is below passes.
+pub(super) fn flags(snapshot: &Snapshot, key: &NameKey) -> u32 {
+    match is_top(snapshot, key.as_bytes()) {
+        Some(true) => flag::PASS_BELOW | flag::SPARSE,
+        _ => 0,
+    }
+}
+
+/// All that is in a sparse area which comes or goes with `key`. Of an area that was seen before, what is above `key`.
+pub(super) fn touches(between: Between<'_>, key: &NameKey, names: &mut BTreeSet<NameKey>, seen: &mut HashSet<NameKey>) {
+    for at in key.lineage() {
+        let Between { old, new } = between;
+        let (before, after) = (is_top(old, at), is_top(new, at));
+        if before.is_none() && after.is_none() {
+            return;
+        }
+        let is_sparse_in = match (before.unwrap_or(false), after.unwrap_or(false)) {
+            (true, false) => old,
+            (false, true) => new,
+            _ => continue,
+        };
+        let mut add = |owner: &NameKey| {
+            let above = owner.lineage().take_while(|above| above.len() >= at.len());
+            names.extend(above.map(NameKey::from_key_bytes));
+        };
+        add(key);
+        let top = NameKey::from_key_bytes(at);
+        if let Some(zone) = is_sparse_in.zone_of(&top)
+            && seen.insert(top.clone())
+        {
+            // Where it is not sparse, all others are new or gone, and come here themselves.
+            zone.nodes
+                .range::<_, NameKey>(&top..)
+                .map(|(owner, _)| owner)
+                .take_while(|owner| owner.is_at_or_below(&top))
+                .for_each(&mut add);
+        }
+    }
+}
+
+/// Whether `key` has no data, and is below the top of a sparse area.
+pub fn is_in_sparse_area(snapshot: &Snapshot, key: &NameKey) -> bool {
+    let is_inside = |zone: &Arc<Zone>| !zone.nodes.contains_key(key) && is_inside(snapshot, zone, key);
+    snapshot.zone_of(key).is_some_and(is_inside)
+}
+
 /// Whether a sparse area begins above `key`: if that is an empty non-terminal, it has no line.
-pub(super) fn is_inside(snapshot: &Snapshot, zone: &Zone, key: &NameKey) -> bool {
+fn is_inside(snapshot: &Snapshot, zone: &Zone, key: &NameKey) -> bool {
     // What has many names below it is in no area, and neither is anything above.
     key.lineage()
         .skip(1)
@@ -32,7 +83,7 @@ pub(super) fn is_inside(snapshot: &Snapshot, zone: &Zone, key: &NameKey) -> bool
 
 /// Whether at `key` a sparse area begins, or goes on. `None` where many names are below, at an apex and outside of
 /// zones: then that is so for all names above it, in the same zone.
-pub(crate) fn is_top(snapshot: &Snapshot, key: &[u8]) -> Option<bool> {
+pub(super) fn is_top(snapshot: &Snapshot, key: &[u8]) -> Option<bool> {
     let zone = NameKey::lineage_of(key).find_map(|apex| snapshot.zones.get(apex))?;
     is_top_in(snapshot, zone, key)
 }

@@ -4,7 +4,7 @@
 //! names with large answers are compiled again, so that no more than some thousand of those are in memory beside the
 //! table. Compiling takes most of the time, and several threads share it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
@@ -13,17 +13,15 @@ use anyhow::Context;
 use dns_common::hash::Keys;
 use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 
-use super::affected::affected;
-use super::names::all_names;
-use super::views::{AllDependents, Lines, compile_everywhere, differing};
 use super::{Home, Loader, serial_of};
 use crate::answer::Consulted;
-use crate::lines::named::all_named;
-use crate::lines::{CompileOptions, Compiled, Compiling, compile, negatives};
+use crate::lines::{
+    AllDependents, CompileOptions, Compiled, Compiling, NameLines, all_named, all_names, compile, compile_everywhere,
+    negatives, viewed,
+};
 use crate::model::name::NameKey;
 use crate::model::snapshot::Snapshot;
 use crate::model::views::Clients;
-use crate::store::Delta;
 use crate::table::{Ahead, Entry, Sizes, TableWriter};
 
 /// The smallest table.
@@ -180,7 +178,7 @@ pub(super) fn build<H: Home>(
     let viewed = viewed(snapshot, &dependents);
     for key in &viewed {
         // Those of the default are counted twice: room to grow.
-        let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
+        let NameLines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
         default
             .iter()
             .chain(views.iter().flatten())
@@ -223,7 +221,7 @@ pub(super) fn build<H: Home>(
         }
     }
     for key in &viewed {
-        let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
+        let NameLines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
         let name = key.to_name();
         for (view, entry) in (0..).zip(std::iter::once(default).chain(views)) {
             if let Some(entry) = entry {
@@ -360,19 +358,6 @@ fn in_parts<N: Sync, T: Send>(names: &[N], threads: usize, work: impl Fn(&[N]) -
         );
         done
     })
-}
-
-/// The names whose lines differ in some view: those that would, if the default became the view's tree.
-fn viewed(snapshot: &Snapshot, dependents: &AllDependents) -> BTreeSet<NameKey> {
-    let mut names = BTreeSet::new();
-    for view in &snapshot.views.list {
-        let delta = Delta {
-            names: differing(snapshot, &view.tree),
-            ..Delta::default()
-        };
-        names.extend(affected(snapshot, &view.tree, &delta, &[&dependents.default]));
-    }
-    names
 }
 
 /// An empty table with room for this and some more.

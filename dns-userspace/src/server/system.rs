@@ -77,7 +77,7 @@ impl System {
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
-        let cookies = Arc::new(Cookies::new(config.cookie_secret_file.as_deref())?);
+        let cookies = Arc::new(Cookies::new(config.edns.cookie_secret_file.as_deref())?);
         let environment = environment(&config, &cookies);
         let identity = Arc::new(identity(&config));
         let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
@@ -87,7 +87,7 @@ impl System {
         let own_room = xdp::own_room(&listening);
         let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room);
         let mut publisher = Publisher::new(loader, options)?;
-        let counts = config.metrics_per_zone.then(|| publisher.count_zones());
+        let counts = config.metrics.per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
         let program = publisher.program();
         let figures = program
@@ -108,7 +108,7 @@ impl System {
             readiness: Arc::clone(&readiness),
         });
         let loader = control::loader(source, config.clone());
-        let (path, storage_required) = (config.storage_path.clone(), config.storage_required);
+        let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
         let started = tokio::task::spawn_blocking(move || {
@@ -244,7 +244,7 @@ fn workers() -> usize {
 
 fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
     Environment {
-        udp_payload: config.udp_payload,
+        udp_payload: config.edns.udp_payload,
         recursion_available: false,
         transport: Transport::Udp,
         max_cname_depth: config.backend.max_cname_depth,
@@ -281,7 +281,7 @@ fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
         ..Limits::NONE
     };
     Ok(Gate {
-        access: config.access.clone(),
+        access: config.acl.clone(),
         limits: if enabled {
             limits.with_prefixes(ipv4_prefix, ipv6_prefix)
         } else {
@@ -296,7 +296,7 @@ fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
 fn identity(config: &Config) -> Identity {
     let Chaos { version, hostname, id } = config.chaos.clone();
     Identity {
-        nsid: config.nsid.clone(),
+        nsid: config.edns.nsid.clone(),
         version,
         hostname,
         id,

@@ -37,6 +37,7 @@ const SPAWNING_FILES: &[&str] = &[
     "dns-userspace/src/serve/tcp/tests.rs",
     "dns-userspace/src/resolve/tests/",
     "dns-userspace/src/api/tests/",
+    "dns-userspace/src/source/tests.rs",
 ];
 
 /// Code that is a function of its input: no IO, no clock, nothing awaited.

@@ -40,8 +40,8 @@ pub(super) async fn start(
         servers: upstream.servers.clone(),
         listening: listening.to_vec(),
         timeout: upstream.timeout,
-        udp_payload: config.udp_payload,
-        nsid: config.nsid.clone(),
+        udp_payload: config.edns.udp_payload,
+        nsid: config.edns.nsid.clone(),
         in_flight,
         max_cname_depth: config.backend.max_cname_depth,
     };

@@ -61,11 +61,11 @@ pub(super) fn table_loader(
 ) -> Loader {
     let loader = TableLoader {
         settings: Settings {
-            udp_payload: config.udp_payload,
+            udp_payload: config.edns.udp_payload,
             has_upstream: u16::from(config.backend.upstream.enabled),
-            has_nsid: u16::from(config.nsid.is_some()),
+            has_nsid: u16::from(config.edns.nsid.is_some()),
             has_access: u16::from(gate.access.is_some()),
-            per_zone: u16::from(config.metrics_per_zone),
+            per_zone: u16::from(config.metrics.per_zone),
             ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
             ..Settings::DEFAULT
         },

@@ -4,7 +4,7 @@
 //! nodes of zone A ─┐
 //! nodes of zone B ─┼─ merged by key ─► owners ─► each behind its ancestors that were not given yet
 //! overlays ────────┤
-//! named ───────────┘     (`compile/named.rs`)
+//! named ───────────┘     (`named.rs`)
 //! ```
 //!
 //! In canonical order an ancestor comes before all that is below it, and nothing else comes between: an ancestor was
@@ -13,12 +13,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::lines::sparse;
+use super::sparse;
 use crate::model::name::NameKey;
 use crate::model::snapshot::Snapshot;
 
 /// The root, every owner, every apex, these named ones, and all names above them, but for those within sparse areas.
-pub(super) fn all_names<'a>(snapshot: &'a Snapshot, named: &'a [NameKey]) -> impl Iterator<Item = NameKey> + 'a {
+pub(crate) fn all_names<'a>(snapshot: &'a Snapshot, named: &'a [NameKey]) -> impl Iterator<Item = NameKey> + 'a {
     let mut owners = Owners::new(snapshot, named);
     let mut next = None;
     let mut before: Option<NameKey> = None;
