@@ -1,9 +1,11 @@
 //! Tests of the store: the contract's clauses one by one, then a model check against recomputing all from scratch.
 
 mod model;
+mod orders;
 mod sources;
 mod views;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
