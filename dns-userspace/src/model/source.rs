@@ -142,10 +142,10 @@ impl fmt::Debug for SourceId {
 ///
 /// A clone costs nothing: all RRsets of one zone file share one origin.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Origin(Arc<Parts>);
+pub struct Origin(Arc<OriginParts>);
 
 #[derive(PartialEq, Eq)]
-struct Parts {
+struct OriginParts {
     source: SourceId,
     object: Option<Box<str>>,
     since: Option<u64>,
@@ -154,7 +154,7 @@ struct Parts {
 impl Origin {
     /// Of a source without objects.
     pub fn of(source: SourceId) -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(OriginParts {
             source,
             object: None,
             since: None,
@@ -163,7 +163,7 @@ impl Origin {
 
     /// Of one object of a source; `since` is when the object was made, in seconds of Unix time, where it is known.
     pub fn of_object(source: SourceId, object: impl Into<Box<str>>, since: Option<u64>) -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(OriginParts {
             source,
             object: Some(object.into()),
             since,
