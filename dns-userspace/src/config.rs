@@ -43,7 +43,7 @@ mod with_zones;
 mod xdp;
 mod zones;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use self::backend::{BackendConfig, UpstreamConfig};
 pub use self::chaos::ChaosConfig;
@@ -107,16 +107,6 @@ impl ConfigSource {
     pub fn load_everything(&self) -> Result<ConfigWithZones, Vec<ConfigError>> {
         self.load().map(ConfigWithZones::read_zone_files)
     }
-}
-
-/// Reads the configuration file at `path`, without the zone files.
-pub fn load(path: &Path) -> Result<Loaded, Vec<ConfigError>> {
-    load::load(path, &Overrides::default())
-}
-
-/// Reads the configuration file at `path` and every zone file.
-pub fn load_everything(path: &Path) -> Result<ConfigWithZones, Vec<ConfigError>> {
-    load(path).map(ConfigWithZones::read_zone_files)
 }
 
 #[cfg(test)]

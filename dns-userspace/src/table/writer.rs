@@ -160,11 +160,6 @@ impl TableWriter {
         self.sparse_areas
     }
 
-    /// Whether the name has a line.
-    pub fn contains(&self, name: &[u8]) -> bool {
-        self.find(self.hash(name, 0)).is_some()
-    }
-
     /// Makes the name pass, in every view; inserts a passing line where it has none and `insert` says so.
     pub fn fence(&mut self, name: &[u8], insert: bool) {
         let hash = self.hash(name, 0);
