@@ -1,7 +1,7 @@
 //! The configuration file.
 //!
 //! ```text
-//! file ─ document ─► located tree ─ keys ─► Config (complete, frozen)     ─ desired ─► Desired: with zone files
+//! file ─ document ─► located tree ─ keys ─► Config (complete, frozen)     ─ with_zones ─► ConfigWithZones
 //!                                     └──► every ConfigError, with its line and column
 //! ```
 //!
@@ -18,7 +18,6 @@ mod address_list;
 mod backend;
 mod chaos;
 mod choice;
-mod desired;
 mod dns_port;
 mod document;
 mod edns;
@@ -40,30 +39,31 @@ mod storage;
 mod tcp;
 mod ttl_bounds;
 mod views;
+mod with_zones;
 mod xdp;
 mod zones;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use self::backend::{Backend, Upstream};
-pub use self::chaos::Chaos;
+pub use self::backend::{BackendConfig, UpstreamConfig};
+pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
-pub use self::desired::{Clash, Desired, DesiredZone, Known, ZoneError};
-pub use self::document::Position;
-pub use self::edns::Edns;
-pub use self::http::Http;
+pub use self::document::FilePosition;
+pub use self::edns::EdnsConfig;
+pub use self::http::HttpConfig;
 pub use self::keys::Config;
-pub use self::limits::Limits;
+pub use self::limits::LimitsConfig;
 pub use self::log_format::LogFormat;
 pub use self::log_level::LogLevel;
-pub use self::metrics::Metrics;
-pub use self::problem::{ConfigError, ConfigWarning, Problem};
-pub use self::rate_limit::RateLimit;
+pub use self::metrics::MetricsConfig;
+pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
+pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
-pub use self::storage::Storage;
-pub use self::tcp::Tcp;
+pub use self::storage::StorageConfig;
+pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
-pub use self::xdp::{Xdp, XdpMode};
+pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
+pub use self::xdp::{XdpConfig, XdpMode};
 pub use self::zones::ConfiguredZone;
 
 /// What the command line puts in the place of the file's values, in the same notation.
@@ -104,19 +104,9 @@ impl ConfigSource {
     }
 
     /// Reads the file and every zone file.
-    pub fn load_everything(&self) -> Result<Desired, Vec<ConfigError>> {
-        self.load().map(Desired::read_zone_files)
+    pub fn load_everything(&self) -> Result<ConfigWithZones, Vec<ConfigError>> {
+        self.load().map(ConfigWithZones::read_zone_files)
     }
-}
-
-/// Reads the configuration file at `path`, without the zone files.
-pub fn load(path: &Path) -> Result<Loaded, Vec<ConfigError>> {
-    load::load(path, &Overrides::default())
-}
-
-/// Reads the configuration file at `path` and every zone file.
-pub fn load_everything(path: &Path) -> Result<Desired, Vec<ConfigError>> {
-    load(path).map(Desired::read_zone_files)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What this host gives the process: addresses, files, memory and privileges.
 
-pub mod addresses;
-pub mod files;
-pub mod memory;
-pub mod privileges;
+pub(crate) mod addresses;
+pub(crate) mod files;
+pub(crate) mod memory;
+pub(crate) mod privileges;

@@ -5,14 +5,17 @@
 //!                      api ────────────┘                 lines, table ┘         └─ answer, resolve
 //! ```
 //!
+//! What only this crate uses is `pub(crate)`, so that the compiler finds what nobody uses. What is `pub` is for the
+//! program, and for the packages `tests` and `xtask`.
+//!
 //! No folder imports one that imports it: `cargo xtask tidy` looks. `docs/ARCHITECTURE.md` has the map.
 
-pub mod host;
+pub(crate) mod host;
 pub mod model;
 pub mod zonefile;
 pub mod store;
-pub mod principal;
-pub mod journal;
+pub(crate) mod principal;
+pub(crate) mod journal;
 pub mod answer;
 pub mod cookies;
 pub mod config;
@@ -25,5 +28,5 @@ pub mod observe;
 pub mod query;
 pub mod resolve;
 pub mod serve;
-pub mod api;
+pub(crate) mod api;
 pub mod server;

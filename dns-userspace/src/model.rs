@@ -2,11 +2,11 @@
 
 pub mod access;
 pub mod name;
-pub mod octets;
-pub mod prefixes;
+pub(crate) mod octets;
+pub(crate) mod prefixes;
 pub mod rdata;
 pub mod record;
-pub mod shown;
+pub(crate) mod shown;
 pub mod snapshot;
 pub mod source;
 pub mod views;

@@ -1,6 +1,6 @@
 //! What people see of a running server beside its answers: counters, metrics and readiness.
 
-pub mod control;
-pub mod figures;
+pub(crate) mod control;
+pub(crate) mod figures;
 pub mod metrics;
-pub mod readiness;
+pub(crate) mod readiness;

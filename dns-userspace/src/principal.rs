@@ -16,7 +16,9 @@ use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::store::{ChangeSet, Edit};
 
-pub use self::token::{Token, TokenError, TokenFile};
+#[cfg(test)]
+pub(crate) use self::token::TokenError;
+pub(crate) use self::token::TokenFile;
 
 /// Who asks.
 #[derive(Debug, Clone)]

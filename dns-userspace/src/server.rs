@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use self::signals::Signals;
 use self::supervisor::Supervisor;
 use self::system::System;
-use crate::config::{Config, ConfigError, ConfigSource, Desired, Loaded, XdpMode};
+use crate::config::{Config, ConfigError, ConfigSource, ConfigWithZones, Loaded, XdpMode};
 use crate::host::privileges::{self, Needs};
 
 /// Serves until a signal says stop (exit code 0) or a part fails (1, and the reason is the last line).
@@ -108,7 +108,7 @@ fn refuse<T>(errors: &[ConfigError]) -> anyhow::Result<T> {
 }
 
 /// Logs what is odd but no reason to refuse the start.
-fn announce(desired: &Desired) {
+fn announce(desired: &ConfigWithZones) {
     let config = &desired.config;
     info!(
         config = %config.file.display(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Write;
 
-use dns_userspace::config::{ConfigSource, Desired};
+use dns_userspace::config::{ConfigSource, ConfigWithZones};
 
 /// How much is in order; shown as the line that a good check prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn check(source: &ConfigSource, report: &mut dyn Write) -> Result<Summary, C
             return lines.into_failure();
         }
     };
-    let Desired {
+    let ConfigWithZones {
         config,
         warnings,
         zones,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::choice::choices;
-use super::keys::{Applies, Input, Key};
+use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::Findings;
-use super::section::Section;
+use super::section::CheckedMapping;
 use crate::model::access::{Access, AccessList};
 
 /// `acl`; `None` where it names no prefix.
@@ -21,7 +21,7 @@ choices! {
     }
 }
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["allow", "deny", "action"],
     applies: Applies::AtRestart(&[("acl", |old, new| old.acl != new.acl)]),
 };
@@ -31,7 +31,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Acl {
 }
 
 /// The list under `acl` of the configuration or of a zone.
-pub(super) fn read_in(parent: &Section<'_>, findings: &mut Findings) -> Acl {
+pub(super) fn read_in(parent: &CheckedMapping<'_>, findings: &mut Findings) -> Acl {
     let section = parent.section("acl", KEY.keys, findings);
     let allow = section
         .prefixes("allow", "allow: [10.0.0.0/8]", findings)

@@ -4,21 +4,21 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::address::{Purpose, host, parse_address};
-use super::document::Position;
-use super::problem::{Findings, Problem};
-use super::section::{Section, Text};
+use super::document::FilePosition;
+use super::problem::{ConfigProblem, Findings};
+use super::section::{CheckedMapping, Text};
 
 /// An address of the configuration; no position where it came from the command line.
-pub(super) type Located = (SocketAddr, Option<Position>);
+pub(super) type AddressAt = (SocketAddr, Option<FilePosition>);
 
 /// The addresses under `key`; `None` where it is not given.
 pub(super) fn read_addresses(
-    section: &Section<'_>,
+    section: &CheckedMapping<'_>,
     key: &'static str,
     example: &'static str,
     port: u16,
     findings: &mut Findings,
-) -> Option<Vec<Located>> {
+) -> Option<Vec<AddressAt>> {
     let texts = section.texts(key, example, findings)?;
     let path = section.path(key);
     if texts.is_empty()
@@ -29,7 +29,7 @@ pub(super) fn read_addresses(
     {
         findings.error(
             at,
-            Problem::Empty {
+            ConfigProblem::Empty {
                 key: path,
                 remedy: "write an address, or leave the key out for the default",
             },
@@ -50,17 +50,17 @@ pub(super) fn read_addresses(
 
 /// The command line's addresses where it has any, else the file's.
 pub(super) fn replace_addresses(
-    in_file: Option<Vec<Located>>,
+    in_file: Option<Vec<AddressAt>>,
     flag: &str,
     texts: &[String],
     port: u16,
     findings: &mut Findings,
-) -> Option<Vec<Located>> {
+) -> Option<Vec<AddressAt>> {
     if texts.is_empty() {
         return in_file;
     }
     let host = host();
-    let mut addresses: Vec<Located> = Vec::with_capacity(texts.len());
+    let mut addresses: Vec<AddressAt> = Vec::with_capacity(texts.len());
     for text in texts {
         match parse_address(flag, text, port, Purpose::Listen, &host) {
             Ok(address) => addresses.push((address, None)),
@@ -72,7 +72,7 @@ pub(super) fn replace_addresses(
 }
 
 /// Reports addresses that are there twice, or beside the wildcard address that covers them.
-fn check_overlaps(key: &str, addresses: &[Located], findings: &mut Findings) {
+fn check_overlaps(key: &str, addresses: &[AddressAt], findings: &mut Findings) {
     let all: HashSet<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
     let mut seen = HashSet::with_capacity(addresses.len());
     for &(address, at) in addresses {
@@ -80,10 +80,10 @@ fn check_overlaps(key: &str, addresses: &[Located], findings: &mut Findings) {
         let wide = wildcard(address);
         if !seen.insert(address) {
             let address = address.to_string();
-            findings.error_at(at, Problem::DuplicateAddress { key, address });
+            findings.error_at(at, ConfigProblem::DuplicateAddress { key, address });
         } else if wide != address && all.contains(&wide) {
             let by = wide;
-            findings.error_at(at, Problem::CoveredAddress { key, address, by });
+            findings.error_at(at, ConfigProblem::CoveredAddress { key, address, by });
         }
     }
 }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::address::{Purpose, host, parse_address};
-use super::keys::{Applies, Input, Key};
-use super::listen::Listen;
-use super::problem::{Findings, Problem};
-use super::section::{Section, Text};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::listen::ListenAddresses;
+use super::problem::{ConfigProblem, Findings};
+use super::section::{CheckedMapping, Text};
 use super::ttl_bounds::TtlBounds;
 use crate::host::addresses::HostAddresses;
 
 /// `backend`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backend {
+pub struct BackendConfig {
     /// The TTL of records that name none, in seconds.
     pub default_ttl: u32,
     /// Whether an answer follows CNAMEs.
@@ -27,12 +27,12 @@ pub struct Backend {
     /// Whether NXDOMAIN carries the zone's SOA record.
     pub return_soa_on_nxdomain: bool,
     /// Where questions for names that are not ours go.
-    pub upstream: Upstream,
+    pub upstream: UpstreamConfig,
 }
 
 /// `backend.upstream`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// Whether anything is forwarded.
     pub enabled: bool,
     /// Resolvers in the order in which they are asked.
@@ -61,7 +61,7 @@ const UPSTREAM_CLIENTS: &[&str] = &[
     "fe80::/10",
 ];
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[
         "default_ttl",
         "resolve_cname_chain",
@@ -97,7 +97,12 @@ pub(super) const KEY: Key = Key {
     ]),
 };
 
-pub(super) fn read(input: &Input<'_>, bounds: &TtlBounds, listen: &Listen, findings: &mut Findings) -> Backend {
+pub(super) fn read(
+    input: &Input<'_>,
+    bounds: &TtlBounds,
+    listen: &ListenAddresses,
+    findings: &mut Findings,
+) -> BackendConfig {
     let section = input.root.section("backend", KEY.keys, findings);
     let default_ttl = section.number(
         "default_ttl",
@@ -106,7 +111,7 @@ pub(super) fn read(input: &Input<'_>, bounds: &TtlBounds, listen: &Listen, findi
         "default_ttl: 300",
         findings,
     );
-    Backend {
+    BackendConfig {
         default_ttl: default_ttl.unwrap_or(DEFAULT_TTL.clamp(bounds.min, bounds.max)),
         resolve_cname_chain: section
             .boolean("resolve_cname_chain", "resolve_cname_chain: true", findings)
@@ -121,18 +126,21 @@ pub(super) fn read(input: &Input<'_>, bounds: &TtlBounds, listen: &Listen, findi
     }
 }
 
-fn read_upstream(backend: &Section<'_>, listen: &[SocketAddr], findings: &mut Findings) -> Upstream {
+fn read_upstream(backend: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut Findings) -> UpstreamConfig {
     let section = backend.section("upstream", UPSTREAM_KEYS, findings);
     let enabled = section.boolean("enabled", "enabled: true", findings).unwrap_or(false);
     let errors_before = findings.error_count();
     let servers = read_servers(&section, enabled, listen, findings);
     // Servers that are there and cannot be read have their own errors.
     if enabled && servers.is_empty() && findings.error_count() == errors_before {
-        findings.error(section.position("servers").unwrap_or(section.at), Problem::NoUpstream);
+        findings.error(
+            section.position("servers").unwrap_or(section.at),
+            ConfigProblem::NoUpstream,
+        );
     }
     let timeout = section.duration("timeout", "timeout: 5s", &UPSTREAM_TIMEOUTS, findings);
     let allow = section.prefixes("allow", "allow: [10.0.0.0/8]", findings);
-    Upstream {
+    UpstreamConfig {
         enabled,
         servers,
         timeout: timeout.unwrap_or(UPSTREAM_TIMEOUT),
@@ -141,7 +149,7 @@ fn read_upstream(backend: &Section<'_>, listen: &[SocketAddr], findings: &mut Fi
 }
 
 fn read_servers(
-    section: &Section<'_>,
+    section: &CheckedMapping<'_>,
     is_enabled: bool,
     listen: &[SocketAddr],
     findings: &mut Findings,
@@ -156,7 +164,7 @@ fn read_servers(
             Ok(server) if !seen.insert(server) => {
                 findings.error(
                     at,
-                    Problem::DuplicateAddress {
+                    ConfigProblem::DuplicateAddress {
                         key: key.clone(),
                         address: server.to_string(),
                     },
@@ -166,7 +174,7 @@ fn read_servers(
                 servers.push(server);
                 // Loopback and what is written here are always ours. The host's other addresses come and go.
                 if let Some(own) = ourselves(server, listen, &HostAddresses::default()) {
-                    findings.error(at, Problem::UpstreamIsSelf { server, listen: own });
+                    findings.error(at, ConfigProblem::UpstreamIsSelf { server, listen: own });
                 } else if is_enabled && ourselves(server, listen, &host).is_some() {
                     let message = format!(
                         "`{key}`: {server} is an address of this host at present, and so this server: it is not asked \

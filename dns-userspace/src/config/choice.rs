@@ -1,7 +1,7 @@
 //! The closed lists of words in the configuration.
 
 /// A closed list of words; the position in `WORDS` is the position in `VALUES`.
-pub(super) trait Choice: Copy + 'static {
+pub(super) trait ClosedList: Copy + 'static {
     const WORDS: &'static [&'static str];
     const VALUES: &'static [Self];
 
@@ -33,7 +33,7 @@ macro_rules! choices {
             $($(#[$variant_doc])* $variant,)*
         }
 
-        impl $crate::config::choice::Choice for $name {
+        impl $crate::config::choice::ClosedList for $name {
             const WORDS: &'static [&'static str] = &[$($word),*];
             const VALUES: &'static [Self] = &[$(Self::$variant),*];
         }
@@ -48,7 +48,7 @@ macro_rules! choices {
             type Err = $crate::config::choice::UnknownWord;
 
             fn from_str(word: &str) -> Result<Self, Self::Err> {
-                use $crate::config::choice::{Choice as _, UnknownWord};
+                use $crate::config::choice::{ClosedList as _, UnknownWord};
                 Self::from_word(word).ok_or_else(|| UnknownWord::of(Self::WORDS))
             }
         }

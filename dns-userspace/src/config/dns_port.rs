@@ -1,11 +1,11 @@
 //! `dns_port`: the port of `listen` addresses that name none.
 
-use super::keys::{Applies, Input, Key};
+use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::Findings;
 
 const DEFAULT: u16 = 53;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtRestart(&[("dns_port", |old, new| old.dns_port != new.dns_port)]),
 };

@@ -5,16 +5,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::address_list::{Located, read_addresses, replace_addresses, wildcard};
-use super::keys::{Applies, Input, Key};
-use super::listen::Listen;
-use super::problem::{Findings, Problem};
+use super::address_list::{AddressAt, read_addresses, replace_addresses, wildcard};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::listen::ListenAddresses;
+use super::problem::{ConfigProblem, Findings};
 use super::secret_file::open_to_all;
 use crate::host::files;
 
 /// `http`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
+pub struct HttpConfig {
     /// Where HTTP is served.
     pub listen: Vec<SocketAddr>,
     /// `http.token_file`: readable, and with a token in it, when the configuration was read.
@@ -26,7 +26,7 @@ const MOST_TOKEN_BYTES: usize = 4096;
 /// Fewer characters can be guessed over the network.
 const GOOD_TOKEN_BYTES: usize = 16;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["listen", "token_file"],
     // The content of the token file is read anew at each reload.
     applies: Applies::AtRestart(&[
@@ -38,7 +38,7 @@ pub(super) const KEY: Key = Key {
     ]),
 };
 
-pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &Listen, findings: &mut Findings) -> Http {
+pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &ListenAddresses, findings: &mut Findings) -> HttpConfig {
     let root = &input.root;
     let section = root.section("http", KEY.keys, findings);
     let listen = read_addresses(&section, "listen", "listen: [\"127.0.0.1:8080\"]", http_port, findings);
@@ -57,14 +57,14 @@ pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &Listen, findings: 
         path
     });
     check_ports(&dns.addresses(), &listen, findings);
-    Http {
+    HttpConfig {
         listen: listen.into_iter().map(|(address, _)| address).collect(),
         token_file,
     }
 }
 
 /// DNS over TCP and HTTP cannot share an address and port.
-fn check_ports(listen: &[SocketAddr], http: &[Located], findings: &mut Findings) {
+fn check_ports(listen: &[SocketAddr], http: &[AddressAt], findings: &mut Findings) {
     let dns: HashSet<SocketAddr> = listen.iter().copied().collect();
     // What a wildcard address of HTTP covers, one for each family and port.
     let by_port: HashMap<(bool, u16), SocketAddr> = listen
@@ -80,20 +80,20 @@ fn check_ports(listen: &[SocketAddr], http: &[Located], findings: &mut Findings)
         };
         let wide = wildcard(http);
         if let Some(dns) = dns.get(&http).or_else(|| dns.get(&wide)).or_else(covered) {
-            findings.error_at(at, Problem::HttpOnDnsPort { http, dns: *dns });
+            findings.error_at(at, ConfigProblem::HttpOnDnsPort { http, dns: *dns });
         }
     }
 }
 
 /// Checks a token file: one line of visible ASCII (RFC 6750 §2.1 names fewer characters). Returns what is odd about it.
 /// The HTTP API reads and compares the token.
-fn check_token_file(path: &Path) -> Result<Option<String>, Problem> {
+fn check_token_file(path: &Path) -> Result<Option<String>, ConfigProblem> {
     let shown = || path.display().to_string();
-    let unreadable = |error: io::Error| Problem::TokenUnreadable { path: shown(), error };
+    let unreadable = |error: io::Error| ConfigProblem::TokenUnreadable { path: shown(), error };
     let bytes = files::read(path, files::MOST_OF_A_SECRET).map_err(unreadable)?;
     let line = bytes.trim_ascii();
     if line.is_empty() || line.len() > MOST_TOKEN_BYTES || !line.iter().all(u8::is_ascii_graphic) {
-        return Err(Problem::BadToken { path: shown() });
+        return Err(ConfigProblem::BadToken { path: shown() });
     }
     if let Some(oddity) = open_to_all(path) {
         return Ok(Some(oddity));

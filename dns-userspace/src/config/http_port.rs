@@ -1,11 +1,11 @@
 //! `http_port`: the port of `http.listen` addresses that name none.
 
-use super::keys::{Applies, Input, Key};
+use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::Findings;
 
 const DEFAULT: u16 = 8080;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtRestart(&[("http_port", |old, new| old.http_port != new.http_port)]),
 };

@@ -14,23 +14,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::acl::Acl;
-use super::backend::Backend;
-use super::chaos::Chaos;
-use super::document::Node;
-use super::edns::Edns;
-use super::http::Http;
-use super::limits::Limits;
+use super::backend::BackendConfig;
+use super::chaos::ChaosConfig;
+use super::document::YamlNode;
+use super::edns::EdnsConfig;
+use super::http::HttpConfig;
+use super::limits::LimitsConfig;
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
-use super::metrics::Metrics;
+use super::metrics::MetricsConfig;
 use super::problem::Findings;
-use super::rate_limit::RateLimit;
+use super::rate_limit::RateLimitConfig;
 use super::records::ConfiguredRecord;
-use super::section::Section;
-use super::storage::Storage;
-use super::tcp::Tcp;
+use super::section::CheckedMapping;
+use super::storage::StorageConfig;
+use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
-use super::xdp::Xdp;
+use super::xdp::XdpConfig;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, chaos, dns_port, edns, http, http_port, limits, listen, log_format, log_level};
 use super::{metrics, rate_limit, records, storage, tcp, ttl_bounds, views, xdp, zones};
@@ -39,7 +39,7 @@ use crate::model::views::ViewClients;
 /// What a key is read from.
 pub(super) struct Input<'a> {
     /// The top level of the document.
-    pub(super) root: Section<'a>,
+    pub(super) root: CheckedMapping<'a>,
     /// The folder of relative paths.
     pub(super) base: &'a Path,
     /// What the command line puts in the place of the file's values.
@@ -47,7 +47,7 @@ pub(super) struct Input<'a> {
 }
 
 /// What the file of a key says of it, besides its type and how it is read.
-pub(super) struct Key {
+pub(super) struct TopLevelKey {
     /// The keys within it; none where it is no mapping.
     pub(super) keys: &'static [&'static str],
     /// When a change of it takes effect.
@@ -59,11 +59,11 @@ pub(super) enum Applies {
     /// At the reload that reads it.
     AtReload,
     /// At the next start. A reload names the parts that differ.
-    AtRestart(&'static [Part]),
+    AtRestart(&'static [ComparedPart]),
 }
 
 /// A part of a key: what messages call it, as in `xdp.mode`, and whether it differs between two configurations.
-pub(super) type Part = (&'static str, fn(&Config, &Config) -> bool);
+pub(super) type ComparedPart = (&'static str, fn(&Config, &Config) -> bool);
 
 macro_rules! keys {
     ($($key:ident: $type:ty = ($($above:ident),*),)*) => {
@@ -79,11 +79,11 @@ macro_rules! keys {
         const NAMES: &[&str] = &[$(stringify!($key)),*];
 
         /// All keys, in the order of the table.
-        const KEYS: &[Key] = &[$($key::KEY),*];
+        const KEYS: &[TopLevelKey] = &[$($key::KEY),*];
 
         /// Reads all keys of a document, in the order of the table.
-        pub(super) fn read(document: &Node, base: &Path, overrides: &Overrides, findings: &mut Findings) -> Config {
-            let root = Section::root(document, NAMES, findings);
+        pub(super) fn read(document: &YamlNode, base: &Path, overrides: &Overrides, findings: &mut Findings) -> Config {
+            let root = CheckedMapping::root(document, NAMES, findings);
             let input = Input { root, base, overrides };
             $(let $key = $key::read(&input, $(&$above,)* findings);)*
             Config {
@@ -100,21 +100,21 @@ keys! {
     log_level: LogLevel = (),
     log_format: LogFormat = (),
     listen: Vec<SocketAddr> = (dns_port),
-    xdp: Xdp = (),
-    storage: Storage = (),
-    http: Http = (http_port, listen),
+    xdp: XdpConfig = (),
+    storage: StorageConfig = (),
+    http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
-    edns: Edns = (),
-    chaos: Chaos = (),
-    tcp: Tcp = (),
+    edns: EdnsConfig = (),
+    chaos: ChaosConfig = (),
+    tcp: TcpConfig = (),
     views: Vec<ViewClients> = (),
     acl: Acl = (),
-    rate_limit: RateLimit = (),
-    metrics: Metrics = (),
+    rate_limit: RateLimitConfig = (),
+    metrics: MetricsConfig = (),
     zones: Vec<ConfiguredZone> = (),
-    backend: Backend = (ttl_bounds, listen),
+    backend: BackendConfig = (ttl_bounds, listen),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
-    limits: Limits = (),
+    limits: LimitsConfig = (),
 }
 
 impl Config {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     /// The name of a key with each of the names within it: `xdp.interfaces`, `xdp.mode`.
-    fn all() -> impl Iterator<Item = (String, &'static Key)> {
+    fn all() -> impl Iterator<Item = (String, &'static TopLevelKey)> {
         NAMES.iter().zip(KEYS).flat_map(|(name, key)| {
             let within = key.keys.iter().map(move |within| format!("{name}.{within}"));
             let alone = key.keys.is_empty().then(|| (*name).to_owned());

@@ -2,14 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
 use super::section::Text;
 use crate::host::memory::{self, Size};
 
 /// `limits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// What all zones may take; by default three quarters of what this process may have.
     pub memory: Size,
 }
@@ -17,19 +17,19 @@ pub struct Limits {
 /// From 1 MiB to 1 PiB.
 const MEMORY: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 50);
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["memory"],
     // A reload reads the zone files anew, within the new limit.
     applies: Applies::AtReload,
 };
 
-pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Limits {
+pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> LimitsConfig {
     let section = input.root.section("limits", KEY.keys, findings);
     let given = section.text("memory", "memory: 512MiB", findings);
     let memory = given.and_then(|Text { at, text }| {
         let size = Size::parse(text).filter(|size| MEMORY.contains(size));
         if size.is_none() {
-            let problem = Problem::BadSize {
+            let problem = ConfigProblem::BadSize {
                 key: section.path("memory"),
                 text: text.to_owned(),
                 min: *MEMORY.start(),
@@ -39,7 +39,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Limits {
         }
         size
     });
-    Limits {
+    LimitsConfig {
         memory: memory.unwrap_or_else(default_memory),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::address_list::{Located, read_addresses, replace_addresses};
-use super::keys::{Applies, Input, Key};
+use super::address_list::{AddressAt, read_addresses, replace_addresses};
+use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::Findings;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     // Where only the default port moved, `dns_port` says it all.
     applies: Applies::AtRestart(&[("listen", |old, new| {
@@ -15,18 +15,18 @@ pub(super) const KEY: Key = Key {
 };
 
 /// The addresses that are written and can be read; `None` where none are written.
-pub(super) struct Listen {
-    written: Option<Vec<Located>>,
+pub(super) struct ListenAddresses {
+    written: Option<Vec<AddressAt>>,
     dns_port: u16,
 }
 
-pub(super) fn read(input: &Input<'_>, &dns_port: &u16, findings: &mut Findings) -> Listen {
+pub(super) fn read(input: &Input<'_>, &dns_port: &u16, findings: &mut Findings) -> ListenAddresses {
     let listen = read_addresses(&input.root, "listen", "listen: [\"192.0.2.1\"]", dns_port, findings);
     let written = replace_addresses(listen, "--listen", &input.overrides.listen, dns_port, findings);
-    Listen { written, dns_port }
+    ListenAddresses { written, dns_port }
 }
 
-impl Listen {
+impl ListenAddresses {
     /// Where DNS is served: the addresses that are written, or what their absence stands for.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
@@ -37,8 +37,8 @@ impl Listen {
     }
 }
 
-impl From<Listen> for Vec<SocketAddr> {
-    fn from(listen: Listen) -> Self {
+impl From<ListenAddresses> for Vec<SocketAddr> {
+    fn from(listen: ListenAddresses) -> Self {
         let written = listen.written.unwrap_or_default();
         written.into_iter().map(|(address, _)| address).collect()
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::document;
 use super::keys;
-use super::problem::{ConfigError, Findings, Problem};
+use super::problem::{ConfigError, ConfigProblem, Findings};
 use super::{Config, Loaded, Overrides};
 use crate::host::files;
 use crate::host::memory::{self, Size};
@@ -27,12 +27,12 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Con
         }]
     };
     let text = files::read_text(path, MOST_OCTETS).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => fail(None, Problem::NotUtf8),
+        io::ErrorKind::InvalidData => fail(None, ConfigProblem::NotUtf8),
         io::ErrorKind::FileTooLarge => {
             let most = Size(MOST_OCTETS);
-            fail(None, Problem::FileTooLarge { most })
+            fail(None, ConfigProblem::FileTooLarge { most })
         }
-        _ => fail(None, Problem::Unreadable { error }),
+        _ => fail(None, ConfigProblem::Unreadable { error }),
     })?;
     let document = document::parse(&text, most_nodes()).map_err(|(at, problem)| fail(Some(at), problem))?;
     let mut findings = Findings::new(path);

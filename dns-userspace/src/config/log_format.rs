@@ -1,7 +1,7 @@
 //! `log_format`: how log lines look.
 
 use super::choice::choices;
-use super::keys::{Applies, Input, Key};
+use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::Findings;
 
 choices! {
@@ -14,7 +14,7 @@ choices! {
     }
 }
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtRestart(&[("log_format", |old, new| old.log_format != new.log_format)]),
 };

@@ -1,7 +1,7 @@
 //! `log_level`: how much is logged.
 
 use super::choice::choices;
-use super::keys::{Applies, Input, Key};
+use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::Findings;
 
 choices! {
@@ -20,7 +20,7 @@ choices! {
     }
 }
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtRestart(&[("log_level", |old, new| old.log_level != new.log_level)]),
 };

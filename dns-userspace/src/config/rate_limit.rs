@@ -2,13 +2,13 @@
 
 use ipnet::IpNet;
 
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
-use super::section::Section;
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
+use super::section::CheckedMapping;
 
 /// `rate_limit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateLimit {
+pub struct RateLimitConfig {
     /// Whether there are limits.
     pub enabled: bool,
     /// Queries a second of one prefix.
@@ -35,7 +35,7 @@ const IPV4_PREFIX: u8 = 24;
 const IPV6_PREFIX: u8 = 56;
 const SLIP: u8 = 2;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[
         "enabled",
         "rate",
@@ -49,11 +49,11 @@ pub(super) const KEY: Key = Key {
     applies: Applies::AtRestart(&[("rate_limit", |old, new| old.rate_limit != new.rate_limit)]),
 };
 
-pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> RateLimit {
+pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> RateLimitConfig {
     let section = input.root.section("rate_limit", KEY.keys, findings);
     let slip = section.number("slip", 0..=u8::MAX, "queries", "slip: 2", findings);
     let bits = |key, most, example, findings: &mut Findings| section.number(key, 0..=most, "bits", example, findings);
-    RateLimit {
+    RateLimitConfig {
         enabled: section.boolean("enabled", "enabled: true", findings).unwrap_or(false),
         rate: read_rate(&section, findings).unwrap_or(RATE),
         burst: read_burst(&section, findings).unwrap_or(BURST),
@@ -68,7 +68,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> RateLimit {
 }
 
 /// Both numbers, or nothing.
-fn read_global(parent: &Section<'_>, findings: &mut Findings) -> Option<(u32, u32)> {
+fn read_global(parent: &CheckedMapping<'_>, findings: &mut Findings) -> Option<(u32, u32)> {
     let section = parent.section("global", &["rate", "burst"], findings);
     if !parent.has_value("global") {
         return None;
@@ -76,7 +76,7 @@ fn read_global(parent: &Section<'_>, findings: &mut Findings) -> Option<(u32, u3
     for (key, example) in [("rate", "rate: 100000"), ("burst", "burst: 10000")] {
         if section.position(key).is_none() {
             let section_name = "`rate_limit.global`".to_owned();
-            let problem = Problem::MissingKey {
+            let problem = ConfigProblem::MissingKey {
                 key,
                 section: section_name,
                 example,
@@ -87,10 +87,10 @@ fn read_global(parent: &Section<'_>, findings: &mut Findings) -> Option<(u32, u3
     read_rate(&section, findings).zip(read_burst(&section, findings))
 }
 
-fn read_rate(section: &Section<'_>, findings: &mut Findings) -> Option<u32> {
+fn read_rate(section: &CheckedMapping<'_>, findings: &mut Findings) -> Option<u32> {
     section.number("rate", 1..=MOST, "queries a second", "rate: 100", findings)
 }
 
-fn read_burst(section: &Section<'_>, findings: &mut Findings) -> Option<u32> {
+fn read_burst(section: &CheckedMapping<'_>, findings: &mut Findings) -> Option<u32> {
     section.number("burst", 1..=MOST, "queries", "burst: 50", findings)
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Config;
-use super::backend::Backend;
-use super::document::{Kind, Position};
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
-use super::section::{Section, Text};
+use super::backend::BackendConfig;
+use super::document::{FilePosition, YamlKind};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
+use super::section::{CheckedMapping, Text};
 use super::ttl_bounds::{MAX_TTL, TtlBounds};
 use crate::model::name::Name;
 use crate::model::rdata;
@@ -27,20 +27,20 @@ pub struct ConfiguredRecord {
     /// Type, TTL and values.
     pub rrset: RrSet,
     /// Where the configuration says so.
-    pub at: Position,
+    pub at: FilePosition,
 }
 
 /// The types at a name, and where the file has them.
-type TypesAt = BTreeMap<RecordType, Position>;
+type TypesAt = BTreeMap<RecordType, FilePosition>;
 /// What wildcards stand for, and where the file says so first.
-type Wildcards = HashMap<Name, (Wildcard, Position)>;
+type Wildcards = HashMap<Name, (Wildcard, FilePosition)>;
 
 const EXAMPLE: &str = "records: [{name: a.example., type: A, value: [192.0.2.1]}]";
 const ITEM_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard", "view"];
 /// Views that a message names.
 const SHOWN_VIEWS: usize = 10;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtReload,
 };
@@ -55,7 +55,7 @@ struct RecordRules<'a> {
 pub(super) fn read(
     input: &Input<'_>,
     bounds: &TtlBounds,
-    backend: &Backend,
+    backend: &BackendConfig,
     views: &[ViewClients],
     findings: &mut Findings,
 ) -> Vec<ConfiguredRecord> {
@@ -70,8 +70,8 @@ pub(super) fn read(
     let mut types: HashMap<(Option<ViewName>, Name), TypesAt> = HashMap::new();
     let mut wildcards: HashMap<Option<ViewName>, Wildcards> = HashMap::new();
     for item in items {
-        let section = Section::item(item, "a record", ITEM_KEYS, findings);
-        if !matches!(item.kind, Kind::Mapping(_)) {
+        let section = CheckedMapping::item(item, "a record", ITEM_KEYS, findings);
+        if !matches!(item.kind, YamlKind::Mapping(_)) {
             continue;
         }
         let owner = section
@@ -96,7 +96,7 @@ pub(super) fn read(
             continue;
         };
         if view.is_some() && rtype == RecordType::SOA {
-            findings.error(section.at, Problem::SoaInView { owner });
+            findings.error(section.at, ConfigProblem::SoaInView { owner });
             continue;
         }
         // `Some(None)`: a view that is not there, which is reported.
@@ -176,31 +176,31 @@ impl RecordRules<'_> {
             let known = self.views.iter().take(SHOWN_VIEWS);
             let known = known.map(|view| view.name.to_string()).collect();
             let given = name.text.to_owned();
-            findings.error(name.at, Problem::UnknownView { name: given, known });
+            findings.error(name.at, ConfigProblem::UnknownView { name: given, known });
         }
         found
     }
 
-    fn check_ttl(&self, ttl: u32, at: Option<Position>, findings: &mut Findings) -> u32 {
+    fn check_ttl(&self, ttl: u32, at: Option<FilePosition>, findings: &mut Findings) -> u32 {
         let TtlBounds { min, max } = self.bounds;
         if !(min..=max).contains(&ttl) {
-            findings.error_at(at, Problem::TtlOutOfBounds { ttl, min, max });
+            findings.error_at(at, ConfigProblem::TtlOutOfBounds { ttl, min, max });
         }
         ttl
     }
 }
 
 /// Reports what cannot be at the same owner as an earlier record.
-fn stands_beside(owner: &Name, rtype: RecordType, at: Position, beside: &TypesAt, findings: &mut Findings) -> bool {
+fn stands_beside(owner: &Name, rtype: RecordType, at: FilePosition, beside: &TypesAt, findings: &mut Findings) -> bool {
     let problem = if let Some(&first) = beside.get(&rtype) {
-        Problem::DuplicateRrset {
+        ConfigProblem::DuplicateRrset {
             owner: owner.clone(),
             rtype,
             first,
         }
     } else if let Some((other, clash)) = rtype.first_clash(|other| beside.contains_key(&other), beside.keys().copied())
     {
-        Problem::Clash {
+        ConfigProblem::Clash {
             owner: owner.clone(),
             rtype,
             other,
@@ -216,7 +216,7 @@ fn stands_beside(owner: &Name, rtype: RecordType, at: Position, beside: &TypesAt
 
 /// The values of a record.
 #[derive(Default)]
-struct Values {
+struct RecordValues {
     /// Each once.
     rdatas: Vec<Rdata>,
     /// Which of those that are written these are.
@@ -226,7 +226,7 @@ struct Values {
 }
 
 /// The order of a record's values.
-fn read_order(section: &Section<'_>, values: &Values, findings: &mut Findings) -> Order {
+fn read_order(section: &CheckedMapping<'_>, values: &RecordValues, findings: &mut Findings) -> Order {
     const EXAMPLE: &str = "weights: [10, 5]";
     let word = section.word("order", Order::WORDS, findings).unwrap_or(Order::WORDS[0]);
     let weights = section.numbers("weights", 0..=u16::MAX, EXAMPLE, findings);
@@ -234,17 +234,17 @@ fn read_order(section: &Section<'_>, values: &Values, findings: &mut Findings) -
     let is_weighted = word == Order::Weighted(Box::default()).word();
     match (&weights, at) {
         (Some(weights), _) if !is_weighted && weights.is_empty() => {}
-        (Some(_), Some(at)) if !is_weighted => findings.error(at, Problem::WeightsWithoutOrder),
+        (Some(_), Some(at)) if !is_weighted => findings.error(at, ConfigProblem::WeightsWithoutOrder),
         (Some(weights), Some(at)) if weights.len() != values.written => findings.error(
             at,
-            Problem::WeightsForValues {
+            ConfigProblem::WeightsForValues {
                 weights: weights.len(),
                 values: values.written,
             },
         ),
         (None, None) if is_weighted => findings.error(
             section.position("order").unwrap_or(section.at),
-            Problem::MissingKey {
+            ConfigProblem::MissingKey {
                 key: "weights",
                 section: "a record with `order: weighted`".to_owned(),
                 example: EXAMPLE,
@@ -258,12 +258,12 @@ fn read_order(section: &Section<'_>, values: &Values, findings: &mut Findings) -
 }
 
 /// What a record's wildcard stands for.
-fn read_wildcard(section: &Section<'_>, owner: Option<&Name>, findings: &mut Findings) -> Wildcard {
+fn read_wildcard(section: &CheckedMapping<'_>, owner: Option<&Name>, findings: &mut Findings) -> Wildcard {
     let word = section.word("wildcard", Wildcard::WORDS, findings);
     if let (Some(at), Some(owner)) = (section.position("wildcard"), owner)
         && !owner.is_wildcard()
     {
-        findings.error(at, Problem::NoWildcard { owner: owner.clone() });
+        findings.error(at, ConfigProblem::NoWildcard { owner: owner.clone() });
     }
     word.and_then(Wildcard::from_word).unwrap_or_default()
 }
@@ -271,7 +271,7 @@ fn read_wildcard(section: &Section<'_>, owner: Option<&Name>, findings: &mut Fin
 /// All records of a wildcard say the same of it.
 fn agree_on_wildcard(
     owner: &Name,
-    (wildcard, at): (Wildcard, Position),
+    (wildcard, at): (Wildcard, FilePosition),
     wildcards: &mut Wildcards,
     findings: &mut Findings,
 ) {
@@ -281,50 +281,50 @@ fn agree_on_wildcard(
     let (first, first_at) = *wildcards.entry(owner.clone()).or_insert((wildcard, at));
     if first != wildcard {
         let owner = owner.clone();
-        findings.error(at, Problem::WildcardsDiffer { owner, first: first_at });
+        findings.error(at, ConfigProblem::WildcardsDiffer { owner, first: first_at });
     }
 }
 
 /// The values of a record; `None` where they cannot be used.
 fn read_values(
-    section: &Section<'_>,
+    section: &CheckedMapping<'_>,
     owner: Option<&Name>,
     rtype: Option<RecordType>,
     findings: &mut Findings,
-) -> Option<Values> {
+) -> Option<RecordValues> {
     const EXAMPLE: &str = "value: [192.0.2.1]";
     let Some(at) = section.position("value") else {
         let section_name = "a record".to_owned();
         findings.error(
             section.at,
-            Problem::MissingKey {
+            ConfigProblem::MissingKey {
                 key: "value",
                 section: section_name,
                 example: EXAMPLE,
             },
         );
-        return Some(Values::default()); // the other keys are still worth checking
+        return Some(RecordValues::default()); // the other keys are still worth checking
     };
     let items = section.list("value", EXAMPLE, findings)?;
     if items.is_empty() {
         findings.error(
             at,
-            Problem::Empty {
+            ConfigProblem::Empty {
                 key: "value".to_owned(),
                 remedy: "write at least one value",
             },
         );
     }
-    let mut values = Values {
+    let mut values = RecordValues {
         written: items.len(),
-        ..Values::default()
+        ..RecordValues::default()
     };
     let mut seen = HashSet::new();
     for (written, item) in items.iter().enumerate() {
         // Any scalar is a value as it is written: a TXT record may say 1.10, or true.
-        let Kind::Scalar { text, .. } = &item.kind else {
+        let YamlKind::Scalar { text, .. } = &item.kind else {
             let key = "value".to_owned();
-            let problem = Problem::WrongType {
+            let problem = ConfigProblem::WrongType {
                 key,
                 found: item.describe(),
                 expected: "a list of text",
@@ -337,7 +337,7 @@ fn read_values(
             let remedy = "remove the entry, or write the value in quotes";
             findings.error(
                 item.at,
-                Problem::Empty {
+                ConfigProblem::Empty {
                     key: "value".to_owned(),
                     remedy,
                 },
@@ -353,7 +353,7 @@ fn read_values(
             Ok(_) => findings.warning(item.at, format!("`{text}` is there already and counts once")),
             Err(error) => findings.error(
                 item.at,
-                Problem::BadValue {
+                ConfigProblem::BadValue {
                     rtype,
                     text: shorten(text.as_bytes(), MOST_OF_VALUE),
                     error,
@@ -368,7 +368,7 @@ fn read_values(
 }
 
 /// Checks what a whole RRset must fulfil.
-fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, findings: &mut Findings) {
+fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: FilePosition, findings: &mut Findings) {
     if rtype.is_singleton() && rdatas.len() > 1 {
         let rfc = match rtype {
             RecordType::CNAME => "RFC 2181 §10.1",
@@ -379,7 +379,7 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
         let values = rdatas.len();
         findings.error(
             at,
-            Problem::SeveralOfSingleton {
+            ConfigProblem::SeveralOfSingleton {
                 owner: owner.clone(),
                 rtype,
                 values,
@@ -391,7 +391,7 @@ fn check_rrset(owner: &Name, rtype: RecordType, rdatas: &[Rdata], at: Position, 
     if bytes > MOST_OF_MESSAGE {
         findings.error(
             at,
-            Problem::RrsetTooLarge {
+            ConfigProblem::RrsetTooLarge {
                 owner: owner.clone(),
                 rtype,
                 bytes,
@@ -404,11 +404,11 @@ fn parse_type(rtype: Text<'_>, findings: &mut Findings) -> Option<RecordType> {
     match rtype.text.parse::<RecordType>() {
         Ok(known) if known.is_data() => Some(known),
         Ok(known) => {
-            findings.error(rtype.at, Problem::NotDataType { rtype: known });
+            findings.error(rtype.at, ConfigProblem::NotDataType { rtype: known });
             None
         }
         Err(error) => {
-            findings.error(rtype.at, Problem::BadType { error });
+            findings.error(rtype.at, ConfigProblem::BadType { error });
             None
         }
     }

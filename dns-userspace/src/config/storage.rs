@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
 use super::section::Text;
 
 /// `storage`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Storage {
+pub struct StorageConfig {
     /// The folder of the database.
     pub path: PathBuf,
     /// Whether nothing is served until its records are read.
@@ -17,7 +17,7 @@ pub struct Storage {
 
 const DEFAULT_PATH: &str = "/var/lib/hotdns";
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["path", "required"],
     applies: Applies::AtRestart(&[
         ("storage.path", |old, new| old.storage.path != new.storage.path),
@@ -27,12 +27,12 @@ pub(super) const KEY: Key = Key {
     ]),
 };
 
-pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Storage {
+pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> StorageConfig {
     let section = input.root.section("storage", KEY.keys, findings);
     let required = section.boolean("required", "required: true", findings);
     let path = match section.text("path", "path: /var/lib/hotdns", findings) {
         Some(Text { at, text: "" }) => {
-            let problem = Problem::Empty {
+            let problem = ConfigProblem::Empty {
                 key: section.path("path"),
                 remedy: "write the path of a folder",
             };
@@ -42,7 +42,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Storage {
         Some(Text { text, .. }) => input.base.join(text),
         None => DEFAULT_PATH.into(),
     };
-    Storage {
+    StorageConfig {
         path,
         required: required.unwrap_or(true),
     }

@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -94,7 +95,7 @@ fn the_documented_example_loads() {
     assert_eq!(config.listen, ["10.77.0.1:53".parse().expect("an address")]);
     assert_eq!(
         config.xdp,
-        Xdp {
+        XdpConfig {
             interfaces: vec!["eth0".to_owned()],
             mode: XdpMode::Auto
         }
@@ -108,7 +109,7 @@ fn the_documented_example_loads() {
         (record.rrset.rtype, record.rrset.ttl, record.rrset.rdatas.len()),
         (RecordType::A, 300, 2)
     );
-    assert_eq!(record.at, Position { line: 13, column: 5 });
+    assert_eq!(record.at, FilePosition { line: 13, column: 5 });
     assert_eq!(config.backend.upstream.servers.len(), 2);
     assert!(!config.backend.upstream.enabled);
 }
@@ -131,7 +132,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.backend.upstream.timeout, Duration::from_secs(5));
     assert_eq!(
         config.tcp,
-        Tcp {
+        TcpConfig {
             idle_timeout: Duration::from_secs(10),
             max_connections: None,
             max_connections_per_client: None
@@ -187,7 +188,7 @@ fn every_further_key_is_read() {
     assert_eq!(config.backend.upstream.timeout, Duration::from_millis(500));
     assert_eq!(
         config.tcp,
-        Tcp {
+        TcpConfig {
             idle_timeout: Duration::from_secs(60),
             max_connections: Some(100),
             max_connections_per_client: Some(100)
@@ -211,7 +212,7 @@ fn the_command_line_replaces_the_files_values() {
     assert_eq!(config.http.listen, ["127.0.0.1:9090".parse().expect("an address")]);
     assert_eq!(
         config.xdp,
-        Xdp {
+        XdpConfig {
             interfaces: vec!["lo".to_owned()],
             mode: XdpMode::Generic
         }
@@ -798,7 +799,8 @@ fn at_a_reload_who_brings_a_clash_answers_for_it() {
     folder.write("x", &with_a);
     folder.write("y", soa);
     let load = || folder.source().load_everything().expect("valid");
-    let is_good = |desired: &Desired| -> Vec<bool> { desired.zones.iter().map(|zone| zone.content.is_ok()).collect() };
+    let is_good =
+        |desired: &ConfigWithZones| -> Vec<bool> { desired.zones.iter().map(|zone| zone.content.is_ok()).collect() };
 
     // There since the start: the zone alone fails, whatever else changes.
     let known = Known::of(&load().config);

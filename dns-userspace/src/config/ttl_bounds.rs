@@ -1,7 +1,7 @@
 //! `ttl_bounds`: bounds of TTLs in `records` and the API.
 
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
 
 /// `ttl_bounds`, both included, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ const DEFAULT: TtlBounds = TtlBounds { min: 60, max: 86_400 };
 /// The largest TTL (RFC 2181 §8).
 pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["min", "max"],
     applies: Applies::AtRestart(&[("ttl_bounds", |old, new| old.ttl_bounds != new.ttl_bounds)]),
 };
@@ -37,7 +37,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> TtlBounds {
         .or(section.position("max"))
         .unwrap_or(section.at);
     let TtlBounds { min, max } = bounds;
-    findings.error(at, Problem::BoundsReversed { min, max });
+    findings.error(at, ConfigProblem::BoundsReversed { min, max });
     // Nothing is outside these: the records' TTLs are not to blame.
     TtlBounds { min: 0, max: MAX_TTL }
 }

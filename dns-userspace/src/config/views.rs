@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use ipnet::IpNet;
 
 use super::address::parse_prefix;
-use super::document::{Kind, Position};
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
-use super::section::{Section, Text};
+use super::document::{FilePosition, YamlKind};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
+use super::section::{CheckedMapping, Text};
 use crate::model::views::{ViewClients, ViewName};
 
 const EXAMPLE: &str = "views: [{name: office, clients: [10.0.0.0/8]}]";
@@ -16,7 +16,7 @@ const ITEM_KEYS: &[&str] = &["name", "clients"];
 /// The longest name of a view, in octets.
 const MAX_NAME_BYTES: usize = 64;
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtReload,
 };
@@ -24,27 +24,27 @@ pub(super) const KEY: Key = Key {
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<ViewClients> {
     let items = input.root.list("views", EXAMPLE, findings).unwrap_or_default();
     let mut views = Vec::with_capacity(items.len());
-    let mut first: HashMap<&str, Position> = HashMap::new();
+    let mut first: HashMap<&str, FilePosition> = HashMap::new();
     let mut prefixes: HashMap<IpNet, ViewName> = HashMap::new();
     for item in items {
-        let section = Section::item(item, "a view", ITEM_KEYS, findings);
-        if !matches!(item.kind, Kind::Mapping(_)) {
+        let section = CheckedMapping::item(item, "a view", ITEM_KEYS, findings);
+        if !matches!(item.kind, YamlKind::Mapping(_)) {
             continue;
         }
         let name = section.required_text("name", "name: office", findings);
         let clients = read_clients(&section, name, &mut prefixes, findings);
         let Some(Text { at, text }) = name else { continue };
         let problem = match (text.len(), first.get(text)) {
-            (0, _) => Problem::Empty {
+            (0, _) => ConfigProblem::Empty {
                 key: "name".to_owned(),
                 remedy: "write a name for the view",
             },
-            (bytes, _) if bytes > MAX_NAME_BYTES => Problem::TooLong {
+            (bytes, _) if bytes > MAX_NAME_BYTES => ConfigProblem::TooLong {
                 key: "name".to_owned(),
                 bytes,
                 most: MAX_NAME_BYTES,
             },
-            (_, Some(first)) => Problem::DuplicateView {
+            (_, Some(first)) => ConfigProblem::DuplicateView {
                 name: text.to_owned(),
                 first: *first,
             },
@@ -63,7 +63,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<ViewClient
 }
 
 fn read_clients(
-    section: &Section<'_>,
+    section: &CheckedMapping<'_>,
     view: Option<Text<'_>>,
     prefixes: &mut HashMap<IpNet, ViewName>,
     findings: &mut Findings,
@@ -73,7 +73,7 @@ fn read_clients(
     let Some(at) = section.position("clients") else {
         findings.error(
             section.at,
-            Problem::MissingKey {
+            ConfigProblem::MissingKey {
                 key: "clients",
                 section: "a view".to_owned(),
                 example: EXAMPLE,
@@ -89,7 +89,7 @@ fn read_clients(
         .is_some_and(|items| items.is_empty())
     {
         let remedy = "write the prefixes of its clients, or remove the view";
-        findings.error(at, Problem::Empty { key: key(), remedy });
+        findings.error(at, ConfigProblem::Empty { key: key(), remedy });
     }
     let name = view.map_or("", |view| view.text);
     let mut clients = Vec::with_capacity(texts.len());
@@ -104,7 +104,7 @@ fn read_clients(
         match prefixes.get(&prefix) {
             Some(view) => findings.error(
                 at,
-                Problem::DuplicatePrefix {
+                ConfigProblem::DuplicatePrefix {
                     key: key(),
                     prefix,
                     view: view.to_string(),

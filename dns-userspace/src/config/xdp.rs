@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use super::choice::choices;
-use super::document::Position;
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
+use super::document::FilePosition;
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
 use super::section::Text;
 
 /// `xdp`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Xdp {
+pub struct XdpConfig {
     /// Interfaces by name; none by default.
     pub interfaces: Vec<String>,
     /// How the program is attached to them.
@@ -31,7 +31,7 @@ choices! {
     }
 }
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["interfaces", "mode"],
     applies: Applies::AtRestart(&[
         ("xdp.interfaces", |old, new| old.xdp.interfaces != new.xdp.interfaces),
@@ -39,7 +39,7 @@ pub(super) const KEY: Key = Key {
     ]),
 };
 
-pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Xdp {
+pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> XdpConfig {
     let section = input.root.section("xdp", KEY.keys, findings);
     let in_file = section
         .texts("interfaces", "interfaces: [eth0]", findings)
@@ -51,22 +51,22 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Xdp {
     check_interfaces("--interface", &given, findings);
     let used = if given.is_empty() { in_file } else { given };
     let mode = section.choice("mode", findings).unwrap_or(XdpMode::Auto);
-    Xdp {
+    XdpConfig {
         interfaces: used.into_iter().map(|(text, _)| text.to_owned()).collect(),
         mode: overrides.xdp_mode.unwrap_or(mode),
     }
 }
 
 /// Linux's rule, `dev_valid_name`: up to 15 octets, no `/`, no `:`, no white space, not `.` or `..`.
-fn check_interfaces(key: &str, names: &[(&str, Option<Position>)], findings: &mut Findings) {
+fn check_interfaces(key: &str, names: &[(&str, Option<FilePosition>)], findings: &mut Findings) {
     let mut seen = HashSet::new();
     for &(text, at) in names {
         let (key, owned) = (key.to_owned(), text.to_owned());
         let forbidden = |octet: u8| octet == b'/' || octet == b':' || octet.is_ascii_whitespace();
         if !(1..=15).contains(&text.len()) || matches!(text, "." | "..") || text.bytes().any(forbidden) {
-            findings.error_at(at, Problem::BadInterface { key, text: owned });
+            findings.error_at(at, ConfigProblem::BadInterface { key, text: owned });
         } else if !seen.insert(text) {
-            findings.error_at(at, Problem::DuplicateInterface { key, text: owned });
+            findings.error_at(at, ConfigProblem::DuplicateInterface { key, text: owned });
         }
     }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::acl::{self, Acl};
-use super::document::{Kind, Position};
-use super::keys::{Applies, Input, Key};
-use super::problem::{Findings, Problem};
-use super::section::{Section, Text};
+use super::document::{FilePosition, YamlKind};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
+use super::section::{CheckedMapping, Text};
 use crate::model::name::Name;
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
@@ -23,13 +23,13 @@ pub struct ConfiguredZone {
     /// `acl`: who may ask for its names.
     pub access: Acl,
     /// Where the configuration names the file.
-    pub file_at: Position,
+    pub file_at: FilePosition,
 }
 
 const EXAMPLE: &str = "zones: [{name: example.com., file: example.com.zone}]";
 const ITEM_KEYS: &[&str] = &["name", "file", "acl"];
 
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtReload,
 };
@@ -37,10 +37,10 @@ pub(super) const KEY: Key = Key {
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<ConfiguredZone> {
     let items = input.root.list("zones", EXAMPLE, findings).unwrap_or_default();
     let mut zones = Vec::with_capacity(items.len());
-    let mut first: HashMap<Name, Position> = HashMap::new();
+    let mut first: HashMap<Name, FilePosition> = HashMap::new();
     for item in items {
-        let section = Section::item(item, "a zone", ITEM_KEYS, findings);
-        if !matches!(item.kind, Kind::Mapping(_)) {
+        let section = CheckedMapping::item(item, "a zone", ITEM_KEYS, findings);
+        if !matches!(item.kind, YamlKind::Mapping(_)) {
             continue;
         }
         let name = section.required_text("name", "name: example.com.", findings);
@@ -51,7 +51,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Configured
             if let Some(first) = first.get(apex) {
                 findings.error(
                     name.at,
-                    Problem::DuplicateZone {
+                    ConfigProblem::DuplicateZone {
                         apex: apex.clone(),
                         first: *first,
                     },
@@ -63,7 +63,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Configured
         if let Some(Text { at, text: "" }) = file {
             findings.error(
                 at,
-                Problem::Empty {
+                ConfigProblem::Empty {
                     key: "file".to_owned(),
                     remedy: "write the zone file's path",
                 },

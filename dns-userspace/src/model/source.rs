@@ -150,10 +150,10 @@ impl fmt::Debug for SourceId {
 ///
 /// A clone costs nothing: all RRsets of one zone file share one origin.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Origin(Arc<Parts>);
+pub struct Origin(Arc<OriginParts>);
 
 #[derive(PartialEq, Eq)]
-struct Parts {
+struct OriginParts {
     source: SourceId,
     object: Option<Box<str>>,
     since: Option<u64>,
@@ -162,7 +162,7 @@ struct Parts {
 impl Origin {
     /// Of a source without objects.
     pub fn of(source: SourceId) -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(OriginParts {
             source,
             object: None,
             since: None,
@@ -171,7 +171,7 @@ impl Origin {
 
     /// Of one object of a source; `since` is when the object was made, in seconds of Unix time, where it is known.
     pub fn of_object(source: SourceId, object: impl Into<Box<str>>, since: Option<u64>) -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(OriginParts {
             source,
             object: Some(object.into()),
             since,

@@ -251,12 +251,12 @@ fn chunks<T>(mut all: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
 /// What came of some names when they were compiled first, in their order.
 #[derive(Default)]
 struct Kept {
-    places: Vec<Place>,
+    places: Vec<KeptPlace>,
     octets: Vec<u8>,
 }
 
 /// Where a name is kept.
-enum Place {
+enum KeptPlace {
     /// It has no line.
     NoLine,
     /// Its entry begins there in the octets.
@@ -280,11 +280,11 @@ impl Kept {
             self.octets = postcard::to_extend(entry, std::mem::take(&mut self.octets))?;
         }
         self.places.push(match (entry, u32::try_from(from)) {
-            (None, _) => Place::NoLine,
-            (_, Ok(at)) if self.octets.len() - from <= MOST_KEPT => Place::At(at),
+            (None, _) => KeptPlace::NoLine,
+            (_, Ok(at)) if self.octets.len() - from <= MOST_KEPT => KeptPlace::At(at),
             _ => {
                 self.octets.truncate(from);
-                Place::Nowhere
+                KeptPlace::Nowhere
             }
         });
         Ok(())
@@ -293,9 +293,9 @@ impl Kept {
     /// What came of each, `None` where it has no line.
     fn iter(&self) -> impl Iterator<Item = Option<First<'_>>> {
         self.places.iter().map(|place| match *place {
-            Place::NoLine => None,
-            Place::At(at) => Some(First::Kept(&self.octets[at as usize..])),
-            Place::Nowhere => Some(First::Again),
+            KeptPlace::NoLine => None,
+            KeptPlace::At(at) => Some(First::Kept(&self.octets[at as usize..])),
+            KeptPlace::Nowhere => Some(First::Again),
         })
     }
 
@@ -307,14 +307,14 @@ impl Kept {
 
 /// How much some names need, what came of each, and from what their answers were made, where that is anything but their
 /// own data.
-struct Part {
+struct CompiledPart {
     need: Need,
     kept: Kept,
     consulted: Vec<(NameKey, Vec<Consulted>)>,
 }
 
-fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<Part> {
-    let mut part = Part {
+fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<CompiledPart> {
+    let mut part = CompiledPart {
         need: Need::default(),
         kept: Kept {
             places: Vec::with_capacity(keys.len()),

@@ -26,7 +26,7 @@ use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity, Transport};
 use crate::api::{Serving, View};
-use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
+use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, RateLimitConfig};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
@@ -71,7 +71,7 @@ impl System {
         // The probes answer from here on; ready is said when sockets and tables serve.
         let readiness = Arc::new(Readiness::default());
         let http = Http::start(&config, token.clone(), &readiness, &spawner).await?;
-        let reading = tokio::task::spawn_blocking(move || Desired::read_zone_files(loaded));
+        let reading = tokio::task::spawn_blocking(move || ConfigWithZones::read_zone_files(loaded));
         let desired = reading.await.context("the zone files could not be read")?;
         announce(&desired);
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
@@ -259,7 +259,7 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
 
 /// The server's access list and rate limits.
 fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
-    let RateLimit {
+    let RateLimitConfig {
         enabled,
         rate,
         burst,
@@ -294,7 +294,7 @@ fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
 }
 
 fn identity(config: &Config) -> Identity {
-    let Chaos { version, hostname, id } = config.chaos.clone();
+    let ChaosConfig { version, hostname, id } = config.chaos.clone();
     Identity {
         nsid: config.edns.nsid.clone(),
         version,

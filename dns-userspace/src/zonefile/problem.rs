@@ -9,7 +9,7 @@ use crate::model::record::{RecordType, UnknownType};
 
 /// An entry's problem. The offending text and the place are added by whoever reports it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
+pub(super) enum ZoneFileProblem {
     #[error(transparent)]
     Words(#[from] LexError),
     #[error(transparent)]
@@ -80,7 +80,7 @@ pub(super) enum Problem {
     Generated {
         value: u32,
         text: String,
-        problem: Box<Problem>,
+        problem: Box<ZoneFileProblem>,
     },
     #[error("`{owner}` has a second {rtype} record; only one can be")]
     Singleton { owner: Name, rtype: RecordType },
@@ -94,7 +94,7 @@ pub(super) enum Problem {
     NoSoa { apex: Name },
 }
 
-impl Problem {
+impl ZoneFileProblem {
     /// Whether the zone takes more memory than there is for it.
     pub(super) fn is_of_memory(&self) -> bool {
         match self {
@@ -109,11 +109,11 @@ impl Problem {
 #[derive(Debug)]
 pub(super) struct Located {
     pub(super) token: usize,
-    pub(super) problem: Problem,
+    pub(super) problem: ZoneFileProblem,
 }
 
 impl Located {
-    pub(super) fn new(token: usize, problem: impl Into<Problem>) -> Self {
+    pub(super) fn new(token: usize, problem: impl Into<ZoneFileProblem>) -> Self {
         Self {
             token,
             problem: problem.into(),

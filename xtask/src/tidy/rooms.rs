@@ -4,13 +4,17 @@
 
 use super::{Finding, source};
 
-/// The root of the library, whose `pub mod` lines are the order.
+/// The root of the library, whose `pub mod` and `pub(crate) mod` lines are the order.
 pub(super) const ROOT: &str = "dns-userspace/src/lib.rs";
 const FOLDER: &str = "dns-userspace/src/";
 
 /// The rooms in their order.
 pub(super) fn order(root: &str) -> Vec<String> {
-    let modules = root.lines().filter_map(|line| line.trim().strip_prefix("pub mod "));
+    let modules = root.lines().filter_map(|line| {
+        let line = line.trim();
+        line.strip_prefix("pub mod ")
+            .or_else(|| line.strip_prefix("pub(crate) mod "))
+    });
     modules.map(|name| name.trim_end_matches(';').to_owned()).collect()
 }
 
@@ -58,7 +62,7 @@ mod tests {
     use super::*;
 
     fn lines(file: &str, text: &str) -> Vec<usize> {
-        let order = order("//! A library.\n\npub mod model;\npub mod store;\npub mod serve;\n");
+        let order = order("//! A library.\n\npub mod model;\npub(crate) mod store;\npub mod serve;\n");
         check(&order, file, text).iter().map(|finding| finding.line).collect()
     }
 

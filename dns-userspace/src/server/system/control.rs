@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, ConfigSource, Desired, Known};
+use crate::config::{Config, ConfigSource, ConfigWithZones, Known};
 use crate::control::{self, Loader, Planes, Publication};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
@@ -27,7 +27,7 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
 }
 
 /// The configuration as the control thread takes it.
-pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
+pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> control::Desired {
     let records = read.config.record_sets();
     let views = read.config.view_sets();
     let ttl = ttl_rules(&read.config);

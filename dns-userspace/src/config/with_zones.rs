@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::sync::Arc;
 
-use super::problem::{ConfigError, ConfigWarning, Problem};
+use super::problem::{ConfigError, ConfigProblem, ConfigWarning};
 use super::{Config, ConfiguredRecord, ConfiguredZone, Loaded};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
@@ -15,21 +15,21 @@ use crate::zonefile::{self, Budget, LoadError, ZoneContent, ZoneFileError};
 
 /// A valid configuration file and each of its zone files, good or bad.
 #[derive(Debug)]
-pub struct Desired {
+pub struct ConfigWithZones {
     /// The configuration.
     pub config: Config,
     /// Oddities of the configuration for the log.
     pub warnings: Vec<ConfigWarning>,
     /// One entry for each configured zone, in the same order.
-    pub zones: Vec<DesiredZone>,
+    pub zones: Vec<ZoneWithContent>,
     /// RRsets of `records` that are also in a zone file, or cannot stand beside its: errors at a check; at start-up
-    /// warnings, and the zone file's are served; for a reload see [`Desired::for_reload`].
-    pub clashes: Vec<Clash>,
+    /// warnings, and the zone file's are served; for a reload see [`ConfigWithZones::for_reload`].
+    pub clashes: Vec<RecordClash>,
 }
 
 /// A configured zone and its zone file.
 #[derive(Debug)]
-pub struct DesiredZone {
+pub struct ZoneWithContent {
     /// What the configuration says.
     pub zone: ConfiguredZone,
     /// What the file holds, or everything that is wrong with it.
@@ -49,7 +49,7 @@ pub enum ZoneError {
 
 /// An RRset of `records` that cannot stand beside one of a zone file, or at an apex.
 #[derive(Debug)]
-pub struct Clash {
+pub struct RecordClash {
     /// What is wrong, and where.
     pub error: ConfigError,
     record: RecordId,
@@ -81,13 +81,13 @@ fn id_of(record: &ConfiguredRecord) -> RecordId {
     (record.view.clone(), record.owner.clone(), record.rrset.rtype)
 }
 
-impl fmt::Display for Clash {
+impl fmt::Display for RecordClash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.error, f)
     }
 }
 
-impl Clash {
+impl RecordClash {
     /// The same for the log of a start.
     pub fn at_start(&self) -> String {
         match &self.zone {
@@ -100,7 +100,7 @@ impl Clash {
     }
 }
 
-impl Desired {
+impl ConfigWithZones {
     /// Reads the zone files of a configuration, the smallest first: where there is not memory for all of them, the
     /// largest are refused.
     pub(crate) fn read_zone_files(loaded: Loaded) -> Self {
@@ -109,14 +109,14 @@ impl Desired {
         let octets = |zone: &ConfiguredZone| fs::metadata(&zone.file).map_or(0, |file| file.len());
         let mut order: Vec<(u64, usize)> = config.zones.iter().map(octets).zip(0..).collect();
         order.sort_unstable();
-        let mut zones: Vec<(usize, DesiredZone)> = Vec::with_capacity(order.len());
+        let mut zones: Vec<(usize, ZoneWithContent)> = Vec::with_capacity(order.len());
         for (_, at) in order {
             let zone = config.zones[at].clone();
             let content = read_zone(&config, &zone, &mut budget);
-            zones.push((at, DesiredZone { zone, content }));
+            zones.push((at, ZoneWithContent { zone, content }));
         }
         zones.sort_unstable_by_key(|(at, _)| *at);
-        let zones: Vec<DesiredZone> = zones.into_iter().map(|(_, zone)| zone).collect();
+        let zones: Vec<ZoneWithContent> = zones.into_iter().map(|(_, zone)| zone).collect();
         let mut clashes = find_clashes(&config, &zones);
         clashes.sort_by_key(|clash| clash.error.at);
         Self {
@@ -132,7 +132,7 @@ impl Desired {
     /// zone file that clashes with a record which was there before is that zone's failure alone, as any error in it.
     /// What has been there since the start is so too.
     pub fn for_reload(mut self, known: &Known) -> Result<Self, Vec<ConfigError>> {
-        let is_known = |clash: &Clash| {
+        let is_known = |clash: &RecordClash| {
             let zone_is_known = clash.zone.as_ref().is_none_or(|apex| known.zones.contains(apex));
             zone_is_known && known.records.contains(&clash.record)
         };
@@ -148,7 +148,7 @@ impl Desired {
                 None => left.push(clash),
             }
         }
-        for DesiredZone { zone, content } in &mut self.zones {
+        for ZoneWithContent { zone, content } in &mut self.zones {
             if let Some(errors) = failed.remove(&zone.apex) {
                 *content = Err(ConfigError::listed(errors).into_iter().map(ZoneError::from).collect());
             }
@@ -165,7 +165,7 @@ fn read_zone(config: &Config, zone: &ConfiguredZone, budget: &mut Budget) -> Res
         LoadError::Unreadable(error) => vec![ZoneError::from(ConfigError {
             file: Arc::clone(&config.file),
             at: Some(zone.file_at),
-            problem: Problem::ZoneFileUnreadable {
+            problem: ConfigProblem::ZoneFileUnreadable {
                 apex: zone.apex.clone(),
                 zone_file: zone.file.display().to_string().into(),
                 error: error.to_string(),
@@ -175,7 +175,7 @@ fn read_zone(config: &Config, zone: &ConfiguredZone, budget: &mut Budget) -> Res
 }
 
 /// What of `records` the zone files do not leave room for.
-fn find_clashes(config: &Config, zones: &[DesiredZone]) -> Vec<Clash> {
+fn find_clashes(config: &Config, zones: &[ZoneWithContent]) -> Vec<RecordClash> {
     let mut in_zone: HashMap<&Name, HashMap<&Name, RecordsAt<'_>>> =
         zones.iter().map(|zone| (&zone.zone.apex, HashMap::new())).collect();
     for record in config.records.iter().filter(|record| record.view.is_none()) {
@@ -186,8 +186,8 @@ fn find_clashes(config: &Config, zones: &[DesiredZone]) -> Vec<Clash> {
                 .insert(record.rrset.rtype, record);
         }
     }
-    let mut found: HashMap<(&Name, RecordType), Clash> = HashMap::new();
-    for DesiredZone { zone, content } in zones {
+    let mut found: HashMap<(&Name, RecordType), RecordClash> = HashMap::new();
+    for ZoneWithContent { zone, content } in zones {
         let (Ok(content), Some(records)) = (content, in_zone.get(&zone.apex)) else {
             continue;
         };
@@ -203,7 +203,7 @@ fn find_clashes(config: &Config, zones: &[DesiredZone]) -> Vec<Clash> {
                 };
                 found
                     .entry((&record.owner, record.rrset.rtype))
-                    .or_insert_with(|| Clash {
+                    .or_insert_with(|| RecordClash {
                         error: error_at(config, record, problem),
                         record: id_of(record),
                         zone: Some(zone.apex.clone()),
@@ -211,7 +211,7 @@ fn find_clashes(config: &Config, zones: &[DesiredZone]) -> Vec<Clash> {
             }
         }
     }
-    let mut clashes: Vec<Clash> = found.into_values().collect();
+    let mut clashes: Vec<RecordClash> = found.into_values().collect();
     clashes.extend(aliases_at_apexes(config));
     clashes
 }
@@ -236,7 +236,7 @@ fn beside<'a, 'r>(
     }
 }
 
-fn error_at(config: &Config, record: &ConfiguredRecord, problem: Problem) -> ConfigError {
+fn error_at(config: &Config, record: &ConfiguredRecord, problem: ConfigProblem) -> ConfigError {
     ConfigError {
         file: Arc::clone(&config.file),
         at: Some(record.at),
@@ -245,15 +245,15 @@ fn error_at(config: &Config, record: &ConfiguredRecord, problem: Problem) -> Con
 }
 
 /// What views have at apexes that cannot stand beside the SOA there: at an apex the default's other types stay.
-fn aliases_at_apexes(config: &Config) -> impl Iterator<Item = Clash> {
+fn aliases_at_apexes(config: &Config) -> impl Iterator<Item = RecordClash> {
     let apexes: HashSet<&Name> = config.zones.iter().map(|zone| &zone.apex).collect();
     let records = config.records.iter().filter(|record| record.view.is_some());
     let at_apexes = records.filter(move |record| apexes.contains(&record.owner));
     at_apexes.filter_map(|record| {
         let clash = record.rrset.rtype.clash(RecordType::SOA)?;
         let owner = record.owner.clone();
-        Some(Clash {
-            error: error_at(config, record, Problem::AliasAtApex { owner, clash }),
+        Some(RecordClash {
+            error: error_at(config, record, ConfigProblem::AliasAtApex { owner, clash }),
             record: id_of(record),
             zone: None,
         })
@@ -269,16 +269,16 @@ fn holder<'a, T>(owner: &Name, zones: &'a mut HashMap<&Name, T>) -> Option<&'a m
     zones.get_mut(&apex)
 }
 
-fn clash(record: &ConfiguredRecord, zone_type: RecordType, zone_file: &Arc<str>) -> Option<Problem> {
+fn clash(record: &ConfiguredRecord, zone_type: RecordType, zone_file: &Arc<str>) -> Option<ConfigProblem> {
     let (owner, rtype, zone_file) = (record.owner.clone(), record.rrset.rtype, Arc::clone(zone_file));
     if rtype == zone_type {
-        Some(Problem::AlsoInZoneFile {
+        Some(ConfigProblem::AlsoInZoneFile {
             owner,
             rtype,
             zone_file,
         })
     } else {
-        rtype.clash(zone_type).map(|clash| Problem::ClashWithZoneFile {
+        rtype.clash(zone_type).map(|clash| ConfigProblem::ClashWithZoneFile {
             owner,
             rtype,
             zone_type,
