@@ -1,7 +1,7 @@
 //! The hotdns server, in the order in which data flows.
 //!
 //! ```text
-//! host, model ─ zonefile, config ─► control ─► store ─► journal ─► publish ─► serve ─► clients
+//! host, model, message ─ zonefile, config ─► control ─► store ─► journal ─► publish ─► serve ─► clients
 //!                      api ────────────┘                 lines, table ┘         └─ answer, resolve
 //! ```
 //!
@@ -9,6 +9,7 @@
 
 pub mod host;
 pub mod model;
+pub mod message;
 pub mod zonefile;
 pub mod store;
 pub mod principal;

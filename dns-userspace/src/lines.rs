@@ -22,9 +22,9 @@ use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES, flags};
 
 use self::above::Above;
 use crate::answer::{
-    Consulted, End, Environment, Framing, Marks, Owner, Question, Resolution, ResolveOptions, Transport, encode,
-    resolve, resolve_at,
+    Consulted, End, Environment, Framing, Marks, Owner, Resolution, ResolveOptions, encode, resolve, resolve_at,
 };
+use crate::message::Question;
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata::additional_target;
 use crate::model::record::{Order, RecordType, RrSet};
@@ -75,7 +75,7 @@ impl CompileOptions {
             max_cname_depth: self.max_cname_depth,
             resolve_cname_chain: self.resolve_cname_chain,
             return_soa_on_nxdomain: self.return_soa_on_nxdomain,
-            transport: Transport::Udp,
+            is_proven: false,
         }
     }
 }

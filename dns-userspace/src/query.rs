@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::answer::Transport;
+use crate::message::{Limit, Protocol, write_failure};
 use crate::model::name::Name;
 use crate::model::record::RrSet;
 
@@ -32,7 +32,11 @@ pub struct Arrival {
     /// The client, never as an IPv4-mapped address.
     pub client: IpAddr,
     /// How it asks.
-    pub transport: Transport,
+    pub protocol: Protocol,
+    /// The largest reply that may be sent.
+    pub limit: Limit,
+    /// Whether the client has shown that it receives what is sent to its address.
+    pub is_proven: bool,
     /// The interface that a datagram came in at, and the address of ours that it was sent to, where that is known.
     pub at: Option<(u32, IpAddr)>,
     /// The datagram was longer than any query, and its end is not there.
@@ -56,4 +60,14 @@ pub struct PartialChain {
     pub target: Name,
     /// The answer so far, in order; no owner means the question's.
     pub answer: Vec<(Option<Name>, Arc<RrSet>)>,
+}
+
+/// Writes to `out` the reply that says `rcode` and nothing else: the header and, where it can be read, the question.
+/// What is not a query gets none.
+pub fn failure(query: &[u8], rcode: u8, out: &mut Vec<u8>) -> Disposition {
+    if write_failure(query, rcode, out) {
+        Disposition::Reply
+    } else {
+        Disposition::Silence
+    }
 }

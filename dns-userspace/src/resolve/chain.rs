@@ -11,8 +11,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::message::{Message, Record};
 use crate::answer::Resumed;
+use crate::message::{Message, Record};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::query::PartialChain;

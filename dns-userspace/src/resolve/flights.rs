@@ -20,8 +20,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::exchange::Asking;
 use super::failure::Failure;
-use super::message::Message;
-use crate::answer::Mark;
+use crate::message::{Mark, Message};
 
 /// Forwarders that a query may pass. More are a loop, or soon will be.
 const MOST_HOPS: u8 = 8;

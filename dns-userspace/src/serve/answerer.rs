@@ -14,15 +14,15 @@ use crate::answer::{
     Admission, Environment, Identity, Outcome, Owner, Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked,
 };
 use crate::cookies::Cookies;
+use crate::message::HEADER_BYTES;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::publish::{Served, ZoneCounter};
 use crate::query::PartialChain;
-use crate::query::{Answerer, Arrival, Disposition};
-use crate::resolve::{LocalData, failure};
+use crate::query::{Answerer, Arrival, Disposition, failure};
+use crate::resolve::LocalData;
 use crate::serve::fastpath::{Fast, Worker};
 
-const HEADER_BYTES: usize = 12;
 const FORMERR: u8 = 1;
 
 /// The answerer of one worker.
@@ -135,7 +135,8 @@ impl Answerer for LocalAnswerer {
             Err(Denied) => return Disposition::Denied,
         };
         let environment = Environment {
-            transport: arrival.transport,
+            limit: arrival.limit,
+            is_proven: arrival.is_proven,
             recursion_available: self.recursion.iter().any(|prefix| prefix.contains(&client)),
             admission,
             cookies: self.cookies.source(client),
@@ -150,7 +151,7 @@ impl Answerer for LocalAnswerer {
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
         if self.fast.answer(query, &environment, out) == Fast::Answered {
             if let Some(counter) = counter {
-                counter.count(arrival.transport, self.fast.zone(), out);
+                counter.count(arrival.protocol, self.fast.zone(), out);
             }
             return Disposition::Reply;
         }
@@ -160,7 +161,7 @@ impl Answerer for LocalAnswerer {
                 if let Some(counter) = counter
                     && let Some(zone) = zone_asked(query, &snapshot)
                 {
-                    counter.count(arrival.transport, zone, out);
+                    counter.count(arrival.protocol, zone, out);
                 }
                 Disposition::Reply
             }

@@ -31,9 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
 use super::worker::Desk;
-use crate::answer::Transport;
-use crate::query::{Arrival, Disposition};
-use crate::resolve::failure;
+use crate::message::Protocol;
+use crate::query::{Arrival, Disposition, failure};
 
 mod admission;
 mod keepalive;
@@ -353,7 +352,9 @@ impl Connection {
         let idle_timeout = keepalive::is_asked_for(query).then(|| self.idle_timeout());
         let arrival = Arrival {
             client: self.client,
-            transport: Transport::Tcp,
+            protocol: Protocol::Tcp,
+            limit: Protocol::Tcp.limit(),
+            is_proven: Protocol::Tcp.proves_addresses(),
             at: None,
             is_cut_off: false,
         };
@@ -365,7 +366,7 @@ impl Connection {
                 if let Some(idle_timeout) = idle_timeout {
                     keepalive::grant(reply, idle_timeout);
                 }
-                desk.shared.count(Transport::Tcp, reply);
+                desk.shared.count(Protocol::Tcp, reply);
                 self.push(reply);
                 return true;
             }
@@ -379,7 +380,7 @@ impl Connection {
             Disposition::CompleteUpstream(chain) => Some(chain),
         };
         let shared = &desk.shared;
-        match shared.upstream(query, chain, self.client, Transport::Tcp) {
+        match shared.upstream(query, chain, self.client, Protocol::Tcp) {
             Ok(work) => {
                 let counting = shared.clone();
                 let counted = async move {
@@ -387,13 +388,13 @@ impl Connection {
                     if let Some(idle_timeout) = idle_timeout {
                         keepalive::grant(&mut reply, idle_timeout);
                     }
-                    counting.count(Transport::Tcp, &reply);
+                    counting.count(Protocol::Tcp, &reply);
                     reply
                 };
                 self.forwards.spawn_on(counted, &shared.main);
             }
             Err(declined) => {
-                shared.count(Transport::Tcp, &declined);
+                shared.count(Protocol::Tcp, &declined);
                 self.push(&declined);
             }
         }

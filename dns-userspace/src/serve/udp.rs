@@ -28,7 +28,7 @@ use nix::sys::socket::{
 use tokio::io::Interest;
 
 use super::worker::{Desk, Shared};
-use crate::answer::Transport;
+use crate::message::Protocol;
 use crate::query::{Arrival, Disposition};
 
 /// Datagrams per system call.
@@ -261,7 +261,9 @@ impl Batch {
             let query = &query[..slot.length];
             let arrival = Arrival {
                 client: address,
-                transport: Transport::Udp,
+                protocol: Protocol::Udp,
+                limit: Protocol::Udp.limit(),
+                is_proven: Protocol::Udp.proves_addresses(),
                 at: slot.at,
                 is_cut_off: slot.cut_off,
             };
@@ -274,7 +276,7 @@ impl Batch {
                 Disposition::Forward => None,
                 Disposition::CompleteUpstream(chain) => Some(chain),
             };
-            match desk.shared.upstream(query, chain, address, Transport::Udp) {
+            match desk.shared.upstream(query, chain, address, Protocol::Udp) {
                 Ok(work) => {
                     let task = reply_later(work, Arc::clone(socket), client, slot.asked, desk.shared.clone());
                     desk.shared.forwards.spawn_on(task, &desk.shared.main);
@@ -331,7 +333,7 @@ impl Batch {
                 Ok(sent) => {
                     group[done..done + sent]
                         .iter()
-                        .for_each(|&number| shared.count(Transport::Udp, &self.replies[number]));
+                        .for_each(|&number| shared.count(Protocol::Udp, &self.replies[number]));
                     done += sent.max(1);
                 }
                 Err(Errno::EINTR) => {}
@@ -400,7 +402,7 @@ async fn reply_later(
         )
     });
     match sent {
-        Ok(_) => shared.count(Transport::Udp, &reply),
+        Ok(_) => shared.count(Protocol::Udp, &reply),
         Err(_) => drop(shared.figures.udp_unsent.fetch_add(1, Ordering::Relaxed)),
     }
 }

@@ -36,11 +36,11 @@ use super::gate::Gate;
 use super::sockets::Endpoint;
 use super::tcp::{self, Admissions, TcpSettings};
 use super::udp;
-use crate::answer::Transport;
 use crate::host::privileges;
+use crate::message::{Protocol, Reader};
 use crate::observe::figures::{CountAnswers, Figures};
-use crate::query::{Answerer, AnswererFactory, Arrival, Disposition, PartialChain};
-use crate::resolve::{Forwarder, failure};
+use crate::query::{Answerer, AnswererFactory, Arrival, Disposition, PartialChain, failure};
+use crate::resolve::Forwarder;
 
 /// The niceness of workers: three times the share of a processor that a thread without one gets.
 const NICENESS: i32 = -5;
@@ -266,7 +266,7 @@ impl Shared {
         query: &[u8],
         chain: Option<PartialChain>,
         client: IpAddr,
-        transport: Transport,
+        protocol: Protocol,
     ) -> Result<impl Future<Output = Vec<u8>> + Send + 'static, Vec<u8>> {
         let Some(forwarder) = self.forwarder.clone() else {
             let mut reply = Vec::new();
@@ -282,8 +282,8 @@ impl Shared {
         Ok(async move {
             let work = async {
                 match chain {
-                    Some(chain) => forwarder.complete(&query, &chain, client, transport).await,
-                    None => forwarder.forward(&query, client, transport).await,
+                    Some(chain) => forwarder.complete(&query, &chain, client, protocol.limit()).await,
+                    None => forwarder.forward(&query, client, protocol.limit()).await,
                 }
             };
             let reply = unless_it_panics(work, &query, &figures).await;
@@ -293,9 +293,9 @@ impl Shared {
     }
 
     /// Counts a reply by what it says of itself.
-    pub(super) fn count(&self, transport: Transport, reply: &[u8]) {
+    pub(super) fn count(&self, protocol: Protocol, reply: &[u8]) {
         let (qtype, rcode) = describe(reply);
-        self.counters.count(transport, qtype, rcode);
+        self.counters.count(protocol, qtype, rcode);
     }
 }
 
@@ -421,10 +421,8 @@ fn describe(reply: &[u8]) -> (u16, u8) {
     let rcode = reply.get(3).map_or(0, |flags| flags & 0x0F);
     let has_question = reply.get(4..6).is_some_and(|count| count != [0, 0]);
     let mut qtype = 0;
-    if has_question && let Some(length) = crate::model::name::wire_name_length(&reply[12..]) {
-        qtype = reply
-            .get(12 + length..14 + length)
-            .map_or(0, |octets| u16::from_be_bytes([octets[0], octets[1]]));
+    if has_question && let Some(question) = Reader::behind_header(reply).question() {
+        qtype = question.qtype.0;
     }
     // RFC 6891 §6.1.3: the upper bits are in the OPT, which alone follows the question of a BADVERS.
     if rcode == 0

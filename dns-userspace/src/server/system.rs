@@ -24,13 +24,14 @@ use self::files::Shares;
 use self::http::Http;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
-use crate::answer::{Admission, Environment, Identity, Transport};
+use crate::answer::{Admission, Environment, Identity};
 use crate::api::{Serving, View};
 use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
 use crate::lines::CompileOptions;
+use crate::message::Limit;
 use crate::model::access::{Access, AccessList};
 use crate::observe::control::Told;
 use crate::observe::figures::Figures;
@@ -238,7 +239,8 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
     Environment {
         udp_payload: config.udp_payload,
         recursion_available: false,
-        transport: Transport::Udp,
+        limit: Limit::Datagram,
+        is_proven: false,
         max_cname_depth: config.backend.max_cname_depth,
         resolve_cname_chain: config.backend.resolve_cname_chain,
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,

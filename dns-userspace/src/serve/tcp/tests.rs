@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::TcpSettings;
-use crate::answer::Transport;
+use crate::message::Protocol;
 use crate::serve::worker::testing::{TestPlane, query, settings, start};
 
 /// Patience with a busy machine: far more than what is awaited takes.
@@ -57,7 +57,7 @@ async fn rfc7766_6_2_1_1_pipelined_queries_are_all_answered() {
     }
     let counts = test.counts.wait(2000).await;
     assert_eq!(counts.len(), 2000);
-    assert!(counts.iter().all(|count| *count == (Transport::Tcp, 1, 0)));
+    assert!(counts.iter().all(|count| *count == (Protocol::Tcp, 1, 0)));
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Answerer for Scripted {
         }
         out.extend_from_slice(query);
         out[2] |= 0x80;
-        if label == b"big" && arrival.transport == Transport::Tcp {
+        if label == b"big" && arrival.protocol == Protocol::Tcp {
             out.resize(60_000, 0);
         }
         Disposition::Reply
@@ -56,11 +56,11 @@ impl Answerer for Scripted {
 }
 
 #[derive(Default)]
-pub(crate) struct Counts(pub(crate) Mutex<Vec<(Transport, u16, u8)>>);
+pub(crate) struct Counts(pub(crate) Mutex<Vec<(Protocol, u16, u8)>>);
 
 impl Counts {
     /// The first `number` counts; a reply is counted once it is sent, so its client may be quicker.
-    pub(crate) async fn wait(&self, number: usize) -> Vec<(Transport, u16, u8)> {
+    pub(crate) async fn wait(&self, number: usize) -> Vec<(Protocol, u16, u8)> {
         for _ in 0..6000 {
             if self.0.lock().unwrap().len() >= number {
                 break;
@@ -72,8 +72,8 @@ impl Counts {
 }
 
 impl CountAnswers for Counts {
-    fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
-        self.0.lock().unwrap().push((transport, qtype, rcode));
+    fn count(&self, protocol: Protocol, qtype: u16, rcode: u8) {
+        self.0.lock().unwrap().push((protocol, qtype, rcode));
     }
 }
 
