@@ -124,6 +124,28 @@ pub struct PartialChain {
     pub resolution: Resolution,
 }
 
+#[cfg(test)]
+impl PartialChain {
+    /// A chain of these RRsets; no owner means the question's.
+    pub(crate) fn of(target: Name, qtype: RecordType, aliases: Vec<(Option<Name>, Arc<RrSet>)>) -> Self {
+        let section = |(owner, rrset): (Option<Name>, _)| Section {
+            owner: owner.map_or(Owner::Question, Owner::Name),
+            rrset,
+            ttl_override: None,
+            soa_zone: None,
+        };
+        let resolution = Resolution {
+            answer: aliases.into_iter().map(section).collect(),
+            ..Resolution::empty(rcode::NOERROR)
+        };
+        Self {
+            target,
+            qtype,
+            resolution,
+        }
+    }
+}
+
 /// The parts of the configuration that decide what is in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResolveOptions {

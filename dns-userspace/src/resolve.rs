@@ -21,14 +21,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::answer::Resumed;
+use crate::answer::{PartialChain, Resumed};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
 use crate::message::{Edns, Limit, Mark, Message};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::observe::figures::Figures;
-use crate::query::{PartialChain, failure};
+use crate::query::{Arrival, Disposition, Job, failure};
 
 mod chain;
 mod exchange;
@@ -170,6 +170,37 @@ impl Forwarder {
             .try_acquire_owned()
             .ok()
             .map(|slot| Permit { _slot: slot })
+    }
+
+    /// Takes on a client's `query`, or the end of the `chain` that began with us: a job, or SERVFAIL in `out` where too
+    /// many are on their way.
+    pub fn take_on(
+        self: &Arc<Self>,
+        query: &[u8],
+        chain: Option<PartialChain>,
+        arrival: &Arrival,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let &Arrival { client, limit, .. } = arrival;
+        let Some(permit) = self.admit() else {
+            self.figures.forward_overflow.fetch_add(1, Ordering::Relaxed);
+            out.clear();
+            out.extend_from_slice(&self.decline(query, client));
+            return if out.is_empty() {
+                Disposition::Silence
+            } else {
+                Disposition::Reply
+            };
+        };
+        let (forwarder, query) = (Arc::clone(self), query.to_vec());
+        Disposition::Later(Job::one(async move {
+            let reply = match chain {
+                Some(chain) => forwarder.complete(&query, &chain, client, limit).await,
+                None => forwarder.forward(&query, client, limit).await,
+            };
+            drop(permit);
+            reply
+        }))
     }
 
     /// The reply to a client's `query`, as upstream has it, or SERVFAIL. RA=1 and AA=0.

@@ -443,13 +443,11 @@ async fn a_chain_of_ours_is_completed() {
         };
         (from.map(|from| from.parse().unwrap()), Arc::new(rrset))
     };
-    let chain = PartialChain {
-        target: "target.upstream.".parse().unwrap(),
-        answer: vec![
-            alias(None, "middle.ours."),
-            alias(Some("middle.ours."), "target.upstream."),
-        ],
-    };
+    let aliases = vec![
+        alias(None, "middle.ours."),
+        alias(Some("middle.ours."), "target.upstream."),
+    ];
+    let chain = PartialChain::of("target.upstream.".parse().unwrap(), RecordType::A, aliases);
     let query = testing::query(4, "WWW.ours.");
     let reply = forwarder(&[upstream.address])
         .complete(&query, &chain, CLIENT, Limit::Datagram)

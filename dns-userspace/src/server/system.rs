@@ -40,10 +40,11 @@ use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
+use crate::resolve::Forwarder;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::gate::Gate;
 use crate::serve::sockets;
-use crate::serve::tcp::TcpSettings;
+use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
 
@@ -143,11 +144,19 @@ impl System {
         .await?;
         let parts = Parts {
             endpoints,
-            answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
-            forwarder,
+            answerers: answerers(
+                &served,
+                environment,
+                &identity,
+                &cookies,
+                &recursion,
+                &gate,
+                forwarder,
+                counts,
+            ),
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: tcp_settings(&config, &shares),
+            streams: stream_settings(&config, &shares),
             wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
             gate: Arc::clone(&gate),
         };
@@ -203,9 +212,9 @@ fn say_ready(readiness: &Arc<Readiness>, addresses: Vec<SocketAddr>, spawner: &S
     });
 }
 
-fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {
+fn stream_settings(config: &Config, shares: &Shares) -> StreamSettings {
     let tcp = config.tcp;
-    let settings = TcpSettings::new(
+    let settings = StreamSettings::new(
         tcp.idle_timeout,
         tcp.connections() as usize,
         tcp.max_connections_per_client.map(|most| most as usize),
@@ -314,6 +323,7 @@ fn answerers(
     cookies: &Arc<Cookies>,
     recursion: &Arc<[IpNet]>,
     gate: &Arc<Gate>,
+    forwarder: Option<Arc<Forwarder>>,
     counts: Option<Arc<ZoneCounts>>,
 ) -> AnswererFactory {
     let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
@@ -327,6 +337,7 @@ fn answerers(
             Arc::clone(&recursion),
             Arc::clone(&gate),
         );
+        let answerer = answerer.forwarding(forwarder.clone());
         Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
     })
 }

@@ -213,10 +213,7 @@ async fn a_chain_of_ours_comes_back_to_us() {
         origin: Origin::config(),
         handling: Handling::default(),
     };
-    let chain = PartialChain {
-        target,
-        answer: vec![(None, Arc::new(rrset))],
-    };
+    let chain = PartialChain::of(target, RecordType::A, vec![(None, Arc::new(rrset))]);
     let forwarder = forwarder(&[server.address]).beside(Arc::new(Ours));
     let reply = forwarder
         .complete(&testing::query(4, "www.ours."), &chain, CLIENT, Limit::Datagram)
