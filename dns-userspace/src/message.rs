@@ -8,8 +8,8 @@
 //! names ─ compress ─► octets, with pointers            OPT: read and written by opt
 //! ```
 //!
-//! There is one reader of messages in userspace and one writer of names. The XDP program and the sockets' fast path have
-//! a reader of their own, `dns_common::scan`, which allocates nothing and knows nothing but queries.
+//! There is one reader of messages in userspace and one writer of names. The XDP program and the sockets' fast path
+//! have a reader of their own, `dns_common::scan`, which allocates nothing and knows nothing but queries.
 
 pub(crate) mod compress;
 pub(crate) mod embedded;

@@ -30,8 +30,8 @@ pub enum Disposition {
     Later(Job),
 }
 
-/// Work that gives the messages of one reply, in order. It goes on as long as somebody asks for the next message, and is
-/// given up by dropping it.
+/// Work that gives the messages of one reply, in order. It goes on as long as somebody asks for the next message, and
+/// is given up by dropping it.
 ///
 /// A stream of messages gets all of them. Over UDP the first is the reply, and nothing more is asked for.
 pub struct Job(BoxStream<'static, Vec<u8>>);

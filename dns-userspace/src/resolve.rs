@@ -1,8 +1,8 @@
 //! Names that are not ours: upstream servers, asked in order.
 //!
 //! ```text
-//! client's query ─► Query ─► Flights: equal questions are one ─► for each server: UDP (again after a while) ─TC─► TCP ─► Message
-//!                                                                    error, time-out, bad rcode: the next
+//! client's query ─► Query ─► Flights: equal questions are one ─► for each server: UDP, twice ─TC─► TCP ─► Message
+//!                                                                error, time-out, bad rcode: the next
 //!        reply ◄─ write: the client's ID and question, within its limit ◄─ legs: our chain, theirs, ours again …
 //! ```
 //!

@@ -165,8 +165,8 @@ pub fn answer(octets: &[u8]) {
     }
 }
 
-/// Asks by datagram and by stream: both planes give the same octets, every query gets a reply that can be read, and nothing
-/// else does.
+/// Asks by datagram and by stream: both planes give the same octets, every query gets a reply that can be read, and
+/// nothing else does.
 fn ask(planes: &mut Planes, query: &[u8], is_readable: fn(&[u8]) -> bool) {
     for limit in [Limit::Datagram, Limit::STREAM] {
         planes.environment.limit = limit;

@@ -1,7 +1,7 @@
 //! The reader of messages: each read is checked, no octets make it panic, and what it costs is bounded.
 //!
 //! A name costs a step for each label and each pointer. [`Reader::skip_name`] follows no pointer. [`Reader::name`]
-//! follows pointers to what stands before them alone (RFC 1035 §4.1.4: a *prior* occurrence), which ends every loop, and
+//! follows a pointer only to what stands before it (RFC 1035 §4.1.4: a *prior* occurrence), which ends every loop, and
 //! no more than [`MOST_POINTERS`] in one name.
 
 use super::{HEADER_BYTES, Question};

@@ -1,5 +1,5 @@
-//! How a socket's query is answered: the fast path first, then the reference answerer, then a job of upstream's; and how a chain
-//! that comes back from there goes on.
+//! How a socket's query is answered: the fast path first, then the reference answerer, then a job of the forwarder's;
+//! and how a chain that comes back from there goes on.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -5,8 +5,8 @@
 //! job ─ task of the main runtime ─┴─► channel, QUEUED messages ─► session ─► output, while there is room in it
 //! ```
 //!
-//! A job is asked for its next message once the one before is in the channel. So however many messages it gives, no more
-//! are in memory than the channel and the output hold, and one in the task.
+//! A job is asked for its next message once the one before is in the channel. So however many messages it gives, no
+//! more are in memory than the channel and the output hold, and one in the task.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
