@@ -308,20 +308,9 @@ impl Storage {
         }
     }
 
-    /// Why there is no database to write to, if there is none.
-    pub fn unavailable(&self) -> Option<&str> {
-        let gone = |trouble: &&Trouble| trouble.state != StorageState::Failing;
-        self.trouble().filter(gone).map(|trouble| trouble.reason.as_str())
-    }
-
     /// Whether it is not open: [`Storage::reopen`] is of use.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed(_))
-    }
-
-    /// The database's file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Tries again to open a database that is closed; what it holds, if that works.

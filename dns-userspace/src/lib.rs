@@ -1,7 +1,7 @@
 //! The hotdns server, in the order in which data flows.
 //!
 //! ```text
-//! host, model ─ zonefile, config ─► control ─► store ─► journal ─► publish ─► serve ─► clients
+//! host, model, message ─ zonefile, config ─► control ─► store ─► journal ─► publish ─► serve ─► clients
 //!                      api ────────────┘                 lines, table ┘         └─ answer, resolve
 //! ```
 //!
@@ -12,10 +12,11 @@
 
 pub(crate) mod host;
 pub mod model;
+pub mod message;
 pub mod zonefile;
 pub mod store;
-pub(crate) mod principal;
-pub(crate) mod journal;
+pub mod principal;
+pub mod journal;
 pub mod answer;
 pub mod cookies;
 pub mod config;

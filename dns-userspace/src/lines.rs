@@ -56,7 +56,7 @@ pub(crate) use self::view::{
     AllDependents, NameLines, compile_everywhere, needs_line_anywhere, touched_anywhere, viewed,
 };
 pub(crate) use self::zone::negatives;
-use crate::answer::{Consulted, Environment, ResolveOptions, Transport};
+use crate::answer::{Consulted, Environment, ResolveOptions};
 use crate::model::name::NameKey;
 use crate::model::snapshot::Snapshot;
 use crate::table::Entry;
@@ -90,7 +90,7 @@ impl CompileOptions {
             max_cname_depth: self.max_cname_depth,
             resolve_cname_chain: self.resolve_cname_chain,
             return_soa_on_nxdomain: self.return_soa_on_nxdomain,
-            transport: Transport::Udp,
+            is_proven: false,
         }
     }
 }

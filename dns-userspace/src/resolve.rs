@@ -1,8 +1,8 @@
 //! Names that are not ours: upstream servers, asked in order.
 //!
 //! ```text
-//! client's query ─► Query ─► Flights: equal questions are one ─► for each server: UDP (again after a while) ─TC─► TCP ─► Message
-//!                                                                    error, time-out, bad rcode: the next
+//! client's query ─► Query ─► Flights: equal questions are one ─► for each server: UDP, twice ─TC─► TCP ─► Message
+//!                                                                error, time-out, bad rcode: the next
 //!        reply ◄─ write: the client's ID and question, within its limit ◄─ legs: our chain, theirs, ours again …
 //! ```
 //!
@@ -21,20 +21,19 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::answer::Transport;
-use crate::answer::{Edns, Mark, Resumed, kept_flags};
+use crate::answer::{PartialChain, Resumed};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
+use crate::message::{Edns, Limit, Mark, Message};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::observe::figures::Figures;
-use crate::query::{Disposition, PartialChain};
+use crate::query::{Arrival, Disposition, Job, failure};
 
 mod chain;
 mod exchange;
 mod failure;
 mod flights;
-mod message;
 mod reply;
 
 pub use chain::LocalData;
@@ -42,7 +41,6 @@ use chain::{Leg, leg_of};
 use exchange::Asking;
 use failure::Failure;
 use flights::{Answer, Flights};
-pub use message::Message;
 use reply::Query;
 
 const SERVFAIL: u8 = 2;
@@ -174,15 +172,46 @@ impl Forwarder {
             .map(|slot| Permit { _slot: slot })
     }
 
+    /// Takes on a client's `query`, or the end of the `chain` that began with us: a job, or SERVFAIL in `out` where too
+    /// many are on their way.
+    pub fn take_on(
+        self: &Arc<Self>,
+        query: &[u8],
+        chain: Option<PartialChain>,
+        arrival: &Arrival,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let &Arrival { client, limit, .. } = arrival;
+        let Some(permit) = self.admit() else {
+            self.figures.forward_overflow.fetch_add(1, Ordering::Relaxed);
+            out.clear();
+            out.extend_from_slice(&self.decline(query, client));
+            return if out.is_empty() {
+                Disposition::Silence
+            } else {
+                Disposition::Reply
+            };
+        };
+        let (forwarder, query) = (Arc::clone(self), query.to_vec());
+        Disposition::Later(Job::one(async move {
+            let reply = match chain {
+                Some(chain) => forwarder.complete(&query, &chain, client, limit).await,
+                None => forwarder.forward(&query, client, limit).await,
+            };
+            drop(permit);
+            reply
+        }))
+    }
+
     /// The reply to a client's `query`, as upstream has it, or SERVFAIL. RA=1 and AA=0.
-    pub async fn forward(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
-        self.reply(query, client, transport, None).await
+    pub async fn forward(&self, query: &[u8], client: IpAddr, limit: Limit) -> Vec<u8> {
+        self.reply(query, client, limit, None).await
     }
 
     /// As [`Forwarder::forward`], for a chain that began with us: upstream resolves its target, and its sections follow
     /// ours. AA=1: it tells of the first owner name in the answer section (RFC 1035 §4.1.1).
-    pub async fn complete(&self, query: &[u8], chain: &PartialChain, client: IpAddr, transport: Transport) -> Vec<u8> {
-        self.reply(query, client, transport, Some(chain)).await
+    pub async fn complete(&self, query: &[u8], chain: &PartialChain, client: IpAddr, limit: Limit) -> Vec<u8> {
+        self.reply(query, client, limit, Some(chain)).await
     }
 
     /// The reply to a `query` that cannot be sent upstream now: SERVFAIL.
@@ -196,11 +225,11 @@ impl Forwarder {
         }
     }
 
-    async fn reply(&self, query: &[u8], client: IpAddr, transport: Transport, chain: Option<&PartialChain>) -> Vec<u8> {
+    async fn reply(&self, query: &[u8], client: IpAddr, limit: Limit, chain: Option<&PartialChain>) -> Vec<u8> {
         let Some(query) = Query::read(query) else {
             return bare_servfail(query);
         };
-        let limit = query.limit(transport, self.settings.udp_payload);
+        let limit = query.limit(limit, self.settings.udp_payload);
         let legs = self.legs(&query, client, limit, chain).await;
         let edns = self.edns(&query, client, legs.as_ref().err());
         let legs = legs.as_deref().unwrap_or_default();
@@ -373,39 +402,6 @@ fn bare_servfail(query: &[u8]) -> Vec<u8> {
     let mut reply = Vec::new();
     failure(query, SERVFAIL, &mut reply);
     reply
-}
-
-/// Writes to `out` the reply that says `rcode` and nothing else: the header and, where it can be read, the question.
-/// What is not a query gets none.
-pub fn failure(query: &[u8], rcode: u8, out: &mut Vec<u8>) -> Disposition {
-    out.clear();
-    let Some((header, rest)) = query.split_first_chunk::<12>() else {
-        return Disposition::Silence;
-    };
-    if header[2] & 0x80 != 0 {
-        return Disposition::Silence;
-    }
-    out.extend_from_slice(&[
-        header[0],
-        header[1],
-        0x80 | kept_flags(header),
-        rcode,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ]);
-    if header[4..6] == [0, 1]
-        && let Some(question) = crate::model::name::wire_name_length(rest).and_then(|length| rest.get(..length + 4))
-    {
-        out[5] = 1;
-        out.extend_from_slice(question);
-    }
-    Disposition::Reply
 }
 
 #[cfg(test)]

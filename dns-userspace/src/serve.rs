@@ -3,8 +3,10 @@
 pub mod answerer;
 pub mod fastpath;
 pub mod gate;
+mod job;
 pub mod object;
 pub mod sockets;
+pub mod stream;
 pub mod tcp;
 pub mod udp;
 pub mod worker;

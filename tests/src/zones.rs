@@ -17,7 +17,8 @@ pub use self::rdata::names_in;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
-use dns_userspace::answer::{Admission, CookieSource, Environment, Identity, Transport};
+use dns_userspace::answer::{Admission, CookieSource, Environment, Identity};
+use dns_userspace::message::Limit;
 use dns_userspace::model::name::{Name, NameKey};
 use dns_userspace::model::rdata::format_value;
 use dns_userspace::model::record::{Handling, Order, RecordType, RrSet, Wildcard};
@@ -86,7 +87,8 @@ impl Generator {
         let environment = Environment {
             udp_payload: *[512, 1232, 1232, 1452, 4096].choose(&mut rng).expect("not empty"),
             recursion_available: rng.random_bool(0.3),
-            transport: Transport::Udp,
+            limit: Limit::Datagram,
+            is_proven: false,
             max_cname_depth: *[1, 3, 10, 10].choose(&mut rng).expect("not empty"),
             resolve_cname_chain: rng.random_bool(0.85),
             return_soa_on_nxdomain: rng.random_bool(0.85),

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use dns_common::reason::PassReason;
-use dns_userspace::answer::{Admission, End, Environment, ResolveOptions, Transport, resolve};
+use dns_userspace::answer::{Admission, End, Environment, ResolveOptions, resolve};
 use dns_userspace::lines::{CompileOptions, Compiling, compile, is_in_sparse_area};
+use dns_userspace::message::Limit;
 use dns_userspace::model::name::{Name, NameKey};
 use dns_userspace::model::rdata::parse_value;
 use dns_userspace::model::record::{Handling, RecordType, RrSet};
@@ -300,9 +301,9 @@ impl Run {
         self.planes.environment.random = self.generator.rng().random();
         self.compare(report, query, kind);
         if self.generator.rng().random_ratio(1, 8) {
-            self.planes.environment.transport = Transport::Tcp;
+            (self.planes.environment.limit, self.planes.environment.is_proven) = (Limit::STREAM, true);
             self.compare(report, query, Kind::Tcp);
-            self.planes.environment.transport = Transport::Udp;
+            (self.planes.environment.limit, self.planes.environment.is_proven) = (Limit::Datagram, false);
         }
         if self.generator.rng().random_ratio(1, 16) {
             let denied = [Admission::Truncated, Admission::Refused];

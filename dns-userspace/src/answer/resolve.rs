@@ -17,8 +17,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::embedded::alias_target;
-use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
+use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, rcode};
+use crate::message::embedded::alias_target;
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{Handling, RecordType, RrSet};
 use crate::model::snapshot::{Node, Snapshot, Zone, at_or_above};
@@ -397,8 +397,8 @@ impl<'s, 'c> Search<'s, 'c> {
         let cname = node.rrset(RecordType::CNAME);
         let alias = node.rrset(RecordType::ALIAS);
         if self.qtype == RecordType::ANY {
-            let sections = match (self.options.transport, cname) {
-                (Transport::Tcp, _) => {
+            let sections = match (self.options.is_proven, cname) {
+                (true, _) => {
                     let mut sections: Vec<Section> = node.rrsets.iter().map(own).collect();
                     for rtype in [RecordType::A, RecordType::AAAA] {
                         let alias = alias.filter(|_| node.rrset(rtype).is_none());
@@ -411,8 +411,8 @@ impl<'s, 'c> Search<'s, 'c> {
                     sections
                 }
                 // RFC 8482 §4.2: where there is a CNAME, it is the answer.
-                (Transport::Udp, Some(cname)) => vec![own(cname)],
-                (Transport::Udp, None) => vec![section(owner, &ANY_HINFO)],
+                (false, Some(cname)) => vec![own(cname)],
+                (false, None) => vec![section(owner, &ANY_HINFO)],
             };
             return Some(Step::Answer(sections));
         }

@@ -44,7 +44,8 @@ const COOKIES: CookieSource = CookieSource {
     client: IpAddr::V4(Ipv4Addr::LOCALHOST),
 };
 const TCP: Environment<'_> = Environment {
-    transport: Transport::Tcp,
+    limit: Limit::STREAM,
+    is_proven: true,
     ..UDP
 };
 const RECURSIVE: Environment<'_> = Environment {

@@ -12,7 +12,8 @@ use dns_common::order::{MOST, WEIGHT_NUMBERS};
 use dns_common::slot::RR_HEAD_BYTES;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES, flags};
 
-use crate::answer::{Framing, Marks, Owner, Question, Resolution, encode};
+use crate::answer::{Framing, Marks, Owner, Resolution, encode};
+use crate::message::Question;
 use crate::model::name::Name;
 use crate::model::record::{Order, RecordType};
 use crate::table::{Body, BodyOrder};

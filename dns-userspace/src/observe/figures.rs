@@ -2,12 +2,12 @@
 
 use std::sync::atomic::AtomicU64;
 
-use crate::answer::Transport;
+use crate::message::Protocol;
 
 /// Is told of every answer that was sent.
 pub trait CountAnswers: Send + Sync + 'static {
     /// `rcode` includes the upper bits of EDNS, so BADVERS is 16.
-    fn count(&self, transport: Transport, qtype: u16, rcode: u8);
+    fn count(&self, protocol: Protocol, qtype: u16, rcode: u8);
 }
 
 /// Rare events of the socket plane, for metrics.

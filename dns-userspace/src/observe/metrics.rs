@@ -227,7 +227,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::answer::Transport;
+    use crate::message::Protocol;
     use crate::model::record::RecordType;
     use crate::model::source::Origin;
     use crate::store::Conflict;
@@ -261,15 +261,15 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        queries.count(Transport::Udp, 1, 0);
+                        queries.count(Protocol::Udp, 1, 0);
                     }
                 });
             }
         });
-        queries.count(Transport::Tcp, 255, 0);
-        queries.count(Transport::Tcp, 65280, 5);
-        queries.count(Transport::Udp, 28, 16);
-        queries.count(Transport::Udp, 0, 200);
+        queries.count(Protocol::Tcp, 255, 0);
+        queries.count(Protocol::Tcp, 65280, 5);
+        queries.count(Protocol::Udp, 28, 16);
+        queries.count(Protocol::Udp, 0, 200);
         let text = text(&metrics);
         for line in [
             r#"hotdns_queries_total{qtype="A",rcode="NOERROR",transport="udp"} 400"#,

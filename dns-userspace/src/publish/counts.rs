@@ -16,7 +16,7 @@ use dns_common::counters::RCODE_CLASSES;
 
 use super::Served;
 use super::home::CountsByZone;
-use crate::answer::Transport;
+use crate::message::Protocol;
 use crate::model::name::NameKey;
 use crate::model::snapshot::{Snapshot, Zone};
 
@@ -26,10 +26,10 @@ const CLASSES: usize = RCODE_CLASSES + 1;
 /// Copies of a zone's counters at most, so that workers seldom share a cache line.
 const MOST_SHARDS: usize = 8;
 
-/// One worker's counters of one zone: by transport, then by class.
+/// One worker's counters of one zone: by protocol, then by class.
 #[derive(Default)]
 #[repr(align(128))]
-struct Cells([[AtomicU64; CLASSES]; 2]);
+struct Cells([[AtomicU64; CLASSES]; Protocol::ALL.len()]);
 
 type OfZone = Arc<[Cells]>;
 
@@ -54,7 +54,7 @@ pub struct ZoneCounter {
 pub struct ZoneAnswers {
     /// Its apex.
     pub zone: String,
-    /// `xdp`, `udp` or `tcp`.
+    /// `xdp`, or [`Protocol::label`].
     pub transport: &'static str,
     /// The RCODE, or `other`.
     pub rcode: &'static str,
@@ -126,12 +126,12 @@ impl ZoneCounts {
                 None => {}
             }
             if let Some(Some(cells)) = zones.get(zone.index as usize) {
-                for (transport, label) in [(Transport::Udp, "udp"), (Transport::Tcp, "tcp")] {
+                for protocol in Protocol::ALL {
                     let sum = |class| {
-                        let cells = cells.iter().map(|Cells(cells)| &cells[transport as usize][class]);
+                        let cells = cells.iter().map(|Cells(cells)| &cells[protocol.number()][class]);
                         cells.map(|cell: &AtomicU64| cell.load(Ordering::Relaxed)).sum()
                     };
-                    show(label, &std::array::from_fn::<u64, CLASSES, _>(sum));
+                    show(protocol.label(), &std::array::from_fn::<u64, CLASSES, _>(sum));
                 }
             }
         }
@@ -150,7 +150,7 @@ fn indexes_of(one: &Snapshot, other: &Snapshot) -> Vec<u32> {
 
 impl ZoneCounter {
     /// Counts a reply of the zone with this index; of none where there is no such zone.
-    pub fn count(&self, transport: Transport, zone: u32, reply: &[u8]) {
+    pub fn count(&self, protocol: Protocol, zone: u32, reply: &[u8]) {
         let zones = self.counts.zones.load();
         let (Some(Some(cells)), Some(flags)) = (zones.get(zone as usize), reply.get(3)) else {
             return;
@@ -162,6 +162,6 @@ impl ZoneCounter {
             2 => 4,
             _ => 3,
         };
-        cells[self.shard].0[transport as usize][class].fetch_add(1, Ordering::Relaxed);
+        cells[self.shard].0[protocol.number()][class].fetch_add(1, Ordering::Relaxed);
     }
 }

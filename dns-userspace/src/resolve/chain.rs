@@ -11,11 +11,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::message::{Message, Record};
-use crate::answer::Resumed;
+use crate::answer::{Owner, PartialChain, Resumed};
+use crate::message::{Message, Record};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
-use crate::query::PartialChain;
 
 const CLASS_IN: u16 = 1;
 const CNAME: u16 = RecordType::CNAME.0;
@@ -51,10 +50,15 @@ impl Leg {
     /// Our aliases that lead to what upstream is asked.
     pub(super) fn of_ours(chain: &PartialChain, question: &[u8]) -> Self {
         let mut answer = Vec::new();
-        for (owner, rrset) in &chain.answer {
+        for section in &chain.resolution.answer {
+            let rrset = &section.rrset;
+            let owner = match &section.owner {
+                Owner::Question => question,
+                Owner::Name(owner) => owner.as_wire(),
+            };
             for rdata in &rrset.rdatas {
                 answer.push(Record {
-                    owner: owner.as_ref().map_or(question, |owner| owner.as_wire()).to_vec(),
+                    owner: owner.to_vec(),
                     rtype: rrset.rtype.0,
                     class: CLASS_IN,
                     ttl: rrset.ttl,

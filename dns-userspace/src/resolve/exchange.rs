@@ -13,8 +13,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
-use super::message::Message;
-use crate::answer::{MARK_BYTES, Mark};
+use crate::message::{MARK_BYTES, Mark, Message};
 
 /// What we say that we take over UDP: what passes unfragmented nearly everywhere (DNS flag day 2020).
 pub(super) const UDP_PAYLOAD: u16 = 1232;

@@ -1,6 +1,6 @@
 //! Why there is no answer from upstream, and what a client is told of it.
 
-use crate::answer::{ExtendedError, InfoCode};
+use crate::message::{ExtendedError, InfoCode};
 
 /// Why there is no answer from upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]

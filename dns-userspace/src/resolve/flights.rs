@@ -1,7 +1,7 @@
 //! Questions on their way upstream: equal ones are one, and one that comes back is noticed.
 //!
 //! ```text
-//! client ─► hotdns A ── trace T, 1 hop ──► hotdns B ── trace T, 2 hops ──► hotdns A: T is on its way here with 0 hops: a loop
+//! client ─► hotdns A ── trace T, 1 hop ──► hotdns B ── trace T, 2 hops ──► hotdns A: T is here with 0 hops: a loop
 //! ```
 //!
 //! A query that we send has a [`Mark`]: a random trace, and how many forwarders have sent it on. Forwarders hand it on,
@@ -20,8 +20,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::exchange::Asking;
 use super::failure::Failure;
-use super::message::Message;
-use crate::answer::Mark;
+use crate::message::{Mark, Message};
 
 /// Forwarders that a query may pass. More are a loop, or soon will be.
 const MOST_HOPS: u8 = 8;

@@ -1,9 +1,8 @@
 //! From a client's query to the reply that it gets.
 
+use super::SERVFAIL;
 use super::chain::Leg;
-use super::message::{Record, Writer};
-use super::{SERVFAIL, Transport};
-use crate::answer::{Edns, Mark, QueryEdns, parse};
+use crate::message::{Edns, Limit, Mark, QUESTION_TAIL_BYTES, QueryEdns, Record, RecordWriter, parse};
 
 const RA: u8 = 0x80;
 const TC: u16 = 0x0200;
@@ -30,7 +29,7 @@ impl<'a> Query<'a> {
         let question = query.question?;
         Some(Self {
             header,
-            question: rest.get(..question.name.len() + 4)?,
+            question: rest.get(..question.name.len() + QUESTION_TAIL_BYTES)?,
             name: question.name,
             qtype: question.qtype.0,
             qclass: question.qclass,
@@ -50,13 +49,8 @@ impl<'a> Query<'a> {
     }
 
     /// Octets that a reply may have.
-    pub(super) fn limit(&self, transport: Transport, udp_payload: u16) -> usize {
-        match (transport, &self.edns) {
-            (Transport::Tcp, _) => usize::from(u16::MAX),
-            (Transport::Udp, None) => 512,
-            // RFC 6891 §6.2.3: values below 512 are 512.
-            (Transport::Udp, Some(edns)) => usize::from(edns.udp_payload.min(udp_payload).max(512)),
-        }
+    pub(super) fn limit(&self, limit: Limit, udp_payload: u16) -> usize {
+        limit.octets(self.edns.map(|edns| edns.udp_payload), udp_payload).into()
     }
 }
 
@@ -86,7 +80,7 @@ pub(super) fn write(
     ]);
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(query.question);
-    let mut writer = Writer::new(out);
+    let mut writer = RecordWriter::new(out, query.name);
     let room = limit.saturating_sub(edns.map_or(0, |edns| edns.length()));
     if let Some(last) = last {
         if begins_here {
@@ -116,7 +110,7 @@ pub(super) fn write(
 }
 
 /// Writes `records` as far as whole RRsets fit into `room`; false where they do not all.
-fn write_section(writer: &mut Writer, count_at: usize, records: &[&Record], room: usize) -> bool {
+fn write_section<'a>(writer: &mut RecordWriter<'a>, count_at: usize, records: &[&'a Record], room: usize) -> bool {
     let mut written = 0u16;
     let mut boundary = (writer.out.len(), 0u16);
     let mut previous: Option<&Record> = None;

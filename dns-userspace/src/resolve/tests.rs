@@ -125,7 +125,7 @@ fn forwarder(servers: &[SocketAddr]) -> Forwarder {
 }
 
 async fn ask(servers: &[SocketAddr], query: &[u8]) -> Vec<u8> {
-    forwarder(servers).forward(query, CLIENT, Transport::Udp).await
+    forwarder(servers).forward(query, CLIENT, Limit::Datagram).await
 }
 
 fn with_opt(mut query: Vec<u8>, payload: u16, dnssec_ok: bool) -> Vec<u8> {
@@ -286,7 +286,7 @@ async fn rfc7873_the_cookie_is_ours_also_in_what_is_forwarded() {
     .concat();
     assert!(
         forwarder
-            .forward(&query, CLIENT, Transport::Udp)
+            .forward(&query, CLIENT, Limit::Datagram)
             .await
             .ends_with(&expected)
     );
@@ -369,9 +369,9 @@ async fn a_truncated_reply_is_fetched_whole_for_who_can_take_it() {
     let upstream = Upstream::start(truncating).await;
     let forwarder = forwarder(&[upstream.address]);
     let query = testing::query(1, "a.");
-    let tcp = forwarder.forward(&query, CLIENT, Transport::Tcp).await;
+    let tcp = forwarder.forward(&query, CLIENT, Limit::STREAM).await;
     assert_eq!((tcp[2] & 0x02, tcp[7]), (0, 100));
-    let udp = forwarder.forward(&query, CLIENT, Transport::Udp).await;
+    let udp = forwarder.forward(&query, CLIENT, Limit::Datagram).await;
     assert_eq!((udp[2] & 0x02, udp[7]), (2, 0), "the client is to come over TCP");
 }
 
@@ -443,16 +443,14 @@ async fn a_chain_of_ours_is_completed() {
         };
         (from.map(|from| from.parse().unwrap()), Arc::new(rrset))
     };
-    let chain = PartialChain {
-        target: "target.upstream.".parse().unwrap(),
-        answer: vec![
-            alias(None, "middle.ours."),
-            alias(Some("middle.ours."), "target.upstream."),
-        ],
-    };
+    let aliases = vec![
+        alias(None, "middle.ours."),
+        alias(Some("middle.ours."), "target.upstream."),
+    ];
+    let chain = PartialChain::of("target.upstream.".parse().unwrap(), RecordType::A, aliases);
     let query = testing::query(4, "WWW.ours.");
     let reply = forwarder(&[upstream.address])
-        .complete(&query, &chain, CLIENT, Transport::Udp)
+        .complete(&query, &chain, CLIENT, Limit::Datagram)
         .await;
     let read = Read::from_vec(&reply).unwrap();
     assert_eq!(read.metadata.response_code, ResponseCode::NoError);
@@ -470,7 +468,7 @@ async fn a_chain_of_ours_is_completed() {
     assert_eq!(owners, expected.map(|(name, rtype)| (name.to_owned(), rtype)));
 
     let dead = forwarder(&[nobody().await])
-        .complete(&query, &chain, CLIENT, Transport::Udp)
+        .complete(&query, &chain, CLIENT, Limit::Datagram)
         .await;
     assert_eq!((dead[2], dead[3], dead[7]), (0x81, 0x82, 0));
 }

@@ -1,5 +1,5 @@
-//! How a socket's query is answered: the fast path first, then the reference answerer, then upstream; and how a chain
-//! that comes back from there goes on.
+//! How a socket's query is answered: the fast path first, then the reference answerer, then a job of the forwarder's;
+//! and how a chain that comes back from there goes on.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,19 +11,20 @@ use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
 use crate::answer::{
-    Admission, Environment, Identity, Outcome, Owner, Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked,
+    Admission, Environment, Identity, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume,
+    zone_asked,
 };
 use crate::cookies::Cookies;
+use crate::message::HEADER_BYTES;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::publish::{Served, ZoneCounter};
-use crate::query::PartialChain;
-use crate::query::{Answerer, Arrival, Disposition};
-use crate::resolve::{LocalData, failure};
+use crate::query::{Answerer, Arrival, Disposition, failure};
+use crate::resolve::{Forwarder, LocalData};
 use crate::serve::fastpath::{Fast, Worker};
 
-const HEADER_BYTES: usize = 12;
 const FORMERR: u8 = 1;
+const SERVFAIL: u8 = 2;
 
 /// The answerer of one worker.
 pub struct LocalAnswerer {
@@ -34,6 +35,8 @@ pub struct LocalAnswerer {
     cookies: Arc<Cookies>,
     recursion: Arc<[IpNet]>,
     gate: Arc<Gate>,
+    /// Resolves what is not ours; without it such queries get SERVFAIL.
+    forwarder: Option<Arc<Forwarder>>,
     /// Where answers are counted for each zone, if they are.
     counter: Option<ZoneCounter>,
     /// From which the order of RRs is drawn.
@@ -60,9 +63,15 @@ impl LocalAnswerer {
             cookies,
             recursion,
             gate,
+            forwarder: None,
             counter: None,
             random: rand::random(),
         }
+    }
+
+    /// The same, with what is not ours resolved upstream.
+    pub fn forwarding(self, forwarder: Option<Arc<Forwarder>>) -> Self {
+        Self { forwarder, ..self }
     }
 
     /// The same, with its answers counted for each zone.
@@ -72,6 +81,14 @@ impl LocalAnswerer {
 }
 
 impl LocalAnswerer {
+    /// What is not ours, or the end of `chain`.
+    fn resolve(&self, query: &[u8], chain: Option<PartialChain>, arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        match &self.forwarder {
+            Some(forwarder) => forwarder.take_on(query, chain, arrival, out),
+            None => failure(query, SERVFAIL, out),
+        }
+    }
+
     /// No query is that long. Over the limit it gets nothing, as all that is malformed, nor where the zone's list says
     /// so.
     fn answer_cut_off(&self, query: &[u8], environment: &Environment<'_>, out: &mut Vec<u8>) -> Disposition {
@@ -135,7 +152,8 @@ impl Answerer for LocalAnswerer {
             Err(Denied) => return Disposition::Denied,
         };
         let environment = Environment {
-            transport: arrival.transport,
+            limit: arrival.limit,
+            is_proven: arrival.is_proven,
             recursion_available: self.recursion.iter().any(|prefix| prefix.contains(&client)),
             admission,
             cookies: self.cookies.source(client),
@@ -150,7 +168,7 @@ impl Answerer for LocalAnswerer {
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
         if self.fast.answer(query, &environment, out) == Fast::Answered {
             if let Some(counter) = counter {
-                counter.count(arrival.transport, self.fast.zone(), out);
+                counter.count(arrival.protocol, self.fast.zone(), out);
             }
             return Disposition::Reply;
         }
@@ -160,7 +178,7 @@ impl Answerer for LocalAnswerer {
                 if let Some(counter) = counter
                     && let Some(zone) = zone_asked(query, &snapshot)
                 {
-                    counter.count(arrival.transport, zone, out);
+                    counter.count(arrival.protocol, zone, out);
                 }
                 Disposition::Reply
             }
@@ -169,19 +187,8 @@ impl Answerer for LocalAnswerer {
                 self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
                 Disposition::Denied
             }
-            Outcome::Forward => Disposition::Forward,
-            Outcome::CompleteUpstream(chain) => Disposition::CompleteUpstream(PartialChain {
-                target: chain.target,
-                answer: chain
-                    .resolution
-                    .answer
-                    .into_iter()
-                    .map(|section| match section.owner {
-                        Owner::Question => (None, section.rrset),
-                        Owner::Name(name) => (Some(name), section.rrset),
-                    })
-                    .collect(),
-            }),
+            Outcome::Forward => self.resolve(query, None, arrival, out),
+            Outcome::CompleteUpstream(chain) => self.resolve(query, Some(chain), arrival, out),
         }
     }
 }

@@ -17,7 +17,8 @@ use dns_common::search::{Prober, look_in_list, probe};
 use dns_common::table::Table;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
-use crate::answer::{Admission, CookieSource, Environment, Transport};
+use crate::answer::{Admission, Environment};
+use crate::message::{CookieSource, Limit};
 use crate::model::prefixes::bits_of;
 use crate::publish::Served;
 use crate::table::TableReader;
@@ -78,12 +79,12 @@ impl Worker {
         self.message.fill(query).ok_or(PassReason::Long)?;
         let has_nsid = environment.nsid().is_some();
         let hash = scan(&*self.message, query.len(), scratch, table.keys(), has_nsid)?;
-        let limit = match environment.transport {
-            Transport::Udp => environment.udp_payload,
-            Transport::Tcp => {
+        let limit = match environment.limit {
+            Limit::Datagram => environment.udp_payload,
+            Limit::Octets(octets) => {
                 // The client's limit is one on datagrams (RFC 6891 §6.2.3). Without OPT what exceeds 512 octets passes.
-                scratch.client_payload = u32::from(u16::MAX);
-                u16::MAX
+                scratch.client_payload = u32::from(octets);
+                octets
             }
         };
         if table.has_views() {

@@ -4,7 +4,7 @@
 //! arrival ─► access list ─ dropped ─► nothing
 //!                │
 //!                ▼
-//!            buckets, unless exempt, over TCP, or charged by the XDP program ─ over ─► nothing, or truncated
+//!            buckets, unless exempt, proven, or charged by the XDP program ─ over ─► nothing, or truncated
 //!                │
 //!                ▼
 //!            answered, or REFUSED
@@ -23,7 +23,6 @@ use dns_common::limit::{Charge, Limits, charge};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::answer::Admission;
-use crate::answer::Transport;
 use crate::model::access::{Access, AccessList};
 use crate::model::prefixes::bits_of;
 use crate::observe::figures::Figures;
@@ -107,10 +106,7 @@ impl Gate {
     fn charge(&self, arrival: &Arrival, buckets: &Region) -> Charge {
         let is_charged = || arrival.at.is_some_and(|at| self.charged.load().contains(&at));
         let is_exempt = |list: &Arc<AccessList>| list.of(arrival.client) == Access::Allowed;
-        if !self.limits.is_enabled()
-            || arrival.transport == Transport::Tcp
-            || self.exempt.as_ref().is_some_and(is_exempt)
-            || is_charged()
+        if !self.limits.is_enabled() || arrival.is_proven || self.exempt.as_ref().is_some_and(is_exempt) || is_charged()
         {
             return Charge::Within;
         }
@@ -136,6 +132,7 @@ mod tests {
     use dns_common::limit::Pace;
 
     use super::*;
+    use crate::message::{Limit, Protocol};
 
     fn gate() -> Gate {
         let list = |allow: &[&str], deny: &[&str], denied| {
@@ -167,7 +164,9 @@ mod tests {
     fn from(client: &str) -> Arrival {
         Arrival {
             client: client.parse().expect("an address"),
-            transport: Transport::Udp,
+            protocol: Protocol::Udp,
+            limit: Limit::Datagram,
+            is_proven: false,
             at: None,
             is_cut_off: false,
         }
@@ -207,7 +206,9 @@ mod tests {
             ..from("192.0.2.1")
         };
         let over_tcp = Arrival {
-            transport: Transport::Tcp,
+            protocol: Protocol::Tcp,
+            limit: Limit::STREAM,
+            is_proven: true,
             ..from("192.0.2.1")
         };
         for free in [at(3, "10.0.0.1"), over_tcp] {

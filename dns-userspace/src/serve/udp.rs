@@ -1,8 +1,8 @@
 //! DNS over UDP: batches in, batches out.
 //!
 //! ```text
-//! recvmmsg (64 slots) ─► Desk::answer for each ─► sendmmsg, one call per address that was asked
-//!                              └─ forwarded: a task of the main runtime, which replies through the same socket
+//! recvmmsg (64 slots) ─► SharedAnswerer::answer for each ─► sendmmsg, one call per address that was asked
+//!                              └─ Later: a job of the main runtime, which replies through the same socket
 //! ```
 //!
 //! All buffers belong to the socket's task and are used again: a query that is answered from here allocates nothing and
@@ -27,8 +27,9 @@ use nix::sys::socket::{
 };
 use tokio::io::Interest;
 
-use super::worker::{Desk, Shared};
-use crate::answer::Transport;
+use super::job::RunningJob;
+use super::worker::{Shared, SharedAnswerer};
+use crate::message::Protocol;
 use crate::query::{Arrival, Disposition};
 
 /// Datagrams per system call.
@@ -40,9 +41,9 @@ const SLOT_BYTES: usize = 4096 + 128;
 const LAST_BATCHES: usize = 128;
 
 /// Answers what comes in on `socket` until the plane stops, and then what has already come.
-pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io::Result<()> {
+pub(super) async fn serve(socket: Arc<UdpSocket>, answerer: Rc<RefCell<SharedAnswerer>>) -> io::Result<()> {
     let (stop, wants_interfaces) = {
-        let shared = &desk.borrow().shared;
+        let shared = &answerer.borrow().shared;
         (shared.stop.clone(), shared.wants_interfaces)
     };
     let bound = socket.local_addr()?.ip();
@@ -69,13 +70,13 @@ pub(super) async fn serve(socket: Arc<UdpSocket>, desk: Rc<RefCell<Desk>>) -> io
         });
         match received {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            _ => batch.answer_and_send(&socket, &desk),
+            _ => batch.answer_and_send(&socket, &answerer),
         }
         tokio::task::yield_now().await;
     }
     for _ in 0..LAST_BATCHES {
         match batch.receive(socket.as_raw_fd()) {
-            Ok(received) if received > 0 => batch.answer_and_send(&socket, &desk),
+            Ok(received) if received > 0 => batch.answer_and_send(&socket, &answerer),
             Ok(_) | Err(_) => break,
         }
     }
@@ -233,13 +234,13 @@ impl Batch {
         Ok(self.received)
     }
 
-    fn answer_and_send(&mut self, socket: &Arc<UdpSocket>, desk: &RefCell<Desk>) {
-        let mut desk = desk.borrow_mut();
-        self.answer(socket, &mut desk);
-        self.send(socket.as_raw_fd(), &desk.shared);
+    fn answer_and_send(&mut self, socket: &Arc<UdpSocket>, answerer: &RefCell<SharedAnswerer>) {
+        let mut answerer = answerer.borrow_mut();
+        self.answer(socket, &mut answerer);
+        self.send(socket.as_raw_fd(), &answerer.shared);
     }
 
-    fn answer(&mut self, socket: &Arc<UdpSocket>, desk: &mut Desk) {
+    fn answer(&mut self, socket: &Arc<UdpSocket>, answerer: &mut SharedAnswerer) {
         let queries = self.queries.chunks_exact(SLOT_BYTES);
         for ((slot, query), reply) in self.slots[..self.received]
             .iter_mut()
@@ -251,7 +252,7 @@ impl Batch {
             };
             match slot.cast {
                 Cast::Unicast => {}
-                Cast::Broadcast if desk.shared.takes_broadcasts => {}
+                Cast::Broadcast if answerer.shared.takes_broadcasts => {}
                 Cast::Broadcast | Cast::Multicast => continue,
             }
             // No client is at such an address, and a reply to one would go to who knows whom.
@@ -260,28 +261,18 @@ impl Batch {
             }
             let query = &query[..slot.length];
             let arrival = Arrival {
-                client: address,
-                transport: Transport::Udp,
                 at: slot.at,
                 is_cut_off: slot.cut_off,
+                ..Arrival::by(Protocol::Udp, address)
             };
-            let chain = match desk.answer(query, &arrival, reply) {
-                Disposition::Reply => {
-                    slot.has_reply = true;
-                    continue;
-                }
-                Disposition::Silence | Disposition::Denied => continue,
-                Disposition::Forward => None,
-                Disposition::CompleteUpstream(chain) => Some(chain),
-            };
-            match desk.shared.upstream(query, chain, address, Transport::Udp) {
-                Ok(work) => {
-                    let task = reply_later(work, Arc::clone(socket), client, slot.asked, desk.shared.clone());
-                    desk.shared.forwards.spawn_on(task, &desk.shared.main);
-                }
-                Err(declined) => {
-                    slot.has_reply = !declined.is_empty();
-                    *reply = declined;
+            match answerer.answer(query, &arrival, reply) {
+                Disposition::Reply => slot.has_reply = true,
+                Disposition::Silence | Disposition::Denied => {}
+                Disposition::Later(job) => {
+                    let shared = &answerer.shared;
+                    let job = shared.run(job, query);
+                    let task = reply_later(job, Arc::clone(socket), client, slot.asked, shared.clone());
+                    shared.jobs.spawn_on(task, &shared.main);
                 }
             }
         }
@@ -331,7 +322,7 @@ impl Batch {
                 Ok(sent) => {
                     group[done..done + sent]
                         .iter()
-                        .for_each(|&number| shared.count(Transport::Udp, &self.replies[number]));
+                        .for_each(|&number| shared.count(Protocol::Udp, &self.replies[number]));
                     done += sent.max(1);
                 }
                 Err(Errno::EINTR) => {}
@@ -383,13 +374,17 @@ fn client_ip(client: &SockaddrStorage) -> Option<IpAddr> {
 }
 
 async fn reply_later(
-    work: impl Future<Output = Vec<u8>>,
+    mut job: RunningJob,
     socket: Arc<UdpSocket>,
     client: SockaddrStorage,
     asked: Asked,
     shared: Shared,
 ) {
-    let reply = work.await;
+    let Some(reply) = job.next().await else {
+        return;
+    };
+    // A datagram is the whole reply.
+    drop(job);
     let sent = asked.with_control(|control| {
         sendmsg(
             socket.as_raw_fd(),
@@ -400,7 +395,7 @@ async fn reply_later(
         )
     });
     match sent {
-        Ok(_) => shared.count(Transport::Udp, &reply),
+        Ok(_) => shared.count(Protocol::Udp, &reply),
         Err(_) => drop(shared.figures.udp_unsent.fetch_add(1, Ordering::Relaxed)),
     }
 }

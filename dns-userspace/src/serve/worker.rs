@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! worker thread 0..n   UDP sockets (SO_REUSEPORT) ─┐
-//!                      TCP connections ────────────┴─► Desk ─► Answerer     no lock, nothing shared
-//! main runtime         acceptors ─► workers in turn;  queries that are forwarded ─► reply through the same socket
+//!                      TCP connections ────────────┴─► SharedAnswerer ─► Answerer     no lock
+//! main runtime         acceptors ─► workers in turn;  jobs ─► their messages, through the same socket or session
 //! ```
 //!
 //! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the
@@ -11,15 +11,12 @@
 //! connections.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,14 +30,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gate::Gate;
+use super::job::{RunningJob, shown};
 use super::sockets::Endpoint;
-use super::tcp::{self, Admissions, TcpSettings};
-use super::udp;
-use crate::answer::Transport;
+use super::stream::{Admissions, StreamSettings};
+use super::{tcp, udp};
 use crate::host::privileges;
+use crate::message::{Protocol, Reader};
 use crate::observe::figures::{CountAnswers, Figures};
-use crate::query::{Answerer, AnswererFactory, Arrival, Disposition, PartialChain};
-use crate::resolve::{Forwarder, failure};
+use crate::query::{Answerer, AnswererFactory, Arrival, Disposition, Job, failure};
 
 /// The niceness of workers: three times the share of a processor that a thread without one gets.
 const NICENESS: i32 = -5;
@@ -53,14 +50,12 @@ pub struct Parts {
     pub endpoints: Vec<Endpoint>,
     /// Makes answerers.
     pub answerers: AnswererFactory,
-    /// Resolves what is not ours; without it such queries get SERVFAIL.
-    pub forwarder: Option<Arc<Forwarder>>,
     /// Counts answers.
     pub counters: Arc<dyn CountAnswers>,
     /// Counts rare events.
     pub figures: Arc<Figures>,
     /// Limits and times of connections.
-    pub tcp: TcpSettings,
+    pub streams: StreamSettings,
     /// Whether answerers want to know at which interface a datagram came in.
     pub wants_interfaces: bool,
     /// Which clients' connections are closed at once; answerers ask it by themselves for each query.
@@ -72,37 +67,36 @@ pub struct Plane {
     addresses: Vec<SocketAddr>,
     figures: Arc<Figures>,
     stop: CancellationToken,
-    forwards: TaskTracker,
+    jobs: TaskTracker,
     acceptors: JoinSet<()>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Plane {
-    /// Starts the workers, as many as each endpoint has UDP sockets; on a tokio runtime, which carries what is
-    /// forwarded.
+    /// Starts the workers, as many as each endpoint has UDP sockets; on a tokio runtime, which carries the
+    /// jobs.
     pub fn start(parts: Parts) -> io::Result<Self> {
         let Parts {
             endpoints,
             answerers,
-            forwarder,
             counters,
             figures,
-            tcp,
+            streams,
             wants_interfaces,
             gate,
         } = parts;
         let stop = CancellationToken::new();
-        let forwards = TaskTracker::new();
-        let admissions = Arc::new(Admissions::new(&tcp, Arc::clone(&figures)));
-        let workers = endpoints.iter().map(|endpoint| endpoint.udp.len()).max().unwrap_or(0);
-        let mut threads = Vec::with_capacity(workers);
-        let mut desks = Vec::with_capacity(workers);
+        let jobs = TaskTracker::new();
+        let admissions = Arc::new(Admissions::new(&streams, Arc::clone(&figures)));
+        let count = endpoints.iter().map(|endpoint| endpoint.udp.len()).max().unwrap_or(0);
+        let mut threads = Vec::with_capacity(count);
+        let mut workers = Vec::with_capacity(count);
         // Nobody sends anything: the receiver hears when the last sender is dropped.
         let (beginning, all_have_begun) = std::sync::mpsc::channel::<()>();
-        for number in 0..workers {
+        for number in 0..count {
             let beginning = beginning.clone();
             let (sender, mut connections) = mpsc::unbounded_channel();
-            desks.push(sender);
+            workers.push(sender);
             let sockets: Vec<_> = endpoints
                 .iter()
                 .filter_map(|endpoint| endpoint.udp.get(number).cloned())
@@ -110,18 +104,17 @@ impl Plane {
             let shared = Shared {
                 counters: Arc::clone(&counters),
                 figures: Arc::clone(&figures),
-                forwarder: forwarder.clone(),
-                forwards: forwards.clone(),
+                jobs: jobs.clone(),
                 main: Handle::current(),
                 stop: stop.clone(),
-                tcp: tcp.clone(),
+                streams: streams.clone(),
                 wants_interfaces,
                 takes_broadcasts: number == 0,
             };
             let answerers = Arc::clone(&answerers);
             let first = runtime()?;
             let run = move || {
-                stay_on_one_processor(number, workers);
+                stay_on_one_processor(number, count);
                 come_before_what_comes_in(number);
                 privileges::keep_nothing();
                 drop(beginning);
@@ -158,7 +151,7 @@ impl Plane {
             let listener = tokio::net::TcpListener::from_std(tcp)?;
             acceptors.spawn(tcp::accept(
                 listener,
-                desks.clone(),
+                workers.clone(),
                 Arc::clone(&admissions),
                 Arc::clone(&gate),
                 stop.clone(),
@@ -168,7 +161,7 @@ impl Plane {
             addresses,
             figures,
             stop,
-            forwards,
+            jobs,
             acceptors,
             threads,
         })
@@ -189,13 +182,13 @@ impl Plane {
     pub async fn shutdown(mut self, grace: Duration) -> bool {
         let deadline = tokio::time::Instant::now() + grace;
         self.stop.cancel();
-        self.forwards.close();
+        self.jobs.close();
         let threads = std::mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
         let all = async {
             while self.acceptors.join_next().await.is_some() {}
             let _ = joined.await;
-            self.forwards.wait().await;
+            self.jobs.wait().await;
         };
         tokio::time::timeout_at(deadline, all).await.is_ok()
     }
@@ -248,88 +241,51 @@ fn runtime() -> io::Result<Runtime> {
 pub(super) struct Shared {
     pub(super) counters: Arc<dyn CountAnswers>,
     pub(super) figures: Arc<Figures>,
-    pub(super) forwarder: Option<Arc<Forwarder>>,
-    pub(super) forwards: TaskTracker,
+    /// Jobs of no session, which are waited for when the plane stops.
+    pub(super) jobs: TaskTracker,
+    /// Where jobs run.
     pub(super) main: Handle,
     pub(super) stop: CancellationToken,
-    pub(super) tcp: TcpSettings,
+    pub(super) streams: StreamSettings,
     pub(super) wants_interfaces: bool,
     /// Each worker's socket gets a copy of a broadcast: one of them answers.
     pub(super) takes_broadcasts: bool,
 }
 
 impl Shared {
-    /// The work of resolving `query` upstream, to be run on the main runtime, or the reply where there is no upstream
-    /// or too much is on its way.
-    pub(super) fn upstream(
-        &self,
-        query: &[u8],
-        chain: Option<PartialChain>,
-        client: IpAddr,
-        transport: Transport,
-    ) -> Result<impl Future<Output = Vec<u8>> + Send + 'static, Vec<u8>> {
-        let Some(forwarder) = self.forwarder.clone() else {
-            let mut reply = Vec::new();
-            failure(query, 2, &mut reply);
-            return Err(reply);
-        };
-        let Some(permit) = forwarder.admit() else {
-            self.figures.forward_overflow.fetch_add(1, Ordering::Relaxed);
-            return Err(forwarder.decline(query, client));
-        };
-        let query = query.to_vec();
-        let figures = Arc::clone(&self.figures);
-        Ok(async move {
-            let work = async {
-                match chain {
-                    Some(chain) => forwarder.complete(&query, &chain, client, transport).await,
-                    None => forwarder.forward(&query, client, transport).await,
-                }
-            };
-            let reply = unless_it_panics(work, &query, &figures).await;
-            drop(permit);
-            reply
-        })
+    /// A job for `query`, to be asked for its messages on the main runtime.
+    pub(super) fn run(&self, job: Job, query: &[u8]) -> RunningJob {
+        RunningJob::new(job, query, Arc::clone(&self.figures))
     }
 
     /// Counts a reply by what it says of itself.
-    pub(super) fn count(&self, transport: Transport, reply: &[u8]) {
+    pub(super) fn count(&self, protocol: Protocol, reply: &[u8]) {
         let (qtype, rcode) = describe(reply);
-        self.counters.count(transport, qtype, rcode);
+        self.counters.count(protocol, qtype, rcode);
     }
 }
 
-/// The reply that `work` comes to; where it panics, SERVFAIL.
-async fn unless_it_panics(work: impl Future<Output = Vec<u8>>, query: &[u8], figures: &Figures) -> Vec<u8> {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or_else(|_| {
-            figures.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(query = %shown(query), "a query made the forwarder panic; it was answered SERVFAIL");
-            let mut reply = Vec::new();
-            failure(query, 2, &mut reply);
-            Poll::Ready(reply)
-        })
-    })
-    .await
-}
-
-/// A query for the log.
-fn shown(query: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(&query[..query.len().min(512)])
-}
-
-/// The one answerer of a worker, which outlives its panics.
-pub(super) struct Desk {
+/// The one answerer of a worker, which its tasks share and which outlives its panics.
+pub(super) struct SharedAnswerer {
     answerer: Box<dyn Answerer>,
     answerers: AnswererFactory,
     pub(super) shared: Shared,
-    /// Room for one reply, which a turn of a TCP connection borrows.
+    /// Room for one reply, which a turn of a session borrows.
     pub(super) reply: Vec<u8>,
     last_said: Option<Instant>,
 }
 
-impl Desk {
+impl SharedAnswerer {
+    pub(super) fn new(answerers: &AnswererFactory, shared: Shared) -> Self {
+        Self {
+            answerer: answerers(),
+            answerers: Arc::clone(answerers),
+            shared,
+            reply: Vec::new(),
+            last_said: None,
+        }
+    }
+
     /// As [`Answerer::answer`], with `out` emptied first; never panics.
     pub(super) fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         out.clear();
@@ -367,22 +323,16 @@ async fn work(
     shared: &Shared,
 ) {
     let stop = shared.stop.clone();
-    let desk = Rc::new(RefCell::new(Desk {
-        answerer: answerers(),
-        answerers: Arc::clone(answerers),
-        shared: shared.clone(),
-        reply: Vec::new(),
-        last_said: None,
-    }));
+    let answerer = Rc::new(RefCell::new(SharedAnswerer::new(answerers, shared.clone())));
     let mut datagrams = JoinSet::new();
     for socket in sockets {
         let socket = Arc::clone(socket);
         let figures = Arc::clone(&shared.figures);
-        let desk = Rc::clone(&desk);
+        let answerer = Rc::clone(&answerer);
         let stop = stop.clone();
         datagrams.spawn_local(async move {
             loop {
-                let served = tokio::task::spawn_local(udp::serve(Arc::clone(&socket), Rc::clone(&desk))).await;
+                let served = tokio::task::spawn_local(udp::serve(Arc::clone(&socket), Rc::clone(&answerer))).await;
                 match served {
                     Ok(Ok(())) => break,
                     Ok(Err(error)) => tracing::error!(%error, "serving a UDP socket failed; it is started again"),
@@ -403,7 +353,7 @@ async fn work(
         tokio::select! {
             // Senders go when the acceptors stop.
             accepted = connections.recv() => match accepted {
-                Some(accepted) => drop(open.spawn_local(tcp::serve(accepted, Rc::clone(&desk)))),
+                Some(accepted) => drop(open.spawn_local(tcp::serve(accepted, Rc::clone(&answerer)))),
                 None => break,
             },
             Some(done) = open.join_next(), if !open.is_empty() => if let Err(error) = done {
@@ -421,10 +371,8 @@ fn describe(reply: &[u8]) -> (u16, u8) {
     let rcode = reply.get(3).map_or(0, |flags| flags & 0x0F);
     let has_question = reply.get(4..6).is_some_and(|count| count != [0, 0]);
     let mut qtype = 0;
-    if has_question && let Some(length) = crate::model::name::wire_name_length(&reply[12..]) {
-        qtype = reply
-            .get(12 + length..14 + length)
-            .map_or(0, |octets| u16::from_be_bytes([octets[0], octets[1]]));
+    if has_question && let Some(question) = Reader::behind_header(reply).question() {
+        qtype = question.qtype.0;
     }
     // RFC 6891 §6.1.3: the upper bits are in the OPT, which alone follows the question of a BADVERS.
     if rcode == 0
@@ -448,8 +396,8 @@ mod tests {
     use tokio::net::TcpStream;
     use tokio::time::timeout;
 
+    use super::describe;
     use super::testing::{query, start_panicking};
-    use super::{Figures, describe, unless_it_panics};
 
     #[tokio::test]
     async fn a_worker_that_panics_is_started_again_and_serves() {
@@ -468,19 +416,6 @@ mod tests {
         timeout(Duration::from_secs(20), ask).await.expect("served in time");
         assert_eq!(test.plane.figures().panics.load(Ordering::Relaxed), PANICS as u64);
         assert!(test.plane.shutdown(Duration::from_secs(5)).await);
-    }
-
-    #[tokio::test]
-    async fn a_query_that_makes_the_forwarder_panic_gets_servfail() {
-        let (figures, query) = (Figures::default(), query(7, "a.test."));
-        let work = async {
-            tokio::task::yield_now().await;
-            panic!("as the test says")
-        };
-        let reply = unless_it_panics(work, &query, &figures).await;
-        assert_eq!((&reply[..4], &reply[12..]), (&[0, 7, 0x81, 2][..], &query[12..]));
-        assert_eq!(figures.panics.load(Ordering::Relaxed), 1);
-        assert_eq!(unless_it_panics(async { vec![1] }, &query, &figures).await, [1]);
     }
 
     #[test]

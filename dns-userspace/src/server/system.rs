@@ -24,7 +24,7 @@ use self::files::Shares;
 use self::http::Http;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
-use crate::answer::{Admission, Environment, Identity, Transport};
+use crate::answer::{Admission, Environment, Identity};
 use crate::api::{Serving, View};
 use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, RateLimitConfig};
 use crate::control::{Control, ControlHandle, Settings};
@@ -32,6 +32,7 @@ use crate::cookies::Cookies;
 use crate::host::privileges;
 use crate::journal::Storage;
 use crate::lines::CompileOptions;
+use crate::message::Limit;
 use crate::model::access::{Access, AccessList};
 use crate::observe::control::Told;
 use crate::observe::figures::Figures;
@@ -40,10 +41,11 @@ use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
+use crate::resolve::Forwarder;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::gate::Gate;
 use crate::serve::sockets;
-use crate::serve::tcp::TcpSettings;
+use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
 
@@ -150,11 +152,19 @@ impl System {
         .await?;
         let parts = Parts {
             endpoints,
-            answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
-            forwarder,
+            answerers: answerers(
+                &served,
+                environment,
+                &identity,
+                &cookies,
+                &recursion,
+                &gate,
+                forwarder,
+                counts,
+            ),
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: tcp_settings(&config, &shares),
+            streams: stream_settings(&config, &shares),
             wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
             gate: Arc::clone(&gate),
         };
@@ -210,9 +220,9 @@ fn say_ready(readiness: &Arc<Readiness>, addresses: Vec<SocketAddr>, spawner: &S
     });
 }
 
-fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {
+fn stream_settings(config: &Config, shares: &Shares) -> StreamSettings {
     let tcp = config.tcp;
-    let settings = TcpSettings::new(
+    let settings = StreamSettings::new(
         tcp.idle_timeout,
         tcp.connections() as usize,
         tcp.max_connections_per_client.map(|most| most as usize),
@@ -246,7 +256,8 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
     Environment {
         udp_payload: config.edns.udp_payload,
         recursion_available: false,
-        transport: Transport::Udp,
+        limit: Limit::Datagram,
+        is_proven: false,
         max_cname_depth: config.backend.max_cname_depth,
         resolve_cname_chain: config.backend.resolve_cname_chain,
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
@@ -320,6 +331,7 @@ fn answerers(
     cookies: &Arc<Cookies>,
     recursion: &Arc<[IpNet]>,
     gate: &Arc<Gate>,
+    forwarder: Option<Arc<Forwarder>>,
     counts: Option<Arc<ZoneCounts>>,
 ) -> AnswererFactory {
     let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
@@ -333,6 +345,7 @@ fn answerers(
             Arc::clone(&recursion),
             Arc::clone(&gate),
         );
+        let answerer = answerer.forwarding(forwarder.clone());
         Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
     })
 }

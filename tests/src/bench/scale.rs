@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use dns_userspace::answer::{Admission, Environment, Transport};
+use dns_userspace::answer::{Admission, Environment};
 use dns_userspace::control::{Control, ControlHandle, Desired, DesiredZone, Observer, Planes, Publication, Settings};
 use dns_userspace::cookies::Cookies;
 use dns_userspace::journal::{Entry, Journal, ServedSerial, StorageStatus, Stored, Trouble, WriteError};
 use dns_userspace::lines::CompileOptions;
+use dns_userspace::message::Limit;
 use dns_userspace::model::name::Name;
 use dns_userspace::model::rdata;
 use dns_userspace::model::record::{Handling, RecordType, RrSet};
@@ -106,7 +107,8 @@ impl Writer {
         let environment = Environment {
             udp_payload: 1232,
             recursion_available: false,
-            transport: Transport::Udp,
+            limit: Limit::Datagram,
+            is_proven: false,
             max_cname_depth: 8,
             resolve_cname_chain: true,
             return_soa_on_nxdomain: true,

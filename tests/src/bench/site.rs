@@ -15,7 +15,7 @@ use dns_userspace::observe::metrics::Metrics;
 use dns_userspace::query::AnswererFactory;
 use dns_userspace::serve::answerer::LocalAnswerer;
 use dns_userspace::serve::sockets;
-use dns_userspace::serve::tcp::TcpSettings;
+use dns_userspace::serve::stream::StreamSettings;
 use dns_userspace::serve::worker::{Parts, Plane};
 use dns_userspace::serve::xdp::Loader;
 use dns_userspace::serve::xdp::own::{self, Interface, Listen};
@@ -92,10 +92,9 @@ impl Site {
         let parts = Parts {
             endpoints,
             answerers,
-            forwarder: None,
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: TcpSettings::new(Duration::from_secs(10), 64, None, 1024),
+            streams: StreamSettings::new(Duration::from_secs(10), 64, None, 1024),
             wants_interfaces: false,
             gate: Arc::default(),
         };

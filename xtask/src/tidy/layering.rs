@@ -47,6 +47,8 @@ const PURE_FILES: &[&str] = &[
     "dns-userspace/src/answer/",
     "dns-userspace/src/lines.rs",
     "dns-userspace/src/lines/",
+    "dns-userspace/src/message.rs",
+    "dns-userspace/src/message/",
     "dns-userspace/src/model.rs",
     "dns-userspace/src/model/",
     "dns-userspace/src/store.rs",

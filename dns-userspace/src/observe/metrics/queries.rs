@@ -9,7 +9,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, Opts};
 
 use super::xdp::XdpFigures;
-use crate::answer::Transport;
+use crate::message::Protocol;
 use crate::model::record::RecordType;
 use crate::observe::figures::CountAnswers;
 
@@ -20,7 +20,7 @@ const RCODES: usize = 25;
 /// Copies of all counters, so that threads seldom share a cache line.
 const SHARDS: usize = 8;
 
-/// Answers by transport, QTYPE and RCODE. Counting takes one uncontended atomic addition.
+/// Answers by protocol, QTYPE and RCODE. Counting takes one uncontended atomic addition.
 pub struct QueryCounters {
     /// Place of each QTYPE's counters; 0 is `other`.
     places: [u8; QTYPES],
@@ -39,7 +39,7 @@ impl QueryCounters {
                 types.push(RecordType(number));
             }
         }
-        let cells = 2 * types.len() * RCODES;
+        let cells = Protocol::ALL.len() * types.len() * RCODES;
         Self {
             places,
             types,
@@ -48,15 +48,15 @@ impl QueryCounters {
     }
 
     /// Counts one answer. `qtype` is the question's (0 where there is none), `rcode` the extended RCODE.
-    pub fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
+    pub fn count(&self, protocol: Protocol, qtype: u16, rcode: u8) {
         let place = usize::from(self.places.get(usize::from(qtype)).copied().unwrap_or(0));
         let rcode = usize::from(rcode).min(RCODES - 1);
-        let cell = self.cell(transport, place, rcode);
+        let cell = self.cell(protocol, place, rcode);
         self.shards[shard()][cell].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn cell(&self, transport: Transport, place: usize, rcode: usize) -> usize {
-        (transport as usize * self.types.len() + place) * RCODES + rcode
+    fn cell(&self, protocol: Protocol, place: usize, rcode: usize) -> usize {
+        (protocol.number() * self.types.len() + place) * RCODES + rcode
     }
 
     fn sum(&self, cell: usize) -> u64 {
@@ -104,16 +104,16 @@ impl Collector for QueriesCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let family = family();
-        for transport in ["xdp", "udp", "tcp"] {
+        for transport in ["xdp"].into_iter().chain(Protocol::ALL.map(Protocol::label)) {
             // So that rates have a start.
             family.with_label_values(&[transport, "A", "NOERROR"]);
         }
-        for (transport, label) in [(Transport::Udp, "udp"), (Transport::Tcp, "tcp")] {
+        for protocol in Protocol::ALL {
             for (place, &rtype) in self.counters.types.iter().enumerate() {
                 for rcode in 0..RCODES {
-                    let sum = self.counters.sum(self.counters.cell(transport, place, rcode));
+                    let sum = self.counters.sum(self.counters.cell(protocol, place, rcode));
                     if sum != 0 {
-                        let labels = [label, &qtype_label(rtype), &rcode_label(rcode)];
+                        let labels = [protocol.label(), &qtype_label(rtype), &rcode_label(rcode)];
                         family.with_label_values(&labels).inc_by(sum);
                     }
                 }
@@ -166,7 +166,7 @@ fn rcode_label(rcode: usize) -> String {
 }
 
 impl CountAnswers for QueryCounters {
-    fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
-        QueryCounters::count(self, transport, qtype, rcode);
+    fn count(&self, protocol: Protocol, qtype: u16, rcode: u8) {
+        QueryCounters::count(self, protocol, qtype, rcode);
     }
 }

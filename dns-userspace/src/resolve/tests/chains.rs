@@ -1,7 +1,7 @@
 //! Chains of aliases between upstream's data and ours.
 
 use super::*;
-use crate::answer::InfoCode;
+use crate::message::InfoCode;
 
 /// Names below `ours.`, but for `cut.ours.`, are ours.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ async fn asked(name: &str, qtype: Option<u8>) -> (u16, Vec<Vec<String>>, Vec<u8>
         query[length - 14] = qtype;
     }
     let forwarder = forwarder(&[server.address]).beside(Arc::new(Ours));
-    let reply = forwarder.forward(&query, CLIENT, Transport::Udp).await;
+    let reply = forwarder.forward(&query, CLIENT, Limit::Datagram).await;
     let read = Read::from_vec(&reply).unwrap();
     assert!(!read.metadata.authoritative, "it begins with upstream");
     let text = |records: &[hickory_proto::rr::Record]| {
@@ -213,13 +213,10 @@ async fn a_chain_of_ours_comes_back_to_us() {
         origin: Origin::config(),
         handling: Handling::default(),
     };
-    let chain = PartialChain {
-        target,
-        answer: vec![(None, Arc::new(rrset))],
-    };
+    let chain = PartialChain::of(target, RecordType::A, vec![(None, Arc::new(rrset))]);
     let forwarder = forwarder(&[server.address]).beside(Arc::new(Ours));
     let reply = forwarder
-        .complete(&testing::query(4, "www.ours."), &chain, CLIENT, Transport::Udp)
+        .complete(&testing::query(4, "www.ours."), &chain, CLIENT, Limit::Datagram)
         .await;
     let read = Read::from_vec(&reply).unwrap();
     assert!(read.metadata.authoritative);

@@ -26,7 +26,7 @@ impl Node {
                 let (query, forwarder, socket) =
                     (buffer[..length].to_vec(), Arc::clone(&answering), Arc::clone(&socket));
                 answers.spawn(async move {
-                    let reply = forwarder.forward(&query, client.ip(), Transport::Udp).await;
+                    let reply = forwarder.forward(&query, client.ip(), Limit::Datagram).await;
                     socket.send_to(&reply, client).await.unwrap();
                 });
             }
@@ -67,7 +67,7 @@ async fn a_ring_of_servers_is_noticed_and_cut() {
     for size in 1..=4 {
         let nodes = ring(size).await;
         let query = with_opt(testing::query(7, "loop.example."), 1232, false);
-        let reply = nodes[0].forwarder.forward(&query, CLIENT, Transport::Udp).await;
+        let reply = nodes[0].forwarder.forward(&query, CLIENT, Limit::Datagram).await;
         assert_eq!(reply[3] & 0x0F, 2, "{size} servers");
         assert_eq!(
             error_of(&reply),
@@ -98,7 +98,7 @@ async fn the_next_server_is_asked_when_the_first_leads_back() {
     let _two = Node::new(two, &[first]);
     let reply = one
         .forwarder
-        .forward(&testing::query(7, "a."), CLIENT, Transport::Udp)
+        .forward(&testing::query(7, "a."), CLIENT, Limit::Datagram)
         .await;
     assert_eq!((reply[3] & 0x0F, reply[7]), (0, 1));
 }
@@ -120,7 +120,7 @@ async fn a_loop_through_a_server_that_hands_no_mark_on_ends_with_its_time() {
         }
     });
     let query = with_opt(testing::query(7, "loop.example."), 1232, false);
-    let reply = node.forwarder.forward(&query, CLIENT, Transport::Udp).await;
+    let reply = node.forwarder.forward(&query, CLIENT, Limit::Datagram).await;
     relay.abort();
     assert_eq!(reply[3] & 0x0F, 2);
     // What comes back is not sent on: there is the query and one more, sent again after a second; each comes back once.
@@ -208,7 +208,7 @@ async fn equal_questions_on_their_way_are_one() {
     let forwarder = Arc::new(Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap())));
     let start = |query: Vec<u8>| {
         let forwarder = Arc::clone(&forwarder);
-        tokio::spawn(async move { forwarder.forward(&query, CLIENT, Transport::Udp).await })
+        tokio::spawn(async move { forwarder.forward(&query, CLIENT, Limit::Datagram).await })
     };
     let mut waiting = Vec::new();
     for id in 0..20 {
@@ -258,7 +258,7 @@ async fn a_server_that_is_ourselves_is_not_asked() {
     let alone = start(&[ours.address]);
     assert!(!alone.follow(&host));
     let query = with_opt(testing::query(1, "a."), 1232, false);
-    let reply = alone.forward(&query, CLIENT, Transport::Udp).await;
+    let reply = alone.forward(&query, CLIENT, Limit::Datagram).await;
     assert_eq!(
         error_of(&reply),
         (0, "every upstream server is this server itself".to_owned())
@@ -266,7 +266,7 @@ async fn a_server_that_is_ourselves_is_not_asked() {
 
     let both = start(&[ours.address, other.address]);
     assert!(both.follow(&host));
-    assert_eq!(both.forward(&query, CLIENT, Transport::Udp).await[7], 1);
+    assert_eq!(both.forward(&query, CLIENT, Limit::Datagram).await[7], 1);
     assert_eq!(ours.queries.load(Ordering::SeqCst), 0);
     assert_eq!(other.queries.load(Ordering::SeqCst), 1);
 }

@@ -79,7 +79,7 @@ async fn what_is_cut_off_is_fetched_over_tcp() {
         let upstream = Upstream::start(script).await;
         let forwarder = forwarder(&[upstream.address]);
         let query = testing::query(1, "a.");
-        let reply = forwarder.forward(&query, CLIENT, Transport::Tcp).await;
+        let reply = forwarder.forward(&query, CLIENT, Limit::STREAM).await;
         assert_eq!((reply[2] & 0x02, reply[3] & 0x0F, reply[7]), (0, 0, 100));
         assert_eq!(upstream.queries.load(Ordering::SeqCst), 1, "once over UDP");
     }
@@ -105,7 +105,7 @@ async fn tc_and_no_tcp_goes_to_the_next_server() {
     for script in [cut_with_tc as Script, cut_without_tc, too_large] {
         let first = over_udp_alone(script).await;
         let reply = forwarder(&[first.address, last.address])
-            .forward(&testing::query(1, "a."), CLIENT, Transport::Tcp)
+            .forward(&testing::query(1, "a."), CLIENT, Limit::STREAM)
             .await;
         assert_eq!((reply[2] & 0x02, reply[3] & 0x0F, reply[7]), (0, 0, 1));
         assert_eq!(first.queries.load(Ordering::SeqCst), 1);
@@ -116,7 +116,7 @@ async fn tc_and_no_tcp_goes_to_the_next_server() {
 async fn the_extended_error_says_that_tcp_failed() {
     let only = over_udp_alone(cut_with_tc).await;
     let query = with_opt(testing::query(9, "a."), 1232, false);
-    let reply = forwarder(&[only.address]).forward(&query, CLIENT, Transport::Tcp).await;
+    let reply = forwarder(&[only.address]).forward(&query, CLIENT, Limit::STREAM).await;
     assert_eq!(reply[3] & 0x0F, SERVFAIL);
     assert_eq!(
         error_of(&reply),
@@ -127,7 +127,7 @@ async fn the_extended_error_says_that_tcp_failed() {
     );
     // A server that answers nothing before it changes nothing of that.
     let reply = forwarder(&[nobody().await, only.address, nobody().await])
-        .forward(&query, CLIENT, Transport::Tcp)
+        .forward(&query, CLIENT, Limit::STREAM)
         .await;
     assert_eq!(error_of(&reply).0, 23);
 }

@@ -5,14 +5,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::TcpSettings;
-use crate::answer::Transport;
+use crate::message::Protocol;
+use crate::serve::stream::StreamSettings;
 use crate::serve::worker::testing::{TestPlane, query, settings, start};
 
 /// Patience with a busy machine: far more than what is awaited takes.
 const SOON: Duration = Duration::from_secs(60);
 
-fn plane(tcp: TcpSettings) -> (TestPlane, SocketAddr) {
+fn plane(tcp: StreamSettings) -> (TestPlane, SocketAddr) {
     let test = start(&["127.0.0.1:0".parse().unwrap()], None, tcp);
     let address = test.plane.addresses()[0];
     (test, address)
@@ -57,12 +57,12 @@ async fn rfc7766_6_2_1_1_pipelined_queries_are_all_answered() {
     }
     let counts = test.counts.wait(2000).await;
     assert_eq!(counts.len(), 2000);
-    assert!(counts.iter().all(|count| *count == (Transport::Tcp, 1, 0)));
+    assert!(counts.iter().all(|count| *count == (Protocol::Tcp, 1, 0)));
 }
 
 #[tokio::test]
 async fn rfc7828_3_3_2_the_idle_time_out_is_told_to_who_asks_over_tcp() {
-    let (_test, address) = plane(TcpSettings {
+    let (_test, address) = plane(StreamSettings {
         idle_timeout: Duration::from_millis(7300),
         ..settings()
     });
@@ -110,7 +110,7 @@ async fn a_client_that_has_finished_sending_still_gets_its_answers() {
 #[tokio::test]
 async fn idle_connections_are_closed_and_activity_keeps_them() {
     let idle = Duration::from_secs(2);
-    let (_test, address) = plane(TcpSettings {
+    let (_test, address) = plane(StreamSettings {
         idle_timeout: idle,
         ..settings()
     });
@@ -134,7 +134,7 @@ async fn idle_connections_are_closed_and_activity_keeps_them() {
 #[tokio::test]
 async fn what_is_no_query_does_not_keep_a_connection() {
     let idle = Duration::from_millis(400);
-    let (_test, address) = plane(TcpSettings {
+    let (_test, address) = plane(StreamSettings {
         idle_timeout: idle,
         ..settings()
     });
@@ -151,7 +151,7 @@ async fn what_is_no_query_does_not_keep_a_connection() {
 #[tokio::test]
 async fn half_a_message_does_not_keep_a_connection_however_it_trickles() {
     let idle = Duration::from_millis(400);
-    let (_test, address) = plane(TcpSettings {
+    let (_test, address) = plane(StreamSettings {
         idle_timeout: idle,
         ..settings()
     });
@@ -171,7 +171,7 @@ async fn half_a_message_does_not_keep_a_connection_however_it_trickles() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() {
-    let (test, address) = plane(TcpSettings {
+    let (test, address) = plane(StreamSettings {
         write_timeout: Duration::from_millis(500),
         ..settings()
     });
@@ -189,7 +189,7 @@ async fn a_client_that_does_not_read_is_cut_off_and_costs_bounded_memory() {
 
 #[tokio::test]
 async fn a_slow_but_steady_reader_gets_everything() {
-    let (_test, address) = plane(TcpSettings {
+    let (_test, address) = plane(StreamSettings {
         write_timeout: Duration::from_secs(3),
         ..settings()
     });
@@ -224,7 +224,7 @@ async fn rfc1035_4_2_2_messages_of_65535_octets_come_and_go() {
 
 #[tokio::test]
 async fn input_that_waits_counts_and_long_messages_wait_while_there_is_too_much() {
-    let (_test, address) = plane(TcpSettings {
+    let (_test, address) = plane(StreamSettings {
         waiting_bytes: 64 << 10,
         ..settings()
     });
@@ -253,7 +253,7 @@ async fn input_that_waits_counts_and_long_messages_wait_while_there_is_too_much(
 
 #[tokio::test]
 async fn clients_that_do_not_read_are_closed_while_there_is_far_too_much() {
-    let (test, address) = plane(TcpSettings {
+    let (test, address) = plane(StreamSettings {
         waiting_bytes: 64 << 10,
         ..settings()
     });
@@ -299,7 +299,7 @@ async fn two_thousand_idle_connections_leave_room_for_more() {
 
 #[tokio::test]
 async fn limits_hold_in_all_and_per_client_and_places_come_back() {
-    let (test, address) = plane(TcpSettings {
+    let (test, address) = plane(StreamSettings {
         connections: 40,
         connections_per_client: 2,
         ..settings()

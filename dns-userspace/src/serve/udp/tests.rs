@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::answer::Transport;
+use crate::message::Protocol;
 use crate::serve::worker::testing::{TestPlane, query, settings, start};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -33,7 +33,7 @@ async fn answers_and_counts() {
     let mut expected = query(7, "a.test.");
     expected[2] |= 0x80;
     assert_eq!(exchange(&socket, &query(7, "a.test.")).await, expected);
-    assert_eq!(test.counts.wait(1).await, [(Transport::Udp, 1, 0)]);
+    assert_eq!(test.counts.wait(1).await, [(Protocol::Udp, 1, 0)]);
 }
 
 /// Connected sockets take replies from the address they asked alone.
@@ -122,7 +122,7 @@ async fn without_an_upstream_what_would_be_forwarded_is_servfail() {
     let test = loopback();
     let socket = client(test.plane.addresses()[0]).await;
     assert_eq!(exchange(&socket, &query(1, "forward.test.")).await[3], 2);
-    assert_eq!(test.counts.wait(1).await, [(Transport::Udp, 1, 2)]);
+    assert_eq!(test.counts.wait(1).await, [(Protocol::Udp, 1, 2)]);
 }
 
 #[tokio::test]

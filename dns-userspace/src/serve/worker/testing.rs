@@ -4,14 +4,19 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
+use crate::answer::PartialChain;
+use crate::message::Protocol;
 use crate::model::name::Name;
 use crate::model::record::{Handling, RecordType, RrSet};
 use crate::model::source::Origin;
+use crate::resolve::Forwarder;
 use crate::serve::sockets;
 
 /// `panic`, `silence`, `denied`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with
 /// no records.
-struct Scripted;
+struct Scripted {
+    forwarder: Option<Arc<Forwarder>>,
+}
 
 impl Answerer for Scripted {
     fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
@@ -29,7 +34,12 @@ impl Answerer for Scripted {
             b"panic" => panic!("as the query says"),
             b"denied" => return Disposition::Denied,
             b"silence" => return Disposition::Silence,
-            b"forward" => return Disposition::Forward,
+            b"forward" => {
+                return match &self.forwarder {
+                    Some(forwarder) => forwarder.take_on(query, None, arrival, out),
+                    None => failure(query, 2, out),
+                };
+            }
             b"chain" => {
                 let target: Name = "target.upstream.".parse().unwrap();
                 let alias = RrSet {
@@ -39,16 +49,17 @@ impl Answerer for Scripted {
                     origin: Origin::config(),
                     handling: Handling::default(),
                 };
-                return Disposition::CompleteUpstream(PartialChain {
-                    target,
-                    answer: vec![(None, Arc::new(alias))],
-                });
+                let chain = PartialChain::of(target, RecordType::A, vec![(None, Arc::new(alias))]);
+                return match &self.forwarder {
+                    Some(forwarder) => forwarder.take_on(query, Some(chain), arrival, out),
+                    None => failure(query, 2, out),
+                };
             }
             _ => {}
         }
         out.extend_from_slice(query);
         out[2] |= 0x80;
-        if label == b"big" && arrival.transport == Transport::Tcp {
+        if label == b"big" && arrival.protocol == Protocol::Tcp {
             out.resize(60_000, 0);
         }
         Disposition::Reply
@@ -56,11 +67,11 @@ impl Answerer for Scripted {
 }
 
 #[derive(Default)]
-pub(crate) struct Counts(pub(crate) Mutex<Vec<(Transport, u16, u8)>>);
+pub(crate) struct Counts(pub(crate) Mutex<Vec<(Protocol, u16, u8)>>);
 
 impl Counts {
     /// The first `number` counts; a reply is counted once it is sent, so its client may be quicker.
-    pub(crate) async fn wait(&self, number: usize) -> Vec<(Transport, u16, u8)> {
+    pub(crate) async fn wait(&self, number: usize) -> Vec<(Protocol, u16, u8)> {
         for _ in 0..6000 {
             if self.0.lock().unwrap().len() >= number {
                 break;
@@ -72,8 +83,8 @@ impl Counts {
 }
 
 impl CountAnswers for Counts {
-    fn count(&self, transport: Transport, qtype: u16, rcode: u8) {
-        self.0.lock().unwrap().push((transport, qtype, rcode));
+    fn count(&self, protocol: Protocol, qtype: u16, rcode: u8) {
+        self.0.lock().unwrap().push((protocol, qtype, rcode));
     }
 }
 
@@ -82,8 +93,8 @@ pub(crate) struct TestPlane {
     pub(crate) counts: Arc<Counts>,
 }
 
-pub(crate) fn settings() -> TcpSettings {
-    TcpSettings {
+pub(crate) fn settings() -> StreamSettings {
+    StreamSettings {
         connections: 4096,
         connections_per_client: 4096,
         // A test that is about one of these has its own; the others end before, however slow the machine is.
@@ -93,19 +104,19 @@ pub(crate) fn settings() -> TcpSettings {
     }
 }
 
-pub(crate) fn start(listen: &[SocketAddr], forwarder: Option<Forwarder>, tcp: TcpSettings) -> TestPlane {
-    start_with(Arc::new(|| Box::new(Scripted)), listen, forwarder, tcp, Arc::default())
+pub(crate) fn start(listen: &[SocketAddr], forwarder: Option<Forwarder>, streams: StreamSettings) -> TestPlane {
+    let forwarder = forwarder.map(Arc::new);
+    let answerers = move || -> Box<dyn Answerer> {
+        let forwarder = forwarder.clone();
+        Box::new(Scripted { forwarder })
+    };
+    start_with(Arc::new(answerers), listen, streams, Arc::default())
 }
 
 /// As [`start`], with a gate for connections.
 pub(crate) fn start_gated(listen: &[SocketAddr], gate: Gate) -> TestPlane {
-    start_with(
-        Arc::new(|| Box::new(Scripted)),
-        listen,
-        None,
-        settings(),
-        Arc::new(gate),
-    )
+    let answerers = Arc::new(|| -> Box<dyn Answerer> { Box::new(Scripted { forwarder: None }) });
+    start_with(answerers, listen, settings(), Arc::new(gate))
 }
 
 /// As [`start`], with answerers of which the first `panics` are not to be had.
@@ -116,31 +127,46 @@ pub(crate) fn start_panicking(panics: usize, listen: &[SocketAddr]) -> TestPlane
             made.fetch_add(1, Ordering::Relaxed) >= panics as u64,
             "as the test says"
         );
-        Box::new(Scripted)
+        Box::new(Scripted { forwarder: None })
     };
-    start_with(Arc::new(factory), listen, None, settings(), Arc::default())
+    start_with(Arc::new(factory), listen, settings(), Arc::default())
 }
 
 fn start_with(
     answerers: AnswererFactory,
     listen: &[SocketAddr],
-    forwarder: Option<Forwarder>,
-    tcp: TcpSettings,
+    streams: StreamSettings,
     gate: Arc<Gate>,
 ) -> TestPlane {
     let counts = Arc::new(Counts::default());
     let plane = Plane::start(Parts {
         endpoints: sockets::bind(listen, 0, 2).unwrap(),
         answerers,
-        forwarder: forwarder.map(Arc::new),
         counters: Arc::<Counts>::clone(&counts),
         figures: Arc::default(),
-        tcp,
+        streams,
         wants_interfaces: true,
         gate,
     })
     .unwrap();
     TestPlane { plane, counts }
+}
+
+/// An answerer for sessions without a plane around them, and what it counts. Jobs run on this runtime.
+pub(in crate::serve) fn answerer(answerers: &AnswererFactory) -> (Rc<RefCell<SharedAnswerer>>, Arc<Counts>) {
+    let counts = Arc::new(Counts::default());
+    let shared = Shared {
+        counters: Arc::<Counts>::clone(&counts),
+        figures: Arc::default(),
+        jobs: TaskTracker::new(),
+        main: Handle::current(),
+        stop: CancellationToken::new(),
+        streams: settings(),
+        wants_interfaces: false,
+        takes_broadcasts: false,
+    };
+    let answerer = SharedAnswerer::new(answerers, shared);
+    (Rc::new(RefCell::new(answerer)), counts)
 }
 
 /// A query for the A records of `name`, RD=1.

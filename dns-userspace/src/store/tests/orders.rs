@@ -64,7 +64,15 @@ fn shown(store: &Store) -> Vec<String> {
 
 #[test]
 fn any_order_of_change_sets_gives_the_merge_of_the_layers() {
-    let names = ["e.", "www.e.", "WWW.e.", "a.sub.e.", "sub.e.", "over.lay.", "a.over.lay."];
+    let names = [
+        "e.",
+        "www.e.",
+        "WWW.e.",
+        "a.sub.e.",
+        "sub.e.",
+        "over.lay.",
+        "a.over.lay.",
+    ];
     let types = [
         RecordType::A,
         RecordType::AAAA,
@@ -75,7 +83,12 @@ fn any_order_of_change_sets_gives_the_merge_of_the_layers() {
         RecordType::SOA,
         RecordType::DS,
     ];
-    let sources = [SourceId::api(), SourceId::config(), watched("one", 0), watched("two", 1)];
+    let sources = [
+        SourceId::api(),
+        SourceId::config(),
+        watched("one", 0),
+        watched("two", 1),
+    ];
     let configured = Change::Views(vec![ConfiguredView {
         view: ViewClients {
             name: "office".into(),
@@ -83,7 +96,10 @@ fn any_order_of_change_sets_gives_the_merge_of_the_layers() {
         },
         records: Vec::new(),
     }]);
-    let declared = zone("e.", vec![in_file("e.", RecordType::SOA, 0), in_file("www.e.", RecordType::A, 9)]);
+    let declared = zone(
+        "e.",
+        vec![in_file("e.", RecordType::SOA, 0), in_file("www.e.", RecordType::A, 9)],
+    );
     for seed in 0..150 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut store = store_with(vec![configured.clone(), declared.clone()]);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::TcpSettings;
+use super::StreamSettings;
 use crate::observe::figures::Figures;
 
 /// Who is connected, over all acceptors and workers.
@@ -23,7 +23,7 @@ pub(in crate::serve) struct Admissions {
 }
 
 impl Admissions {
-    pub(in crate::serve) fn new(settings: &TcpSettings, figures: Arc<Figures>) -> Self {
+    pub(in crate::serve) fn new(settings: &StreamSettings, figures: Arc<Figures>) -> Self {
         Self {
             limit: settings.connections,
             per_client: settings.connections_per_client,
@@ -35,7 +35,7 @@ impl Admissions {
         }
     }
 
-    pub(super) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
+    pub(in crate::serve) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
         let client = client_key(client);
         let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         let open = by_client.get(&client).copied().unwrap_or(0);
@@ -92,7 +92,7 @@ fn client_key(client: IpAddr) -> IpAddr {
 
 /// One admitted connection; gives its place back when dropped.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(in crate::serve) struct Admission {
     pub(super) admissions: Arc<Admissions>,
     client: IpAddr,
 }

@@ -10,14 +10,27 @@
 
 use std::collections::HashMap;
 
-use super::encode::{Marks, Pointer};
+use super::HEADER_BYTES;
+use super::embedded::{Piece, pieces};
 use crate::model::name::label_count;
+use crate::model::record::RecordType;
+
+/// A compression pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pointer {
+    /// Where its two octets are.
+    pub offset: u16,
+    /// The offset in it.
+    pub target: u16,
+}
 
 /// Where names begin in the message so far.
-pub(super) struct Compressor<'a> {
+pub(crate) struct Compressor<'a> {
     /// The longest permitted suffix of the question, in wire form, and where it stands.
     question: &'a [u8],
     question_offset: usize,
+    /// Whether names that are not compressed may be pointed to.
+    points_to_whole_names: bool,
     /// Names behind the question, and where they begin.
     written: Vec<(&'a [u8], u16)>,
     /// The same as `written`, once that has become long.
@@ -32,26 +45,36 @@ const MAX_OFFSET: usize = 0x4000;
 impl<'a> Compressor<'a> {
     /// Compression behind the question `name`, whose wire form stands at offset 12, onto its suffixes of at most
     /// `suffix_labels` labels.
-    pub(super) fn new(name: &'a [u8], suffix_labels: usize) -> Self {
+    pub(crate) fn new(name: &'a [u8], suffix_labels: usize) -> Self {
         let mut at = 0;
         for _ in suffix_labels..label_count(name) {
             at += usize::from(name[at]) + 1;
         }
         Self {
             question: &name[at..],
-            question_offset: super::query::HEADER_BYTES + at,
+            question_offset: HEADER_BYTES + at,
+            points_to_whole_names: true,
             written: Vec::new(),
             index: HashMap::new(),
         }
     }
 
-    /// Appends `name` (wire form) to `out`, and tells `marks` of the pointer, if there is one.
-    pub(super) fn write(&mut self, name: &'a [u8], out: &mut Vec<u8>, marks: &mut Option<&mut Marks>) {
+    /// Compression behind the question `name`, onto any of its suffixes, and never onto a name in RDATA of a type that
+    /// is not compressed itself: for records of others.
+    pub(crate) fn of_others(name: &'a [u8]) -> Self {
+        Self {
+            points_to_whole_names: false,
+            ..Self::new(name, label_count(name))
+        }
+    }
+
+    /// Appends `name` (wire form) to `out`; its pointer, if it gets one, is added to `pointers`.
+    pub(crate) fn write(&mut self, name: &'a [u8], out: &mut Vec<u8>, pointers: Option<&mut Vec<Pointer>>) {
         let mut rest = name;
         while rest[0] != 0 {
             if let Some(target) = self.find(rest) {
-                if let Some(marks) = marks {
-                    marks.pointers.push(Pointer {
+                if let Some(pointers) = pointers {
+                    pointers.push(Pointer {
                         offset: out.len() as u16,
                         target,
                     });
@@ -69,8 +92,26 @@ impl<'a> Compressor<'a> {
         out.push(0);
     }
 
+    /// Appends RDATA, its names as their type permits.
+    pub(crate) fn write_rdata(
+        &mut self,
+        rtype: RecordType,
+        rdata: &'a [u8],
+        out: &mut Vec<u8>,
+        mut pointers: Option<&mut Vec<Pointer>>,
+    ) {
+        for piece in pieces(rtype, rdata) {
+            match piece {
+                Piece::Octets(octets) => out.extend_from_slice(octets),
+                Piece::Name(name) => self.write(name, out, pointers.as_deref_mut()),
+                Piece::WholeName(name) if self.points_to_whole_names => self.write_whole(name, out),
+                Piece::WholeName(name) => out.extend_from_slice(name),
+            }
+        }
+    }
+
     /// Appends `name` as it is; others may be written as pointers to it.
-    pub(super) fn write_whole(&mut self, name: &'a [u8], out: &mut Vec<u8>) {
+    fn write_whole(&mut self, name: &'a [u8], out: &mut Vec<u8>) {
         let mut at = 0;
         while name[at] != 0 && out.len() + at < MAX_OFFSET && self.find(&name[at..]).is_none() {
             self.remember(&name[at..], (out.len() + at) as u16);

@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
-use crate::model::name::wire_name_length;
+use crate::message::{HEADER_BYTES, Reader};
+use crate::model::record::RecordType;
 
-const HEADER_BYTES: usize = 12;
-/// Type and class of a question.
-const QUESTION_TAIL_BYTES: usize = 4;
 /// An OPT up to its RDLENGTH (RFC 6891 §6.1.2).
 const OPT_HEAD_BYTES: usize = 9;
-const OPT: [u8; 2] = [0, 41];
+/// How an OPT begins: the root, and its type.
+const OPT_AT_ROOT: [u8; 3] = [0, 0, 41];
 const KEEPALIVE: [u8; 2] = [0, 11];
 /// Code, length, and the time-out.
 const OPTION_BYTES: usize = 6;
@@ -30,24 +29,16 @@ pub(super) fn is_asked_for(query: &[u8]) -> bool {
     if [*high, *low] == [0, 0] {
         return false;
     }
-    let Some(name) = wire_name_length(&query[HEADER_BYTES..]) else {
+    let mut reader = Reader::behind_header(query);
+    let Some(opt) = reader.question().and_then(|_| reader.record()) else {
         return false;
     };
     // What the options of another version look like is not known: it is answered BADVERS, without them.
-    let Some([0, type_high, type_low, _, _, _, 0, _, _, length_high, length_low]) = query
-        .get(HEADER_BYTES + name + QUESTION_TAIL_BYTES..)
-        .and_then(|opt| opt.first_chunk::<{ OPT_HEAD_BYTES + 2 }>())
-    else {
-        return false;
-    };
-    let rdata_at = HEADER_BYTES + name + QUESTION_TAIL_BYTES + OPT_HEAD_BYTES + 2;
-    let rdata_bytes = usize::from(u16::from_be_bytes([*length_high, *length_low]));
-    let Some(mut options) = query.get(rdata_at..rdata_at + rdata_bytes) else {
-        return false;
-    };
-    if [*type_high, *type_low] != OPT {
+    let version = (opt.ttl >> 16) & 0xFF;
+    if !opt.owner_is_root || opt.rtype != RecordType::OPT || version != 0 {
         return false;
     }
+    let mut options = opt.rdata;
     let mut is_asked_for = false;
     while let Some(([code_high, code_low, high, low], rest)) = options.split_first_chunk() {
         is_asked_for |= [*code_high, *code_low] == KEEPALIVE;
@@ -65,7 +56,7 @@ pub(super) fn grant(reply: &mut Vec<u8>, idle_timeout: Duration) {
     if reply.len() + OPTION_BYTES > usize::from(u16::MAX) {
         return;
     }
-    let Some(opt_at) = last_record(reply).filter(|&at| reply.get(at..at + 3) == Some(&[0, OPT[0], OPT[1]])) else {
+    let Some(opt_at) = last_record(reply).filter(|&at| reply.get(at..at + 3) == Some(&OPT_AT_ROOT)) else {
         return;
     };
     let Some(length) = reply
@@ -84,33 +75,19 @@ pub(super) fn grant(reply: &mut Vec<u8>, idle_timeout: Duration) {
 
 /// Where the last record of a message begins, if the message is whole.
 fn last_record(message: &[u8]) -> Option<usize> {
-    let count = |at: usize| {
-        message
-            .get(at..at + 2)
-            .map(|octets| usize::from(octets[0]) << 8 | usize::from(octets[1]))
-    };
-    let mut at = HEADER_BYTES;
-    for _ in 0..count(4)? {
-        at = skip_name(message, at)? + QUESTION_TAIL_BYTES;
+    let [_, _, _, _, questions @ .., _, _, _, _, _, _] = message.first_chunk::<HEADER_BYTES>()?;
+    let mut counts = Reader::new(&message[HEADER_BYTES - 6..HEADER_BYTES]);
+    let records = u32::from(counts.u16()?) + u32::from(counts.u16()?) + u32::from(counts.u16()?);
+    let mut reader = Reader::behind_header(message);
+    for _ in 0..u16::from_be_bytes(*questions) {
+        reader.question()?;
     }
     let mut last = None;
-    for _ in 0..count(6)? + count(8)? + count(10)? {
-        last = Some(at);
-        at = skip_name(message, at)? + OPT_HEAD_BYTES - 1;
-        at += 2 + count(at)?;
+    for _ in 0..records {
+        last = Some(reader.at());
+        reader.record()?;
     }
-    last.filter(|_| at == message.len())
-}
-
-/// Behind a name that may end in a pointer.
-fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            0xC0.. => return Some(at + 2),
-            length => at += 1 + usize::from(length),
-        }
-    }
+    last.filter(|_| reader.is_at_end())
 }
 
 #[cfg(test)]

@@ -6,13 +6,9 @@
 //!
 //! RFCs: 1035 §4.1, 6891 §6.1 and §7, 7873 §5, 8906, 9619.
 
-use super::encode::Question;
 use super::opt::Options;
-use crate::model::name::wire_name_length;
+use super::{HEADER_BYTES, Question, Reader, kept_flags};
 use crate::model::record::RecordType;
-
-/// Octets of a message's header.
-pub(super) const HEADER_BYTES: usize = 12;
 
 /// One query, as far as it could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +50,10 @@ pub(crate) enum Fault {
 /// Reads a message. `None`: no reply at all, since there is no header or it is itself a response (RFC 8906 §2: all
 /// else gets one).
 pub(crate) fn parse(message: &[u8]) -> Option<Query<'_>> {
+    parse_from(message, &mut Reader::behind_header(message))
+}
+
+fn parse_from<'a>(message: &'a [u8], reader: &mut Reader<'a>) -> Option<Query<'a>> {
     let header: &[u8; HEADER_BYTES] = message.first_chunk()?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     if header[2] & 0x80 != 0 {
@@ -68,12 +68,8 @@ pub(crate) fn parse(message: &[u8]) -> Option<Query<'_>> {
         fault: None,
         asks_for_cookie_alone: false,
     };
-    let mut reader = Reader {
-        message,
-        at: HEADER_BYTES,
-    };
     let counts = [word(4), word(6), word(8), word(10)];
-    let read = read_sections(&mut reader, counts, &mut query);
+    let read = read_sections(reader, counts, &mut query);
     // Other opcodes give the sections another meaning: what they hold is no fault, and no question to echo.
     if query.opcode != 0 {
         query.question = None;
@@ -90,14 +86,6 @@ pub(crate) fn parse(message: &[u8]) -> Option<Query<'_>> {
         }
     }
     Some(query)
-}
-
-/// What a reply keeps of the third octet of a query's header: the opcode, and RD of a standard query. RFC 1035 §4.1.1
-/// has RD as "recursion desired" of a query, and RFC 2136 §2.2 has zero there: other opcodes give the bit no meaning,
-/// or another (RFC 8906 §3.1.3), so that nobody may copy it who does not know the opcode.
-pub(crate) fn kept_flags(header: &[u8; HEADER_BYTES]) -> u8 {
-    let opcode = header[2] & 0x78;
-    if opcode == 0 { header[2] & 0x01 } else { opcode }
 }
 
 fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Query<'a>) -> Result<(), Fault> {
@@ -142,105 +130,15 @@ fn read_sections<'a>(reader: &mut Reader<'a>, counts: [u16; 4], query: &mut Quer
             None => fault = Some(Fault::Malformed),
         }
     }
-    if reader.at != reader.message.len() {
+    if !reader.is_at_end() {
         return Err(Fault::Malformed);
     }
     fault.map_or(Ok(()), Err)
 }
 
-struct Reader<'a> {
-    message: &'a [u8],
-    at: usize,
-}
-
-struct Record<'a> {
-    owner_is_root: bool,
-    rtype: RecordType,
-    class: u16,
-    ttl: u32,
-    rdata: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
-        let taken = self.message.get(self.at..)?.get(..bytes)?;
-        self.at += bytes;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
-    }
-
-    /// The question: its name is uncompressed, since nothing stands before it that it could point to.
-    fn question(&mut self) -> Option<Question<'a>> {
-        let length = wire_name_length(self.message.get(self.at..)?)?;
-        let name = self.take(length)?;
-        Some(Question {
-            name,
-            qtype: RecordType(self.u16()?),
-            qclass: self.u16()?,
-        })
-    }
-
-    fn record(&mut self) -> Option<Record<'a>> {
-        let start = self.at;
-        self.skip_name()?;
-        let owner_is_root = self.message[start] == 0;
-        let rtype = RecordType(self.u16()?);
-        let class = self.u16()?;
-        let ttl = self.array().map(u32::from_be_bytes)?;
-        let length = self.u16()?;
-        Some(Record {
-            owner_is_root,
-            rtype,
-            class,
-            ttl,
-            rdata: self.take(usize::from(length))?,
-        })
-    }
-
-    /// A name that may end in a pointer, which must point to before the name (RFC 1035 §4.1.4: a *prior* occurrence).
-    /// It is not followed, so that a message costs no more than its octets.
-    fn skip_name(&mut self) -> Option<()> {
-        let start = self.at;
-        loop {
-            #[cfg(test)]
-            tests::STEPS.set(tests::STEPS.get() + 1);
-            let [length] = self.array()?;
-            match length {
-                0 => return Some(()),
-                1..=63 => {
-                    self.take(usize::from(length))?;
-                }
-                0xC0.. => {
-                    let [low] = self.array()?;
-                    let target = usize::from(u16::from_be_bytes([length & 0x3F, low]));
-                    return (HEADER_BYTES..start).contains(&target).then_some(());
-                }
-                _ => return None,
-            }
-            if self.at - start > 255 {
-                return None;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
-
-    thread_local! {
-        /// Labels and pointers that were looked at.
-        pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
-    }
 
     #[test]
     fn a_query_full_of_pointers_costs_a_step_for_each() {
@@ -261,10 +159,9 @@ mod tests {
         }
         query.extend_from_slice(b"\0\0\x29\x04\xD0\0\0\0\0\0\0");
         query[10..12].copy_from_slice(&additionals.to_be_bytes());
-        let before = STEPS.get();
-        let read = parse(&query).expect("a query");
+        let mut reader = Reader::behind_header(&query);
+        let read = parse_from(&query, &mut reader).expect("a query");
         assert!(read.fault.is_none() && read.edns.is_some());
-        let steps = STEPS.get() - before;
-        assert_eq!(steps, usize::from(additionals));
+        assert_eq!(reader.steps(), usize::from(additionals));
     }
 }

@@ -35,7 +35,7 @@ fn names_in(rtype: RecordType) -> Option<(usize, usize, Form)> {
 
 /// RDATA in the order in which it is written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// Octets as they are.
     Octets(&'a [u8]),
     /// A name that may be compressed, in wire form.
@@ -45,7 +45,7 @@ pub(super) enum Piece<'a> {
 }
 
 /// Splits RDATA for writing: at most some octets, two names, and some octets again.
-pub(super) fn pieces(rtype: RecordType, rdata: &[u8]) -> [Piece<'_>; 4] {
+pub(crate) fn pieces(rtype: RecordType, rdata: &[u8]) -> [Piece<'_>; 4] {
     let plain = || {
         [
             Piece::Octets(rdata),
@@ -82,7 +82,7 @@ pub(super) fn pieces(rtype: RecordType, rdata: &[u8]) -> [Piece<'_>; 4] {
 }
 
 /// The target of a CNAME, DNAME or ALIAS, in wire form.
-pub(super) fn alias_target(rdata: &[u8]) -> Option<&[u8]> {
+pub(crate) fn alias_target(rdata: &[u8]) -> Option<&[u8]> {
     let length = wire_name_length(rdata)?;
     (length == rdata.len()).then_some(rdata)
 }

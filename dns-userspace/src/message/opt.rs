@@ -59,7 +59,7 @@ pub enum InfoCode {
 
 impl InfoCode {
     /// The code, without a text.
-    pub(super) const fn alone(self) -> ExtendedError<'static> {
+    pub(crate) const fn alone(self) -> ExtendedError<'static> {
         ExtendedError { code: self, text: "" }
     }
 }
