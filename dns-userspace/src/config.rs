@@ -42,6 +42,7 @@ use crate::name::Name;
 use crate::record::RrSet;
 use crate::store::ConfiguredView;
 use crate::views::{ViewClients, ViewName};
+use crate::work::Sought;
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -263,16 +264,16 @@ impl Config {
 
     /// The views with their RRsets of `records`, as the store takes them.
     pub fn view_sets(&self) -> Vec<ConfiguredView> {
-        let mut by_view: HashMap<&ViewName, Vec<(Name, RrSet)>> = HashMap::new();
+        let mut by_view: HashMap<Sought<&ViewName>, Vec<(Name, RrSet)>> = HashMap::new();
         for record in &self.records {
             if let Some(view) = &record.view {
-                by_view.entry(view).or_default().push(as_stored(record));
+                by_view.entry(Sought(view)).or_default().push(as_stored(record));
             }
         }
         let views = self.views.iter();
         let views = views.map(|view| ConfiguredView {
             view: view.clone(),
-            records: by_view.remove(&view.name).unwrap_or_default(),
+            records: by_view.remove(&Sought(&view.name)).unwrap_or_default(),
         });
         views.collect()
     }

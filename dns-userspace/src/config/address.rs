@@ -10,6 +10,7 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 use super::document::Position;
 use super::problem::{Findings, Problem};
 use crate::host::{HostAddresses, canonical};
+use crate::work::Sought;
 
 /// An address of the configuration; no position where it came from the command line.
 pub(super) type Located = (SocketAddr, Option<Position>);
@@ -201,15 +202,15 @@ pub(super) fn parse_prefix(key: &str, text: &str) -> Result<IpNet, Problem> {
 
 /// Reports addresses that are there twice, or beside the wildcard address that covers them.
 pub(super) fn check_overlaps(key: &str, addresses: &[Located], findings: &mut Findings) {
-    let all: HashSet<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
+    let all: HashSet<_> = addresses.iter().map(|(address, _)| Sought(*address)).collect();
     let mut seen = HashSet::with_capacity(addresses.len());
     for &(address, at) in addresses {
         let key = key.to_owned();
         let wide = wildcard(address);
-        if !seen.insert(address) {
+        if !seen.insert(Sought(address)) {
             let address = address.to_string();
             findings.error_at(at, Problem::DuplicateAddress { key, address });
-        } else if wide != address && all.contains(&wide) {
+        } else if wide != address && all.contains(&Sought(wide)) {
             let by = wide;
             findings.error_at(at, Problem::CoveredAddress { key, address, by });
         }

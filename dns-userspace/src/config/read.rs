@@ -24,6 +24,7 @@ use crate::cookies::Secrets;
 use crate::files;
 use crate::host::HostAddresses;
 use crate::memory::{self, Size};
+use crate::work::Sought;
 
 const ROOT_KEYS: &[&str] = &[
     "dns_port",
@@ -320,22 +321,23 @@ fn replace_addresses(
 
 /// DNS over TCP and HTTP cannot share an address and port.
 fn check_ports(listen: &[Located], http: &[Located], findings: &mut Findings) {
-    let dns: HashSet<SocketAddr> = listen.iter().map(|(dns, _)| *dns).collect();
+    let dns: HashSet<_> = listen.iter().map(|(dns, _)| Sought(*dns)).collect();
+    let find = |address| dns.get(&Sought(address)).map(|found| found.0);
     // What a wildcard address of HTTP covers, one for each family and port.
-    let by_port: HashMap<(bool, u16), SocketAddr> = listen
+    let by_port: HashMap<_, SocketAddr> = listen
         .iter()
         .rev()
-        .map(|(dns, _)| ((dns.is_ipv4(), dns.port()), *dns))
+        .map(|(dns, _)| (Sought((dns.is_ipv4(), dns.port())), *dns))
         .collect();
     for &(http, at) in http {
         let covered = || {
             by_port
-                .get(&(http.is_ipv4(), http.port()))
+                .get(&Sought((http.is_ipv4(), http.port())))
+                .copied()
                 .filter(|_| http.ip().is_unspecified())
         };
-        let wide = wildcard(http);
-        if let Some(dns) = dns.get(&http).or_else(|| dns.get(&wide)).or_else(covered) {
-            findings.error_at(at, Problem::HttpOnDnsPort { http, dns: *dns });
+        if let Some(dns) = find(http).or_else(|| find(wildcard(http))).or_else(covered) {
+            findings.error_at(at, Problem::HttpOnDnsPort { http, dns });
         }
     }
 }
@@ -365,7 +367,7 @@ fn check_interfaces(key: &str, names: &[(&str, Option<Position>)], findings: &mu
         let forbidden = |octet: u8| octet == b'/' || octet == b':' || octet.is_ascii_whitespace();
         if !(1..=15).contains(&text.len()) || matches!(text, "." | "..") || text.bytes().any(forbidden) {
             findings.error_at(at, Problem::BadInterface { key, text: owned });
-        } else if !seen.insert(text) {
+        } else if !seen.insert(Sought(text)) {
             findings.error_at(at, Problem::DuplicateInterface { key, text: owned });
         }
     }
@@ -528,7 +530,7 @@ fn read_upstream(backend: &Section<'_>, listen: &[Located], findings: &mut Findi
         .unwrap_or_default()
     {
         match parse_address(&key, text, DNS_PORT, Purpose::Server, &host) {
-            Ok(server) if !seen.insert(server) => {
+            Ok(server) if !seen.insert(Sought(server)) => {
                 findings.error(
                     at,
                     Problem::DuplicateAddress {

@@ -16,6 +16,7 @@ use crate::rdata;
 use crate::record::{Handling, MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Source, Wildcard, octets_of_answer};
 use crate::shown::{MOST_OF_VALUE, shorten};
 use crate::views::{ViewClients, ViewName};
+use crate::work::Sought;
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +47,11 @@ pub struct ConfiguredRecord {
 }
 
 /// The types at a name, and where the file has them.
-type TypesAt = BTreeMap<RecordType, Position>;
+type TypesAt = BTreeMap<Sought<RecordType>, Position>;
+/// The views that are configured, by name.
+type Views<'a> = HashMap<Sought<&'a str>, &'a ViewName>;
 /// What wildcards stand for, and where the file says so first.
-type Wildcards = HashMap<Name, (Wildcard, Position)>;
+type Wildcards = HashMap<Sought<Name>, (Wildcard, Position)>;
 
 const ZONE_KEYS: &[&str] = &["name", "file", "acl"];
 const RECORD_KEYS: &[&str] = &["name", "type", "ttl", "value", "order", "weights", "wildcard", "view"];
@@ -59,7 +62,7 @@ pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
 pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Findings) -> Vec<ConfiguredZone> {
     let mut zones = Vec::with_capacity(items.len());
-    let mut first: HashMap<Name, Position> = HashMap::new();
+    let mut first: HashMap<Sought<Name>, Position> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a zone", ZONE_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
@@ -70,7 +73,8 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
         let file = section.required_text("file", "file: zones/example.com.zone", findings);
         let apex = name.and_then(|name| parse_name("name", name, findings));
         if let (Some(apex), Some(name)) = (&apex, name) {
-            if let Some(first) = first.get(apex) {
+            let sought = Sought(apex.clone());
+            if let Some(first) = first.get(&sought) {
                 findings.error(
                     name.at,
                     Problem::DuplicateZone {
@@ -80,7 +84,7 @@ pub(super) fn read_zones(items: &[Rc<Node>], base: &Path, findings: &mut Finding
                 );
                 continue;
             }
-            first.insert(apex.clone(), name.at);
+            first.insert(sought, name.at);
         }
         if let Some(Text { at, text: "" }) = file {
             findings.error(
@@ -118,9 +122,13 @@ pub(super) fn read_records(
     findings: &mut Findings,
 ) -> Vec<ConfiguredRecord> {
     let mut records = Vec::with_capacity(items.len());
-    let views: HashMap<&str, &ViewName> = rules.views.iter().map(|view| (&*view.name, &view.name)).collect();
-    let mut types: HashMap<(Option<ViewName>, Name), TypesAt> = HashMap::new();
-    let mut wildcards: HashMap<Option<ViewName>, Wildcards> = HashMap::new();
+    let views: Views<'_> = rules
+        .views
+        .iter()
+        .map(|view| (Sought(&*view.name), &view.name))
+        .collect();
+    let mut types: HashMap<Sought<(Option<ViewName>, Name)>, TypesAt> = HashMap::new();
+    let mut wildcards: HashMap<Sought<Option<ViewName>>, Wildcards> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a record", RECORD_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
@@ -158,12 +166,12 @@ pub(super) fn read_records(
             None => None,
         };
 
-        let beside = types.entry((view.clone(), owner.clone())).or_default();
+        let beside = types.entry(Sought((view.clone(), owner.clone()))).or_default();
         if !stands_beside(&owner, rtype, section.at, beside, findings) {
             continue;
         }
-        beside.insert(rtype, section.at);
-        let of_view = wildcards.entry(view.clone()).or_default();
+        beside.insert(Sought(rtype), section.at);
+        let of_view = wildcards.entry(Sought(view.clone())).or_default();
         agree_on_wildcard(&owner, (wildcard, section.at), of_view, findings);
         let rrset = RrSet {
             rtype,
@@ -183,8 +191,8 @@ pub(super) fn read_records(
 }
 
 impl RecordRules<'_> {
-    fn find_view(&self, name: Text<'_>, views: &HashMap<&str, &ViewName>, findings: &mut Findings) -> Option<ViewName> {
-        let found = views.get(name.text).copied().cloned();
+    fn find_view(&self, name: Text<'_>, views: &Views<'_>, findings: &mut Findings) -> Option<ViewName> {
+        let found = views.get(&Sought(name.text)).copied().cloned();
         if found.is_none() {
             let known = self.views.iter().take(SHOWN_VIEWS);
             let known = known.map(|view| view.name.to_string()).collect();
@@ -205,19 +213,21 @@ impl RecordRules<'_> {
 
 /// Reports what cannot be at the same owner as an earlier record.
 fn stands_beside(owner: &Name, rtype: RecordType, at: Position, beside: &TypesAt, findings: &mut Findings) -> bool {
-    let problem = if let Some(&first) = beside.get(&rtype) {
+    let problem = if let Some(&first) = beside.get(&Sought(rtype)) {
         Problem::DuplicateRrset {
             owner: owner.clone(),
             rtype,
             first,
         }
-    } else if let Some((other, clash)) = rtype.first_clash(|other| beside.contains_key(&other), beside.keys().copied())
-    {
+    } else if let Some((other, clash)) = rtype.first_clash(
+        |other| beside.contains_key(&Sought(other)),
+        beside.keys().map(|other| other.0),
+    ) {
         Problem::Clash {
             owner: owner.clone(),
             rtype,
             other,
-            other_at: beside[&other],
+            other_at: beside[&Sought(other)],
             clash,
         }
     } else {
@@ -291,7 +301,7 @@ fn agree_on_wildcard(
     if !owner.is_wildcard() {
         return;
     }
-    let (first, first_at) = *wildcards.entry(owner.clone()).or_insert((wildcard, at));
+    let (first, first_at) = *wildcards.entry(Sought(owner.clone())).or_insert((wildcard, at));
     if first != wildcard {
         let owner = owner.clone();
         findings.error(at, Problem::WildcardsDiffer { owner, first: first_at });
@@ -359,7 +369,7 @@ fn read_values(
         }
         let Some(rtype) = rtype else { continue };
         match rdata::parse_value(rtype, text) {
-            Ok(rdata) if seen.insert(rdata::canonical(rtype, &rdata)) => {
+            Ok(rdata) if seen.insert(Sought(rdata::canonical(rtype, &rdata))) => {
                 values.rdatas.push(rdata);
                 values.kept.push(written);
             }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::choice::Choice;
 use super::document::{Kind, Node, Position};
 use super::problem::{Findings, Problem};
+use crate::work::Sought;
 
 /// A mapping whose keys are checked: no unknown ones, none twice.
 pub(super) struct Section<'a> {
@@ -75,7 +76,7 @@ impl<'a> Section<'a> {
             findings.error(node.at, problem);
             return section;
         };
-        let mut seen: HashMap<&str, Position> = HashMap::with_capacity(entries.len());
+        let mut seen: HashMap<Sought<&str>, Position> = HashMap::with_capacity(entries.len());
         for (key, value) in entries {
             let Kind::Scalar { text, .. } = &key.kind else {
                 findings.error(
@@ -87,12 +88,12 @@ impl<'a> Section<'a> {
                 );
                 continue;
             };
-            if let Some(first) = seen.get(&**text).copied() {
+            if let Some(first) = seen.get(&Sought(&**text)).copied() {
                 let key_given = section.path(text);
                 findings.error(key.at, Problem::DuplicateKey { key: key_given, first });
                 continue;
             }
-            seen.insert(text, key.at);
+            seen.insert(Sought(text), key.at);
             match known.iter().find(|known| *known == text) {
                 Some(known) => section.entries.push((known, value)),
                 None => {

@@ -10,6 +10,7 @@ use super::document::{Kind, Node, Position};
 use super::problem::{Findings, Problem};
 use super::section::{Section, Text};
 use crate::views::{ViewClients, ViewName};
+use crate::work::Sought;
 
 const VIEW_KEYS: &[&str] = &["name", "clients"];
 /// The longest name of a view, in octets.
@@ -17,8 +18,8 @@ const MAX_NAME_BYTES: usize = 64;
 
 pub(super) fn read_views(items: &[Rc<Node>], findings: &mut Findings) -> Vec<ViewClients> {
     let mut views = Vec::with_capacity(items.len());
-    let mut first: HashMap<&str, Position> = HashMap::new();
-    let mut prefixes: HashMap<IpNet, ViewName> = HashMap::new();
+    let mut first: HashMap<Sought<&str>, Position> = HashMap::new();
+    let mut prefixes: HashMap<Sought<IpNet>, ViewName> = HashMap::new();
     for item in items {
         let section = Section::item(item, "a view", VIEW_KEYS, findings);
         if !matches!(item.kind, Kind::Mapping(_)) {
@@ -27,7 +28,7 @@ pub(super) fn read_views(items: &[Rc<Node>], findings: &mut Findings) -> Vec<Vie
         let name = section.required_text("name", "name: office", findings);
         let clients = read_clients(&section, name, &mut prefixes, findings);
         let Some(Text { at, text }) = name else { continue };
-        let problem = match (text.len(), first.get(text)) {
+        let problem = match (text.len(), first.get(&Sought(text))) {
             (0, _) => Problem::Empty {
                 key: "name".to_owned(),
                 remedy: "write a name for the view",
@@ -42,7 +43,7 @@ pub(super) fn read_views(items: &[Rc<Node>], findings: &mut Findings) -> Vec<Vie
                 first: *first,
             },
             (_, None) => {
-                first.insert(text, at);
+                first.insert(Sought(text), at);
                 views.push(ViewClients {
                     name: text.into(),
                     clients,
@@ -58,7 +59,7 @@ pub(super) fn read_views(items: &[Rc<Node>], findings: &mut Findings) -> Vec<Vie
 fn read_clients(
     section: &Section<'_>,
     view: Option<Text<'_>>,
-    prefixes: &mut HashMap<IpNet, ViewName>,
+    prefixes: &mut HashMap<Sought<IpNet>, ViewName>,
     findings: &mut Findings,
 ) -> Vec<IpNet> {
     const EXAMPLE: &str = "clients: [10.0.0.0/8]";
@@ -94,7 +95,7 @@ fn read_clients(
                 continue;
             }
         };
-        match prefixes.get(&prefix) {
+        match prefixes.get(&Sought(prefix)) {
             Some(view) => findings.error(
                 at,
                 Problem::DuplicatePrefix {
@@ -104,7 +105,7 @@ fn read_clients(
                 },
             ),
             None => {
-                prefixes.insert(prefix, name.into());
+                prefixes.insert(Sought(prefix), name.into());
                 clients.push(prefix);
             }
         }

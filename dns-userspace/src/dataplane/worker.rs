@@ -142,6 +142,8 @@ pub struct Plane {
     forwards: TaskTracker,
     acceptors: JoinSet<()>,
     threads: Vec<thread::JoinHandle<()>>,
+    #[cfg(test)]
+    admissions: Arc<Admissions>,
 }
 
 impl Plane {
@@ -238,6 +240,8 @@ impl Plane {
             forwards,
             acceptors,
             threads,
+            #[cfg(test)]
+            admissions,
         })
     }
 
@@ -249,6 +253,12 @@ impl Plane {
     /// Rare events so far.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.figures
+    }
+
+    /// Octets that wait for TCP clients, or of which the rest is waited for.
+    #[cfg(test)]
+    pub(crate) fn waiting_for_tcp(&self) -> usize {
+        self.admissions.waiting()
     }
 
     /// Takes no more queries, answers those that have come, and returns when all is sent or after `grace`; true where
