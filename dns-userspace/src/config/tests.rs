@@ -576,6 +576,15 @@ fn zones() {
     );
     refused("zones:\n  - file: x\n", "2:5", "`name` is missing in a zone");
     refused("zones:\n  - {name: a..b, file: x}\n", "2:12", "has an empty label");
+    refused("zones:\n  - {name: \"a \", file: x}\n", "2:12", "has a space in it");
+    refused("zones:\n  - {name: \"@\", file: x}\n", "2:12", "write the zone's name");
+    let zones = loaded("zones:\n  - {name: Bücher, file: x}\n").config.zones;
+    assert_eq!(zones[0].apex.to_string(), "xn--bcher-kva.");
+    refused(
+        "zones:\n  - {name: bücher, file: x}\n  - {name: xn--bcher-kva., file: y}\n",
+        "3:12",
+        "is given a second time",
+    );
     refused("zones:\n  - {name: a, file: \"\"}\n", "2:21", "`file` is empty");
 }
 
@@ -600,6 +609,21 @@ fn records() {
         "2:12",
         "has an empty label",
     );
+    for (name, part) in [
+        ("a b", "has a space in it"),
+        ("\"a\\n\"", "has a line feed in it"),
+        ("\"a\\0\"", "the control character U+0000"),
+        ("\"a\\x7f\"", "the control character U+007F"),
+        ("\"@\"", "write the zone's name"),
+        ("-ü", "hyphen"),
+        ("\"a\\u00a0\"", "U+00A0 must not be in it"),
+    ] {
+        refused(
+            &record(&format!("name: {name}, type: A, value: [192.0.2.1]")),
+            "2:12",
+            part,
+        );
+    }
     refused(
         &record("name: a., type: AB, value: [192.0.2.1]"),
         "2:22",

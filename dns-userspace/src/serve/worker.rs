@@ -70,6 +70,8 @@ pub struct Plane {
     jobs: TaskTracker,
     acceptors: JoinSet<()>,
     threads: Vec<thread::JoinHandle<()>>,
+    #[cfg(test)]
+    admissions: Arc<Admissions>,
 }
 
 impl Plane {
@@ -164,6 +166,8 @@ impl Plane {
             jobs,
             acceptors,
             threads,
+            #[cfg(test)]
+            admissions,
         })
     }
 
@@ -175,6 +179,12 @@ impl Plane {
     /// Rare events so far.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.figures
+    }
+
+    /// Octets that wait for TCP clients, or of which the rest is waited for.
+    #[cfg(test)]
+    pub(crate) fn waiting_for_tcp(&self) -> usize {
+        self.admissions.waiting()
     }
 
     /// Takes no more queries, answers those that have come, and returns when all is sent or after `grace`; true where

@@ -198,6 +198,7 @@ async fn while_all_have_work_in_hand_the_probes_answer_and_the_rest_is_told() {
     );
     server.get("/health").await.is(200);
     server.get("/ready").await.is(200);
+    assert_eq!(server.get("/metrics").await.status, 200);
     assert!(server.api.figures().overloaded.load(Ordering::Relaxed) > 0);
     drop(closed);
     for stream in &mut waiting {

@@ -1,5 +1,8 @@
 //! Changes of the API: durable, grouped, all or nothing.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::super::ControlError;
 use super::fixture::{Fixture, desired, name, value, zone};
 use crate::journal::{Entry, Storage};
@@ -41,7 +44,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert!(fixture.metric(r#"hotdns_records{source="api"} 2"#));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn commands_that_wait_share_one_publication() {
     let fixture = Fixture::new(desired(vec![], vec![]));
     let control = fixture.handle();
@@ -54,21 +57,22 @@ async fn commands_that_wait_share_one_publication() {
         released.recv().expect("sent");
     });
     is_held.await.expect("held");
-    let mut clients = tokio::task::JoinSet::new();
-    for client in 0..100u8 {
-        let control = control.clone();
-        clients.spawn(async move {
-            control
-                .create(name(&format!("c{client}.x.")), A, None, address(client))
-                .await
-        });
+    let mut clients: Vec<_> = (0..100u8)
+        .map(|client| {
+            let control = control.clone();
+            let owner = name(&format!("c{client}.x."));
+            Box::pin(async move { control.create(owner, A, None, address(client)).await })
+        })
+        .collect();
+    for client in &mut clients {
+        // To be polled once sends the command: the first of them wait at the gate, the others in the queue.
+        let polled = poll_fn(|context| Poll::Ready(client.as_mut().poll(context).is_pending())).await;
+        assert!(polled, "it waits for its reply");
     }
-    // The first of them wait at the gate, the others in the queue.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     release.send(()).expect("received");
     holder.join().expect("ended");
-    while let Some(created) = clients.join_next().await {
-        created.expect("no panic").expect("created");
+    for client in clients {
+        client.await.expect("created");
     }
     let publications = fixture.served.lock().expect("not poisoned").publications;
     assert!(

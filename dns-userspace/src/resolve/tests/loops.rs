@@ -175,11 +175,11 @@ async fn a_server_that_cannot_bear_the_mark_is_asked_without() {
 }
 
 /// Answers when the test lets it.
-async fn held() -> (SocketAddr, Arc<AtomicUsize>, tokio::sync::watch::Sender<bool>) {
+async fn held() -> (SocketAddr, Arc<AtomicUsize>, watch::Sender<bool>) {
     let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let address = socket.local_addr().unwrap();
     let queries = Arc::new(AtomicUsize::new(0));
-    let (release, released) = tokio::sync::watch::channel(false);
+    let (release, released) = watch::channel(false);
     let counted = Arc::clone(&queries);
     tokio::spawn(async move {
         let mut buffer = [0; 4096];

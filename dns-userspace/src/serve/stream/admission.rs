@@ -51,6 +51,12 @@ impl Admissions {
         })
     }
 
+    /// Octets that wait, of all clients together.
+    #[cfg(test)]
+    pub(in crate::serve) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn open(&self) -> usize {
         usize::try_from(self.figures.tcp_connections.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
