@@ -1,6 +1,6 @@
 //! How messages travel.
 
-/// A protocol that clients ask by. What differs between protocols is in [`Protocol::traits`]: a new one is a variant, a
+/// A protocol that clients ask by. What differs between protocols is in `Protocol::traits`: a new one is a variant, a
 /// place in [`Protocol::ALL`], and an arm there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {

@@ -228,7 +228,7 @@ async fn a_refused_port_costs_no_time_out() {
     let last = Upstream::start(good).await;
     let forwarder = forwarder_within(&[nobody().await, last.address], 100 * SOON);
     let query = testing::query(1, "a.");
-    let asked = forwarder.forward(&query, CLIENT, Transport::Udp);
+    let asked = forwarder.forward(&query, CLIENT, Limit::Datagram);
     assert_eq!(timeout(SOON, asked).await.expect("no time-out")[7], 1);
 }
 

@@ -6,7 +6,7 @@
 //!                                                                     (RFC 7766 §7)
 //! ```
 //!
-//! A session knows nothing of what carries its octets: whatever is [`Octets`], such as a TCP connection.
+//! A session knows nothing of what carries its octets: whatever is `Octets`, such as a TCP connection.
 //!
 //! What a client may cost is bounded: an idle session is a task without buffers; a message must be whole within the
 //! idle time-out of the last one; a client that does not read stops being read from once 16 KiB wait for

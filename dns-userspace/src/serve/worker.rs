@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the
-//! log and [`Figures`] say so. A task that panics elsewhere is started again, and so is a whole worker, without its
+//! log and `Figures` say so. A task that panics elsewhere is started again, and so is a whole worker, without its
 //! connections.
 
 use std::cell::RefCell;

@@ -41,7 +41,6 @@ use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
-use crate::resolve::Forwarder;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::gate::Gate;
 use crate::serve::sockets;
@@ -150,18 +149,14 @@ impl System {
             &spawner,
         )
         .await?;
+        let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
+        let answerers: AnswererFactory = Arc::new(move || {
+            let answerer = local().forwarding(forwarder.clone());
+            Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
+        });
         let parts = Parts {
             endpoints,
-            answerers: answerers(
-                &served,
-                environment,
-                &identity,
-                &cookies,
-                &recursion,
-                &gate,
-                forwarder,
-                counts,
-            ),
+            answerers,
             counters: metrics.queries(),
             figures: metrics.sockets(),
             streams: stream_settings(&config, &shares),
@@ -324,30 +319,27 @@ fn recursion(config: &Config) -> Arc<[IpNet]> {
     }
 }
 
-fn answerers(
+/// Makes what answers from our own data.
+fn local_answerers(
     served: &Arc<Served>,
     environment: Environment<'static>,
     identity: &Arc<Identity>,
     cookies: &Arc<Cookies>,
     recursion: &Arc<[IpNet]>,
     gate: &Arc<Gate>,
-    forwarder: Option<Arc<Forwarder>>,
-    counts: Option<Arc<ZoneCounts>>,
-) -> AnswererFactory {
+) -> impl Fn() -> LocalAnswerer + Send + Sync + use<> {
     let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
     let (cookies, gate) = (Arc::clone(cookies), Arc::clone(gate));
-    Arc::new(move || {
-        let answerer = LocalAnswerer::new(
+    move || {
+        LocalAnswerer::new(
             Arc::clone(&served),
             environment,
             Arc::clone(&identity),
             Arc::clone(&cookies),
             Arc::clone(&recursion),
             Arc::clone(&gate),
-        );
-        let answerer = answerer.forwarding(forwarder.clone());
-        Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
-    })
+        )
+    }
 }
 
 fn view(served: &Arc<Served>) -> View {
