@@ -220,6 +220,26 @@ unsafe impl Header for TwoWords {}
 // SAFETY: packed integers all.
 unsafe impl Header for WordAndHalf {}
 
+/// A packet that came in: where it lies, and the interface that it came in by.
+pub trait Received {
+    /// The frame as it is now.
+    fn packet(&self) -> Packet;
+    /// Index of the interface.
+    fn interface(&self) -> u32;
+}
+
+impl Received for XdpContext {
+    #[inline(always)]
+    fn packet(&self) -> Packet {
+        Packet::new(self)
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.ingress_ifindex() as u32
+    }
+}
+
 /// The frame between the two pointers of the context. Any helper that changes the frame makes it stale: take a new
 /// one.
 pub struct Packet {
@@ -235,6 +255,14 @@ impl Packet {
             start: ctx.data(),
             end: ctx.data_end(),
         }
+    }
+
+    /// A frame in the memory of a test, which outlives what is taken of it.
+    #[cfg(test)]
+    pub fn of(frame: &[u8]) -> Self {
+        let start = frame.as_ptr() as usize;
+        let end = start + frame.len();
+        Self { start, end }
     }
 
     /// Octets of the frame.

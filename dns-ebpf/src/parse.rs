@@ -1,13 +1,12 @@
 //! From a frame to offsets: Ethernet, up to two VLAN tags, IPv4 or IPv6, UDP, and whether it is for us.
 
-use aya_ebpf::programs::XdpContext;
 use dns_common::address::{OWN_WORDS, OwnKey, OwnValue, TAGGED};
 use dns_common::checksum;
 use dns_common::reason::PassReason;
 
 use crate::Verdict;
 use crate::maps::{forget, limits, own, settings};
-use crate::packet::{Ethernet, Extension, Header, Ipv4, Ipv6, Packet, Udp, Vlan};
+use crate::packet::{Ethernet, Extension, Header, Ipv4, Ipv6, Packet, Received, Udp, Vlan};
 
 pub const IPV4_BYTES: usize = size_of::<Ipv4>();
 pub const IPV6_BYTES: usize = size_of::<Ipv6>();
@@ -31,6 +30,7 @@ const MOST_EXTENSIONS: usize = 4;
 const MAPPED: u64 = 0xFFFF_0000;
 
 /// A frame that carries a UDP datagram to one of our addresses and ports, with what an answer needs to know.
+#[cfg_attr(not(target_arch = "bpf"), derive(Debug, PartialEq))]
 pub struct Frame {
     /// Where the IP header starts.
     pub ip: usize,
@@ -122,9 +122,9 @@ impl Link<'_> {
 
 /// Reads the headers.
 #[inline(always)]
-pub fn parse(ctx: &XdpContext, room: &mut OwnKey) -> Parsed<Frame> {
-    let packet = Packet::new(ctx);
-    let (ethernet, mut link, ethertype, at) = link(ctx, &packet, room)?;
+pub fn parse(received: &impl Received, room: &mut OwnKey) -> Parsed<Frame> {
+    let packet = received.packet();
+    let (ethernet, mut link, ethertype, at) = link(received, &packet, room)?;
     match ethertype {
         ETHERTYPE_IPV4 => ipv4(&packet, ethernet, at, &mut link),
         ETHERTYPE_IPV6 => ipv6(&packet, ethernet, at, &mut link),
@@ -135,7 +135,7 @@ pub fn parse(ctx: &XdpContext, room: &mut OwnKey) -> Parsed<Frame> {
 /// Ethernet header and tags; then the type of what is behind, and where that starts.
 #[inline(always)]
 fn link<'a, 'p>(
-    ctx: &XdpContext,
+    received: &impl Received,
     packet: &'p Packet,
     room: &'a mut OwnKey,
 ) -> Parsed<(&'p Ethernet, Link<'a>, u16, usize)> {
@@ -156,7 +156,7 @@ fn link<'a, 'p>(
             at += size_of::<Vlan>();
         }
     }
-    let interface = ctx.ingress_ifindex() as u32;
+    let interface = received.interface();
     Ok((ethernet, Link { interface, vlans, room }, ethertype, at))
 }
 
@@ -282,9 +282,9 @@ fn unreadable(link: &mut Link<'_>, destination: [u64; 2], reason: PassReason) ->
 ///
 /// All is read once more. Keeping it would take stack, from which the deepest chain of calls has nothing to spare.
 #[inline(always)]
-pub fn unread_client(ctx: &XdpContext, room: &mut OwnKey) -> Option<[u64; 2]> {
-    let packet = Packet::new(ctx);
-    let (_, mut link, ethertype, at) = link(ctx, &packet, room).ok()?;
+pub fn unread_client(received: &impl Received, room: &mut OwnKey) -> Option<[u64; 2]> {
+    let packet = received.packet();
+    let (_, mut link, ethertype, at) = link(received, &packet, room).ok()?;
     if ethertype == ETHERTYPE_IPV4 {
         let ip: &Ipv4 = packet.header(at)?;
         // RFC 791 §3.1: ports are in the first fragment alone.
@@ -303,8 +303,8 @@ pub fn unread_client(ctx: &XdpContext, room: &mut OwnKey) -> Option<[u64; 2]> {
     }
 }
 
-/// The UDP header, behind extension headers or without any, if it is in this packet (RFC 8200 §4); `Some(None)` where
-/// there are more headers than are followed, which no client sends. RFC 7112 has all headers in a first fragment.
+/// The UDP header, behind extension headers or without any (RFC 8200 §4). `Some(None)` where it cannot be seen: there
+/// are more headers than are followed, or the packet ends before it, and no client sends either. RFC 7112 has all headers in a first fragment.
 /// Authentication headers and those of mobility lead to no socket of ours.
 #[inline(always)]
 fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<Option<&Udp>> {
@@ -334,7 +334,8 @@ fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<Option<&Ud
 fn udp<'a>(packet: &'a Packet, at: usize, link: &mut Link<'_>, destination: [u64; 2]) -> Parsed<(&'a Udp, OwnValue)> {
     let udp: &Udp = header(packet, at)?;
     let port = u16::from_be(udp.destination);
-    if !settings().may_be_port(port) {
+    // The map has port 0 for "some port", and no socket has it.
+    if port == 0 || !settings().may_be_port(port) {
         return Err(Verdict::NotOurs);
     }
     match link.own(destination, port) {
@@ -379,3 +380,6 @@ fn check_source(source: [u64; 2], udp: &Udp, link: &mut Link<'_>) -> Parsed<()> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

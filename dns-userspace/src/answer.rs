@@ -15,11 +15,7 @@
 
 mod additional;
 mod chaos;
-mod compress;
-mod embedded;
 mod encode;
-mod opt;
-mod query;
 mod resolve;
 mod respond;
 #[cfg(test)]
@@ -28,12 +24,12 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet};
+use crate::message::Limit;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
 
-pub use encode::{Encoded, Framing, Marks, Pointer, Question, SerialMark, encode};
-pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, MARK_BYTES, Mark, Options};
-pub(crate) use query::{QueryEdns, kept_flags, parse};
+pub use crate::message::CookieSource;
+pub use encode::{Encoded, Framing, Marks, SerialMark, encode};
 pub use resolve::resolve;
 pub(crate) use resolve::resolve_at;
 pub use respond::{Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked};
@@ -45,8 +41,10 @@ pub struct Environment<'a> {
     pub udp_payload: u16,
     /// Whether this client may use the upstream: RA, and what happens to names that are not ours.
     pub recursion_available: bool,
-    /// How the query came.
-    pub transport: Transport,
+    /// The largest reply that may be sent.
+    pub limit: Limit,
+    /// Whether the client has shown that it receives what is sent to its address.
+    pub is_proven: bool,
     /// `backend.max_cname_depth`: the most aliases of one chain.
     pub max_cname_depth: u8,
     /// `backend.resolve_cname_chain`: whether an answer goes on behind its first alias.
@@ -85,15 +83,6 @@ pub struct Identity {
     pub hostname: Option<Box<str>>,
     /// `chaos.id`, likewise: `id.server` (RFC 4892).
     pub id: Option<Box<str>>,
-}
-
-/// How a query came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// One datagram: the answer has a size limit.
-    Udp,
-    /// A stream of messages of up to 65535 octets.
-    Tcp,
 }
 
 /// The SOA serials in force; they move without a new snapshot.
@@ -135,6 +124,28 @@ pub struct PartialChain {
     pub resolution: Resolution,
 }
 
+#[cfg(test)]
+impl PartialChain {
+    /// A chain of these RRsets; no owner means the question's.
+    pub(crate) fn of(target: Name, qtype: RecordType, aliases: Vec<(Option<Name>, Arc<RrSet>)>) -> Self {
+        let section = |(owner, rrset): (Option<Name>, _)| Section {
+            owner: owner.map_or(Owner::Question, Owner::Name),
+            rrset,
+            ttl_override: None,
+            soa_zone: None,
+        };
+        let resolution = Resolution {
+            answer: aliases.into_iter().map(section).collect(),
+            ..Resolution::empty(rcode::NOERROR)
+        };
+        Self {
+            target,
+            qtype,
+            resolution,
+        }
+    }
+}
+
 /// The parts of the configuration that decide what is in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResolveOptions {
@@ -144,8 +155,8 @@ pub struct ResolveOptions {
     pub resolve_cname_chain: bool,
     /// Whether NXDOMAIN carries the SOA.
     pub return_soa_on_nxdomain: bool,
-    /// Decides what ANY gets: RFC 8482's HINFO over UDP, all RRsets over TCP.
-    pub transport: Transport,
+    /// Whether the client's address is proven: then ANY gets all RRsets, else RFC 8482's HINFO.
+    pub is_proven: bool,
 }
 
 impl Environment<'_> {
@@ -153,7 +164,8 @@ impl Environment<'_> {
     pub const DEFAULT: Self = Self {
         udp_payload: 1232,
         recursion_available: false,
-        transport: Transport::Udp,
+        limit: Limit::Datagram,
+        is_proven: false,
         max_cname_depth: 10,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
@@ -180,7 +192,7 @@ impl<'a> Environment<'a> {
             max_cname_depth: self.max_cname_depth,
             resolve_cname_chain: self.resolve_cname_chain,
             return_soa_on_nxdomain: self.return_soa_on_nxdomain,
-            transport: self.transport,
+            is_proven: self.is_proven,
         }
     }
 }

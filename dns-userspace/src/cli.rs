@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod check;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};

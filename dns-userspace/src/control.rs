@@ -1,11 +1,11 @@
 //! The one writer: takes changes from the HTTP API and from reloads, makes them durable, publishes them.
 //!
 //! ```text
-//! ControlHandle ─ commands ─► writer thread ─ evaluate each in order, on top of those before it
-//!  (any task)  ◄─ replies ──                ├ Store::plan          what would be served
-//!                                           ├ Storage::write       one SQLite transaction
-//!                                           ├ Planes::publish      fence, publish, install
-//!                                           └ Store::commit
+//! ControlHandle ─ change sets ─► writer thread ─ Draft::apply each in order, on top of those before it
+//!  (any task)  ◄─ outcomes ────                ├ Draft::finish        what would be served
+//!                                              ├ Storage::write       one SQLite transaction
+//!                                              ├ Planes::publish      fence, publish, install
+//!                                              └ Store::commit
 //! ```
 //!
 //! The writer takes all commands that wait and makes them one transaction and one publication (group commit), so that
@@ -16,50 +16,46 @@
 //! Where the database could not be read at start-up, nothing is served and every command refused until it could be: it
 //! is tried once a second. With `storage.required: false` the files are served meanwhile.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::files::{FileBatch, Files};
 use crate::cookies::Cookies;
-use crate::http::TokenFile;
-use crate::metrics::Metrics;
-use crate::name::{Name, NameKey};
-use crate::rdata;
-use crate::readiness::Readiness;
-use crate::record::{MOST_OF_MESSAGE, Order, Rdata, RecordType, RrSet, Wildcard, octets_of_answer};
-use crate::storage::{Storage, StorageError};
-use crate::store::Plan;
-use crate::views::ViewName;
+use crate::journal::{Journal, Progress, StorageStatus, Stored};
+use crate::model::name::Name;
+use crate::model::record::{Rdata, RecordType};
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
+use crate::principal::{Principal, TokenFile};
+use crate::store::{ChangeSet, Conflicts, Edit, Wanted, Written};
 
 mod census;
 mod error;
-mod evaluate;
+mod files;
+mod history;
+mod publication;
 mod reload;
 mod serial;
 mod writer;
 
-pub(crate) use census::Census;
-pub(crate) use serial::set as set_serial;
-
 pub use error::ControlError;
+pub use history::{Event, History, Subscription};
+pub use publication::{Cause, Publication, ZoneSerial};
 pub use reload::{Desired, DesiredZone, Failure, Loader, ReloadReport, RrsetRef};
 pub use serial::is_greater;
 
 /// Commands that wait before senders do.
 const QUEUE: usize = 4096;
 
-/// Where plans become what is served.
+/// Where publications become what is served.
 pub trait Planes: Send {
-    /// Serves the plan's snapshot from every plane when it returns; `serials` are (zone index, SOA serial) pairs, of
-    /// all zones that are new and of all whose serial changes.
-    ///
-    /// An error means that the old state is served still. A plane that has no room for an answer is no error: another
-    /// one gives it.
-    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()>;
+    /// Serves the publication's snapshot from every plane when it returns. A plane that has no room for an answer leaves
+    /// it to another one, so this does not fail.
+    fn publish(&mut self, publication: &Publication);
 
     /// Answers every question SERVFAIL, from now until something is published: what there is is not known yet.
     fn withhold(&mut self) {}
@@ -71,44 +67,56 @@ pub trait Planes: Send {
     }
 }
 
-/// Bounds and default of TTLs that come through the API, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TtlRules {
-    /// The smallest allowed.
-    pub min: u32,
-    /// The largest allowed.
-    pub max: u32,
-    /// What a new RRset without a TTL gets.
-    pub default: u32,
+/// Who is told what the writer does: metrics and readiness, in the product.
+pub trait Observer: Send + Sync {
+    /// How many RRs of each kind of source are served.
+    fn records(&self, by_kind: &BTreeMap<&str, i64>);
+
+    /// These are all RRsets that are left out now.
+    fn conflicts(&self, conflicts: &Conflicts);
+
+    /// So many configuration files and zone files could not be loaded.
+    fn reload_failures(&self, files: usize);
+
+    /// How the database is now.
+    fn storage(&self, status: StorageStatus);
 }
 
 /// What the writer works with.
 pub struct Settings {
-    /// `storage.path`.
-    pub storage_path: PathBuf,
+    /// Where changes are kept before they are served.
+    pub journal: Box<dyn Journal>,
+    /// What it held when it was opened; `None` where that could not be read.
+    pub stored: Option<Stored>,
+    /// The watched sources that are configured: what the journal has of others goes.
+    pub sources: Vec<SourceId>,
     /// `storage.required`: whether nothing is served until the records in the database are read.
     pub storage_required: bool,
-    /// Where it is said whether they are.
-    pub readiness: Arc<Readiness>,
-    /// The configuration file, as errors name it.
-    pub config_file: Arc<str>,
     /// Reads the configuration file and all zone files, for a reload.
     pub loader: Loader,
     /// The token file, which a reload reads again.
     pub token: Option<Arc<TokenFile>>,
     /// The secrets of DNS cookies; a reload reads their file again.
     pub cookies: Arc<Cookies>,
-    /// Where records, conflicts and failures are counted.
-    pub metrics: Arc<Metrics>,
-    /// How writes to the database fail.
-    #[cfg(test)]
-    pub(crate) faults: crate::storage::faults::Shared,
+    /// Who is told what the writer does.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// What is known of a watched source from before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// How many RRsets it has.
+    pub rrsets: usize,
+    /// How far its watch was.
+    pub progress: Option<Progress>,
 }
 
 /// The running writer.
 pub struct Control {
     /// For everyone who wants changes.
     pub handle: ControlHandle,
+    /// What was published lately, to be followed.
+    pub history: Arc<History>,
     /// Ends after [`ControlHandle::stop`], or when every handle is gone; the database is closed then.
     pub thread: JoinHandle<()>,
 }
@@ -117,135 +125,80 @@ pub struct Control {
 #[derive(Clone)]
 pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
+    reloads: mpsc::Sender<files::Request>,
     /// The view that changes are made in; `None` is the default.
     view: Option<ViewName>,
-}
-
-/// What a request says of an RRset beside its values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its TTL.
-    pub ttl: Option<u32>,
-    /// Its order; a weighted one has one weight for each value of the request.
-    pub order: Option<Order>,
-    /// What its wildcard stands for.
-    pub wildcard: Option<Wildcard>,
-}
-
-impl From<Option<u32>> for Wanted {
-    fn from(ttl: Option<u32>) -> Self {
-        Self { ttl, ..Self::default() }
-    }
-}
-
-/// An RRset that the API has put, as it is after the command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// The owner, in the case in which it was given first.
-    pub owner: Name,
-    /// The whole RRset.
-    pub rrset: Arc<RrSet>,
-    /// Whether there was none before.
-    pub created: bool,
-}
-
-/// One change of the API's RRsets.
-#[derive(Debug, Clone)]
-pub(crate) enum Change {
-    /// Creates an RRset or adds the values it lacks.
-    Create {
-        owner: Name,
-        rtype: RecordType,
-        wanted: Wanted,
-        rdatas: Vec<Rdata>,
-    },
-    /// Replaces an RRset, or creates it.
-    Put {
-        owner: Name,
-        rtype: RecordType,
-        wanted: Wanted,
-        rdatas: Vec<Rdata>,
-    },
-    /// Deletes a value, an RRset, or all RRsets that the API has at a name.
-    Delete {
-        owner: Name,
-        rtype: Option<RecordType>,
-        rdata: Option<Rdata>,
-    },
-}
-
-impl Change {
-    /// An error where the values alone are more than any message carries: known before the writer has to do with them.
-    fn check_size(&self) -> Result<(), ControlError> {
-        let (Self::Create {
-            owner, rtype, rdatas, ..
-        }
-        | Self::Put {
-            owner, rtype, rdatas, ..
-        }) = self
-        else {
-            return Ok(());
-        };
-        let given = octets_of_answer(owner, rdatas.iter().map(|rdata| &**rdata));
-        if given <= MOST_OF_MESSAGE {
-            return Ok(());
-        }
-        // A value that is given twice counts once.
-        let distinct: HashSet<Rdata> = rdatas.iter().map(|given| rdata::canonical(*rtype, given)).collect();
-        let bytes = octets_of_answer(owner, distinct.iter().map(|rdata| &**rdata));
-        if bytes <= MOST_OF_MESSAGE {
-            return Ok(());
-        }
-        Err(ControlError::TooLarge {
-            owner: owner.clone(),
-            rtype: *rtype,
-            bytes,
-            limit: MOST_OF_MESSAGE,
-        })
-    }
-
-    fn key(&self) -> NameKey {
-        match self {
-            Self::Create { owner, .. } | Self::Put { owner, .. } | Self::Delete { owner, .. } => owner.key(),
-        }
-    }
+    /// Who asks for them.
+    principal: Principal,
 }
 
 enum Command {
-    /// In a view, or in the default.
-    Change(
-        Option<ViewName>,
-        Change,
-        oneshot::Sender<Result<Option<Written>, ControlError>>,
+    Apply(ChangeSet, oneshot::Sender<Result<Vec<Written>, ControlError>>),
+    /// What a watched source says, and how far its watch is.
+    Watched(
+        ChangeSet,
+        Option<Progress>,
+        oneshot::Sender<Result<Vec<Written>, ControlError>>,
     ),
-    Reload(oneshot::Sender<Result<ReloadReport, ControlError>>),
+    /// What is known of a source from before: whether it has records, and how far its watch was.
+    Kept(SourceId, oneshot::Sender<Result<Kept, ControlError>>),
+    /// What the files say now.
+    Files(FileBatch, oneshot::Sender<Result<ReloadReport, ControlError>>),
     /// For the planes to rest after.
     Wake,
     Stop(oneshot::Sender<()>),
 }
 
 impl Control {
-    /// Opens the database, publishes `initial` with the records and serials in it, and starts the writer. Where the
-    /// database cannot be read, and has to be, that comes later: [`Readiness`] says so.
+    /// Publishes `initial` with the records and serials in it, and starts the writer. Where the
+    /// database cannot be read, and has to be, that comes later: [`Observer::storage`] says so.
     ///
     /// What is amiss but does not keep the server from running (no database, bad zone files, RRsets left out) is
     /// logged. Blocks.
     pub fn start(settings: Settings, initial: Desired, planes: Box<dyn Planes>) -> Result<Self, StartError> {
-        let (storage, stored) = Storage::open(&settings.storage_path)?;
-        #[cfg(test)]
-        let storage = storage.with_faults(Arc::clone(&settings.faults));
-        let writer = writer::Writer::start(settings, storage, stored, initial, planes).map_err(StartError::Publish)?;
+        let Settings {
+            journal,
+            stored,
+            sources,
+            storage_required,
+            loader,
+            token,
+            cookies,
+            observer,
+        } = settings;
+        let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&observer), initial);
+        let parts = writer::Parts {
+            observer,
+            storage_required,
+            journal,
+            sources,
+            planes,
+        };
+        let writer = writer::Writer::start(parts, stored, batch);
+        let history = writer.history();
         let clock = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .map_err(StartError::Thread)?;
         let (commands, queue) = mpsc::channel(QUEUE);
+        let (reloads, requests) = mpsc::channel(QUEUE);
+        let sink = commands.clone();
+        std::thread::Builder::new()
+            .name("hotdns-files".to_owned())
+            .spawn(move || files.run(requests, sink))
+            .map_err(StartError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("hotdns-control".to_owned())
             .spawn(move || writer.run(queue, &clock))
             .map_err(StartError::Thread)?;
         Ok(Self {
-            handle: ControlHandle { commands, view: None },
+            handle: ControlHandle {
+                commands,
+                reloads,
+                view: None,
+                principal: Principal::local(),
+            },
+            history,
             thread,
         })
     }
@@ -254,12 +207,6 @@ impl Control {
 /// Why the writer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database's content cannot be used.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The planes did not take the first state.
-    #[error("cannot publish the records: {0:#}")]
-    Publish(anyhow::Error),
     /// No thread.
     #[error("cannot start the control thread: {0}")]
     Thread(std::io::Error),
@@ -269,9 +216,15 @@ impl ControlHandle {
     /// The same, for changes in a view; `None` is the default.
     #[must_use]
     pub fn in_view(&self, view: Option<ViewName>) -> Self {
+        Self { view, ..self.clone() }
+    }
+
+    /// The same, for changes that this principal asks for.
+    #[must_use]
+    pub fn by(&self, principal: Principal) -> Self {
         Self {
-            commands: self.commands.clone(),
-            view,
+            principal,
+            ..self.clone()
         }
     }
 
@@ -283,13 +236,19 @@ impl ControlHandle {
         wanted: impl Into<Wanted>,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
-        self.write(Change::Create {
+        let edit = Edit::AddValues {
+            view: self.view.clone(),
             owner,
             rtype,
             wanted: wanted.into(),
             rdatas,
-        })
-        .await
+        };
+        let written = self.edit(edit).await?;
+        if !written.changed {
+            let owner = written.owner;
+            return Err(ControlError::Exists { owner, rtype });
+        }
+        Ok(written)
     }
 
     /// Replaces an RRset, or creates it. Without a TTL an RRset keeps its own.
@@ -300,7 +259,8 @@ impl ControlHandle {
         wanted: impl Into<Wanted>,
         rdatas: Vec<Rdata>,
     ) -> Result<Written, ControlError> {
-        self.write(Change::Put {
+        self.edit(Edit::Put {
+            view: self.view.clone(),
             owner,
             rtype,
             wanted: wanted.into(),
@@ -316,12 +276,43 @@ impl ControlHandle {
         rtype: Option<RecordType>,
         rdata: Option<Rdata>,
     ) -> Result<(), ControlError> {
-        self.change(Change::Delete { owner, rtype, rdata }).await.map(|_| ())
+        let view = self.view.clone();
+        let edit = match (rtype, rdata) {
+            (Some(rtype), Some(rdata)) => Edit::RemoveValues {
+                view,
+                owner,
+                rtype,
+                rdatas: vec![rdata],
+            },
+            (rtype, _) => Edit::Delete { view, owner, rtype },
+        };
+        self.edit(edit).await.map(|_| ())
+    }
+
+    /// Makes a change set, if the principal may: whole, or not at all. One outcome for each edit.
+    pub async fn apply(&self, set: ChangeSet) -> Result<Vec<Written>, ControlError> {
+        self.principal.check(&set)?;
+        // What is too large by itself is known before the writer has to do with it.
+        set.check_size()?;
+        self.ask(|reply| Command::Apply(set, reply)).await?
+    }
+
+    /// Makes what a watched source says what is served. Where the journal cannot be written it is kept later: the world
+    /// that is watched says it again.
+    pub async fn watched(&self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
+        self.ask(|reply| Command::Watched(set, progress, reply)).await?
+    }
+
+    /// What is known of a watched source from before.
+    pub async fn kept(&self, source: SourceId) -> Result<Kept, ControlError> {
+        self.ask(|reply| Command::Kept(source, reply)).await?
     }
 
     /// Reads the configuration file and the zone files again and serves what they say.
     pub async fn reload(&self) -> Result<ReloadReport, ControlError> {
-        self.ask(Command::Reload).await?
+        let (reply, answer) = oneshot::channel();
+        self.reloads.send(reply).await.map_err(|_| ControlError::Stopped)?;
+        answer.await.map_err(|_| ControlError::Stopped)?
     }
 
     /// Lets the planes rest soon, as after a change ([`Planes::rest`]).
@@ -335,14 +326,13 @@ impl ControlHandle {
         let _ = self.ask(Command::Stop).await;
     }
 
-    async fn write(&self, change: Change) -> Result<Written, ControlError> {
-        self.change(change).await?.ok_or(ControlError::Stopped)
-    }
-
-    async fn change(&self, change: Change) -> Result<Option<Written>, ControlError> {
-        change.check_size()?;
-        let view = self.view.clone();
-        self.ask(|reply| Command::Change(view, change, reply)).await?
+    async fn edit(&self, edit: Edit) -> Result<Written, ControlError> {
+        let set = ChangeSet {
+            source: SourceId::api(),
+            actor: Arc::clone(self.principal.name()),
+            edits: vec![edit],
+        };
+        self.apply(set).await?.pop().ok_or(ControlError::Stopped)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ControlError> {

@@ -19,8 +19,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 
-use crate::answer::CookieSource;
-use crate::files;
+use crate::host::files;
+use crate::message::CookieSource;
 
 /// How long a secret that was drawn makes cookies (RFC 7873 §7.1: a day is good, 36 days is the most).
 const ROTATE_AFTER: Duration = Duration::from_secs(86_400);

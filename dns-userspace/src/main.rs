@@ -5,9 +5,9 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dns_userspace::{check, server};
+use dns_userspace::server;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, Verb, check};
 
 fn main() -> ExitCode {
     match Cli::parse().verb {

@@ -11,41 +11,37 @@
 //! much differs, or the table is full, a new table is built beside the old one and swapped in. Where that cannot be
 //! had, for want of memory, the change is made in the table that there is: what finds no room passes.
 
-mod affected;
 mod counts;
-mod dependents;
 mod figures;
-mod names;
+mod home;
 mod rebuild;
-mod views;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use dns_common::hash::Keys;
 use dns_common::table::Table;
 
-use crate::access::AccessList;
 use crate::answer::Serials;
-use crate::compile::{CompileOptions, negatives};
-use crate::dataplane::xdp::Program;
-use crate::name::NameKey;
-use crate::record::RecordType;
-use crate::snapshot::{Snapshot, Zone};
-use crate::store::{Delta, Plan, ZoneChange, ZoneDelta};
-use crate::table::{Memory, Sizes, TableFull, TableReader, TableWriter, return_freed_memory};
+use crate::lines::{
+    AllDependents, CompileOptions, NameLines, compile_everywhere, needs_line_anywhere, negatives, touched_anywhere,
+};
+use crate::model::access::AccessList;
+use crate::model::name::NameKey;
+use crate::model::record::RecordType;
+use crate::model::snapshot::{Snapshot, Zone};
+use crate::store::{Delta, ZoneChange, ZoneDelta};
+use crate::table::{TableFull, TableReader, TableWriter, return_freed_memory};
 
-use self::affected::affected;
 pub use self::counts::{ZoneAnswers, ZoneCounter, ZoneCounts};
 pub use self::figures::TableFigures;
+pub use self::home::{Home, Loader, SharedHome};
 use self::rebuild::{Built, Need};
-use self::views::{AllDependents, Lines, compile_everywhere, needs_line_anywhere};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
@@ -85,25 +81,6 @@ impl Serials for Served {
     }
 }
 
-/// Where tables live: in the XDP program's maps, or on the heap.
-pub type Loader = Box<dyn Fn(&Keys, Sizes) -> anyhow::Result<(Option<Program>, Memory)> + Send>;
-
-/// The XDP program, shared with those who attach it and read its counters. `None` without XDP.
-#[derive(Clone, Default)]
-pub struct SharedProgram(Arc<Mutex<Option<Program>>>);
-
-impl SharedProgram {
-    /// The program, for a moment.
-    pub fn lock(&self) -> MutexGuard<'_, Option<Program>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it has no room for all own addresses, and a new one would have.
-    pub fn lacks_room(&self) -> bool {
-        self.lock().as_ref().is_some_and(Program::lacks_room)
-    }
-}
-
 /// How far a publication has come; what tests step through.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,10 +100,10 @@ pub enum Stage {
 }
 
 /// The one that writes tables.
-pub struct Publisher {
+pub struct Publisher<H> {
     served: Arc<Served>,
-    program: SharedProgram,
-    loader: Loader,
+    program: SharedHome<H>,
+    loader: Loader<H>,
     options: CompileOptions,
     writer: TableWriter,
     dependents: AllDependents,
@@ -141,20 +118,18 @@ pub struct Publisher {
     was_rebuilt: bool,
 }
 
-impl Publisher {
+impl<H: Home> Publisher<H> {
     /// An empty table, served at once: every query passes to userspace, which knows no name yet.
-    pub fn new(loader: Loader, options: CompileOptions) -> anyhow::Result<Self> {
+    pub fn new(loader: Loader<H>, options: CompileOptions) -> anyhow::Result<Self> {
         let snapshot = Arc::new(Snapshot::default());
         let (writer, program) = rebuild::empty_table(&loader, Need::default())?;
         let served = Served {
             snapshot: ArcSwap::new(snapshot),
             table: ArcSwap::from_pointee(writer.reader().clone()),
         };
-        let shared = SharedProgram::default();
-        *shared.lock() = program;
         let mut publisher = Self {
             served: Arc::new(served),
-            program: shared,
+            program: SharedHome::new(program),
             loader,
             options,
             writer,
@@ -177,7 +152,7 @@ impl Publisher {
     }
 
     /// The XDP program, to be attached, and asked for its counters.
-    pub fn program(&self) -> SharedProgram {
+    pub fn program(&self) -> SharedHome<H> {
         self.program.clone()
     }
 
@@ -188,48 +163,54 @@ impl Publisher {
 
     /// Counts answers for each zone from now on; before the first plan.
     pub fn count_zones(&mut self) -> Arc<ZoneCounts> {
-        let counts = Arc::new(ZoneCounts::new(self.served(), self.program()));
+        let counts = Arc::new(ZoneCounts::new(self.served(), Arc::new(self.program())));
         self.counts = Some(Arc::clone(&counts));
         counts
     }
 
-    /// Answers every question SERVFAIL, "not ready", from now until the next plan: what there is is not known yet.
+    /// Answers every question SERVFAIL, "not ready", from now until the next publication: what there is is not known yet.
     pub fn withhold(&mut self) {
         // A closed table passes all to userspace.
         self.writer.close();
         self.served.snapshot.store(Arc::new(Snapshot::withheld()));
     }
 
-    /// Makes a plan what is served, by every plane. `serials` are the serials to serve from now on, by zone index, of
-    /// the zones whose serial moves. What finds no room in the table passes, and userspace answers it.
-    pub fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) {
-        self.publish_observed(plan, serials, &mut |_| {});
+    /// Serves `new` from every plane; `delta` is how it differs from what is served. `serials` are the serials to serve
+    /// from now on, by zone index, of the zones whose serial moves. What finds no room in the table passes, and
+    /// userspace answers it.
+    pub fn publish(&mut self, new: &Arc<Snapshot>, delta: &Delta, serials: &[(u32, u32)]) {
+        self.publish_observed(new, delta, serials, &mut |_| {});
     }
 
     /// [`Publisher::publish`] with a look between the steps.
     #[doc(hidden)]
-    pub fn publish_observed(&mut self, plan: &Plan, serials: &[(u32, u32)], observe: &mut dyn FnMut(Stage)) {
+    pub fn publish_observed(
+        &mut self,
+        new: &Arc<Snapshot>,
+        delta: &Delta,
+        serials: &[(u32, u32)],
+        observe: &mut dyn FnMut(Stage),
+    ) {
         let old = self.served.snapshot();
-        let new = &plan.snapshot;
-        for delta in &plan.delta.zones {
-            if delta.change == ZoneChange::Removed {
-                self.serials.remove(&delta.index);
+        for zone in &delta.zones {
+            if zone.change == ZoneChange::Removed {
+                self.serials.remove(&zone.index);
             }
         }
         self.serials.extend(serials.iter().copied());
-        if plan.delta.views_redefined {
+        if delta.views_redefined {
             if self.grow(new, observe) {
                 return;
             }
             // Nothing but a new table knows who is in which view. Until there is one, this one passes all.
             self.writer.close();
             observe(Stage::Closed);
-        } else if self.is_bulk(plan.delta.names.len()) && self.grow(new, observe) {
+        } else if self.is_bulk(delta.names.len()) && self.grow(new, observe) {
             return;
         }
-        let names = self.affected(&old, plan);
+        let names = touched_anywhere(&old, new, delta, &self.dependents);
         let lines = names.len() * (1 + new.views.list.len());
-        if (self.is_bulk(names.len()) || !self.has_room(lines, new)) && self.grow(new, observe) {
+        if (self.is_bulk(names.len()) || !self.has_room(lines, delta)) && self.grow(new, observe) {
             return;
         }
 
@@ -239,19 +220,22 @@ impl Publisher {
             self.writer.fence(key.to_name().as_wire(), insert);
             observe(Stage::Fencing);
         }
-        let zones = with_other_negatives(&old, plan);
-        for delta in &zones {
+        let zones = with_other_negatives(&old, new, delta);
+        for zone in &zones {
             // Nothing is written here, so nothing is short of room.
-            let _ = self.set_negatives(None, delta.index);
+            let _ = self.set_negatives(None, zone.index);
         }
         self.writer.raise_epoch();
-        if let Some(program) = &mut *self.program.lock() {
+        if access_differs(&old, new, delta)
+            && let Some(program) = &mut *self.program.lock()
+        {
             program.set_zone_access(zone_access(new));
         }
         observe(Stage::Fenced);
         // Publish.
-        self.set_serials_of_new_zones(new);
-        self.start_counts(new);
+        let came = delta.zones.iter().filter(|zone| zone.change == ZoneChange::Added);
+        self.set_serials_of_new_zones(came.filter_map(|zone| new.zones.get(&zone.apex)));
+        self.start_counts(new, delta);
         self.served.snapshot.store(Arc::clone(new));
         observe(Stage::Published);
         // Install.
@@ -260,7 +244,7 @@ impl Publisher {
         for &(zone, serial) in serials {
             self.writer.set_serial(zone, serial);
         }
-        if old.is_withheld && !plan.delta.views_redefined {
+        if old.is_withheld && !delta.views_redefined {
             self.writer.open();
         }
         // Whatever was not written passes, so nothing wrong is answered meanwhile.
@@ -268,30 +252,6 @@ impl Publisher {
             self.writer.reclaim(false);
             self.show();
         }
-    }
-
-    /// Every name whose lines may differ, in the default or a view.
-    fn affected(&self, old: &Snapshot, plan: &Plan) -> BTreeSet<NameKey> {
-        let (new, delta) = (&plan.snapshot, &plan.delta);
-        let of_default = &self.dependents.default;
-        let mut names = affected(old, new, delta, &[of_default]);
-        if delta.views_redefined {
-            return names;
-        }
-        for (at, (before, after)) in old.views.list.iter().zip(&new.views.list).enumerate() {
-            let more = delta.views.get(at).into_iter().flatten();
-            let delta = Delta {
-                names: delta.names.iter().chain(more).cloned().collect(),
-                zones: delta.zones.clone(),
-                access: delta.access.clone(),
-                ..Delta::default()
-            };
-            // What the view has no line for was made as the default's was.
-            let of_view = self.dependents.views.get(at);
-            let dependents: Vec<_> = std::iter::once(of_default).chain(of_view).collect();
-            names.extend(affected(&before.tree, &after.tree, &delta, &dependents));
-        }
-        names
     }
 
     /// Frees what earlier changes left behind, and tries to get a new table where the XDP program lacks room for own
@@ -325,7 +285,7 @@ impl Publisher {
     ) -> Result<(), TableFull> {
         let mut result = Ok(());
         for key in names {
-            let Lines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
+            let NameLines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
             let name = key.to_name();
             // The default's line last: it is the way to those of views.
             for (view, entry) in (1..).zip(views) {
@@ -348,12 +308,12 @@ impl Publisher {
         names > REBUILD_FROM && names > self.writer.names() / 2
     }
 
-    /// Whether the table has room for so many names more, and for every zone.
-    fn has_room(&self, names: usize, snapshot: &Snapshot) -> bool {
+    /// Whether the table has room for so many names more, and for every zone that comes.
+    fn has_room(&self, names: usize, delta: &Delta) -> bool {
         let sizes = self.writer.reader().memory.sizes;
         // Each may need a whole line.
         (self.writer.halves() + 2 * names) * 100 <= 2 * sizes.lines as usize * FULL_PERCENT
-            && snapshot.zones.values().all(|zone| zone.index < sizes.zones)
+            && delta.zones.iter().all(|zone| zone.index < sizes.zones)
     }
 
     /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as
@@ -394,18 +354,18 @@ impl Publisher {
 
     /// A zone that was not served has its serial before its content: there is none in its place yet, or that of a zone
     /// that is gone. The serials of all others move last.
-    fn set_serials_of_new_zones(&self, new: &Snapshot) {
-        let old = self.served.snapshot();
-        for (apex, zone) in &new.zones {
-            if old.zones.get(apex).is_none_or(|old| old.index != zone.index) {
-                self.writer.set_serial(zone.index, serial_of(zone, &self.serials));
-            }
+    fn set_serials_of_new_zones<'z>(&self, zones: impl IntoIterator<Item = &'z Arc<Zone>>) {
+        for zone in zones {
+            self.writer.set_serial(zone.index, serial_of(zone, &self.serials));
         }
     }
 
     /// Zones that come count from zero, whatever had their index before.
-    fn start_counts(&self, new: &Snapshot) {
-        if let Some(counts) = &self.counts {
+    fn start_counts(&self, new: &Snapshot, delta: &Delta) {
+        let moves = |zone: &ZoneDelta| zone.change != ZoneChange::Changed;
+        if let Some(counts) = &self.counts
+            && delta.zones.iter().any(moves)
+        {
             counts.follow(&self.served.snapshot(), new);
         }
     }
@@ -465,8 +425,13 @@ impl Publisher {
         // Then the old table passes everything too, and nothing reads it any more.
         self.writer.close();
         observe(Stage::Closed);
-        self.set_serials_of_new_zones(snapshot);
-        self.start_counts(snapshot);
+        let old = self.served.snapshot();
+        let is_new = |apex: &NameKey, zone: &Zone| old.zones.get(apex).is_none_or(|old| old.index != zone.index);
+        let came = snapshot.zones.iter().filter(|(apex, zone)| is_new(apex, zone));
+        self.set_serials_of_new_zones(came.map(|(_, zone)| zone));
+        if let Some(counts) = &self.counts {
+            counts.follow(&old, snapshot);
+        }
         self.served.snapshot.store(Arc::clone(snapshot));
         observe(Stage::Published);
         self.served.table.store(Arc::new(writer.reader().clone()));
@@ -485,6 +450,13 @@ fn zone_access(snapshot: &Snapshot) -> BTreeMap<u32, Arc<AccessList>> {
         .collect()
 }
 
+/// Whether the program is to be told other access lists: those of zones that come and go are under other numbers.
+fn access_differs(old: &Snapshot, new: &Snapshot, delta: &Delta) -> bool {
+    let has_list = |zone: &ZoneDelta| old.access.contains_key(&zone.apex) || new.access.contains_key(&zone.apex);
+    let moves = |zone: &ZoneDelta| zone.change != ZoneChange::Changed;
+    !delta.access.is_empty() || delta.zones.iter().any(|zone| moves(zone) && has_list(zone))
+}
+
 /// The serial to serve for a zone: what was published for it, or that of its own SOA record.
 fn serial_of(zone: &Zone, serials: &HashMap<u32, u32>) -> u32 {
     let serial = serials.get(&zone.index).copied().or_else(|| zone.soa_serial());
@@ -492,7 +464,7 @@ fn serial_of(zone: &Zone, serials: &HashMap<u32, u32>) -> u32 {
 }
 
 /// The zones whose NODATA and NXDOMAIN differ: another SOA record, or another state.
-fn with_other_negatives<'a>(old: &Snapshot, plan: &'a Plan) -> Vec<&'a ZoneDelta> {
+fn with_other_negatives<'a>(old: &Snapshot, new: &Snapshot, delta: &'a Delta) -> Vec<&'a ZoneDelta> {
     let negative_of = |snapshot: &Snapshot, delta: &ZoneDelta| {
         let zone = snapshot.zones.get(&delta.apex)?;
         Some((
@@ -501,6 +473,6 @@ fn with_other_negatives<'a>(old: &Snapshot, plan: &'a Plan) -> Vec<&'a ZoneDelta
             zone.rrset(&delta.apex, RecordType::SOA).cloned(),
         ))
     };
-    let differs = |delta: &&ZoneDelta| negative_of(old, delta) != negative_of(&plan.snapshot, delta);
-    plan.delta.zones.iter().filter(differs).collect()
+    let differs = |delta: &&ZoneDelta| negative_of(old, delta) != negative_of(new, delta);
+    delta.zones.iter().filter(differs).collect()
 }

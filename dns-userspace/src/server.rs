@@ -23,8 +23,8 @@ use tracing::{info, warn};
 use self::signals::Signals;
 use self::supervisor::Supervisor;
 use self::system::System;
-use crate::config::{ConfigError, ConfigSource, Desired, Loaded};
-use crate::privileges;
+use crate::config::{Config, ConfigError, ConfigSource, ConfigWithZones, Loaded, XdpMode};
+use crate::host::privileges::{self, Needs};
 
 /// Serves until a signal says stop (exit code 0) or a part fails (1, and the reason is the last line).
 pub fn run(source: ConfigSource) -> ExitCode {
@@ -53,7 +53,7 @@ fn run_in_runtime(source: ConfigSource) -> anyhow::Result<()> {
         }
     };
     logging::start(loaded.config.log_level, loaded.config.log_format);
-    let needs = privileges::Needs::of(&loaded.config);
+    let needs = needs(&loaded.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_start(move || privileges::keep_what_is_needed(needs))
@@ -92,6 +92,13 @@ async fn serve(source: ConfigSource, loaded: Loaded, mut signals: Signals) -> an
     supervisor.supervise(system, signals).await
 }
 
+/// For what a server with this configuration needs capabilities after the start.
+fn needs(config: &Config) -> Needs {
+    Needs {
+        xdp: config.xdp.mode != XdpMode::Off && !config.xdp.interfaces.is_empty(),
+    }
+}
+
 /// Says every error of the configuration, which is before there is a log.
 fn refuse<T>(errors: &[ConfigError]) -> anyhow::Result<T> {
     for error in errors {
@@ -101,7 +108,7 @@ fn refuse<T>(errors: &[ConfigError]) -> anyhow::Result<T> {
 }
 
 /// Logs what is odd but no reason to refuse the start.
-fn announce(desired: &Desired) {
+fn announce(desired: &ConfigWithZones) {
     let config = &desired.config;
     info!(
         config = %config.file.display(),

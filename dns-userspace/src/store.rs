@@ -1,73 +1,93 @@
-//! The store: sources in, snapshots and deltas out.
+//! The store: change sets in, snapshots and deltas out.
 //!
 //! ```text
-//!   layers                       effective                     published
-//!   zone files by apex ─┐
-//!   configuration       ├─ plan(changes): merge per name ─► Snapshot + Delta + conflicts
-//!   API                 ┘      commit(plan): becomes the state
+//!   layers, by precedence                published
+//!   API            ─┐
+//!   zone files      ├─ Draft: change sets, each on top of those before it
+//!   configuration   │     └─ finish: merge each changed name ─► Plan: Snapshot + Delta + conflicts
+//!   watched sources ┘                                             └─ commit: becomes the state
 //! ```
 //!
-//! Each view has layers of its own, of the configuration and the API, and a tree of its own in the snapshot.
+//! - A *layer* is what one source says: zones that it declares, and records, in the default and in views.
+//! - A [`ChangeSet`] is applied whole or not at all, on top of the sets before it in the same [`Draft`]. A set that is
+//!   refused leaves no trace, so it never spoils its neighbours.
+//! - A [`Plan`] is the next snapshot and how it differs from the one that is served.
 //!
 //! A pure index: no IO, no clock, no await. Layers and snapshots are persistent maps, so a plan costs in proportion to
-//! what it changes, and an abandoned one costs nothing. The merge follows the contract's "Sources" and "Overlays":
-//! the API's RRset before the zone file's before the configuration's; what is left out is a [`Conflict`].
+//! what it changes, and an abandoned one costs nothing. The merge follows the contract's "Sources" and "Overlays": the
+//! source with the highest precedence is served; what is left out is a [`Conflict`].
 
+mod conflict;
+mod draft;
+mod edit;
 mod layers;
 mod merge;
 mod plan;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod views;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdSet;
 
 use self::layers::Layers;
-use crate::access::AccessList;
-use crate::name::{Name, NameKey};
-use crate::record::{RecordType, RrSet, Source};
-use crate::snapshot::{Node, Snapshot};
-use crate::views::{ViewClients, ViewName};
-use crate::work;
+use crate::model::access::AccessList;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
+use crate::model::snapshot::{Node, Snapshot};
+use crate::model::source::SourceId;
+use crate::model::views::{ViewClients, ViewName};
 
-/// One change to a layer.
+pub use conflict::{Conflict, ConflictChange, Conflicts};
+pub use draft::{Draft, Written};
+pub use edit::{ChangeSet, Edit, EditRules, TtlRules, Wanted};
+pub use refusal::{Refusal, Refused};
+
+/// One change to a layer: what a source knows whole.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A configured zone appears or gets new content.
-    Zone {
-        /// Its name.
+    /// The source declares a zone, or gives it new content.
+    PutZone {
+        /// Whose layer.
+        source: SourceId,
+        /// The zone's name.
         apex: Name,
-        /// Its file, as the configuration gives it.
-        file: Arc<str>,
         /// Its RRsets, or why there are none and never were.
         content: Result<Vec<(Name, RrSet)>, Arc<str>>,
     },
-    /// A zone is configured no more.
-    RemoveZone {
-        /// Its name.
+    /// The source declares the zone no more.
+    DropZone {
+        /// Whose layer.
+        source: SourceId,
+        /// The zone's name.
         apex: Name,
     },
-    /// Replaces all access lists of zones.
-    Access(Vec<(Name, Arc<AccessList>)>),
-    /// Replaces all of `records:` of the configuration file.
-    ConfigRecords(Vec<(Name, RrSet)>),
-    /// Replaces `views`, and all of `records:` that are in one of them.
-    Views(Vec<ConfiguredView>),
-    /// The API holds this RRset from now on.
-    PutApi {
+    /// All records that the source has in a view, or the default, are these from now on.
+    Reset {
+        /// Whose layer.
+        source: SourceId,
+        /// The view; `None` is the default.
+        view: Option<ViewName>,
+        /// The records.
+        records: Vec<(Name, RrSet)>,
+    },
+    /// The source has this RRset from now on.
+    Put {
+        /// Whose layer.
+        source: SourceId,
         /// The view it is in; `None` is the default.
         view: Option<ViewName>,
         /// The RRset's owner.
         owner: Name,
         /// The whole RRset.
-        rrset: RrSet,
+        rrset: Arc<RrSet>,
     },
-    /// The API no longer holds this RRset.
-    DeleteApi {
+    /// The source no longer has this RRset.
+    Delete {
+        /// Whose layer.
+        source: SourceId,
         /// The view it is in; `None` is the default.
         view: Option<ViewName>,
         /// The RRset's owner.
@@ -75,6 +95,21 @@ pub enum Change {
         /// The RRset's type.
         rtype: RecordType,
     },
+    /// Replaces all access lists of zones.
+    Access(Vec<(Name, Arc<AccessList>)>),
+    /// Replaces `views`, and all of `records` of the configuration that are in one of them.
+    Views(Vec<ConfiguredView>),
+}
+
+impl Change {
+    /// Replaces all of `records` of the configuration that are in no view.
+    pub fn config_records(records: Vec<(Name, RrSet)>) -> Self {
+        Self::Reset {
+            source: SourceId::config(),
+            view: None,
+            records,
+        }
+    }
 }
 
 /// A view of the configuration.
@@ -94,7 +129,7 @@ pub struct Store {
     revision: u64,
 }
 
-/// A computed next state: see [`Store::plan`].
+/// A computed next state: see [`Store::plan`] and [`Draft::finish`].
 pub struct Plan {
     /// What will be served. The very snapshot that is served now, if nothing differs.
     pub snapshot: Arc<Snapshot>,
@@ -104,8 +139,27 @@ pub struct Plan {
     pub conflicts: Conflicts,
     /// Where these differ from those that are in force.
     pub conflict_changes: Vec<ConflictChange>,
+    /// RRsets that were edited one by one and differ in their layer: what a journal keeps.
+    pub edited: Vec<EditedRrset>,
     next: State,
     revision: u64,
+}
+
+/// An RRset that was edited, as its layer has it before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditedRrset {
+    /// Whose layer.
+    pub source: SourceId,
+    /// The view it is in; `None` is the default.
+    pub view: Option<ViewName>,
+    /// The owner.
+    pub owner: Name,
+    /// The type.
+    pub rtype: RecordType,
+    /// The RRset before, if there was one.
+    pub before: Option<Arc<RrSet>>,
+    /// The RRset now; `None` where it was deleted.
+    pub after: Option<Arc<RrSet>>,
 }
 
 /// All that a store knows; a clone costs nothing.
@@ -142,95 +196,6 @@ impl Place {
             apex: None,
             view: Some(view.clone()),
         }
-    }
-}
-
-/// What is left out, in the order of names. A clone costs nothing, and a change as much as it changes.
-#[derive(Clone, Default)]
-pub struct Conflicts {
-    places: OrdMap<Place, Arc<[Conflict]>>,
-    count: usize,
-    /// What was at the places that have been set since the changes were taken.
-    before: BTreeMap<Place, Arc<[Conflict]>>,
-}
-
-/// What is left out at one place, before a plan and after it.
-#[derive(Debug, Clone)]
-pub struct ConflictChange {
-    /// Before.
-    pub before: Arc<[Conflict]>,
-    /// After.
-    pub after: Arc<[Conflict]>,
-}
-
-impl Conflicts {
-    /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &Conflict> {
-        self.places.values().flat_map(|conflicts| conflicts.iter())
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Whether nothing is left out.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    fn set(&mut self, place: Place, conflicts: Vec<Conflict>) {
-        let known = self.places.get(&place).cloned().unwrap_or_default();
-        if *known == conflicts {
-            return;
-        }
-        work::step();
-        self.count = self.count + conflicts.len() - known.len();
-        if conflicts.is_empty() {
-            self.places.remove(&place);
-        } else {
-            self.places.insert(place.clone(), conflicts.into());
-        }
-        self.before.entry(place).or_insert(known);
-    }
-
-    fn forget_views(&mut self) {
-        let of_views: Vec<Place> = self
-            .places
-            .keys()
-            .filter(|place| place.view.is_some())
-            .cloned()
-            .collect();
-        for place in of_views {
-            self.set(place, Vec::new());
-        }
-    }
-
-    /// How it differs from what it was when this was asked last.
-    fn take_changes(&mut self) -> Vec<ConflictChange> {
-        let before = std::mem::take(&mut self.before);
-        let changes = before.into_iter().map(|(place, before)| ConflictChange {
-            before,
-            after: self.places.get(&place).cloned().unwrap_or_default(),
-        });
-        changes.filter(|change| change.before != change.after).collect()
-    }
-}
-
-impl fmt::Debug for Conflicts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-#[cfg(test)]
-impl FromIterator<Conflict> for Conflicts {
-    fn from_iter<I: IntoIterator<Item = Conflict>>(conflicts: I) -> Self {
-        let mut all = Self::default();
-        for conflict in conflicts {
-            all.set(Place::new(&conflict.owner.key(), None), vec![conflict]);
-        }
-        all
     }
 }
 
@@ -293,21 +258,26 @@ pub enum ZoneChange {
     Changed,
 }
 
-/// An RRset that is left out because of another source's (contract, "Sources").
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
-    /// The owner of both.
-    pub owner: Name,
-    /// The type that is left out.
-    pub rtype: RecordType,
-    /// Whose RRset is left out.
-    pub left_out: Source,
-    /// Whose RRset is served.
-    pub served: Source,
-    /// The type of the RRset that is served: the same, or one that cannot stand beside it.
-    pub served_type: RecordType,
-    /// The view that both are in; `None` is the default.
-    pub view: Option<ViewName>,
+impl Plan {
+    /// Puts the SOA serials that zones are served with into the snapshot, and takes those of zones that are gone out of it.
+    pub fn set_serials<'a>(
+        &mut self,
+        serials: impl IntoIterator<Item = (NameKey, u32)>,
+        gone: impl IntoIterator<Item = &'a NameKey>,
+    ) {
+        let mut all = self.snapshot.serials.clone();
+        for apex in gone {
+            all.remove(apex);
+        }
+        all.extend(serials);
+        if !all.ptr_eq(&self.snapshot.serials) {
+            self.snapshot = Arc::new(Snapshot {
+                serials: all,
+                ..Snapshot::clone(&self.snapshot)
+            });
+            self.next.snapshot = self.snapshot.clone();
+        }
+    }
 }
 
 impl Store {
@@ -323,16 +293,16 @@ impl Store {
 
     /// The state after `changes`, in their order, all or nothing. The store itself stays as it is.
     pub fn plan(&self, changes: Vec<Change>) -> Plan {
-        let (mut next, delta) = plan::next_state(&self.state, changes);
-        let conflict_changes = next.conflicts.take_changes();
-        Plan {
-            snapshot: next.snapshot.clone(),
-            delta,
-            conflicts: next.conflicts.clone(),
-            conflict_changes,
-            next,
-            revision: self.revision,
+        let mut draft = self.draft();
+        for change in changes {
+            draft.change(change);
         }
+        draft.finish()
+    }
+
+    /// A draft of the next state, which change sets are applied to. The store itself stays as it is.
+    pub fn draft(&self) -> Draft<'_> {
+        Draft::new(&self.state, self.revision)
     }
 
     /// Makes a plan the state.
@@ -353,24 +323,29 @@ impl Store {
         &self.state.conflicts
     }
 
-    /// The RRset that the API holds, in a view or the default.
-    pub fn api_rrset(&self, view: Option<&ViewName>, key: &NameKey, rtype: RecordType) -> Option<&Arc<RrSet>> {
-        let layers = &self.state.layers;
-        let api = match view {
-            None => &layers.api,
-            Some(view) => &layers.views.get(view)?.api,
-        };
-        api.get(key)?.rrset(rtype)
+    /// The RRset that a source has, in a view or the default.
+    pub fn rrset_of(
+        &self,
+        source: &SourceId,
+        view: Option<&ViewName>,
+        key: &NameKey,
+        rtype: RecordType,
+    ) -> Option<&Arc<RrSet>> {
+        let layer = self.state.layers.by_source.get(source)?;
+        layer.records_in(view)?.get(key)?.rrset(rtype)
     }
 
-    /// All that the API holds in the default, in canonical order.
-    pub fn api_records(&self) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
-        self.state.layers.api.iter()
-    }
-
-    /// All that the API holds in views, configured or not.
-    pub fn api_records_in_views(&self) -> impl Iterator<Item = (&ViewName, &NameKey, &Arc<Node>)> {
-        let views = self.state.layers.views.iter();
-        views.flat_map(|(view, layer)| layer.api.iter().map(move |(key, node)| (view, key, node)))
+    /// All records of a source, in the default and in views, configured or not, each in canonical order.
+    pub fn records_of<'s>(
+        &'s self,
+        source: &SourceId,
+    ) -> impl Iterator<Item = (Option<&'s ViewName>, &'s NameKey, &'s Arc<Node>)> + use<'s> {
+        let layer = self.state.layers.by_source.get(source).into_iter();
+        layer.flat_map(|layer| {
+            let of_default = layer.records.iter().map(|(key, node)| (None, key, node));
+            let of_views = layer.of_views.iter();
+            of_default
+                .chain(of_views.flat_map(|(view, nodes)| nodes.iter().map(move |(key, node)| (Some(view), key, node))))
+        })
     }
 }

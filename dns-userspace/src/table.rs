@@ -28,7 +28,7 @@ use dns_common::scratch::PREPARED_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_HEADER_BYTES, SlotHeader};
 use dns_common::table::{Table, ZONE_WORDS, ZoneEntry, word};
 
-use crate::views::Clients;
+use crate::model::views::Clients;
 
 /// A table as sockets read it; the same memory as the XDP program's, where there is one.
 #[derive(Clone)]

@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 pub use budget::Budget;
 
-use crate::name::Name;
-use crate::record::RrSet;
+use crate::model::name::Name;
+use crate::model::record::RrSet;
 
 /// Errors of one zone after which the reading ends.
 pub const MAX_ERRORS: usize = 20;

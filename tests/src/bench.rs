@@ -9,6 +9,7 @@
 //!   sockets  the same circuits, without XDP: open loops that overload, TCP, idle connections
 //!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
 //!   soak     a running hotdns: reloads, broken files, interfaces, API load and hostile clients, against a model
+//!   scale    the writer in this process: one change, with ten zones and with a hundred thousand
 //!   load     a running hotdns with a large zone: time and memory
 //!   fuzz     the XDP program through TEST_RUN, on mutated packets
 //! ```
@@ -32,6 +33,7 @@ pub mod object;
 pub mod paced;
 pub mod pass;
 pub mod report;
+pub mod scale;
 mod site;
 pub mod size;
 pub mod soak;

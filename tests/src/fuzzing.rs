@@ -15,10 +15,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use dns_userspace::answer::{Environment, Transport};
-use dns_userspace::forward::Message as Upstream;
-use dns_userspace::name::{Name, wire_name_length};
-use dns_userspace::rdata::{format_value, is_well_formed, parse_value, same_value};
+use dns_userspace::answer::Environment;
+use dns_userspace::message::{Limit, Message as Upstream};
+use dns_userspace::model::name::{Name, wire_name_length};
+use dns_userspace::model::rdata::{format_value, is_well_formed, parse_value, same_value};
+use dns_userspace::model::source::SourceId;
 use dns_userspace::store::Change;
 use dns_userspace::zonefile::{self, MAX_ERRORS, ZoneContent, ZoneFileError};
 use hickory_proto::op::Message;
@@ -164,11 +165,12 @@ pub fn answer(octets: &[u8]) {
     }
 }
 
-/// Asks over both transports: both planes give the same octets, every query gets a reply that can be read, and nothing
-/// else does.
+/// Asks by datagram and by stream: both planes give the same octets, every query gets a reply that can be read, and
+/// nothing else does.
 fn ask(planes: &mut Planes, query: &[u8], is_readable: fn(&[u8]) -> bool) {
-    for transport in [Transport::Udp, Transport::Tcp] {
-        planes.environment.transport = transport;
+    for limit in [Limit::Datagram, Limit::STREAM] {
+        planes.environment.limit = limit;
+        planes.environment.is_proven = limit == Limit::STREAM;
         if let Err(difference) = planes.compare(query) {
             panic!("{difference}");
         }
@@ -176,12 +178,12 @@ fn ask(planes: &mut Planes, query: &[u8], is_readable: fn(&[u8]) -> bool) {
         let is_query = query.len() >= 12 && query[2] & 0x80 == 0;
         assert_eq!(reply.is_some(), is_query, "{}", shown(query));
         if let Some(reply) = reply {
-            check(query, &reply, transport, is_readable);
+            check(query, &reply, limit, is_readable);
         }
     }
 }
 
-fn check(query: &[u8], reply: &[u8], transport: Transport, is_readable: fn(&[u8]) -> bool) {
+fn check(query: &[u8], reply: &[u8], limit: Limit, is_readable: fn(&[u8]) -> bool) {
     let context = || format!("query: {}\nreply: {}", shown(query), shown(reply));
     assert_eq!(reply[..2], query[..2], "{}", context());
     // QR; the opcode is the query's, and RD too, which is QUERY's alone.
@@ -195,11 +197,11 @@ fn check(query: &[u8], reply: &[u8], transport: Transport, is_readable: fn(&[u8]
         let end = 12 + wire_name_length(&reply[12..]).expect("a question") + 4;
         assert_eq!(reply[12..end], query[12..end], "{}", context());
     }
-    let limit = match transport {
-        Transport::Udp => 1232,
-        Transport::Tcp => 65_535,
+    let most = match limit {
+        Limit::Datagram => 1232,
+        Limit::Octets(octets) => usize::from(octets),
     };
-    assert!(reply.len() <= limit, "{}", context());
+    assert!(reply.len() <= most, "{}", context());
     assert!(is_readable(reply), "{}", context());
 }
 
@@ -209,9 +211,9 @@ fn serve(content: ZoneContent) -> Planes {
         cookies: COOKIES,
         ..Environment::DEFAULT
     };
-    let zone = Change::Zone {
+    let zone = Change::PutZone {
+        source: SourceId::zone_files(),
         apex: apex(),
-        file: "zone".into(),
         content: Ok(content.rrsets),
     };
     let mut planes = Planes::new(on_heap(), environment, false).expect("a heap");
@@ -251,7 +253,7 @@ fn is_long_generate(octets: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use dns_userspace::record::RecordType;
+    use dns_userspace::model::record::RecordType;
 
     use super::*;
 

@@ -20,12 +20,12 @@ use dns_common::counters::Counters;
 use dns_common::limit::Limits;
 use dns_common::reason::PassReason;
 use dns_common::settings::Settings;
-use dns_userspace::access::AccessList;
 use dns_userspace::answer::Environment;
 use dns_userspace::cookies::Secrets;
-use dns_userspace::dataplane::object::{ABSENT, OBJECT};
-use dns_userspace::dataplane::xdp::{Constants, Program, Room};
-use dns_userspace::publish::Loader;
+use dns_userspace::model::access::AccessList;
+use dns_userspace::serve::object::{ABSENT, OBJECT};
+use dns_userspace::serve::xdp::Loader;
+use dns_userspace::serve::xdp::{Constants, Program, Room};
 use dns_userspace::store::Change;
 
 use crate::bench::fuzz::{Fate, check};

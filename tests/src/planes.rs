@@ -14,10 +14,11 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, ensure};
 use dns_common::reason::PassReason;
 use dns_userspace::answer::{CookieSource, Environment, Outcome, Serials, respond};
-use dns_userspace::compile::CompileOptions;
-use dns_userspace::fastpath::{Fast, Worker};
-use dns_userspace::publish::{Loader, Publisher, Served, Stage};
-use dns_userspace::snapshot::Snapshot;
+use dns_userspace::lines::CompileOptions;
+use dns_userspace::model::snapshot::Snapshot;
+use dns_userspace::publish::{Served, Stage};
+use dns_userspace::serve::fastpath::{Fast, Worker};
+use dns_userspace::serve::xdp::{Loader, Publisher};
 use dns_userspace::store::{Change, Plan, Store, ZoneChange};
 use dns_userspace::table::Memory;
 use hickory_proto::op::Message;
@@ -120,7 +121,8 @@ impl Planes {
         let figures = self.publisher.figures();
         let refused = || figures.refused.load(Ordering::Relaxed);
         let before = refused();
-        self.publisher.publish_observed(plan, serials, observe);
+        self.publisher
+            .publish_observed(&plan.snapshot, &plan.delta, serials, observe);
         self.store.commit(plan);
         ensure!(refused() == before, "a table could not be had");
         Ok(())

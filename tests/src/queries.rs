@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dns_userspace::name::{Name, NameKey};
-use dns_userspace::record::RecordType;
-use dns_userspace::snapshot::Snapshot;
+use dns_userspace::model::name::{Name, NameKey};
+use dns_userspace::model::record::RecordType;
+use dns_userspace::model::snapshot::Snapshot;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;

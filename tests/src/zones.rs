@@ -17,12 +17,15 @@ pub use self::rdata::names_in;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
-use dns_userspace::answer::{Admission, CookieSource, Environment, Identity, Transport};
-use dns_userspace::name::Name;
-use dns_userspace::rdata::format_value;
-use dns_userspace::record::{Handling, Order, RecordType, RrSet, Source, Wildcard};
+use dns_userspace::answer::{Admission, CookieSource, Environment, Identity};
+use dns_userspace::message::Limit;
+use dns_userspace::model::name::{Name, NameKey};
+use dns_userspace::model::rdata::format_value;
+use dns_userspace::model::record::{Handling, Order, RecordType, RrSet, Wildcard};
+use dns_userspace::model::snapshot::Node;
+use dns_userspace::model::source::{Origin, SourceId};
+use dns_userspace::model::views::{ViewClients, ViewName};
 use dns_userspace::store::{Change, ConfiguredView, Store};
-use dns_userspace::views::{ViewClients, ViewName};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -84,7 +87,8 @@ impl Generator {
         let environment = Environment {
             udp_payload: *[512, 1232, 1232, 1452, 4096].choose(&mut rng).expect("not empty"),
             recursion_available: rng.random_bool(0.3),
-            transport: Transport::Udp,
+            limit: Limit::Datagram,
+            is_proven: false,
             max_cname_depth: *[1, 3, 10, 10].choose(&mut rng).expect("not empty"),
             resolve_cname_chain: rng.random_bool(0.85),
             return_soa_on_nxdomain: rng.random_bool(0.85),
@@ -186,7 +190,7 @@ impl Generator {
                 };
                 self.shape(owner, &mut content);
             }
-            let mut records = content.into_records(&Source::Config);
+            let mut records = content.into_records(&Origin::config());
             records.retain(|(_, rrset)| rrset.rtype != RecordType::SOA);
             let clients = [format!("10.{number}.0.0/16"), format!("2001:db8:{number}::/48")];
             all.push(ConfiguredView {
@@ -205,11 +209,12 @@ impl Generator {
         let Some(view) = self.views.choose(&mut self.rng).cloned() else {
             return self.put_api(store);
         };
-        let of_view = store.api_records_in_views().filter(|(name, ..)| **name == view);
+        let of_view = of_api(store).filter(|(name, ..)| *name == Some(&view));
         let held: Vec<(Name, RecordType)> = of_view
             .flat_map(|(_, key, node)| node.rrsets.iter().map(|rrset| (node.owner(key), rrset.rtype)))
             .collect();
-        let delete = |owner: &Name, rtype| Change::DeleteApi {
+        let delete = |owner: &Name, rtype| Change::Delete {
+            source: SourceId::api(),
             view: Some(view.clone()),
             owner: owner.clone(),
             rtype,
@@ -227,14 +232,19 @@ impl Generator {
         };
         self.shape(owner, &mut content);
         let mut changes = Vec::new();
-        for (owner, rrset) in content.into_records(&Source::Api) {
+        for (owner, rrset) in content.into_records(&Origin::api()) {
             for (other, rtype) in &held {
                 if *other == owner && !content::may_stand_beside(*rtype, rrset.rtype) {
                     changes.push(delete(other, *rtype));
                 }
             }
             let view = Some(view.clone());
-            changes.push(Change::PutApi { view, owner, rrset });
+            changes.push(Change::Put {
+                source: SourceId::api(),
+                view,
+                owner,
+                rrset: rrset.into(),
+            });
         }
         changes
     }
@@ -265,7 +275,10 @@ impl Generator {
                 let apex = self.any_apex();
                 vec![self.zone(apex)]
             }
-            84..89 => vec![Change::RemoveZone { apex: self.any_apex() }],
+            84..89 => vec![Change::DropZone {
+                source: SourceId::zone_files(),
+                apex: self.any_apex(),
+            }],
             89..94 => vec![self.config_records()],
             _ => (0..self.rng.random_range(2..6))
                 .flat_map(|_| self.put_api(store))
@@ -286,10 +299,16 @@ impl Generator {
             true => Err("the file has an error".into()),
             false => {
                 let names = *[3, 10, 25].choose(&mut self.rng).expect("not empty");
-                Ok(self.content(&apex, names).into_records(&Source::ZoneFile(file.clone())))
+                Ok(self
+                    .content(&apex, names)
+                    .into_records(&Origin::zone_file(file.clone())))
             }
         };
-        Change::Zone { apex, file, content }
+        Change::PutZone {
+            source: SourceId::zone_files(),
+            apex,
+            content,
+        }
     }
 
     /// The zone as it is served now, with a few names more and a few fewer.
@@ -306,8 +325,12 @@ impl Generator {
             }
         }
         let file: Arc<str> = format!("{apex}zone").into();
-        let content = Ok(content.into_records(&Source::ZoneFile(file.clone())));
-        Change::Zone { apex, file, content }
+        let content = Ok(content.into_records(&Origin::zone_file(file.clone())));
+        Change::PutZone {
+            source: SourceId::zone_files(),
+            apex,
+            content,
+        }
     }
 
     fn content(&mut self, apex: &Name, names: usize) -> Content {
@@ -348,7 +371,7 @@ impl Generator {
         if self.rng.random_bool(0.5) {
             content.add(&name("made.overlay."), self.soa());
         }
-        Change::ConfigRecords(content.into_records(&Source::Config))
+        Change::config_records(content.into_records(&Origin::config()))
     }
 
     /// An RRset from the API, without those that cannot stand beside it.
@@ -365,33 +388,36 @@ impl Generator {
             _ => self.shape(owner, &mut content),
         }
         let mut changes = Vec::new();
-        for (owner, rrset) in content.into_records(&Source::Api) {
-            let held = store.api_records().find(|(key, _)| **key == owner.key());
-            for old in held.into_iter().flat_map(|(_, node)| &node.rrsets) {
+        for (owner, rrset) in content.into_records(&Origin::api()) {
+            let held = of_api(store).find(|(view, key, _)| view.is_none() && **key == owner.key());
+            for old in held.into_iter().flat_map(|(_, _, node)| &node.rrsets) {
                 if !content::may_stand_beside(old.rtype, rrset.rtype) {
-                    changes.push(Change::DeleteApi {
+                    changes.push(Change::Delete {
+                        source: SourceId::api(),
                         view: None,
                         owner: owner.clone(),
                         rtype: old.rtype,
                     });
                 }
             }
-            changes.push(Change::PutApi {
+            changes.push(Change::Put {
+                source: SourceId::api(),
                 view: None,
                 owner,
-                rrset,
+                rrset: rrset.into(),
             });
         }
         changes
     }
 
     fn delete_api(&mut self, store: &Store) -> Vec<Change> {
-        let held: Vec<(Name, RecordType)> = store
-            .api_records()
-            .flat_map(|(key, node)| node.rrsets.iter().map(|rrset| (node.owner(key), rrset.rtype)))
+        let held: Vec<(Name, RecordType)> = of_api(store)
+            .filter(|(view, ..)| view.is_none())
+            .flat_map(|(_, key, node)| node.rrsets.iter().map(|rrset| (node.owner(key), rrset.rtype)))
             .collect();
         match held.choose(&mut self.rng) {
-            Some((owner, rtype)) => vec![Change::DeleteApi {
+            Some((owner, rtype)) => vec![Change::Delete {
+                source: SourceId::api(),
                 view: None,
                 owner: owner.clone(),
                 rtype: *rtype,
@@ -569,7 +595,7 @@ impl Generator {
             rtype,
             ttl,
             rdatas: rdatas.into(),
-            source: Source::Config,
+            origin: Origin::config(),
             handling,
         }
     }
@@ -594,27 +620,27 @@ pub fn describe(changes: &[Change]) -> String {
         records.iter().map(line).collect()
     };
     let one = |change: &Change| match change {
-        Change::Zone {
+        Change::PutZone {
             apex,
             content: Ok(records),
             ..
         } => format!("zone {apex}{}", list(records)),
-        Change::Zone {
+        Change::PutZone {
             apex,
             content: Err(reason),
             ..
         } => format!("zone {apex} failed: {reason}"),
-        Change::RemoveZone { apex } => format!("no zone {apex}"),
-        Change::ConfigRecords(records) => format!("records{}", list(records)),
+        Change::DropZone { apex, .. } => format!("no zone {apex}"),
+        Change::Reset { records, .. } => format!("records{}", list(records)),
         Change::Access(lists) => format!("access {lists:?}"),
         Change::Views(views) => {
             let one = |view: &ConfiguredView| format!("\nview {:?}{}", view.view, list(&view.records));
             format!("views{}", views.iter().map(one).collect::<String>())
         }
-        Change::PutApi { view, owner, rrset } => {
-            format!("put {view:?}{}", list(&[(owner.clone(), rrset.clone())]))
+        Change::Put { view, owner, rrset, .. } => {
+            format!("put {view:?}{}", list(&[(owner.clone(), RrSet::clone(rrset))]))
         }
-        Change::DeleteApi { view, owner, rtype } => format!("delete {view:?} {owner} {rtype}"),
+        Change::Delete { view, owner, rtype, .. } => format!("delete {view:?} {owner} {rtype}"),
     };
     changes.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -642,4 +668,9 @@ pub(crate) fn longest_below(mut owner: Name) -> Name {
         }
     }
     owner
+}
+
+/// All records of the API, each with its view.
+fn of_api(store: &Store) -> impl Iterator<Item = (Option<&ViewName>, &NameKey, &Arc<Node>)> {
+    store.records_of(&SourceId::api())
 }

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use dns_common::reason::PassReason;
-use dns_userspace::answer::{Admission, End, Environment, ResolveOptions, Transport, resolve};
-use dns_userspace::compile::{CompileOptions, Compiling, compile, is_in_sparse_area};
-use dns_userspace::name::{Name, NameKey};
-use dns_userspace::rdata::parse_value;
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
-use dns_userspace::snapshot::Snapshot;
+use dns_userspace::answer::{Admission, End, Environment, ResolveOptions, resolve};
+use dns_userspace::lines::{CompileOptions, Compiling, compile, is_in_sparse_area};
+use dns_userspace::message::Limit;
+use dns_userspace::model::name::{Name, NameKey};
+use dns_userspace::model::rdata::parse_value;
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::snapshot::Snapshot;
+use dns_userspace::model::source::Origin;
 use dns_userspace::store::Change;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -189,12 +191,12 @@ fn services_at_their_owners_have_its_addresses_on_both_planes() -> Result<()> {
                 rtype,
                 ttl: 60,
                 rdatas: [parse_value(rtype, value)?].into(),
-                source: Source::Config,
+                origin: Origin::config(),
                 handling: Handling::default(),
             };
             anyhow::Ok((owner.parse::<Name>()?, rrset))
         });
-        planes.apply(vec![Change::ConfigRecords(records.collect::<Result<_>>()?)])?;
+        planes.apply(vec![Change::config_records(records.collect::<Result<_>>()?)])?;
         for owner in [
             "x.",
             "svc.x.",
@@ -299,9 +301,9 @@ impl Run {
         self.planes.environment.random = self.generator.rng().random();
         self.compare(report, query, kind);
         if self.generator.rng().random_ratio(1, 8) {
-            self.planes.environment.transport = Transport::Tcp;
+            (self.planes.environment.limit, self.planes.environment.is_proven) = (Limit::STREAM, true);
             self.compare(report, query, Kind::Tcp);
-            self.planes.environment.transport = Transport::Udp;
+            (self.planes.environment.limit, self.planes.environment.is_proven) = (Limit::Datagram, false);
         }
         if self.generator.rng().random_ratio(1, 16) {
             let denied = [Admission::Truncated, Admission::Refused];

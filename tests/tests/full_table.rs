@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
 use dns_userspace::answer::Environment;
-use dns_userspace::publish::Loader;
-use dns_userspace::record::RecordType;
+use dns_userspace::model::record::RecordType;
+use dns_userspace::model::source::SourceId;
+use dns_userspace::serve::xdp::Loader;
 use dns_userspace::store::Change;
 use dns_userspace::table::Memory;
 use dns_userspace::zonefile;
@@ -48,9 +49,9 @@ fn zone(names: Range<usize>, what: u8) -> Result<Change> {
     fs::write(&path, text)?;
     let apex = name("x.test.");
     let content = zonefile::load(&path, &apex, "zone".into()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-    Ok(Change::Zone {
+    Ok(Change::PutZone {
+        source: SourceId::zone_files(),
         apex,
-        file: "zone".into(),
         content: Ok(content.rrsets),
     })
 }

@@ -10,11 +10,12 @@ use anyhow::{Context, Result, ensure};
 use dns_common::address::{OwnKey, OwnValue, mapped};
 use dns_common::limit::{Limits, Pace};
 use dns_common::settings::Settings;
-use dns_userspace::dataplane::gate::Charged;
-use dns_userspace::dataplane::xdp::own::{self, Interface, Listen};
-use dns_userspace::dataplane::xdp::{AttachError, Constants, Faults, Mode, Program, Room, Seam};
-use dns_userspace::publish::Loader;
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::Origin;
+use dns_userspace::serve::gate::Charged;
+use dns_userspace::serve::xdp::Loader;
+use dns_userspace::serve::xdp::own::{self, Interface, Listen};
+use dns_userspace::serve::xdp::{AttachError, Constants, Faults, Mode, Program, Room, Seam};
 use dns_userspace::store::Change;
 use nix::errno::Errno;
 use tests::bench::fuzz::{Fate, check};
@@ -501,12 +502,12 @@ impl Attached {
                 rtype: RecordType::A,
                 ttl: 300,
                 rdatas: [[192, 0, 2, 1]].into(),
-                source: Source::Config,
+                origin: Origin::config(),
                 handling: Handling::default(),
             };
             (name(&format!("n{number}.example.org.")), rrset)
         });
-        let change = Change::ConfigRecords(records.collect());
+        let change = Change::config_records(records.collect());
         let namespace = &self.world.host;
         let planes = &mut self.planes;
         // An error says that a larger table was refused.

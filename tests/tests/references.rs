@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use dns_userspace::record::RecordType;
+use dns_userspace::model::record::RecordType;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;

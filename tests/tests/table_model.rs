@@ -17,11 +17,12 @@ use dns_common::search::{probe, probed};
 use dns_common::slot::SLOT_CLASSES;
 use dns_common::table::Table;
 use dns_userspace::answer::{Environment, Serials};
-use dns_userspace::fastpath::{Fast, Worker};
-use dns_userspace::name::Name;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::snapshot::Snapshot;
+use dns_userspace::model::source::{Origin, SourceId};
 use dns_userspace::publish::{Served, Stage};
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
-use dns_userspace::snapshot::Snapshot;
+use dns_userspace::serve::fastpath::{Fast, Worker};
 use dns_userspace::store::Change;
 use dns_userspace::table::{Ahead, Entry, Memory, Sizes, TableReader, TableWriter};
 use rand::rngs::StdRng;
@@ -289,10 +290,11 @@ fn a_new_table_beside_the_old_gives_old_or_new() -> Result<()> {
         names.add(&planes.store.snapshot());
         // More names than the smallest table has lines, beside some that change.
         let mut changes = generator.next(&planes.store);
-        changes.extend((0..2000).map(|number| Change::PutApi {
+        changes.extend((0..2000).map(|number| Change::Put {
+            source: SourceId::api(),
             view: None,
             owner: name(&format!("h{number}.many.example.")),
-            rrset: address([10, 1, (number / 256) as u8, number as u8]),
+            rrset: address([10, 1, (number / 256) as u8, number as u8]).into(),
         }));
         let plan = planes.store.plan(changes);
         let mut questioned = names.clone();
@@ -324,7 +326,7 @@ fn address(octets: [u8; 4]) -> RrSet {
         rtype: RecordType::A,
         ttl: 60,
         rdatas: [octets].into(),
-        source: Source::Api,
+        origin: Origin::api(),
         handling: Handling::default(),
     }
 }
@@ -445,18 +447,21 @@ fn churn(planes: &mut Planes, program: Option<BorrowedFd<'_>>) -> Result<()> {
 
 /// One of four states of a few names: small and large texts, a wildcard that comes and goes, an empty non-terminal.
 fn state_changes(state: usize) -> Vec<Change> {
-    let put = |owner: &str, rtype, rdatas: Vec<Box<[u8]>>| Change::PutApi {
+    let put = |owner: &str, rtype, rdatas: Vec<Box<[u8]>>| Change::Put {
+        source: SourceId::api(),
         view: None,
         owner: name(owner),
         rrset: RrSet {
             rtype,
             ttl: 60 + state as u32,
             rdatas: rdatas.into(),
-            source: Source::Api,
+            origin: Origin::api(),
             handling: Handling::default(),
-        },
+        }
+        .into(),
     };
-    let delete = |owner: &str, rtype| Change::DeleteApi {
+    let delete = |owner: &str, rtype| Change::Delete {
+        source: SourceId::api(),
         view: None,
         owner: name(owner),
         rtype,

@@ -8,9 +8,10 @@ use dns_common::cookie::words;
 use dns_common::counters::Counters;
 use dns_common::limit::{Charge, Limits, Pace, charge};
 use dns_common::reason::DropReason;
-use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Admission, CookieSource, Environment};
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
+use dns_userspace::model::access::{Access, AccessList};
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::{Origin, SourceId};
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
 use tests::bench::fuzz::{Fate, check};
@@ -48,13 +49,13 @@ fn list(allow: &[&str], deny: &[&str], denied: Access) -> Option<AccessList> {
 /// Serves `www.example.org.`, an overlay.
 fn kernel(environment: Environment<'static>, has_upstream: bool, guards: Guards) -> Result<Kernel> {
     let mut kernel = Kernel::guarded(environment, has_upstream, guards)?;
-    kernel.apply(vec![Change::ConfigRecords(vec![(
+    kernel.apply(vec![Change::config_records(vec![(
         name("www.example.org."),
         RrSet {
             rtype: RecordType::A,
             ttl: 300,
             rdatas: [[192, 0, 2, 99]].into(),
-            source: Source::Config,
+            origin: Origin::config(),
             handling: Handling::default(),
         },
     )])])?;
@@ -212,12 +213,12 @@ fn a_new_table_keeps_the_buckets() -> Result<()> {
             rtype: RecordType::A,
             ttl: 300,
             rdatas: [[192, 0, 2, 1]].into(),
-            source: Source::Config,
+            origin: Origin::config(),
             handling: Handling::default(),
         };
         (name(&format!("n{number}.example.org.")), rrset)
     });
-    kernel.apply(vec![Change::ConfigRecords(many.collect())])?;
+    kernel.apply(vec![Change::config_records(many.collect())])?;
     assert!(lines(&kernel) > before, "a larger table");
     assert!(is_dropped(&kernel)?);
     Ok(())
@@ -338,9 +339,9 @@ fn a_zone_says_who_may_ask_for_its_names() -> Result<()> {
     let mut changes = Vec::new();
     for apex in ["closed.example.", "open.example."].map(name) {
         let content = zonefile::load(&path, &apex, "zone".into()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-        changes.push(Change::Zone {
+        changes.push(Change::PutZone {
+            source: SourceId::zone_files(),
             apex,
-            file: "zone".into(),
             content: Ok(content.rrsets),
         });
     }
@@ -389,7 +390,8 @@ fn a_zone_says_who_may_ask_for_its_names() -> Result<()> {
     assert_eq!(fate(&kernel, false, &query)?, Fate::Passed);
     assert_eq!(expected(&kernel, CLIENT.0.into(), Admission::Admitted, &query), None);
     // The number of a zone that goes may be another's, which has no list.
-    kernel.apply(vec![Change::RemoveZone {
+    kernel.apply(vec![Change::DropZone {
+        source: SourceId::zone_files(),
         apex: name("closed.example."),
     }])?;
     kernel.apply(vec![Change::Access(Vec::new())])?;

@@ -16,12 +16,13 @@ use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::Reply;
 use dns_common::slot::CLASS_BYTES;
 use dns_common::table::{Table, word};
-use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{Environment, Identity};
-use dns_userspace::name::Name;
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
+use dns_userspace::model::access::{Access, AccessList};
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::{Origin, SourceId};
+use dns_userspace::model::views::ViewClients;
 use dns_userspace::store::{Change, ConfiguredView};
-use dns_userspace::views::ViewClients;
 use dns_userspace::zonefile;
 use ipnet::IpNet;
 use rand::rngs::StdRng;
@@ -108,23 +109,23 @@ fn zone(more: &str) -> Result<Vec<Change>> {
     std::fs::write(&path, text)?;
     let apex = name("example.org.");
     let content = zonefile::load(&path, &apex, "zone".into()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-    let broken = Change::Zone {
+    let broken = Change::PutZone {
+        source: SourceId::zone_files(),
         apex: name("broken.example."),
-        file: "broken".into(),
         content: Err("it is broken".into()),
     };
     let address = RrSet {
         rtype: RecordType::A,
         ttl: 300,
         rdatas: [[192, 0, 2, 99]].into(),
-        source: Source::Config,
+        origin: Origin::config(),
         handling: Handling::default(),
     };
-    let overlay = Change::ConfigRecords(vec![(name("over.lay."), address)]);
+    let overlay = Change::config_records(vec![(name("over.lay."), address)]);
     Ok(vec![
-        Change::Zone {
+        Change::PutZone {
+            source: SourceId::zone_files(),
             apex,
-            file: "zone".into(),
             content: Ok(content.rrsets),
         },
         broken,
@@ -580,8 +581,8 @@ fn views_are_answered_at_the_card() -> Result<()> {
         let rrset = RrSet {
             rtype,
             ttl: 300,
-            rdatas: [dns_userspace::rdata::parse_value(rtype, value).expect("a value")].into(),
-            source: Source::Config,
+            rdatas: [dns_userspace::model::rdata::parse_value(rtype, value).expect("a value")].into(),
+            origin: Origin::config(),
             handling: Handling::default(),
         };
         (name(owner), rrset)
@@ -976,7 +977,8 @@ fn every_reason_is_reached_and_counted() -> Result<()> {
         assert!(reached.contains(&reason.index()), "{reason:?} is not reached");
     }
     // A new table makes all of that good again.
-    kernel.apply(vec![Change::RemoveZone {
+    kernel.apply(vec![Change::DropZone {
+        source: SourceId::zone_files(),
         apex: name("example.org."),
     }])?;
     Ok(())
@@ -1232,7 +1234,7 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
         rtype,
         ttl: 60,
         rdatas: rdatas.into(),
-        source: Source::Api,
+        origin: Origin::api(),
         handling: Handling::default(),
     };
     let texts = |octet: u8, length: usize| {
@@ -1251,15 +1253,17 @@ fn mapped_table_is_never_read_torn() -> Result<()> {
     let mut right: [BTreeSet<Vec<u8>>; 2] = Default::default();
     let apply = |kernel: &mut Kernel, state: usize| -> Result<()> {
         let (octet, length) = states[state];
-        let put = |owner: &Name, rrset| Change::PutApi {
+        let put = |owner: &Name, rrset: RrSet| Change::Put {
+            source: SourceId::api(),
             view: None,
             owner: owner.clone(),
-            rrset,
+            rrset: rrset.into(),
         };
         let mut changes = vec![put(&owner, texts(octet, length))];
         let new = name("new.example.org.");
         changes.push(match state {
-            0 => Change::DeleteApi {
+            0 => Change::Delete {
+                source: SourceId::api(),
                 view: None,
                 owner: new,
                 rtype: RecordType::A,

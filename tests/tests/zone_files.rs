@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use dns_userspace::name::Name;
-use dns_userspace::rdata::{format_value, parse_value, same_value};
-use dns_userspace::record::{Rdatas, RecordType};
+use dns_userspace::model::name::Name;
+use dns_userspace::model::rdata::{format_value, parse_value, same_value};
+use dns_userspace::model::record::{Rdatas, RecordType};
 use dns_userspace::zonefile::{ZoneContent, load};
 use serde_json::Value;
 use tests::frames::Query;

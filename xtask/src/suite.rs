@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the whole suite in one `cargo test`.
+//! `cargo xtask test`: the whole suite in one `cargo test`, behind a short one of the XDP program's arithmetic.
 //!
 //! Tests that need root are those of the package `tests`. As root they just run; elsewhere cargo starts that package's
 //! test programs through `sudo -n`. Where that is refused too, the variable [`SKIP`] holds the reason, and those tests
@@ -17,9 +17,14 @@ use crate::process;
 /// The variable that tells tests to skip what needs root; its value is the reason.
 const SKIP: &str = "HOTDNS_SKIP_PRIVILEGED";
 
+/// All packages but dns-ebpf, whose program `bench` would take the place of the one of the package `tests`.
 const SUITE: &[&str] = &["--workspace", "--exclude", "dns-ebpf"];
 
-/// Runs all tests, with the XDP program built and embedded. `arguments` go to `cargo test`.
+/// The arithmetic of the XDP program, compiled for the host.
+const KERNEL_SIDE: [&str; 5] = ["test", "--package", "dns-ebpf", "--bin", "dns-ebpf"];
+
+/// Runs all tests, with the XDP program built and embedded. `arguments` go to `cargo test`; with any, the arithmetic of
+/// the XDP program is left out.
 pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
     let privilege = privilege::privilege();
     if let Privilege::Missing(reason) = &privilege {
@@ -31,6 +36,9 @@ pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
     set_up_tools(&privilege)?;
     build::ebpf_or_explain(Warnings::Allow)?;
     build_programs()?;
+    if arguments.is_empty() {
+        process::run(process::cargo().args(KERNEL_SIDE))?;
+    }
     let mut cargo = prepared(&privilege)?;
     process::run(cargo.arg("test").args(SUITE).args(arguments))
 }

@@ -9,6 +9,7 @@
 
 mod layering;
 mod layout;
+mod rooms;
 mod source;
 
 use std::fmt;
@@ -52,9 +53,13 @@ pub(crate) fn tidy() -> Result<()> {
     let root = workspace::root();
     let files = listed(&root)?;
     let mut findings = layout::check(&root, &files);
+    let library =
+        std::fs::read_to_string(root.join(rooms::ROOT)).with_context(|| format!("cannot read {}", rooms::ROOT))?;
+    let order = rooms::order(&library);
     for file in files.iter().filter(|file| file.ends_with(".rs")) {
         let text = std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))?;
         findings.extend(layering::check(file, &text));
+        findings.extend(rooms::check(&order, file, &text));
     }
     for finding in &findings {
         eprintln!("{finding}");

@@ -6,10 +6,10 @@
 
 use super::resolve::{Search, child_end, section};
 use super::{Owner, Resolution};
-use crate::name::{Name, NameKey};
-use crate::rdata::{additional_target, is_own_target};
-use crate::record::RecordType;
-use crate::snapshot::{Node, Zone};
+use crate::model::name::{Name, NameKey};
+use crate::model::rdata::{additional_target, is_own_target};
+use crate::model::record::RecordType;
+use crate::model::snapshot::{Node, Zone};
 
 impl<'s> Search<'s, '_> {
     /// Fills the additional section of a resolution that is otherwise done. `delegating` is the zone of its referral.

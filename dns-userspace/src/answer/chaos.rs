@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::{Identity, Owner, Resolution, rcode, resolve::section};
-use crate::record::{Handling, RecordType, RrSet, Source};
+use crate::model::record::{Handling, RecordType, RrSet};
+use crate::model::source::Origin;
 
 /// The answer for a name in wire form; `None` where nothing is to be said.
 pub(super) fn resolve(qname: &[u8], qtype: RecordType, identity: &Identity) -> Option<Resolution> {
@@ -22,7 +23,7 @@ pub(super) fn resolve(qname: &[u8], qtype: RecordType, identity: &Identity) -> O
         rtype: RecordType::TXT,
         ttl: 0,
         rdatas: [[&[text.len() as u8], text].concat()].into(),
-        source: Source::Config,
+        origin: Origin::config(),
         handling: Handling::default(),
     };
     Some(Resolution {

@@ -8,23 +8,10 @@
 
 use dns_common::order::arrange;
 
-use super::compress::Compressor;
-use super::embedded::{Piece, pieces};
-use super::opt::{Edns, ExtendedError};
-use super::query::HEADER_BYTES;
 use super::{Owner, Resolution, Section, Serials, class};
-use crate::record::{Order, RecordType};
-
-/// The question of a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question<'a> {
-    /// QNAME in uncompressed wire form, as it was asked.
-    pub name: &'a [u8],
-    /// QTYPE.
-    pub qtype: RecordType,
-    /// QCLASS, in host order.
-    pub qclass: u16,
-}
+use crate::message::compress::{Compressor, Pointer};
+use crate::message::{Edns, ExtendedError, HEADER_BYTES, Question};
+use crate::model::record::Order;
 
 /// What a reply has besides its sections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,15 +69,6 @@ pub struct Marks {
     pub required_length: usize,
     /// RRs up to there: ANCOUNT, NSCOUNT, ARCOUNT.
     pub required_counts: [u16; 3],
-}
-
-/// A compression pointer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pointer {
-    /// Where its two octets are.
-    pub offset: u16,
-    /// The offset in it.
-    pub target: u16,
 }
 
 /// The serial field of an SOA record.
@@ -251,7 +229,7 @@ fn write_rrset<'a>(
     while let Some(rdata) = ordered.as_mut().map_or_else(|| given.next(), Iterator::next) {
         match &section.owner {
             Owner::Question => out.extend_from_slice(&[0xC0, HEADER_BYTES as u8]),
-            Owner::Name(owner) => compressor.write(owner.as_wire(), out, marks),
+            Owner::Name(owner) => compressor.write(owner.as_wire(), out, pointers_of(marks)),
         }
         out.extend_from_slice(&rrset.rtype.0.to_be_bytes());
         out.extend_from_slice(&class.to_be_bytes());
@@ -263,13 +241,7 @@ fn write_rrset<'a>(
         {
             marks.ordered.push(out.len() as u16);
         }
-        for piece in pieces(rrset.rtype, rdata) {
-            match piece {
-                Piece::Octets(octets) => out.extend_from_slice(octets),
-                Piece::Name(name) => compressor.write(name, out, marks),
-                Piece::WholeName(name) => compressor.write_whole(name, out),
-            }
-        }
+        compressor.write_rdata(rrset.rtype, rdata, out, pointers_of(marks));
         let length = out.len() - length_at - 2;
         // Also keeps every offset and length within 16 bits: no limit is above 65535.
         if out.len() > room {
@@ -292,6 +264,11 @@ fn write_rrset<'a>(
         }
     }
     true
+}
+
+/// Where pointers are noted, if they are.
+fn pointers_of<'m>(marks: &'m mut Option<&mut Marks>) -> Option<&'m mut Vec<Pointer>> {
+    marks.as_deref_mut().map(|marks| &mut marks.pointers)
 }
 
 impl Marks {

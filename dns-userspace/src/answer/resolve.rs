@@ -17,11 +17,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::embedded::alias_target;
-use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, Transport, rcode};
-use crate::name::{Name, NameKey};
-use crate::record::{Handling, RecordType, RrSet, Source};
-use crate::snapshot::{Node, Snapshot, Zone, at_or_above};
+use super::{AliasFault, Consulted, End, Owner, Resolution, ResolveOptions, Section, rcode};
+use crate::message::embedded::alias_target;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{Handling, RecordType, RrSet};
+use crate::model::snapshot::{Node, Snapshot, Zone, at_or_above};
+use crate::model::source::Origin;
 
 /// The sections for one question of class IN. `qtype` is a data type or ANY; `consulted` hears, at least once each,
 /// of every name that the answer depends on.
@@ -75,7 +76,7 @@ static ANY_HINFO: LazyLock<Arc<RrSet>> = LazyLock::new(|| {
         rtype: RecordType::HINFO,
         ttl: 3789,
         rdatas: [b"\x07RFC8482\0"].into(),
-        source: Source::Config,
+        origin: Origin::config(),
         handling: Handling::default(),
     })
 });
@@ -396,8 +397,8 @@ impl<'s, 'c> Search<'s, 'c> {
         let cname = node.rrset(RecordType::CNAME);
         let alias = node.rrset(RecordType::ALIAS);
         if self.qtype == RecordType::ANY {
-            let sections = match (self.options.transport, cname) {
-                (Transport::Tcp, _) => {
+            let sections = match (self.options.is_proven, cname) {
+                (true, _) => {
                     let mut sections: Vec<Section> = node.rrsets.iter().map(own).collect();
                     for rtype in [RecordType::A, RecordType::AAAA] {
                         let alias = alias.filter(|_| node.rrset(rtype).is_none());
@@ -410,8 +411,8 @@ impl<'s, 'c> Search<'s, 'c> {
                     sections
                 }
                 // RFC 8482 §4.2: where there is a CNAME, it is the answer.
-                (Transport::Udp, Some(cname)) => vec![own(cname)],
-                (Transport::Udp, None) => vec![section(owner, &ANY_HINFO)],
+                (false, Some(cname)) => vec![own(cname)],
+                (false, None) => vec![section(owner, &ANY_HINFO)],
             };
             return Some(Step::Answer(sections));
         }
@@ -581,7 +582,7 @@ fn substitute<'s>(name: &Name, owner: Owner, at: &Name, dname: &Arc<RrSet>) -> S
                 rtype: RecordType::CNAME,
                 ttl: dname.ttl,
                 rdatas: [target.as_wire()].into(),
-                source: dname.source.clone(),
+                origin: dname.origin.clone(),
                 handling: Handling::default(),
             };
             Step::Alias {

@@ -3,15 +3,14 @@
 //!
 //! RFC 8906 §2: every query gets a reply, so each way out of here but "not a query" writes one.
 
-use super::encode::{Framing, Question, encode, encode_bare};
-use super::opt::{Edns, ExtendedError, InfoCode};
-use super::query::{Fault, Query, parse};
+use super::encode::{Framing, encode, encode_bare};
 use super::resolve::resolve_unheard;
-use super::{Admission, End, Environment, Outcome, PartialChain, Resolution, Serials, Transport, chaos, class, rcode};
-use crate::access::Access;
-use crate::name::Name;
-use crate::record::RecordType;
-use crate::snapshot::Snapshot;
+use super::{Admission, End, Environment, Outcome, PartialChain, Resolution, Serials, chaos, class, rcode};
+use crate::message::{Edns, ExtendedError, Fault, InfoCode, Query, Question, parse};
+use crate::model::access::Access;
+use crate::model::name::Name;
+use crate::model::record::RecordType;
+use crate::model::snapshot::Snapshot;
 
 /// TC in the third octet of a message.
 const TC: u8 = 0x02;
@@ -309,12 +308,10 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> 
             error: None,
         }),
         random: Some(environment.random),
-        limit: match environment.transport {
-            Transport::Tcp => usize::from(u16::MAX),
-            // RFC 6891 §6.2.3 and §6.2.5: values below 512 count as 512.
-            Transport::Udp => query.edns.map_or(512, |edns| {
-                usize::from(edns.udp_payload.min(environment.udp_payload).max(512))
-            }),
-        },
+        limit: usize::from(
+            environment
+                .limit
+                .octets(query.edns.map(|edns| edns.udp_payload), environment.udp_payload),
+        ),
     }
 }

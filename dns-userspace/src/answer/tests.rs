@@ -29,8 +29,9 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 
 use super::*;
-use crate::record::{Handling, Order, Rdata, Source, Wildcard};
-use crate::snapshot::Snapshot;
+use crate::model::record::{Handling, Order, Rdata, Wildcard};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::{Origin, SourceId};
 use crate::store::{Change, Store};
 
 const UDP: Environment<'_> = Environment {
@@ -43,7 +44,8 @@ const COOKIES: CookieSource = CookieSource {
     client: IpAddr::V4(Ipv4Addr::LOCALHOST),
 };
 const TCP: Environment<'_> = Environment {
-    transport: Transport::Tcp,
+    limit: Limit::STREAM,
+    is_proven: true,
     ..UDP
 };
 const RECURSIVE: Environment<'_> = Environment {
@@ -77,13 +79,13 @@ struct Reply {
 
 impl World {
     fn new(zones: &[(&str, &str)], overlays: &str) -> Self {
-        let mut changes = vec![Change::ConfigRecords(records(overlays, &name("."), Source::Config))];
+        let mut changes = vec![Change::config_records(records(overlays, &name("."), Origin::config()))];
         for (apex, text) in zones {
             let apex = name(apex);
-            let content = Ok(records(text, &apex, Source::ZoneFile("test".into())));
-            changes.push(Change::Zone {
+            let content = Ok(records(text, &apex, Origin::zone_file("test")));
+            changes.push(Change::PutZone {
+                source: SourceId::zone_files(),
                 apex,
-                file: "test".into(),
                 content,
             });
         }
@@ -184,7 +186,7 @@ fn with_opt(mut query: Vec<u8>, payload: u16, ttl: u32, options: &[u8]) -> Vec<u
 
 /// Lines "owner ttl type value", with `!rotate` and the like behind them; owners and names relative to `origin`;
 /// several RRs of an RRset stand together.
-fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
+fn records(text: &str, origin: &Name, source: Origin) -> Vec<(Name, RrSet)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines
         .map(|line| {
@@ -195,7 +197,7 @@ fn records(text: &str, origin: &Name, source: Source) -> Vec<(Name, RrSet)> {
                 rtype,
                 ttl: fields[1].parse().expect("a TTL"),
                 rdatas: [rdata(rtype, &fields[3..], origin)].into(),
-                source: source.clone(),
+                origin: source.clone(),
                 handling: handling(&marks),
             };
             (

@@ -1,19 +1,13 @@
 //! Addresses, ports and prefixes in the configuration.
 
 use std::cell::LazyCell;
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use ipnet::IpNet;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 
-use super::document::Position;
-use super::problem::{Findings, Problem};
-use crate::host::{HostAddresses, canonical};
-use crate::work::Sought;
-
-/// An address of the configuration; no position where it came from the command line.
-pub(super) type Located = (SocketAddr, Option<Position>);
+use super::problem::ConfigProblem;
+use crate::host::addresses::{HostAddresses, canonical};
 
 /// The addresses of this host, which the kernel is asked for once, and only where a check needs them.
 pub(super) type Host = LazyCell<HostAddresses>;
@@ -40,11 +34,11 @@ pub(super) fn parse_address(
     default_port: u16,
     purpose: Purpose,
     host: &Host,
-) -> Result<SocketAddr, Problem> {
+) -> Result<SocketAddr, ConfigProblem> {
     let owned = || (key.to_owned(), text.to_owned());
     let bad = || {
         let (key, text) = owned();
-        Problem::BadAddress {
+        ConfigProblem::BadAddress {
             key,
             text,
             port: default_port,
@@ -59,12 +53,12 @@ pub(super) fn parse_address(
         (SocketAddr::V6(v6), Some(scope)) => {
             if !v6.ip().is_unicast_link_local() {
                 let (key, text) = owned();
-                return Err(Problem::NeedlessScope { key, text });
+                return Err(ConfigProblem::NeedlessScope { key, text });
             }
             let interface = scope.to_owned();
             let index = interface_index(scope).ok_or_else(|| {
                 let (key, text) = owned();
-                Problem::NoSuchScope { key, text, interface }
+                ConfigProblem::NoSuchScope { key, text, interface }
             })?;
             SocketAddrV6::new(*v6.ip(), v6.port(), 0, index).into()
         }
@@ -102,13 +96,18 @@ fn interface_index(scope: &str) -> Option<u32> {
 }
 
 /// `Ok(None)` where it is none.
-fn parse_socket_address(key: &str, whole: &str, text: &str, default_port: u16) -> Result<Option<SocketAddr>, Problem> {
+fn parse_socket_address(
+    key: &str,
+    whole: &str,
+    text: &str,
+    default_port: u16,
+) -> Result<Option<SocketAddr>, ConfigProblem> {
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         if let Some((head, port)) = text.rsplit_once(':')
             && head.parse::<Ipv6Addr>().is_ok()
             && port.bytes().all(|digit| digit.is_ascii_digit())
         {
-            return Err(Problem::AmbiguousAddress {
+            return Err(ConfigProblem::AmbiguousAddress {
                 key: key.to_owned(),
                 text: whole.to_owned(),
                 address: head.to_owned(),
@@ -125,7 +124,7 @@ fn parse_socket_address(key: &str, whole: &str, text: &str, default_port: u16) -
         return Ok(Some(SocketAddr::new(IpAddr::V6(address), default_port)));
     }
     match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() == 0 => Err(Problem::PortZero {
+        Ok(address) if address.port() == 0 => Err(ConfigProblem::PortZero {
             key: key.to_owned(),
             text: whole.to_owned(),
         }),
@@ -135,7 +134,7 @@ fn parse_socket_address(key: &str, whole: &str, text: &str, default_port: u16) -
 }
 
 /// Refuses what the system would refuse, or what nothing would ever come of.
-fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose, host: &Host) -> Result<(), Problem> {
+fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose, host: &Host) -> Result<(), ConfigProblem> {
     let (key, text) = (key.to_owned(), text.to_owned());
     let is_broadcast = match address.ip() {
         IpAddr::V4(ip) if ip.is_broadcast() => true,
@@ -145,25 +144,25 @@ fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose, host
     };
     let needs_scope = matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
     if address.ip().is_multicast() {
-        return Err(Problem::NotUnicast {
+        return Err(ConfigProblem::NotUnicast {
             key,
             text,
             kind: "multicast",
         });
     }
     if is_broadcast {
-        return Err(Problem::NotUnicast {
+        return Err(ConfigProblem::NotUnicast {
             key,
             text,
             kind: "broadcast",
         });
     }
     if address.ip().is_unspecified() && purpose == Purpose::Server {
-        return Err(Problem::UnspecifiedServer { key, text });
+        return Err(ConfigProblem::UnspecifiedServer { key, text });
     }
     // 0.0.0.0/8 is "this network" (RFC 1122 §3.2.1.3): no host has such an address, and Linux sends nothing there.
     if matches!(address.ip(), IpAddr::V4(ip) if ip.octets()[0] == 0 && !ip.is_unspecified()) {
-        return Err(Problem::NotUnicast {
+        return Err(ConfigProblem::NotUnicast {
             key,
             text,
             kind: "\"this network\"",
@@ -171,7 +170,7 @@ fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose, host
     }
     if needs_scope {
         let (address, port) = (address.ip(), address.port());
-        return Err(Problem::NoScope {
+        return Err(ConfigProblem::NoScope {
             key,
             text,
             address,
@@ -182,55 +181,29 @@ fn check_kind(key: &str, text: &str, address: SocketAddr, purpose: Purpose, host
 }
 
 /// An address prefix; an address alone is the prefix of just that one.
-pub(super) fn parse_prefix(key: &str, text: &str) -> Result<IpNet, Problem> {
+pub(super) fn parse_prefix(key: &str, text: &str) -> Result<IpNet, ConfigProblem> {
     let prefix = text
         .parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     match prefix {
         Ok(prefix) if prefix.addr() == prefix.network() => Ok(prefix),
-        Ok(prefix) => Err(Problem::PrefixHostBits {
+        Ok(prefix) => Err(ConfigProblem::PrefixHostBits {
             key: key.to_owned(),
             text: text.to_owned(),
             network: prefix.trunc().to_string(),
         }),
-        Err(_) => Err(Problem::BadPrefix {
+        Err(_) => Err(ConfigProblem::BadPrefix {
             key: key.to_owned(),
             text: text.to_owned(),
         }),
     }
-}
-
-/// Reports addresses that are there twice, or beside the wildcard address that covers them.
-pub(super) fn check_overlaps(key: &str, addresses: &[Located], findings: &mut Findings) {
-    let all: HashSet<_> = addresses.iter().map(|(address, _)| Sought(*address)).collect();
-    let mut seen = HashSet::with_capacity(addresses.len());
-    for &(address, at) in addresses {
-        let key = key.to_owned();
-        let wide = wildcard(address);
-        if !seen.insert(Sought(address)) {
-            let address = address.to_string();
-            findings.error_at(at, Problem::DuplicateAddress { key, address });
-        } else if wide != address && all.contains(&Sought(wide)) {
-            let by = wide;
-            findings.error_at(at, Problem::CoveredAddress { key, address, by });
-        }
-    }
-}
-
-/// The wildcard address of the same family, on the same port.
-pub(super) fn wildcard(address: SocketAddr) -> SocketAddr {
-    let any = match address {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    SocketAddr::new(any, address.port())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str, purpose: Purpose) -> Result<SocketAddr, Problem> {
+    fn parse(text: &str, purpose: Purpose) -> Result<SocketAddr, ConfigProblem> {
         parse_address("listen", text, 53, purpose, &host())
     }
 
@@ -270,17 +243,23 @@ mod tests {
         }
         for text in ["fe80::1", "[fe80::1]:53", "febf::1"] {
             assert!(
-                matches!(parse(text, Purpose::Server), Err(Problem::NoScope { .. })),
+                matches!(parse(text, Purpose::Server), Err(ConfigProblem::NoScope { .. })),
                 "{text}"
             );
         }
         for text in ["fe80::1%nosuch0", "[fe80::1%4294967295]:53", "fe80::1%0"] {
             let error = parse(text, Purpose::Listen);
-            assert!(matches!(error, Err(Problem::NoSuchScope { .. })), "{text}: {error:?}");
+            assert!(
+                matches!(error, Err(ConfigProblem::NoSuchScope { .. })),
+                "{text}: {error:?}"
+            );
         }
         for text in ["2001:db8::1%lo", "[::1%lo]:53", "::%lo"] {
             let error = parse(text, Purpose::Listen);
-            assert!(matches!(error, Err(Problem::NeedlessScope { .. })), "{text}: {error:?}");
+            assert!(
+                matches!(error, Err(ConfigProblem::NeedlessScope { .. })),
+                "{text}: {error:?}"
+            );
         }
         for text in [
             "192.0.2.1%lo",
@@ -291,7 +270,10 @@ mod tests {
             "[fe80::1%lo",
         ] {
             let error = parse(text, Purpose::Listen);
-            assert!(matches!(error, Err(Problem::BadAddress { .. })), "{text}: {error:?}");
+            assert!(
+                matches!(error, Err(ConfigProblem::BadAddress { .. })),
+                "{text}: {error:?}"
+            );
         }
     }
 
@@ -310,7 +292,10 @@ mod tests {
             for purpose in [Purpose::Listen, Purpose::Server] {
                 let error = parse(text, purpose).expect_err(text);
                 assert!(
-                    matches!(error, Problem::NotUnicast { .. } | Problem::NeedlessScope { .. }),
+                    matches!(
+                        error,
+                        ConfigProblem::NotUnicast { .. } | ConfigProblem::NeedlessScope { .. }
+                    ),
                     "{text}: {error}"
                 );
             }
@@ -319,7 +304,7 @@ mod tests {
             assert!(parse(text, Purpose::Listen).is_ok(), "{text}");
             let error = parse(text, Purpose::Server);
             assert!(
-                matches!(error, Err(Problem::UnspecifiedServer { .. })),
+                matches!(error, Err(ConfigProblem::UnspecifiedServer { .. })),
                 "{text}: {error:?}"
             );
         }
@@ -338,17 +323,17 @@ mod tests {
             "192.0.2.0/24",
         ] {
             assert!(
-                matches!(parse(text, Purpose::Listen), Err(Problem::BadAddress { .. })),
+                matches!(parse(text, Purpose::Listen), Err(ConfigProblem::BadAddress { .. })),
                 "{text}"
             );
         }
         assert!(matches!(
             parse("::1:5300", Purpose::Listen),
-            Err(Problem::AmbiguousAddress { .. })
+            Err(ConfigProblem::AmbiguousAddress { .. })
         ));
         assert!(matches!(
             parse("192.0.2.1:0", Purpose::Listen),
-            Err(Problem::PortZero { .. })
+            Err(ConfigProblem::PortZero { .. })
         ));
     }
 
@@ -362,11 +347,11 @@ mod tests {
             assert_eq!(parse_prefix("allow", text).expect(text).to_string(), expected);
         }
         assert!(
-            matches!(parse_prefix("allow", "10.0.0.1/8"), Err(Problem::PrefixHostBits { network, .. }) if network == "10.0.0.0/8")
+            matches!(parse_prefix("allow", "10.0.0.1/8"), Err(ConfigProblem::PrefixHostBits { network, .. }) if network == "10.0.0.0/8")
         );
         for text in ["10.0.0.0/33", "10.0.0.0/", "x", "10.0.0.0/8/8"] {
             assert!(
-                matches!(parse_prefix("allow", text), Err(Problem::BadPrefix { .. })),
+                matches!(parse_prefix("allow", text), Err(ConfigProblem::BadPrefix { .. })),
                 "{text}"
             );
         }

@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, options};
 
-use super::problem::Problem;
-use crate::memory::Size;
+use super::problem::ConfigProblem;
+use crate::host::memory::Size;
 
 /// Collections within each other, also through aliases. No key takes more than six.
 const MOST_DEPTH: usize = 32;
@@ -28,14 +28,14 @@ const NODE_OCTETS: u64 = 8;
 
 /// Where something stands in a file; both count from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
+pub struct FilePosition {
     /// Line, from 1.
     pub line: u32,
     /// Column, from 1.
     pub column: u32,
 }
 
-impl fmt::Display for Position {
+impl fmt::Display for FilePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
@@ -43,10 +43,10 @@ impl fmt::Display for Position {
 
 /// One node of the document.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) at: Position,
+pub(super) struct YamlNode {
+    pub(super) at: FilePosition,
     extent: Extent,
-    pub(super) kind: Kind,
+    pub(super) kind: YamlKind,
 }
 
 /// How large a node is, with all that is in it and all that aliases in it repeat.
@@ -60,32 +60,32 @@ struct Extent {
 
 /// What a node is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum YamlKind {
     /// `plain`: written without quotes, so it may be a number, a boolean or null.
     Scalar {
         text: String,
         plain: bool,
     },
-    Sequence(Vec<Rc<Node>>),
-    Mapping(Vec<(Rc<Node>, Rc<Node>)>),
+    Sequence(Vec<Rc<YamlNode>>),
+    Mapping(Vec<(Rc<YamlNode>, Rc<YamlNode>)>),
 }
 
-impl Node {
+impl YamlNode {
     /// The type in a user's words, for "expected this, found that".
     pub(super) fn describe(&self) -> &'static str {
         match &self.kind {
-            Kind::Scalar { .. } if self.is_null() => "nothing",
-            Kind::Scalar { text, plain: true } if is_boolean(text) => "a boolean",
-            Kind::Scalar { text, plain: true } if is_number(text) => "a number",
-            Kind::Scalar { .. } => "text",
-            Kind::Sequence(_) => "a list",
-            Kind::Mapping(_) => "a mapping",
+            YamlKind::Scalar { .. } if self.is_null() => "nothing",
+            YamlKind::Scalar { text, plain: true } if is_boolean(text) => "a boolean",
+            YamlKind::Scalar { text, plain: true } if is_number(text) => "a number",
+            YamlKind::Scalar { .. } => "text",
+            YamlKind::Sequence(_) => "a list",
+            YamlKind::Mapping(_) => "a mapping",
         }
     }
 
     /// Whether the node is YAML's null (YAML 1.2.2 §10.3.2).
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        matches!(&self.kind, YamlKind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 }
 
@@ -107,7 +107,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Parses `text`, of `most_nodes` nodes or fewer; an empty document is an empty mapping.
-pub(super) fn parse(text: &str, most_nodes: usize) -> Result<Rc<Node>, (Position, Problem)> {
+pub(super) fn parse(text: &str, most_nodes: usize) -> Result<Rc<YamlNode>, (FilePosition, ConfigProblem)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         most_nodes,
@@ -119,35 +119,35 @@ pub(super) fn parse(text: &str, most_nodes: usize) -> Result<Rc<Node>, (Position
     }
     match builder.root {
         Some(root) if !root.is_null() => Ok(root),
-        _ => Ok(Rc::new(Node {
+        _ => Ok(Rc::new(YamlNode {
             at: START,
             extent: Extent::default(),
-            kind: Kind::Mapping(Vec::new()),
+            kind: YamlKind::Mapping(Vec::new()),
         })),
     }
 }
 
 /// The position of a file's first character.
-pub(super) const START: Position = Position { line: 1, column: 1 };
+pub(super) const START: FilePosition = FilePosition { line: 1, column: 1 };
 
 fn parser_options() -> Options {
     options! { emit_comments: false, flow_nesting_limit: MOST_DEPTH, block_nesting_limit: MOST_DEPTH }
 }
 
-fn syntax_error(error: &ScanError) -> (Position, Problem) {
+fn syntax_error(error: &ScanError) -> (FilePosition, ConfigProblem) {
     let marker = error.marker();
     let problem = match error.kind() {
         ErrorKind::RecursionLimitExceeded => TOO_DEEP,
-        _ => Problem::Syntax { message: error.info() },
+        _ => ConfigProblem::Syntax { message: error.info() },
     };
     (position(marker.line(), marker.col()), problem)
 }
 
-const TOO_DEEP: Problem = Problem::TooDeep { most: MOST_DEPTH };
+const TOO_DEEP: ConfigProblem = ConfigProblem::TooDeep { most: MOST_DEPTH };
 
-fn position(line: usize, column_from_zero: usize) -> Position {
+fn position(line: usize, column_from_zero: usize) -> FilePosition {
     let fit = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Position {
+    FilePosition {
         line: fit(line),
         column: fit(column_from_zero).saturating_add(1),
     }
@@ -157,8 +157,8 @@ fn position(line: usize, column_from_zero: usize) -> Position {
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
-    root: Option<Rc<Node>>,
+    anchors: HashMap<usize, Rc<YamlNode>>,
+    root: Option<Rc<YamlNode>>,
     documents: usize,
     nodes: usize,
     most_nodes: usize,
@@ -168,15 +168,15 @@ struct Builder {
 
 /// A collection whose end has not come yet.
 struct Open {
-    at: Position,
+    at: FilePosition,
     anchor: usize,
-    key: Option<Rc<Node>>,
+    key: Option<Rc<YamlNode>>,
     extent: Extent,
-    kind: Kind,
+    kind: YamlKind,
 }
 
 impl Open {
-    fn new(at: Position, anchor: usize, kind: Kind) -> Self {
+    fn new(at: FilePosition, anchor: usize, kind: YamlKind) -> Self {
         let extent = Extent {
             depth: 1,
             octets: NODE_OCTETS,
@@ -190,35 +190,35 @@ impl Open {
         }
     }
 
-    fn add(&mut self, node: Rc<Node>) {
+    fn add(&mut self, node: Rc<YamlNode>) {
         let Extent { depth, octets } = node.extent;
         self.extent.depth = self.extent.depth.max(depth.saturating_add(1));
         self.extent.octets = self.extent.octets.saturating_add(octets);
         match &mut self.kind {
-            Kind::Sequence(items) => items.push(node),
-            Kind::Mapping(entries) => match self.key.take() {
+            YamlKind::Sequence(items) => items.push(node),
+            YamlKind::Mapping(entries) => match self.key.take() {
                 Some(key) => entries.push((key, node)),
                 None => self.key = Some(node),
             },
-            Kind::Scalar { .. } => unreachable!("only collections are opened"),
+            YamlKind::Scalar { .. } => unreachable!("only collections are opened"),
         }
     }
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), (Position, Problem)> {
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), (FilePosition, ConfigProblem)> {
         let at = position(span.start.line(), span.start.col());
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err((at, Problem::SeveralDocuments));
+                    return Err((at, ConfigProblem::SeveralDocuments));
                 }
             }
             Event::Scalar(_, _, _, Some(tag))
             | Event::SequenceStart(_, _, Some(tag))
             | Event::MappingStart(_, _, Some(tag)) => {
-                return Err((at, Problem::Tag { tag: tag.to_string() }));
+                return Err((at, ConfigProblem::Tag { tag: tag.to_string() }));
             }
             Event::Scalar(text, style, anchor, None) => {
                 let plain = style == ScalarStyle::Plain;
@@ -227,12 +227,12 @@ impl Builder {
                     octets: text.len() as u64 + NODE_OCTETS,
                 };
                 let text = text.into_owned();
-                let kind = Kind::Scalar { text, plain };
+                let kind = YamlKind::Scalar { text, plain };
                 self.count(at)?;
-                self.add(Rc::new(Node { at, extent, kind }), anchor);
+                self.add(Rc::new(YamlNode { at, extent, kind }), anchor);
             }
-            Event::SequenceStart(_, anchor, None) => self.open(at, anchor, Kind::Sequence(Vec::new()))?,
-            Event::MappingStart(_, anchor, None) => self.open(at, anchor, Kind::Mapping(Vec::new()))?,
+            Event::SequenceStart(_, anchor, None) => self.open(at, anchor, YamlKind::Sequence(Vec::new()))?,
+            Event::MappingStart(_, anchor, None) => self.open(at, anchor, YamlKind::Mapping(Vec::new()))?,
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(Open {
                     at,
@@ -242,7 +242,7 @@ impl Builder {
                     ..
                 }) = self.open.pop()
                 {
-                    self.add(Rc::new(Node { at, extent, kind }), anchor);
+                    self.add(Rc::new(YamlNode { at, extent, kind }), anchor);
                 }
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
@@ -251,14 +251,14 @@ impl Builder {
                     self.add(node, 0);
                 }
                 // An alias inside the node that it names: that node has not ended.
-                None => return Err((at, Problem::AliasWithinItself)),
+                None => return Err((at, ConfigProblem::AliasWithinItself)),
             },
             _ => {}
         }
         Ok(())
     }
 
-    fn open(&mut self, at: Position, anchor: usize, kind: Kind) -> Result<(), (Position, Problem)> {
+    fn open(&mut self, at: FilePosition, anchor: usize, kind: YamlKind) -> Result<(), (FilePosition, ConfigProblem)> {
         if self.open.len() >= MOST_DEPTH {
             return Err((at, TOO_DEEP));
         }
@@ -267,29 +267,29 @@ impl Builder {
         Ok(())
     }
 
-    fn count(&mut self, at: Position) -> Result<(), (Position, Problem)> {
+    fn count(&mut self, at: FilePosition) -> Result<(), (FilePosition, ConfigProblem)> {
         self.nodes += 1;
         if self.nodes > self.most_nodes {
             let most = self.most_nodes;
-            return Err((at, Problem::TooManyNodes { most }));
+            return Err((at, ConfigProblem::TooManyNodes { most }));
         }
         Ok(())
     }
 
     /// Checks that an alias may stand for a node here.
-    fn repeat(&mut self, node: &Node, at: Position) -> Result<(), (Position, Problem)> {
+    fn repeat(&mut self, node: &YamlNode, at: FilePosition) -> Result<(), (FilePosition, ConfigProblem)> {
         if self.open.len() + usize::from(node.extent.depth) > MOST_DEPTH {
             return Err((at, TOO_DEEP));
         }
         self.repeated = self.repeated.saturating_add(node.extent.octets);
         if self.repeated > MOST_REPEATED {
             let most = Size(MOST_REPEATED);
-            return Err((at, Problem::AliasesRepeatTooMuch { most }));
+            return Err((at, ConfigProblem::AliasesRepeatTooMuch { most }));
         }
         Ok(())
     }
 
-    fn add(&mut self, node: Rc<Node>, anchor: usize) {
+    fn add(&mut self, node: Rc<YamlNode>, anchor: usize) {
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
@@ -304,13 +304,13 @@ impl Builder {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Rc<Node>, (Position, Problem)> {
+    fn parse(text: &str) -> Result<Rc<YamlNode>, (FilePosition, ConfigProblem)> {
         super::parse(text, 1_000_000)
     }
 
-    fn entries(node: &Node) -> &[(Rc<Node>, Rc<Node>)] {
+    fn entries(node: &YamlNode) -> &[(Rc<YamlNode>, Rc<YamlNode>)] {
         match &node.kind {
-            Kind::Mapping(entries) => entries,
+            YamlKind::Mapping(entries) => entries,
             other => panic!("a mapping, not {other:?}"),
         }
     }
@@ -323,7 +323,7 @@ mod tests {
             (key.at.line, key.at.column, value.at.line, value.at.column),
             (2, 1, 2, 4)
         );
-        let Kind::Sequence(items) = &entries(&root)[1].1.kind else {
+        let YamlKind::Sequence(items) = &entries(&root)[1].1.kind else {
             panic!("a list")
         };
         assert_eq!((items[0].at.line, items[0].at.column), (4, 5));
@@ -353,8 +353,11 @@ mod tests {
     #[test]
     fn aliases_repeat_their_anchor() {
         let root = parse("a: &x [1]\nb: *x\n").expect("valid");
-        assert!(matches!(&entries(&root)[1].1.kind, Kind::Sequence(items) if items.len() == 1));
-        assert!(matches!(parse("a: &x [*x]"), Err((_, Problem::AliasWithinItself))));
+        assert!(matches!(&entries(&root)[1].1.kind, YamlKind::Sequence(items) if items.len() == 1));
+        assert!(matches!(
+            parse("a: &x [*x]"),
+            Err((_, ConfigProblem::AliasWithinItself))
+        ));
     }
 
     #[test]
@@ -365,9 +368,9 @@ mod tests {
         for text in ["&a", "&a ~", "&a # nothing\n"] {
             assert!(entries(&parse(text).expect(text)).is_empty(), "{text}");
         }
-        assert!(matches!(&parse("&a [1]").expect("a list").kind, Kind::Sequence(items) if items.len() == 1));
-        assert!(matches!(parse("&a [*a]"), Err((_, Problem::AliasWithinItself))));
-        assert!(matches!(parse("*a"), Err((_, Problem::Syntax { .. }))));
+        assert!(matches!(&parse("&a [1]").expect("a list").kind, YamlKind::Sequence(items) if items.len() == 1));
+        assert!(matches!(parse("&a [*a]"), Err((_, ConfigProblem::AliasWithinItself))));
+        assert!(matches!(parse("*a"), Err((_, ConfigProblem::Syntax { .. }))));
     }
 
     #[test]
@@ -397,7 +400,7 @@ mod tests {
             chain(50_000),
         ] {
             let (_, problem) = parse(&text).expect_err("too deep");
-            assert!(matches!(problem, Problem::TooDeep { .. }), "{problem}");
+            assert!(matches!(problem, ConfigProblem::TooDeep { .. }), "{problem}");
         }
     }
 
@@ -416,7 +419,10 @@ mod tests {
         );
         for text in [laughs, long] {
             let (_, problem) = parse(&text).expect_err("too much");
-            assert!(matches!(problem, Problem::AliasesRepeatTooMuch { .. }), "{problem}");
+            assert!(
+                matches!(problem, ConfigProblem::AliasesRepeatTooMuch { .. }),
+                "{problem}"
+            );
         }
         let usual = format!("a: &a [192.0.2.1, 192.0.2.2]\nb: [{}]\n", vec!["*a"; 100_000].join(","));
         parse(&usual).expect("a list that many records share");
@@ -433,13 +439,13 @@ mod tests {
     #[test]
     fn what_is_not_one_plain_document_is_refused_where_it_stands() {
         let (at, problem) = parse("a: 1\n---\nb: 2\n").expect_err("two documents");
-        assert!(matches!(problem, Problem::SeveralDocuments));
+        assert!(matches!(problem, ConfigProblem::SeveralDocuments));
         assert_eq!(at.line, 2);
         let (at, problem) = parse("a: !!str 1\n").expect_err("a tag");
-        assert!(matches!(problem, Problem::Tag { .. }), "{problem:?}");
+        assert!(matches!(problem, ConfigProblem::Tag { .. }), "{problem:?}");
         assert_eq!(at.line, 1);
         let (at, problem) = parse("a: [1\nb: 2\n").expect_err("an open list");
-        assert!(matches!(problem, Problem::Syntax { .. }));
+        assert!(matches!(problem, ConfigProblem::Syntax { .. }));
         assert_eq!(at.line, 2);
     }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::document::Position;
+use super::document::FilePosition;
 use crate::cookies::SecretsError;
-use crate::memory::Size;
-use crate::name::{Name, NameError};
-use crate::rdata::RdataError;
-use crate::record::{Clash, RecordType, UnknownType};
-use crate::shown::shorten;
+use crate::host::memory::Size;
+use crate::model::name::{Name, NameError};
+use crate::model::rdata::RdataError;
+use crate::model::record::{Clash, RecordType, UnknownType};
+use crate::model::shown::shorten;
 
 /// A problem and where it is; shown as `file:line:column: what: what to do`.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub struct ConfigError {
     /// The file as it was named to us, or `command line`.
     pub file: Arc<Path>,
     /// Where in the file; none for the command line and for a file that cannot be read.
-    pub at: Option<Position>,
+    pub at: Option<FilePosition>,
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: ConfigProblem,
 }
 
 impl fmt::Display for ConfigError {
@@ -59,7 +59,7 @@ const MOST_LISTED: usize = 100;
 /// What is wrong with a configuration; shown as "what: what to do".
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message documents it and its fields")]
-pub enum Problem {
+pub enum ConfigProblem {
     #[error("the file cannot be read ({error}): check the path and its permissions")]
     Unreadable { error: io::Error },
     #[error("the file is not UTF-8: save it as UTF-8")]
@@ -98,7 +98,7 @@ pub enum Problem {
         known: &'static [&'static str],
     },
     #[error("`{key}` is given a second time (first at {first}): keep one of the two")]
-    DuplicateKey { key: String, first: Position },
+    DuplicateKey { key: String, first: FilePosition },
     #[error("`{key}` is {found}, not {expected}: write it as `{example}`")]
     WrongType {
         key: String,
@@ -239,9 +239,9 @@ pub enum Problem {
     #[error("`{key}`: {error}: write a domain name such as www.example.com.")]
     BadName { key: String, error: NameError },
     #[error("zone {apex} is given a second time (first at {first}): remove one of the two")]
-    DuplicateZone { apex: Name, first: Position },
+    DuplicateZone { apex: Name, first: FilePosition },
     #[error("the view `{name}` is given a second time (first at {first}): remove one of the two")]
-    DuplicateView { name: String, first: Position },
+    DuplicateView { name: String, first: FilePosition },
     #[error("`{key}`: {prefix} is a prefix of the view `{view}` already: remove one of the two")]
     DuplicatePrefix { key: String, prefix: IpNet, view: String },
     #[error("there is no view `{name}`: define it under `views`{}", known_views(.known))]
@@ -286,14 +286,14 @@ pub enum Problem {
     DuplicateRrset {
         owner: Name,
         rtype: RecordType,
-        first: Position,
+        first: FilePosition,
     },
     #[error("{owner} has {rtype} and {other} (at {other_at}): {clash}, remove one of the two")]
     Clash {
         owner: Name,
         rtype: RecordType,
         other: RecordType,
-        other_at: Position,
+        other_at: FilePosition,
         clash: Clash,
     },
     #[error("`weights` is for `order: weighted` alone: write `order: weighted`, or remove the weights")]
@@ -303,7 +303,7 @@ pub enum Problem {
     #[error("`wildcard` at {owner}, which is no wildcard: remove it, or write a name that begins with `*.`")]
     NoWildcard { owner: Name },
     #[error("{owner} has another `wildcard` in the record at {first}: write the same in all records of this name")]
-    WildcardsDiffer { owner: Name, first: Position },
+    WildcardsDiffer { owner: Name, first: FilePosition },
     #[error("the zone file {zone_file} of {apex} cannot be read ({error}): check `file` and the file's permissions")]
     ZoneFileUnreadable {
         apex: Name,
@@ -334,7 +334,7 @@ pub struct ConfigWarning {
     /// The file as it was named to us.
     pub file: Arc<Path>,
     /// Where in the file.
-    pub at: Position,
+    pub at: FilePosition,
     /// What is odd.
     pub message: String,
 }
@@ -399,7 +399,7 @@ impl Findings {
         self.errors.len() + self.more_errors
     }
 
-    pub(super) fn error(&mut self, at: Position, problem: Problem) {
+    pub(super) fn error(&mut self, at: FilePosition, problem: ConfigProblem) {
         self.push(ConfigError {
             file: Arc::clone(&self.file),
             at: Some(at),
@@ -408,7 +408,7 @@ impl Findings {
     }
 
     /// A problem that a command line flag brought.
-    pub(super) fn command_line_error(&mut self, problem: Problem) {
+    pub(super) fn command_line_error(&mut self, problem: ConfigProblem) {
         self.push(ConfigError {
             file: Path::new("command line").into(),
             at: None,
@@ -417,7 +417,7 @@ impl Findings {
     }
 
     /// A problem at a place of the file or, with none, of the command line.
-    pub(super) fn error_at(&mut self, at: Option<Position>, problem: Problem) {
+    pub(super) fn error_at(&mut self, at: Option<FilePosition>, problem: ConfigProblem) {
         match at {
             Some(at) => self.error(at, problem),
             None => self.command_line_error(problem),
@@ -432,7 +432,7 @@ impl Findings {
         }
     }
 
-    pub(super) fn warning(&mut self, at: Position, message: String) {
+    pub(super) fn warning(&mut self, at: FilePosition, message: String) {
         if self.warnings.len() < MOST_LISTED {
             self.warnings.push(ConfigWarning {
                 file: Arc::clone(&self.file),
@@ -451,7 +451,7 @@ impl ConfigError {
         (more != 0).then(|| Self {
             file: Arc::clone(file),
             at: None,
-            problem: Problem::More { more },
+            problem: ConfigProblem::More { more },
         })
     }
 

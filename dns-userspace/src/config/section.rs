@@ -3,38 +3,48 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::choice::Choice;
-use super::document::{Kind, Node, Position};
-use super::problem::{Findings, Problem};
-use crate::work::Sought;
+use humantime_serde::re::humantime;
+use ipnet::IpNet;
+
+use super::address::parse_prefix;
+use super::choice::ClosedList;
+use super::document::{FilePosition, YamlKind, YamlNode};
+use super::problem::{ConfigProblem, Findings};
+use crate::model::name::Name;
 
 /// A mapping whose keys are checked: no unknown ones, none twice.
-pub(super) struct Section<'a> {
+pub(super) struct CheckedMapping<'a> {
     /// Where the mapping begins.
-    pub(super) at: Position,
+    pub(super) at: FilePosition,
     /// In front of the keys in messages: `backend.upstream.`, or nothing.
     prefix: String,
     /// In messages: "`backend.upstream`", "a record".
     title: String,
-    entries: Vec<(&'static str, &'a Node)>,
+    entries: Vec<(&'static str, &'a YamlNode)>,
 }
 
 /// Text and where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Text<'a> {
-    pub(super) at: Position,
+    pub(super) at: FilePosition,
     pub(super) text: &'a str,
 }
 
-impl<'a> Section<'a> {
+impl<'a> CheckedMapping<'a> {
     /// The whole document.
-    pub(super) fn root(node: &'a Node, known: &'static [&'static str], findings: &mut Findings) -> Self {
+    pub(super) fn root(node: &'a YamlNode, known: &'static [&'static str], findings: &mut Findings) -> Self {
         Self::open(node, String::new(), "the configuration".to_owned(), known, findings)
     }
 
     /// One entry of a list of mappings, `title` being "a record" or the like.
-    pub(super) fn item(node: &'a Node, title: &str, known: &'static [&'static str], findings: &mut Findings) -> Self {
+    pub(super) fn item(
+        node: &'a YamlNode,
+        title: &str,
+        known: &'static [&'static str],
+        findings: &mut Findings,
+    ) -> Self {
         Self::open(node, String::new(), title.to_owned(), known, findings)
     }
 
@@ -53,7 +63,7 @@ impl<'a> Section<'a> {
     }
 
     fn open(
-        node: &'a Node,
+        node: &'a YamlNode,
         prefix: String,
         title: String,
         known: &'static [&'static str],
@@ -65,9 +75,9 @@ impl<'a> Section<'a> {
             title,
             entries: Vec::new(),
         };
-        let Kind::Mapping(entries) = &node.kind else {
+        let YamlKind::Mapping(entries) = &node.kind else {
             let key = section.title.trim_matches('`').to_owned();
-            let problem = Problem::WrongType {
+            let problem = ConfigProblem::WrongType {
                 key,
                 found: node.describe(),
                 expected: "a mapping",
@@ -76,28 +86,28 @@ impl<'a> Section<'a> {
             findings.error(node.at, problem);
             return section;
         };
-        let mut seen: HashMap<Sought<&str>, Position> = HashMap::with_capacity(entries.len());
+        let mut seen: HashMap<&str, FilePosition> = HashMap::with_capacity(entries.len());
         for (key, value) in entries {
-            let Kind::Scalar { text, .. } = &key.kind else {
+            let YamlKind::Scalar { text, .. } = &key.kind else {
                 findings.error(
                     key.at,
-                    Problem::KeyNotText {
+                    ConfigProblem::KeyNotText {
                         found: key.describe(),
                         known,
                     },
                 );
                 continue;
             };
-            if let Some(first) = seen.get(&Sought(&**text)).copied() {
+            if let Some(first) = seen.get(&**text).copied() {
                 let key_given = section.path(text);
-                findings.error(key.at, Problem::DuplicateKey { key: key_given, first });
+                findings.error(key.at, ConfigProblem::DuplicateKey { key: key_given, first });
                 continue;
             }
-            seen.insert(Sought(text), key.at);
+            seen.insert(text, key.at);
             match known.iter().find(|known| *known == text) {
                 Some(known) => section.entries.push((known, value)),
                 None => {
-                    let problem = Problem::UnknownKey {
+                    let problem = ConfigProblem::UnknownKey {
                         key: text.clone(),
                         section: section.title.clone(),
                         nearest: nearest(text, known),
@@ -115,7 +125,7 @@ impl<'a> Section<'a> {
         format!("{}{key}", self.prefix)
     }
 
-    fn get(&self, key: &'static str) -> Option<&'a Node> {
+    fn get(&self, key: &'static str) -> Option<&'a YamlNode> {
         self.entries
             .iter()
             .find(|(known, _)| *known == key)
@@ -123,7 +133,7 @@ impl<'a> Section<'a> {
     }
 
     /// Where the value of `key` stands, if it is given.
-    pub(super) fn position(&self, key: &'static str) -> Option<Position> {
+    pub(super) fn position(&self, key: &'static str) -> Option<FilePosition> {
         self.get(key).map(|node| node.at)
     }
 
@@ -142,7 +152,7 @@ impl<'a> Section<'a> {
         if self.get(key).is_none() {
             findings.error(
                 self.at,
-                Problem::MissingKey {
+                ConfigProblem::MissingKey {
                     key,
                     section: self.title.clone(),
                     example,
@@ -180,7 +190,7 @@ impl<'a> Section<'a> {
     fn number_of<T>(
         &self,
         key: &'static str,
-        node: &Node,
+        node: &YamlNode,
         range: RangeInclusive<T>,
         unit: &'static str,
         example: &'static str,
@@ -189,7 +199,7 @@ impl<'a> Section<'a> {
     where
         T: Copy + PartialOrd + TryFrom<i128> + Into<u64>,
     {
-        let Kind::Scalar { text, plain: true } = &node.kind else {
+        let YamlKind::Scalar { text, plain: true } = &node.kind else {
             findings.error(node.at, self.wrong_type(key, node, "a whole number", example));
             return None;
         };
@@ -202,7 +212,7 @@ impl<'a> Section<'a> {
         let number = text.parse::<i128>().ok().and_then(|number| T::try_from(number).ok());
         let within = number.filter(|number| range.contains(number));
         if within.is_none() {
-            let problem = Problem::OutOfRange {
+            let problem = ConfigProblem::OutOfRange {
                 key: self.path(key),
                 value: text.clone(),
                 min: (*range.start()).into(),
@@ -218,8 +228,10 @@ impl<'a> Section<'a> {
     pub(super) fn boolean(&self, key: &'static str, example: &'static str, findings: &mut Findings) -> Option<bool> {
         let node = self.get(key)?;
         match &node.kind {
-            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "True" | "TRUE") => Some(true),
-            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE") => Some(false),
+            YamlKind::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "True" | "TRUE") => Some(true),
+            YamlKind::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE") => {
+                Some(false)
+            }
             _ => {
                 findings.error(node.at, self.wrong_type(key, node, "a boolean", example));
                 None
@@ -228,7 +240,7 @@ impl<'a> Section<'a> {
     }
 
     /// One word of a closed list.
-    pub(super) fn choice<T: Choice>(&self, key: &'static str, findings: &mut Findings) -> Option<T> {
+    pub(super) fn choice<T: ClosedList>(&self, key: &'static str, findings: &mut Findings) -> Option<T> {
         T::from_word(self.word(key, T::WORDS, findings)?)
     }
 
@@ -240,13 +252,13 @@ impl<'a> Section<'a> {
         findings: &mut Findings,
     ) -> Option<&'static str> {
         let node = self.get(key)?;
-        let Kind::Scalar { text, .. } = &node.kind else {
+        let YamlKind::Scalar { text, .. } = &node.kind else {
             findings.error(node.at, self.wrong_type(key, node, "text", words[0]));
             return None;
         };
         let word = words.iter().find(|word| *word == text).copied();
         if word.is_none() {
-            let problem = Problem::NotAChoice {
+            let problem = ConfigProblem::NotAChoice {
                 key: self.path(key),
                 value: text.clone(),
                 choices: words,
@@ -262,10 +274,10 @@ impl<'a> Section<'a> {
         key: &'static str,
         example: &'static str,
         findings: &mut Findings,
-    ) -> Option<&'a [Rc<Node>]> {
+    ) -> Option<&'a [Rc<YamlNode>]> {
         let node = self.get(key).filter(|node| !node.is_null())?;
         match &node.kind {
-            Kind::Sequence(items) => Some(items),
+            YamlKind::Sequence(items) => Some(items),
             _ => {
                 findings.error(node.at, self.wrong_type(key, node, "a list", example));
                 None
@@ -307,8 +319,73 @@ impl<'a> Section<'a> {
         Some(texts)
     }
 
-    fn wrong_type(&self, key: &str, node: &Node, expected: &'static str, example: &'static str) -> Problem {
-        Problem::WrongType {
+    /// Text of 1 to `most` octets.
+    pub(super) fn short_text(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        most: usize,
+        findings: &mut Findings,
+    ) -> Option<Box<str>> {
+        let Text { at, text } = self.text(key, example, findings)?;
+        let key = self.path(key);
+        let problem = match text.len() {
+            0 => ConfigProblem::Empty {
+                key,
+                remedy: "write a text, or leave the key out to say nothing",
+            },
+            bytes if bytes > most => ConfigProblem::TooLong { key, bytes, most },
+            _ => return Some(text.into()),
+        };
+        findings.error(at, problem);
+        None
+    }
+
+    /// A duration with its unit, within `range`.
+    pub(super) fn duration(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        range: &RangeInclusive<Duration>,
+        findings: &mut Findings,
+    ) -> Option<Duration> {
+        let Text { at, text } = self.text(key, example, findings)?;
+        let duration = humantime::parse_duration(text)
+            .ok()
+            .filter(|duration| range.contains(duration));
+        if duration.is_none() {
+            let problem = ConfigProblem::BadDuration {
+                key: self.path(key),
+                text: text.to_owned(),
+                min: in_one_unit(*range.start()),
+                max: in_one_unit(*range.end()),
+            };
+            findings.error(at, problem);
+        }
+        duration
+    }
+
+    /// A list of address prefixes; `None` where it is not given.
+    pub(super) fn prefixes(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Vec<IpNet>> {
+        let path = self.path(key);
+        let texts = self.texts(key, example, findings)?;
+        let mut prefixes = Vec::with_capacity(texts.len());
+        for Text { at, text } in texts {
+            match parse_prefix(&path, text) {
+                Ok(prefix) => prefixes.push(prefix),
+                Err(problem) => findings.error(at, problem),
+            }
+        }
+        Some(prefixes)
+    }
+
+    fn wrong_type(&self, key: &str, node: &YamlNode, expected: &'static str, example: &'static str) -> ConfigProblem {
+        ConfigProblem::WrongType {
             key: self.path(key),
             found: node.describe(),
             expected,
@@ -317,9 +394,29 @@ impl<'a> Section<'a> {
     }
 }
 
-fn text_of(node: &Node) -> Option<Text<'_>> {
+impl Text<'_> {
+    /// The text as a domain name; `key` is what messages call it.
+    pub(super) fn to_name(self, key: &str, findings: &mut Findings) -> Option<Name> {
+        let name = Name::parse_given(self.text);
+        let report = |error| {
+            let key = key.to_owned();
+            findings.error(self.at, ConfigProblem::BadName { key, error });
+        };
+        name.map_err(report).ok()
+    }
+}
+
+/// `100ms`, `3600s`.
+fn in_one_unit(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+fn text_of(node: &YamlNode) -> Option<Text<'_>> {
     match &node.kind {
-        Kind::Scalar { text, .. } if node.describe() == "text" => Some(Text { at: node.at, text }),
+        YamlKind::Scalar { text, .. } if node.describe() == "text" => Some(Text { at: node.at, text }),
         _ => None,
     }
 }

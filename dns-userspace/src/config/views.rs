@@ -1,49 +1,55 @@
-//! `views` of the configuration file: names and the prefixes of clients.
+//! `views`: their names, and the prefixes of the clients that are in them.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use ipnet::IpNet;
 
 use super::address::parse_prefix;
-use super::document::{Kind, Node, Position};
-use super::problem::{Findings, Problem};
-use super::section::{Section, Text};
-use crate::views::{ViewClients, ViewName};
-use crate::work::Sought;
+use super::document::{FilePosition, YamlKind};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::problem::{ConfigProblem, Findings};
+use super::section::{CheckedMapping, Text};
+use crate::model::views::{ViewClients, ViewName};
 
-const VIEW_KEYS: &[&str] = &["name", "clients"];
+const EXAMPLE: &str = "views: [{name: office, clients: [10.0.0.0/8]}]";
+const ITEM_KEYS: &[&str] = &["name", "clients"];
 /// The longest name of a view, in octets.
 const MAX_NAME_BYTES: usize = 64;
 
-pub(super) fn read_views(items: &[Rc<Node>], findings: &mut Findings) -> Vec<ViewClients> {
+pub(super) const KEY: TopLevelKey = TopLevelKey {
+    keys: &[],
+    applies: Applies::AtReload,
+};
+
+pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<ViewClients> {
+    let items = input.root.list("views", EXAMPLE, findings).unwrap_or_default();
     let mut views = Vec::with_capacity(items.len());
-    let mut first: HashMap<Sought<&str>, Position> = HashMap::new();
-    let mut prefixes: HashMap<Sought<IpNet>, ViewName> = HashMap::new();
+    let mut first: HashMap<&str, FilePosition> = HashMap::new();
+    let mut prefixes: HashMap<IpNet, ViewName> = HashMap::new();
     for item in items {
-        let section = Section::item(item, "a view", VIEW_KEYS, findings);
-        if !matches!(item.kind, Kind::Mapping(_)) {
+        let section = CheckedMapping::item(item, "a view", ITEM_KEYS, findings);
+        if !matches!(item.kind, YamlKind::Mapping(_)) {
             continue;
         }
         let name = section.required_text("name", "name: office", findings);
         let clients = read_clients(&section, name, &mut prefixes, findings);
         let Some(Text { at, text }) = name else { continue };
-        let problem = match (text.len(), first.get(&Sought(text))) {
-            (0, _) => Problem::Empty {
+        let problem = match (text.len(), first.get(text)) {
+            (0, _) => ConfigProblem::Empty {
                 key: "name".to_owned(),
                 remedy: "write a name for the view",
             },
-            (bytes, _) if bytes > MAX_NAME_BYTES => Problem::TooLong {
+            (bytes, _) if bytes > MAX_NAME_BYTES => ConfigProblem::TooLong {
                 key: "name".to_owned(),
                 bytes,
                 most: MAX_NAME_BYTES,
             },
-            (_, Some(first)) => Problem::DuplicateView {
+            (_, Some(first)) => ConfigProblem::DuplicateView {
                 name: text.to_owned(),
                 first: *first,
             },
             (_, None) => {
-                first.insert(Sought(text), at);
+                first.insert(text, at);
                 views.push(ViewClients {
                     name: text.into(),
                     clients,
@@ -57,9 +63,9 @@ pub(super) fn read_views(items: &[Rc<Node>], findings: &mut Findings) -> Vec<Vie
 }
 
 fn read_clients(
-    section: &Section<'_>,
+    section: &CheckedMapping<'_>,
     view: Option<Text<'_>>,
-    prefixes: &mut HashMap<Sought<IpNet>, ViewName>,
+    prefixes: &mut HashMap<IpNet, ViewName>,
     findings: &mut Findings,
 ) -> Vec<IpNet> {
     const EXAMPLE: &str = "clients: [10.0.0.0/8]";
@@ -67,7 +73,7 @@ fn read_clients(
     let Some(at) = section.position("clients") else {
         findings.error(
             section.at,
-            Problem::MissingKey {
+            ConfigProblem::MissingKey {
                 key: "clients",
                 section: "a view".to_owned(),
                 example: EXAMPLE,
@@ -83,7 +89,7 @@ fn read_clients(
         .is_some_and(|items| items.is_empty())
     {
         let remedy = "write the prefixes of its clients, or remove the view";
-        findings.error(at, Problem::Empty { key: key(), remedy });
+        findings.error(at, ConfigProblem::Empty { key: key(), remedy });
     }
     let name = view.map_or("", |view| view.text);
     let mut clients = Vec::with_capacity(texts.len());
@@ -95,17 +101,17 @@ fn read_clients(
                 continue;
             }
         };
-        match prefixes.get(&Sought(prefix)) {
+        match prefixes.get(&prefix) {
             Some(view) => findings.error(
                 at,
-                Problem::DuplicatePrefix {
+                ConfigProblem::DuplicatePrefix {
                     key: key(),
                     prefix,
                     view: view.to_string(),
                 },
             ),
             None => {
-                prefixes.insert(Sought(prefix), name.into());
+                prefixes.insert(prefix, name.into());
                 clients.push(prefix);
             }
         }

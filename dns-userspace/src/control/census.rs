@@ -1,28 +1,24 @@
 //! Counts the RRs that are served, by source, at the cost of what changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
-use crate::name::NameKey;
-use crate::record::Source;
-use crate::snapshot::{Node, Snapshot, Zone};
-use crate::store::Plan;
-use crate::views::ViewName;
+use crate::model::name::NameKey;
+use crate::model::snapshot::{Node, Snapshot, Zone};
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
+use crate::store::{Delta, Plan};
 
 /// RRs by source.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Census {
-    pub(crate) config: i64,
-    pub(crate) zone_file: i64,
-    pub(crate) api: i64,
-}
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Census(BTreeMap<SourceId, i64>);
 
 impl Census {
-    /// Goes from what is served, `old`, to what a plan serves. `everywhere` also looks for zones that the delta does
-    /// not name: where only the source of an RRset has changed, no answer differs.
-    pub(super) fn follow(&mut self, old: &Snapshot, plan: &Plan, everywhere: bool) {
+    /// Goes from what is served, `old`, to what a plan serves.
+    pub(super) fn follow(&mut self, old: &Snapshot, plan: &Plan) {
         let new = &plan.snapshot;
         let nothing = OrdMap::new();
         let nodes = |zone: Option<&Arc<Zone>>| zone.map_or_else(|| nothing.clone(), |zone| zone.nodes.clone());
@@ -31,40 +27,44 @@ impl Census {
             self.add(new, 1);
         };
         node_changes(&old.overlays, &new.overlays, &mut count);
-        for name in view_names(old, new) {
+        for name in differing_views(old, new, &plan.delta) {
             node_changes(&own(old, name), &own(new, name), &mut count);
         }
-        let mut compare = |apex: &NameKey| match (old.zones.get(apex), new.zones.get(apex)) {
-            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
-            (old, new) => node_changes(&nodes(old), &nodes(new), &mut count),
-        };
-        if everywhere {
-            new.zones.keys().for_each(&mut compare);
-            old.zones
-                .keys()
-                .filter(|apex| !new.zones.contains_key(*apex))
-                .for_each(compare);
-        } else {
-            plan.delta.zones.iter().map(|delta| &delta.apex).for_each(compare);
+        for delta in &plan.delta.zones {
+            let (old, new) = (old.zones.get(&delta.apex), new.zones.get(&delta.apex));
+            node_changes(&nodes(old), &nodes(new), &mut count);
         }
+    }
+
+    /// The RRs of each kind of source; the kinds that are built in are always there.
+    pub(super) fn by_kind(&self) -> BTreeMap<&str, i64> {
+        let mut kinds = BTreeMap::from([("api", 0), ("config", 0), ("zone_file", 0)]);
+        for (source, rrs) in &self.0 {
+            *kinds.entry(source.kind()).or_default() += rrs;
+        }
+        kinds
     }
 
     fn add(&mut self, node: Option<&Node>, sign: i64) {
         for rrset in node.into_iter().flat_map(|node| &node.rrsets) {
             let rrs = sign * rrset.rdatas.len() as i64;
-            match rrset.source {
-                Source::Config => self.config += rrs,
-                Source::ZoneFile(_) => self.zone_file += rrs,
-                Source::Api => self.api += rrs,
+            match self.0.get_mut(rrset.origin.source()) {
+                Some(count) => *count += rrs,
+                None => drop(self.0.insert(rrset.origin.source().clone(), rrs)),
             }
         }
     }
 }
 
-/// The names of all views of both.
-pub(super) fn view_names<'a>(old: &'a Snapshot, new: &'a Snapshot) -> impl Iterator<Item = &'a ViewName> {
+/// The names of the views that have other records of their own.
+pub(super) fn differing_views<'a>(old: &'a Snapshot, new: &'a Snapshot, delta: &Delta) -> Vec<&'a ViewName> {
+    let list = new.views.list.iter();
+    if !delta.views_redefined {
+        let differing = list.zip(&delta.views).filter(|(_, names)| !names.is_empty());
+        return differing.map(|(view, _)| &view.name).collect();
+    }
     let gone = old.views.list.iter().filter(|view| new.view(&view.name).is_none());
-    new.views.list.iter().chain(gone).map(|view| &view.name)
+    list.chain(gone).map(|view| &view.name).collect()
 }
 
 /// What a view has itself; nothing where it is not configured.

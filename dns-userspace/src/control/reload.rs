@@ -1,27 +1,24 @@
-//! Reload: the configuration file is one unit, each zone file is one; what fails keeps what it had.
+//! What a reload asks for, and what it did.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Serialize;
-use tracing::{error, info, warn};
 
-use super::census::{node_changes, own, view_names};
-use super::writer::{Awaiting, Durability, Writer};
-use super::{ControlError, TtlRules};
-use crate::access::AccessList;
-use crate::name::{Name, NameKey};
-use crate::record::{RrSet, Source};
-use crate::snapshot::{Node, Snapshot};
-use crate::store::{Change, ConfiguredView, Conflict, Plan};
-use crate::views::ViewName;
+use super::ControlError;
+use super::census::{differing_views, node_changes, own};
+use super::files::FileBatch;
+use super::publication::Cause;
+use super::writer::{Durability, Writer};
+use crate::model::access::AccessList;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::RrSet;
+use crate::model::snapshot::{Node, Snapshot};
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
+use crate::store::{ConfiguredView, Conflict, Plan, TtlRules};
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
-
-/// Zones whose errors are logged; the reply has those of 10,000.
-const LOGGED_ZONES: usize = 100;
 
 /// Everything that the configuration file asks for.
 #[derive(Debug, Clone)]
@@ -118,137 +115,29 @@ pub enum Failure {
         /// The type served instead.
         served_type: String,
         /// Its source.
-        served_source: &'static str,
+        served_source: String,
         /// The same, in words.
         error: String,
     },
 }
 
-/// A configured zone as the writer remembers it.
-#[derive(Debug, Clone)]
-pub(super) struct KnownZone {
-    apex: Name,
-    /// Whether it has had content.
-    is_good: bool,
-}
-
-/// What a configuration asks to be done.
-pub(super) struct Step {
-    pub(super) changes: Vec<Change>,
-    pub(super) zones: BTreeMap<NameKey, KnownZone>,
-    pub(super) failed: Vec<Failure>,
-}
-
-/// All files, read again.
-pub(super) struct Loaded {
-    pub(super) desired: Desired,
-    /// Makes the secrets in them the valid ones.
-    pub(super) install: Box<dyn FnOnce()>,
-}
-
-/// From the zones there are to what is wanted.
-pub(super) fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
-    let mut step = Step {
-        changes: Vec::new(),
-        zones: BTreeMap::new(),
-        failed: Vec::new(),
-    };
-    for DesiredZone { apex, file, content } in desired.zones {
-        let key = apex.key();
-        let was_good = known.get(&key).is_some_and(|zone| zone.is_good);
-        let is_good = content.is_ok() || was_good;
-        let content = content.map_err(|errors| {
-            let kept = if was_good {
-                "its last good content is kept"
-            } else {
-                "it has no content"
-            };
-            if step.failed.len() < LOGGED_ZONES {
-                for error in &errors {
-                    warn!("zone {apex}: {error}; {kept}");
-                }
-            }
-            let first = Arc::from(errors.first().map_or("the zone file cannot be loaded", String::as_str));
-            step.failed.push(Failure::ZoneFile {
-                zone: apex.to_string(),
-                file: file.to_string(),
-                error: errors.join("\n"),
-            });
-            first
-        });
-        if content.is_ok() || !was_good {
-            step.changes.push(Change::Zone {
-                apex: apex.clone(),
-                file,
-                content,
-            });
-        }
-        step.zones.insert(key, KnownZone { apex, is_good });
-    }
-    if let Some(more) = step.failed.len().checked_sub(LOGGED_ZONES).filter(|more| *more != 0) {
-        warn!("{more} more zones have errors: `hotdns check` shows them");
-    }
-    let gone = known.iter().filter(|(key, _)| !step.zones.contains_key(*key));
-    let removed: Vec<Change> = gone
-        .map(|(_, zone)| Change::RemoveZone {
-            apex: zone.apex.clone(),
-        })
-        .collect();
-    step.changes.extend(removed);
-    step.changes.push(Change::Access(desired.access));
-    step.changes.push(Change::ConfigRecords(desired.records));
-    step.changes.push(Change::Views(desired.views));
-    step
-}
-
 impl Writer {
-    /// Reads the files again and serves what they say. Logs the result, whoever has asked for it.
-    pub(super) fn reload(&mut self) -> Result<ReloadReport, ControlError> {
-        let result = self.try_reload();
-        match &result {
-            Ok(report) => {
-                let Counts {
-                    added,
-                    changed,
-                    removed,
-                } = report.counts;
-                info!(
-                    "reloaded: {added} RRsets added, {changed} changed, {removed} removed, {} failed",
-                    report.failed.len()
-                );
-            }
-            Err(ControlError::NotReady(reason)) => {
-                info!("reload: the files were read again; they are served later: {reason}");
-            }
-            Err(error) => {
-                self.settings.metrics.count_reload_failures(1);
-                match error {
-                    ControlError::ReloadFailed(errors) => errors.iter().for_each(|error| error!("reload: {error}")),
-                    error => error!("reload: {error}"),
-                }
-            }
-        }
-        result
-    }
-
-    fn try_reload(&mut self) -> Result<ReloadReport, ControlError> {
-        let Loaded { desired, install } = self.load()?;
+    /// Serves what the files say now, or keeps it until the records in the database are read.
+    pub(super) fn install(&mut self, batch: FileBatch) -> Result<ReloadReport, ControlError> {
         if let Some(refusal) = self.not_ready() {
-            install();
-            self.awaiting = Some(Awaiting::Read(Box::new(desired)));
+            self.postpone(batch);
             return Err(refusal);
         }
-        let (rules, restart_needed) = (desired.ttl, desired.restart_needed.clone());
-        let Step { changes, zones, failed } = step(&self.zones, desired);
+        let FileBatch {
+            changes,
+            rules,
+            failed,
+            restart_needed,
+        } = batch;
         let old = self.store.snapshot();
-        let plan = self.serve(changes, &[], Durability::WhereOpen)?;
-        self.zones = zones;
+        let plan = self.store.plan(changes);
+        let plan = self.serve(plan, vec![Cause::reload()], Durability::WhereOpen)?;
         self.rules = rules;
-        install();
-        self.settings.metrics.count_reload_failures(failed.len());
-        for key in &restart_needed {
-            warn!("`{key}` has changed in the configuration file; restart hotdns for it to take effect");
-        }
         if plan.delta.views_redefined {
             self.warn_of_views();
         }
@@ -256,48 +145,14 @@ impl Writer {
         report.failed = failed;
         report.failed.truncate(LIST_LIMIT);
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
-        report
-            .failed
-            .extend(left_out.map(|conflict| left_out_entry(conflict, &self.settings.config_file)));
+        report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
         Ok(report)
-    }
-
-    /// Reads all files again; what an error leaves is what there was.
-    pub(super) fn load(&mut self) -> Result<Loaded, ControlError> {
-        let token = self
-            .settings
-            .token
-            .clone()
-            .map(|file| file.read().map(|token| (file, token)));
-        let loaded = catch_unwind(AssertUnwindSafe(&mut self.settings.loader))
-            .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
-        let cookies = Arc::clone(&self.settings.cookies);
-        let secrets = cookies.read();
-        match (loaded, token.transpose(), secrets) {
-            (Ok(desired), Ok(token), Ok(secrets)) => Ok(Loaded {
-                desired,
-                install: Box::new(move || {
-                    if let Some((file, token)) = token {
-                        file.install(token);
-                    }
-                    if let Some(secrets) = secrets {
-                        cookies.install(secrets);
-                    }
-                }),
-            }),
-            (loaded, token, secrets) => {
-                let mut errors = loaded.err().unwrap_or_default();
-                errors.extend(token.err().map(|error| error.to_string()));
-                errors.extend(secrets.err().map(|error| format!("edns.cookie_secret_file {error}")));
-                Err(ControlError::ReloadFailed(errors))
-            }
-        }
     }
 }
 
 /// A sentence on an RRset that is left out.
-pub(super) fn describe(conflict: &Conflict, config_file: &str) -> String {
+pub(super) fn describe(conflict: &Conflict) -> String {
     let Conflict {
         owner,
         rtype,
@@ -306,36 +161,24 @@ pub(super) fn describe(conflict: &Conflict, config_file: &str) -> String {
         served_type,
         view,
     } = conflict;
-    let served_by = match served {
-        Source::Api => "was added over HTTP".to_owned(),
-        Source::Config => format!("comes from {config_file}"),
-        Source::ZoneFile(file) => format!("comes from {file}"),
+    let served_by = match *served.source() == SourceId::api() {
+        true => "was added over HTTP".to_owned(),
+        false => format!("comes from {served}"),
     };
     let in_view = view
         .as_ref()
         .map_or_else(String::new, |view| format!(" in the view `{view}`"));
-    format!(
-        "{owner} {rtype} of {}{in_view} is left out: {owner} {served_type}, which is served, {served_by}",
-        file_of(left_out, config_file)
-    )
+    format!("{owner} {rtype} of {left_out}{in_view} is left out: {owner} {served_type}, which is served, {served_by}")
 }
 
-fn left_out_entry(conflict: &Conflict, config_file: &str) -> Failure {
+fn left_out_entry(conflict: &Conflict) -> Failure {
     Failure::LeftOut {
         name: conflict.owner.to_string(),
         r#type: conflict.rtype.to_string(),
-        file: file_of(&conflict.left_out, config_file),
+        file: conflict.left_out.to_string(),
         served_type: conflict.served_type.to_string(),
-        served_source: conflict.served.label(),
-        error: describe(conflict, config_file),
-    }
-}
-
-fn file_of(source: &Source, config_file: &str) -> String {
-    match source {
-        Source::ZoneFile(file) => file.to_string(),
-        Source::Config => config_file.to_owned(),
-        Source::Api => "the API".to_owned(),
+        served_source: conflict.served.label().to_owned(),
+        error: describe(conflict),
     }
 }
 
@@ -359,7 +202,7 @@ fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
             None,
         );
     }
-    for view in view_names(old, &plan.snapshot) {
+    for view in differing_views(old, &plan.snapshot, &plan.delta) {
         node_changes(&own(old, view), &own(&plan.snapshot, view), |key, before, after| {
             note_changes(&mut report, key, before, after, Some(view));
         });

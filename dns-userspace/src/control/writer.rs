@@ -1,7 +1,7 @@
 //! The writer's thread: groups of commands in, one transaction and one publication out.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -9,16 +9,18 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::census::Census;
-use super::evaluate::{At, Pending};
-use super::reload::{self, KnownZone};
-use super::serial::Book;
-use super::{Change, Command, ControlError, Desired, Planes, Settings, TtlRules, Written};
-use crate::name::NameKey;
-use crate::readiness::{self, StorageState, StorageStatus};
-use crate::record::{RecordType, Source};
-use crate::storage::{ApiChange, ServedSerial, Storage, Stored, WriteError};
-use crate::store::{self, Conflict, ConflictChange, Plan, Store};
-use crate::views::ViewName;
+use super::files::FileBatch;
+use super::history::History;
+use super::publication::{Cause, Publication};
+use super::reload;
+use super::serial::{Book, Turn};
+use super::{Command, ControlError, Kept, Observer, Planes};
+use crate::journal::{Entry, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError, awaited};
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
+use crate::model::source::{Origin, SourceId};
+use crate::model::views::ViewName;
+use crate::store::{self, ChangeSet, ConflictChange, EditRules, EditedRrset, Plan, Store, TtlRules, Written};
 
 /// Commands in one transaction at most.
 const GROUP: usize = 4096;
@@ -28,39 +30,43 @@ const LOGGED_CONFLICTS: usize = 100;
 const QUIET: Duration = Duration::from_millis(200);
 /// How often the database is looked at: whether it is still there, and where it cannot be used, whether it can be again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// After this long the log says in its new words what is wrong with the database.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
+/// What a writer works with.
+pub(super) struct Parts {
+    pub(super) observer: Arc<dyn Observer>,
+    /// Whether nothing is served until the records in the database are read.
+    pub(super) storage_required: bool,
+    pub(super) journal: Box<dyn Journal>,
+    /// The watched sources that are configured.
+    pub(super) sources: Vec<SourceId>,
+    pub(super) planes: Box<dyn Planes>,
+}
+
 pub(super) struct Writer {
-    pub(super) settings: Settings,
+    parts: Parts,
     pub(super) store: Store,
     pub(super) rules: TtlRules,
-    pub(super) zones: BTreeMap<NameKey, KnownZone>,
-    storage: Storage,
-    planes: Box<dyn Planes>,
     book: Book,
     census: Census,
-    /// Names at which RRsets of files are left out, and how many.
-    contested: BTreeMap<At, usize>,
+    /// How far the watches of sources are.
+    progress: BTreeMap<SourceId, Progress>,
+    /// Watched sources whose records the journal does not have as they are.
+    unsaved: BTreeSet<SourceId>,
+    /// Sources, by key, of which the journal has records and which are not configured.
+    gone: Vec<String>,
+    history: Arc<History>,
+    /// How the database was when it was said last.
+    told: Option<StorageStatus>,
     /// When the log said last how the database is.
     told_at: Instant,
     /// When the database was looked at last.
     last_look: Instant,
-    /// What is not served before the records in the database are read.
-    pub(super) awaiting: Option<Awaiting>,
-    /// What the database has and should not: what was written and could not be published.
-    owed: Vec<ApiChange>,
+    /// What the files say, where that is not served before the records in the database are read.
+    awaiting: Option<FileBatch>,
     /// If no command comes until then the planes may clean up; `None`: they need not.
     rests_at: Option<Instant>,
-}
-
-/// What the files ask for, while the records in the database are waited for.
-pub(super) enum Awaiting {
-    /// As they were read last.
-    Read(Box<Desired>),
-    /// They have to be read again.
-    Unread,
 }
 
 /// What to do where a write to the database fails.
@@ -70,81 +76,79 @@ pub(super) enum Durability {
     Required,
     /// Refuse the change, but go on without where there has been no database since start-up.
     WhereOpen,
-    /// Go on without.
-    BestEffort,
 }
 
-type Reply = oneshot::Sender<Result<Option<Written>, ControlError>>;
+type Reply = oneshot::Sender<Result<Vec<Written>, ControlError>>;
 
 /// A command's result, to be sent once the group is through.
 struct Verdict {
     reply: Reply,
-    result: Result<Option<Written>, ControlError>,
+    result: Result<Vec<Written>, ControlError>,
     /// Whether it stands even if the group's transaction fails.
     stands: bool,
 }
 
 impl Writer {
-    /// Publishes the first state, unless what the database holds has to be known first: that is `None` where it could
-    /// not be read.
-    pub(super) fn start(
-        settings: Settings,
-        storage: Storage,
-        stored: Option<Stored>,
-        initial: Desired,
-        planes: Box<dyn Planes>,
-    ) -> anyhow::Result<Self> {
+    /// Publishes the first state, unless what the database holds has to be known first: `stored` is `None` where it
+    /// could not be read.
+    pub(super) fn start(parts: Parts, stored: Option<Stored>, initial: FileBatch) -> Self {
         let mut writer = Self {
-            settings,
+            parts,
             store: Store::new(),
-            rules: initial.ttl,
-            zones: BTreeMap::new(),
-            storage,
-            planes,
-            book: Book::new(Vec::new()),
+            rules: initial.rules,
+            book: Book::default(),
             census: Census::default(),
-            contested: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            unsaved: BTreeSet::new(),
+            gone: Vec::new(),
+            history: Arc::default(),
+            told: None,
             told_at: Instant::now(),
             last_look: Instant::now(),
             awaiting: None,
-            owed: Vec::new(),
             rests_at: None,
         };
         match stored {
-            Some(stored) => writer.begin(initial, stored)?,
-            None if writer.settings.storage_required => {
-                writer.planes.withhold();
-                writer.awaiting = Some(Awaiting::Read(Box::new(initial)));
+            Some(stored) => writer.begin(initial, stored),
+            None if writer.parts.storage_required => {
+                writer.parts.planes.withhold();
+                writer.awaiting = Some(initial);
             }
-            None => writer.begin(initial, Stored::default())?,
+            None => writer.begin(initial, Stored::default()),
         }
         writer.tell();
-        Ok(writer)
+        writer
     }
 
     /// Serves the first state.
-    fn begin(&mut self, initial: Desired, stored: Stored) -> Result<(), ControlError> {
-        self.rules = initial.ttl;
+    fn begin(&mut self, initial: FileBatch, stored: Stored) {
+        self.rules = initial.rules;
         self.book = Book::new(stored.serials);
-        let step = reload::step(&self.zones, initial);
-        self.settings.metrics.count_reload_failures(step.failed.len());
-        let mut changes = step.changes;
-        changes.extend(
-            stored
-                .rrsets
-                .into_iter()
-                .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
-        );
-        self.serve(changes, &[], Durability::BestEffort)?;
-        self.zones = step.zones;
+        let mut changes = initial.changes;
+        changes.extend(self.reset_of_api(stored.rrsets));
+        changes.extend(self.take_watched(stored.watched));
+        self.serve_regardless(self.store.plan(changes), Cause::start());
         self.warn_of_views();
+        self.keep_unsaved();
         // What the files were read into is gone now.
         self.rest();
-        Ok(())
+    }
+
+    /// Keeps what the files say for later.
+    pub(super) fn postpone(&mut self, batch: FileBatch) {
+        self.awaiting = Some(match self.awaiting.take() {
+            Some(before) => before.followed_by(batch),
+            None => batch,
+        });
     }
 
     fn rest(&mut self) {
-        self.rests_at = self.planes.rest().map(|time| Instant::now() + time);
+        self.rests_at = self.parts.planes.rest().map(|time| Instant::now() + time);
+    }
+
+    /// What was published lately.
+    pub(super) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
     }
 
     /// Serves commands until there can be no more. `clock` is for waiting alone.
@@ -192,10 +196,18 @@ impl Writer {
         let mut changes = Vec::new();
         for command in group {
             match command {
-                Command::Change(view, change, reply) => changes.push((view, change, reply)),
-                Command::Reload(reply) => {
+                Command::Apply(set, reply) => changes.push((set, reply)),
+                Command::Files(batch, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.reload());
+                    let _ = reply.send(self.install(batch));
+                }
+                Command::Watched(set, progress, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let _ = reply.send(self.watched(set, progress));
+                }
+                Command::Kept(source, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let _ = reply.send(self.kept(&source));
                 }
                 Command::Wake => {}
                 Command::Stop(reply) => {
@@ -208,155 +220,204 @@ impl Writer {
         None
     }
 
-    /// Makes changes in as few transactions as their meaning allows: one, unless a change depends on what only the
-    /// store can tell about an earlier one (an SOA, which makes or ends a zone; what a file has below an RRset that
-    /// goes).
-    fn change(&mut self, changes: Vec<(Option<ViewName>, Change, Reply)>) {
+    /// Applies change sets, each on top of those before it: one transaction and one publication for all.
+    fn change(&mut self, sets: Vec<(ChangeSet, Reply)>) {
+        if sets.is_empty() {
+            return;
+        }
         if let Some(refusal) = self.not_ready() {
-            for (.., reply) in changes {
+            for (_, reply) in sets {
                 let _ = reply.send(Err(refusal.clone()));
             }
             return;
         }
-        let mut queue = changes.into_iter().peekable();
-        while queue.peek().is_some() {
-            let mut verdicts = Vec::new();
-            let served_serial = |apex: &NameKey| self.book.served(apex);
-            let mut pending = Pending::new(&self.store, self.rules, &self.settings.config_file, &served_serial);
-            let mut is_first = true;
-            while let Some((view, change, _)) = queue.peek() {
-                let at = At {
-                    view: view.clone(),
-                    key: change.key(),
-                };
-                let is_alone = at.view.is_none() && self.makes_zone(change, &at.key);
-                let touched = pending.touches(&at);
-                if !is_first && (is_alone || (touched && self.contested.contains_key(&at))) {
-                    break;
-                }
-                is_first = false;
-                let Some((view, change, reply)) = queue.next() else {
-                    break;
-                };
-                let result = pending.evaluate(view, change);
-                let stands = result.is_err() && !touched;
-                verdicts.push(Verdict { reply, result, stands });
-                if is_alone {
-                    break;
-                }
+        let rules = EditRules { ttl: self.rules };
+        let mut draft = self.store.draft();
+        let mut verdicts = Vec::with_capacity(sets.len());
+        let mut causes: Vec<Cause> = Vec::new();
+        for (set, reply) in sets {
+            let cause = Cause {
+                source: set.source.clone(),
+                actor: set.actor.clone(),
+            };
+            let depends = draft.touches(&set);
+            let result = draft.apply(set, &rules).map_err(ControlError::from);
+            let stands = result.is_err() && !depends;
+            if result.is_ok() && !causes.contains(&cause) {
+                causes.push(cause);
             }
-            let accepted = pending.into_changes();
-            let outcome = self.commit_group(accepted);
-            for Verdict { reply, result, stands } in verdicts {
-                let result = match &outcome {
-                    Err(error) if !stands => Err(error.clone()),
-                    _ => result,
-                };
-                let _ = reply.send(result);
+            verdicts.push(Verdict { reply, result, stands });
+        }
+        let outcome = match draft.is_empty() {
+            true => Ok(()),
+            false => {
+                let plan = draft.finish();
+                self.serve(plan, causes, Durability::Required).map(drop)
             }
+        };
+        // Who is told that the database cannot be written finds the metrics saying so.
+        self.tell();
+        for Verdict { reply, result, stands } in verdicts {
+            let result = match &outcome {
+                Err(error) if !stands => Err(error.clone()),
+                _ => result,
+            };
+            let _ = reply.send(result);
         }
     }
 
-    fn makes_zone(&self, change: &Change, key: &NameKey) -> bool {
-        match change {
-            Change::Create { rtype, .. } | Change::Put { rtype, .. } => *rtype == RecordType::SOA,
-            Change::Delete { rtype, .. } => {
-                rtype.is_none_or(|rtype| rtype == RecordType::SOA)
-                    && self.store.api_rrset(None, key, RecordType::SOA).is_some()
-            }
+    /// Makes what a watched source says what is served, whether or not it can be kept: its world says it again.
+    fn watched(&mut self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
+        if let Some(refusal) = self.not_ready() {
+            return Err(refusal);
+        }
+        let source = set.source.clone();
+        let cause = Cause {
+            source: source.clone(),
+            actor: set.actor.clone(),
+        };
+        let mut draft = self.store.draft();
+        let written = draft.apply(set, &EditRules { ttl: self.rules })?;
+        let has_changes = !draft.is_empty();
+        let mut entries: Vec<Entry> = Vec::new();
+        if let Some(progress) = progress {
+            entries.push(Entry::Progress(source.clone(), progress.clone()));
+            self.progress.insert(source.clone(), progress);
+        }
+        if !has_changes {
+            self.keep(&source, &entries);
+            return Ok(written);
+        }
+        let mut plan = draft.finish();
+        let (publication, turn) = self.prepare(&mut plan, vec![cause]);
+        entries.extend(entries_of(&publication.edited));
+        // What was not kept before is kept whole by and by, and this with it.
+        let is_kept = !self.unsaved.contains(&source);
+        let saved = is_kept && self.parts.journal.append(&entries, &turn.save).is_ok();
+        if !saved {
+            self.unsaved.insert(source);
+        }
+        self.publish(&plan, publication, turn, saved);
+        Ok(written)
+    }
+
+    fn keep(&mut self, source: &SourceId, entries: &[Entry]) {
+        if entries.is_empty() || self.unsaved.contains(source) {
+            return;
+        }
+        if self.parts.journal.append(entries, &[]).is_err() {
+            self.unsaved.insert(source.clone());
         }
     }
 
-    fn commit_group(&mut self, changes: super::evaluate::Accepted) -> Result<(), ControlError> {
-        if changes.is_empty() {
-            return Ok(());
+    fn kept(&self, source: &SourceId) -> Result<Kept, ControlError> {
+        match self.not_ready() {
+            Some(refusal) => Err(refusal),
+            None => Ok(Kept {
+                rrsets: self.store.records_of(source).map(|(.., node)| node.rrsets.len()).sum(),
+                progress: self.progress.get(source).cloned(),
+            }),
         }
-        let mut saved = Vec::with_capacity(changes.len());
-        let mut applied = Vec::with_capacity(changes.len());
-        for (view, owner, rtype, rrset) in changes {
-            match rrset {
-                Some(rrset) => {
-                    applied.push(store::Change::PutApi {
-                        view: view.clone(),
-                        owner: owner.clone(),
-                        rrset: (*rrset).clone(),
-                    });
-                    saved.push(ApiChange::Put(view, owner, rrset));
-                }
-                None => {
-                    saved.push(ApiChange::Delete(view.clone(), owner.key(), rtype));
-                    applied.push(store::Change::DeleteApi { view, owner, rtype });
-                }
-            }
-        }
-        self.serve(applied, &saved, Durability::Required).map(|_| ())
     }
 
-    /// The life of a change: plan, save, publish, commit. On an error nothing has changed.
+    /// Keeps whole what could not be kept as it came, and drops what the journal has of sources that are gone.
+    fn keep_unsaved(&mut self) {
+        if self.parts.journal.trouble().is_some() || (self.unsaved.is_empty() && self.gone.is_empty()) {
+            return;
+        }
+        let mut entries: Vec<Entry> = self.gone.iter().cloned().map(Entry::Forget).collect();
+        for source in &self.unsaved {
+            entries.push(Entry::Forget(source.key()));
+            for (view, key, node) in self.store.records_of(source) {
+                let put = |rrset: &Arc<RrSet>| Entry::Put(view.cloned(), node.owner(key), rrset.clone());
+                entries.extend(node.rrsets.iter().map(put));
+            }
+            let progress = self.progress.get(source).cloned();
+            entries.extend(progress.map(|progress| Entry::Progress(source.clone(), progress)));
+        }
+        if self.parts.journal.append(&entries, &[]).is_ok() {
+            self.unsaved.clear();
+            self.gone.clear();
+        }
+    }
+
+    /// The layers of watched sources as they were kept; those that have said something since stay as they are.
+    fn take_watched(&mut self, kept: BTreeMap<String, KeptLayer>) -> Vec<store::Change> {
+        let mut changes = Vec::new();
+        for (key, layer) in kept {
+            let Some(source) = self.parts.sources.iter().find(|source| source.key() == key).cloned() else {
+                info!("the records of the source {key}, which is not configured any more, are not served");
+                self.gone.push(key);
+                continue;
+            };
+            if self.progress.contains_key(&source) || self.store.records_of(&source).next().is_some() {
+                self.unsaved.insert(source);
+                continue;
+            }
+            if let Some(progress) = layer.progress {
+                self.progress.insert(source.clone(), progress);
+            }
+            changes.extend(layer.rrsets.into_iter().map(|kept| {
+                let origin = match kept.object {
+                    Some(object) => Origin::of_object(source.clone(), object, kept.since),
+                    None => Origin::of(source.clone()),
+                };
+                store::Change::Put {
+                    source: source.clone(),
+                    view: kept.view,
+                    owner: kept.owner,
+                    rrset: Arc::new(RrSet { origin, ..kept.rrset }),
+                }
+            }));
+        }
+        changes
+    }
+
+    /// The life of a change: decide serials, save, publish, commit. On an error nothing has changed.
     pub(super) fn serve(
         &mut self,
-        changes: Vec<store::Change>,
-        api: &[ApiChange],
+        mut plan: Plan,
+        causes: Vec<Cause>,
         durability: Durability,
     ) -> Result<Plan, ControlError> {
-        let old = self.store.snapshot();
-        let plan = self.store.plan(changes);
-        let turn = self.book.turn(&old, &plan);
-        let saved = match self.write(api, &turn.save) {
+        let (publication, turn) = self.prepare(&mut plan, causes);
+        let saved = match self.parts.journal.append(&entries_of(&publication.edited), &turn.save) {
             Ok(()) => true,
-            Err(_) if durability == Durability::BestEffort => false,
-            Err(_) if durability == Durability::WhereOpen && self.storage.unavailable().is_some() => false,
+            Err(_) if durability == Durability::WhereOpen && self.parts.journal.unavailable().is_some() => false,
             Err(WriteError::Unavailable(reason)) => return Err(ControlError::StorageLocked(reason)),
             Err(error @ WriteError::Damaged(_)) => {
                 error!("{error}");
                 return Err(ControlError::Internal(error.to_string()));
             }
         };
-        if let Err(error) = self.planes.publish(&plan, &turn.publish) {
-            error!("cannot publish a change, the state before is served: {error:#}");
-            self.take_back(api);
-            return Err(ControlError::Internal(format!(
-                "the change cannot be published: {error:#}"
-            )));
-        }
-        self.store.commit(&plan);
-        self.book.commit(turn, saved);
-        self.census.follow(&old, &plan, durability != Durability::Required);
-        self.settings.metrics.set_records(self.census);
-        self.note_conflicts(&plan);
+        self.publish(&plan, publication, turn, saved);
         Ok(plan)
     }
 
-    /// Writes to the database; before it, what is owed to it.
-    fn write(&mut self, api: &[ApiChange], serials: &[ServedSerial]) -> Result<(), WriteError> {
-        if self.owed.is_empty() {
-            return self.storage.write(api, serials);
-        }
-        let both: Vec<ApiChange> = self.owed.iter().chain(api).cloned().collect();
-        self.storage.write(&both, serials)?;
-        self.owed.clear();
-        Ok(())
+    /// Serves what is on disk, or in files, already: a failed write of serials is made up for with the next one.
+    fn serve_regardless(&mut self, mut plan: Plan, cause: Cause) {
+        let (publication, turn) = self.prepare(&mut plan, vec![cause]);
+        let saved = self.parts.journal.append(&[], &turn.save).is_ok();
+        self.publish(&plan, publication, turn, saved);
     }
 
-    /// Undoes in the database what could not be published. The store still has the state before.
-    fn take_back(&mut self, api: &[ApiChange]) {
-        let before: Vec<ApiChange> = api
-            .iter()
-            .map(|change| {
-                let (view, key, rtype, owner) = match change {
-                    ApiChange::Put(view, owner, rrset) => (view.clone(), owner.key(), rrset.rtype, owner.clone()),
-                    ApiChange::Delete(view, key, rtype) => (view.clone(), key.clone(), *rtype, key.to_name()),
-                };
-                match self.store.api_rrset(view.as_ref(), &key, rtype) {
-                    Some(rrset) => ApiChange::Put(view, owner, rrset.clone()),
-                    None => ApiChange::Delete(view, key, rtype),
-                }
-            })
-            .collect();
-        if let Err(error) = self.write(&before, &[]) {
-            error!("the database keeps a change that was answered with an error until it can be taken back: {error}");
-            self.owed.extend(before);
-        }
+    /// Decides which serials a plan is served with.
+    fn prepare(&self, plan: &mut Plan, causes: Vec<Cause>) -> (Publication, Turn) {
+        let old = self.store.snapshot();
+        let mut turn = self.book.turn(&old, plan);
+        let serials = std::mem::take(&mut turn.publish);
+        (Publication::new(old, plan, serials, causes), turn)
+    }
+
+    fn publish(&mut self, plan: &Plan, publication: Publication, turn: Turn, saved: bool) {
+        let publication = Arc::new(publication);
+        self.parts.planes.publish(&publication);
+        self.store.commit(plan);
+        self.book.commit(turn, saved);
+        self.census.follow(&publication.old, plan);
+        self.parts.observer.records(&self.census.by_kind());
+        self.note_conflicts(plan);
+        self.history.push(publication);
     }
 
     /// Logs conflicts that are new, and says all of them in the metrics.
@@ -364,39 +425,28 @@ impl Writer {
         if plan.conflict_changes.is_empty() {
             return;
         }
-        let mut new = 0;
-        for ConflictChange { before, after } in &plan.conflict_changes {
-            let known: BTreeSet<RecordType> = before.iter().map(|conflict| conflict.rtype).collect();
-            for conflict in after.iter().filter(|conflict| !known.contains(&conflict.rtype)) {
-                new += 1;
-                if new <= LOGGED_CONFLICTS {
-                    warn!("{}", reload::describe(conflict, &self.settings.config_file));
-                }
-            }
-            if let Some(conflict) = after.first() {
-                *self.contested.entry(at(conflict)).or_default() += after.len();
-            }
-            if let Some(conflict) = before.first()
-                && let Entry::Occupied(mut entry) = self.contested.entry(at(conflict))
-            {
-                *entry.get_mut() -= before.len();
-                if *entry.get() == 0 {
-                    entry.remove();
-                }
+        let new = plan.conflict_changes.iter().flat_map(ConflictChange::came);
+        let mut count = 0;
+        for conflict in new {
+            count += 1;
+            if count <= LOGGED_CONFLICTS {
+                warn!("{}", reload::describe(conflict));
             }
         }
-        if new > LOGGED_CONFLICTS {
-            warn!("{} more RRsets of files are left out", new - LOGGED_CONFLICTS);
+        if count > LOGGED_CONFLICTS {
+            warn!("{} more RRsets of files are left out", count - LOGGED_CONFLICTS);
         }
-        self.settings.metrics.set_conflicts(&plan.conflicts);
+        self.parts.observer.conflicts(&plan.conflicts);
     }
 
     /// Names the views that the database has records of and the configuration does not have.
     pub(super) fn warn_of_views(&self) {
         let snapshot = self.store.snapshot();
         let mut unserved: BTreeMap<&ViewName, usize> = BTreeMap::new();
-        for (view, _, node) in self.store.api_records_in_views() {
-            if snapshot.view(view).is_none() {
+        for (view, _, node) in self.store.records_of(&SourceId::api()) {
+            if let Some(view) = view
+                && snapshot.view(view).is_none()
+            {
                 *unserved.entry(view).or_default() += node.rrsets.len();
             }
         }
@@ -411,8 +461,8 @@ impl Writer {
     /// Why no command is taken, if none is.
     pub(super) fn not_ready(&self) -> Option<ControlError> {
         self.awaiting.as_ref()?;
-        let reason = self.storage.trouble().map(|trouble| trouble.reason.as_str());
-        Some(ControlError::NotReady(readiness::awaited(reason)))
+        let reason = self.parts.journal.trouble().map(|trouble| trouble.reason.as_str());
+        Some(ControlError::NotReady(awaited(reason)))
     }
 
     /// Looks whether the database is still there; where it cannot be used, whether it can be now, and serves what it
@@ -421,151 +471,115 @@ impl Writer {
         if self.last_look.elapsed() < LOOK_EVERY {
             return;
         }
-        if !self.storage.is_closed() {
-            // What is wrong shows in the status.
-            if self.storage.recover(&self.owed).is_ok() {
-                self.owed.clear();
-            }
-            self.look_at_copy();
-        }
-        if let Some(mut stored) = self.storage.reopen() {
-            // What could not be published is in it, and was answered with an error.
-            stored.apply(&self.owed);
-            if let Err(error) = self.take(stored) {
-                error!("cannot serve the records in the database: {error}");
-                self.storage.close(&format!("its records could not be served: {error}"));
+        let store = &self.store;
+        if let Some(stored) = self.parts.journal.look(&|stored| is_served(store, stored)) {
+            match self.awaiting.take() {
+                None => self.merge(stored),
+                Some(initial) => self.begin(initial, stored),
             }
         }
+        self.keep_unsaved();
         self.tell();
         // It may have taken a while.
         self.last_look = Instant::now();
     }
 
-    /// Where another file is in the place of the database, takes it if it holds what is served.
-    fn look_at_copy(&mut self) {
-        let Some(stored) = self.storage.copy_at_path() else {
-            return;
-        };
-        let place = |view: Option<&ViewName>, key: NameKey, rtype| (view.cloned(), key, rtype);
-        let held: BTreeMap<_, _> = stored
-            .rrsets
-            .iter()
-            .map(|(view, owner, rrset)| (place(view.as_ref(), owner.key(), rrset.rtype), rrset))
-            .collect();
-        let of_default = self.store.api_records().map(|(key, node)| (None, key, node));
-        let of_views = self.store.api_records_in_views();
-        let of_views = of_views.map(|(view, key, node)| (Some(view), key, node));
-        let mut served = 0;
-        let is_same = of_default.chain(of_views).all(|(view, key, node)| {
-            let mut of_api = node.rrsets.iter().filter(|rrset| rrset.source == Source::Api);
-            of_api.all(|rrset| {
-                served += 1;
-                held.get(&place(view, key.clone(), rrset.rtype)) == Some(&&**rrset)
-            })
-        });
-        match is_same && served == held.len() {
-            true => self
-                .storage
-                .close("it was replaced by a copy of itself, which is taken"),
-            false => self.storage.refuse_copy("it does not hold the records that are served"),
-        }
-    }
-
-    /// Serves what a database holds that could be opened now.
-    fn take(&mut self, stored: Stored) -> Result<(), ControlError> {
-        match self.awaiting.take() {
-            None => self.merge(stored),
-            Some(awaiting) => {
-                let initial = match awaiting {
-                    Awaiting::Read(desired) => Ok(*desired),
-                    Awaiting::Unread => self.load().map(|loaded| {
-                        (loaded.install)();
-                        loaded.desired
-                    }),
-                };
-                let begun = initial.and_then(|initial| self.begin(initial, stored));
-                if begun.is_err() {
-                    self.awaiting = Some(Awaiting::Unread);
-                }
-                begun
-            }
-        }
-    }
-
     /// Takes in what a database holds that could not be read, or not be written, before.
-    fn merge(&mut self, stored: Stored) -> Result<(), ControlError> {
-        let held: BTreeSet<(Option<&ViewName>, NameKey, RecordType)> = stored
-            .rrsets
-            .iter()
-            .map(|(view, owner, rrset)| (view.as_ref(), owner.key(), rrset.rtype))
-            .collect();
-        let of_default = self.store.api_records().map(|(key, node)| (None, key, node));
-        let of_views = self.store.api_records_in_views();
-        let of_views = of_views.map(|(view, key, node)| (Some(view), key, node));
-        let gone = of_default.chain(of_views).flat_map(|(view, key, node)| {
-            let of_api = node.rrsets.iter().filter(|rrset| rrset.source == Source::Api);
-            of_api.map(move |rrset| (view, key, node.owner(key), rrset.rtype))
-        });
-        let mut changes: Vec<store::Change> = gone
-            .filter(|(view, key, _, rtype)| !held.contains(&(*view, (*key).clone(), *rtype)))
-            .map(|(view, _, owner, rtype)| store::Change::DeleteApi {
-                view: view.cloned(),
-                owner,
-                rtype,
-            })
-            .collect();
-        changes.extend(
-            stored
-                .rrsets
-                .into_iter()
-                .map(|(view, owner, rrset)| store::Change::PutApi { view, owner, rrset }),
-        );
+    fn merge(&mut self, stored: Stored) {
+        let mut changes = self.reset_of_api(stored.rrsets);
+        changes.extend(self.take_watched(stored.watched));
         let raised = self.book.merge(stored.serials, &self.store.snapshot());
         if !raised.is_empty() {
-            let published = self.planes.publish(&self.store.plan(Vec::new()), &raised);
-            published.map_err(|error| ControlError::Internal(format!("cannot publish SOA serials: {error:#}")))?;
+            let mut plan = self.store.plan(Vec::new());
+            let publication = Publication::new(self.store.snapshot(), &mut plan, raised, vec![Cause::storage()]);
+            self.parts.planes.publish(&publication);
+            self.store.commit(&plan);
+            self.history.push(Arc::new(publication));
         }
-        self.serve(changes, &[], Durability::BestEffort).map(|_| ())
+        self.serve_regardless(self.store.plan(changes), Cause::storage());
     }
 
     /// Says how the database is: in the metrics, to `/ready` and, where that has changed, in the log.
     fn tell(&mut self) {
-        let trouble = self.storage.trouble();
+        let trouble = self.parts.journal.trouble();
         let status = StorageStatus {
             state: trouble.map_or(StorageState::Open, |trouble| trouble.state),
             reason: trouble.map(|trouble| trouble.reason.as_str().into()),
             is_awaited: self.awaiting.is_some(),
         };
-        let before = self.settings.readiness.storage();
-        if before == status {
+        let before = self.told.replace(status.clone());
+        if before.as_ref() == Some(&status) {
             return;
         }
+        self.parts.observer.storage(status.clone());
         // The same in other words, such as how little room there is, is said now and then.
-        let is_known = before.state == status.state && before.is_awaited == status.is_awaited;
+        let is_known = before
+            .as_ref()
+            .is_some_and(|before| before.state == status.state && before.is_awaited == status.is_awaited);
         if is_known && self.told_at.elapsed() < TELL_AGAIN {
-            self.settings.readiness.set_storage(status);
             return;
         }
         self.told_at = Instant::now();
-        let path = self.storage.path().display();
+        let place = self.parts.journal.place();
         match &status.reason {
-            None if before.state == StorageState::Starting => {}
-            None => info!("the database {path} is read and written"),
+            None if before.is_none() => {}
+            None => info!("{place} is read and written"),
             Some(reason) if status.is_awaited => {
-                warn!("{}; it is tried again every second", readiness::awaited(Some(reason)));
+                warn!("{}; it is tried again every second", awaited(Some(reason)));
             }
             Some(reason) => warn!(
                 "no change over HTTP can be made, and SOA serials are kept for the life of this process only, until this \
                  is put right: {reason}"
             ),
         }
-        self.settings.readiness.set_storage(status);
+    }
+
+    /// Makes these all the records of the API.
+    fn reset_of_api(&self, rrsets: Vec<(Option<ViewName>, Name, RrSet)>) -> Vec<store::Change> {
+        let mut by_view: BTreeMap<Option<ViewName>, Vec<(Name, RrSet)>> = BTreeMap::new();
+        for (view, _, _) in self.store.records_of(&SourceId::api()) {
+            by_view.entry(view.cloned()).or_default();
+        }
+        for (view, owner, rrset) in rrsets {
+            by_view.entry(view).or_default().push((owner, rrset));
+        }
+        let resets = by_view.into_iter().map(|(view, records)| store::Change::Reset {
+            source: SourceId::api(),
+            view,
+            records,
+        });
+        resets.collect()
     }
 }
 
-fn at(conflict: &Conflict) -> At {
-    At {
-        view: conflict.view.clone(),
-        key: conflict.owner.key(),
-    }
+/// Edited RRsets as the journal takes them.
+fn entries_of(edited: &[EditedRrset]) -> Vec<Entry> {
+    let entries = edited.iter().map(|edited| match &edited.after {
+        Some(rrset) => Entry::Put(edited.view.clone(), edited.owner.clone(), rrset.clone()),
+        None => Entry::Delete(
+            edited.source.clone(),
+            edited.view.clone(),
+            edited.owner.key(),
+            edited.rtype,
+        ),
+    });
+    entries.collect()
+}
+
+/// Whether a journal holds the records of the API that are served, and no others.
+fn is_served(store: &Store, stored: &Stored) -> bool {
+    let place = |view: Option<&ViewName>, key: NameKey, rtype: RecordType| (view.cloned(), key, rtype);
+    let held: BTreeMap<_, _> = stored
+        .rrsets
+        .iter()
+        .map(|(view, owner, rrset)| (place(view.as_ref(), owner.key(), rrset.rtype), rrset))
+        .collect();
+    let mut served = 0;
+    let is_same = store.records_of(&SourceId::api()).all(|(view, key, node)| {
+        node.rrsets.iter().all(|rrset| {
+            served += 1;
+            held.get(&place(view, key.clone(), rrset.rtype)) == Some(&&**rrset)
+        })
+    });
+    is_same && served == held.len()
 }

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use dns_common::counters::RCODE_CLASSES;
 
-use super::{Served, SharedProgram};
-use crate::answer::Transport;
-use crate::name::NameKey;
-use crate::snapshot::{Snapshot, Zone};
+use super::Served;
+use super::home::CountsByZone;
+use crate::message::Protocol;
+use crate::model::name::NameKey;
+use crate::model::snapshot::{Snapshot, Zone};
 
 /// RCODEs that are told apart. The others are "other", and for the program so is SERVFAIL, which it does not send.
 const LABELS: [&str; CLASSES] = ["NOERROR", "NXDOMAIN", "REFUSED", "other", "SERVFAIL"];
@@ -25,10 +26,10 @@ const CLASSES: usize = RCODE_CLASSES + 1;
 /// Copies of a zone's counters at most, so that workers seldom share a cache line.
 const MOST_SHARDS: usize = 8;
 
-/// One worker's counters of one zone: by transport, then by class.
+/// One worker's counters of one zone: by protocol, then by class.
 #[derive(Default)]
 #[repr(align(128))]
-struct Cells([[AtomicU64; CLASSES]; 2]);
+struct Cells([[AtomicU64; CLASSES]; Protocol::ALL.len()]);
 
 type OfZone = Arc<[Cells]>;
 
@@ -39,7 +40,7 @@ pub struct ZoneCounts {
     shards: usize,
     next: AtomicUsize,
     served: Arc<Served>,
-    program: SharedProgram,
+    home: Arc<dyn CountsByZone>,
 }
 
 /// Where one worker counts.
@@ -53,7 +54,7 @@ pub struct ZoneCounter {
 pub struct ZoneAnswers {
     /// Its apex.
     pub zone: String,
-    /// `xdp`, `udp` or `tcp`.
+    /// `xdp`, or [`Protocol::label`].
     pub transport: &'static str,
     /// The RCODE, or `other`.
     pub rcode: &'static str,
@@ -62,13 +63,13 @@ pub struct ZoneAnswers {
 }
 
 impl ZoneCounts {
-    pub(super) fn new(served: Arc<Served>, program: SharedProgram) -> Self {
+    pub(super) fn new(served: Arc<Served>, home: Arc<dyn CountsByZone>) -> Self {
         Self {
             zones: ArcSwap::default(),
             shards: std::thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST_SHARDS)),
             next: AtomicUsize::new(0),
             served,
-            program,
+            home,
         }
     }
 
@@ -92,14 +93,13 @@ impl ZoneCounts {
                 *zone = None;
             }
         }
-        let mut program = self.program.lock();
         for index in came {
             let at = index as usize;
             if zones.len() <= at {
                 zones.resize(at + 1, None);
             }
             zones[at] = Some((0..self.shards).map(|_| Cells::default()).collect());
-            if let Some(Err(error)) = program.as_mut().map(|program| program.forget_zone(index)) {
+            if let Err(error) = self.home.forget_zone(index) {
                 tracing::warn!("a zone's counts begin with those of one that is gone: {error:#}");
             }
         }
@@ -120,24 +120,18 @@ impl ZoneCounts {
                     answers,
                 }));
             };
-            // For a moment, so that publishing does not wait for all of them.
-            let counted = self
-                .program
-                .lock()
-                .as_ref()
-                .map(|program| program.zone_counters(zone.index));
-            match counted {
+            match self.home.zone_counters(zone.index) {
                 Some(Ok(counts)) => show("xdp", &counts),
                 Some(Err(error)) => tracing::warn!("the counters of XDP cannot be read: {error:#}"),
                 None => {}
             }
             if let Some(Some(cells)) = zones.get(zone.index as usize) {
-                for (transport, label) in [(Transport::Udp, "udp"), (Transport::Tcp, "tcp")] {
+                for protocol in Protocol::ALL {
                     let sum = |class| {
-                        let cells = cells.iter().map(|Cells(cells)| &cells[transport as usize][class]);
+                        let cells = cells.iter().map(|Cells(cells)| &cells[protocol.number()][class]);
                         cells.map(|cell: &AtomicU64| cell.load(Ordering::Relaxed)).sum()
                     };
-                    show(label, &std::array::from_fn::<u64, CLASSES, _>(sum));
+                    show(protocol.label(), &std::array::from_fn::<u64, CLASSES, _>(sum));
                 }
             }
         }
@@ -156,7 +150,7 @@ fn indexes_of(one: &Snapshot, other: &Snapshot) -> Vec<u32> {
 
 impl ZoneCounter {
     /// Counts a reply of the zone with this index; of none where there is no such zone.
-    pub fn count(&self, transport: Transport, zone: u32, reply: &[u8]) {
+    pub fn count(&self, protocol: Protocol, zone: u32, reply: &[u8]) {
         let zones = self.counts.zones.load();
         let (Some(Some(cells)), Some(flags)) = (zones.get(zone as usize), reply.get(3)) else {
             return;
@@ -168,6 +162,6 @@ impl ZoneCounter {
             2 => 4,
             _ => 3,
         };
-        cells[self.shard].0[transport as usize][class].fetch_add(1, Ordering::Relaxed);
+        cells[self.shard].0[protocol.number()][class].fetch_add(1, Ordering::Relaxed);
     }
 }

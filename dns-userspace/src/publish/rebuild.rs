@@ -4,7 +4,7 @@
 //! names with large answers are compiled again, so that no more than some thousand of those are in memory beside the
 //! table. Compiling takes most of the time, and several threads share it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
@@ -13,19 +13,16 @@ use anyhow::Context;
 use dns_common::hash::Keys;
 use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 
-use super::affected::affected;
-use super::names::all_names;
-use super::views::{AllDependents, Lines, compile_everywhere, differing};
-use super::{Loader, serial_of};
+use super::{Home, Loader, serial_of};
 use crate::answer::Consulted;
-use crate::compile::named::all_named;
-use crate::compile::{CompileOptions, Compiled, Compiling, compile, negatives};
-use crate::dataplane::xdp::Program;
-use crate::name::NameKey;
-use crate::snapshot::Snapshot;
-use crate::store::Delta;
+use crate::lines::{
+    AllDependents, CompileOptions, Compiled, Compiling, NameLines, all_named, all_names, compile, compile_everywhere,
+    negatives, viewed,
+};
+use crate::model::name::NameKey;
+use crate::model::snapshot::Snapshot;
+use crate::model::views::Clients;
 use crate::table::{Ahead, Entry, Sizes, TableWriter};
-use crate::views::Clients;
 
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
@@ -49,9 +46,9 @@ const CHUNK: usize = 1 << 13;
 const MOST_KEPT: usize = 256;
 
 /// A table that nobody reads yet.
-pub(super) struct Built {
+pub(super) struct Built<H> {
     pub(super) writer: TableWriter,
-    pub(super) program: Option<Program>,
+    pub(super) program: Option<H>,
     pub(super) dependents: AllDependents,
 }
 
@@ -153,13 +150,13 @@ impl Need {
 }
 
 /// Builds the table of a snapshot, with so many threads. `serials` are those that are served, by zone number.
-pub(super) fn build(
+pub(super) fn build<H: Home>(
     snapshot: &Snapshot,
     options: &CompileOptions,
     serials: &HashMap<u32, u32>,
-    loader: &Loader,
+    loader: &Loader<H>,
     threads: usize,
-) -> anyhow::Result<Built> {
+) -> anyhow::Result<Built<H>> {
     let named = all_named(snapshot);
     let mut dependents = AllDependents::default();
     let mut need = Need {
@@ -181,7 +178,7 @@ pub(super) fn build(
     let viewed = viewed(snapshot, &dependents);
     for key in &viewed {
         // Those of the default are counted twice: room to grow.
-        let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
+        let NameLines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
         default
             .iter()
             .chain(views.iter().flatten())
@@ -224,7 +221,7 @@ pub(super) fn build(
         }
     }
     for key in &viewed {
-        let Lines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
+        let NameLines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
         let name = key.to_name();
         for (view, entry) in (0..).zip(std::iter::once(default).chain(views)) {
             if let Some(entry) = entry {
@@ -254,12 +251,12 @@ fn chunks<T>(mut all: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
 /// What came of some names when they were compiled first, in their order.
 #[derive(Default)]
 struct Kept {
-    places: Vec<Place>,
+    places: Vec<KeptPlace>,
     octets: Vec<u8>,
 }
 
 /// Where a name is kept.
-enum Place {
+enum KeptPlace {
     /// It has no line.
     NoLine,
     /// Its entry begins there in the octets.
@@ -283,11 +280,11 @@ impl Kept {
             self.octets = postcard::to_extend(entry, std::mem::take(&mut self.octets))?;
         }
         self.places.push(match (entry, u32::try_from(from)) {
-            (None, _) => Place::NoLine,
-            (_, Ok(at)) if self.octets.len() - from <= MOST_KEPT => Place::At(at),
+            (None, _) => KeptPlace::NoLine,
+            (_, Ok(at)) if self.octets.len() - from <= MOST_KEPT => KeptPlace::At(at),
             _ => {
                 self.octets.truncate(from);
-                Place::Nowhere
+                KeptPlace::Nowhere
             }
         });
         Ok(())
@@ -296,9 +293,9 @@ impl Kept {
     /// What came of each, `None` where it has no line.
     fn iter(&self) -> impl Iterator<Item = Option<First<'_>>> {
         self.places.iter().map(|place| match *place {
-            Place::NoLine => None,
-            Place::At(at) => Some(First::Kept(&self.octets[at as usize..])),
-            Place::Nowhere => Some(First::Again),
+            KeptPlace::NoLine => None,
+            KeptPlace::At(at) => Some(First::Kept(&self.octets[at as usize..])),
+            KeptPlace::Nowhere => Some(First::Again),
         })
     }
 
@@ -310,14 +307,14 @@ impl Kept {
 
 /// How much some names need, what came of each, and from what their answers were made, where that is anything but their
 /// own data.
-struct Part {
+struct CompiledPart {
     need: Need,
     kept: Kept,
     consulted: Vec<(NameKey, Vec<Consulted>)>,
 }
 
-fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<Part> {
-    let mut part = Part {
+fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<CompiledPart> {
+    let mut part = CompiledPart {
         need: Need::default(),
         kept: Kept {
             places: Vec::with_capacity(keys.len()),
@@ -363,21 +360,8 @@ fn in_parts<N: Sync, T: Send>(names: &[N], threads: usize, work: impl Fn(&[N]) -
     })
 }
 
-/// The names whose lines differ in some view: those that would, if the default became the view's tree.
-fn viewed(snapshot: &Snapshot, dependents: &AllDependents) -> BTreeSet<NameKey> {
-    let mut names = BTreeSet::new();
-    for view in &snapshot.views.list {
-        let delta = Delta {
-            names: differing(snapshot, &view.tree),
-            ..Delta::default()
-        };
-        names.extend(affected(snapshot, &view.tree, &delta, &[&dependents.default]));
-    }
-    names
-}
-
 /// An empty table with room for this and some more.
-pub(super) fn empty_table(loader: &Loader, mut need: Need) -> anyhow::Result<(TableWriter, Option<Program>)> {
+pub(super) fn empty_table<H: Home>(loader: &Loader<H>, mut need: Need) -> anyhow::Result<(TableWriter, Option<H>)> {
     let mut random = [0; size_of::<Keys>()];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
     let keys = Keys::from_random(&random);

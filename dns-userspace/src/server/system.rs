@@ -23,23 +23,30 @@ use tracing::{info, warn};
 use self::files::Shares;
 use self::http::Http;
 use super::supervisor::{Service, Spawner};
-use super::{announce, logging};
-use crate::access::{Access, AccessList};
-use crate::answer::{Admission, Environment, Identity, Serials, Transport};
-use crate::compile::CompileOptions;
-use crate::config::{Chaos, Config, ConfigSource, Desired, Loaded, RateLimit};
+use super::{announce, logging, needs};
+use crate::answer::{Admission, Environment, Identity};
+use crate::api::{Serving, View};
+use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, RateLimitConfig};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
-use crate::dataplane::answerer::{LocalAnswerer, LocalChains};
-use crate::dataplane::gate::Gate;
-use crate::dataplane::sockets;
-use crate::dataplane::tcp::TcpSettings;
-use crate::dataplane::worker::{AnswererFactory, Figures, Parts, Plane};
-use crate::http::{Serving, TokenFile, View};
-use crate::metrics::{Metrics, XdpFigures};
-use crate::privileges;
-use crate::publish::{Publisher, Served, ZoneCounts};
-use crate::readiness::Readiness;
+use crate::host::privileges;
+use crate::journal::Storage;
+use crate::lines::CompileOptions;
+use crate::message::Limit;
+use crate::model::access::{Access, AccessList};
+use crate::observe::control::Told;
+use crate::observe::figures::Figures;
+use crate::observe::metrics::{Metrics, XdpFigures};
+use crate::observe::readiness::Readiness;
+use crate::principal::TokenFile;
+use crate::publish::{Served, ZoneCounts};
+use crate::query::AnswererFactory;
+use crate::serve::answerer::{LocalAnswerer, LocalChains};
+use crate::serve::gate::Gate;
+use crate::serve::sockets;
+use crate::serve::stream::StreamSettings;
+use crate::serve::worker::{Parts, Plane};
+use crate::serve::xdp::Publisher;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -65,13 +72,13 @@ impl System {
         // The probes answer from here on; ready is said when sockets and tables serve.
         let readiness = Arc::new(Readiness::default());
         let http = Http::start(&config, token.clone(), &readiness, &spawner).await?;
-        let reading = tokio::task::spawn_blocking(move || Desired::read_zone_files(loaded));
+        let reading = tokio::task::spawn_blocking(move || ConfigWithZones::read_zone_files(loaded));
         let desired = reading.await.context("the zone files could not be read")?;
         announce(&desired);
         let endpoints = sockets::bind(&config.listen, config.dns_port, workers())?;
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
-        let cookies = Arc::new(Cookies::new(config.cookie_secret_file.as_deref())?);
+        let cookies = Arc::new(Cookies::new(config.edns.cookie_secret_file.as_deref())?);
         let environment = environment(&config, &cookies);
         let identity = Arc::new(identity(&config));
         let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
@@ -81,7 +88,7 @@ impl System {
         let own_room = xdp::own_room(&listening);
         let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room);
         let mut publisher = Publisher::new(loader, options)?;
-        let counts = config.metrics_per_zone.then(|| publisher.count_zones());
+        let counts = config.metrics.per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
         let program = publisher.program();
         let figures = program
@@ -97,21 +104,29 @@ impl System {
             metrics.show_zones(Arc::clone(counts));
         }
 
-        let settings = Settings {
-            storage_path: config.storage_path.clone(),
-            storage_required: config.storage_required,
-            readiness: Arc::clone(&readiness),
-            config_file: config.file.display().to_string().into(),
-            loader: control::loader(source, config.clone()),
-            token: token.clone(),
-            cookies: Arc::clone(&cookies),
+        let observer = Arc::new(Told {
             metrics: Arc::clone(&metrics),
-            #[cfg(test)]
-            faults: Arc::default(),
-        };
+            readiness: Arc::clone(&readiness),
+        });
+        let loader = control::loader(source, config.clone());
+        let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
+        let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
-        let started = tokio::task::spawn_blocking(move || Control::start(settings, initial, Box::new(publisher)));
-        let Control { handle, thread } = started.await.context("the control thread could not be started")??;
+        let started = tokio::task::spawn_blocking(move || {
+            let (storage, stored) = Storage::open(&path)?;
+            let settings = Settings {
+                journal: Box::new(storage),
+                stored,
+                storage_required,
+                sources: Vec::new(),
+                loader,
+                token: token_file,
+                cookies: secrets,
+                observer,
+            };
+            anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
+        });
+        let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
         http.api.start(Serving {
@@ -134,13 +149,17 @@ impl System {
             &spawner,
         )
         .await?;
+        let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
+        let answerers: AnswererFactory = Arc::new(move || {
+            let answerer = local().forwarding(forwarder.clone());
+            Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
+        });
         let parts = Parts {
             endpoints,
-            answerers: answerers(&served, environment, &identity, &cookies, &recursion, &gate, counts),
-            forwarder,
+            answerers,
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: tcp_settings(&config, &shares),
+            streams: stream_settings(&config, &shares),
             wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
             gate: Arc::clone(&gate),
         };
@@ -148,7 +167,7 @@ impl System {
         cookies::keep(cookies, program.clone(), &spawner);
         let waker = handle.clone();
         xdp::attach(&config, &listening, program, &gate.charged, own_room, waker, &spawner).await;
-        privileges::keep_what_is_needed(privileges::Needs::of(&config));
+        privileges::keep_what_is_needed(needs(&config));
 
         readiness.serve();
         say_ready(&readiness, plane.addresses().to_vec(), &spawner);
@@ -196,9 +215,9 @@ fn say_ready(readiness: &Arc<Readiness>, addresses: Vec<SocketAddr>, spawner: &S
     });
 }
 
-fn tcp_settings(config: &Config, shares: &Shares) -> TcpSettings {
+fn stream_settings(config: &Config, shares: &Shares) -> StreamSettings {
     let tcp = config.tcp;
-    let settings = TcpSettings::new(
+    let settings = StreamSettings::new(
         tcp.idle_timeout,
         tcp.connections() as usize,
         tcp.max_connections_per_client.map(|most| most as usize),
@@ -230,9 +249,10 @@ fn workers() -> usize {
 
 fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
     Environment {
-        udp_payload: config.udp_payload,
+        udp_payload: config.edns.udp_payload,
         recursion_available: false,
-        transport: Transport::Udp,
+        limit: Limit::Datagram,
+        is_proven: false,
         max_cname_depth: config.backend.max_cname_depth,
         resolve_cname_chain: config.backend.resolve_cname_chain,
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
@@ -245,7 +265,7 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
 
 /// The server's access list and rate limits.
 fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
-    let RateLimit {
+    let RateLimitConfig {
         enabled,
         rate,
         burst,
@@ -267,7 +287,7 @@ fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
         ..Limits::NONE
     };
     Ok(Gate {
-        access: config.access.clone(),
+        access: config.acl.clone(),
         limits: if enabled {
             limits.with_prefixes(ipv4_prefix, ipv6_prefix)
         } else {
@@ -280,9 +300,9 @@ fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
 }
 
 fn identity(config: &Config) -> Identity {
-    let Chaos { version, hostname, id } = config.chaos.clone();
+    let ChaosConfig { version, hostname, id } = config.chaos.clone();
     Identity {
-        nsid: config.nsid.clone(),
+        nsid: config.edns.nsid.clone(),
         version,
         hostname,
         id,
@@ -299,34 +319,32 @@ fn recursion(config: &Config) -> Arc<[IpNet]> {
     }
 }
 
-fn answerers(
+/// Makes what answers from our own data.
+fn local_answerers(
     served: &Arc<Served>,
     environment: Environment<'static>,
     identity: &Arc<Identity>,
     cookies: &Arc<Cookies>,
     recursion: &Arc<[IpNet]>,
     gate: &Arc<Gate>,
-    counts: Option<Arc<ZoneCounts>>,
-) -> AnswererFactory {
+) -> impl Fn() -> LocalAnswerer + Send + Sync + use<> {
     let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
     let (cookies, gate) = (Arc::clone(cookies), Arc::clone(gate));
-    Arc::new(move || {
-        let answerer = LocalAnswerer::new(
+    move || {
+        LocalAnswerer::new(
             Arc::clone(&served),
             environment,
             Arc::clone(&identity),
             Arc::clone(&cookies),
             Arc::clone(&recursion),
             Arc::clone(&gate),
-        );
-        Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
-    })
+        )
+    }
 }
 
 fn view(served: &Arc<Served>) -> View {
-    let (snapshot, serial) = (Arc::clone(served), Arc::clone(served));
+    let served = Arc::clone(served);
     View {
-        snapshot: Arc::new(move || snapshot.snapshot()),
-        serial: Arc::new(move |zone| serial.serial(zone)),
+        snapshot: Arc::new(move || served.snapshot()),
     }
 }

@@ -1,20 +1,20 @@
 //! What the sources said, one layer each, as persistent maps. Applying a change tells at which names a layer differs.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::iter::Peekable;
 use std::sync::Arc;
 use std::vec;
 
 use imbl::OrdMap;
 
-use super::views::DirtyViews;
 use super::{Change, ConfiguredView};
-use crate::access::AccessList;
-use crate::name::{Name, NameKey};
-use crate::record::{Rdata, RdataList, RecordType, RrSet};
-use crate::snapshot::Node;
-use crate::views::ViewName;
-use crate::work;
+use crate::model::access::AccessList;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{Rdata, RdataList, RecordType, RrSet};
+use crate::model::snapshot::Node;
+use crate::model::source::SourceId;
+use crate::model::views::ViewName;
+use crate::model::work;
 
 /// Owner names and their RRsets.
 pub(super) type Nodes = OrdMap<NameKey, Arc<Node>>;
@@ -22,136 +22,186 @@ pub(super) type Nodes = OrdMap<NameKey, Arc<Node>>;
 /// The layers of all sources.
 #[derive(Clone, Default)]
 pub(super) struct Layers {
-    pub(super) files: OrdMap<NameKey, Arc<FileZone>>,
-    pub(super) config: Nodes,
-    pub(super) api: Nodes,
+    /// In the order of precedence: the first source is served where RRsets exclude each other.
+    pub(super) by_source: OrdMap<SourceId, Layer>,
     /// Access lists of zones, by apex.
     pub(super) access: OrdMap<NameKey, Arc<AccessList>>,
-    /// Of each view that has records, configured or not.
-    pub(super) views: OrdMap<ViewName, Layer>,
 }
 
-/// The layers of one view.
+/// What one source says.
 #[derive(Clone, Default)]
 pub(super) struct Layer {
-    pub(super) config: Nodes,
-    pub(super) api: Nodes,
+    /// Zones that the source declares, with their content, by apex.
+    pub(super) zones: OrdMap<NameKey, Arc<DeclaredZone>>,
+    /// Records that are in whatever zone there is, or are overlays.
+    pub(super) records: Nodes,
+    /// The same for each view that has records, configured or not.
+    pub(super) of_views: OrdMap<ViewName, Nodes>,
 }
 
-impl Layer {
-    pub(super) fn has(&self, key: &NameKey) -> bool {
-        self.config.contains_key(key) || self.api.contains_key(key)
-    }
-
-    pub(super) fn keys(&self) -> impl Iterator<Item = &NameKey> {
-        self.config.keys().chain(self.api.keys())
-    }
-}
-
-/// A configured zone.
-pub(super) struct FileZone {
+/// A zone that a source declares, such as a configured one.
+pub(super) struct DeclaredZone {
     pub(super) apex: Name,
-    /// What is in its file, or why nothing is.
+    /// What is in it, or why nothing is.
     pub(super) content: Result<Nodes, Arc<str>>,
 }
 
-impl FileZone {
+impl DeclaredZone {
     pub(super) fn node(&self, key: &[u8]) -> Option<&Arc<Node>> {
         self.content.as_ref().ok()?.get(key)
     }
 }
 
+impl Layer {
+    /// Its records in a view; `None` is the default.
+    pub(super) fn records_in(&self, view: Option<&ViewName>) -> Option<&Nodes> {
+        match view {
+            None => Some(&self.records),
+            Some(view) => self.of_views.get(view),
+        }
+    }
+
+    fn records_in_mut(&mut self, view: Option<&ViewName>) -> &mut Nodes {
+        match view {
+            None => &mut self.records,
+            Some(view) => self.of_views.entry(view.clone()).or_default(),
+        }
+    }
+
+    fn nodes_of_zone(&self, apex: &NameKey) -> Nodes {
+        let zone = self.zones.get(apex);
+        let content = zone.and_then(|zone| zone.content.as_ref().ok());
+        content.cloned().unwrap_or_default()
+    }
+}
+
+/// The names at which layers differ now.
+#[derive(Default)]
+pub(super) struct Dirty {
+    pub(super) default: Vec<NameKey>,
+    pub(super) of_views: BTreeMap<ViewName, Vec<NameKey>>,
+    /// Whether access lists differ.
+    pub(super) access: bool,
+}
+
+impl Dirty {
+    fn of(&mut self, view: Option<&ViewName>) -> &mut Vec<NameKey> {
+        match view {
+            None => &mut self.default,
+            Some(view) => self.of_views.entry(view.clone()).or_default(),
+        }
+    }
+}
+
 impl Layers {
-    /// Applies one change and adds the names at which its layer may differ now to `dirty`, those of views to
-    /// `of_views`.
-    pub(super) fn apply(&mut self, change: Change, dirty: &mut Vec<NameKey>, of_views: &mut DirtyViews) {
+    /// Applies one change and adds the names at which its layer may differ now to `dirty`.
+    pub(super) fn apply(&mut self, change: Change, dirty: &mut Dirty) {
         match change {
-            Change::Zone { apex, file: _, content } => {
+            Change::PutZone { source, apex, content } => {
                 let key = apex.key();
-                let mut old = self.nodes_of_file(&key);
+                let layer = self.by_source.entry(source).or_default();
+                let mut old = layer.nodes_of_zone(&key);
                 let content = match content {
                     Ok(records) => {
                         let inside = records
                             .into_iter()
                             .filter(|(owner, _)| owner.is_at_or_below(&apex))
                             .collect();
-                        replace(&mut old, inside, dirty);
+                        replace(&mut old, inside, &mut dirty.default);
                         Ok(old)
                     }
                     Err(reason) => {
-                        dirty.extend(old.keys().cloned());
+                        dirty.default.extend(old.keys().cloned());
                         Err(reason)
                     }
                 };
-                dirty.push(key.clone());
-                self.files.insert(key, Arc::new(FileZone { apex, content }));
+                dirty.default.push(key.clone());
+                layer.zones.insert(key, Arc::new(DeclaredZone { apex, content }));
             }
-            Change::RemoveZone { apex } => {
+            Change::DropZone { source, apex } => {
                 let key = apex.key();
-                dirty.extend(self.nodes_of_file(&key).keys().cloned());
-                self.files.remove(&key);
-                dirty.push(key);
+                let layer = self.by_source.entry(source).or_default();
+                dirty.default.extend(layer.nodes_of_zone(&key).keys().cloned());
+                layer.zones.remove(&key);
+                dirty.default.push(key);
             }
             Change::Access(lists) => {
                 self.access = lists.into_iter().map(|(apex, list)| (apex.key(), list)).collect();
+                dirty.access = true;
             }
-            Change::ConfigRecords(records) => replace(&mut self.config, records, dirty),
+            Change::Reset { source, view, records } => {
+                let layer = self.by_source.entry(source).or_default();
+                replace(layer.records_in_mut(view.as_ref()), records, dirty.of(view.as_ref()));
+            }
             Change::Views(views) => {
-                let mut left: BTreeSet<ViewName> = self.views.keys().cloned().collect();
+                let layer = self.by_source.entry(SourceId::config()).or_default();
+                let mut left: BTreeSet<ViewName> = layer.of_views.keys().cloned().collect();
                 for ConfiguredView { view, records } in views {
                     left.remove(&view.name);
-                    let dirty = of_views.entry(view.name.clone()).or_default();
-                    replace(&mut self.views.entry(view.name).or_default().config, records, dirty);
+                    let dirty = dirty.of(Some(&view.name));
+                    replace(layer.records_in_mut(Some(&view.name)), records, dirty);
                 }
                 for name in left {
-                    let dirty = of_views.entry(name.clone()).or_default();
-                    replace(&mut self.views.entry(name).or_default().config, Vec::new(), dirty);
+                    replace(layer.records_in_mut(Some(&name)), Vec::new(), dirty.of(Some(&name)));
                 }
             }
-            Change::PutApi { view, owner, rrset } => {
+            Change::Put {
+                source,
+                view,
+                owner,
+                rrset,
+            } => {
                 let (key, rtype) = (owner.key(), rrset.rtype);
-                let rrset = (!rrset.rdatas.is_empty()).then(|| Arc::new(rrset));
-                let (api, dirty) = self.api_of(view, dirty, of_views);
-                put(api, &key, &owner, rtype, rrset);
-                dirty.push(key);
+                let rrset = (!rrset.rdatas.is_empty()).then_some(rrset);
+                let layer = self.by_source.entry(source).or_default();
+                put(layer.records_in_mut(view.as_ref()), &key, &owner, rtype, rrset);
+                dirty.of(view.as_ref()).push(key);
             }
-            Change::DeleteApi { view, owner, rtype } => {
+            Change::Delete {
+                source,
+                view,
+                owner,
+                rtype,
+            } => {
                 let key = owner.key();
-                let (api, dirty) = self.api_of(view, dirty, of_views);
-                put(api, &key, &owner, rtype, None);
-                dirty.push(key);
+                let layer = self.by_source.entry(source).or_default();
+                put(layer.records_in_mut(view.as_ref()), &key, &owner, rtype, None);
+                dirty.of(view.as_ref()).push(key);
             }
         }
     }
 
-    /// What the API holds in a view, and where its dirty names are noted.
-    fn api_of<'a>(
-        &'a mut self,
-        view: Option<ViewName>,
-        dirty: &'a mut Vec<NameKey>,
-        of_views: &'a mut DirtyViews,
-    ) -> (&'a mut Nodes, &'a mut Vec<NameKey>) {
-        match view {
-            None => (&mut self.api, dirty),
-            Some(view) => (
-                &mut self.views.entry(view.clone()).or_default().api,
-                of_views.entry(view).or_default(),
-            ),
+    /// The layers, highest precedence first.
+    pub(super) fn in_order(&self) -> impl DoubleEndedIterator<Item = (&SourceId, &Layer)> {
+        self.by_source.iter()
+    }
+
+    /// What each source has at a name in a view or the default, highest precedence first.
+    pub(super) fn records_at(
+        &self,
+        view: Option<&ViewName>,
+        key: &NameKey,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
+        self.in_order()
+            .filter_map(move |(_, layer)| layer.records_in(view)?.get(key))
+    }
+
+    /// All names at or below `key` for which there are records in a view or the default.
+    pub(super) fn record_keys_below(&self, view: Option<&ViewName>, key: &NameKey, into: &mut Vec<NameKey>) {
+        for (_, layer) in self.in_order() {
+            let records = layer.records_in(view);
+            into.extend(
+                records
+                    .into_iter()
+                    .flat_map(|records| keys_below(records, key))
+                    .cloned(),
+            );
         }
     }
 
-    /// All names at or below `key` that the configuration or the API has records for.
-    pub(super) fn record_keys_below(&self, key: &NameKey, into: &mut Vec<NameKey>) {
-        for layer in [&self.config, &self.api] {
-            into.extend(keys_below(layer, key).cloned());
-        }
-    }
-
-    fn nodes_of_file(&self, apex: &NameKey) -> Nodes {
-        let zone = self.files.get(apex);
-        zone.and_then(|zone| zone.content.as_ref().ok())
-            .cloned()
-            .unwrap_or_default()
+    /// The zones of that name that sources declare, highest precedence first.
+    pub(super) fn declared(&self, apex: &[u8]) -> impl Iterator<Item = &Arc<DeclaredZone>> {
+        self.in_order().filter_map(move |(_, layer)| layer.zones.get(apex))
     }
 }
 
@@ -286,7 +336,8 @@ fn put_together(mut whole: RrSet, parts: Vec<RrSet>) -> RrSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Handling, Source};
+    use crate::model::record::Handling;
+    use crate::model::source::Origin;
 
     #[test]
     fn parts_of_one_rrset_are_put_together_in_one_walk() {
@@ -295,7 +346,7 @@ mod tests {
                 rtype: RecordType::A,
                 ttl: 1000 - number % 7,
                 rdatas: [(number / 2).to_be_bytes()].into(),
-                source: Source::Config,
+                origin: Origin::config(),
                 handling: Handling::default(),
             };
             (Name::parse("a.x.").expect("a name"), rrset)

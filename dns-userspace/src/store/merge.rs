@@ -3,22 +3,24 @@
 //! - A zone file's RRsets are in the zone of that file, whatever zones there are below it: what they hide is occluded.
 //! - Records of the configuration and the API are in the deepest zone at or above their owner, or are overlays. DS at
 //!   the apex of a zone is in the zone above, where that is ours: it is asked there (RFC 4035 §3.1.4.1).
-//! - At one name the API's RRset comes before the zone file's before the configuration's. One that has the type of
-//!   another before it, or cannot stand beside it (CNAME, ALIAS), is left out.
+//! - At one name the RRset of the source with the highest precedence is served. One that has the type of another before it,
+//!   or cannot stand beside it (CNAME, ALIAS), is left out: an A record of the configuration beside a CNAME of the API, say.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
 use super::layers::Layers;
 use super::{Conflict, Place};
-use crate::name::NameKey;
-use crate::record::{RecordType, RrSet};
-use crate::snapshot::Node;
-use crate::work;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
+use crate::model::snapshot::Node;
+use crate::model::source::SourceId;
+use crate::model::work;
 
 /// One name in one zone, or among the overlays.
+#[derive(Default)]
 pub(super) struct Merged {
     pub(super) node: Option<Arc<Node>>,
     pub(super) conflicts: Vec<Conflict>,
@@ -26,131 +28,160 @@ pub(super) struct Merged {
 
 /// What the layers make of `place`, given the zones that there are.
 pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Place) -> Merged {
-    let Place { key, apex, .. } = place;
-    let file = apex
-        .as_ref()
-        .and_then(|apex| layers.files.get(apex)?.node(key.as_bytes()));
-    let api = layers.api.get(key);
-    let config = layers.config.get(key);
-    let Some(owner) = file.or(config).or(api).map(|node| node.owner(key)) else {
-        return Merged {
-            node: None,
-            conflicts: Vec::new(),
-        };
-    };
-    // Most names have one source: its node is the one that is served.
-    if let (Some(file), None, None) = (file, api, config) {
-        return Merged {
-            node: Some(file.clone()),
-            conflicts: Vec::new(),
-        };
+    merge_given(layers, place, |apex| zones.contains_key(apex))
+}
+
+/// The same, where `is_zone` says which names are zones.
+pub(super) fn merge_given(layers: &Layers, place: &Place, is_zone: impl Fn(&[u8]) -> bool) -> Merged {
+    let Place { key, apex, view } = place;
+    debug_assert!(view.is_none(), "views are merged in store/views");
+    let mut merging = Merging::default();
+    let mut owner = None;
+    let mut owner_in_zone = None;
+    let mut only: Option<&Arc<Node>> = None;
+    let mut nodes = 0;
+    // Most names have one node, of one source: that node is the one that is served.
+    for (_, layer) in layers.in_order() {
+        let in_zone = apex
+            .as_ref()
+            .and_then(|apex| layer.zones.get(apex)?.node(key.as_bytes()));
+        let records = layer.records.get(key);
+        nodes += usize::from(in_zone.is_some()) + usize::from(records.is_some());
+        only = in_zone.filter(|_| records.is_none()).or(only);
+        owner_in_zone = owner_in_zone.or(in_zone);
+        owner = records.or(owner);
     }
-    let is_here = |rrset: &RrSet| home(zones, key, rrset.rtype) == *apex;
-    let mut served: Vec<Arc<RrSet>> = Vec::new();
-    let mut conflicts = Vec::new();
-    let mut leave_out = |rrset: &RrSet, blocker: &RrSet| {
-        conflicts.push(Conflict {
-            owner: owner.clone(),
-            rtype: rrset.rtype,
-            left_out: rrset.source.clone(),
-            served: blocker.source.clone(),
-            served_type: blocker.rtype,
-            view: None,
-        });
+    let Some(owner) = owner_in_zone.or(owner).map(|node| node.owner(key)) else {
+        return Merged::default();
     };
-    let by_api = |rtype| api.and_then(|node| node.excluding(rtype));
-    served.extend(
-        api.into_iter()
-            .flat_map(|node| &node.rrsets)
-            .filter(|rrset| is_here(rrset))
-            .cloned(),
-    );
-    for rrset in file.into_iter().flat_map(|node| &node.rrsets) {
-        work::step();
-        match by_api(rrset.rtype) {
-            Some(before) => leave_out(rrset, before),
-            None => served.push(rrset.clone()),
-        }
-    }
-    // What excludes an RRset of the file that would be in the way of the configuration's is in its way itself.
-    let by_file = |rtype| {
-        file.and_then(|node| node.excluding(rtype))
-            .filter(|before| by_api(before.rtype).is_none())
-    };
-    let mut own: BTreeSet<RecordType> = BTreeSet::new();
-    for rrset in config
-        .into_iter()
-        .flat_map(|node| &node.rrsets)
-        .filter(|rrset| is_here(rrset))
+    if nodes == 1
+        && let Some(node) = only
     {
-        work::step();
-        let by_own = || {
-            let (other, _) = rrset
-                .rtype
-                .first_clash(|other| own.contains(&other), own.iter().copied())?;
-            config?.rrset(other)
+        return Merged {
+            node: Some(node.clone()),
+            conflicts: Vec::new(),
         };
-        let blocker = by_api(rrset.rtype)
-            .or_else(|| by_file(rrset.rtype))
-            .or_else(by_own)
-            .cloned();
-        let makes_no_zone = !zones.contains_key(key);
-        match blocker.or_else(|| makes_no_zone.then(|| soa_blocker(layers, key, rrset)).flatten()) {
-            Some(before) => leave_out(rrset, &before),
-            None => {
-                own.insert(rrset.rtype);
-                served.push(rrset.clone());
-            }
+    }
+    for (source, layer) in layers.in_order() {
+        let zone = apex.as_ref().and_then(|apex| layer.zones.get(apex));
+        for rrset in zone
+            .and_then(|zone| zone.node(key.as_bytes()))
+            .into_iter()
+            .flat_map(|node| &node.rrsets)
+        {
+            merging.add(&owner, rrset, true, None);
+        }
+        for rrset in layer.records.get(key).into_iter().flat_map(|node| &node.rrsets) {
+            let is_here = home_given(&is_zone, key, rrset.rtype) == apex.as_ref().map(NameKey::as_bytes);
+            let makes_no_zone = is_here && rrset.rtype == RecordType::SOA && !is_zone(key.as_bytes());
+            let blocker = makes_no_zone
+                .then(|| soa_blocker(layers, key.as_bytes(), source, rrset))
+                .flatten();
+            merging.add(&owner, rrset, is_here, blocker);
         }
     }
+    let Merging {
+        mut served, conflicts, ..
+    } = merging;
     served.sort_by_key(|rrset| rrset.rtype);
     let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
     Merged { node, conflicts }
 }
 
-/// Whether a zone begins at `key`: a configured one, or one that an SOA record of the API or the configuration makes.
-pub(super) fn is_zone(layers: &Layers, key: &NameKey) -> bool {
-    let soa = |node: &Arc<Node>| node.rrset(RecordType::SOA).cloned();
-    layers.files.contains_key(key)
-        || layers.api.get(key).and_then(soa).is_some()
-        || layers
-            .config
-            .get(key)
-            .and_then(soa)
-            .is_some_and(|rrset| soa_blocker(layers, key, &rrset).is_none())
+#[derive(Default)]
+struct Merging {
+    standing: Standing,
+    served: Vec<Arc<RrSet>>,
+    conflicts: Vec<Conflict>,
 }
 
-/// The zone, by its apex, that a record of the configuration or the API is in; `None`: it is an overlay.
+impl Merging {
+    fn add(&mut self, owner: &Name, rrset: &Arc<RrSet>, is_here: bool, blocker: Option<Arc<RrSet>>) {
+        let before = self.standing.excluding(rrset.rtype).or(blocker.as_ref());
+        match before {
+            Some(before) if is_here => self.conflicts.push(Conflict::new(owner, rrset, before, None)),
+            Some(_) => {}
+            None => {
+                self.standing.add(rrset);
+                if is_here {
+                    self.served.push(rrset.clone());
+                }
+            }
+        }
+    }
+}
+
+/// RRsets at one name that can stand beside each other, by type: here or in a zone above.
+#[derive(Default)]
+pub(super) struct Standing(BTreeMap<RecordType, Arc<RrSet>>);
+
+impl Standing {
+    /// The RRset that one of `rtype` cannot be beside, or that has its type.
+    pub(super) fn excluding(&self, rtype: RecordType) -> Option<&Arc<RrSet>> {
+        work::step();
+        let clashing = || {
+            let types = self.0.keys().copied();
+            let (other, _) = rtype.first_clash(|other| self.0.contains_key(&other), types)?;
+            self.0.get(&other)
+        };
+        self.0.get(&rtype).or_else(clashing)
+    }
+
+    /// Adds one that nothing excludes.
+    pub(super) fn add(&mut self, rrset: &Arc<RrSet>) {
+        self.0.insert(rrset.rtype, rrset.clone());
+    }
+
+    /// In the order of their types.
+    pub(super) fn into_rrsets(self) -> Vec<Arc<RrSet>> {
+        self.0.into_values().collect()
+    }
+}
+
+/// Whether a zone begins at `key`: one that a source declares, or one that an SOA record makes.
+pub(super) fn is_zone(layers: &Layers, key: &[u8]) -> bool {
+    layers.in_order().any(|(source, layer)| {
+        let soa = || layer.records.get(key)?.rrset(RecordType::SOA);
+        layer.zones.contains_key(key) || soa().is_some_and(|soa| soa_blocker(layers, key, source, soa).is_none())
+    })
+}
+
+/// The zone, by its apex, that a record outside of a declared zone is in; `None`: it is an overlay.
 pub(super) fn home<Z>(zones: &OrdMap<NameKey, Z>, key: &NameKey, rtype: RecordType) -> Option<NameKey> {
-    let mut apexes = key
-        .lineage()
-        .filter_map(|at| zones.get_key_value(at))
-        .map(|(apex, _)| apex);
+    let apex = home_given(&|apex: &[u8]| zones.contains_key(apex), key, rtype)?;
+    zones.get_key_value(apex).map(|(apex, _)| apex.clone())
+}
+
+/// The same, where `is_zone` says which names are zones.
+pub(super) fn home_given<'k>(
+    is_zone: &impl Fn(&[u8]) -> bool,
+    key: &'k NameKey,
+    rtype: RecordType,
+) -> Option<&'k [u8]> {
+    let mut apexes = key.lineage().filter(|at| is_zone(at));
     let deepest = apexes.next()?;
-    if rtype == RecordType::DS && deepest == key {
-        return Some(apexes.next().unwrap_or(deepest).clone());
+    if rtype == RecordType::DS && deepest == key.as_bytes() {
+        return Some(apexes.next().unwrap_or(deepest));
     }
-    Some(deepest.clone())
+    Some(deepest)
 }
 
-/// Why an SOA record of the configuration makes no zone: an RRset at its name, of the API or of the file of a zone
-/// above, that it cannot stand beside.
-fn soa_blocker(layers: &Layers, key: &NameKey, soa: &RrSet) -> Option<Arc<RrSet>> {
-    if soa.rtype != RecordType::SOA {
-        return None;
+/// Why an SOA record of `source` makes no zone: an RRset at its name that a source of higher precedence has, among its
+/// records or in a zone above, and that the SOA cannot stand beside.
+fn soa_blocker(layers: &Layers, key: &[u8], source: &SourceId, soa: &RrSet) -> Option<Arc<RrSet>> {
+    let mut standing = Standing::default();
+    for (_, layer) in layers.in_order().take_while(|(other, _)| *other < source) {
+        let records = layer.records.get(key).into_iter().flat_map(|node| &node.rrsets);
+        let zones_above = NameKey::lineage_of(key)
+            .skip(1)
+            .filter_map(|apex| layer.zones.get(apex));
+        let cnames = zones_above.filter_map(|zone| zone.node(key)?.rrset(RecordType::CNAME));
+        for rrset in records.chain(cnames) {
+            if standing.excluding(rrset.rtype).is_none() {
+                standing.add(rrset);
+            }
+        }
     }
-    let of_api = || layers.api.get(key).into_iter().flat_map(|node| &node.rrsets);
-    if let Some(blocker) = of_api().find(|before| excludes(before, soa) && before.rtype != RecordType::SOA) {
-        return Some(blocker.clone());
-    }
-    let zones_above = key.lineage().skip(1).filter_map(|apex| layers.files.get(apex));
-    let mut cnames = zones_above.filter_map(|zone| zone.node(key.as_bytes())?.rrset(RecordType::CNAME));
-    cnames
-        .find(|cname| !of_api().any(|before| excludes(before, cname)))
-        .cloned()
-}
-
-/// Whether `other` cannot be served at the name of `rrset`.
-fn excludes(rrset: &RrSet, other: &RrSet) -> bool {
-    rrset.rtype == other.rtype || rrset.rtype.clash(other.rtype).is_some()
+    let blocker = standing.excluding(soa.rtype)?;
+    (blocker.rtype != RecordType::SOA).then(|| blocker.clone())
 }

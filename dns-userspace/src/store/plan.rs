@@ -9,33 +9,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::layers::{FileZone, Layers, is_same, keys_below};
+use super::layers::{Dirty, Layers, Nodes, is_same, keys_below};
 use super::merge::{is_zone, merge};
-use super::views::{self, DirtyViews};
-use super::{Change, Delta, Place, State, ZoneChange, ZoneDelta};
-use crate::name::{Name, NameKey};
-use crate::record::RecordType;
-use crate::snapshot::{Snapshot, Zone};
+use super::views;
+use super::{Delta, Place, State, ZoneChange, ZoneDelta};
+use crate::model::name::{Name, NameKey};
+use crate::model::record::RecordType;
+use crate::model::snapshot::{Snapshot, Zone};
+use crate::model::views::ViewClients;
 
-pub(super) fn next_state(old: &State, changes: Vec<Change>) -> (State, Delta) {
-    let mut state = old.clone();
-    let mut dirty = Vec::new();
-    let mut of_views = DirtyViews::new();
-    for change in changes {
-        if let Change::Views(views) = &change {
-            state.views = views.iter().map(|view| view.view.clone()).collect();
-        }
-        state.layers.apply(change, &mut dirty, &mut of_views);
-    }
-    sort(&mut dirty);
-    let redefined = state.views != old.views;
+/// The state whose layers are `layers` and whose views are `views`, and how it differs from `old`; at most the names in
+/// `dirty` differ in the layers.
+pub(super) fn next_state(old: &State, layers: Layers, views: Arc<[ViewClients]>, dirty: Dirty) -> (State, Delta) {
+    let Dirty {
+        default: mut names,
+        of_views,
+        access,
+    } = dirty;
+    let redefined = views != old.views;
+    let mut state = State {
+        layers,
+        views,
+        ..old.clone()
+    };
+    sort(&mut names);
 
     let mut next = Next::new(&mut state, &old.snapshot);
-    next.move_zones(&mut dirty);
-    for key in &dirty {
+    next.move_zones(&mut names);
+    for key in &names {
         next.update_name(key);
     }
-    let (mut snapshot, mut delta) = next.finish();
+    let (mut snapshot, mut delta) = next.finish(access);
     views::update(
         &mut state,
         &old.snapshot,
@@ -83,7 +87,7 @@ impl<'s> Next<'s> {
         let mut removed = Vec::new();
         for key in dirty.iter() {
             let zone = self.old.zones.get(key);
-            match (zone, is_zone(&self.state.layers, key)) {
+            match (zone, is_zone(&self.state.layers, key.as_bytes())) {
                 (None, true) => {
                     self.add_zone(key);
                     moved.push(key.clone());
@@ -104,7 +108,11 @@ impl<'s> Next<'s> {
         }
         for apex in &moved {
             self.names.push(apex.clone());
-            self.state.layers.record_keys_below(apex, dirty);
+            self.state.layers.record_keys_below(None, apex, dirty);
+            // A zone that several sources declare is merged name by name.
+            for zone in self.state.layers.declared(apex.as_bytes()).skip(1) {
+                dirty.extend(zone.content.iter().flat_map(Nodes::keys).cloned());
+            }
             // What zones above hold here is hidden, or seen again.
             for above in apex.lineage().skip(1) {
                 for snapshot in [self.old, &self.new] {
@@ -121,14 +129,14 @@ impl<'s> Next<'s> {
 
     fn add_zone(&mut self, key: &NameKey) {
         let index = self.state.indexes.take();
-        let file = self.state.layers.files.get(key);
+        let declared = self.state.layers.declared(key.as_bytes()).next();
         let zone = Zone {
             apex: apex_name(&self.state.layers, key),
             index,
-            failed: failure(file),
+            failed: failure(&self.state.layers, key),
             // Shared with the layer; what other sources change is copied on the way.
-            nodes: file
-                .and_then(|file| file.content.as_ref().ok())
+            nodes: declared
+                .and_then(|zone| zone.content.as_ref().ok())
                 .cloned()
                 .unwrap_or_default(),
         };
@@ -138,7 +146,7 @@ impl<'s> Next<'s> {
 
     fn rename_zone(&mut self, key: &NameKey, zone: &Zone) {
         let apex = apex_name(&self.state.layers, key);
-        let failed = failure(self.state.layers.files.get(key));
+        let failed = failure(&self.state.layers, key);
         if zone.apex.as_wire() != apex.as_wire() || zone.failed != failed {
             let open = self.open_zone(key);
             open.apex = apex;
@@ -149,12 +157,14 @@ impl<'s> Next<'s> {
     }
 
     fn update_name(&mut self, key: &NameKey) {
-        let has_records = self.state.layers.config.contains_key(key) || self.state.layers.api.contains_key(key);
+        let layers = &self.state.layers;
+        let has_records = layers.records_at(None, key).next().is_some();
         for at in key.lineage() {
             let old = self.old.zones.get_key_value(at);
             if let Some((apex, new)) = self.new.zones.get_key_value(at) {
-                if old.is_none() && !has_records {
-                    // The file's node, if any, is there already.
+                let is_declared_once = self.state.layers.declared(at).take(2).count() < 2;
+                if old.is_none() && !has_records && is_declared_once {
+                    // The node that the zone was declared with, if any, is there already.
                     if new.nodes.contains_key(key) {
                         self.names.push(key.clone());
                     }
@@ -232,13 +242,17 @@ impl<'s> Next<'s> {
         self.zones.entry(apex.clone()).or_insert((index, change));
     }
 
-    fn finish(mut self) -> (Snapshot, Delta) {
+    /// `access` is whether access lists may differ.
+    fn finish(mut self, access: bool) -> (Snapshot, Delta) {
         sort(&mut self.names);
         let (old, new) = (&self.old.access, &self.state.layers.access);
-        let mut access: Vec<NameKey> = old.keys().chain(new.keys()).cloned().collect();
-        access.retain(|apex| old.get(apex) != new.get(apex));
-        sort(&mut access);
-        self.new.access = new.clone();
+        let mut differing = Vec::new();
+        if access {
+            differing.extend(old.keys().chain(new.keys()).cloned());
+            differing.retain(|apex| old.get(apex) != new.get(apex));
+            sort(&mut differing);
+            self.new.access = new.clone();
+        }
         for (apex, zone) in self.open {
             self.new.zones.insert(apex, Arc::new(zone));
         }
@@ -250,25 +264,29 @@ impl<'s> Next<'s> {
         let delta = Delta {
             names: self.names,
             zones,
-            access,
+            access: differing,
             ..Delta::default()
         };
         (self.new, delta)
     }
 }
 
-fn failure(file: Option<&Arc<FileZone>>) -> Option<Arc<str>> {
-    file.and_then(|file| file.content.as_ref().err()).cloned()
+/// Why the zone cannot answer: every source that declares it has no content.
+fn failure(layers: &Layers, key: &NameKey) -> Option<Arc<str>> {
+    let mut reason = None;
+    for zone in layers.declared(key.as_bytes()) {
+        let error = zone.content.as_ref().err()?;
+        reason.get_or_insert_with(|| error.clone());
+    }
+    reason
 }
 
 /// The zone's name in the case of the source that makes it one.
 fn apex_name(layers: &Layers, key: &NameKey) -> Name {
-    if let Some(file) = layers.files.get(key) {
-        return file.apex.clone();
+    if let Some(zone) = layers.declared(key.as_bytes()).next() {
+        return zone.apex.clone();
     }
-    let mut nodes = [&layers.api, &layers.config]
-        .into_iter()
-        .filter_map(|layer| layer.get(key));
+    let mut nodes = layers.records_at(None, key);
     let node = nodes.find(|node| node.rrset(RecordType::SOA).is_some());
     node.map_or_else(|| key.to_name(), |node| node.owner(key))
 }

@@ -1,13 +1,17 @@
 //! Tests of the store: the contract's clauses one by one, then a model check against recomputing all from scratch.
 
 mod model;
+mod orders;
 mod sources;
 mod views;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::record::Handling;
+use crate::model::record::Handling;
+use crate::model::source::{Origin, SourceId};
+use crate::model::work;
 
 fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
@@ -18,38 +22,40 @@ fn key(text: &str) -> NameKey {
 }
 
 /// One RRset with one RR, whose RDATA is `content` (a name's wire form for types that hold a name is not needed here).
-fn rrset(owner: &str, rtype: RecordType, content: u8, source: Source) -> (Name, RrSet) {
+fn rrset(owner: &str, rtype: RecordType, content: u8, source: Origin) -> (Name, RrSet) {
     (
         name(owner),
         RrSet {
             rtype,
             ttl: 300,
             rdatas: [[content]].into(),
-            source,
+            origin: source,
             handling: Handling::default(),
         },
     )
 }
 
 fn in_file(owner: &str, rtype: RecordType, content: u8) -> (Name, RrSet) {
-    rrset(owner, rtype, content, Source::ZoneFile("z".into()))
+    rrset(owner, rtype, content, Origin::zone_file("z"))
 }
 
 fn in_config(owner: &str, rtype: RecordType, content: u8) -> (Name, RrSet) {
-    rrset(owner, rtype, content, Source::Config)
+    rrset(owner, rtype, content, Origin::config())
 }
 
 fn put(owner: &str, rtype: RecordType, content: u8) -> Change {
-    let (owner, rrset) = rrset(owner, rtype, content, Source::Api);
-    Change::PutApi {
+    let (owner, rrset) = rrset(owner, rtype, content, Origin::api());
+    Change::Put {
+        source: SourceId::api(),
         view: None,
         owner,
-        rrset,
+        rrset: rrset.into(),
     }
 }
 
 fn delete(owner: &str, rtype: RecordType) -> Change {
-    Change::DeleteApi {
+    Change::Delete {
+        source: SourceId::api(),
         view: None,
         owner: name(owner),
         rtype,
@@ -57,9 +63,9 @@ fn delete(owner: &str, rtype: RecordType) -> Change {
 }
 
 fn zone(apex: &str, records: Vec<(Name, RrSet)>) -> Change {
-    Change::Zone {
+    Change::PutZone {
+        source: SourceId::zone_files(),
         apex: name(apex),
-        file: "z".into(),
         content: Ok(records),
     }
 }
@@ -82,9 +88,13 @@ fn many_types_at_one_name_are_merged_in_one_walk_of_each_source() {
     let types = || (1000..61_000).map(RecordType);
     let put_all = |view: Option<&'static str>| {
         types().map(move |rtype| {
-            let (owner, rrset) = rrset("a.e.", rtype, 1, Source::Api);
-            let view = view.map(ViewName::from);
-            Change::PutApi { view, owner, rrset }
+            let (owner, rrset) = rrset("a.e.", rtype, 1, Origin::api());
+            Change::Put {
+                source: SourceId::api(),
+                view: view.map(ViewName::from),
+                owner,
+                rrset: rrset.into(),
+            }
         })
     };
     let in_files: Vec<_> = types().map(|rtype| in_file("a.e.", rtype, 2)).collect();
@@ -105,7 +115,7 @@ fn many_types_at_one_name_are_merged_in_one_walk_of_each_source() {
     );
     let changes = vec![
         zone("e.", [vec![soa], in_files].concat()),
-        Change::ConfigRecords(from_config),
+        Change::config_records(from_config),
         Change::Views(vec![view]),
     ];
     let (plan, steps) = work::steps(|| apply(&mut store, changes));
@@ -138,14 +148,14 @@ fn a_change_costs_what_it_changes_however_many_conflicts_there_are() {
 }
 
 /// The sources of what is served at a name of a zone, by type.
-fn served(snapshot: &Snapshot, apex: &str, owner: &str) -> Vec<(RecordType, &'static str)> {
+fn served<'s>(snapshot: &'s Snapshot, apex: &str, owner: &str) -> Vec<(RecordType, &'s str)> {
     let zone = snapshot.zones.get(&key(apex)).expect("the zone is served");
     zone.nodes.get(&key(owner)).map_or_else(Vec::new, sources)
 }
 
-fn sources(node: &Arc<Node>) -> Vec<(RecordType, &'static str)> {
+fn sources(node: &Arc<Node>) -> Vec<(RecordType, &str)> {
     node.rrsets
         .iter()
-        .map(|rrset| (rrset.rtype, rrset.source.label()))
+        .map(|rrset| (rrset.rtype, rrset.origin.label()))
         .collect()
 }

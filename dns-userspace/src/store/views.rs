@@ -18,17 +18,14 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::layers::{Layer, Nodes, is_same, keys_below};
-use super::merge::home;
+use super::layers::{Layers, Nodes, is_same, keys_below};
+use super::merge::{Merged, Standing, home};
 use super::{Conflict, Delta, Place, State, ZoneChange, ZoneDelta};
-use crate::name::NameKey;
-use crate::record::{RecordType, RrSet};
-use crate::snapshot::{Node, Snapshot, View, Views, Zone};
-use crate::views::{Clients, ViewClients, ViewName};
-use crate::work;
-
-/// The names at which layers of views differ now.
-pub(super) type DirtyViews = BTreeMap<ViewName, Vec<NameKey>>;
+use crate::model::name::NameKey;
+use crate::model::record::{RecordType, RrSet};
+use crate::model::snapshot::{Node, Snapshot, View, Views, Zone};
+use crate::model::views::{Clients, ViewClients, ViewName};
+use crate::model::work;
 
 /// Brings `new`, a snapshot that still has the views of `old`, and its delta in step with the layers.
 pub(super) fn update(
@@ -36,7 +33,7 @@ pub(super) fn update(
     old: &Snapshot,
     new: &mut Snapshot,
     delta: &mut Delta,
-    dirty: DirtyViews,
+    dirty: BTreeMap<ViewName, Vec<NameKey>>,
     redefined: bool,
 ) {
     let views = Arc::clone(&state.views);
@@ -62,21 +59,19 @@ pub(super) fn update(
     for ViewClients { name, .. } in views.iter() {
         let known = known_by_name.get(name).copied();
         let mut names = dirty.get(name).cloned().unwrap_or_default();
-        let layer = state.layers.views.get(name).cloned().unwrap_or_default();
+        let layers = &state.layers;
         if known.is_none() || redefined {
-            names.extend(layer.keys().cloned());
+            layers.record_keys_below(Some(name), &NameKey::ROOT, &mut names);
         }
         let own = known.map(|view| view.own.clone()).unwrap_or_default();
         for apex in &moved {
             // Here an RRset may come to be of another zone, or to be at an apex.
-            names.extend(
-                keys_below(&layer.config, apex)
-                    .chain(keys_below(&layer.api, apex))
-                    .cloned(),
-            );
+            layers.record_keys_below(Some(name), apex, &mut names);
         }
         // Whether a CNAME can be at an apex depends on what else is there.
-        let apexes = zones.keys().filter(|apex| layer.has(apex));
+        let apexes = zones
+            .keys()
+            .filter(|apex| layers.records_at(Some(name), apex).next().is_some());
         names.extend(apexes.cloned());
         names.sort_unstable();
         names.dedup();
@@ -91,7 +86,7 @@ pub(super) fn update(
             touched: BTreeSet::new(),
         };
         for key in &names {
-            let conflicts = update.own(&layer, name, key);
+            let conflicts = update.own(layers, name, key);
             state.conflicts.set(Place::in_view(key, name), conflicts);
         }
         let tree = update.tree(&names);
@@ -152,8 +147,13 @@ struct Update<'a> {
 
 impl Update<'_> {
     /// Merges the view's layers at a name.
-    fn own(&mut self, layer: &Layer, view: &ViewName, key: &NameKey) -> Vec<Conflict> {
-        let (node, conflicts) = merge(layer, view, self.new, key);
+    fn own(&mut self, layers: &Layers, view: &ViewName, key: &NameKey) -> Vec<Conflict> {
+        let soa = self
+            .new
+            .zones
+            .get(key)
+            .and_then(|zone| zone.rrset(key, RecordType::SOA));
+        let Merged { node, conflicts } = merge(layers, view, key, soa);
         if !is_same_option(self.own.get(key), node.as_ref()) {
             self.changed.insert(key.clone());
             set(&mut self.own, key, node);
@@ -165,6 +165,7 @@ impl Update<'_> {
     fn tree(&mut self, names: &[NameKey]) -> Snapshot {
         let mut tree = Snapshot {
             views: Arc::default(),
+            serials: OrdMap::new(),
             ..self.new.clone()
         };
         if let Some(before) = self.before {
@@ -245,44 +246,30 @@ impl Update<'_> {
     }
 }
 
-/// What a view has at a name, and what of it is left out: the API's RRset comes before the configuration's, and no
-/// CNAME is at an apex.
-fn merge(layer: &Layer, view: &ViewName, new: &Snapshot, key: &NameKey) -> (Option<Arc<Node>>, Vec<Conflict>) {
-    let (api, config) = (layer.api.get(key), layer.config.get(key));
-    let Some(owner) = config.or(api).map(|node| node.owner(key)) else {
-        return (None, Vec::new());
+/// What a view has at a name, and what of it is left out: the source with the highest precedence comes first, and no CNAME
+/// is at an apex. `soa` is the SOA of the zone of that name, if there is one.
+pub(super) fn merge(layers: &Layers, view: &ViewName, key: &NameKey, soa: Option<&Arc<RrSet>>) -> Merged {
+    let Some(owner) = layers
+        .records_at(Some(view), key)
+        .next_back()
+        .map(|node| node.owner(key))
+    else {
+        return Merged::default();
     };
-    let soa = new.zones.get(key).and_then(|zone| zone.rrset(key, RecordType::SOA));
-    let mut served: BTreeMap<RecordType, Arc<RrSet>> = BTreeMap::new();
+    let mut served = Standing::default();
     let mut conflicts = Vec::new();
-    let rrsets = api.into_iter().chain(config).flat_map(|node| &node.rrsets);
+    let rrsets = layers.records_at(Some(view), key).flat_map(|node| &node.rrsets);
     // A zone has one SOA, with one serial, for all: nothing puts another one into a view.
     for rrset in rrsets.filter(|rrset| rrset.rtype != RecordType::SOA) {
-        work::step();
         let at_apex = soa.filter(|soa| rrset.rtype.clash(soa.rtype).is_some());
-        let excluding = || {
-            let clash = || {
-                let types = served.keys().copied();
-                rrset.rtype.first_clash(|other| served.contains_key(&other), types)
-            };
-            let same = served.get(&rrset.rtype);
-            same.or_else(|| served.get(&clash()?.0))
-        };
-        match at_apex.or_else(excluding) {
-            Some(before) => conflicts.push(Conflict {
-                owner: owner.clone(),
-                rtype: rrset.rtype,
-                left_out: rrset.source.clone(),
-                served: before.source.clone(),
-                served_type: before.rtype,
-                view: Some(view.clone()),
-            }),
-            None => drop(served.insert(rrset.rtype, rrset.clone())),
+        match at_apex.or_else(|| served.excluding(rrset.rtype)) {
+            Some(before) => conflicts.push(Conflict::new(&owner, rrset, before, Some(view))),
+            None => served.add(rrset),
         }
     }
-    let served: Vec<Arc<RrSet>> = served.into_values().collect();
+    let served = served.into_rrsets();
     let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
-    (node, conflicts)
+    Merged { node, conflicts }
 }
 
 /// What a zone has at a name in a view.

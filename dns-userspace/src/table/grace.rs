@@ -29,23 +29,23 @@ pub(super) fn wait(is_read_by_programs: bool) -> bool {
         fence(Ordering::SeqCst);
         return true;
     }
-    WAY.get_or_init(Way::find).wait()
+    WAIT_METHOD.get_or_init(WaitMethod::find).wait()
 }
 
 /// Finds out how programs of the kernel can be waited for, and says so where it is not the usual way.
 pub fn find_grace_period() {
-    WAY.get_or_init(Way::find);
+    WAIT_METHOD.get_or_init(WaitMethod::find);
 }
 
-static WAY: OnceLock<Way> = OnceLock::new();
+static WAIT_METHOD: OnceLock<WaitMethod> = OnceLock::new();
 
-enum Way {
+enum WaitMethod {
     Membarrier,
     Maps(MapOfMaps),
     None,
 }
 
-impl Way {
+impl WaitMethod {
     fn find() -> Self {
         let refused = match membarrier() {
             Ok(()) => return Self::Membarrier,
@@ -145,14 +145,14 @@ mod tests {
     #[test]
     fn sockets_are_not_waited_for_and_each_way_says_whether_it_waited() {
         assert!(wait(false));
-        assert!(!Way::None.wait());
+        assert!(!WaitMethod::None.wait());
         // Without the privilege there is no map, and that is said.
         match MapOfMaps::new() {
             Ok(maps) => {
                 for _ in 0..3 {
                     assert!(maps.wait().is_ok());
                 }
-                assert!(Way::Maps(maps).wait());
+                assert!(WaitMethod::Maps(maps).wait());
             }
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
         }

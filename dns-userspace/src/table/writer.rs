@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use super::grace;
 use super::slots::{Body, Slots, Spot};
 use super::{Memory, TableReader};
-use crate::name::label_count;
-use crate::views::Clients;
+use crate::model::name::label_count;
+use crate::model::views::Clients;
 
 /// Retired slots that are worth a grace period at once.
 const RECLAIM_AT: usize = 4096;
@@ -81,7 +81,7 @@ impl Entry {
 
 /// Where a name lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct LinePlace {
     line: u32,
     half: Half,
 }
@@ -158,11 +158,6 @@ impl TableWriter {
     /// Sparse areas, whose names alone have lines.
     pub fn sparse_areas(&self) -> usize {
         self.sparse_areas
-    }
-
-    /// Whether the name has a line.
-    pub fn contains(&self, name: &[u8]) -> bool {
-        self.find(self.hash(name, 0)).is_some()
     }
 
     /// Makes the name pass, in every view; inserts a passing line where it has none and `insert` says so.
@@ -307,7 +302,7 @@ impl TableWriter {
     }
 
     /// Empties a place, and takes the way to it out of the directories.
-    fn clear(&mut self, place: Place, hash: NameHash) {
+    fn clear(&mut self, place: LinePlace, hash: NameHash) {
         let mut line = self.copy(place.line);
         self.uncount(&line, place.half);
         line.clear(place.half);
@@ -441,12 +436,12 @@ impl TableWriter {
         Line(std::array::from_fn(|at| words[at].load(Ordering::Relaxed)))
     }
 
-    fn occupant(&self, place: Place) -> Occupant {
+    fn occupant(&self, place: LinePlace) -> Occupant {
         self.copy(place.line).occupant(place.half).unwrap_or(Occupant::NONE)
     }
 
     /// All slots that the name at this place refers to, those of a list included.
-    fn references(&self, place: Place) -> Vec<Reference> {
+    fn references(&self, place: LinePlace) -> Vec<Reference> {
         let occupant = self.occupant(place);
         let cells = &occupant.cells[..occupant.references() as usize];
         let direct: Vec<Reference> = cells.iter().map(|&cell| Reference::from_word(cell)).collect();
@@ -456,23 +451,23 @@ impl TableWriter {
     }
 
     /// Whether the name at this place has the line for itself.
-    fn has_line(&self, place: Place) -> bool {
+    fn has_line(&self, place: LinePlace) -> bool {
         let mut line = self.copy(place.line);
         line.clear(place.half);
         line.room(true).is_some()
     }
 
-    fn find(&self, hash: NameHash) -> Option<Place> {
+    fn find(&self, hash: NameHash) -> Option<LinePlace> {
         let [first, second] = self.homes(hash);
         let overflows = || self.copy(first).is_unsure(OVERFLOW);
         self.find_from(first, hash)
             .or_else(|| overflows().then(|| self.find_from(second, hash))?)
     }
 
-    fn find_from(&self, home: u32, hash: NameHash) -> Option<Place> {
+    fn find_from(&self, home: u32, hash: NameHash) -> Option<LinePlace> {
         let at = |index: u32| {
             let half = self.copy(index).half_of(hash.tag)?;
-            Some(Place { line: index, half })
+            Some(LinePlace { line: index, half })
         };
         let line = self.copy(home);
         at(home).or_else(|| {
@@ -490,7 +485,7 @@ impl TableWriter {
 
     /// A place for what is to be said of a name, and to what its old content refers. A name that has a place, but not
     /// the room that it needs now, moves; where it cannot, it stays.
-    fn place_for(&mut self, hash: NameHash, is_wide: bool) -> Option<(Place, Vec<Reference>)> {
+    fn place_for(&mut self, hash: NameHash, is_wide: bool) -> Option<(LinePlace, Vec<Reference>)> {
         let Some(mut place) = self.find(hash) else {
             return self.place(hash, is_wide).map(|place| (place, Vec::new()));
         };
@@ -514,7 +509,7 @@ impl TableWriter {
     }
 
     /// A place with a passing line for a new name.
-    fn place(&mut self, hash: NameHash, is_wide: bool) -> Option<Place> {
+    fn place(&mut self, hash: NameHash, is_wide: bool) -> Option<LinePlace> {
         let mut place = self.seat(hash, is_wide);
         if place.is_none() && self.make_room(hash) {
             place = self.seat(hash, is_wide);
@@ -537,7 +532,7 @@ impl TableWriter {
     }
 
     /// Writes a passing line for a name, where its first home or else its second has room or can list it.
-    fn seat(&mut self, hash: NameHash, is_wide: bool) -> Option<Place> {
+    fn seat(&mut self, hash: NameHash, is_wide: bool) -> Option<LinePlace> {
         let [first, second] = self.homes(hash);
         let place = self.seat_from(first, hash, is_wide);
         if place.is_some() {
@@ -547,7 +542,7 @@ impl TableWriter {
         self.seat_from(second, hash, is_wide)
     }
 
-    fn seat_from(&mut self, home: u32, hash: NameHash, is_wide: bool) -> Option<Place> {
+    fn seat_from(&mut self, home: u32, hash: NameHash, is_wide: bool) -> Option<LinePlace> {
         let mut line = self.copy(home);
         if let Some(place) = self.room(home, hash, is_wide) {
             self.write(place, passing(hash));
@@ -593,18 +588,18 @@ impl TableWriter {
             self.write(new, occupant);
             // A reader that has yet to look at the old place began before now, and will see that.
             self.raise_epoch();
-            self.clear(Place { line: index, half }, known);
+            self.clear(LinePlace { line: index, half }, known);
             true
         })
     }
 
     /// Room in a line for one more name: not beside one with its fingerprint, so that a directory's entry says which of
     /// the two it means.
-    fn room(&self, index: u32, hash: NameHash, is_wide: bool) -> Option<Place> {
+    fn room(&self, index: u32, hash: NameHash, is_wide: bool) -> Option<LinePlace> {
         let line = self.copy(index);
         let half = line.room(is_wide)?;
         let is_alone = occupants(&line).all(|(_, other)| fingerprint_of(other.tag) != hash.fingerprint());
-        is_alone.then_some(Place { line: index, half })
+        is_alone.then_some(LinePlace { line: index, half })
     }
 
     /// The line that is so many steps behind a home.
@@ -613,7 +608,7 @@ impl TableWriter {
     }
 
     /// Writes who lives at a place, instead of who lived there.
-    fn write(&mut self, place: Place, occupant: Occupant) {
+    fn write(&mut self, place: LinePlace, occupant: Occupant) {
         let mut line = self.copy(place.line);
         self.uncount(&line, place.half);
         line.clear(place.half);

@@ -4,8 +4,8 @@
 //! The figures are for what a reload takes at its highest, with the table of ready answers there twice. They were
 //! measured (`cargo xtask bench load`), and are rather too high than too low.
 
-use super::problem::Problem;
-use crate::memory::Size;
+use super::problem::ZoneFileProblem;
+use crate::host::memory::Size;
 
 /// For each name, beside its octets, which are there in several trees.
 const NAME: u64 = 160;
@@ -74,7 +74,7 @@ impl<'b> Meter<'b> {
     }
 
     /// Takes a file of so many octets, which is read whole.
-    pub(super) fn take_file(&mut self, octets: u64) -> Result<(), Problem> {
+    pub(super) fn take_file(&mut self, octets: u64) -> Result<(), ZoneFileProblem> {
         self.check(octets, || "this file, which is read whole,".to_owned())?;
         self.files += octets;
         self.budget.used += octets;
@@ -82,7 +82,7 @@ impl<'b> Meter<'b> {
     }
 
     /// Takes records. `whole` is what the zone comes to if it goes on like this.
-    pub(super) fn take_records(&mut self, octets: u64, whole: impl FnOnce(u64) -> u64) -> Result<(), Problem> {
+    pub(super) fn take_records(&mut self, octets: u64, whole: impl FnOnce(u64) -> u64) -> Result<(), ZoneFileProblem> {
         if octets > self.budget.left() {
             let needs = whole(self.records.saturating_add(octets));
             return Err(self.refusal(needs, "this zone".to_owned()));
@@ -93,15 +93,15 @@ impl<'b> Meter<'b> {
     }
 
     /// Whether there is room for so much, without taking it.
-    pub(super) fn check(&self, octets: u64, what: impl FnOnce() -> String) -> Result<(), Problem> {
+    pub(super) fn check(&self, octets: u64, what: impl FnOnce() -> String) -> Result<(), ZoneFileProblem> {
         if octets <= self.budget.left() {
             return Ok(());
         }
         Err(self.refusal(octets, what()))
     }
 
-    fn refusal(&self, needs: u64, what: String) -> Problem {
-        Problem::Memory {
+    fn refusal(&self, needs: u64, what: String) -> ZoneFileProblem {
+        ZoneFileProblem::Memory {
             what,
             needs: Size(needs),
             left: Size(self.budget.left() + self.records + self.files),

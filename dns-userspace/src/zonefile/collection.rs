@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::problem::Problem;
-use super::source::Place;
+use super::problem::ZoneFileProblem;
+use super::source::TextPlace;
 use super::{MAX_ERRORS, budget};
-use crate::name::Name;
-use crate::rdata::{canonical, same_value};
-use crate::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, Source, octets_of_answer};
-use crate::work;
+use crate::model::name::Name;
+use crate::model::rdata::{canonical, same_value};
+use crate::model::record::{Clash, Handling, MOST_OF_MESSAGE, Rdata, RecordType, RrSet, octets_of_answer};
+use crate::model::source::Origin;
+use crate::model::work;
 
 /// Warnings of one zone that are listed; the others are counted.
 const MAX_WARNINGS: usize = 20;
@@ -43,7 +44,7 @@ struct Long {
 /// The RRsets of a zone while it is read.
 pub(super) struct Collection {
     apex: Name,
-    source: Source,
+    origin: Origin,
     rrsets: Vec<(Name, RrSet)>,
     notes: Vec<Note>,
     /// The first RRset of each owner; the others follow by [`Note::next`].
@@ -61,12 +62,12 @@ pub(super) struct Collection {
 /// The first warnings, and how many more there were.
 #[derive(Default)]
 pub(super) struct Warnings {
-    pub(super) listed: Vec<(Place, Warning)>,
+    pub(super) listed: Vec<(TextPlace, Warning)>,
     pub(super) more: usize,
 }
 
 impl Warnings {
-    fn push(&mut self, warning: (Place, Warning)) {
+    fn push(&mut self, warning: (TextPlace, Warning)) {
         if self.listed.len() < MAX_WARNINGS {
             self.listed.push(warning);
         } else {
@@ -76,7 +77,7 @@ impl Warnings {
 }
 
 struct Note {
-    place: Place,
+    place: TextPlace,
     /// The owner's next RRset.
     next: Option<usize>,
     ttl_differs: bool,
@@ -111,14 +112,14 @@ pub(super) struct Checked {
     pub(super) rrsets: Vec<(Name, RrSet)>,
     pub(super) warnings: Warnings,
     /// Those that are reported, and no more.
-    pub(super) errors: Vec<(Place, Problem)>,
+    pub(super) errors: Vec<(TextPlace, ZoneFileProblem)>,
 }
 
 impl Collection {
     pub(super) fn new(apex: Name, shown_as: Arc<str>) -> Self {
         Self {
             apex,
-            source: Source::ZoneFile(shown_as),
+            origin: Origin::zone_file(shown_as),
             rrsets: Vec::new(),
             notes: Vec::new(),
             first: HashMap::new(),
@@ -144,7 +145,7 @@ impl Collection {
         self.first.reserve(owners);
     }
 
-    pub(super) fn warn(&mut self, place: Place, warning: Warning) {
+    pub(super) fn warn(&mut self, place: TextPlace, warning: Warning) {
         self.warnings.push((place, warning));
     }
 
@@ -155,8 +156,8 @@ impl Collection {
         rtype: RecordType,
         ttl: u32,
         rdata: &[u8],
-        place: Place,
-    ) -> Result<(), Problem> {
+        place: TextPlace,
+    ) -> Result<(), ZoneFileProblem> {
         let at = match self.find(owner, rtype) {
             Ok(at) => at,
             Err(chain) => {
@@ -164,7 +165,7 @@ impl Collection {
                     rtype,
                     ttl,
                     rdatas: [rdata].into(),
-                    source: self.source.clone(),
+                    origin: self.origin.clone(),
                     handling: Handling::default(),
                 };
                 let at = self.rrsets.len();
@@ -196,7 +197,7 @@ impl Collection {
             Some(long) => !long.seen.insert(canonical(rtype, rdata)),
         };
         if !is_known && rtype.is_singleton() {
-            return Err(Problem::Singleton {
+            return Err(ZoneFileProblem::Singleton {
                 owner: owner.clone(),
                 rtype,
             });
@@ -303,7 +304,7 @@ impl Collection {
             match rrset.rtype {
                 RecordType::SOA if *owner == self.apex => has_soa = true,
                 RecordType::SOA => {
-                    let problem = Problem::SoaBelowApex {
+                    let problem = ZoneFileProblem::SoaBelowApex {
                         owner: owner.clone(),
                         apex: self.apex.clone(),
                     };
@@ -316,8 +317,8 @@ impl Collection {
                         let (owner, rtype) = (owner.clone(), self.rrsets[other].1.rtype);
                         let problem = match clash {
                             Clash::Cname if rtype == RecordType::CNAME => continue,
-                            Clash::Cname => Problem::CnameConflict { owner, rtype },
-                            Clash::Alias => Problem::AliasConflict { owner, rtype },
+                            Clash::Cname => ZoneFileProblem::CnameConflict { owner, rtype },
+                            Clash::Alias => ZoneFileProblem::AliasConflict { owner, rtype },
                         };
                         errors.push((self.notes[other].place, problem));
                     }
@@ -326,11 +327,11 @@ impl Collection {
                 _ => {}
             }
         }
-        let start = Place::new(0, 0, 0);
+        let start = TextPlace::new(0, 0, 0);
         if !has_soa && !were_lost {
             errors.push((
                 start,
-                Problem::NoSoa {
+                ZoneFileProblem::NoSoa {
                     apex: self.apex.clone(),
                 },
             ));

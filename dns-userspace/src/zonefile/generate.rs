@@ -5,8 +5,8 @@
 //! `ip6.arpa`). `$$` and `\$` are the character itself. DATA that is a single quoted string is taken without its
 //! quotes.
 
-use super::problem::Problem;
-use crate::rdata::integer;
+use super::problem::ZoneFileProblem;
+use crate::model::rdata::integer;
 
 /// As many as addresses in an IPv4 /8.
 const MAX_RECORDS: u64 = 1 << 24;
@@ -20,11 +20,11 @@ pub(super) struct Range {
 }
 
 impl Range {
-    pub(super) fn parse(word: &[u8]) -> Result<Self, Problem> {
-        let range = Self::split(word).ok_or(Problem::GenerateRange)?;
+    pub(super) fn parse(word: &[u8]) -> Result<Self, ZoneFileProblem> {
+        let range = Self::split(word).ok_or(ZoneFileProblem::GenerateRange)?;
         let count = range.count();
         if count > MAX_RECORDS {
-            return Err(Problem::GenerateCount {
+            return Err(ZoneFileProblem::GenerateCount {
                 count,
                 limit: MAX_RECORDS,
             });
@@ -54,7 +54,7 @@ impl Range {
 }
 
 /// Appends `template` with its `$` replaced.
-pub(super) fn expand(template: &[u8], value: u32, out: &mut Vec<u8>) -> Result<(), Problem> {
+pub(super) fn expand(template: &[u8], value: u32, out: &mut Vec<u8>) -> Result<(), ZoneFileProblem> {
     let mut rest = template;
     while let Some((&octet, tail)) = rest.split_first() {
         rest = tail;
@@ -71,7 +71,7 @@ pub(super) fn expand(template: &[u8], value: u32, out: &mut Vec<u8>) -> Result<(
                 let end = behind
                     .iter()
                     .position(|&octet| octet == b'}')
-                    .ok_or(Problem::GenerateModifier)?;
+                    .ok_or(ZoneFileProblem::GenerateModifier)?;
                 modified(&behind[..end], value, out)?;
                 rest = &behind[end + 1..];
             }
@@ -82,20 +82,20 @@ pub(super) fn expand(template: &[u8], value: u32, out: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-fn modified(modifier: &[u8], value: u32, out: &mut Vec<u8>) -> Result<(), Problem> {
+fn modified(modifier: &[u8], value: u32, out: &mut Vec<u8>) -> Result<(), ZoneFileProblem> {
     let mut parts = modifier.split(|&octet| octet == b',');
-    let offset = parts.next().and_then(signed).ok_or(Problem::GenerateModifier)?;
+    let offset = parts.next().and_then(signed).ok_or(ZoneFileProblem::GenerateModifier)?;
     let width = parts
         .next()
         .map_or(Some(0), |word| integer(word, 255))
-        .ok_or(Problem::GenerateModifier)? as usize;
+        .ok_or(ZoneFileProblem::GenerateModifier)? as usize;
     let base = parts.next().unwrap_or(b"d");
     if parts.next().is_some() {
-        return Err(Problem::GenerateModifier);
+        return Err(ZoneFileProblem::GenerateModifier);
     }
     let number = i64::from(value) + offset;
     if number < 0 && base != b"d" {
-        return Err(Problem::GenerateNegative { value });
+        return Err(ZoneFileProblem::GenerateNegative { value });
     }
     let shown = match base {
         b"d" => format!("{number:0width$}"),
@@ -104,7 +104,7 @@ fn modified(modifier: &[u8], value: u32, out: &mut Vec<u8>) -> Result<(), Proble
         b"X" => format!("{number:0width$X}"),
         b"n" => nibbles(number, width, b"0123456789abcdef"),
         b"N" => nibbles(number, width, b"0123456789ABCDEF"),
-        _ => return Err(Problem::GenerateModifier),
+        _ => return Err(ZoneFileProblem::GenerateModifier),
     };
     out.extend_from_slice(shown.as_bytes());
     Ok(())
@@ -181,11 +181,11 @@ mod tests {
         assert_eq!(numbers("1-10/4").expect("a range"), [1, 5, 9]);
         assert_eq!(numbers("0-0").expect("a range"), [0]);
         for bad in ["", "1", "3-1", "1-2/0", "a-b", "-1-2", "1-2147483648"] {
-            assert!(matches!(numbers(bad), Err(Problem::GenerateRange)), "{bad}");
+            assert!(matches!(numbers(bad), Err(ZoneFileProblem::GenerateRange)), "{bad}");
         }
         assert!(matches!(
             numbers("0-2147483647"),
-            Err(Problem::GenerateCount {
+            Err(ZoneFileProblem::GenerateCount {
                 count: 2_147_483_648,
                 ..
             })

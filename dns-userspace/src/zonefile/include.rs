@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::budget::Meter;
-use super::problem::Problem;
+use super::problem::ZoneFileProblem;
 use super::source::{SourceFile, Unread};
-use crate::memory::Size;
+use crate::host::memory::Size;
 
 /// Files that include each other, counted from the zone file.
 const MAX_DEPTH: usize = 16;
@@ -57,21 +57,21 @@ impl Nesting {
         from: &Path,
         path: &[u8],
         meter: &mut Meter<'_>,
-    ) -> Result<(Rc<SourceFile>, bool), Problem> {
+    ) -> Result<(Rc<SourceFile>, bool), ZoneFileProblem> {
         if self.open.len() >= MAX_DEPTH {
-            return Err(Problem::IncludeDepth { limit: MAX_DEPTH });
+            return Err(ZoneFileProblem::IncludeDepth { limit: MAX_DEPTH });
         }
         self.entered += 1;
         if self.entered >= MAX_FILES {
-            return Err(Problem::IncludeCount { limit: MAX_FILES });
+            return Err(ZoneFileProblem::IncludeCount { limit: MAX_FILES });
         }
         let shown_as = from.parent().unwrap_or(Path::new("")).join(OsStr::from_bytes(path));
-        let resolved = shown_as.canonicalize().map_err(Problem::IncludeIo)?;
+        let resolved = shown_as.canonicalize().map_err(ZoneFileProblem::IncludeIo)?;
         if !resolved.starts_with(&self.folder) {
-            return Err(Problem::IncludeOutside);
+            return Err(ZoneFileProblem::IncludeOutside);
         }
         if self.open.contains(&resolved) {
-            return Err(Problem::IncludeLoop);
+            return Err(ZoneFileProblem::IncludeLoop);
         }
         let before = self.read.get(&resolved);
         let is_new = before.is_none();
@@ -80,13 +80,13 @@ impl Nesting {
                 self.repeated += source.octets.len() as u64;
                 if self.repeated > MOST_REPEATED {
                     let limit = Size(MOST_REPEATED);
-                    return Err(Problem::IncludeRepeated { limit });
+                    return Err(ZoneFileProblem::IncludeRepeated { limit });
                 }
                 Rc::clone(source)
             }
             None => {
                 let source = SourceFile::read(&shown_as, &resolved, meter).map_err(|unread| match unread {
-                    Unread::Io(error) => Problem::IncludeIo(error),
+                    Unread::Io(error) => ZoneFileProblem::IncludeIo(error),
                     Unread::TooLarge(problem) => problem,
                 })?;
                 let source = Rc::new(source);

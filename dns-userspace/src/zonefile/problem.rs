@@ -2,14 +2,14 @@
 
 use std::io;
 
-use crate::memory::Size;
-use crate::name::{Name, NameError};
-use crate::rdata::{LexError, RdataFault};
-use crate::record::{RecordType, UnknownType};
+use crate::host::memory::Size;
+use crate::model::name::{Name, NameError};
+use crate::model::rdata::{LexError, RdataFault};
+use crate::model::record::{RecordType, UnknownType};
 
 /// An entry's problem. The offending text and the place are added by whoever reports it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
+pub(super) enum ZoneFileProblem {
     #[error(transparent)]
     Words(#[from] LexError),
     #[error(transparent)]
@@ -80,7 +80,7 @@ pub(super) enum Problem {
     Generated {
         value: u32,
         text: String,
-        problem: Box<Problem>,
+        problem: Box<ZoneFileProblem>,
     },
     #[error("`{owner}` has a second {rtype} record; only one can be")]
     Singleton { owner: Name, rtype: RecordType },
@@ -94,7 +94,7 @@ pub(super) enum Problem {
     NoSoa { apex: Name },
 }
 
-impl Problem {
+impl ZoneFileProblem {
     /// Whether the zone takes more memory than there is for it.
     pub(super) fn is_of_memory(&self) -> bool {
         match self {
@@ -109,11 +109,11 @@ impl Problem {
 #[derive(Debug)]
 pub(super) struct Located {
     pub(super) token: usize,
-    pub(super) problem: Problem,
+    pub(super) problem: ZoneFileProblem,
 }
 
 impl Located {
-    pub(super) fn new(token: usize, problem: impl Into<Problem>) -> Self {
+    pub(super) fn new(token: usize, problem: impl Into<ZoneFileProblem>) -> Self {
         Self {
             token,
             problem: problem.into(),
@@ -121,8 +121,8 @@ impl Located {
     }
 }
 
-impl From<crate::rdata::Fault> for Located {
-    fn from(fault: crate::rdata::Fault) -> Self {
+impl From<crate::model::rdata::Fault> for Located {
+    fn from(fault: crate::model::rdata::Fault) -> Self {
         Self::new(fault.token, fault.fault)
     }
 }

@@ -8,13 +8,13 @@ use super::budget::{self, Budget, Meter};
 use super::collection::{Collection, Warning};
 use super::generate::{Range, expand};
 use super::include::Nesting;
-use super::problem::{Located, Problem};
-use super::source::{Place, SourceFile, Unread};
+use super::problem::{Located, ZoneFileProblem};
+use super::source::{SourceFile, TextPlace, Unread};
 use super::{LoadError, MAX_ERRORS, ZoneContent, ZoneFileError};
-use crate::name::Name;
-use crate::rdata::{self, Lexer, Token, TokenKind, Word, Words, parse_seconds};
-use crate::record::RecordType;
-use crate::shown::{MOST_OF_TEXT, shorten};
+use crate::model::name::Name;
+use crate::model::rdata::{self, Lexer, Token, TokenKind, Word, Words, parse_seconds};
+use crate::model::record::RecordType;
+use crate::model::shown::{MOST_OF_TEXT, shorten};
 
 /// RFC 2181 §8.
 const MAX_TTL: u32 = i32::MAX as u32;
@@ -44,7 +44,7 @@ pub(super) fn load(
             }]));
         }
     };
-    let mut reader = Reader {
+    let mut reader = MasterFileReader {
         sources: Vec::new(),
         nesting,
         collection: Collection::new(apex.clone(), shown_as),
@@ -53,9 +53,9 @@ pub(super) fn load(
         errors: Vec::new(),
         rdata: Vec::new(),
     };
-    let mut scope = Scope {
+    let mut scope = FileScope {
         origin: apex.clone(),
-        owner: Owner::None,
+        owner: LastOwner::None,
         default_ttl: None,
         last_ttl: None,
     };
@@ -65,7 +65,7 @@ pub(super) fn load(
     reader.finish()
 }
 
-struct Reader<'b> {
+struct MasterFileReader<'b> {
     sources: Vec<Rc<SourceFile>>,
     nesting: Nesting,
     collection: Collection,
@@ -80,9 +80,9 @@ struct Reader<'b> {
 /// What later entries of a file go by. An included file begins with its own copy, of which the TTLs alone hold behind
 /// it, too: RFC 1035 §5.1 has the origin end with the file, RFC 2308 §4 has `$TTL` stand for all that follows.
 #[derive(Clone)]
-struct Scope {
+struct FileScope {
     origin: Name,
-    owner: Owner,
+    owner: LastOwner,
     /// `$TTL`, or without it the minimum of an SOA record that has no TTL.
     default_ttl: Option<u32>,
     /// The last TTL that was stated (RFC 1035 §5.1).
@@ -91,7 +91,7 @@ struct Scope {
 
 /// The owner that a line with a blank start has.
 #[derive(Clone)]
-enum Owner {
+enum LastOwner {
     /// None so far.
     None,
     /// The last one was in error, which has been reported.
@@ -119,21 +119,21 @@ struct EntryText<'a> {
     /// The file's number.
     source: u32,
     /// Where the entry is, if its octets are not the file's.
-    made_at: Option<Place>,
+    made_at: Option<TextPlace>,
 }
 
 impl EntryText<'_> {
-    fn place(&self, token: usize) -> Place {
+    fn place(&self, token: usize) -> TextPlace {
         match (self.made_at, self.tokens.get(token).or(self.tokens.last())) {
             (Some(place), _) => place,
-            (None, Some(token)) => Place::of(self.source, token),
-            (None, None) => Place::new(self.source, 0, 0),
+            (None, Some(token)) => TextPlace::of(self.source, token),
+            (None, None) => TextPlace::new(self.source, 0, 0),
         }
     }
 }
 
-impl Reader<'_> {
-    fn file(&mut self, source: Rc<SourceFile>, scope: &mut Scope) {
+impl MasterFileReader<'_> {
+    fn file(&mut self, source: Rc<SourceFile>, scope: &mut FileScope) {
         let number = self.sources.len() as u32;
         self.sources.push(Rc::clone(&source));
         let mut lexer = Lexer::new(&source.octets);
@@ -145,7 +145,7 @@ impl Reader<'_> {
                 Err(error) => {
                     let rest = &source.octets[error.offset()..];
                     let line = rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len());
-                    let place = Place::new(number, error.offset(), error.offset() + line);
+                    let place = TextPlace::new(number, error.offset(), error.offset() + line);
                     self.report(place, &error.into());
                     if lexer.is_at_end() {
                         return;
@@ -171,15 +171,15 @@ impl Reader<'_> {
         }
     }
 
-    fn record(&mut self, scope: &mut Scope, text: EntryText<'_>, blank_start: bool) -> Result<(), Located> {
+    fn record(&mut self, scope: &mut FileScope, text: EntryText<'_>, blank_start: bool) -> Result<(), Located> {
         let mut words = Words::new(text.octets, text.tokens);
         if !blank_start && let Some(word) = words.next() {
             self.owner(scope, word)?;
         }
         let owner = match &scope.owner {
-            Owner::Known { name, .. } => name,
-            Owner::None => return Err(Located::new(0, Problem::NoOwner)),
-            Owner::Bad => return Ok(()),
+            LastOwner::Known { name, .. } => name,
+            LastOwner::None => return Err(Located::new(0, ZoneFileProblem::NoOwner)),
+            LastOwner::Bad => return Ok(()),
         };
         let head = head(&mut words)?;
         self.rdata.clear();
@@ -199,7 +199,7 @@ impl Reader<'_> {
                     scope.default_ttl = Some(seconds);
                     seconds
                 }
-                None => return Err(Located::new(head.type_token, Problem::NoTtl)),
+                None => return Err(Located::new(head.type_token, ZoneFileProblem::NoTtl)),
             },
         };
         let before = self.collection.octets();
@@ -213,27 +213,27 @@ impl Reader<'_> {
     }
 
     /// Makes the owner that `word` names the scope's.
-    fn owner(&self, scope: &mut Scope, word: Word<'_>) -> Result<(), Located> {
-        if let Owner::Known { written, .. } = &scope.owner
+    fn owner(&self, scope: &mut FileScope, word: Word<'_>) -> Result<(), Located> {
+        if let LastOwner::Known { written, .. } = &scope.owner
             && **written == *word.octets
             && word.kind == TokenKind::Plain
         {
             return Ok(());
         }
-        scope.owner = Owner::Bad;
+        scope.owner = LastOwner::Bad;
         let name = name(word, &scope.origin)?;
         if !name.is_at_or_below(self.collection.apex()) {
             let apex = self.collection.apex().clone();
-            return Err(Located::new(word.index, Problem::OutOfZone { apex }));
+            return Err(Located::new(word.index, ZoneFileProblem::OutOfZone { apex }));
         }
-        scope.owner = Owner::Known {
+        scope.owner = LastOwner::Known {
             name,
             written: word.octets.into(),
         };
         Ok(())
     }
 
-    fn directive(&mut self, scope: &mut Scope, text: EntryText<'_>) -> Result<(), Located> {
+    fn directive(&mut self, scope: &mut FileScope, text: EntryText<'_>) -> Result<(), Located> {
         let mut words = Words::new(text.octets, text.tokens);
         let Some(directive) = words.next() else { return Ok(()) };
         match directive.octets.to_ascii_uppercase().as_slice() {
@@ -244,17 +244,17 @@ impl Reader<'_> {
             }
             b"$TTL" => {
                 let word = single(&mut words, "$TTL", "one time, as in `3600` or `1h`")?;
-                scope.default_ttl = Some(ttl(word.octets).ok_or(Located::new(word.index, Problem::Ttl))?);
+                scope.default_ttl = Some(ttl(word.octets).ok_or(Located::new(word.index, ZoneFileProblem::Ttl))?);
                 Ok(())
             }
             b"$INCLUDE" => self.include(scope, text, &mut words),
             b"$GENERATE" => self.generate(scope, text, &mut words),
-            _ => Err(Located::new(0, Problem::Directive)),
+            _ => Err(Located::new(0, ZoneFileProblem::Directive)),
         }
     }
 
-    fn include(&mut self, scope: &mut Scope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
-        let shape = Problem::DirectiveShape {
+    fn include(&mut self, scope: &mut FileScope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
+        let shape = ZoneFileProblem::DirectiveShape {
             directive: "$INCLUDE",
             takes: "a file and, if wanted, an origin",
         };
@@ -284,8 +284,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn generate(&mut self, scope: &Scope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
-        let shape = || Problem::DirectiveShape {
+    fn generate(&mut self, scope: &FileScope, text: EntryText<'_>, words: &mut Words<'_>) -> Result<(), Located> {
+        let shape = || ZoneFileProblem::DirectiveShape {
             directive: "$GENERATE",
             takes: "a range, an owner, [TTL], [IN], a type and data, as in `$GENERATE 1-9 host$ A 192.0.2.$`",
         };
@@ -338,7 +338,7 @@ impl Reader<'_> {
         origin: &Name,
         text: &[u8],
         data: &[Token],
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ZoneFileProblem> {
         let count = numbers.count();
         let data: usize = data.iter().map(|token| text[token.start..token.end].len()).sum();
         let each = if owner.contains(&b'$') {
@@ -353,16 +353,16 @@ impl Reader<'_> {
     /// Takes in the record that `line` holds.
     fn generated(
         &mut self,
-        scope: &mut Scope,
+        scope: &mut FileScope,
         directive: EntryText<'_>,
         value: u32,
         line: &[u8],
         tokens: &mut Vec<Token>,
     ) -> Result<(), Located> {
-        let wrap = |text: &[u8], problem: Problem| {
+        let wrap = |text: &[u8], problem: ZoneFileProblem| {
             Located::new(
                 0,
-                Problem::Generated {
+                ZoneFileProblem::Generated {
                     value,
                     text: shorten(text, MOST_OF_TEXT),
                     problem: Box::new(problem),
@@ -384,7 +384,7 @@ impl Reader<'_> {
         })
     }
 
-    fn report(&mut self, place: Place, problem: &Problem) {
+    fn report(&mut self, place: TextPlace, problem: &ZoneFileProblem) {
         self.has_stopped |= problem.is_of_memory();
         if self.errors.len() < MAX_ERRORS {
             let error = self.sources[place.source as usize].error(place, problem.to_string());
@@ -423,7 +423,7 @@ impl Reader<'_> {
 }
 
 /// What a zone comes to if all of its file is like what is before `place`, which has come to `so_far`.
-fn extrapolate(so_far: u64, zone_file: &SourceFile, place: Place) -> u64 {
+fn extrapolate(so_far: u64, zone_file: &SourceFile, place: TextPlace) -> u64 {
     let (read, all) = (place.offset(), zone_file.octets.len() as u64);
     if place.source != 0 || read == 0 {
         return so_far;
@@ -438,17 +438,17 @@ fn head(words: &mut Words<'_>) -> Result<Head, Located> {
     let mut has_class = false;
     loop {
         let missing = words.last_index();
-        let word = words.next().ok_or(Located::new(missing, Problem::NoType))?;
+        let word = words.next().ok_or(Located::new(missing, ZoneFileProblem::NoType))?;
         if word.kind != TokenKind::Plain {
-            return Err(Located::new(word.index, Problem::Quoted));
+            return Err(Located::new(word.index, ZoneFileProblem::Quoted));
         }
         if stated_ttl.is_none() && word.octets[0].is_ascii_digit() {
-            stated_ttl = Some(ttl(word.octets).ok_or(Located::new(word.index, Problem::Ttl))?);
+            stated_ttl = Some(ttl(word.octets).ok_or(Located::new(word.index, ZoneFileProblem::Ttl))?);
             continue;
         }
         if !has_class && let Some(is_in) = class(word.octets) {
             if !is_in {
-                return Err(Located::new(word.index, Problem::Class));
+                return Err(Located::new(word.index, ZoneFileProblem::Class));
             }
             has_class = true;
             continue;
@@ -456,9 +456,9 @@ fn head(words: &mut Words<'_>) -> Result<Head, Located> {
         let text = String::from_utf8_lossy(word.octets);
         let rtype: RecordType = text
             .parse()
-            .map_err(|error: crate::record::UnknownType| Located::new(word.index, error))?;
+            .map_err(|error: crate::model::record::UnknownType| Located::new(word.index, error))?;
         if !rtype.is_data() {
-            return Err(Located::new(word.index, Problem::NoData { rtype }));
+            return Err(Located::new(word.index, ZoneFileProblem::NoData { rtype }));
         }
         return Ok(Head {
             ttl: stated_ttl,
@@ -485,7 +485,7 @@ fn ttl(word: &[u8]) -> Option<u32> {
 
 fn name(word: Word<'_>, origin: &Name) -> Result<Name, Located> {
     if word.kind != TokenKind::Plain {
-        return Err(Located::new(word.index, Problem::Quoted));
+        return Err(Located::new(word.index, ZoneFileProblem::Quoted));
     }
     Name::parse_relative(word.octets, origin).map_err(|error| Located::new(word.index, error))
 }
@@ -496,14 +496,14 @@ fn single<'a>(words: &mut Words<'a>, directive: &'static str, takes: &'static st
         (Some(word), None) => Ok(word),
         (_, extra) => {
             let at = extra.map_or(words.last_index(), |extra| extra.index);
-            Err(Located::new(at, Problem::DirectiveShape { directive, takes }))
+            Err(Located::new(at, ZoneFileProblem::DirectiveShape { directive, takes }))
         }
     }
 }
 
-fn set_origin(scope: &mut Scope, origin: Name) {
+fn set_origin(scope: &mut FileScope, origin: Name) {
     scope.origin = origin;
-    if let Owner::Known { written, .. } = &mut scope.owner {
+    if let LastOwner::Known { written, .. } = &mut scope.owner {
         // The same letters are another name from here on.
         *written = Box::default();
     }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::ZoneFileError;
 use super::budget::Meter;
-use super::problem::Problem;
-use crate::files;
-use crate::rdata::Token;
-use crate::shown::{MOST_OF_TEXT, shorten};
+use super::problem::ZoneFileProblem;
+use crate::host::files;
+use crate::model::rdata::Token;
+use crate::model::shown::{MOST_OF_TEXT, shorten};
 
 /// Why a file has not been read.
 pub(super) enum Unread {
     Io(io::Error),
-    TooLarge(Problem),
+    TooLarge(ZoneFileProblem),
 }
 
 impl From<io::Error> for Unread {
@@ -32,14 +32,14 @@ pub(super) struct SourceFile {
 
 /// A part of one of the files, for messages.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct TextPlace {
     /// Number of the file.
     pub(super) source: u32,
     length: u32,
     offset: u64,
 }
 
-impl Place {
+impl TextPlace {
     pub(super) fn new(source: u32, start: usize, end: usize) -> Self {
         let length = u32::try_from(end - start).unwrap_or(u32::MAX);
         Self {
@@ -91,7 +91,7 @@ impl SourceFile {
     }
 
     /// Line and column, both from 1, the column in characters.
-    pub(super) fn line_and_column(&self, place: Place) -> (u32, u32) {
+    pub(super) fn line_and_column(&self, place: TextPlace) -> (u32, u32) {
         let before = &self.octets[..self.octets.len().min(place.offset as usize)];
         let newlines = before.iter().filter(|&&octet| octet == b'\n').count();
         let line_start = before.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
@@ -103,13 +103,13 @@ impl SourceFile {
         (newlines as u32 + 1, characters as u32 + 1)
     }
 
-    pub(super) fn text(&self, place: Place) -> String {
+    pub(super) fn text(&self, place: TextPlace) -> String {
         let start = self.octets.len().min(place.offset as usize);
         let end = self.octets.len().min(start + place.length as usize);
         shorten(&self.octets[start..end], MOST_OF_TEXT)
     }
 
-    pub(super) fn error(&self, place: Place, message: String) -> ZoneFileError {
+    pub(super) fn error(&self, place: TextPlace, message: String) -> ZoneFileError {
         let (line, column) = self.line_and_column(place);
         ZoneFileError {
             file: self.path.clone(),

@@ -3,9 +3,9 @@
 use std::fs;
 
 use super::*;
-use crate::rdata::format_value;
-use crate::record::Source;
-use crate::work;
+use crate::model::rdata::format_value;
+use crate::model::source::Origin;
+use crate::model::work;
 
 const HEAD: &str = "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n";
 
@@ -110,7 +110,7 @@ VENERA  IN 60 A 10.1.0.52
         content
             .rrsets
             .iter()
-            .all(|(_, rrset)| rrset.source == Source::ZoneFile(Arc::from("z")))
+            .all(|(_, rrset)| rrset.origin == Origin::zone_file("z"))
     );
 }
 
@@ -514,7 +514,7 @@ fn refused_for_memory(files: &[(&str, &[u8])], limit: u64) -> (String, Budget) {
     for (name, octets) in files {
         fs::write(folder.path().join(name), octets).expect("written");
     }
-    let mut budget = Budget::new(crate::memory::Size(limit));
+    let mut budget = Budget::new(crate::host::memory::Size(limit));
     let apex = "example.com.".parse().expect("a name");
     let result = load_within(&folder.path().join(files[0].0), &apex, Arc::from("z"), &mut budget);
     let Err(LoadError::Errors(errors)) = result else {
@@ -539,7 +539,7 @@ fn a_zone_that_takes_too_much_memory_is_refused_with_figures() {
     // What it took is given back.
     assert_eq!(
         format!("{budget:?}"),
-        format!("{:?}", Budget::new(crate::memory::Size(1 << 20)))
+        format!("{:?}", Budget::new(crate::host::memory::Size(1 << 20)))
     );
 
     // A file that is larger than all there is is not read.
@@ -583,7 +583,7 @@ fn files_that_are_included_again_are_read_once_and_add_up() {
         )
         .expect("written");
         fs::write(folder.path().join("part"), part).expect("written");
-        let mut budget = Budget::new(crate::memory::Size(limit));
+        let mut budget = Budget::new(crate::host::memory::Size(limit));
         let apex = "example.com.".parse().expect("a name");
         load_within(&folder.path().join("z"), &apex, Arc::from("z"), &mut budget)
     };

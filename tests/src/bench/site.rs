@@ -9,15 +9,17 @@ use aya::programs::xdp::XdpLink;
 use dns_common::settings::Settings;
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::cookies::Cookies;
-use dns_userspace::dataplane::answerer::LocalAnswerer;
-use dns_userspace::dataplane::sockets;
-use dns_userspace::dataplane::tcp::TcpSettings;
-use dns_userspace::dataplane::worker::{AnswererFactory, Parts, Plane};
-use dns_userspace::dataplane::xdp::own::{self, Interface, Listen};
-use dns_userspace::dataplane::xdp::{Mode, Program};
-use dns_userspace::metrics::Metrics;
-use dns_userspace::name::Name;
-use dns_userspace::publish::Loader;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::source::SourceId;
+use dns_userspace::observe::metrics::Metrics;
+use dns_userspace::query::AnswererFactory;
+use dns_userspace::serve::answerer::LocalAnswerer;
+use dns_userspace::serve::sockets;
+use dns_userspace::serve::stream::StreamSettings;
+use dns_userspace::serve::worker::{Parts, Plane};
+use dns_userspace::serve::xdp::Loader;
+use dns_userspace::serve::xdp::own::{self, Interface, Listen};
+use dns_userspace::serve::xdp::{Mode, Program};
 use dns_userspace::store::Change;
 use dns_userspace::zonefile;
 use tempfile::TempDir;
@@ -90,10 +92,9 @@ impl Site {
         let parts = Parts {
             endpoints,
             answerers,
-            forwarder: None,
             counters: metrics.queries(),
             figures: metrics.sockets(),
-            tcp: TcpSettings::new(Duration::from_secs(10), 64, None, 1024),
+            streams: StreamSettings::new(Duration::from_secs(10), 64, None, 1024),
             wants_interfaces: false,
             gate: Arc::default(),
         };
@@ -174,9 +175,9 @@ fn zone(zone: &Zone) -> Result<Change> {
     let file: Arc<str> = zone.origin.as_str().into();
     let content = zonefile::load(&zone.write(folder.path())?, &apex, file.clone())
         .map_err(|errors| anyhow!("{}", errors.iter().map(ToString::to_string).collect::<String>()))?;
-    Ok(Change::Zone {
+    Ok(Change::PutZone {
+        source: SourceId::zone_files(),
         apex,
-        file,
         content: Ok(content.rrsets),
     })
 }

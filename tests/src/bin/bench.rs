@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tests::bench::{change, churn, flood, fuzz, hot, pass, size, soak, sockets};
+use tests::bench::{change, churn, flood, fuzz, hot, pass, scale, size, soak, sockets};
 use tests::net::missing_privileges;
 
 /// Measures hotdns, beside the limit of the path and other servers.
@@ -31,6 +31,8 @@ enum Bench {
     Change(change::Options),
     /// An hour of reloads, broken files, interfaces that come and go, API load and hostile clients, against a model.
     Soak(soak::Options),
+    /// What one change costs, with ten zones and with a hundred thousand.
+    Scale(scale::Options),
     /// How long a zone of a million records takes to load, and how much memory it takes.
     Load(size::Options),
     /// A million mutated packets through the XDP program.
@@ -59,6 +61,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Sockets(options) => sockets::run(options),
         Bench::Change(options) => change::run(options),
         Bench::Soak(options) => soak::run(options),
+        Bench::Scale(options) => scale::run(options),
         Bench::Load(options) => size::run(options),
         Bench::Fuzz(options) => fuzz::run(options),
     }

@@ -8,18 +8,19 @@ use aya::programs::{TestRun, TestRunOptions, Xdp};
 use dns_common::address::{OwnKey, OwnValue, mapped};
 use dns_common::limit::{Limits, Pace};
 use dns_common::settings::Settings;
-use dns_userspace::access::{Access, AccessList};
 use dns_userspace::answer::{CookieSource, Environment, Outcome, respond};
-use dns_userspace::compile::CompileOptions;
 use dns_userspace::cookies::Secrets;
-use dns_userspace::dataplane::object;
-use dns_userspace::dataplane::xdp::{Constants, Program, Room};
-use dns_userspace::name::Name;
-use dns_userspace::publish::{Publisher, SharedProgram};
-use dns_userspace::rdata::parse_value;
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
+use dns_userspace::lines::CompileOptions;
+use dns_userspace::model::access::{Access, AccessList};
+use dns_userspace::model::name::Name;
+use dns_userspace::model::rdata::parse_value;
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::{Origin, SourceId};
+use dns_userspace::model::views::ViewClients;
+use dns_userspace::serve::object;
+use dns_userspace::serve::xdp::{Constants, Program, Room};
+use dns_userspace::serve::xdp::{Publisher, SharedProgram};
 use dns_userspace::store::{Change, ConfiguredView, Store};
-use dns_userspace::views::ViewClients;
 use ipnet::IpNet;
 use tests::planes::COOKIES;
 
@@ -100,9 +101,9 @@ fn probe(everything: bool) -> Result<()> {
     });
     let mut publisher = Publisher::new(loader, CompileOptions::of(&ENVIRONMENT, everything))?;
     let mut store = Store::new();
-    let mut changes = vec![Change::Zone {
+    let mut changes = vec![Change::PutZone {
+        source: SourceId::zone_files(),
         apex: name("example.com."),
-        file: "probe".into(),
         content: Ok(vec![
             rrset(
                 "example.com.",
@@ -119,7 +120,7 @@ fn probe(everything: bool) -> Result<()> {
     }];
     if everything {
         let (owner, mut viewed) = rrset("www.example.com.", "A", "192.0.2.81")?;
-        viewed.source = Source::Config;
+        viewed.origin = Origin::config();
         let view = ViewClients {
             name: "far".into(),
             clients: vec![far],
@@ -134,7 +135,7 @@ fn probe(everything: bool) -> Result<()> {
         )]));
     }
     let plan = store.plan(changes);
-    publisher.publish(&plan, &[]);
+    publisher.publish(&plan.snapshot, &plan.delta, &[]);
     store.commit(&plan);
 
     let program = publisher.program();
@@ -202,14 +203,14 @@ fn name(text: &str) -> Name {
 fn rrset(owner: &str, rtype: &str, value: &str) -> Result<(Name, RrSet)> {
     let rtype: RecordType = rtype.parse()?;
     let rdatas = [parse_value(rtype, value)?].into();
-    let source = Source::ZoneFile("probe".into());
+    let source = Origin::zone_file("probe");
     Ok((
         name(owner),
         RrSet {
             rtype,
             ttl: 300,
             rdatas,
-            source,
+            origin: source,
             handling: Handling::default(),
         },
     ))

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dns_userspace::answer::{Environment, Outcome, Transport, respond};
-use dns_userspace::name::Name;
-use dns_userspace::record::RecordType;
+use dns_userspace::answer::{Environment, Outcome, respond};
+use dns_userspace::message::Limit;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::RecordType;
 
 use super::judge::Pair;
 use super::peers::Program;
@@ -137,7 +138,8 @@ fn alone(pair: &Pair<'_>, max_cname_depth: u8) -> Option<Reply> {
     let question = pair.question;
     let zone = pair.world.zone_for(&question.name, question.qtype)?;
     let environment = Environment {
-        transport: Transport::Tcp,
+        limit: Limit::STREAM,
+        is_proven: true,
         max_cname_depth,
         cookies: COOKIES,
         ..Environment::DEFAULT

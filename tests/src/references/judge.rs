@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use dns_userspace::name::Name;
-use dns_userspace::record::RecordType;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::RecordType;
 
 use super::exceptions::Exception;
 use super::peers::Program;

@@ -10,8 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use dns_userspace::name::Name;
-use dns_userspace::record::RecordType;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::RecordType;
 
 use super::reply::{Record, Reply};
 use crate::frames::Query;

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use dns_userspace::name::Name;
-use dns_userspace::rdata::format_value;
-use dns_userspace::record::RecordType;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::rdata::format_value;
+use dns_userspace::model::record::RecordType;
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]

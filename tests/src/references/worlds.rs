@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use dns_userspace::name::{Name, NameKey};
-use dns_userspace::rdata::parse_value;
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
-use dns_userspace::snapshot::Snapshot;
+use dns_userspace::model::name::{Name, NameKey};
+use dns_userspace::model::rdata::parse_value;
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::snapshot::Snapshot;
+use dns_userspace::model::source::{Origin, SourceId};
 use dns_userspace::store::{Change, Store};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -219,15 +220,15 @@ impl Zone {
                         rtype: *rtype,
                         ttl: *ttl,
                         rdatas: rdatas.collect(),
-                        source: Source::Config,
+                        origin: Origin::config(),
                         handling: Handling::default(),
                     };
                     (owner.name.clone(), rrset)
                 })
             });
-            let zone = Change::Zone {
+            let zone = Change::PutZone {
+                source: SourceId::zone_files(),
                 apex: self.apex.clone(),
-                file: "zone".into(),
                 content: Ok(rrsets.collect()),
             };
             Store::new().plan(vec![zone]).snapshot

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dns_userspace::name::{Name, NameKey};
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
+use dns_userspace::model::name::{Name, NameKey};
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::Origin;
 
 /// Owner names and their RRsets; what cannot be added to what is there is left out.
 #[derive(Default)]
@@ -36,7 +37,7 @@ impl Content {
     }
 
     /// All of it, with this source.
-    pub(super) fn into_records(mut self, source: &Source) -> Vec<(Name, RrSet)> {
+    pub(super) fn into_records(mut self, source: &Origin) -> Vec<(Name, RrSet)> {
         let apex = self
             .names
             .values()
@@ -53,7 +54,7 @@ impl Content {
                 (
                     owner,
                     RrSet {
-                        source: source.clone(),
+                        origin: source.clone(),
                         ..rrset
                     },
                 )

@@ -1,8 +1,8 @@
 //! RDATA at random, in wire form.
 
-use dns_userspace::name::Name;
-use dns_userspace::rdata::embedded_names;
-use dns_userspace::record::{RecordType, RrSet};
+use dns_userspace::model::name::Name;
+use dns_userspace::model::rdata::embedded_names;
+use dns_userspace::model::record::{RecordType, RrSet};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 

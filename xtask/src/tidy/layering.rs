@@ -10,8 +10,8 @@ const UNSAFE_FILES: &[&str] = &[
     "dns-ebpf/src/maps.rs",
     "dns-userspace/src/table.rs",
     "dns-userspace/src/table/",
-    "dns-userspace/src/dataplane/xdp.rs",
-    "dns-userspace/src/dataplane/xdp/",
+    "dns-userspace/src/serve/xdp.rs",
+    "dns-userspace/src/serve/xdp/",
     // The load generator of the benchmarks, and raw sockets and BPF_PROG_TEST_RUN of the tests.
     "dns-ebpf/src/bin/bench/frame.rs",
     "dns-ebpf/src/bin/bench/main.rs",
@@ -27,16 +27,17 @@ const SPAWNING_FILES: &[&str] = &[
     "dns-userspace/src/server/",
     // Parts that own threads of their own; the supervisor starts and stops the parts.
     "dns-userspace/src/control.rs",
-    "dns-userspace/src/dataplane/worker.rs",
+    "dns-userspace/src/serve/worker.rs",
     // Work that would hold up a request: it ends with the request.
-    "dns-userspace/src/http/page.rs",
-    "dns-userspace/src/http/records.rs",
-    "dns-userspace/src/http/scrape.rs",
+    "dns-userspace/src/api/page.rs",
+    "dns-userspace/src/api/records.rs",
+    "dns-userspace/src/api/scrape.rs",
     // Tests are their own supervisors.
     "dns-userspace/src/control/tests/",
-    "dns-userspace/src/dataplane/tcp/tests.rs",
-    "dns-userspace/src/forward/tests/",
-    "dns-userspace/src/http/tests/",
+    "dns-userspace/src/serve/tcp/tests.rs",
+    "dns-userspace/src/resolve/tests/",
+    "dns-userspace/src/api/tests/",
+    "dns-userspace/src/source/tests.rs",
 ];
 
 /// Code that is a function of its input: no IO, no clock, nothing awaited.
@@ -44,16 +45,14 @@ const PURE_FILES: &[&str] = &[
     "dns-common/src/",
     "dns-userspace/src/answer.rs",
     "dns-userspace/src/answer/",
-    "dns-userspace/src/compile.rs",
-    "dns-userspace/src/compile/",
-    "dns-userspace/src/name.rs",
-    "dns-userspace/src/rdata.rs",
-    "dns-userspace/src/rdata/",
-    "dns-userspace/src/record.rs",
-    "dns-userspace/src/snapshot.rs",
+    "dns-userspace/src/lines.rs",
+    "dns-userspace/src/lines/",
+    "dns-userspace/src/message.rs",
+    "dns-userspace/src/message/",
+    "dns-userspace/src/model.rs",
+    "dns-userspace/src/model/",
     "dns-userspace/src/store.rs",
     "dns-userspace/src/store/",
-    "dns-userspace/src/views.rs",
 ];
 
 /// A rule: in files that begin with one of `places`, save those that begin with one of `exceptions`, none of `names`.
@@ -73,9 +72,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         places: &["dns-userspace/src/"],
-        exceptions: &["dns-userspace/src/dataplane/xdp.rs", "dns-userspace/src/dataplane/xdp/"],
+        exceptions: &["dns-userspace/src/serve/xdp.rs", "dns-userspace/src/serve/xdp/"],
         names: &["aya", "aya_log", "aya_obj"],
-        message: "only dataplane/xdp names aya",
+        message: "only serve/xdp names aya",
     },
     Rule {
         places: &["dns-userspace/src/"],
@@ -119,23 +118,19 @@ const RULES: &[Rule] = &[
         message: "store, compiler and answerers do no IO, await nothing and read no clock",
     },
     Rule {
-        places: &[
-            "dns-userspace/src/dataplane.rs",
-            "dns-userspace/src/dataplane/",
-            "dns-userspace/src/fastpath.rs",
-        ],
+        places: &["dns-userspace/src/serve.rs", "dns-userspace/src/serve/"],
         exceptions: &[],
-        names: &["crate::store", "crate::control", "crate::storage", "crate::http"],
+        names: &["crate::store", "crate::control", "crate::journal", "crate::api"],
         message: "data planes never write to the store",
     },
     Rule {
         places: &[
             "dns-userspace/src/config",
-            "dns-userspace/src/http",
+            "dns-userspace/src/api",
             "dns-userspace/src/zonefile",
         ],
         exceptions: &[],
-        names: &["crate::dataplane", "crate::publish", "crate::fastpath"],
+        names: &["crate::serve", "crate::publish"],
         message: "sources never talk to data planes",
     },
     Rule {
@@ -196,17 +191,17 @@ mod tests {
     #[test]
     fn unsafe_stays_in_its_files() {
         let text = "// unsafe\nfn f() { unsafe { g() } }\n#[unsafe(no_mangle)]\n";
-        assert_eq!(lines("dns-userspace/src/http.rs", text), [2]);
+        assert_eq!(lines("dns-userspace/src/api.rs", text), [2]);
         assert_eq!(lines("dns-common/src/pod.rs", text), [0; 0]);
-        assert_eq!(lines("dns-userspace/src/dataplane/xdp/loader.rs", text), [0; 0]);
+        assert_eq!(lines("dns-userspace/src/serve/xdp/loader.rs", text), [0; 0]);
     }
 
     #[test]
-    fn only_dataplane_xdp_names_aya() {
+    fn only_serve_xdp_names_aya() {
         let text = "use aya::Ebpf;\nlet ayatollah = 1;\n";
         assert_eq!(lines("dns-userspace/src/server.rs", text), [1]);
-        assert_eq!(lines("dns-userspace/src/dataplane/udp.rs", text), [1]);
-        assert_eq!(lines("dns-userspace/src/dataplane/xdp.rs", text), [0; 0]);
+        assert_eq!(lines("dns-userspace/src/serve/udp.rs", text), [1]);
+        assert_eq!(lines("dns-userspace/src/serve/xdp.rs", text), [0; 0]);
         assert_eq!(lines("tests/src/bin/kernel_probe.rs", text), [0; 0]);
     }
 
@@ -229,15 +224,15 @@ mod tests {
     #[test]
     fn arrows_do_not_point_back() {
         assert_eq!(
-            lines("dns-userspace/src/dataplane/udp.rs", "use crate::store::Store;\n"),
+            lines("dns-userspace/src/serve/udp.rs", "use crate::store::Store;\n"),
             [1]
         );
         assert_eq!(
-            lines("dns-userspace/src/dataplane/udp.rs", "use crate::storefront::X;\n"),
+            lines("dns-userspace/src/serve/udp.rs", "use crate::storefront::X;\n"),
             [0; 0]
         );
         assert_eq!(
-            lines("dns-userspace/src/http/records.rs", "use crate::publish::Served;\n"),
+            lines("dns-userspace/src/api/records.rs", "use crate::publish::Served;\n"),
             [1]
         );
     }

@@ -173,6 +173,10 @@ impl Frame {
         let head = self.at::<[u64; 9]>(0)?;
         // SAFETY: `at` has checked the bounds.
         unsafe {
+            #[expect(
+                clippy::manual_memcpy,
+                reason = "a copy of slices would be a call, with a check of its bounds"
+            )]
             for word in 0..9 {
                 (*head)[word] = config[TEMPLATE + word];
             }

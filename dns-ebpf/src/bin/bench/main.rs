@@ -15,8 +15,7 @@
 //! frames.
 //! `generate` then counts the replies.
 
-#![no_std]
-#![no_main]
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod frame;
 mod layout;
@@ -160,6 +159,13 @@ fn draw(config: &Config) -> (u32, u16) {
     (((u64::from(first) * config[NAMES]) >> 32) as u32, second as u16)
 }
 
+/// There is nothing to run on the host.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {
+    eprintln!("the programs of the benchmarks are built for the kernel: cargo xtask build-ebpf");
+}
+
+#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     // What is linked in cannot panic: every index is a constant or checked.

@@ -77,12 +77,12 @@ fn without_addresses_it_is_nodata() {
 #[test]
 fn addresses_that_are_not_known_are_servfail_and_say_why() {
     let mut store = Store::new();
-    let zone = |apex: &str, content| Change::Zone {
+    let zone = |apex: &str, content| Change::PutZone {
+        source: SourceId::zone_files(),
         apex: name(apex),
-        file: "test".into(),
         content,
     };
-    let content = |text, apex: &str| Ok(records(text, &name(apex), Source::ZoneFile("test".into())));
+    let content = |text, apex: &str| Ok(records(text, &name(apex), Origin::zone_file("test")));
     let plan = store.plan(vec![
         zone("example.", content(ZONE, "example.")),
         zone("broken.", Err("broken.zone:1:1: what is this".into())),

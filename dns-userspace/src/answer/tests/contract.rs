@@ -1,7 +1,7 @@
 //! The contract's own rules: overlays, upstreams, failed zones, depth.
 
 use super::*;
-use crate::access::{Access, AccessList};
+use crate::model::access::{Access, AccessList};
 
 const ZONE: &str = "
     @    3600 SOA ns host 7 3600 600 86400 300
@@ -171,10 +171,10 @@ fn without_resolve_cname_chain_the_first_alias_is_the_answer() {
 fn what_a_zone_drops_is_dropped_whatever_is_asked() {
     let deny = [COOKIES.client.into()];
     let world = |denied| {
-        let zone = Change::Zone {
+        let zone = Change::PutZone {
+            source: SourceId::zone_files(),
             apex: name("example."),
-            file: "zone".into(),
-            content: Ok(records(ZONE, &name("example."), Source::Config)),
+            content: Ok(records(ZONE, &name("example."), Origin::config())),
         };
         let list = Arc::new(AccessList::new(&[], &deny, denied));
         World {
@@ -216,18 +216,18 @@ fn what_a_zone_drops_is_dropped_whatever_is_asked() {
 fn rfc8914_a_failed_zone_is_servfail_and_others_are_untouched() {
     let reason: Arc<str> = format!("bad.zone:3:1: {}", "é".repeat(300)).into();
     let mut store = Store::new();
-    let failing = Change::Zone {
+    let failing = Change::PutZone {
+        source: SourceId::zone_files(),
         apex: name("bad."),
-        file: "bad.zone".into(),
         content: Err(reason),
     };
-    let source = Source::Config;
+    let source = Origin::config();
     let records = records(
         "www.bad. 60 A 192.0.2.1\n ok. 60 A 192.0.2.1\n to. 60 CNAME www.bad.",
         &name("."),
         source,
     );
-    let plan = store.plan(vec![failing, Change::ConfigRecords(records)]);
+    let plan = store.plan(vec![failing, Change::config_records(records)]);
     store.commit(&plan);
     let world = World {
         snapshot: plan.snapshot,

@@ -38,10 +38,10 @@ fn mutated_queries_never_panic_and_always_get_their_reply() {
     let mut seen = [0usize; 4];
     let mut out = Vec::new();
     for round in 0..ROUNDS {
+        let recursion_available = rng.random();
         let environment = Environment {
-            recursion_available: rng.random(),
-            transport: if rng.random() { Transport::Udp } else { Transport::Tcp },
-            ..UDP
+            recursion_available,
+            ..if rng.random() { UDP } else { TCP }
         };
         let bytes = mutated_query(&mut rng);
         let outcome = respond(&bytes, &world.snapshot, &(), &environment, &mut out);
@@ -53,7 +53,7 @@ fn mutated_queries_never_panic_and_always_get_their_reply() {
         );
         match outcome {
             Outcome::Reply => {
-                check_reply(&bytes, &out, environment.transport, round);
+                check_reply(&bytes, &out, environment.limit, round);
                 seen[0] += 1;
             }
             Outcome::Silence | Outcome::Denied => seen[1] += 1,
@@ -67,7 +67,7 @@ fn mutated_queries_never_panic_and_always_get_their_reply() {
     );
 }
 
-fn check_reply(query: &[u8], reply: &[u8], transport: Transport, round: usize) {
+fn check_reply(query: &[u8], reply: &[u8], limit: Limit, round: usize) {
     let context = || format!("round {round}: {query:02x?} -> {reply:02x?}");
     // RD is copied for QUERY alone.
     let kept = if query[2] & 0x78 == 0 { 0x79 } else { 0x78 };
@@ -79,10 +79,10 @@ fn check_reply(query: &[u8], reply: &[u8], transport: Transport, round: usize) {
     );
     assert_eq!(reply[3] & 0x70, 0, "{}", context());
     if reply[5] == 1 {
-        let name = crate::name::wire_name_length(&reply[12..]).expect("a question");
+        let name = crate::model::name::wire_name_length(&reply[12..]).expect("a question");
         assert_eq!(reply[12..12 + name + 4], query[12..12 + name + 4], "{}", context());
     }
-    if transport == Transport::Udp {
+    if limit == Limit::Datagram {
         assert!(reply.len() <= 1232, "{}", context());
     }
     if let Err(error) = Message::from_vec(reply) {

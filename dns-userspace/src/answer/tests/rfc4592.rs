@@ -1,6 +1,7 @@
 //! RFC 4592, wildcards; the zone is that of §2.2.1 with some more.
 
 use super::*;
+use crate::message::Question;
 
 const ZONE: &str = "
     @                   3600 SOA ns.example.com. host 7 3600 600 86400 300

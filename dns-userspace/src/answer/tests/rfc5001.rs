@@ -74,9 +74,9 @@ fn it_counts_against_the_size() {
 /// A zone with one RRset.
 pub(super) fn records_as_one(text: &str) -> Arc<Snapshot> {
     let apex = name("example.");
-    let mut all = records(text, &apex, Source::Config);
+    let mut all = records(text, &apex, Origin::config());
     let rdatas = all.iter().flat_map(|(_, rrset)| rrset.rdatas.iter()).collect();
     all.truncate(1);
     all[0].1.rdatas = rdatas;
-    Store::new().plan(vec![Change::ConfigRecords(all)]).snapshot
+    Store::new().plan(vec![Change::config_records(all)]).snapshot
 }

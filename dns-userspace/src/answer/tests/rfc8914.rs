@@ -76,9 +76,9 @@ fn answers_and_other_errors_carry_none() {
 
 #[test]
 fn rfc8914_4_25_a_failed_zone_says_so_and_not_where_its_file_is() {
-    let plan = Store::new().plan(vec![Change::Zone {
+    let plan = Store::new().plan(vec![Change::PutZone {
+        source: SourceId::zone_files(),
         apex: name("bad."),
-        file: "/etc/zones/bad.zone".into(),
         content: Err("/etc/zones/bad.zone:1:1: secret".into()),
     }]);
     let world = World {

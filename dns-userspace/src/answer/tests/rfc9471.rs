@@ -1,6 +1,7 @@
 //! RFC 9471, glue in referrals.
 
 use super::*;
+use crate::message::Question;
 
 const ZONE: &str = "
     @         3600 SOA ns host 7 3600 600 86400 300

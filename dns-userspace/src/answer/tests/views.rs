@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::answer::{Consulted, End, Environment, Resolution, Section, resolve};
-use crate::name::Name;
-use crate::rdata::parse_value;
-use crate::record::{Handling, RecordType, RrSet, Source};
-use crate::snapshot::Snapshot;
+use crate::model::name::Name;
+use crate::model::rdata::parse_value;
+use crate::model::record::{Handling, RecordType, RrSet};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::{Origin, SourceId};
+use crate::model::views::ViewClients;
 use crate::store::{Change, ConfiguredView, Store};
-use crate::views::ViewClients;
 
 type Record = (&'static str, RecordType, &'static str);
 
@@ -46,13 +47,13 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn records(list: &[Record], source: &Source) -> Vec<(Name, RrSet)> {
+fn records(list: &[Record], source: &Origin) -> Vec<(Name, RrSet)> {
     let one = |(owner, rtype, value): &Record| {
         let rrset = RrSet {
             rtype: *rtype,
             ttl: 300,
             rdatas: [parse_value(*rtype, value).unwrap()].into(),
-            source: source.clone(),
+            origin: source.clone(),
             handling: Handling::default(),
         };
         (name(owner), rrset)
@@ -70,14 +71,14 @@ fn snapshot_of(default: &[Record], office: &[Record]) -> Arc<Snapshot> {
             name: name.into(),
             clients: vec![client.parse().unwrap()],
         },
-        records: records(list, &Source::Config),
+        records: records(list, &Origin::config()),
     };
     Store::new()
         .plan(vec![
-            Change::Zone {
+            Change::PutZone {
+                source: SourceId::zone_files(),
                 apex: name("x."),
-                file: "x.zone".into(),
-                content: Ok(records(default, &Source::ZoneFile("x.zone".into()))),
+                content: Ok(records(default, &Origin::zone_file("x.zone"))),
             },
             Change::Views(vec![
                 view("office", "10.0.0.0/8", office),

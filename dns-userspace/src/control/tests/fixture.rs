@@ -5,17 +5,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Settings, TtlRules};
+use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Publication, Settings};
 use crate::cookies::Cookies;
-use crate::http::TokenFile;
-use crate::metrics::Metrics;
-use crate::name::Name;
-use crate::rdata::{format_value, parse_value};
-use crate::readiness::Readiness;
-use crate::record::{Handling, Rdata, RecordType, RrSet, Source};
-use crate::snapshot::Snapshot;
-use crate::storage::faults::Shared;
-use crate::store::Plan;
+use crate::journal::Storage;
+use crate::journal::faults::Shared;
+use crate::model::name::Name;
+use crate::model::rdata::{format_value, parse_value};
+use crate::model::record::{Handling, Rdata, RecordType, RrSet};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::{Origin, SourceId};
+use crate::observe::control::Told;
+use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
+use crate::principal::TokenFile;
+use crate::store::TtlRules;
 
 pub(crate) const RULES: TtlRules = TtlRules {
     min: 60,
@@ -30,7 +33,6 @@ pub(crate) struct Served {
     pub(crate) serials: HashMap<u32, u32>,
     pub(crate) publications: usize,
     pub(crate) rests: usize,
-    pub(crate) fails: bool,
 }
 
 struct MemoryPlanes {
@@ -39,14 +41,13 @@ struct MemoryPlanes {
 }
 
 impl Planes for MemoryPlanes {
-    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
+    fn publish(&mut self, publication: &Publication) {
         let _open = self.gate.lock().expect("not poisoned");
         let mut served = self.served.lock().expect("not poisoned");
-        anyhow::ensure!(!served.fails, "as the test asks");
         served.publications += 1;
-        served.snapshot = plan.snapshot.clone();
-        served.serials.extend(serials.iter().copied());
-        Ok(())
+        served.snapshot = publication.new.clone();
+        let serials = publication.serials.iter().map(|zone| (zone.index, zone.serial));
+        served.serials.extend(serials);
     }
 
     fn withhold(&mut self) {
@@ -85,14 +86,25 @@ impl Fixture {
 
     /// Whether or not there is a database that can be read: then without it.
     pub(crate) fn without_required(folder: Arc<tempfile::TempDir>, initial: Desired) -> Self {
-        Self::build(folder, initial, None, false)
+        Self::build(folder, initial, None, false, Vec::new())
+    }
+
+    /// With watched sources that are configured.
+    pub(crate) fn watching(folder: Arc<tempfile::TempDir>, initial: Desired, sources: Vec<SourceId>) -> Self {
+        Self::build(folder, initial, None, true, sources)
     }
 
     pub(crate) fn within(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>) -> Self {
-        Self::build(folder, initial, token, true)
+        Self::build(folder, initial, token, true, Vec::new())
     }
 
-    fn build(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>, required: bool) -> Self {
+    fn build(
+        folder: Arc<tempfile::TempDir>,
+        initial: Desired,
+        token: Option<Arc<TokenFile>>,
+        required: bool,
+        sources: Vec<SourceId>,
+    ) -> Self {
         let readiness = Arc::new(Readiness::default());
         let faults = Shared::default();
         let served: Arc<Mutex<Served>> = Arc::default();
@@ -100,19 +112,22 @@ impl Fixture {
         let files = Arc::new(Mutex::new(Ok(initial.clone())));
         let metrics = Arc::new(Metrics::new(None, Arc::default()));
         metrics.show_readiness(Arc::clone(&readiness));
+        let (storage, stored) = Storage::open(folder.path()).expect("a good database");
         let settings = Settings {
-            storage_path: folder.path().to_owned(),
+            journal: Box::new(storage.with_faults(faults.clone())),
+            stored,
+            sources,
             storage_required: required,
-            readiness: readiness.clone(),
-            config_file: "hotdns.yaml".into(),
             loader: Box::new({
                 let files = files.clone();
                 move || files.lock().expect("not poisoned").clone()
             }),
             token: token.clone(),
             cookies: Arc::new(Cookies::new(None).expect("randomness")),
-            metrics: metrics.clone(),
-            faults: faults.clone(),
+            observer: Arc::new(Told {
+                metrics: metrics.clone(),
+                readiness: readiness.clone(),
+            }),
         };
         let planes = MemoryPlanes {
             served: served.clone(),
@@ -196,12 +211,12 @@ pub(crate) fn value(rtype: RecordType, text: &str) -> Rdata {
     parse_value(rtype, text).expect("a valid value")
 }
 
-pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source) -> (Name, RrSet) {
+pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Origin) -> (Name, RrSet) {
     let rrset = RrSet {
         rtype,
         ttl: 3600,
         rdatas: [value(rtype, text)].into(),
-        source,
+        origin: source,
         handling: Handling::default(),
     };
     (name(owner), rrset)
@@ -210,7 +225,7 @@ pub(crate) fn record(owner: &str, rtype: RecordType, text: &str, source: Source)
 /// A zone with an SOA of this serial, an NS and these records.
 pub(crate) fn zone(apex: &str, serial: u32, records: &[(&str, RecordType, &str)]) -> DesiredZone {
     let file: Arc<str> = format!("zones/{apex}zone").into();
-    let source = || Source::ZoneFile(file.clone());
+    let source = || Origin::zone_file(file.clone());
     let soa = format!("ns.{apex} host.{apex} {serial} 3600 600 86400 300");
     let mut content = vec![
         record(apex, RecordType::SOA, &soa, source()),

@@ -1,9 +1,11 @@
 //! Reloads: units, conflicts between sources, reports.
 
 use super::super::reload::Counts;
-use super::super::{ControlError, Failure, RrsetRef, TtlRules};
+use super::super::{ControlError, Failure, RrsetRef};
 use super::fixture::{Fixture, RULES, desired, name, record, value, zone};
-use crate::record::{RecordType, Source};
+use crate::model::record::RecordType;
+use crate::model::source::Origin;
+use crate::store::{Refusal, TtlRules};
 
 const A: RecordType = RecordType::A;
 const CNAME: RecordType = RecordType::CNAME;
@@ -22,7 +24,7 @@ fn refs(all: &[(&str, &str)]) -> Vec<RrsetRef> {
 async fn the_report_names_what_differs() {
     let fixture = Fixture::new(desired(
         vec![zone("x.", 1, &[("a.x.", A, "192.0.2.1"), ("b.x.", A, "192.0.2.1")])],
-        vec![record("over.lay.", A, "192.0.2.1", Source::Config)],
+        vec![record("over.lay.", A, "192.0.2.1", Origin::config())],
     ));
     let same = fixture.handle().reload().await.expect("reloaded");
     assert_eq!((same.added, same.changed, same.removed), (vec![], vec![], vec![]));
@@ -153,7 +155,7 @@ async fn the_apis_rrset_is_served_and_a_files_once_it_is_gone() {
                     r#type.as_str(),
                     file.as_str(),
                     served_type.as_str(),
-                    *served_source,
+                    served_source.as_str(),
                 )
             }
             other => panic!("{other:?}"),
@@ -177,8 +179,14 @@ async fn the_apis_rrset_is_served_and_a_files_once_it_is_gone() {
         control.create(name("b.x."), A, None, api(2)),
     );
     deleted.expect("deleted");
-    assert!(matches!(managed, Err(ControlError::ManagedByFile { file, .. }) if file == "zones/x.zone"));
-    assert!(matches!(still_alias, Err(ControlError::Clash { held: CNAME, .. })));
+    assert!(matches!(
+        managed.expect_err("refused").refusal(),
+        Some(Refusal::OwnedBy { origin, .. }) if origin.object() == Some("zones/x.zone")
+    ));
+    assert!(matches!(
+        still_alias.expect_err("refused").refusal(),
+        Some(Refusal::Clash { held: CNAME, .. })
+    ));
     assert_eq!(fixture.values("a.x.", A), ["192.0.2.1"], "the file's is served at once");
     assert!(fixture.metric("hotdns_conflicts_count 1"));
 
@@ -199,7 +207,7 @@ async fn ttl_rules_follow_a_reload() {
         .handle()
         .create(name("a.x."), A, None, vec![value(A, "192.0.2.1")])
         .await;
-    assert_eq!(created.expect("created").rrset.ttl, 77);
+    assert_eq!(created.expect("created").rrset.expect("there").ttl, 77);
 }
 
 #[tokio::test]
@@ -228,9 +236,10 @@ async fn what_a_zone_lost_to_the_api_is_counted_as_it_comes_and_goes() {
             control.delete(name(&hosts[host + 1]), Some(CNAME), None),
             control.create(name(&hosts[host]), A, None, vec![value(A, "198.51.100.2")]),
         );
+        let refusal = refused.expect_err("refused");
         assert!(
-            matches!(refused, Err(ControlError::ManagedByFile { .. })),
-            "{refused:?}"
+            matches!(refusal.refusal(), Some(Refusal::OwnedBy { .. })),
+            "{refusal:?}"
         );
     }
     let series = r#"hotdns_conflicts{name="h19.x.",served_source="api",served_type="A",source="zone_file",type="A"} 1"#;

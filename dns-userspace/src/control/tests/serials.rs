@@ -1,7 +1,7 @@
 //! Served SOA serials never go back (RFC 1982).
 
 use super::fixture::{Fixture, desired, name, value, zone};
-use crate::record::RecordType;
+use crate::model::record::RecordType;
 
 const A: RecordType = RecordType::A;
 const WWW: &[(&str, RecordType, &str)] = &[("www.x.", A, "192.0.2.1")];

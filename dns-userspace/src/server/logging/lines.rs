@@ -74,7 +74,7 @@ impl Lines {
             let _ = std::thread::Builder::new()
                 .name("hotdns-log".to_owned())
                 .spawn(move || {
-                    crate::privileges::keep_nothing();
+                    crate::host::privileges::keep_nothing();
                     writer.write_all(&output);
                 });
         }

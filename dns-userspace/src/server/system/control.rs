@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, ConfigSource, Desired, Known};
-use crate::control::{self, Loader, Planes, TtlRules};
-use crate::publish::Publisher;
-use crate::store::Plan;
+use crate::config::{Config, ConfigSource, ConfigWithZones, Known};
+use crate::control::{self, Loader, Planes, Publication};
+use crate::serve::xdp::Publisher;
+use crate::store::TtlRules;
 
 /// Reads everything again; `running` is what the process was started with.
 pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
@@ -27,7 +27,7 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
 }
 
 /// The configuration as the control thread takes it.
-pub(super) fn desired(read: Desired, restart_needed: Vec<String>) -> control::Desired {
+pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> control::Desired {
     let records = read.config.record_sets();
     let views = read.config.view_sets();
     let ttl = ttl_rules(&read.config);
@@ -66,9 +66,13 @@ fn ttl_rules(config: &Config) -> TtlRules {
 }
 
 impl Planes for Publisher {
-    fn publish(&mut self, plan: &Plan, serials: &[(u32, u32)]) -> anyhow::Result<()> {
-        Publisher::publish(self, plan, serials);
-        Ok(())
+    fn publish(&mut self, publication: &Publication) {
+        let serials: Vec<(u32, u32)> = publication
+            .serials
+            .iter()
+            .map(|zone| (zone.index, zone.serial))
+            .collect();
+        Publisher::publish(self, &publication.new, &publication.delta, &serials);
     }
 
     fn withhold(&mut self) {

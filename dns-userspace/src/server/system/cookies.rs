@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::super::supervisor::Spawner;
 use crate::cookies::Cookies;
-use crate::publish::SharedProgram;
+use crate::serve::xdp::SharedProgram;
 
 /// Cookies tell seconds.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -9,10 +9,10 @@
 
 use tracing::warn;
 
+use crate::api;
 use crate::config::Config;
-use crate::files::raise_file_limit;
-use crate::forward::ForwardSettings;
-use crate::http;
+use crate::host::files::raise_file_limit;
+use crate::resolve::ForwardSettings;
 
 /// For what comes and goes: files that a reload reads, the database's, connections before they are refused.
 const RESERVE: usize = 16;
@@ -40,7 +40,7 @@ pub(super) struct Shares {
 
 /// The limit that leaves room for so many TCP connections.
 pub(super) fn wanted(tcp_connections: u32) -> u64 {
-    u64::from(tcp_connections) * 3 / 2 + 2 * http::MAX_CONNECTIONS as u64
+    u64::from(tcp_connections) * 3 / 2 + 2 * api::MAX_CONNECTIONS as u64
 }
 
 /// Raises the limit of open files as far as may be, or as needed; returns it.
@@ -61,7 +61,7 @@ impl Shares {
         let needed = open + workers * PER_WORKER + (1 + interfaces) * PER_INTERFACE + RESERVE;
         let files = usize::try_from(limit).unwrap_or(usize::MAX);
         let left = files.saturating_sub(needed);
-        let least = http::MIN_CONNECTIONS + LEAST_TCP + LEAST_FORWARDS;
+        let least = api::MIN_CONNECTIONS + LEAST_TCP + LEAST_FORWARDS;
         if left < least {
             warn!(
                 "the limit of open files is {limit}, of which the server itself needs {needed}: raise it to {} at \
@@ -79,7 +79,7 @@ impl Shares {
     }
 
     fn from_left(limit: u64, left: usize, forwards: bool, most_tcp: usize) -> Self {
-        let http = (left / 8).clamp(http::MIN_CONNECTIONS, http::MAX_CONNECTIONS);
+        let http = (left / 8).clamp(api::MIN_CONNECTIONS, api::MAX_CONNECTIONS);
         let forwards = if forwards {
             (left / 4).clamp(LEAST_FORWARDS, ForwardSettings::MOST_IN_FLIGHT)
         } else {
@@ -105,15 +105,12 @@ mod tests {
             for forwards in [false, true] {
                 let shares = Shares::from_left(0, left, forwards, 16_384);
                 assert!(shares.http + shares.tcp + shares.forwards <= left, "{left}: {shares:?}");
-                assert!(shares.http >= http::MIN_CONNECTIONS && shares.tcp >= LEAST_TCP);
+                assert!(shares.http >= api::MIN_CONNECTIONS && shares.tcp >= LEAST_TCP);
                 assert_eq!(shares.forwards >= LEAST_FORWARDS, forwards);
             }
         }
         let shares = Shares::from_left(64, 0, true, 4);
-        assert_eq!(
-            (shares.http, shares.tcp, shares.forwards),
-            (http::MIN_CONNECTIONS, 4, 4)
-        );
+        assert_eq!((shares.http, shares.tcp, shares.forwards), (api::MIN_CONNECTIONS, 4, 4));
     }
 
     #[test]

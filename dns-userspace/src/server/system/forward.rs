@@ -12,10 +12,10 @@ use super::super::supervisor::Spawner;
 use super::netlink::{self, Changes, Connection};
 use crate::config::Config;
 use crate::cookies::Cookies;
-use crate::dataplane::answerer::LocalChains;
-use crate::dataplane::worker::Figures;
-use crate::forward::{ForwardSettings, Forwarder};
-use crate::host::HostAddresses;
+use crate::host::addresses::HostAddresses;
+use crate::observe::figures::Figures;
+use crate::resolve::{ForwardSettings, Forwarder};
+use crate::serve::answerer::LocalChains;
 
 /// Addresses are read again so often whatever the kernel says, since its messages may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -40,8 +40,8 @@ pub(super) async fn start(
         servers: upstream.servers.clone(),
         listening: listening.to_vec(),
         timeout: upstream.timeout,
-        udp_payload: config.udp_payload,
-        nsid: config.nsid.clone(),
+        udp_payload: config.edns.udp_payload,
+        nsid: config.edns.nsid.clone(),
         in_flight,
         max_cname_depth: config.backend.max_cname_depth,
     };

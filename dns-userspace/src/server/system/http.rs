@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
+use crate::api::ApiState;
 use crate::config::Config;
-use crate::dataplane::sockets::{Refusal, family, scope};
-use crate::http::{ApiState, TokenFile};
-use crate::readiness::Readiness;
+use crate::observe::readiness::Readiness;
+use crate::principal::TokenFile;
+use crate::serve::sockets::{Refusal, family, scope};
 
 /// The listeners, served.
 pub(super) struct Http {
@@ -33,7 +34,7 @@ impl Http {
         let listeners = bind(config, token.is_some()).await?;
         let api = ApiState::new(token, Arc::clone(readiness));
         let stops = CancellationToken::new();
-        let serving = crate::http::serve(listeners, api.clone(), stops.clone());
+        let serving = crate::api::serve(listeners, api.clone(), stops.clone());
         spawner.spawn("http", async move {
             serving.await;
             Ok(())

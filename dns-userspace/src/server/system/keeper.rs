@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tracing::{debug, error, info, warn};
 
-use crate::dataplane::xdp::own::{self, Interface, Listen};
-use crate::dataplane::xdp::{AttachError, Mode, OwnReport, Program, Room};
-use crate::publish::SharedProgram;
+use crate::serve::xdp::SharedProgram;
+use crate::serve::xdp::own::{self, Interface, Listen};
+use crate::serve::xdp::{AttachError, Mode, OwnReport, Program, Room};
 
 /// The keeper of one process's program.
 pub(super) struct Keeper {

@@ -22,12 +22,12 @@ use super::netlink::{self, Connection};
 use crate::config::{Config, XdpMode};
 use crate::control::ControlHandle;
 use crate::cookies::Cookies;
-use crate::dataplane::gate::{Charged, Gate};
-use crate::dataplane::object::OBJECT;
-use crate::dataplane::xdp::own::{self, GROUPS, Listen};
-use crate::dataplane::xdp::{Constants, Mode, Program, Room};
-use crate::metrics::{XdpFigures, XdpReading};
-use crate::publish::{Loader, SharedProgram};
+use crate::observe::metrics::{XdpFigures, XdpReading};
+use crate::serve::gate::{Charged, Gate};
+use crate::serve::object::OBJECT;
+use crate::serve::xdp::own::{self, GROUPS, Listen};
+use crate::serve::xdp::{Constants, Mode, Program, Room};
+use crate::serve::xdp::{Loader, SharedProgram};
 use crate::table::{Ahead, Memory, Sizes, find_grace_period};
 
 /// How often the program's own log lines are looked for, and whether its links are there still.
@@ -61,11 +61,11 @@ pub(super) fn table_loader(
 ) -> Loader {
     let loader = TableLoader {
         settings: Settings {
-            udp_payload: config.udp_payload,
+            udp_payload: config.edns.udp_payload,
             has_upstream: u16::from(config.backend.upstream.enabled),
-            has_nsid: u16::from(config.nsid.is_some()),
+            has_nsid: u16::from(config.edns.nsid.is_some()),
             has_access: u16::from(gate.access.is_some()),
-            per_zone: u16::from(config.metrics_per_zone),
+            per_zone: u16::from(config.metrics.per_zone),
             ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
             ..Settings::DEFAULT
         },
@@ -118,7 +118,7 @@ impl TableLoader {
     fn load(&self, object: &[u8], keys: &Keys, sizes: Sizes) -> anyhow::Result<(Program, Memory)> {
         let prefixes = |list: &Option<_>| {
             list.as_deref()
-                .map_or(0, |list: &crate::access::AccessList| list.prefixes().count())
+                .map_or(0, |list: &crate::model::access::AccessList| list.prefixes().count())
         };
         let entries = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let constants = Constants {

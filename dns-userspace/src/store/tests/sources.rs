@@ -21,8 +21,8 @@ fn the_apis_rrset_is_served_and_the_files_comes_back_once_it_is_deleted() {
         [Conflict {
             owner: name("www.e."),
             rtype: A,
-            left_out: Source::ZoneFile("z".into()),
-            served: Source::Api,
+            left_out: Origin::zone_file("z"),
+            served: Origin::api(),
             served_type: A,
             view: None,
         }]
@@ -68,7 +68,7 @@ fn the_zone_files_rrset_is_served_before_the_configurations() {
         in_config("a.e.", TXT, 2),
         in_config("b.e.", A, 2),
     ];
-    let store = store_with(vec![Change::ConfigRecords(config), file]);
+    let store = store_with(vec![Change::config_records(config), file]);
     let snapshot = store.snapshot();
     assert_eq!(served(&snapshot, "e.", "a.e."), [(A, "zone_file"), (TXT, "config")]);
     assert_eq!(served(&snapshot, "e.", "b.e."), [(CNAME, "zone_file")]);
@@ -129,7 +129,7 @@ fn rfc4035_3_1_4_1_ds_at_an_apex_is_in_the_zone_above() {
 fn a_configurations_soa_beside_the_apis_cname_makes_no_zone() {
     let mut store = store_with(vec![
         put("o.", CNAME, 1),
-        Change::ConfigRecords(vec![in_config("o.", SOA, 1)]),
+        Change::config_records(vec![in_config("o.", SOA, 1)]),
     ]);
     let snapshot = store.snapshot();
     assert!(snapshot.zones.is_empty());
@@ -177,9 +177,9 @@ fn a_zone_with_nearly_equal_content_differs_only_where_it_does() {
 #[test]
 fn a_zone_that_fails_and_recovers_is_told_and_keeps_its_index() {
     let mut store = store_with(vec![zone("a.", vec![in_file("a.", SOA, 0)]), put("www.e.", A, 1)]);
-    let failing = Change::Zone {
+    let failing = Change::PutZone {
+        source: SourceId::zone_files(),
         apex: name("e."),
-        file: "z".into(),
         content: Err("no such file".into()),
     };
     let plan = apply(&mut store, vec![failing]);
@@ -198,7 +198,13 @@ fn a_zone_that_fails_and_recovers_is_told_and_keeps_its_index() {
     );
     let plan = apply(
         &mut store,
-        vec![Change::RemoveZone { apex: name("a.") }, zone("b.", vec![])],
+        vec![
+            Change::DropZone {
+                source: SourceId::zone_files(),
+                apex: name("a."),
+            },
+            zone("b.", vec![]),
+        ],
     );
     assert_eq!(
         plan.snapshot.zones[&key("b.")].index,
@@ -218,8 +224,11 @@ fn a_plan_that_is_not_committed_leaves_no_trace() {
         apply(&mut store, vec![put("c.", SOA, 1)]).snapshot.zones[&key("c.")].index,
         0
     );
-    assert_eq!(store.api_records().count(), 2);
-    assert!(store.api_rrset(None, &key("a."), A).is_some() && store.api_rrset(None, &key("b."), A).is_none());
+    assert_eq!(store.records_of(&SourceId::api()).count(), 2);
+    assert!(
+        store.rrset_of(&SourceId::api(), None, &key("a."), A).is_some()
+            && store.rrset_of(&SourceId::api(), None, &key("b."), A).is_none()
+    );
 }
 
 #[test]

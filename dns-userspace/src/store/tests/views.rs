@@ -6,7 +6,8 @@ use rand::{Rng, SeedableRng};
 
 use super::model::{Model, OWNERS, TYPES, places, random_change, random_records};
 use super::*;
-use crate::snapshot::View;
+use crate::model::snapshot::View;
+use crate::model::source::SourceId;
 use crate::store::layers::is_same;
 use crate::store::merge::home;
 
@@ -22,13 +23,11 @@ fn view(name: &str, number: u8, records: Vec<(Name, RrSet)>) -> ConfiguredView {
     }
 }
 
-fn in_view(name: &str, change: Change) -> Change {
-    let view = Some(name.into());
-    match change {
-        Change::PutApi { owner, rrset, .. } => Change::PutApi { view, owner, rrset },
-        Change::DeleteApi { owner, rtype, .. } => Change::DeleteApi { view, owner, rtype },
-        change => change,
+fn in_view(name: &str, mut change: Change) -> Change {
+    if let Change::Put { view, .. } | Change::Delete { view, .. } = &mut change {
+        *view = Some(name.into());
     }
+    change
 }
 
 fn random_view_change(rng: &mut StdRng, model: &Model) -> Change {
@@ -40,7 +39,7 @@ fn random_view_change(rng: &mut StdRng, model: &Model) -> Change {
                 wanted.reverse();
             }
             let views = wanted.into_iter().map(|(name, number)| {
-                let mut records = random_records(rng, ".", &Source::Config);
+                let mut records = random_records(rng, ".", &Origin::config());
                 records.retain(|(_, rrset)| rrset.rtype != RecordType::SOA);
                 view(name, number, records)
             });
@@ -240,7 +239,7 @@ fn records_of_a_view_that_is_gone_wait_for_it() {
     assert_eq!(owns(&plan), Some(1));
     let plan = apply(&mut store, vec![Change::Views(Vec::new())]);
     assert_eq!(owns(&plan), None);
-    let held = store.api_rrset(Some(&"office".into()), &key("a.e."), RecordType::A);
+    let held = store.rrset_of(&SourceId::api(), Some(&"office".into()), &key("a.e."), RecordType::A);
     assert!(held.is_some());
     let plan = apply(&mut store, vec![office()]);
     assert_eq!(owns(&plan), Some(1));

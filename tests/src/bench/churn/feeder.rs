@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use dns_userspace::record::{Handling, RecordType, RrSet, Source};
+use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::source::{Origin, SourceId};
 use dns_userspace::store::Change;
 
 use crate::bench::site::Publication;
@@ -120,21 +121,24 @@ impl States {
     fn change(&self, number: u32, state: u32) -> Change {
         let owner = name(&self.name(number));
         match content(state) {
-            None => Change::DeleteApi {
+            None => Change::Delete {
+                source: SourceId::api(),
                 view: None,
                 owner,
                 rtype: RecordType::A,
             },
-            Some(address) => Change::PutApi {
+            Some(address) => Change::Put {
+                source: SourceId::api(),
                 view: None,
                 owner,
                 rrset: RrSet {
                     rtype: RecordType::A,
                     ttl: 60,
                     rdatas: [address.octets()].into(),
-                    source: Source::Api,
+                    origin: Origin::api(),
                     handling: Handling::default(),
-                },
+                }
+                .into(),
             },
         }
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use dns_userspace::answer::{self, CookieSource, Environment, Outcome};
-use dns_userspace::name::Name;
-use dns_userspace::snapshot::Snapshot;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::snapshot::Snapshot;
+use dns_userspace::model::source::SourceId;
 use dns_userspace::store::{Change, Store};
 use dns_userspace::zonefile;
 
@@ -32,9 +33,9 @@ impl Reference {
                 let file: Arc<str> = zone.origin.as_str().into();
                 let content = zonefile::load(&folder.join(format!("{}zone", zone.origin)), &apex, file.clone())
                     .map_err(|errors| anyhow!("{}", errors.iter().map(ToString::to_string).collect::<String>()))?;
-                Ok(Change::Zone {
+                Ok(Change::PutZone {
+                    source: SourceId::zone_files(),
                     apex,
-                    file,
                     content: Ok(content.rrsets),
                 })
             })

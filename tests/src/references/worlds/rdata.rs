@@ -1,7 +1,7 @@
 //! RDATA at random, in presentation format.
 
-use dns_userspace::name::Name;
-use dns_userspace::record::RecordType;
+use dns_userspace::model::name::Name;
+use dns_userspace::model::record::RecordType;
 use rand::Rng;
 
 use super::Generator;

@@ -1,0 +1,222 @@
+//! RRsets as the API shows them, and lists of them, sent in parts.
+//!
+//! ```text
+//! first part ─ all of it? ─► an answer of a known length
+//!            └ no ─► the next part is made when the client has taken the one before
+//! ```
+//!
+//! A part is up to [`PART_BYTES`] of text, or one RRset where that is more, and comes from what is published when it
+//! is made: the place where the one before ended is all that is kept in between, as with cursors. So a client that
+//! does not read costs one part, and no old snapshot. Parts are made away from the threads that serve requests,
+//! as many at a time as there are processors: a filter that few RRsets pass can make that long.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::stream;
+use hyper::body::Bytes;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::connection::Place;
+use super::listing::{self, Filter, Position};
+use super::pieces::{Pieces, json_response, next_piece};
+use super::problem::{self, Problem};
+use super::{ApiState, View};
+use crate::model::name::Name;
+use crate::model::rdata;
+use crate::model::record::{Order, RecordType, RrSet, Wildcard};
+use crate::model::snapshot::Snapshot;
+use crate::model::views::ViewName;
+
+/// Text of one part of a list.
+const PART_BYTES: usize = 64 << 10;
+
+/// An RRset as the API shows it; what is as by default at the end is left out.
+#[derive(Serialize)]
+pub(super) struct Record {
+    name: String,
+    r#type: String,
+    ttl: u32,
+    value: Vec<String>,
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<Vec<u16>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wildcard: Option<&'static str>,
+    /// Left out where it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<String>,
+}
+
+/// An RRset, as it is served.
+pub(super) fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name, rrset: &RrSet) -> Record {
+    let serial = (rrset.rtype == RecordType::SOA)
+        .then(|| snapshot.serial(&owner.key()))
+        .flatten();
+    let value = rrset.rdatas.iter().map(|rdata| match serial {
+        Some(serial) => {
+            let mut soa = rdata.to_vec();
+            rdata::set_serial(&mut soa, serial);
+            rdata::format_value(rrset.rtype, &soa)
+        }
+        None => rdata::format_value(rrset.rtype, rdata),
+    });
+    let (order, wildcard) = (rrset.handling.order(), rrset.handling.wildcard());
+    Record {
+        name: owner.to_string(),
+        r#type: rrset.rtype.to_string(),
+        ttl: rrset.ttl,
+        value: value.collect(),
+        source: rrset.origin.label().to_owned(),
+        order: (*order != Order::Fixed).then(|| order.word()),
+        weights: matches!(order, Order::Weighted(_)).then(|| order.weights().to_vec()),
+        wildcard: (wildcard != Wildcard::Rfc4592).then(|| wildcard.word()),
+        view: view.map(|view| view.to_string()),
+    }
+}
+
+/// A list on its way to a client.
+pub(super) struct List {
+    state: ApiState,
+    filter: Arc<Filter>,
+    /// Where the last part ended.
+    after: Option<Position>,
+    /// RRsets that may follow.
+    left: usize,
+    is_empty: bool,
+    /// What is made and not taken.
+    text: Bytes,
+    /// Nothing more is to be made.
+    is_whole: bool,
+}
+
+impl List {
+    /// Up to `limit` of the RRsets that pass the filter, behind `after`; with its first part made.
+    pub(super) async fn begin(
+        state: &ApiState,
+        place: Option<&Place>,
+        filter: Filter,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Self, Problem> {
+        let mut list = Self {
+            state: state.clone(),
+            filter: Arc::new(filter),
+            after,
+            left: limit,
+            is_empty: true,
+            text: Bytes::new(),
+            is_whole: false,
+        };
+        let turn = Arc::clone(&state.0.lists).acquire_owned();
+        // While others have their turn the connection has no work in hand.
+        let turn = match place {
+            None => turn.await,
+            Some(place) => {
+                let waited = place.activity.pause(turn).await;
+                waited.ok_or_else(|| problem::not_ready("the connection is about to be closed"))?
+            }
+        };
+        let part = list.make(turn.ok()).await;
+        part.map_err(|error| Problem::internal(&error.to_string()))?;
+        Ok(list)
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let body = if self.is_whole {
+            Body::new(Pieces(self.text))
+        } else {
+            Body::from_stream(stream::try_unfold(self, |mut list| async move {
+                Ok::<_, io::Error>(list.next().await?.map(|piece| (piece, list)))
+            }))
+        };
+        json_response(StatusCode::OK, body)
+    }
+
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if self.text.is_empty() {
+            if self.is_whole {
+                return Ok(None);
+            }
+            let turn = Arc::clone(&self.state.0.lists).acquire_owned().await;
+            self.make(turn.ok()).await?;
+        }
+        Ok(Some(next_piece(&mut self.text)))
+    }
+
+    /// Makes the next part.
+    async fn make(&mut self, turn: Option<OwnedSemaphorePermit>) -> io::Result<()> {
+        let (state, filter, after) = (self.state.clone(), Arc::clone(&self.filter), self.after.clone());
+        let (left, is_first) = (self.left, self.is_empty);
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let serving = state.0.serving.get();
+            let serving = serving.ok_or_else(|| io::Error::other("nothing is served"))?;
+            part(&serving.view, &filter, after.as_ref(), left, is_first)
+        });
+        let part = made.await.map_err(io::Error::other)??;
+        self.is_empty &= part.count == 0;
+        self.is_whole = part.is_last;
+        self.left -= part.count;
+        self.after = part.last.or(self.after.take());
+        self.text = part.text.into();
+        Ok(())
+    }
+}
+
+struct Part {
+    text: Vec<u8>,
+    count: usize,
+    /// The last RRset in it.
+    last: Option<Position>,
+    /// Nothing follows.
+    is_last: bool,
+}
+
+/// One part, from what is published now.
+fn part(served: &View, filter: &Filter, after: Option<&Position>, left: usize, is_first: bool) -> io::Result<Part> {
+    let snapshot = (served.snapshot)();
+    let mut text = Vec::new();
+    if is_first {
+        text.extend_from_slice(b"{\"records\":[");
+    }
+    let mut count = 0;
+    let mut written = Ok(());
+    let (last, has_more) = listing::walk(&snapshot, filter, after, |owner, rrset| {
+        if count == left || text.len() >= PART_BYTES {
+            return false;
+        }
+        if !is_first || count > 0 {
+            text.push(b',');
+        }
+        count += 1;
+        let record = record(&snapshot, filter.view.as_ref(), owner, rrset);
+        written = serde_json::to_writer(&mut text, &record).map_err(io::Error::from);
+        written.is_ok()
+    });
+    written?;
+    let is_last = !has_more || count == left;
+    if is_last {
+        let next = last.as_ref().filter(|_| has_more).map(Position::encode);
+        text.extend_from_slice(b"],\"next\":");
+        serde_json::to_writer(&mut text, &next)?;
+        text.push(b'}');
+    }
+    Ok(Part {
+        text,
+        count,
+        last,
+        is_last,
+    })
+}

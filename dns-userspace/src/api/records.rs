@@ -1,0 +1,197 @@
+//! The calls of the API.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use super::body::{parse_value, read_rrset, require_json};
+use super::connection::Place;
+use super::listing::{Filter, Position};
+use super::page::{List, record};
+use super::parameters::{Parameters, location, name_in_path};
+use super::problem::Problem;
+use super::{ApiState, View, pieces, preconditions};
+use crate::model::views::ViewName;
+use crate::principal::Principal;
+use crate::store::Written;
+
+/// RRsets in a page, where the request does not say.
+const DEFAULT_LIMIT: usize = 100;
+/// RRsets in a page at most.
+const MAX_LIMIT: usize = 1000;
+
+/// `GET /api/v1/records`
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    place: Option<Extension<Place>>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &["name", "type", "zone", "view", "limit", "cursor"])?;
+    let snapshot = state.served()?;
+    let filter = Filter {
+        view: parameters.view(&snapshot)?,
+        name: parameters.name("name")?.map(|name| name.key()),
+        rtype: parameters.rtype()?,
+        zone: parameters.name("zone")?.map(|name| name.key()),
+    };
+    drop(snapshot);
+    let invalid = |detail: String| Problem::bad_request("invalid_parameter", detail);
+    let limit = match parameters.get("limit") {
+        None => DEFAULT_LIMIT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")))?,
+    };
+    let after = match parameters.get("cursor") {
+        None => None,
+        Some(text) => {
+            let position = Position::decode(text);
+            Some(position.ok_or_else(|| invalid("`cursor` is not the `next` of an earlier answer".to_owned()))?)
+        }
+    };
+    let list = List::begin(&state, place.as_deref(), filter, after, limit).await?;
+    Ok(list.into_response())
+}
+
+/// `GET /api/v1/records/{name}`
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    place: Option<Extension<Place>>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let name = name_in_path(&uri)?;
+    let parameters = Parameters::read(&uri, &["type", "view"])?;
+    let rtype = parameters.rtype()?;
+    let view = parameters.view(&*state.served()?)?;
+    let filter = Filter {
+        view: view.clone(),
+        name: Some(name.key()),
+        rtype,
+        zone: None,
+    };
+    let list = List::begin(&state, place.as_deref(), filter, None, usize::MAX).await?;
+    if list.is_empty() {
+        let what = rtype.map_or_else(|| "records".to_owned(), |rtype| format!("{rtype} records"));
+        let place = view.map_or_else(String::new, |view| format!(" in the view `{view}`"));
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("{name} has no {what}{place}"),
+        ));
+    }
+    Ok(list.into_response())
+}
+
+/// `POST /api/v1/records`
+pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let serving = state.serving()?;
+    preconditions::refuse(&parts.headers)?;
+    let parameters = Parameters::read(&parts.uri, &["view"])?;
+    let view = parameters.view(&*state.served()?)?;
+    let wanted = read_rrset(&state, &parts, body, view, None, None).await?;
+    let written = serving
+        .control
+        .by(principal(&parts)?)
+        .in_view(wanted.view.clone())
+        .create(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
+        .await?;
+    Ok(written_response(
+        &serving.view,
+        wanted.view.as_ref(),
+        &written,
+        StatusCode::CREATED,
+    ))
+}
+
+/// `PUT /api/v1/records/{name}`
+pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let serving = state.serving()?;
+    preconditions::refuse(&parts.headers)?;
+    let name = name_in_path(&parts.uri)?;
+    let parameters = Parameters::read(&parts.uri, &["type", "view"])?;
+    let rtype = parameters.rtype()?;
+    let view = parameters.view(&*state.served()?)?;
+    let wanted = read_rrset(&state, &parts, body, view, Some(name), rtype).await?;
+    let written = serving
+        .control
+        .by(principal(&parts)?)
+        .in_view(wanted.view.clone())
+        .put(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
+        .await?;
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(written_response(&serving.view, wanted.view.as_ref(), &written, status))
+}
+
+/// `DELETE /api/v1/records/{name}`
+pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let serving = state.serving()?;
+    preconditions::refuse(&parts.headers)?;
+    let name = name_in_path(&parts.uri)?;
+    let parameters = Parameters::read(&parts.uri, &["type", "value", "view"])?;
+    let rtype = parameters.rtype()?;
+    let view = parameters.view(&*state.served()?)?;
+    let rdata = match (parameters.get("value"), rtype) {
+        (None, _) => None,
+        (Some(value), Some(rtype)) => Some(parse_value(rtype, value)?),
+        (Some(_), None) => {
+            return Err(Problem::bad_request(
+                "invalid_parameter",
+                "`value` needs `type`, which says how to read it",
+            ));
+        }
+    };
+    let control = serving.control.by(principal(&parts)?);
+    control.in_view(view).delete(name, rtype, rdata).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/v1/reload`
+pub(super) async fn reload(
+    State(state): State<ApiState>,
+    uri: Uri,
+    headers: HeaderMap,
+    _body: Body,
+) -> Result<Response, Problem> {
+    let serving = state.serving()?;
+    preconditions::refuse(&headers)?;
+    Parameters::read(&uri, &[])?;
+    // It has no body; the header keeps web pages from making this call where there is no token to do so.
+    if state.0.token.is_none() {
+        require_json(&headers)?;
+    }
+    let report = serving.control.reload().await?;
+    Ok(pieces::json(StatusCode::OK, &report))
+}
+
+/// Who asks, as the access check has found.
+fn principal(parts: &Parts) -> Result<Principal, Problem> {
+    let principal = parts.extensions.get::<Principal>().cloned();
+    principal.ok_or_else(|| Problem::internal("a request came past the access check"))
+}
+
+fn written_response(served: &View, view: Option<&ViewName>, written: &Written, status: StatusCode) -> Response {
+    let snapshot = (served.snapshot)();
+    let Some(rrset) = &written.rrset else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let shown = record(&snapshot, view, &written.owner, rrset);
+    let mut response = pieces::json(status, &shown);
+    if status == StatusCode::CREATED
+        && let Ok(location) = HeaderValue::try_from(location(view, &written.owner, rrset.rtype))
+    {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

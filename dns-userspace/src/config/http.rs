@@ -1,0 +1,109 @@
+//! `http`: where the HTTP API is served, and its bearer token.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::address_list::{AddressAt, read_addresses, replace_addresses, wildcard};
+use super::keys::{Applies, Input, TopLevelKey};
+use super::listen::ListenAddresses;
+use super::problem::{ConfigProblem, Findings};
+use super::secret_file::open_to_all;
+use crate::host::files;
+
+/// `http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where HTTP is served.
+    pub listen: Vec<SocketAddr>,
+    /// `http.token_file`: readable, and with a token in it, when the configuration was read.
+    pub token_file: Option<PathBuf>,
+}
+
+/// What can stand in an `Authorization` header and still be one line of it.
+const MOST_TOKEN_BYTES: usize = 4096;
+/// Fewer characters can be guessed over the network.
+const GOOD_TOKEN_BYTES: usize = 16;
+
+pub(super) const KEY: TopLevelKey = TopLevelKey {
+    keys: &["listen", "token_file"],
+    // The content of the token file is read anew at each reload.
+    applies: Applies::AtRestart(&[
+        // Where only the default port moved, `http_port` says it all.
+        ("http.listen", |old, new| {
+            old.http.listen != new.http.listen && old.http_port == new.http_port
+        }),
+        ("http.token_file", |old, new| old.http.token_file != new.http.token_file),
+    ]),
+};
+
+pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &ListenAddresses, findings: &mut Findings) -> HttpConfig {
+    let root = &input.root;
+    let section = root.section("http", KEY.keys, findings);
+    let listen = read_addresses(&section, "listen", "listen: [\"127.0.0.1:8080\"]", http_port, findings);
+    let flags: Vec<String> = input.overrides.http.iter().cloned().collect();
+    let listen = replace_addresses(listen, "--http", &flags, http_port, findings).unwrap_or_else(|| {
+        let at = root.position("http_port").or(Some(root.at));
+        vec![(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), http_port), at)]
+    });
+    let token_file = section.text("token_file", "token_file: token", findings).map(|file| {
+        let path = input.base.join(file.text);
+        match check_token_file(&path) {
+            Ok(None) => {}
+            Ok(Some(oddity)) => findings.warning(file.at, oddity),
+            Err(problem) => findings.error(file.at, problem),
+        }
+        path
+    });
+    check_ports(&dns.addresses(), &listen, findings);
+    HttpConfig {
+        listen: listen.into_iter().map(|(address, _)| address).collect(),
+        token_file,
+    }
+}
+
+/// DNS over TCP and HTTP cannot share an address and port.
+fn check_ports(listen: &[SocketAddr], http: &[AddressAt], findings: &mut Findings) {
+    let dns: HashSet<SocketAddr> = listen.iter().copied().collect();
+    // What a wildcard address of HTTP covers, one for each family and port.
+    let by_port: HashMap<(bool, u16), SocketAddr> = listen
+        .iter()
+        .rev()
+        .map(|dns| ((dns.is_ipv4(), dns.port()), *dns))
+        .collect();
+    for &(http, at) in http {
+        let covered = || {
+            by_port
+                .get(&(http.is_ipv4(), http.port()))
+                .filter(|_| http.ip().is_unspecified())
+        };
+        let wide = wildcard(http);
+        if let Some(dns) = dns.get(&http).or_else(|| dns.get(&wide)).or_else(covered) {
+            findings.error_at(at, ConfigProblem::HttpOnDnsPort { http, dns: *dns });
+        }
+    }
+}
+
+/// Checks a token file: one line of visible ASCII (RFC 6750 §2.1 names fewer characters). Returns what is odd about it.
+/// The HTTP API reads and compares the token.
+fn check_token_file(path: &Path) -> Result<Option<String>, ConfigProblem> {
+    let shown = || path.display().to_string();
+    let unreadable = |error: io::Error| ConfigProblem::TokenUnreadable { path: shown(), error };
+    let bytes = files::read(path, files::MOST_OF_A_SECRET).map_err(unreadable)?;
+    let line = bytes.trim_ascii();
+    if line.is_empty() || line.len() > MOST_TOKEN_BYTES || !line.iter().all(u8::is_ascii_graphic) {
+        return Err(ConfigProblem::BadToken { path: shown() });
+    }
+    if let Some(oddity) = open_to_all(path) {
+        return Ok(Some(oddity));
+    }
+    if line.len() < GOOD_TOKEN_BYTES {
+        let bytes = line.len();
+        return Ok(Some(format!(
+            "the token in {} has {bytes} characters: take {GOOD_TOKEN_BYTES} or more",
+            shown()
+        )));
+    }
+    Ok(None)
+}

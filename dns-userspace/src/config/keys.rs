@@ -1,0 +1,201 @@
+//! The table of the top-level keys, one file for each.
+//!
+//! ```text
+//! key          type       keys above it that its values are checked against
+//! backend:     Backend    (ttl_bounds, listen)
+//!   └ backend.rs: the type, the defaults, `read`, and `KEY`, which says how a change of it takes effect
+//! ```
+//!
+//! A new key is a new file and a line of this table. [`Config`], the message about an unknown key,
+//! [`Config::restart_needed`] and the test of `docs/configuration.md` come from the table.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::acl::Acl;
+use super::backend::BackendConfig;
+use super::chaos::ChaosConfig;
+use super::document::YamlNode;
+use super::edns::EdnsConfig;
+use super::http::HttpConfig;
+use super::limits::LimitsConfig;
+use super::log_format::LogFormat;
+use super::log_level::LogLevel;
+use super::metrics::MetricsConfig;
+use super::problem::Findings;
+use super::rate_limit::RateLimitConfig;
+use super::records::ConfiguredRecord;
+use super::section::CheckedMapping;
+use super::storage::StorageConfig;
+use super::tcp::TcpConfig;
+use super::ttl_bounds::TtlBounds;
+use super::xdp::XdpConfig;
+use super::zones::ConfiguredZone;
+use super::{Overrides, acl, backend, chaos, dns_port, edns, http, http_port, limits, listen, log_format, log_level};
+use super::{metrics, rate_limit, records, storage, tcp, ttl_bounds, views, xdp, zones};
+use crate::model::views::ViewClients;
+
+/// What a key is read from.
+pub(super) struct Input<'a> {
+    /// The top level of the document.
+    pub(super) root: CheckedMapping<'a>,
+    /// The folder of relative paths.
+    pub(super) base: &'a Path,
+    /// What the command line puts in the place of the file's values.
+    pub(super) overrides: &'a Overrides,
+}
+
+/// What the file of a key says of it, besides its type and how it is read.
+pub(super) struct TopLevelKey {
+    /// The keys within it; none where it is no mapping.
+    pub(super) keys: &'static [&'static str],
+    /// When a change of it takes effect.
+    pub(super) applies: Applies,
+}
+
+/// When a change of a key takes effect.
+pub(super) enum Applies {
+    /// At the reload that reads it.
+    AtReload,
+    /// At the next start. A reload names the parts that differ.
+    AtRestart(&'static [ComparedPart]),
+}
+
+/// A part of a key: what messages call it, as in `xdp.mode`, and whether it differs between two configurations.
+pub(super) type ComparedPart = (&'static str, fn(&Config, &Config) -> bool);
+
+macro_rules! keys {
+    ($($key:ident: $type:ty = ($($above:ident),*),)*) => {
+        /// The whole configuration, defaults filled in. A field holds what its key says, or the key's default.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {
+            /// The file, as it was named to us.
+            pub file: Arc<Path>,
+            $(#[doc = concat!("`", stringify!($key), "`.")] pub $key: $type,)*
+        }
+
+        /// The names of all keys, in the order of the table.
+        const NAMES: &[&str] = &[$(stringify!($key)),*];
+
+        /// All keys, in the order of the table.
+        const KEYS: &[TopLevelKey] = &[$($key::KEY),*];
+
+        /// Reads all keys of a document, in the order of the table.
+        pub(super) fn read(document: &YamlNode, base: &Path, overrides: &Overrides, findings: &mut Findings) -> Config {
+            let root = CheckedMapping::root(document, NAMES, findings);
+            let input = Input { root, base, overrides };
+            $(let $key = $key::read(&input, $(&$above,)* findings);)*
+            Config {
+                file: Arc::clone(&findings.file),
+                $($key: $key.into(),)*
+            }
+        }
+    };
+}
+
+keys! {
+    dns_port: u16 = (),
+    http_port: u16 = (),
+    log_level: LogLevel = (),
+    log_format: LogFormat = (),
+    listen: Vec<SocketAddr> = (dns_port),
+    xdp: XdpConfig = (),
+    storage: StorageConfig = (),
+    http: HttpConfig = (http_port, listen),
+    ttl_bounds: TtlBounds = (),
+    edns: EdnsConfig = (),
+    chaos: ChaosConfig = (),
+    tcp: TcpConfig = (),
+    views: Vec<ViewClients> = (),
+    acl: Acl = (),
+    rate_limit: RateLimitConfig = (),
+    metrics: MetricsConfig = (),
+    zones: Vec<ConfiguredZone> = (),
+    backend: BackendConfig = (ttl_bounds, listen),
+    records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
+    limits: LimitsConfig = (),
+}
+
+impl Config {
+    /// The keys that differ between two configurations and take effect only at a restart, in the order of the table.
+    /// For example `["xdp.mode"]` where `xdp: {mode: auto}` became `xdp: {mode: native}`.
+    pub fn restart_needed(old: &Self, new: &Self) -> Vec<&'static str> {
+        let parts = KEYS.iter().flat_map(|key| match key.applies {
+            Applies::AtReload => &[],
+            Applies::AtRestart(parts) => parts,
+        });
+        parts
+            .filter(|(_, differs)| differs(old, new))
+            .map(|(name, _)| *name)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of the table "Keys" of `docs/configuration.md`: the keys in the first cell of each.
+    fn documented() -> Vec<&'static str> {
+        let page = include_str!("../../../docs/configuration.md");
+        let rows = page.split_once("## Keys").expect("the section").1.lines();
+        let rows = rows.skip_while(|line| !line.starts_with("| `"));
+        let cells = rows
+            .take_while(|line| line.starts_with("| `"))
+            .map(|line| line[2..].split(" | ").next().expect("a cell"));
+        cells
+            .flat_map(|cell| cell.split(", ").map(|key| key.trim_matches('`')))
+            .collect()
+    }
+
+    /// The name of a key with each of the names within it: `xdp.interfaces`, `xdp.mode`.
+    fn all() -> impl Iterator<Item = (String, &'static TopLevelKey)> {
+        NAMES.iter().zip(KEYS).flat_map(|(name, key)| {
+            let within = key.keys.iter().map(move |within| format!("{name}.{within}"));
+            let alone = key.keys.is_empty().then(|| (*name).to_owned());
+            within.chain(alone).map(move |name| (name, key))
+        })
+    }
+
+    /// Whether `key` is `of`, or a key within it.
+    fn is_within(key: &str, of: &str) -> bool {
+        key.strip_prefix(of)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key_and_no_other() {
+        let documented = documented();
+        for (name, _) in all() {
+            assert!(documented.iter().any(|row| is_within(row, &name)), "{name}");
+        }
+        for row in documented {
+            assert!(all().any(|(name, _)| is_within(row, &name)), "{row}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_the_keys_that_take_effect_at_a_reload() {
+        let page = include_str!("../../../docs/configuration.md");
+        let (_, behind) = page.split_once("## Keys").expect("the section");
+        let (sentence, _) = behind.split_once("take effect at a reload").expect("the sentence");
+        for (name, key) in NAMES.iter().zip(KEYS) {
+            let is_named = sentence.contains(&format!("`{name}`"));
+            assert_eq!(is_named, matches!(key.applies, Applies::AtReload), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_takes_a_restart_is_compared_whole() {
+        for (name, key) in all() {
+            let Applies::AtRestart(parts) = key.applies else {
+                continue;
+            };
+            let is_compared = parts
+                .iter()
+                .any(|(part, _)| is_within(&name, part) || is_within(part, &name));
+            assert!(is_compared, "{name}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Counters as plain values: those who count write them, and the metrics show them.
+
+use std::sync::atomic::AtomicU64;
+
+use crate::message::Protocol;
+
+/// Is told of every answer that was sent.
+pub trait CountAnswers: Send + Sync + 'static {
+    /// `rcode` includes the upper bits of EDNS, so BADVERS is 16.
+    fn count(&self, protocol: Protocol, qtype: u16, rcode: u8);
+}
+
+/// Rare events of the socket plane, for metrics.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Queries that made the answerer or the forwarder panic, and panics elsewhere in a worker.
+    pub panics: AtomicU64,
+    /// UDP replies that the kernel did not take.
+    pub udp_unsent: AtomicU64,
+    /// Connections closed because of a limit: at once, or once far too much waits for all clients.
+    pub tcp_refused: AtomicU64,
+    /// Connections that are open; the only one that goes down.
+    pub tcp_connections: AtomicU64,
+    /// Queries answered SERVFAIL because too many were on their way upstream.
+    pub forward_overflow: AtomicU64,
+    /// Queries answered SERVFAIL because this server had sent them upstream itself.
+    pub forward_loops: AtomicU64,
+    /// Datagrams over a rate limit that got nothing.
+    pub limit_dropped: AtomicU64,
+    /// Datagrams over a rate limit that got a truncated answer.
+    pub limit_truncated: AtomicU64,
+    /// Queries refused because of an access list.
+    pub acl_refused: AtomicU64,
+    /// Queries that got nothing because of an access list.
+    pub acl_dropped: AtomicU64,
+}
+
+/// Connections, and what limits did to them.
+#[derive(Debug, Default)]
+pub struct HttpFigures {
+    /// Connections that are open; the only one that goes down.
+    pub connections: AtomicU64,
+    /// Connections that waited for their client and were closed to make room for others.
+    pub displaced: AtomicU64,
+    /// Connections whose client took too little of an answer for too long.
+    pub stalled: AtomicU64,
+    /// Connections that were closed at once, because all others had work in hand.
+    pub full: AtomicU64,
+    /// Requests that were answered 503 `overloaded`.
+    pub overloaded: AtomicU64,
+}

@@ -1,0 +1,232 @@
+//! One question to one upstream server.
+//!
+//! Over UDP each exchange has a socket of its own: its port is the kernel's random choice among the ephemeral ones, its
+//! ID is random, it is connected, and a message counts only with that ID and the question (RFC 5452 §9). Whatever else
+//! comes in is passed over. TC is looked at before the records: a truncated message may end anywhere (RFC 2181 §9).
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout_at};
+
+use super::failure::Failure;
+use crate::message::{MARK_BYTES, Mark, Message};
+
+/// What we say that we take over UDP: what passes unfragmented nearly everywhere (DNS flag day 2020).
+pub(super) const UDP_PAYLOAD: u16 = 1232;
+/// What we do take: some servers send more than they were told they may. What is larger is fetched over TCP.
+const UDP_ROOM: usize = 4096;
+/// A query over UDP is sent a second time when there is no reply within this, or within half of the time there is.
+const RESEND: Duration = Duration::from_secs(1);
+const FORMERR: u16 = 1;
+const SERVFAIL: u16 = 2;
+const NOTIMP: u16 = 4;
+const REFUSED: u16 = 5;
+const RD: u8 = 0x01;
+const AD: u8 = 0x20;
+const CD: u8 = 0x10;
+const QR: u16 = 0x8000;
+const TC: u16 = 0x0200;
+const OPCODE: u16 = 0x7800;
+
+/// What is asked. Questions that differ in nothing are one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Asking {
+    /// Uncompressed wire form.
+    pub(super) name: Box<[u8]>,
+    pub(super) qtype: u16,
+    pub(super) qclass: u16,
+    pub(super) checking_disabled: bool,
+    pub(super) authentic_data: bool,
+    pub(super) dnssec_ok: bool,
+    /// Whether a truncated reply is to be fetched whole over TCP.
+    pub(super) whole: bool,
+}
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error("{0}")]
+    Network(#[from] io::Error),
+    #[error("no reply in time")]
+    TimedOut,
+    #[error("the reply is malformed or answers something else")]
+    Garbled,
+    #[error("the reply is truncated over UDP, and over TCP: {0}")]
+    Truncated(Box<Failed>),
+}
+
+impl Failed {
+    /// What it says of the server.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Network(_) | Self::TimedOut => Failure::Silence,
+            Self::Garbled => Failure::Malformed,
+            Self::Truncated(_) => Failure::Truncated,
+        }
+    }
+}
+
+/// How much of EDNS a query has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extension {
+    Marked(Mark),
+    Plain,
+    None,
+}
+
+impl Extension {
+    /// What to try where this one is an error of the client for a server: one that knows no EDNS (RFC 6891 §6.2.2, §7)
+    /// says so without an OPT, one that cannot bear unknown options with.
+    fn less(self, message: &Message) -> Option<Self> {
+        match (self, message.rcode(), &message.opt) {
+            (Self::Marked(_), FORMERR, Some(_)) => Some(Self::Plain),
+            (Self::Marked(_) | Self::Plain, FORMERR | NOTIMP, None) => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
+/// What came in over UDP, of the server and for the query.
+enum Reply {
+    Whole(Message),
+    /// Header and question of a message that says it is cut off.
+    Truncated(Message),
+    /// Larger than our room, or cut off without saying so.
+    CutOff,
+}
+
+/// Asks `server`, for `time` at most.
+pub(super) async fn ask(server: SocketAddr, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
+    let deadline = Instant::now() + time;
+    let mut extension = Extension::Marked(mark);
+    loop {
+        let query = asking.encode(extension);
+        let reply = timeout_at(deadline, ask_udp(server, asking, &query, deadline))
+            .await
+            .map_err(|_| Failed::TimedOut)??;
+        if let Reply::Whole(message) | Reply::Truncated(message) = &reply
+            && let Some(less) = extension.less(message)
+        {
+            extension = less;
+            continue;
+        }
+        match reply {
+            Reply::Whole(message) => return Ok(message),
+            // The client is to come over TCP itself.
+            Reply::Truncated(message) if !asking.whole => return Ok(message),
+            Reply::Truncated(_) | Reply::CutOff => {}
+        }
+        let query = asking.encode(extension);
+        let message = match timeout_at(deadline, ask_tcp(server, asking, &query)).await {
+            Ok(message) => message,
+            Err(_) => Err(Failed::TimedOut),
+        };
+        return message.map_err(|error| Failed::Truncated(Box::new(error)));
+    }
+}
+
+async fn ask_udp(server: SocketAddr, asking: &Asking, query: &[u8], deadline: Instant) -> Result<Reply, Failed> {
+    let socket = UdpSocket::bind(match server {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    })
+    .await?;
+    socket.connect(server).await?;
+    socket.send(query).await?;
+    let now = Instant::now();
+    let resend_at = now + RESEND.min(deadline.saturating_duration_since(now) / 2);
+    match timeout_at(resend_at, receive(&socket, asking, query)).await {
+        Ok(received) => received,
+        Err(_) => {
+            socket.send(query).await?;
+            receive(&socket, asking, query).await
+        }
+    }
+}
+
+async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8]) -> Result<Reply, Failed> {
+    // An octet more than there is room for tells that there was more.
+    let mut buffer = vec![0; UDP_ROOM + 1];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        let bytes = &buffer[..length];
+        let Some(head) = asking.head_of_reply(query, bytes) else {
+            continue;
+        };
+        if head.flags & TC != 0 {
+            return Ok(Reply::Truncated(head));
+        }
+        let message = Message::read(bytes).filter(|_| length <= UDP_ROOM);
+        return Ok(message.map_or(Reply::CutOff, Reply::Whole));
+    }
+}
+
+async fn ask_tcp(server: SocketAddr, asking: &Asking, query: &[u8]) -> Result<Message, Failed> {
+    let mut stream = TcpStream::connect(server).await?;
+    let mut framed = (query.len() as u16).to_be_bytes().to_vec();
+    framed.extend_from_slice(query);
+    stream.write_all(&framed).await?;
+    let length = stream.read_u16().await?;
+    let mut buffer = vec![0; usize::from(length)];
+    stream.read_exact(&mut buffer).await?;
+    let head = asking.head_of_reply(query, &buffer);
+    head.and_then(|_| Message::read(&buffer)).ok_or(Failed::Garbled)
+}
+
+impl Asking {
+    /// The same question, however it is written (RFC 4343).
+    pub(super) fn in_lower_case(&self) -> Self {
+        Self {
+            // The octets of lengths are no letters.
+            name: self.name.to_ascii_lowercase().into(),
+            ..self.clone()
+        }
+    }
+
+    /// The query, with a new random ID.
+    fn encode(&self, extension: Extension) -> Vec<u8> {
+        let id = rand::random::<u16>().to_be_bytes();
+        let bits = if self.checking_disabled { CD } else { 0 } | if self.authentic_data { AD } else { 0 };
+        let has_opt = extension != Extension::None;
+        let mut query = Vec::with_capacity(12 + self.name.len() + 15 + MARK_BYTES);
+        query.extend_from_slice(&[id[0], id[1], RD, bits, 0, 1, 0, 0, 0, 0, 0, u8::from(has_opt)]);
+        query.extend_from_slice(&self.name);
+        query.extend_from_slice(&self.qtype.to_be_bytes());
+        query.extend_from_slice(&self.qclass.to_be_bytes());
+        if has_opt {
+            let payload = UDP_PAYLOAD.to_be_bytes();
+            let dnssec_ok = if self.dnssec_ok { 0x80 } else { 0 };
+            query.extend_from_slice(&[0, 0, 41, payload[0], payload[1], 0, 0, dnssec_ok, 0, 0]);
+            match extension {
+                Extension::Marked(mark) => {
+                    query.push(MARK_BYTES as u8);
+                    mark.write(&mut query);
+                }
+                Extension::Plain | Extension::None => query.push(0),
+            }
+        }
+        query
+    }
+
+    /// Header and question of `bytes`, where these say that it is the reply to `query`.
+    fn head_of_reply(&self, query: &[u8], bytes: &[u8]) -> Option<Message> {
+        if bytes.get(..2)? != &query[..2] {
+            return None;
+        }
+        let head = Message::read_head(bytes)?;
+        let is_reply = head.flags & (QR | OPCODE) == QR;
+        let answers_it = match &head.question {
+            Some((name, qtype, qclass)) => {
+                name.eq_ignore_ascii_case(&self.name) && *qtype == self.qtype && *qclass == self.qclass
+            }
+            // Servers leave the question out of errors that they report before they have read it. None of these is an
+            // answer that a client gets, so to forge one is worth little.
+            None => matches!(head.rcode(), FORMERR | SERVFAIL | NOTIMP | REFUSED),
+        };
+        (is_reply && answers_it).then_some(head)
+    }
+}

@@ -1,0 +1,44 @@
+//! Why there is no answer from upstream, and what a client is told of it.
+
+use crate::message::{ExtendedError, InfoCode};
+
+/// Why there is no answer from upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No server sent a reply.
+    Silence,
+    /// A server sent a reply, and it was an error.
+    Error,
+    /// A server sent the beginning of a reply over UDP, and the whole was not to be had over TCP.
+    Truncated,
+    /// A server sent what is no DNS message.
+    Malformed,
+    /// The query has come back to this server.
+    Loop,
+    /// All servers are this server itself, at present.
+    Ourselves,
+    /// No server was asked: too many queries are on their way.
+    Overloaded,
+    /// The chain leads to data of ours that cannot be answered from.
+    OurData(InfoCode, String),
+}
+
+impl Failure {
+    /// What a client is told (RFC 8914).
+    pub(super) fn extended_error(&self) -> Option<ExtendedError<'_>> {
+        let (code, text) = match self {
+            Self::Silence => (InfoCode::NoReachableAuthority, ""),
+            Self::Error => (InfoCode::NetworkError, ""),
+            Self::Truncated => (
+                InfoCode::NetworkError,
+                "the reply is too large for UDP, and was not to be had over TCP",
+            ),
+            Self::Malformed => (InfoCode::NetworkError, "the reply is malformed"),
+            Self::Loop => (InfoCode::Other, "a forwarding loop: the query came back"),
+            Self::Ourselves => (InfoCode::Other, "every upstream server is this server itself"),
+            Self::Overloaded => return None,
+            Self::OurData(code, text) => (*code, &text[..]),
+        };
+        Some(ExtendedError { code, text })
+    }
+}

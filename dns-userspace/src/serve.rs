@@ -1,0 +1,13 @@
+//! The planes that answer: XDP and sockets.
+
+pub mod answerer;
+pub mod fastpath;
+pub mod gate;
+mod job;
+pub mod object;
+pub mod sockets;
+pub mod stream;
+pub mod tcp;
+pub mod udp;
+pub mod worker;
+pub mod xdp;

@@ -1,0 +1,194 @@
+//! How a socket's query is answered: the fast path first, then the reference answerer, then a job of the forwarder's;
+//! and how a chain that comes back from there goes on.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dns_common::order::next;
+use ipnet::IpNet;
+
+use super::gate::{Denied, Gate};
+use crate::answer::{
+    Admission, Environment, Identity, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume,
+    zone_asked,
+};
+use crate::cookies::Cookies;
+use crate::message::HEADER_BYTES;
+use crate::model::name::Name;
+use crate::model::record::RecordType;
+use crate::publish::{Served, ZoneCounter};
+use crate::query::{Answerer, Arrival, Disposition, failure};
+use crate::resolve::{Forwarder, LocalData};
+use crate::serve::fastpath::{Fast, Worker};
+
+const FORMERR: u8 = 1;
+const SERVFAIL: u8 = 2;
+
+/// The answerer of one worker.
+pub struct LocalAnswerer {
+    served: Arc<Served>,
+    fast: Worker,
+    environment: Environment<'static>,
+    identity: Arc<Identity>,
+    cookies: Arc<Cookies>,
+    recursion: Arc<[IpNet]>,
+    gate: Arc<Gate>,
+    /// Resolves what is not ours; without it such queries get SERVFAIL.
+    forwarder: Option<Arc<Forwarder>>,
+    /// Where answers are counted for each zone, if they are.
+    counter: Option<ZoneCounter>,
+    /// From which the order of RRs is drawn.
+    random: u64,
+}
+
+impl LocalAnswerer {
+    /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
+    /// transport, RA, cookies, identity, admission and random number of `environment` are set for each query.
+    pub fn new(
+        served: Arc<Served>,
+        environment: Environment<'static>,
+        identity: Arc<Identity>,
+        cookies: Arc<Cookies>,
+        recursion: Arc<[IpNet]>,
+        gate: Arc<Gate>,
+    ) -> Self {
+        let fast = Worker::new(Arc::clone(&served));
+        Self {
+            served,
+            fast,
+            environment,
+            identity,
+            cookies,
+            recursion,
+            gate,
+            forwarder: None,
+            counter: None,
+            random: rand::random(),
+        }
+    }
+
+    /// The same, with what is not ours resolved upstream.
+    pub fn forwarding(self, forwarder: Option<Arc<Forwarder>>) -> Self {
+        Self { forwarder, ..self }
+    }
+
+    /// The same, with its answers counted for each zone.
+    pub fn counting(self, counter: Option<ZoneCounter>) -> Self {
+        Self { counter, ..self }
+    }
+}
+
+impl LocalAnswerer {
+    /// What is not ours, or the end of `chain`.
+    fn resolve(&self, query: &[u8], chain: Option<PartialChain>, arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        match &self.forwarder {
+            Some(forwarder) => forwarder.take_on(query, chain, arrival, out),
+            None => failure(query, SERVFAIL, out),
+        }
+    }
+
+    /// No query is that long. Over the limit it gets nothing, as all that is malformed, nor where the zone's list says
+    /// so.
+    fn answer_cut_off(&self, query: &[u8], environment: &Environment<'_>, out: &mut Vec<u8>) -> Disposition {
+        if environment.admission == Admission::Truncated {
+            return Disposition::Silence;
+        }
+        if environment.admission == Admission::Admitted
+            && is_dropped_by_zone(query, &self.served.snapshot_guard(), environment)
+        {
+            self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+            return Disposition::Denied;
+        }
+        // The header is all that can be trusted to be there.
+        failure(&query[..query.len().min(HEADER_BYTES)], FORMERR, out)
+    }
+}
+
+/// What is served, for chains of aliases that lead from an upstream server into it.
+pub struct LocalChains {
+    served: Arc<Served>,
+    environment: Environment<'static>,
+}
+
+impl LocalChains {
+    /// The client and the random number of `environment` are set for each name.
+    pub fn new(served: Arc<Served>, environment: Environment<'static>) -> Self {
+        Self { served, environment }
+    }
+
+    fn environment(&self, client: IpAddr) -> Environment<'static> {
+        let mut environment = self.environment;
+        environment.cookies.client = client;
+        environment.random = rand::random();
+        environment
+    }
+}
+
+impl fmt::Debug for LocalChains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalChains").finish_non_exhaustive()
+    }
+}
+
+impl LocalData for LocalChains {
+    fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
+        is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
+    }
+
+    fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
+        let (snapshot, environment) = (self.served.snapshot_guard(), self.environment(client));
+        resume(name, qtype, &snapshot, &*self.served, &environment, out)
+    }
+}
+
+impl Answerer for LocalAnswerer {
+    fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        let client = arrival.client;
+        let admission = match self.gate.admit(arrival, &self.served.table().memory.buckets) {
+            Ok(Some(admission)) => admission,
+            Ok(None) => return Disposition::Silence,
+            Err(Denied) => return Disposition::Denied,
+        };
+        let environment = Environment {
+            limit: arrival.limit,
+            is_proven: arrival.is_proven,
+            recursion_available: self.recursion.iter().any(|prefix| prefix.contains(&client)),
+            admission,
+            cookies: self.cookies.source(client),
+            identity: Some(&self.identity),
+            random: next(&mut self.random),
+            ..self.environment
+        };
+        if arrival.is_cut_off {
+            return self.answer_cut_off(query, &environment, out);
+        }
+        // What was not admitted was not looked up.
+        let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
+        if self.fast.answer(query, &environment, out) == Fast::Answered {
+            if let Some(counter) = counter {
+                counter.count(arrival.protocol, self.fast.zone(), out);
+            }
+            return Disposition::Reply;
+        }
+        let snapshot = self.served.snapshot_guard();
+        match respond(query, &snapshot, &*self.served, &environment, out) {
+            Outcome::Reply => {
+                if let Some(counter) = counter
+                    && let Some(zone) = zone_asked(query, &snapshot)
+                {
+                    counter.count(arrival.protocol, zone, out);
+                }
+                Disposition::Reply
+            }
+            Outcome::Silence => Disposition::Silence,
+            Outcome::Denied => {
+                self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+                Disposition::Denied
+            }
+            Outcome::Forward => self.resolve(query, None, arrival, out),
+            Outcome::CompleteUpstream(chain) => self.resolve(query, Some(chain), arrival, out),
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! DNS over UDP: batches in, batches out.
+//!
+//! ```text
+//! recvmmsg (64 slots) ─► SharedAnswerer::answer for each ─► sendmmsg, one call per address that was asked
+//!                              └─ Later: a job of the main runtime, which replies through the same socket
+//! ```
+//!
+//! All buffers belong to the socket's task and are used again: a query that is answered from here allocates nothing and
+//! takes no lock. On a wildcard address each datagram tells which address was asked (`IP_PKTINFO`, RFC 3542 §6.2), and
+//! the reply leaves from there. What was sent to a group is nobody's here, and a broadcast, of which every worker's
+//! socket gets a copy, is the first worker's. What the kernel does not take at once is dropped and counted; the client
+//! asks again.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::{array, cell::RefCell};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
+    setsockopt, sockopt,
+};
+use tokio::io::Interest;
+
+use super::job::RunningJob;
+use super::worker::{Shared, SharedAnswerer};
+use crate::message::Protocol;
+use crate::query::{Arrival, Disposition};
+
+/// Datagrams per system call.
+const BATCH: usize = 64;
+/// Room for one query. Not a power of two, so that the slots do not all fall on the same cache lines.
+const SLOT_BYTES: usize = 4096 + 128;
+
+/// How much a worker that stops still answers, however much comes: about what the receive buffer holds.
+const LAST_BATCHES: usize = 128;
+
+/// Answers what comes in on `socket` until the plane stops, and then what has already come.
+pub(super) async fn serve(socket: Arc<UdpSocket>, answerer: Rc<RefCell<SharedAnswerer>>) -> io::Result<()> {
+    let (stop, wants_interfaces) = {
+        let shared = &answerer.borrow().shared;
+        (shared.stop.clone(), shared.wants_interfaces)
+    };
+    let bound = socket.local_addr()?.ip();
+    if wants_interfaces {
+        // What has come before is told without its interface.
+        match bound {
+            IpAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+            IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+    }
+    let mut batch = Batch::new(bound, wants_interfaces);
+    let ready = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
+    loop {
+        tokio::select! {
+            ready = ready.readable() => ready?,
+            () = stop.cancelled() => break,
+        }
+        let received = ready.try_io(Interest::READABLE, || match batch.receive(socket.as_raw_fd()) {
+            Ok(BATCH) | Err(Errno::EINTR) => Ok(()),
+            // Fewer than asked for: the queue is empty. Saying so here spares a call, and epoll tells of what has come
+            // since.
+            Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error.into()),
+        });
+        match received {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => batch.answer_and_send(&socket, &answerer),
+        }
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..LAST_BATCHES {
+        match batch.receive(socket.as_raw_fd()) {
+            Ok(received) if received > 0 => batch.answer_and_send(&socket, &answerer),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+/// The address of ours that a datagram was sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The one the socket is bound to.
+    Bound,
+    V4(Ipv4Addr),
+    /// With the interface, where the address means nothing without it.
+    V6(Ipv6Addr, u32),
+}
+
+impl Asked {
+    /// Calls `send` with the control messages that make a reply leave from this address.
+    fn with_control<R>(self, send: impl FnOnce(&[ControlMessage<'_>]) -> R) -> R {
+        match self {
+            Self::Bound => send(&[]),
+            Self::V4(address) => send(&[ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(address.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            })]),
+            Self::V6(address, interface) => send(&[ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: address.octets(),
+                },
+                ipi6_ifindex: interface,
+            })]),
+        }
+    }
+}
+
+/// To how many hosts a datagram was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cast {
+    /// This one.
+    Unicast,
+    /// All of a network: each socket of the port has a copy of its own.
+    Broadcast,
+    /// A group, which nobody here has joined for the sake of DNS. The same holds for copies.
+    Multicast,
+}
+
+impl Cast {
+    /// Of a datagram to `address`, with the address that a reply would leave from. The two differ where the first is no
+    /// host's: for a broadcast, of a network or limited (RFC 1122 §3.2.1.3).
+    fn of(asked: Asked, address: IpAddr) -> Self {
+        match (asked, address) {
+            (_, address) if address.is_multicast() => Self::Multicast,
+            (_, IpAddr::V4(Ipv4Addr::BROADCAST)) => Self::Broadcast,
+            // The kernel may not know; that is before the socket has asked it to tell.
+            (Asked::V4(own), IpAddr::V4(address)) if own != address && !own.is_unspecified() => Self::Broadcast,
+            _ => Self::Unicast,
+        }
+    }
+}
+
+/// One slot of a batch, from query to reply.
+#[derive(Clone, Copy)]
+struct Slot {
+    length: usize,
+    client: Option<SockaddrStorage>,
+    asked: Asked,
+    /// Interface and address at which it came in.
+    at: Option<(u32, IpAddr)>,
+    cast: Cast,
+    cut_off: bool,
+    has_reply: bool,
+}
+
+struct Batch {
+    /// Whether replies must be told where to leave from.
+    is_wildcard: bool,
+    control: Option<Vec<u8>>,
+    incoming: MultiHeaders<SockaddrStorage>,
+    outgoing: MultiHeaders<SockaddrStorage>,
+    queries: Box<[u8]>,
+    replies: Vec<Vec<u8>>,
+    slots: [Slot; BATCH],
+    received: usize,
+}
+
+impl Batch {
+    fn new(bound: IpAddr, wants_interfaces: bool) -> Self {
+        let is_wildcard = bound.is_unspecified();
+        // Exactly the size of the one message: the kernel reads all of it when sending.
+        let control = (is_wildcard || wants_interfaces).then(|| match bound {
+            IpAddr::V4(_) => cmsg_space!(libc::in_pktinfo),
+            IpAddr::V6(_) => cmsg_space!(libc::in6_pktinfo),
+        });
+        Self {
+            incoming: MultiHeaders::preallocate(BATCH, control.clone()),
+            outgoing: MultiHeaders::preallocate(BATCH, control.clone().filter(|_| is_wildcard)),
+            is_wildcard,
+            control,
+            queries: vec![0; BATCH * SLOT_BYTES].into(),
+            replies: (0..BATCH).map(|_| Vec::with_capacity(512)).collect(),
+            slots: [Slot {
+                length: 0,
+                client: None,
+                asked: Asked::Bound,
+                at: None,
+                cast: Cast::Unicast,
+                cut_off: false,
+                has_reply: false,
+            }; BATCH],
+            received: 0,
+        }
+    }
+
+    fn receive(&mut self, socket: RawFd) -> Result<usize, Errno> {
+        self.received = 0;
+        let mut chunks = self.queries.chunks_exact_mut(SLOT_BYTES);
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+            array::from_fn(|_| [IoSliceMut::new(chunks.next().expect("one chunk per slot"))]);
+        let messages = recvmmsg(
+            socket,
+            &mut self.incoming,
+            slices.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
+        let mut lost_control = false;
+        for (slot, message) in self.slots.iter_mut().zip(messages) {
+            let told = self.control.as_ref().and_then(|_| packet_info(&message));
+            lost_control |= self.control.is_some() && told.is_none();
+            let asked = match told {
+                Some((asked, _)) if self.is_wildcard => Some(asked),
+                None if self.is_wildcard => None,
+                _ => Some(Asked::Bound),
+            };
+            *slot = Slot {
+                length: message.bytes.min(SLOT_BYTES),
+                // Without the address no reply could leave from it.
+                client: message.address.filter(|_| asked.is_some()),
+                asked: asked.unwrap_or(Asked::Bound),
+                at: told.map(|(_, at)| at),
+                cast: told.map_or(Cast::Unicast, |(asked, (_, address))| Cast::of(asked, address)),
+                cut_off: message.flags.contains(MsgFlags::MSG_TRUNC),
+                has_reply: false,
+            };
+            self.received += 1;
+        }
+        if lost_control {
+            // The headers keep the size of what came last, so a datagram without control data would be followed by
+            // more.
+            self.incoming = MultiHeaders::preallocate(BATCH, self.control.clone());
+        }
+        Ok(self.received)
+    }
+
+    fn answer_and_send(&mut self, socket: &Arc<UdpSocket>, answerer: &RefCell<SharedAnswerer>) {
+        let mut answerer = answerer.borrow_mut();
+        self.answer(socket, &mut answerer);
+        self.send(socket.as_raw_fd(), &answerer.shared);
+    }
+
+    fn answer(&mut self, socket: &Arc<UdpSocket>, answerer: &mut SharedAnswerer) {
+        let queries = self.queries.chunks_exact(SLOT_BYTES);
+        for ((slot, query), reply) in self.slots[..self.received]
+            .iter_mut()
+            .zip(queries)
+            .zip(&mut self.replies)
+        {
+            let Some((client, address)) = slot.client.and_then(|client| Some((client, client_ip(&client)?))) else {
+                continue;
+            };
+            match slot.cast {
+                Cast::Unicast => {}
+                Cast::Broadcast if answerer.shared.takes_broadcasts => {}
+                Cast::Broadcast | Cast::Multicast => continue,
+            }
+            // No client is at such an address, and a reply to one would go to who knows whom.
+            if address.is_unspecified() || address.is_multicast() {
+                continue;
+            }
+            let query = &query[..slot.length];
+            let arrival = Arrival {
+                at: slot.at,
+                is_cut_off: slot.cut_off,
+                ..Arrival::by(Protocol::Udp, address)
+            };
+            match answerer.answer(query, &arrival, reply) {
+                Disposition::Reply => slot.has_reply = true,
+                Disposition::Silence | Disposition::Denied => {}
+                Disposition::Later(job) => {
+                    let shared = &answerer.shared;
+                    let job = shared.run(job, query);
+                    let task = reply_later(job, Arc::clone(socket), client, slot.asked, shared.clone());
+                    shared.jobs.spawn_on(task, &shared.main);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, socket: RawFd, shared: &Shared) {
+        let mut pending = 0;
+        for (number, slot) in self.slots[..self.received].iter().enumerate() {
+            pending |= u64::from(slot.has_reply) << number;
+        }
+        while pending != 0 {
+            let asked = self.slots[pending.trailing_zeros() as usize].asked;
+            let mut group = [0; BATCH];
+            let mut members = 0;
+            for (number, slot) in self.slots[..self.received].iter().enumerate() {
+                if pending & (1 << number) != 0 && slot.asked == asked {
+                    group[members] = number;
+                    members += 1;
+                    pending &= !(1 << number);
+                }
+            }
+            self.send_group(socket, shared, asked, &group[..members]);
+        }
+    }
+
+    /// Sends the replies of the slots in `group`, which were all asked at `asked`.
+    fn send_group(&mut self, socket: RawFd, shared: &Shared, asked: Asked, group: &[usize]) {
+        let reply = |place: usize| group.get(place).map_or(&[][..], |&number| &self.replies[number][..]);
+        let slices: [[IoSlice<'_>; 1]; BATCH] = array::from_fn(|place| [IoSlice::new(reply(place))]);
+        let clients: [Option<SockaddrStorage>; BATCH] =
+            array::from_fn(|place| group.get(place).and_then(|&number| self.slots[number].client));
+        let mut done = 0;
+        while done < group.len() {
+            let left = done..group.len();
+            let sent = asked.with_control(|control| {
+                sendmmsg(
+                    socket,
+                    &mut self.outgoing,
+                    &slices[left.clone()],
+                    &clients[left],
+                    control,
+                    MsgFlags::MSG_DONTWAIT,
+                )
+                .map(Iterator::count)
+            });
+            match sent {
+                Ok(sent) => {
+                    group[done..done + sent]
+                        .iter()
+                        .for_each(|&number| shared.count(Protocol::Udp, &self.replies[number]));
+                    done += sent.max(1);
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN | Errno::ENOBUFS) => {
+                    shared
+                        .figures
+                        .udp_unsent
+                        .fetch_add((group.len() - done) as u64, Ordering::Relaxed);
+                    return;
+                }
+                // It concerns the first of them alone, say a client at port 0 or without a route.
+                Err(_) => {
+                    shared.figures.udp_unsent.fetch_add(1, Ordering::Relaxed);
+                    done += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Where a reply leaves from; interface and destination of the datagram.
+fn packet_info(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<(Asked, (u32, IpAddr))> {
+    message.cmsgs().ok()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            let address = |address: libc::in_addr| Ipv4Addr::from(address.s_addr.to_ne_bytes());
+            let at = (info.ipi_ifindex as u32, address(info.ipi_addr).into());
+            // The local address that a reply would have: for a broadcast that is not the destination.
+            Some((Asked::V4(address(info.ipi_spec_dst)), at))
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            let interface = if address.is_unicast_link_local() {
+                info.ipi6_ifindex
+            } else {
+                0
+            };
+            Some((Asked::V6(address, interface), (info.ipi6_ifindex, address.into())))
+        }
+        _ => None,
+    })
+}
+
+fn client_ip(client: &SockaddrStorage) -> Option<IpAddr> {
+    match (client.as_sockaddr_in(), client.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(v4.ip().into()),
+        (None, Some(v6)) => Some(v6.ip().into()),
+        (None, None) => None,
+    }
+}
+
+async fn reply_later(
+    mut job: RunningJob,
+    socket: Arc<UdpSocket>,
+    client: SockaddrStorage,
+    asked: Asked,
+    shared: Shared,
+) {
+    let Some(reply) = job.next().await else {
+        return;
+    };
+    // A datagram is the whole reply.
+    drop(job);
+    let sent = asked.with_control(|control| {
+        sendmsg(
+            socket.as_raw_fd(),
+            &[IoSlice::new(&reply)],
+            control,
+            MsgFlags::MSG_DONTWAIT,
+            Some(&client),
+        )
+    });
+    match sent {
+        Ok(_) => shared.count(Protocol::Udp, &reply),
+        Err(_) => drop(shared.figures.udp_unsent.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

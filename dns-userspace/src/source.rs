@@ -1,0 +1,24 @@
+//! Watched sources: worlds outside of this server whose objects become records.
+//!
+//! ```text
+//! World ─ list, changes ─► Watcher ─ Claims ─ edits ─► writer
+//!  (one folder each)        (one driver)                  │
+//!     ▲                       └── Status ─► API, metrics  │
+//!     └──────────── what is kept of it: layer, place ◄────┘
+//! ```
+//!
+//! A new source is a folder with a [`World`], a registration, and a section of the configuration. Connecting anew,
+//! pauses between attempts, doubts, restarts, status and the merge of several objects at one name are the driver's.
+
+mod claims;
+mod status;
+mod watcher;
+mod world;
+
+pub use self::claims::{Claim, Claimant, Claims, LeftOut};
+pub use self::status::{SourceReport, SourceState, Status};
+pub use self::watcher::{SyncRequests, Watcher, WatcherSettings};
+pub use self::world::{Change, Event, Listing, Object, World, WorldError};
+
+#[cfg(test)]
+mod tests;

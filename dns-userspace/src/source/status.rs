@@ -1,0 +1,102 @@
+//! How a watched source is: for `/api/v1/sources`, the metrics and the log.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::SystemTime;
+
+use crate::model::source::SourceId;
+
+/// How a source is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceState {
+    /// It has not been in step since the start. What it said before is served.
+    Starting,
+    /// What is served is what its world says.
+    Synced,
+    /// Its world is away, or says what is doubted. What it said before is served.
+    Degraded,
+    /// It ended.
+    Stopped,
+}
+
+impl SourceState {
+    /// All, in the order of the metric.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Synced, Self::Degraded, Self::Stopped];
+
+    /// As the API and the metrics say it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Synced => "synced",
+            Self::Degraded => "degraded",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceReport {
+    /// In one word.
+    pub state: SourceState,
+    /// Since when it is so.
+    pub since: SystemTime,
+    /// When it was in step last, in seconds of Unix time; `None`: never.
+    pub last_sync: Option<u64>,
+    /// Objects of its world that ask for something.
+    pub objects: usize,
+    /// RRsets of its layer.
+    pub rrsets: usize,
+    /// What is wrong, in a sentence.
+    pub error: Option<String>,
+    /// Objects that cannot be understood, the first of them, and what is wrong with each.
+    pub broken: Vec<(String, String)>,
+    /// How many there are.
+    pub broken_count: usize,
+}
+
+/// How a source is, shared by the source and those who show it.
+#[derive(Debug)]
+pub struct Status {
+    source: SourceId,
+    report: Mutex<SourceReport>,
+}
+
+impl Status {
+    /// A source that starts.
+    pub fn new(source: SourceId) -> Self {
+        Self {
+            source,
+            report: Mutex::new(SourceReport {
+                state: SourceState::Starting,
+                since: SystemTime::now(),
+                last_sync: None,
+                objects: 0,
+                rrsets: 0,
+                error: None,
+                broken: Vec::new(),
+                broken_count: 0,
+            }),
+        }
+    }
+
+    /// Whose it is.
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+
+    /// How it is now.
+    pub fn report(&self) -> SourceReport {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes it; the time of the state follows.
+    pub(super) fn update(&self, change: impl FnOnce(&mut SourceReport)) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = report.state;
+        change(&mut report);
+        if report.state != before {
+            report.since = SystemTime::now();
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The driver of all watched sources: lists a world, follows its changes, and keeps its layer in step.
+//!
+//! ```text
+//! list ─► doubted? ─ no ─► all RRsets of the layer ─► synced ─► change ─► edits ─► change …
+//!   ▲         │ yes: what was served stays          an error ─► degraded ─┐
+//!   └─────────┴──────── after a pause, or when told ◄─────────────────────┘
+//! ```
+//!
+//! - What a world said last is served while it is away, also over restarts.
+//! - A world that shows nothing, where it had something, is doubted: a proxy in front of it may have lost its backend.
+//!   What it had is served until a second list, a while later, shows nothing again, or until somebody tells the source to
+//!   synchronize.
+//! - An object that cannot be understood is reported and skipped; what it asked for before stays.
+//! - Changes that come close together are one change set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::claims::{Claimant, Claims};
+use super::status::{SourceState, Status};
+use super::world::{Change, Event, Listing, Object, World};
+use crate::control::{ControlError, ControlHandle};
+use crate::journal::Progress;
+use crate::model::source::SourceId;
+use crate::store::{ChangeSet, Edit};
+
+/// Broken objects that a report names.
+const MOST_BROKEN: usize = 20;
+/// Edits that are one change set at most.
+const MOST_EDITS: usize = 10_000;
+/// Before the writer, which still waits for its journal, is asked again.
+const WRITER_PAUSE: Duration = Duration::from_millis(500);
+
+/// Times of a watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatcherSettings {
+    /// The first pause after an error; each further one is about twice as long.
+    pub min_pause: Duration,
+    /// The longest.
+    pub max_pause: Duration,
+    /// An empty list is believed when another one, so long after the first, is empty as well.
+    pub confirm_after: Duration,
+    /// Changes that come within this time are one change set.
+    pub gather: Duration,
+}
+
+impl Default for WatcherSettings {
+    fn default() -> Self {
+        Self {
+            min_pause: Duration::from_millis(500),
+            max_pause: Duration::from_secs(30),
+            confirm_after: Duration::from_secs(30),
+            gather: Duration::from_millis(20),
+        }
+    }
+}
+
+/// Tells a source to list its world now. A person who does so is believed: no list is doubted then.
+#[derive(Debug, Clone, Default)]
+pub struct SyncRequests(Arc<Notify>);
+
+impl SyncRequests {
+    /// Asks for a list.
+    pub fn ask(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Watches one world.
+pub struct Watcher<W> {
+    source: SourceId,
+    world: W,
+    control: ControlHandle,
+    status: Arc<Status>,
+    requests: SyncRequests,
+    settings: WatcherSettings,
+    claims: Claims,
+    /// Objects that cannot be understood, and why.
+    broken: BTreeMap<Arc<str>, String>,
+    /// When a list was empty for the first time, where one is doubted.
+    doubted_since: Option<Instant>,
+    /// Whether somebody has asked for the next list.
+    is_told: bool,
+}
+
+/// Why a watch ends for now.
+enum Pause {
+    /// The world is away.
+    Away(String),
+    /// Its list is doubted.
+    Doubted(String),
+    /// Somebody asks for a list, or the watch lost its place.
+    Relist,
+    /// The writer has ended.
+    Stopped,
+}
+
+impl From<super::WorldError> for Pause {
+    fn from(error: super::WorldError) -> Self {
+        Self::Away(error.0)
+    }
+}
+
+impl<W: World> Watcher<W> {
+    /// A watcher of `world`, whose objects are records of `source`.
+    pub fn new(
+        source: SourceId,
+        world: W,
+        control: ControlHandle,
+        status: Arc<Status>,
+        requests: SyncRequests,
+        settings: WatcherSettings,
+    ) -> Self {
+        Self {
+            claims: Claims::new(source.clone()),
+            source,
+            world,
+            control,
+            status,
+            requests,
+            settings,
+            broken: BTreeMap::new(),
+            doubted_since: None,
+            is_told: false,
+        }
+    }
+
+    /// Watches until it is told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.watch() => {}
+        }
+        self.status.update(|report| report.state = SourceState::Stopped);
+    }
+
+    async fn watch(&mut self) {
+        let Some(had) = self.begin().await else {
+            return;
+        };
+        let mut had = had;
+        let mut pauses = self.pauses();
+        loop {
+            let ended = match self.list(had).await {
+                Ok(()) => {
+                    pauses = self.pauses();
+                    self.follow().await
+                }
+                Err(pause) => pause,
+            };
+            let pause = match ended {
+                Pause::Stopped => return,
+                Pause::Relist => continue,
+                Pause::Doubted(reason) => {
+                    self.degrade(reason);
+                    self.settings.confirm_after
+                }
+                Pause::Away(reason) => {
+                    self.degrade(reason);
+                    pauses.next().unwrap_or(self.settings.max_pause)
+                }
+            };
+            had = had.max(self.claims.rrsets());
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.requests.0.notified() => self.is_told = true,
+            }
+        }
+    }
+
+    fn pauses(&self) -> impl Iterator<Item = Duration> + use<W> {
+        ExponentialBuilder::default()
+            .with_min_delay(self.settings.min_pause)
+            .with_max_delay(self.settings.max_pause)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+
+    /// What is served from before: how many RRsets. `None` where the writer has ended.
+    async fn begin(&mut self) -> Option<usize> {
+        loop {
+            match self.control.kept(self.source.clone()).await {
+                Ok(kept) => {
+                    if let Some(place) = kept.progress.as_ref().and_then(|progress| progress.resume.as_deref()) {
+                        self.world.was_at(place);
+                    }
+                    self.status.update(|report| {
+                        report.rrsets = kept.rrsets;
+                        report.last_sync = kept.progress.map(|progress| progress.synced);
+                    });
+                    return Some(kept.rrsets);
+                }
+                Err(ControlError::Stopped) => return None,
+                Err(_) => sleep(WRITER_PAUSE).await,
+            }
+        }
+    }
+
+    /// Lists the world and makes the layer say the same. `had` is how many RRsets were served from before.
+    async fn list(&mut self, had: usize) -> Result<(), Pause> {
+        let Listing { objects, resume } = self.world.list().await?;
+        let shown: Vec<Arc<str>> = objects.iter().map(|object| Arc::clone(&object.key)).collect();
+        self.broken.clear();
+        let mut claimants = Vec::with_capacity(objects.len());
+        for object in objects {
+            let key = Arc::clone(&object.key);
+            match self.understand(object) {
+                Some(claimant) => claimants.push(claimant),
+                // What it asked for before stays.
+                None => claimants.extend(self.claims.object(&key).cloned()),
+            }
+        }
+        let is_empty = claimants.iter().all(|claimant| claimant.claims.is_empty());
+        let had = had.max(self.claims.rrsets());
+        if is_empty && had > 0 && !std::mem::take(&mut self.is_told) {
+            let since = *self.doubted_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < self.settings.confirm_after {
+                return Err(Pause::Doubted(format!(
+                    "it shows {} objects that ask for nothing, and had {had} RRsets: these are served until a second \
+                     list in {} s says the same, or until you tell it: POST /api/v1/sources/{}/sync",
+                    shown.len(),
+                    self.settings.confirm_after.as_secs(),
+                    self.source.key(),
+                )));
+            }
+        }
+        self.is_told = false;
+        self.doubted_since = None;
+        self.claims.reset(claimants);
+        self.submit(vec![Edit::SetAll(self.claims.all())], resume).await?;
+        self.synced();
+        Ok(())
+    }
+
+    /// Follows what changes, until it cannot any more.
+    async fn follow(&mut self) -> Pause {
+        loop {
+            let first = tokio::select! {
+                event = self.world.next() => event,
+                () = self.requests.0.notified() => {
+                    self.is_told = true;
+                    return Pause::Relist;
+                }
+            };
+            let mut edits = Vec::new();
+            let mut resume = None;
+            let mut ended = self.note(first, &mut edits, &mut resume);
+            let until = Instant::now() + self.settings.gather;
+            while ended.is_none()
+                && edits.len() < MOST_EDITS
+                && let Ok(event) = timeout_at(until, self.world.next()).await
+            {
+                ended = self.note(event, &mut edits, &mut resume);
+            }
+            if (!edits.is_empty() || resume.is_some())
+                && let Err(pause) = self.submit(edits, resume).await
+            {
+                return pause;
+            }
+            if let Some(pause) = ended {
+                return pause;
+            }
+            self.synced();
+        }
+    }
+
+    /// Takes one event; why the watch ends, if it does.
+    fn note(
+        &mut self,
+        event: Result<Event, super::WorldError>,
+        edits: &mut Vec<Edit>,
+        resume: &mut Option<String>,
+    ) -> Option<Pause> {
+        let Event { change, resume: place } = match event {
+            Ok(event) => event,
+            Err(error) => return Some(error.into()),
+        };
+        match change {
+            Change::Applied(object) => {
+                if let Some(claimant) = self.understand(object) {
+                    edits.extend(self.claims.apply(claimant));
+                }
+            }
+            Change::Deleted(key) => {
+                self.broken.remove(&key);
+                edits.extend(self.claims.delete(&key));
+            }
+            Change::Relist => return Some(Pause::Relist),
+        }
+        *resume = place.or(resume.take());
+        None
+    }
+
+    /// An object's claims; `None` where it cannot be understood, which is reported.
+    fn understand(&mut self, object: Object) -> Option<Claimant> {
+        let Object { key, since, claims } = object;
+        match claims {
+            Ok(claims) => {
+                self.broken.remove(&key);
+                Some(Claimant { key, since, claims })
+            }
+            Err(reason) => {
+                if self.broken.get(&key) != Some(&reason) {
+                    warn!("source {}: {key} is skipped: {reason}", self.source.key());
+                }
+                self.broken.insert(key, reason);
+                None
+            }
+        }
+    }
+
+    async fn submit(&self, edits: Vec<Edit>, resume: Option<String>) -> Result<(), Pause> {
+        let progress = Progress { resume, synced: now() };
+        loop {
+            let set = ChangeSet {
+                source: self.source.clone(),
+                actor: "sync".into(),
+                edits: edits.clone(),
+            };
+            match self.control.watched(set, Some(progress.clone())).await {
+                Ok(_) => return Ok(()),
+                Err(ControlError::Stopped) => return Err(Pause::Stopped),
+                Err(ControlError::NotReady(_)) => sleep(WRITER_PAUSE).await,
+                Err(error) => return Err(Pause::Away(error.to_string())),
+            }
+        }
+    }
+
+    fn synced(&self) {
+        let (objects, rrsets) = (self.claims.objects(), self.claims.rrsets());
+        let mut was = SourceState::Synced;
+        self.status.update(|report| {
+            was = report.state;
+            report.state = SourceState::Synced;
+            report.last_sync = Some(now());
+            (report.objects, report.rrsets) = (objects, rrsets);
+            report.error = None;
+            let broken = self.broken.iter().take(MOST_BROKEN);
+            report.broken = broken.map(|(key, reason)| (key.to_string(), reason.clone())).collect();
+            report.broken_count = self.broken.len();
+        });
+        if was != SourceState::Synced {
+            info!(
+                "source {}: in step, {objects} objects, {rrsets} RRsets",
+                self.source.key()
+            );
+        }
+    }
+
+    fn degrade(&self, reason: String) {
+        let mut is_new = false;
+        self.status.update(|report| {
+            is_new = report.error.as_ref() != Some(&reason);
+            // Up to now what is served was what its world said.
+            if report.state == SourceState::Synced {
+                report.last_sync = Some(now());
+            }
+            report.state = SourceState::Degraded;
+            report.error = Some(reason.clone());
+        });
+        if is_new {
+            warn!("source {}: {reason}; what it said last is served", self.source.key());
+        }
+    }
+}
+
+/// In seconds of Unix time.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
