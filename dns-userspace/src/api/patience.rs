@@ -1,7 +1,7 @@
 //! How long a client may take for its answers: a stream that ends where the client takes next to nothing.
 //!
 //! What waits to be written is little (see `pieces`); the client must take it, or [`PROGRESS_BYTES`] of it, within
-//! [`PATIENCE`]. The DNS over TCP side has the same rule (`dataplane::tcp`).
+//! [`PATIENCE`]. The DNS over TCP side has the same rule (`serve::stream`).
 
 use std::io;
 use std::pin::Pin;
