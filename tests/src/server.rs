@@ -102,6 +102,29 @@ big TXT ( \"01234567890123456789012345678901234567890123456789012345678901234567
  \"4123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\" )
 ";
 
+/// Sends an HTTP request to `server`; an error where nobody answers.
+pub fn request(server: &impl std::fmt::Display, method: &str, path: &str, body: Option<&Value>) -> Result<HttpReply> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("http://{server}{path}"))
+        .header("content-type", "application/json");
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let mut response = agent.run(request.body(body)?)?;
+    let text = response.body_mut().read_to_string()?;
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Ok(HttpReply {
+        status: response.status().as_u16(),
+        json,
+        text,
+    })
+}
+
 impl Server {
     /// Serves [`ZONE`] as `example.com.` on loopback, with XDP on `lo` where that may be; `more` is put at the end of
     /// the configuration.
@@ -273,25 +296,7 @@ impl Server {
 
     /// Sends an HTTP request.
     pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<HttpReply> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(PATIENCE))
-            .build()
-            .into();
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.http))
-            .header("content-type", "application/json");
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let mut response = agent.run(request.body(body)?)?;
-        let text = response.body_mut().read_to_string()?;
-        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(HttpReply {
-            status: response.status().as_u16(),
-            json,
-            text,
-        })
+        request(&self.http, method, path, body)
     }
 
     /// The value of a metric, by its name with labels; 0 where it is not there.

@@ -101,20 +101,9 @@ impl Started {
 
     /// The status and body of a request; an error where nobody answers.
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
-            .build()
-            .into();
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.http))
-            .header("content-type", "application/json");
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let mut response = agent.run(request.body(body)?)?;
-        let text = response.body_mut().read_to_string()?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok((response.status().as_u16(), body))
+        let reply = tests::server::request(&self.http, method, path, body)?;
+        let body = serde_json::from_str(&reply.text).unwrap_or(Value::String(reply.text));
+        Ok((reply.status, body))
     }
 
     fn put(&self, owner: &str) -> Result<(u16, Value)> {

@@ -1,7 +1,8 @@
 //! Edits: what a person or a program asks of one RRset, seen against what is served and against the edits before it.
 //!
-//! An edit of the API refuses what could not be served: a second CNAME, a TTL outside of the bounds, an RRset of another
-//! source. What a watched source or a file says is a [`Change`] and never refused: what cannot be served is a conflict.
+//! An edit of the API refuses what could not be served: a second CNAME, a TTL outside of the bounds, an RRset of
+//! another source. What a watched source or a file says is a [`Change`] and never refused: what cannot be served is a
+//! conflict.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::model::work;
 
-/// RRsets at one name, above which edits add none: each change of one compiles all of them. The types that there are for
-/// data are about ninety.
+/// RRsets at one name, above which edits add none: each change of one compiles all of them. The types that there are
+/// for data are about ninety.
 const MOST_TYPES: usize = 256;
 /// Values of a request that are each looked for among those that are there; with more, the latter are put into a table.
 const FEW_VALUES: usize = 8;
@@ -323,86 +324,52 @@ impl Draft<'_> {
         rules: &EditRules,
         edited: &mut Vec<(At, RecordType, Name)>,
     ) -> Result<Written, Refusal> {
-        let at = edit.at();
         match edit {
-            Edit::Set { view, owner, rrset } => return Ok(self.set(source, view, owner, rrset, edited)),
-            Edit::Unset { view, owner, rtype } => return Ok(self.unset(source, view, owner, rtype, edited)),
-            Edit::SetAll(all) => return Ok(self.set_all(source, all, edited)),
-            _ => {}
-        }
-        let view = at.as_ref().and_then(|at| at.view.as_ref());
-        if let Some(view) = view.filter(|view| !self.has_view(view)) {
-            return Err(Refusal::UnknownView(view.clone()));
-        }
-        match (edit, at) {
-            (
-                Edit::AddValues {
-                    owner,
-                    rtype,
-                    wanted,
-                    rdatas,
-                    ..
-                },
-                Some(at),
-            ) => {
-                let target = Target {
-                    source,
-                    at,
-                    owner,
-                    rtype,
-                };
+            Edit::AddValues {
+                view,
+                owner,
+                rtype,
+                wanted,
+                rdatas,
+            } => {
+                let target = self.target(source, view, owner, rtype)?;
                 self.add_values(target, wanted, rdatas, rules, edited)
             }
-            (
-                Edit::Put {
-                    owner,
-                    rtype,
-                    wanted,
-                    rdatas,
-                    ..
-                },
-                Some(at),
-            ) => {
-                let target = Target {
-                    source,
-                    at,
-                    owner,
-                    rtype,
-                };
+            Edit::Put {
+                view,
+                owner,
+                rtype,
+                wanted,
+                rdatas,
+            } => {
+                let target = self.target(source, view, owner, rtype)?;
                 self.put(target, wanted, rdatas, rules, edited)
             }
-            (
-                Edit::RemoveValues {
-                    owner, rtype, rdatas, ..
-                },
-                Some(at),
-            ) => {
-                let target = Target {
-                    source,
-                    at,
-                    owner,
-                    rtype,
-                };
+            Edit::RemoveValues {
+                view,
+                owner,
+                rtype,
+                rdatas,
+            } => {
+                let target = self.target(source, view, owner, rtype)?;
                 self.remove_values(target, &rdatas, edited)
             }
-            (
-                Edit::Delete {
-                    owner,
-                    rtype: Some(rtype),
-                    ..
-                },
-                Some(at),
-            ) => {
-                let target = Target {
-                    source,
-                    at,
-                    owner,
-                    rtype,
-                };
+            Edit::Delete {
+                view,
+                owner,
+                rtype: Some(rtype),
+            } => {
+                let target = self.target(source, view, owner, rtype)?;
                 self.delete(target, edited)
             }
-            (Edit::Delete { owner, .. }, Some(at)) => self.delete_all(source, at, owner, edited),
-            (Edit::Apply(change), _) => {
+            Edit::Delete { view, owner, .. } => {
+                let at = self.place(view, &owner)?;
+                self.delete_all(source, at, owner, edited)
+            }
+            Edit::Set { view, owner, rrset } => Ok(self.set(source, view, owner, rrset, edited)),
+            Edit::Unset { view, owner, rtype } => Ok(self.unset(source, view, owner, rtype, edited)),
+            Edit::SetAll(all) => Ok(self.set_all(source, all, edited)),
+            Edit::Apply(change) => {
                 self.change(change);
                 Ok(Written {
                     owner: Name::root(),
@@ -411,9 +378,29 @@ impl Draft<'_> {
                     changed: true,
                 })
             }
-            (Edit::Set { .. } | Edit::Unset { .. } | Edit::SetAll(_), _) | (_, None) => {
-                unreachable!("every edit of an RRset has a name, and what is set was set above")
-            }
+        }
+    }
+
+    /// The RRset that a person or a program edits; an error where its view is not configured.
+    fn target<'a>(
+        &self,
+        source: &'a SourceId,
+        view: Option<ViewName>,
+        owner: Name,
+        rtype: RecordType,
+    ) -> Result<Target<'a>, Refusal> {
+        Ok(Target {
+            source,
+            at: self.place(view, &owner)?,
+            owner,
+            rtype,
+        })
+    }
+
+    fn place(&self, view: Option<ViewName>, owner: &Name) -> Result<At, Refusal> {
+        match view {
+            Some(view) if !self.has_view(&view) => Err(Refusal::UnknownView(view)),
+            view => Ok(At { view, key: owner.key() }),
         }
     }
 
