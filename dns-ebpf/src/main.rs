@@ -16,8 +16,8 @@
 //! map pointers `maps.rs`'s.
 //!
 //! `cargo test -p dns-ebpf` compiles for the host what is arithmetic: which offsets a frame has (`parse.rs`), and how a
-//! frame becomes longer (`grow.rs`). A stand-in takes the place of the maps there. The rest is tested as the kernel runs
-//! it, in `tests/`.
+//! frame becomes longer (`grow.rs`). A stand-in takes the place of the maps there. The rest is tested as the kernel
+//! runs it, in `tests/`.
 
 mod grow;
 #[cfg_attr(not(target_arch = "bpf"), path = "maps/host.rs")]

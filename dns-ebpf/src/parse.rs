@@ -304,8 +304,8 @@ pub fn unread_client(received: &impl Received, room: &mut OwnKey) -> Option<[u64
 }
 
 /// The UDP header, behind extension headers or without any (RFC 8200 §4). `Some(None)` where it cannot be seen: there
-/// are more headers than are followed, or the packet ends before it, and no client sends either. RFC 7112 has all headers in a first fragment.
-/// Authentication headers and those of mobility lead to no socket of ours.
+/// are more headers than are followed, or the packet ends before it, and no client sends either. RFC 7112 has all
+/// headers in a first fragment. Authentication headers and those of mobility lead to no socket of ours.
 #[inline(always)]
 fn behind_extensions(packet: &Packet, first: u8, at: usize) -> Option<Option<&Udp>> {
     let (mut next, mut at) = (first, at);

@@ -53,8 +53,8 @@ const QUEUE: usize = 4096;
 
 /// Where publications become what is served.
 pub trait Planes: Send {
-    /// Serves the publication's snapshot from every plane when it returns. A plane that has no room for an answer leaves
-    /// it to another one, so this does not fail.
+    /// Serves the publication's snapshot from every plane when it returns. A plane that has no room for an answer
+    /// leaves it to another one, so this does not fail.
     fn publish(&mut self, publication: &Publication);
 
     /// Answers every question SERVFAIL, from now until something is published: what there is is not known yet.

@@ -57,8 +57,8 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 pub enum StorageError {
     /// SQLite cannot make sense of the file, or a row holds what hotdns never writes.
     #[error(
-        "the database {} is damaged: {reason}; restore it from a backup, or move it away (with the -wal file beside it) \
-         to start without the records that were added over HTTP",
+        "the database {} is damaged: {reason}; restore it from a backup, or move it away (with the -wal file beside \
+         it) to start without the records that were added over HTTP",
         path.display()
     )]
     Damaged {
@@ -75,8 +75,8 @@ pub enum StorageError {
     },
     /// The file is a later hotdns's.
     #[error(
-        "the database {} has schema version {found}, and this hotdns knows versions up to {known}; run the newer hotdns \
-         that made it",
+        "the database {} has schema version {found}, and this hotdns knows versions up to {known}; run the newer \
+         hotdns that made it",
         path.display()
     )]
     Newer {

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Every path that edits records passes [`Principal::check`]: the HTTP API, its dialects, UPDATE. A scope names zones,
-//! names and types; an empty list of it allows all. A scope with `names: ["_acme-challenge.*"]` and `types: [TXT]`, say,
-//! lets a client of ACME prove names, and nothing else.
+//! names and types; an empty list of it allows all. A scope with `names: ["_acme-challenge.*"]` and `types: [TXT]`,
+//! say, lets a client of ACME prove names, and nothing else.
 
 mod token;
 

@@ -168,7 +168,8 @@ impl<H: Home> Publisher<H> {
         counts
     }
 
-    /// Answers every question SERVFAIL, "not ready", from now until the next publication: what there is is not known yet.
+    /// Answers every question SERVFAIL, "not ready", from now until the next publication: what there is is not known
+    /// yet.
     pub fn withhold(&mut self) {
         // A closed table passes all to userspace.
         self.writer.close();

@@ -259,7 +259,8 @@ pub enum ZoneChange {
 }
 
 impl Plan {
-    /// Puts the SOA serials that zones are served with into the snapshot, and takes those of zones that are gone out of it.
+    /// Puts the SOA serials that zones are served with into the snapshot, and takes those of zones that are gone out of
+    /// it.
     pub fn set_serials<'a>(
         &mut self,
         serials: impl IntoIterator<Item = (NameKey, u32)>,

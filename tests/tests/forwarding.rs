@@ -90,8 +90,8 @@ fn a_server_that_is_its_own_upstream_by_another_name_notices_it() -> Result<()> 
         return Ok(());
     }
     let namespace = Namespace::new("self")?;
-    // An address that leads here by a route alone, which no list of addresses has. It is the source of the query too, so
-    // it is one of those that may use the upstream.
+    // An address that leads here by a route alone, which no list of addresses has. It is the source of the query too,
+    // so it is one of those that may use the upstream.
     namespace.ip(&["route", "add", "local", "10.98.0.0/24", "dev", "lo"])?;
     let server = forwarder(&namespace, "0.0.0.0:53", &["10.98.0.7:53"])?;
     let reply = dig(&namespace, "127.0.0.1", &["loop.example.net"])?;

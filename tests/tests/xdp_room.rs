@@ -430,7 +430,8 @@ fn random_configurations_in_small_buffers_equal_the_reference() -> Result<()> {
                 let mut program = program.lock();
                 let ebpf = program.as_mut().context("a program")?.ebpf_mut();
                 let program: &mut Xdp = ebpf.program_mut("hotdns").context("no program")?.try_into()?;
-                // The link of the step before may live on for a moment, in a process that another test is about to start.
+                // The link of the step before may live on for a moment, in a process that another test is about to
+                // start.
                 let until = Instant::now() + Duration::from_secs(20);
                 let link = loop {
                     match program.attach_to_if_index(1, XdpMode::Skb) {

@@ -219,7 +219,8 @@ pub enum ConfigProblem {
     )]
     NoUpstream,
     #[error(
-        "`backend.upstream.servers`: {server} is this server itself ({listen} in `listen`): queries would go round in a circle, write another server"
+        "`backend.upstream.servers`: {server} is this server itself ({listen} in `listen`): queries would go round \
+         in a circle, write another server"
     )]
     UpstreamIsSelf { server: SocketAddr, listen: SocketAddr },
     #[error(

@@ -4,8 +4,8 @@
 //! SIGHUP, API ─ reload ─► files thread ─ reads, parses ─► FileBatch ─► writer ─► report
 //! ```
 //!
-//! The configuration file is one unit, and each zone file is one; what fails keeps what it had. While files are read, the
-//! writer goes on with the changes of others.
+//! The configuration file is one unit, and each zone file is one; what fails keeps what it had. While files are read,
+//! the writer goes on with the changes of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,8 +4,9 @@
 //! writer ─ push ─► ring of publications ◄─ next ─ subscribers, each at its own version
 //! ```
 //!
-//! The ring keeps the latest publications, up to a number of changed names. A subscriber whose next publication is no longer
-//! there is told to begin anew from the present snapshot. A slow subscriber holds nothing up: it is the ring that forgets.
+//! The ring keeps the latest publications, up to a number of changed names. A subscriber whose next publication is no
+//! longer there is told to begin anew from the present snapshot. A slow subscriber holds nothing up: it is the ring
+//! that forgets.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

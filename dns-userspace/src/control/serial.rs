@@ -209,8 +209,8 @@ fn node_fingerprint(key: &NameKey, node: &Node) -> u64 {
         .fold(0, |sum, rrset| sum.wrapping_add(rrset_fingerprint(key, rrset)))
 }
 
-/// A sum of an RRset. It is on disk, so it is one that stays: SipHash-2-4 with a key of zeros over the lengths (16 bits, most
-/// significant octet first) and octets of the owner's key, and of each RDATA, and type and TTL between them.
+/// A sum of an RRset. It is on disk, so it is one that stays: SipHash-2-4 with a key of zeros over the lengths (16
+/// bits, most significant octet first) and octets of the owner's key, and of each RDATA, and type and TTL between them.
 fn rrset_fingerprint(key: &NameKey, rrset: &RrSet) -> u64 {
     let mut hasher = SipHasher24::new();
     let mut write = |octets: &[u8]| {

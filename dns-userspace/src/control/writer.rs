@@ -28,7 +28,8 @@ const GROUP: usize = 4096;
 const LOGGED_CONFLICTS: usize = 100;
 /// After this long without a command the planes may clean up.
 const QUIET: Duration = Duration::from_millis(200);
-/// How often the database is looked at: whether it is still there, and where it cannot be used, whether it can be again.
+/// How often the database is looked at: whether it is still there, and where it cannot be used, whether it can be
+/// again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After this long the log says in its new words what is wrong with the database.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -528,8 +529,8 @@ impl Writer {
                 warn!("{}; it is tried again every second", awaited(Some(reason)));
             }
             Some(reason) => warn!(
-                "no change over HTTP can be made, and SOA serials are kept for the life of this process only, until this \
-                 is put right: {reason}"
+                "no change over HTTP can be made, and SOA serials are kept for the life of this process only, until \
+                 this is put right: {reason}"
             ),
         }
     }

@@ -151,8 +151,8 @@ fn forbidden(path: &Path) -> String {
             metadata.mode() & 0o7777
         ),
         Ok(metadata) => format!(
-            "{shown} (mode {:04o}) may not be read and written by hotdns, which runs as its owner {us}: look at the mode, \
-             at `lsattr`, and at what AppArmor, SELinux or systemd forbid",
+            "{shown} (mode {:04o}) may not be read and written by hotdns, which runs as its owner {us}: look at the \
+             mode, at `lsattr`, and at what AppArmor, SELinux or systemd forbid",
             metadata.mode() & 0o7777
         ),
         Err(_) => format!("no permission for {shown}, and hotdns runs as {us}"),

@@ -60,8 +60,8 @@ impl Identity {
             Ok(found) if self.log.is_some() && found.log != self.log => Err(Moved::Log),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Moved::Database(format!(
-                "{shown} was deleted or moved while hotdns ran: put the file back, or restart hotdns, which begins a new \
-                 database and no longer serves the records of this one"
+                "{shown} was deleted or moved while hotdns ran: put the file back, or restart hotdns, which begins a \
+                 new database and no longer serves the records of this one"
             ))),
             Err(error) => Err(Moved::Database(format!("{shown} cannot be looked at: {error}"))),
         }

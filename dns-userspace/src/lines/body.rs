@@ -5,8 +5,9 @@
 //!                    └ the body: octets, counts, pointers that move, the place of the serial, the order of the RRs
 //! ```
 //!
-//! A body is compiled for a *base*: the name in whose place longer ones may stand. `*.x.` has a body for `0.x.`. A query
-//! for `long.x.` gets the same octets, with each listed pointer raised by the four octets that its name is longer.
+//! A body is compiled for a *base*: the name in whose place longer ones may stand. `*.x.` has a body for `0.x.`. A
+//! query for `long.x.` gets the same octets, with each listed pointer raised by the four octets that its name is
+//! longer.
 
 use dns_common::order::{MOST, WEIGHT_NUMBERS};
 use dns_common::slot::RR_HEAD_BYTES;

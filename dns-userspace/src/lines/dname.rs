@@ -1,8 +1,8 @@
 //! DNAME: names below it are renamed, and userspace answers for them (RFC 6672 §2).
 //!
-//! `old.example. DNAME new.example.`: the line of `old.example.` has the flag, by which `www.old.example.` passes. Names
-//! below it that have data are hidden, and have no lines. When the DNAME comes or goes, all lines below it differ:
-//! `below.rs`.
+//! `old.example. DNAME new.example.`: the line of `old.example.` has the flag, by which `www.old.example.` passes.
+//! Names below it that have data are hidden, and have no lines. When the DNAME comes or goes, all lines below it
+//! differ: `below.rs`.
 
 use dns_common::line::flag;
 

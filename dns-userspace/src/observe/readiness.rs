@@ -2,8 +2,8 @@
 //!
 //! Ready takes two things: sockets and tables that serve, and the records in the database. The second may come much
 //! later than the first, where another process holds the database; until then every query is answered SERVFAIL with
-//! "Not Ready" (RFC 8914 §4.15), since no answer from the files alone is sure to be right: the API's RRset goes before a
-//! file's, and a name that no file has may be one of the API's.
+//! "Not Ready" (RFC 8914 §4.15), since no answer from the files alone is sure to be right: the API's RRset goes before
+//! a file's, and a name that no file has may be one of the API's.
 
 use tokio::sync::watch;
 

@@ -7,13 +7,13 @@
 //! Several objects may ask for one name. Objects are taken in the order of their age, the oldest first; of two that are
 //! equally old, the one whose key comes first.
 //!
-//! - Values of one type are joined: two Ingresses `www.example.org` with 192.0.2.1 and 192.0.2.2 make one RRset of both.
-//!   Its TTL is the smallest.
+//! - Values of one type are joined: two Ingresses `www.example.org` with 192.0.2.1 and 192.0.2.2 make one RRset of
+//!   both. Its TTL is the smallest.
 //! - Of a type that has one value at most (CNAME, ALIAS, DNAME, SOA) the oldest object's is taken.
 //! - An RRset that cannot be beside one of an older object is left out: an A beside an older CNAME, say.
 //!
-//! Who is left out is told ([`Claims::left_out`]). The result depends on the objects alone, and not on the order in which
-//! they came.
+//! Who is left out is told ([`Claims::left_out`]). The result depends on the objects alone, and not on the order in
+//! which they came.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;

@@ -8,8 +8,8 @@
 //!
 //! - What a world said last is served while it is away, also over restarts.
 //! - A world that shows nothing, where it had something, is doubted: a proxy in front of it may have lost its backend.
-//!   What it had is served until a second list, a while later, shows nothing again, or until somebody tells the source to
-//!   synchronize.
+//!   What it had is served until a second list, a while later, shows nothing again, or until somebody tells the source
+//!   to synchronize.
 //! - An object that cannot be understood is reported and skipped; what it asked for before stays.
 //! - Changes that come close together are one change set.
 

@@ -182,8 +182,8 @@ impl<'s> Draft<'s> {
             .collect()
     }
 
-    /// What is served at a name, with what was applied, and the owner in the case in which it was given first; of a view
-    /// what it has there itself.
+    /// What is served at a name, with what was applied, and the owner in the case in which it was given first; of a
+    /// view what it has there itself.
     pub(super) fn served(&self, at: &At) -> (Option<Name>, Vec<Arc<RrSet>>) {
         let node = match &at.view {
             None => {

@@ -3,8 +3,9 @@
 //! - A zone file's RRsets are in the zone of that file, whatever zones there are below it: what they hide is occluded.
 //! - Records of the configuration and the API are in the deepest zone at or above their owner, or are overlays. DS at
 //!   the apex of a zone is in the zone above, where that is ours: it is asked there (RFC 4035 §3.1.4.1).
-//! - At one name the RRset of the source with the highest precedence is served. One that has the type of another before it,
-//!   or cannot stand beside it (CNAME, ALIAS), is left out: an A record of the configuration beside a CNAME of the API, say.
+//! - At one name the RRset of the source with the highest precedence is served. One that has the type of another before
+//!   it, or cannot stand beside it (CNAME, ALIAS), is left out: an A record of the configuration beside a CNAME of the
+//!   API, say.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -246,8 +246,8 @@ impl Update<'_> {
     }
 }
 
-/// What a view has at a name, and what of it is left out: the source with the highest precedence comes first, and no CNAME
-/// is at an apex. `soa` is the SOA of the zone of that name, if there is one.
+/// What a view has at a name, and what of it is left out: the source with the highest precedence comes first, and no
+/// CNAME is at an apex. `soa` is the SOA of the zone of that name, if there is one.
 pub(super) fn merge(layers: &Layers, view: &ViewName, key: &NameKey, soa: Option<&Arc<RrSet>>) -> Merged {
     let Some(owner) = layers
         .records_at(Some(view), key)

@@ -57,7 +57,8 @@ pub(super) enum ZoneFileProblem {
     )]
     IncludeRepeated { limit: Size },
     #[error(
-        "{what} takes about {needs} of memory, and {left} of {limit} (`limits.memory`) is left for the zone; raise that limit where there is more memory, or make the zone smaller"
+        "{what} takes about {needs} of memory, and {left} of {limit} (`limits.memory`) is left for the zone; raise \
+         that limit where there is more memory, or make the zone smaller"
     )]
     Memory {
         what: String,
