@@ -1,11 +1,21 @@
 //! The command line.
 
 pub(crate) mod check;
+mod connection;
+mod failure;
+mod output;
+mod record;
+mod reload;
+mod shell;
+mod status;
+mod unix;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use dns_userspace::config::{ConfigSource, Overrides, XdpMode};
+use dns_userspace::server;
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
 #[derive(Debug, Parser)]
@@ -26,6 +36,37 @@ pub(crate) enum Verb {
     ///
     /// Prints every error with file, line and column, and exits with 1 if there is one.
     Check(CheckArgs),
+    /// Show whether a server serves, what, and how much.
+    Status(status::StatusArgs),
+    /// List and change records of a running server.
+    Record(record::RecordArgs),
+    /// Make a running server read its files again.
+    Reload(reload::ReloadArgs),
+    /// Print the script that completes hotdns' command line in a shell.
+    Completions(shell::CompletionsArgs),
+    /// Write man pages into a folder.
+    #[command(hide = true)]
+    ManPages(shell::ManPagesArgs),
+}
+
+/// Does what the arguments ask for.
+pub(crate) fn perform(verb: Verb) -> ExitCode {
+    let outcome = match verb {
+        Verb::Run(run) => return server::run(run.into_source()),
+        Verb::Check(check) => return check::report(&check.into_source()),
+        Verb::Status(args) => status::status(&args),
+        Verb::Record(args) => record::record(&args),
+        Verb::Reload(args) => reload::reload(&args),
+        Verb::Completions(args) => shell::completions(&args),
+        Verb::ManPages(args) => shell::man_pages(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
 }
 
 /// Arguments of `hotdns run`.
