@@ -195,3 +195,182 @@ fn status_is_for_people_and_scripts() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn what_is_exported_is_read_again_in_every_format() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    let all = hotdns(&server, &["export", "--zone", "example.com", "--format", "json"])?.json()?;
+    ensure!(
+        all["records"].as_array().is_some_and(|records| records.len() > 10),
+        "{all}"
+    );
+    for (file, is_whole) in [
+        ("a.yaml", true),
+        ("a.json", true),
+        ("a.csv", true),
+        ("example.com.zone", true),
+        ("a.hosts", false),
+    ] {
+        // Not over the server's own zone file.
+        let target = file.replace("example.com.zone", "db.example.com");
+        let written = hotdns(&server, &["export", "--zone", "example.com", &target])?;
+        ensure!(written.code == 0 && written.out.is_empty(), "{file}: {}", written.err);
+        assert_eq!(written.err.is_empty(), is_whole, "{file}: {}", written.err);
+        // The same comes out of the file as went into it.
+        let mut again = hotdns(&server, &["convert", "--to", "json", "--zone", "example.com", &target])?.json()?;
+        let mut first = all.clone();
+        for document in [&mut again, &mut first] {
+            let records = document["records"].as_array_mut().context("records")?;
+            records.retain(|record| is_whole || matches!(record["type"].as_str(), Some("A" | "AAAA")));
+            records.retain(|record| is_whole || !record["name"].as_str().is_some_and(|name| name.starts_with('*')));
+            if !is_whole {
+                records.iter_mut().for_each(|record| record["ttl"] = Value::Null);
+            }
+            records.sort_by_key(|record| format!("{} {}", record["name"], record["type"]));
+        }
+        assert_eq!(again, first, "{file}");
+    }
+    let piped = hotdns(&server, &["export", "--zone", "example.com", "--format", "csv"])?;
+    let again = hotdns_with(
+        &server,
+        &["convert", "--format", "csv", "--to", "csv", "-"],
+        &[],
+        &piped.out,
+    )?;
+    assert_eq!(again.out, piped.out);
+    let absent = hotdns(&server, &["zone", "export", "nowhere.example"])?;
+    assert_eq!(absent.code, 3, "{}", absent.err);
+    Ok(())
+}
+
+#[test]
+fn differences_from_files_are_shown() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    server.write(
+        "wanted.csv",
+        "name,type,ttl,value\nnew.example.com,A,60,192.0.2.7\nwww.example.com,A,,192.0.2.80\n",
+    )?;
+    let found = hotdns(&server, &["diff", "wanted.csv"])?;
+    assert_eq!(
+        (found.code, found.out.as_str()),
+        (1, "+ new.example.com. 60 A 192.0.2.7\n"),
+        "{}",
+        found.err
+    );
+    hotdns(
+        &server,
+        &["record", "set", "new.example.com", "A", "192.0.2.7", "--ttl", "60"],
+    )?;
+    hotdns(&server, &["record", "set", "old.example.com", "A", "192.0.2.9"])?;
+    let none = hotdns(&server, &["diff", "wanted.csv"])?;
+    assert_eq!((none.code, none.out.as_str()), (0, ""), "{}", none.err);
+    let pruned = hotdns(&server, &["diff", "--prune", "wanted.csv"])?;
+    assert_eq!(
+        (pruned.code, pruned.out.as_str()),
+        (1, "- old.example.com. 300 A 192.0.2.9\n"),
+        "{}",
+        pruned.err
+    );
+    server.write("held.csv", "name,type,ttl,value\nwww.example.com,A,,192.0.2.81\n")?;
+    let held = hotdns(&server, &["apply", "held.csv"])?;
+    ensure!(
+        held.code == 4 && held.err.contains("zone_file"),
+        "{} {}",
+        held.code,
+        held.err
+    );
+    Ok(())
+}
+
+#[test]
+fn init_writes_what_starts_and_doctor_names_who_holds_a_port() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    let (port, http) = (server.dns.port().to_string(), server.http.to_string());
+    let flags = [
+        "init",
+        "--yes",
+        "--config",
+        "made/hotdns.yaml",
+        "--listen",
+        "127.0.0.1",
+        "--storage",
+        "made/state",
+    ];
+    let more = ["--port", &port, "--zone", "example.net", "--http", &http];
+    let made = hotdns(&server, &[&flags[..], &more].concat())?;
+    ensure!(
+        made.code == 0 && made.out.contains("made/zones/example.net.zone"),
+        "{} {}",
+        made.out,
+        made.err
+    );
+    // The same ports as the server that runs: which is hotdns itself, so nothing is in the way.
+    let running = hotdns(&server, &["doctor", "--config", "made/hotdns.yaml", "-o", "json"])?;
+    ensure!(
+        running.out.contains("held by hotdns, which is running"),
+        "{} {}",
+        running.out,
+        running.err
+    );
+    let holder = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    let taken = holder.local_addr()?.port().to_string();
+    let config = std::fs::read_to_string(server.path("made/hotdns.yaml"))?;
+    server.write(
+        "made/taken.yaml",
+        &config.replace(&format!("dns_port: {port}"), &format!("dns_port: {taken}")),
+    )?;
+    let in_the_way = hotdns(&server, &["doctor", "--config", "made/taken.yaml"])?;
+    ensure!(in_the_way.code == 1, "{}", in_the_way.out);
+    ensure!(
+        in_the_way.out.contains("FAIL") && in_the_way.out.contains("command_line"),
+        "{}",
+        in_the_way.out
+    );
+    server.write("made/zones/example.net.zone", "no zone\n")?;
+    let broken = hotdns(&server, &["doctor", "--config", "made/hotdns.yaml"])?;
+    ensure!(broken.code == 1 && broken.out.contains("SERVFAIL"), "{}", broken.out);
+    Ok(())
+}
+
+#[test]
+fn man_pages_and_completions_have_every_verb() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = program()?;
+    let made = Command::new(&program).arg("man-pages").arg(folder.path()).output()?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let help = Command::new(&program).arg("--help").output()?;
+    let help = String::from_utf8(help.stdout)?;
+    let verbs = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let verbs: Vec<&str> = verbs
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    ensure!(verbs.len() > 10, "{help}");
+    for verb in verbs {
+        ensure!(
+            folder.path().join(format!("hotdns-{verb}.1")).is_file(),
+            "no man page of {verb}"
+        );
+        for shell in ["bash", "zsh", "fish"] {
+            let script = Command::new(&program).args(["completions", shell]).output()?;
+            ensure!(
+                String::from_utf8(script.stdout)?.contains(verb),
+                "{shell} does not know {verb}"
+            );
+        }
+    }
+    Ok(())
+}

@@ -59,7 +59,6 @@ pub(crate) struct Client {
 /// An answer that is no error.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) status: u16,
     pub(crate) text: String,
     call: String,
 }
@@ -71,8 +70,6 @@ pub(crate) enum Payload<'a> {
     None,
     /// JSON.
     Json(&'a Value),
-    /// Text of another media type.
-    Text(&'a str, &'a str),
 }
 
 impl ServerArgs {
@@ -170,7 +167,7 @@ impl Client {
             return Err(refused(status, &text));
         }
         let call = format!("{method} {path}");
-        Ok(Answer { status, text, call })
+        Ok(Answer { text, call })
     }
 
     /// Sends a request whose answer goes on; what it stands for where it is an error.
@@ -197,10 +194,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let (media_type, text) = match payload {
-            Payload::None => ("application/json", String::new()),
-            Payload::Json(value) => ("application/json", value.to_string()),
-            Payload::Text(media_type, text) => (media_type, text.to_owned()),
+        let text = match payload {
+            Payload::None => String::new(),
+            Payload::Json(value) => value.to_string(),
         };
         let unusable = |error: ureq::http::Error| Failure::Usage(format!("no request can be made of this: {error}"));
         let outcome = if method == "GET" {
@@ -208,7 +204,7 @@ impl Client {
             let request = self.agent.configure_request(request).timeout_global(patience).build();
             self.agent.run(request)
         } else {
-            let request = request.header(header::CONTENT_TYPE, media_type);
+            let request = request.header(header::CONTENT_TYPE, "application/json");
             self.agent.run(request.body(text).map_err(unusable)?)
         };
         let response = outcome.map_err(|error| self.unreachable(&error.to_string()))?;
