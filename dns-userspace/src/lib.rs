@@ -20,6 +20,7 @@ pub mod journal;
 pub mod answer;
 pub mod cookies;
 pub mod config;
+pub mod formats;
 pub mod control;
 pub mod source;
 pub mod table;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::process::ExitCode;
 
 use dns_userspace::config::{ConfigSource, ConfigWithZones};
 
@@ -24,6 +25,17 @@ pub struct Summary {
 pub struct CheckFailed {
     /// How many errors were written.
     pub errors: usize,
+}
+
+/// `hotdns check`: the summary goes to standard output, errors and warnings to standard error.
+pub(crate) fn report(source: &ConfigSource) -> ExitCode {
+    match check(source, &mut std::io::stderr().lock()) {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Validates the configuration and every zone file, and writes every error and warning to `report`.
