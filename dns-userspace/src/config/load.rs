@@ -34,12 +34,29 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Con
         }
         _ => fail(None, ConfigProblem::Unreadable { error }),
     })?;
-    let document = document::parse(&text, most_nodes()).map_err(|(at, problem)| fail(Some(at), problem))?;
+    read(&text, path, overrides)
+}
+
+fn read(text: &str, path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<ConfigError>> {
+    let document = document::parse(text, most_nodes()).map_err(|(at, problem)| {
+        vec![ConfigError {
+            file: path.into(),
+            at: Some(at),
+            problem,
+        }]
+    })?;
     let mut findings = Findings::new(path);
     let base = path.parent().unwrap_or(Path::new(""));
     let config = keys::read(&document, base, overrides, &mut findings);
     let warnings = findings.into_result()?;
     Ok(Loaded { config, warnings })
+}
+
+impl Loaded {
+    /// A configuration from text that is no file, such as a value of a ConfigMap; `path` is what errors call it.
+    pub fn from_text(text: &str, path: &Path) -> Result<Self, Vec<ConfigError>> {
+        read(text, path, &Overrides::default())
+    }
 }
 
 /// As many nodes as a quarter of the memory has room for, within bounds.
