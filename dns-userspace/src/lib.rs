@@ -14,6 +14,7 @@ pub(crate) mod host;
 pub mod model;
 pub mod message;
 pub mod zonefile;
+pub mod traefik_rule;
 pub mod store;
 pub mod principal;
 pub mod journal;
