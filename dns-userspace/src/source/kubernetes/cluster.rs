@@ -120,7 +120,13 @@ impl Cluster {
     }
 
     /// These are all objects of a kind, in all namespaces or in one.
-    pub fn reset(&mut self, kind: Kind, namespace: Option<&str>, objects: Vec<Read>, now: Instant) -> BTreeSet<ObjectKey> {
+    pub fn reset(
+        &mut self,
+        kind: Kind,
+        namespace: Option<&str>,
+        objects: Vec<Read>,
+        now: Instant,
+    ) -> BTreeSet<ObjectKey> {
         let mut gone: BTreeSet<ObjectKey> = self.objects.keys().chain(self.unread.keys()).cloned().collect();
         gone.retain(|key| key.kind == kind && namespace.is_none_or(|namespace| *key.namespace == *namespace));
         let mut touched = BTreeSet::new();

@@ -20,7 +20,8 @@ pub async fn connect(access: &Access) -> Result<Client, String> {
     };
     let config = match (&access.kubeconfig, &access.context) {
         (Some(path), _) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), chain(&error)))?;
+            let kubeconfig =
+                Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), chain(&error)))?;
             let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
             config.map_err(|error| format!("{}: {}", path.display(), chain(&error)))?
         }

@@ -29,7 +29,11 @@ const PAGE: usize = 500;
 /// Before a kind that is not served, or not permitted, is tried for again.
 const RETRY: Duration = Duration::from_secs(10);
 /// Pauses after failures of a watch; where the last has passed, the cluster is away.
-const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(2)];
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// What is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,8 +181,12 @@ async fn pages(client: &Client, scope: &Scope, place: &str) -> Result<(Vec<Read>
     let mut objects = Vec::new();
     let mut rest = None;
     loop {
-        let from = rest.map(|rest: String| format!("&continue={}", escape(&rest))).unwrap_or_default();
-        let page: Page = client.request(get(format!("{place}?limit={PAGE}{from}{}", scope.query()))?).await?;
+        let from = rest
+            .map(|rest: String| format!("&continue={}", escape(&rest)))
+            .unwrap_or_default();
+        let page: Page = client
+            .request(get(format!("{place}?limit={PAGE}{from}{}", scope.query()))?)
+            .await?;
         objects.extend(page.items.into_iter().map(|item| read(scope.kind, item)));
         rest = page.metadata.rest.filter(|rest| !rest.is_empty());
         if rest.is_none() {

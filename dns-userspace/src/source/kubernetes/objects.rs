@@ -12,6 +12,7 @@ mod endpoint_slice;
 mod gateway;
 mod ingress;
 mod ingress_class;
+mod ingress_route;
 mod meta;
 mod namespace;
 mod record_set;
@@ -66,6 +67,8 @@ pub enum Body {
     Gateway(Box<Gateway>),
     /// See [`route`].
     Route(Box<route::Route>),
+    /// See [`ingress_route`].
+    IngressRoute(Box<ingress_route::IngressRoute>),
     /// See [`dns_endpoint`].
     DnsEndpoint(Box<dns_endpoint::DnsEndpoint>),
     /// See [`record_set`].
@@ -89,7 +92,7 @@ impl Object {
             Kind::DnsEndpoint => Body::DnsEndpoint(from(value)?),
             Kind::RecordSet => Body::RecordSet(from(value)?),
             Kind::ConfigMap => Body::ConfigMap(from(value)?),
-            Kind::IngressRoute | Kind::IngressRouteTcp => return Err("not read yet".to_owned()),
+            Kind::IngressRoute | Kind::IngressRouteTcp => Body::IngressRoute(from(value)?),
         };
         Ok(Self {
             kind,
@@ -126,6 +129,7 @@ impl Object {
             Body::Ingress(ingress) => ingress.publish(self, cluster, &mut wanted),
             Body::Service(service) => service.publish(self, cluster, &mut wanted),
             Body::Route(route) => route.publish(self, cluster, &mut wanted),
+            Body::IngressRoute(route) => route.publish(self, cluster, &mut wanted),
             Body::DnsEndpoint(endpoint) => endpoint.publish(&mut wanted),
             Body::RecordSet(set) => set.publish(&mut wanted),
             Body::ConfigMap(map) => map.publish(self, cluster, &mut wanted),

@@ -63,7 +63,8 @@ impl KubernetesWorld {
             Told::Deleted(key) => self.cluster.delete(&key),
             Told::Absent(scope) => {
                 self.permit(&scope);
-                self.cluster.reset(scope.kind, scope.namespace.as_deref(), Vec::new(), now)
+                self.cluster
+                    .reset(scope.kind, scope.namespace.as_deref(), Vec::new(), now)
             }
             Told::Refused(scope, reason) => {
                 let key = scope.to_string();
@@ -186,8 +187,10 @@ fn refused(key: &str, reason: &str) -> Object {
 }
 
 fn refusal(what: &str, reason: &str) -> String {
-    format!("{what} may not be listed; give the service account `get`, `list` and `watch` for them, or leave the kind out \
-             of `watch`: {reason}")
+    format!(
+        "{what} may not be listed; give the service account `get`, `list` and `watch` for them, or leave the kind out \
+             of `watch`: {reason}"
+    )
 }
 
 impl std::fmt::Display for Scope {
@@ -219,7 +222,10 @@ fn scopes(access: &Access, has_cluster_domain: bool) -> Vec<Scope> {
     };
     for kind in access.watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
         // With cluster DNS every Service counts.
-        let labels = access.selector.as_deref().filter(|_| !(has_cluster_domain && *kind == Kind::Service));
+        let labels = access
+            .selector
+            .as_deref()
+            .filter(|_| !(has_cluster_domain && *kind == Kind::Service));
         add(*kind, labels);
     }
     if has_cluster_domain && !has(Kind::Service) {

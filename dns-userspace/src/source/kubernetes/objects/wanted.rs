@@ -259,7 +259,7 @@ impl<'a> Wanted<'a> {
 /// What a wildcard stands for in names of a kind.
 pub(super) const fn wildcard_of(kind: Kind) -> Wildcard {
     match kind {
-        Kind::Ingress | Kind::IngressRoute | Kind::IngressRouteTcp => Wildcard::OneLabel,
+        Kind::Ingress => Wildcard::OneLabel,
         _ => Wildcard::Rfc4592,
     }
 }

@@ -150,7 +150,10 @@ fn a_list_of_a_kind_takes_away_what_it_does_not_show() {
     };
     let key = apply(&mut cluster, set("demo/a"));
     let broken = ObjectKey::new(Kind::RecordSet, &"demo".into(), &"c".into());
-    let touched = cluster.reset(Kind::RecordSet, None, vec![Ok(Box::new(set("demo/b"))), Err((broken.clone(), "odd".into()))],
+    let touched = cluster.reset(
+        Kind::RecordSet,
+        None,
+        vec![Ok(Box::new(set("demo/b"))), Err((broken.clone(), "odd".into()))],
         Instant::now(),
     );
     assert_eq!(touched.len(), 3);

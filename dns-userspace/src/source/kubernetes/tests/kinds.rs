@@ -246,6 +246,54 @@ fn a_config_map_says_records_as_the_configuration_does() {
 }
 
 #[test]
+fn an_ingress_route_publishes_what_its_rules_route() {
+    let mut cluster = cluster(Publishing {
+        targets: vec!["192.168.1.54".into()],
+        ..publishing()
+    });
+    let mut route = |kind: Kind, annotations: Value, routes: Value| {
+        let key = apply(
+            &mut cluster,
+            made(
+                kind,
+                "monitoring/grafana",
+                annotations,
+                json!({"spec": {"routes": routes}}),
+            ),
+        );
+        asked(&cluster, &key)
+    };
+    let grafana = json!([{"match": "Host(`grafana.peers.test`)"}]);
+    let ttl = json!({"catalyst-dns-sync.io/ttl": "300"});
+    assert_eq!(
+        route(Kind::IngressRoute, ttl, grafana),
+        ["grafana.peers.test. 300 A 192.168.1.54"]
+    );
+    let several = json!([
+        {"match": "(Host(`a.peers.test`) || Host(`*.b.peers.test`)) && PathPrefix(`/x`)"},
+        {"match": "PathPrefix(`/y`)"},
+        {"match": "Host(`c.peers.test`"},
+    ]);
+    let all = [
+        "a.peers.test. 300 A 192.168.1.54",
+        "*.b.peers.test. 300 A 192.168.1.54 (1)",
+    ];
+    assert_eq!(route(Kind::IngressRoute, NONE, several), all);
+    let tcp = json!([{"match": "HostSNI(`db.peers.test`)"}]);
+    assert_eq!(
+        route(Kind::IngressRouteTcp, NONE, tcp),
+        ["db.peers.test. 300 A 192.168.1.54"]
+    );
+    let wrong = route(Kind::IngressRoute, NONE, json!([{"match": "Host(`c.peers.test`"}]));
+    assert!(wrong[0].starts_with("error: the rule `Host("), "{wrong:?}");
+    let old = json!([{"match": "HostRegexp(`{sub:[a-z]+}.peers.test`)", "syntax": "v2"}]);
+    assert_eq!(
+        route(Kind::IngressRoute, NONE, old),
+        ["*.peers.test. 300 A 192.168.1.54 (1)"]
+    );
+}
+
+#[test]
 fn recorded_lists_can_be_read() {
     let mut cluster = cluster(publishing());
     let lists = [
