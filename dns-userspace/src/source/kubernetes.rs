@@ -5,19 +5,18 @@
 //!  (one task a kind)   (pure: objects, and who depends on whom)
 //! ```
 //!
-//! Which kinds are read is in [`kinds`], what each means in `objects/`, one file for a kind. `docs/kubernetes.md` is for
+//! Which kinds are read is in `kinds`, what each means in `objects/`, one file for a kind. `docs/kubernetes.md` is for
 //! users.
 
 mod annotations;
 mod cluster;
 mod connect;
 mod follow;
-pub mod kinds;
+mod kinds;
 mod objects;
 mod settings;
 mod world;
 
-pub use self::settings::{Access, ConfigMapPlace, KubernetesSettings, Publishing};
 pub use self::world::KubernetesWorld;
 
 #[cfg(test)]

@@ -60,15 +60,6 @@ impl Cluster {
         all.filter(|key| key.kind.is_published())
     }
 
-    /// How many objects of a kind there are, by namespace.
-    pub fn count(&self) -> BTreeMap<(Kind, Arc<str>), usize> {
-        let mut counts = BTreeMap::new();
-        for key in self.keys() {
-            *counts.entry((key.kind, Arc::clone(&key.namespace))).or_default() += 1;
-        }
-        counts
-    }
-
     /// An object.
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
         self.objects.get(key).map(|stored| &stored.object)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use super::settings::Access;
+use crate::config::KubernetesSource;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -13,7 +13,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(super::follow::WATCH_SECONDS + 30);
 
 /// A client of the cluster. Credentials are read anew, and renewed while it lives.
-pub async fn connect(access: &Access) -> Result<Client, String> {
+pub async fn connect(access: &KubernetesSource) -> Result<Client, String> {
     let options = KubeConfigOptions {
         context: access.context.clone(),
         ..KubeConfigOptions::default()

@@ -44,8 +44,6 @@ pub struct Place {
     pub plural: &'static str,
     /// As people write it.
     pub name: &'static str,
-    /// The word of `watch`.
-    pub word: &'static str,
     /// Whether its objects are in namespaces.
     pub is_namespaced: bool,
 }
@@ -54,87 +52,46 @@ const GATEWAY: &str = "gateway.networking.k8s.io";
 const TRAEFIK: &str = "traefik.io";
 
 impl Kind {
-    /// All that can be named in `watch`.
-    pub const NAMED: [Self; 10] = [
-        Self::Ingress,
-        Self::IngressRoute,
-        Self::IngressRouteTcp,
-        Self::HttpRoute,
-        Self::GrpcRoute,
-        Self::TlsRoute,
-        Self::Service,
-        Self::DnsEndpoint,
-        Self::RecordSet,
-        Self::ConfigMap,
-    ];
-
     /// What is watched where nothing is said: all but the ConfigMap.
     pub fn default_watch() -> Vec<Self> {
-        Self::NAMED
-            .into_iter()
-            .filter(|kind| *kind != Self::ConfigMap)
-            .collect()
-    }
-
-    /// From a word of `watch`.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::NAMED.into_iter().find(|kind| kind.place().word == word)
+        use Kind as K;
+        [
+            K::Ingress,
+            K::IngressRoute,
+            K::IngressRouteTcp,
+            K::HttpRoute,
+            K::GrpcRoute,
+            K::TlsRoute,
+            K::Service,
+            K::DnsEndpoint,
+            K::RecordSet,
+        ]
+        .into()
     }
 
     /// Where the API has it.
     pub const fn place(self) -> Place {
-        let (group, versions, plural, name, word): (_, &'static [&'static str], _, _, _) = match self {
-            Self::Ingress => ("networking.k8s.io", &["v1"], "ingresses", "Ingress", "ingress"),
-            Self::IngressClass => (
-                "networking.k8s.io",
-                &["v1"],
-                "ingressclasses",
-                "IngressClass",
-                "ingressclass",
-            ),
-            Self::Service => ("", &["v1"], "services", "Service", "service"),
-            Self::EndpointSlice => (
-                "discovery.k8s.io",
-                &["v1"],
-                "endpointslices",
-                "EndpointSlice",
-                "endpointslice",
-            ),
-            Self::Namespace => ("", &["v1"], "namespaces", "Namespace", "namespace"),
-            Self::Gateway => (GATEWAY, &["v1", "v1beta1"], "gateways", "Gateway", "gateway"),
-            Self::HttpRoute => (GATEWAY, &["v1", "v1beta1"], "httproutes", "HTTPRoute", "httproute"),
-            Self::GrpcRoute => (GATEWAY, &["v1", "v1alpha2"], "grpcroutes", "GRPCRoute", "grpcroute"),
-            Self::TlsRoute => (
-                GATEWAY,
-                &["v1", "v1alpha3", "v1alpha2"],
-                "tlsroutes",
-                "TLSRoute",
-                "tlsroute",
-            ),
-            Self::IngressRoute => (TRAEFIK, &["v1alpha1"], "ingressroutes", "IngressRoute", "ingressroute"),
-            Self::IngressRouteTcp => (
-                TRAEFIK,
-                &["v1alpha1"],
-                "ingressroutetcps",
-                "IngressRouteTCP",
-                "ingressroutetcp",
-            ),
-            Self::DnsEndpoint => (
-                "externaldns.k8s.io",
-                &["v1alpha1"],
-                "dnsendpoints",
-                "DNSEndpoint",
-                "dnsendpoint",
-            ),
-            Self::RecordSet => ("hotdns.io", &["v1alpha1"], "recordsets", "RecordSet", "recordset"),
-            Self::ConfigMap => ("", &["v1"], "configmaps", "ConfigMap", "configmap"),
+        let (group, versions, plural, name): (_, &'static [&'static str], _, _) = match self {
+            Self::Ingress => ("networking.k8s.io", &["v1"], "ingresses", "Ingress"),
+            Self::IngressClass => ("networking.k8s.io", &["v1"], "ingressclasses", "IngressClass"),
+            Self::Service => ("", &["v1"], "services", "Service"),
+            Self::EndpointSlice => ("discovery.k8s.io", &["v1"], "endpointslices", "EndpointSlice"),
+            Self::Namespace => ("", &["v1"], "namespaces", "Namespace"),
+            Self::Gateway => (GATEWAY, &["v1", "v1beta1"], "gateways", "Gateway"),
+            Self::HttpRoute => (GATEWAY, &["v1", "v1beta1"], "httproutes", "HTTPRoute"),
+            Self::GrpcRoute => (GATEWAY, &["v1", "v1alpha2"], "grpcroutes", "GRPCRoute"),
+            Self::TlsRoute => (GATEWAY, &["v1", "v1alpha3", "v1alpha2"], "tlsroutes", "TLSRoute"),
+            Self::IngressRoute => (TRAEFIK, &["v1alpha1"], "ingressroutes", "IngressRoute"),
+            Self::IngressRouteTcp => (TRAEFIK, &["v1alpha1"], "ingressroutetcps", "IngressRouteTCP"),
+            Self::DnsEndpoint => ("externaldns.k8s.io", &["v1alpha1"], "dnsendpoints", "DNSEndpoint"),
+            Self::RecordSet => ("hotdns.io", &["v1alpha1"], "recordsets", "RecordSet"),
+            Self::ConfigMap => ("", &["v1"], "configmaps", "ConfigMap"),
         };
         Place {
             group,
             versions,
             plural,
             name,
-            word,
             is_namespaced: !matches!(self, Self::IngressClass | Self::Namespace),
         }
     }

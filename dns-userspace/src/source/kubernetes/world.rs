@@ -16,7 +16,8 @@ use super::connect::connect;
 use super::follow::{Scope, Told, follow};
 use super::kinds::Kind;
 use super::objects::ObjectKey;
-use super::settings::{Access, KubernetesSettings};
+use super::settings::watched;
+use crate::config::KubernetesSource;
 use crate::source::{Change, Event, Listing, Object, World, WorldError};
 
 /// How long the first lists may take, all together.
@@ -28,7 +29,7 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// A cluster.
 pub struct KubernetesWorld {
-    settings: KubernetesSettings,
+    settings: Arc<KubernetesSource>,
     cluster: Cluster,
     /// What is refused to us, and what the server says of it.
     refused: BTreeMap<String, String>,
@@ -39,9 +40,10 @@ pub struct KubernetesWorld {
 
 impl KubernetesWorld {
     /// A cluster that nothing is known of.
-    pub fn new(settings: KubernetesSettings) -> Self {
+    pub fn new(settings: KubernetesSource) -> Self {
+        let settings = Arc::new(settings);
         Self {
-            cluster: Cluster::new(Arc::clone(&settings.publishing)),
+            cluster: Cluster::new(Arc::clone(&settings)),
             settings,
             refused: BTreeMap::new(),
             changes: VecDeque::new(),
@@ -116,9 +118,8 @@ impl World for KubernetesWorld {
     async fn list(&mut self) -> Result<Listing, WorldError> {
         self.tasks = JoinSet::new();
         self.changes.clear();
-        let access = &self.settings.access;
-        let client = connect(access).await.map_err(WorldError)?;
-        let scopes = scopes(access, self.settings.publishing.cluster_domain.is_some());
+        let client = connect(&self.settings).await.map_err(WorldError)?;
+        let scopes = scopes(&self.settings);
         let (sender, mut told) = mpsc::channel(QUEUE);
         let mut waiting = scopes.len();
         for scope in scopes {
@@ -132,8 +133,8 @@ impl World for KubernetesWorld {
                 return Err(WorldError(format!("its lists did not end within {seconds} s")));
             };
             if let Told::Refused(scope, reason) = &what
-                && self.settings.access.is_watch_given
-                && self.settings.access.watch.contains(&scope.kind)
+                && self.settings.watch.is_some()
+                && watched(&self.settings).contains(&scope.kind)
             {
                 return Err(WorldError(refusal(&scope.to_string(), reason)));
             }
@@ -205,8 +206,9 @@ impl std::fmt::Display for Scope {
 }
 
 /// What is followed: the kinds that are published, and those that say more of them.
-fn scopes(access: &Access, has_cluster_domain: bool) -> Vec<Scope> {
-    let has = |kind| access.watch.contains(&kind);
+fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
+    let watch = watched(settings);
+    let has = |kind| watch.contains(&kind);
     let mut scopes = Vec::new();
     let mut add = |kind: Kind, labels: Option<&str>| {
         let scope = |namespace: Option<&String>| Scope {
@@ -215,38 +217,28 @@ fn scopes(access: &Access, has_cluster_domain: bool) -> Vec<Scope> {
             labels: labels.map(str::to_owned),
             name: None,
         };
-        match access.namespaces.is_empty() || !kind.place().is_namespaced {
+        match settings.namespaces.is_empty() || !kind.place().is_namespaced {
             true => scopes.push(scope(None)),
-            false => scopes.extend(access.namespaces.iter().map(|namespace| scope(Some(namespace)))),
+            false => scopes.extend(settings.namespaces.iter().map(|namespace| scope(Some(namespace)))),
         }
     };
-    for kind in access.watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
-        // With cluster DNS every Service counts.
-        let labels = access
-            .selector
-            .as_deref()
-            .filter(|_| !(has_cluster_domain && *kind == Kind::Service));
-        add(*kind, labels);
+    for kind in watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
+        add(*kind, settings.selector.as_deref());
     }
-    if has_cluster_domain && !has(Kind::Service) {
-        add(Kind::Service, None);
-    }
-    if has_cluster_domain {
-        add(Kind::EndpointSlice, None);
-    } else if has(Kind::Service) {
+    if has(Kind::Service) {
         add(Kind::EndpointSlice, Some(HEADLESS));
     }
     if has(Kind::Ingress) {
         add(Kind::IngressClass, None);
     }
-    if access.watch.iter().any(|kind| kind.is_route()) {
+    if watch.iter().any(|kind| kind.is_route()) {
         add(Kind::Gateway, None);
     }
-    if access.watch.iter().any(|kind| *kind != Kind::ConfigMap) {
+    if watch.iter().any(|kind| *kind != Kind::ConfigMap) {
         add(Kind::Namespace, None);
     }
     if has(Kind::ConfigMap) {
-        let place = &access.config_map;
+        let place = &settings.config_map;
         scopes.push(Scope {
             kind: Kind::ConfigMap,
             namespace: Some(place.namespace.clone()),
