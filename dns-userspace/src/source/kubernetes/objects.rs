@@ -80,6 +80,7 @@ pub enum Body {
 impl Object {
     /// From JSON of the API.
     pub fn read(kind: Kind, mut value: Value) -> Result<Self, String> {
+        drop_nulls(&mut value);
         let meta: Meta = from(value["metadata"].take())?;
         let body = match kind {
             Kind::Ingress => Body::Ingress(from(value)?),
@@ -136,6 +137,18 @@ impl Object {
             Body::IngressClass(_) | Body::EndpointSlice(_) | Body::Namespace(_) | Body::Gateway(_) => {}
         }
         wanted.finish()
+    }
+}
+
+/// The API writes some empty lists as `null`: such a field is as one that is not there.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 

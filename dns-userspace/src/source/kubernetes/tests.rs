@@ -1,7 +1,9 @@
 //! Objects as the API shows them, and what comes of them.
 
 mod dependencies;
+mod fake;
 mod kinds;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Instant;

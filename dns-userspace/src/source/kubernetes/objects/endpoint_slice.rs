@@ -12,10 +12,8 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 #[serde(default)]
 pub struct EndpointSlice {
     /// The endpoints.
-    #[serde(deserialize_with = "or_none")]
     pub endpoints: Vec<Endpoint>,
     /// The ports.
-    #[serde(deserialize_with = "or_none")]
     pub ports: Vec<EndpointPort>,
 }
 
@@ -58,9 +56,4 @@ impl Endpoint {
 /// The name of the Service that a slice is of.
 pub fn service_of(meta: &Meta) -> Option<&str> {
     meta.labels.get(SERVICE_LABEL).map(String::as_str)
-}
-
-/// The API writes an empty list as `null` here.
-fn or_none<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
