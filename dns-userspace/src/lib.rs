@@ -23,6 +23,7 @@ pub mod cookies;
 pub mod config;
 pub mod control;
 pub mod source;
+pub(crate) mod target;
 pub mod table;
 pub mod lines;
 pub mod publish;

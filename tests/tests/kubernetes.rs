@@ -51,7 +51,7 @@ fn objects_are_followed_and_outlive_their_api() -> Result<()> {
     let mut cluster = Cluster::start()?;
     cluster.apply(&INGRESS.replace("HOST", "grafana.example.test"))?;
     let started = Instant::now();
-    let mut server = Server::start(&config(&cluster.kubeconfig(), ""))?;
+    let mut server = Server::start(&config(&cluster.kubeconfig(), ", report: true"))?;
     answers(&server, "grafana.example.test", "A", "192.0.2.54")?;
     println!("first answer {:?} after the start", started.elapsed());
     let full = server.dig(&["grafana.example.test", "A", "+noall", "+answer"])?;
@@ -77,11 +77,50 @@ fn objects_are_followed_and_outlive_their_api() -> Result<()> {
         .to_string();
     ensure!(refused.contains("one value"), "{refused}");
 
+    // What became of it is on the object, and where it is hidden, by whom.
+    let synced = [
+        "get",
+        "recordset",
+        "mail",
+        "-o",
+        "jsonpath={.status.conditions[0].status} {.status.conditions[0].message}",
+    ];
+    eventually("the status says so", || {
+        Ok(cluster.kubectl(&synced, None)? == "True it is served")
+    })?;
+    let shown = cluster.kubectl(&["get", "recordsets"], None)?;
+    ensure!(shown.contains("SYNCED") && shown.contains("True"), "{shown}");
+    let hidden = SET
+        .replace("name: mail", "name: odd")
+        .replace("name: example.test, type: MX", "name: other.org, type: MX");
+    cluster.apply(&hidden)?;
+    let odd = [
+        "get",
+        "recordset",
+        "odd",
+        "-o",
+        "jsonpath={.status.conditions[0].status} {.status.conditions[0].message}",
+    ];
+    eventually("it says why not", || {
+        Ok(cluster.kubectl(&odd, None)? == "False other.org. is in none of the source's zones")
+    })?;
+    let nonsense = SET
+        .replace("name: mail", "name: nonsense")
+        .replace("10 mail.example.test.", "ten");
+    cluster.apply(&nonsense)?;
+    eventually("an Event says what is wrong", || {
+        let events = cluster.kubectl(&["get", "events"], None)?;
+        Ok(events.contains("NotUnderstood") && events.contains("recordset/nonsense"))
+    })?;
+    cluster.kubectl(&["delete", "recordset", "odd", "nonsense"], None)?;
+
     // A Service of type LoadBalancer, by annotation.
-    cluster.apply(
-        "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: default, annotations: \
-         {external-dns.alpha.kubernetes.io/hostname: web.example.test}}, spec: {type: LoadBalancer, ports: [{port: 80}]}}",
-    )?;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+        "metadata": {"name": "web", "namespace": "default", "annotations": {
+            "external-dns.alpha.kubernetes.io/hostname": "web.example.test"}},
+    });
+    cluster.apply(&service.to_string())?;
     let points = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.10", "ipMode": "VIP"}]}});
     cluster.set_status("default", "service/web", &points)?;
     answers(&server, "web.example.test", "A", "192.0.2.10")?;

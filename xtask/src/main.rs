@@ -13,6 +13,7 @@ mod ci;
 mod coredns;
 mod fuzz;
 mod kernels;
+mod kubernetes;
 mod packages;
 mod privilege;
 mod process;
@@ -63,6 +64,9 @@ enum Command {
         /// Load the XDP program and run it on Linux 6.1 and 6.12 in QEMU, instead of the suite
         #[arg(long)]
         kernels: bool,
+        /// Run hotdns beside a real Kubernetes API (etcd, kube-apiserver, kubectl), instead of the suite
+        #[arg(long, conflicts_with = "kernels")]
+        kubernetes: bool,
         /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
@@ -124,6 +128,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Build => build::release().map(|_| ()),
         Command::Run { arguments } => serve::serve(&arguments),
         Command::Test { kernels: true, .. } => kernels::test(),
+        Command::Test { kubernetes: true, .. } => kubernetes::test(),
         Command::Test {
             differential: true,
             cases,

@@ -14,9 +14,11 @@ mod connect;
 mod follow;
 mod kinds;
 mod objects;
+mod report;
 mod settings;
 mod world;
 
+pub use self::report::Reporting;
 pub use self::world::KubernetesWorld;
 
 #[cfg(test)]

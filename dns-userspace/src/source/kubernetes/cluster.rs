@@ -29,6 +29,8 @@ pub struct Cluster {
     unread: BTreeMap<ObjectKey, String>,
     /// The routes that name a Gateway, by its namespace and name.
     routes: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
+    /// Whether Gateways may be listed.
+    has_gateways: bool,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl Cluster {
             objects: BTreeMap::new(),
             unread: BTreeMap::new(),
             routes: HashMap::new(),
+            has_gateways: true,
         }
     }
 
@@ -194,6 +197,19 @@ impl Cluster {
 
     fn namespace_object(&self, name: &Arc<str>) -> Option<&Object> {
         self.object(&ObjectKey::new(Kind::Namespace, &"".into(), name))
+    }
+
+    /// Whether Gateways may be listed. Where not, routes are published by what their own status says.
+    pub fn has_gateways(&self) -> bool {
+        self.has_gateways
+    }
+
+    /// Gateways may be listed, or may not: what routes ask for is another thing then.
+    pub fn set_gateways(&mut self, has_gateways: bool) -> BTreeSet<ObjectKey> {
+        if std::mem::replace(&mut self.has_gateways, has_gateways) == has_gateways {
+            return BTreeSet::new();
+        }
+        self.routes.values().flatten().cloned().collect()
     }
 
     /// A Gateway.

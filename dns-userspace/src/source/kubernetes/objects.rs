@@ -25,7 +25,7 @@ use serde_json::Value;
 pub use self::endpoint_slice::{EndpointSlice, service_of};
 pub use self::gateway::Gateway;
 pub use self::ingress_class::IngressClass;
-pub use self::meta::{Meta, ObjectKey};
+pub use self::meta::{Condition, Meta, ObjectKey};
 pub use self::namespace::Namespace;
 pub use self::service::Service;
 pub use self::wanted::{Outcome, Wanted};
@@ -118,6 +118,14 @@ impl Object {
         addresses.sort();
         addresses.dedup();
         addresses
+    }
+
+    /// What its status says of us.
+    pub fn condition(&self) -> Option<&Condition> {
+        match &self.body {
+            Body::RecordSet(set) => set.condition(),
+            _ => None,
+        }
     }
 
     /// What it asks for.

@@ -16,6 +16,7 @@ use super::connect::connect;
 use super::follow::{Scope, Told, follow};
 use super::kinds::Kind;
 use super::objects::ObjectKey;
+use super::report::{Reporting, Reports, report};
 use super::settings::watched;
 use crate::config::KubernetesSource;
 use crate::source::{Change, Event, Listing, Object, World, WorldError};
@@ -36,11 +37,13 @@ pub struct KubernetesWorld {
     changes: VecDeque<Change>,
     told: Option<mpsc::Receiver<Told>>,
     tasks: JoinSet<()>,
+    /// What is reported to objects, where that is wanted.
+    reports: Option<(Arc<Reports>, Reporting)>,
 }
 
 impl KubernetesWorld {
-    /// A cluster that nothing is known of.
-    pub fn new(settings: KubernetesSource) -> Self {
+    /// A cluster that nothing is known of; with `reporting`, objects are told what became of them.
+    pub fn new(settings: KubernetesSource, reporting: Option<Reporting>) -> Self {
         let settings = Arc::new(settings);
         Self {
             cluster: Cluster::new(Arc::clone(&settings)),
@@ -49,6 +52,7 @@ impl KubernetesWorld {
             changes: VecDeque::new(),
             told: None,
             tasks: JoinSet::new(),
+            reports: reporting.map(|reporting| (Arc::default(), reporting)),
         }
     }
 
@@ -57,8 +61,9 @@ impl KubernetesWorld {
         let now = Instant::now();
         Ok(match told {
             Told::Listed(scope, objects) => {
-                self.permit(&scope);
-                self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now)
+                let mut touched = self.permit(&scope);
+                touched.append(&mut self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now));
+                touched
             }
             Told::Applied(Ok(object)) => self.cluster.apply(*object, now),
             Told::Applied(Err((key, error))) => self.cluster.apply_unread(key, error),
@@ -74,16 +79,24 @@ impl KubernetesWorld {
                     self.changes.push_back(Change::Applied(refused(&key, &reason)));
                 }
                 self.refused.insert(key, reason);
-                BTreeSet::new()
+                match scope.kind {
+                    Kind::Gateway => self.cluster.set_gateways(false),
+                    _ => BTreeSet::new(),
+                }
             }
             Told::Failed(error) => return Err(WorldError(error)),
         })
     }
 
-    fn permit(&mut self, scope: &Scope) {
+    /// A kind may be listed; what asks for something else now.
+    fn permit(&mut self, scope: &Scope) -> BTreeSet<ObjectKey> {
         let key = scope.to_string();
         if self.refused.remove(&key).is_some() {
             self.changes.push_back(Change::Deleted(key.into()));
+        }
+        match scope.kind {
+            Kind::Gateway => self.cluster.set_gateways(true),
+            _ => BTreeSet::new(),
         }
     }
 
@@ -99,7 +112,11 @@ impl KubernetesWorld {
 
     /// An object as the driver takes it; `None` where it asks for nothing.
     fn object(&self, key: &ObjectKey) -> Option<Object> {
-        let outcome = self.cluster.outcome(key)?;
+        let outcome = self.cluster.outcome(key);
+        if let Some((reports, _)) = &self.reports {
+            reports.set(key, self.cluster.object(key).zip(outcome.as_ref()));
+        }
+        let outcome = outcome?;
         for note in &outcome.notes {
             tracing::debug!(object = %key, "not published: {note}");
         }
@@ -124,6 +141,9 @@ impl World for KubernetesWorld {
         let mut waiting = scopes.len();
         for scope in scopes {
             self.tasks.spawn(follow(client.clone(), scope, sender.clone()));
+        }
+        if let Some((reports, reporting)) = &self.reports {
+            self.tasks.spawn(report(client, Arc::clone(reports), reporting.clone()));
         }
         let until = tokio::time::Instant::now() + LIST_TIMEOUT;
         while waiting > 0 {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::super::kinds::Kind;
 use super::super::settings::Target;
+use super::Condition;
 
 /// What is read of a Gateway.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -91,16 +92,6 @@ struct Address {
 struct ListenerStatus {
     name: String,
     conditions: Vec<Condition>,
-}
-
-/// A condition of a status.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Condition {
-    #[serde(rename = "type")]
-    pub(super) condition: String,
-    pub(super) status: String,
-    pub(super) reason: String,
 }
 
 impl Gateway {

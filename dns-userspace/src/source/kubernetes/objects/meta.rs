@@ -48,6 +48,36 @@ impl Meta {
     }
 }
 
+/// A condition of a status.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Condition {
+    /// What it is about.
+    #[serde(rename = "type")]
+    pub condition: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// The specification that it is about.
+    pub observed_generation: i64,
+    /// Since when the status is what it is.
+    pub last_transition_time: Option<String>,
+}
+
+impl Condition {
+    /// Whether it says the same, since whenever.
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        let unchanged = |one: &Self| Self {
+            last_transition_time: None,
+            ..one.clone()
+        };
+        unchanged(self) == unchanged(other)
+    }
+}
+
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     let time = text.and_then(|text| text.parse::<Timestamp>().ok());

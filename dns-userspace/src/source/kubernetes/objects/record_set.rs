@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::Wanted;
+use super::{Condition, Wanted};
 use crate::model::record::{RecordType, Wildcard};
 
 /// What is read of a RecordSet.
@@ -14,6 +14,13 @@ use crate::model::record::{RecordType, Wildcard};
 #[serde(default)]
 pub struct RecordSet {
     spec: Spec,
+    status: Status,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    conditions: Vec<Condition>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -29,6 +36,14 @@ struct Spec {
 }
 
 impl RecordSet {
+    /// What its status says of us.
+    pub(super) fn condition(&self) -> Option<&Condition> {
+        self.status
+            .conditions
+            .iter()
+            .find(|condition| condition.condition == "Synced")
+    }
+
     pub(super) fn publish(&self, wanted: &mut Wanted<'_>) {
         let Spec {
             name,

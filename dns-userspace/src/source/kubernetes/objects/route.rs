@@ -10,6 +10,9 @@
 //!
 //! `*.s` stands for names of any depth below `s`, and not for `s`.
 //!
+//! Where Gateways may not be listed, a route that one of them has accepted is published with its own names, and leads to
+//! the configured targets.
+//!
 //! A route counts at a Gateway where the Gateway's controller says `Accepted` of it. A route whose new specification
 //! the controller has not looked at yet is published as it is now: its names would vanish at each change otherwise.
 
@@ -18,7 +21,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::super::cluster::Cluster;
-use super::gateway::{Condition, Listener};
+use super::Condition;
+use super::gateway::Listener;
 use super::wanted::wildcard_of;
 use super::{Object, Wanted};
 
@@ -100,6 +104,13 @@ impl Route {
         for parent in self.spec.parent_refs.iter().filter(|parent| parent.is_gateway()) {
             let parent = parent.whole(own);
             let of = parent.namespace.as_ref().unwrap_or(own);
+            if !cluster.has_gateways() {
+                match self.is_accepted(&parent, own) {
+                    Ok(()) => self.publish_unseen(object, wanted),
+                    Err(note) => wanted.note(note),
+                }
+                continue;
+            }
             let Some((gateway, meta)) = cluster.gateway(of, &parent.name) else {
                 wanted.note(format!("there is no Gateway {of}/{}", parent.name));
                 continue;
@@ -139,6 +150,15 @@ impl Route {
             let hosts: Vec<_> = hosts.into_iter().map(|host| (host, wildcard_of(object.kind))).collect();
             wanted.point_all(&hosts, &targets);
         }
+    }
+
+    /// Its own names and the configured targets: the Gateway that has accepted it may not be read.
+    fn publish_unseen(&self, object: &Object, wanted: &mut Wanted<'_>) {
+        let named = object.meta.annotations().list("hostname");
+        let hosts = self.spec.hostnames.iter().map(String::as_str).chain(named);
+        let hosts: Vec<_> = hosts.map(|host| (host.to_owned(), wildcard_of(object.kind))).collect();
+        let targets = wanted.targets(Vec::new());
+        wanted.point_all(&hosts, &targets);
     }
 
     fn is_accepted(&self, parent: &ParentRef, own: &Arc<str>) -> Result<(), String> {

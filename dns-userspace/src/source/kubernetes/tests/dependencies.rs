@@ -160,3 +160,18 @@ fn a_list_of_a_kind_takes_away_what_it_does_not_show() {
     assert_eq!(cluster.outcome(&key), None);
     assert_eq!(asked(&cluster, &broken), ["error: odd"]);
 }
+
+#[test]
+fn routes_of_gateways_that_may_not_be_read_lead_to_the_configured_targets() {
+    let mut cluster = cluster(Publishing {
+        targets: vec!["192.0.2.54".into()],
+        ..publishing()
+    });
+    let key = apply(&mut cluster, route(Kind::HttpRoute, json!(["hr.peers.test"]), "True"));
+    assert!(asked(&cluster, &key).is_empty());
+    assert!(cluster.set_gateways(false).contains(&key));
+    assert_eq!(asked(&cluster, &key), ["hr.peers.test. 300 A 192.0.2.54"]);
+    assert!(cluster.set_gateways(false).is_empty());
+    let refused = apply(&mut cluster, route(Kind::HttpRoute, json!(["hr.peers.test"]), "False"));
+    assert!(asked(&cluster, &refused).is_empty());
+}

@@ -157,7 +157,7 @@ fn services_are_published_by_annotation() {
     let service = |annotations: &Value, rest: Value| asks(made(Kind::Service, "demo/web", annotations.clone(), rest));
     assert_eq!(
         service(&host, balanced.clone()),
-        ["web.peers.test. 300 A 192.0.2.10 192.0.2.7"]
+        ["web.peers.test. 300 A 192.0.2.7 192.0.2.10"]
     );
     assert!(service(&NONE, balanced.clone()).is_empty());
     let internal = json!({"hotdns.io/internal-hostname": "web.peers.test"});
@@ -286,7 +286,7 @@ fn an_ingress_route_publishes_what_its_rules_route() {
     );
     let wrong = route(Kind::IngressRoute, NONE, json!([{"match": "Host(`c.peers.test`"}]));
     assert!(wrong[0].starts_with("error: the rule `Host("), "{wrong:?}");
-    let old = json!([{"match": "HostRegexp(`{sub:[a-z]+}.peers.test`)", "syntax": "v2"}]);
+    let old = json!([{"match": "HostRegexp(`{sub:[a-z0-9-]+}.peers.test`)", "syntax": "v2"}]);
     assert_eq!(
         route(Kind::IngressRoute, NONE, old),
         ["*.peers.test. 300 A 192.168.1.54 (1)"]

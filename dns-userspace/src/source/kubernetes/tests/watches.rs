@@ -26,7 +26,7 @@ fn world(fake: &Fake, watch: Option<Vec<WatchedKind>>) -> (KubernetesWorld, Temp
         watch,
         ..publishing()
     };
-    (KubernetesWorld::new(settings), folder)
+    (KubernetesWorld::new(settings, None), folder)
 }
 
 fn ingress(name: &str, version: &str, host: &str) -> Value {
@@ -82,7 +82,7 @@ async fn a_watch_goes_on_from_its_version_and_lists_anew_where_that_expired() {
             event("ADDED", ingress("b", "11", "b.peers.test")),
             event(
                 "BOOKMARK",
-                json!({"kind": "Ingress", "metadata": {"resourceVersion": "15"}}),
+                json!({"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"resourceVersion": "15"}}),
             ),
         ],
     );
