@@ -168,7 +168,9 @@ fn router(state: ApiState) -> Router {
 fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = router
         .route("/health", get(health))
+        .route("/healthz", get(health))
         .route("/ready", get(ready))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/records", get(records::list).post(records::create))
         .route(

@@ -122,9 +122,12 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
 /// Arguments of `hotdns run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration file (YAML).
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …).
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
     config: PathBuf,
+    /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.
+    #[arg(long)]
+    dev_mode: bool,
     /// Serve DNS on this address, in the place of the file's `listen`; repeatable.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
@@ -152,6 +155,7 @@ impl RunArgs {
     pub(crate) fn into_source(self) -> ConfigSource {
         let Self {
             config,
+            dev_mode,
             listen,
             http,
             interface,
@@ -164,6 +168,7 @@ impl RunArgs {
                 http,
                 interfaces: interface,
                 xdp_mode: xdp,
+                dev_mode,
             },
         }
     }

@@ -21,6 +21,7 @@ mod choice;
 mod dns_port;
 mod document;
 mod edns;
+mod environment;
 mod files;
 mod http;
 mod http_port;
@@ -38,6 +39,7 @@ mod secret_file;
 mod section;
 mod sources;
 mod storage;
+mod targets;
 mod tcp;
 mod ttl_bounds;
 mod unchanged;
@@ -63,8 +65,9 @@ pub use self::metrics::MetricsConfig;
 pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
-pub use self::sources::{ConfiguredSource, HostsSource, SourceSettings};
+pub use self::sources::{ConfigMapPlace, ConfiguredSource, HostsSource, KubernetesSource, SourceSettings, WatchedKind};
 pub use self::storage::StorageConfig;
+pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
@@ -83,6 +86,8 @@ pub struct Overrides {
     pub interfaces: Vec<String>,
     /// `--xdp`, in the place of `xdp.mode`.
     pub xdp_mode: Option<XdpMode>,
+    /// `--dev-mode`: names go into `/etc/hosts`, and not to Technitium; see `environment`.
+    pub dev_mode: bool,
 }
 
 /// A configuration that can be used, and what is odd about it.
@@ -97,7 +102,7 @@ pub struct Loaded {
 /// Where the configuration comes from, at start and at each reload.
 #[derive(Debug, Clone)]
 pub struct ConfigSource {
-    /// The file.
+    /// The file; empty where the environment stands in its place.
     pub path: PathBuf,
     /// What the command line overrides.
     pub overrides: Overrides,

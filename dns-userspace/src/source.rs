@@ -12,6 +12,7 @@
 
 mod claims;
 mod hosts;
+mod kubernetes;
 mod registry;
 mod status;
 mod watcher;

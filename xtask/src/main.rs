@@ -14,6 +14,7 @@ mod coredns;
 mod dist;
 mod fuzz;
 mod kernels;
+mod kubernetes;
 mod packages;
 mod privilege;
 mod process;
@@ -71,6 +72,9 @@ enum Command {
         /// Load the XDP program and run it on Linux 6.1 and 6.12 in QEMU, instead of the suite
         #[arg(long)]
         kernels: bool,
+        /// Run hotdns beside a real Kubernetes API (etcd, kube-apiserver, kubectl), instead of the suite
+        #[arg(long, conflicts_with = "kernels")]
+        kubernetes: bool,
         /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
@@ -139,6 +143,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Dist { program } => dist::dist(program.as_deref()),
         Command::Run { arguments } => serve::serve(&arguments),
         Command::Test { kernels: true, .. } => kernels::test(),
+        Command::Test { kubernetes: true, .. } => kubernetes::test(),
         Command::Test {
             package: true, program, ..
         } => dist::trial::try_package(program.as_deref()),

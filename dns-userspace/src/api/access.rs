@@ -15,7 +15,7 @@ use super::problem::{self, Problem};
 use crate::principal::{Principal, TokenFile};
 
 /// Paths that everyone may ask for.
-const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
+const OPEN_PATHS: [&str; 5] = ["/health", "/healthz", "/ready", "/readyz", "/metrics"];
 
 /// The address of this side of a request's connection.
 #[derive(Debug, Clone, Copy)]

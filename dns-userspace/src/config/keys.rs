@@ -30,6 +30,7 @@ use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
 use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
+use super::targets::TargetsConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
@@ -37,7 +38,7 @@ use super::zones::ConfiguredZone;
 use super::{
     Overrides, acl, backend, chaos, dns_port, edns, files, http, http_port, limits, listen, log_format, log_level,
 };
-use super::{metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{metrics, rate_limit, records, sources, storage, targets, tcp, ttl_bounds, views, xdp, zones};
 use crate::model::views::ViewClients;
 
 /// What a key is read from.
@@ -121,6 +122,7 @@ keys! {
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
     sources: Vec<ConfiguredSource> = (backend),
+    targets: TargetsConfig = (),
 }
 
 impl Config {

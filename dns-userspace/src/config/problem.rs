@@ -66,6 +66,14 @@ pub enum ConfigProblem {
     NotUtf8,
     #[error("the file is larger than {most}: move records into zone files")]
     FileTooLarge { most: Size },
+    #[error("the variable {variable} is `{value}`: set it to {expected}")]
+    BadVariable {
+        variable: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("there is no configuration: give `--config FILE`, or set DNS_ZONE and DNS_IP_ADDRESS in the environment")]
+    NoConfiguration,
     #[error("not valid YAML ({message}): mind indentation, colons and quotes")]
     Syntax { message: String },
     #[error("a second YAML document: keep the configuration in one document, remove this `---`")]

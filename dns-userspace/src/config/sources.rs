@@ -11,12 +11,14 @@
 //! exclude each other, those of the source that stands first are served.
 
 mod hosts;
+mod kubernetes;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::hosts::HostsSource;
+pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, WatchedKind};
 use super::backend::BackendConfig;
 use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};
@@ -75,6 +77,7 @@ macro_rules! kinds {
 
 kinds! {
     hosts: Hosts(HostsSource),
+    kubernetes: Kubernetes(KubernetesSource),
 }
 
 const EXAMPLE: &str = "hosts: [{name: lan, path: /etc/hosts}]";

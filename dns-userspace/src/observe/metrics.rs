@@ -20,6 +20,7 @@ use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
 use crate::source::Registry as Sources;
 use crate::store::Conflicts;
+use crate::target::TargetFigures;
 
 mod denied;
 mod http;
@@ -177,6 +178,13 @@ impl Metrics {
         let collector = sources::SourcesCollector::new(sources);
         let registered = self.registry.register(Box::new(collector));
         registered.expect("sources are shown once");
+    }
+
+    /// Shows what targets count.
+    pub(crate) fn show_targets(&self, figures: &TargetFigures) {
+        for collector in figures.collectors() {
+            self.registry.register(collector).expect("targets are shown once");
+        }
     }
 
     /// The content type of [`Metrics::render`].

@@ -50,6 +50,7 @@ use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
 use crate::source::Registry;
+use crate::target::{self, TargetFigures};
 
 /// Everything that runs.
 pub(super) struct System {
@@ -134,7 +135,11 @@ impl System {
             };
             anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
         });
-        let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
+        let Control {
+            handle,
+            thread,
+            history,
+        } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
         http.api.start(Serving {
@@ -153,9 +158,22 @@ impl System {
                 Ok(())
             });
         }
-        for task in sources.tasks(&handle, &spawner.stopping()) {
+        for task in sources.tasks(&handle, &history, &spawner.stopping()) {
             spawner.spawn("source", async move {
                 task.await;
+                Ok(())
+            });
+        }
+        let figures = Arc::new(TargetFigures::default());
+        let targets = target::tasks(&config.targets, &history, &sources, &figures, &spawner.stopping());
+        if !targets.is_empty() {
+            metrics.show_targets(&figures);
+        }
+        for task in targets {
+            let stopping = spawner.stopping();
+            spawner.spawn("target", async move {
+                task.await;
+                stopping.cancelled().await;
                 Ok(())
             });
         }

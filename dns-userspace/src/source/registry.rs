@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::hosts::Hosts;
+use super::kubernetes::{KubernetesWorld, Reporting};
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
 use crate::config::{ConfiguredSource, SourceSettings};
-use crate::control::ControlHandle;
+use crate::control::{ControlHandle, History};
 use crate::model::source::SourceId;
 use crate::store::Conflicts;
 
@@ -96,6 +97,7 @@ impl Registry {
     pub fn tasks(
         &self,
         control: &ControlHandle,
+        history: &Arc<History>,
         stop: &CancellationToken,
     ) -> Vec<impl Future<Output = ()> + Send + use<>> {
         let tasks = self.iter().map(|source| {
@@ -103,6 +105,7 @@ impl Registry {
                 status: Arc::clone(&source.status),
                 requests: source.requests.clone(),
                 control: control.clone(),
+                history: Arc::clone(history),
                 stop: stop.clone(),
             };
             let configured = source.configured.clone();
@@ -117,6 +120,7 @@ struct Task {
     status: Arc<Status>,
     requests: SyncRequests,
     control: ControlHandle,
+    history: Arc<History>,
     stop: CancellationToken,
 }
 
@@ -159,5 +163,12 @@ impl Task {
 fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
     match configured.settings.clone() {
         SourceSettings::Hosts(settings) => task.world(configured, Hosts::new(settings)),
+        SourceSettings::Kubernetes(settings) => {
+            let reporting = settings.report.then(|| Reporting {
+                history: Arc::clone(&task.history),
+                source: configured.id.clone(),
+            });
+            task.world(configured, KubernetesWorld::new(settings, reporting))
+        }
     }
 }

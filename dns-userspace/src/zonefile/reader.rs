@@ -444,14 +444,12 @@ impl MasterFileReader<'_> {
             let file = self.sources[0].path.display();
             warnings.push(format!("{file}: and {} more warnings", checked.warnings.more));
         }
+        let files = self.sources.iter();
+        let files = files.filter_map(|source| Some((source.path.clone(), source.stamp?)));
         Ok(ZoneContent {
             rrsets: checked.rrsets,
             warnings,
-            files: self
-                .sources
-                .iter()
-                .map(|source| (source.path.clone(), source.stamp))
-                .collect(),
+            files: files.collect(),
             octets,
         })
     }

@@ -29,8 +29,8 @@ pub(super) struct SourceFile {
     pub(super) path: PathBuf,
     /// Its content, without a byte order mark.
     pub(super) octets: Vec<u8>,
-    /// What the file system said of it.
-    pub(super) stamp: FileStamp,
+    /// What the file was; `None` for text of no file.
+    pub(super) stamp: Option<FileStamp>,
 }
 
 /// A part of one of the files, for messages.
@@ -80,7 +80,7 @@ impl SourceFile {
         Ok(Self {
             path: shown_as.to_owned(),
             octets,
-            stamp,
+            stamp: Some(stamp),
         })
     }
 
@@ -89,6 +89,7 @@ impl SourceFile {
         Self {
             path: shown_as.to_owned(),
             octets: text.as_bytes().to_vec(),
+            stamp: None,
         }
     }
 

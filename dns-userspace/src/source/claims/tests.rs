@@ -22,6 +22,8 @@ fn claim(owner: &str, rtype: RecordType, ttl: u32, value: &str) -> Claim {
         rtype,
         ttl,
         rdatas: vec![rdata::parse_value(rtype, value).expect("a value")],
+        wildcard: Wildcard::default(),
+        weight: None,
     }
 }
 
@@ -204,4 +206,33 @@ fn any_order_of_events_gives_what_a_fresh_list_gives() {
             }
         }
     }
+}
+
+#[test]
+fn weights_and_wildcards_of_several_objects_are_joined() {
+    let wild = |wildcard, weight, value: &str| Claim {
+        wildcard,
+        weight,
+        ..claim("*.x.", RecordType::A, 60, value)
+    };
+    let mut claims = Claims::new(source());
+    claims.apply(object(
+        "ingress",
+        1,
+        vec![wild(Wildcard::OneLabel, Some(3), "192.0.2.1")],
+    ));
+    let (_, _, rrset) = claims.all().remove(0);
+    assert_eq!(rrset.handling.wildcard(), Wildcard::OneLabel);
+    claims.apply(object("gateway", 2, vec![wild(Wildcard::Rfc4592, None, "192.0.2.2")]));
+    let (_, _, rrset) = claims.all().remove(0);
+    let both = Handling::new(Order::Weighted([3, 1].into()), Wildcard::Rfc4592);
+    assert_eq!(rrset.handling, both);
+    assert_eq!(
+        claims
+            .apply(object("new", 3, vec![claim("y.x.", RecordType::A, 60, "192.0.2.1")]))
+            .len(),
+        1
+    );
+    let (_, _, plain) = claims.all().pop().expect("y.x.");
+    assert_eq!(plain.handling, Handling::default());
 }
