@@ -11,6 +11,7 @@
 //! pauses between attempts, doubts, restarts, status and the merge of several objects at one name are the driver's.
 
 mod claims;
+pub mod services;
 mod status;
 mod watcher;
 mod world;

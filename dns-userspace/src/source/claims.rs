@@ -9,6 +9,8 @@
 //!
 //! - Values of one type are joined: two Ingresses `www.example.org` with 192.0.2.1 and 192.0.2.2 make one RRset of
 //!   both. Its TTL is the smallest.
+//!   The order and the kind of wildcard are the oldest object's. Where it is weighted, each value has the weight that
+//!   its own object gives it, or 1.
 //! - Of a type that has one value at most (CNAME, ALIAS, DNAME, SOA) the oldest object's is taken.
 //! - An RRset that cannot be beside one of an older object is left out: an A beside an older CNAME, say.
 //!
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
-use crate::model::record::{Handling, Rdata, RdataList, RecordType, RrSet};
+use crate::model::record::{Handling, Order, Rdata, RdataList, RecordType, RrSet};
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::model::work;
@@ -39,6 +41,8 @@ pub struct Claim {
     pub ttl: u32,
     /// The values, in uncompressed wire form.
     pub rdatas: Vec<Rdata>,
+    /// The order of the values with their weights, and what a wildcard stands for.
+    pub handling: Handling,
 }
 
 /// An object and all that it asks for.
@@ -105,6 +109,9 @@ struct Joined {
     ttl: u32,
     seen: HashSet<Rdata>,
     rdatas: RdataList,
+    /// The oldest object's; the weights are beside.
+    handling: Handling,
+    weights: Vec<u16>,
     /// The oldest object, and how many others there are.
     first: Rank,
     others: usize,
@@ -340,6 +347,8 @@ impl Joined {
             ttl: claim.ttl,
             seen: HashSet::new(),
             rdatas: RdataList::default(),
+            handling: claim.handling.clone(),
+            weights: Vec::new(),
             first: rank.clone(),
             others: 0,
         }
@@ -348,12 +357,14 @@ impl Joined {
     fn add(&mut self, claim: &Claim, rank: &Rank) {
         self.ttl = self.ttl.min(claim.ttl);
         self.others += usize::from(*rank != self.first);
-        for rdata in &claim.rdatas {
+        let given = claim.handling.order().weights().iter().copied();
+        for (rdata, weight) in claim.rdatas.iter().zip(given.chain(std::iter::repeat(1))) {
             if claim.rtype.is_singleton() && !self.rdatas.is_empty() {
                 break;
             }
             if self.seen.insert(rdata::canonical(claim.rtype, rdata)) {
                 self.rdatas.push(rdata);
+                self.weights.push(weight);
             }
         }
     }
@@ -364,12 +375,16 @@ impl Joined {
             0 => self.first.key.to_string(),
             others => format!("{} and {others} more", self.first.key),
         };
+        let handling = match self.handling.order() {
+            Order::Weighted(_) => Handling::new(Order::Weighted(self.weights.into()), self.handling.wildcard()),
+            Order::Fixed | Order::Rotate | Order::Random => self.handling,
+        };
         let rrset = RrSet {
             rtype,
             ttl: self.ttl,
             rdatas: self.rdatas.into(),
             origin: Origin::of_object(source.clone(), object, since),
-            handling: Handling::default(),
+            handling,
         };
         (self.owner, Arc::new(rrset))
     }
