@@ -5,7 +5,7 @@ pub(crate) mod check;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use dns_userspace::config::{ConfigSource, Overrides, XdpMode};
+use dns_userspace::config::{ConfigSource, Environment, Overrides, XdpMode};
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
 #[derive(Debug, Parser)]
@@ -73,6 +73,7 @@ impl RunArgs {
                 http,
                 interfaces: interface,
                 xdp_mode: xdp,
+                environment: environment(),
             },
         }
     }
@@ -83,9 +84,18 @@ impl CheckArgs {
     pub(crate) fn into_source(self) -> ConfigSource {
         ConfigSource {
             path: self.config,
-            overrides: Overrides::default(),
+            overrides: Overrides {
+                environment: environment(),
+                ..Overrides::default()
+            },
         }
     }
+}
+
+/// The variables of the environment that stand for keys of the configuration.
+fn environment() -> Environment {
+    let read = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
+    Environment::new(Environment::NAMES.iter().filter_map(read))
 }
 
 #[cfg(test)]

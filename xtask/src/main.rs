@@ -11,6 +11,7 @@ mod bench;
 mod build;
 mod ci;
 mod coredns;
+mod discovery;
 mod fuzz;
 mod kernels;
 mod packages;
@@ -66,6 +67,9 @@ enum Command {
         /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
+        /// Run hotdns beside a real Consul and Traefik, instead of the suite; says which of them are missing
+        #[arg(long, conflicts_with_all = ["kernels", "differential"])]
+        discovery: bool,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]
         cases: Option<u64>,
@@ -131,6 +135,7 @@ fn perform(command: Command) -> Result<()> {
             arguments,
             ..
         } => suite::differential(cases, seed, &arguments),
+        Command::Test { discovery: true, .. } => discovery::test(),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

@@ -182,6 +182,24 @@ pub enum ConfigProblem {
         "`{key}`: {text}: only link-local addresses (fe80::/10) are those of an interface: remove `%` and what follows"
     )]
     NeedlessScope { key: String, text: String },
+    #[error("the source `{name}` is there already (first at {first}): give one of the two another name")]
+    DuplicateSource { name: String, first: FilePosition },
+    #[error("`{name}` is no name of a source: write 1 to 64 letters, digits, `-`, `_` and `.`, without a dot in front")]
+    BadSourceName { name: String },
+    #[error("`{key}` is `{text}`, which is no URL of a server: {reason}; write http://127.0.0.1:8500 or https://NAME")]
+    BadUrl {
+        key: String,
+        text: String,
+        reason: &'static str,
+    },
+    #[error("`{key}` is `{text}`: write an IP address, such as 192.0.2.1")]
+    BadTarget { key: String, text: String },
+    #[error("{name} is `{text}`: {reason}")]
+    BadVariable {
+        name: &'static str,
+        text: String,
+        reason: String,
+    },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },
     #[error("`{key}`: {address} is covered by {by}: remove one of the two")]
@@ -412,6 +430,15 @@ impl Findings {
     pub(super) fn command_line_error(&mut self, problem: ConfigProblem) {
         self.push(ConfigError {
             file: Path::new("command line").into(),
+            at: None,
+            problem,
+        });
+    }
+
+    /// A problem that a variable of the environment brought.
+    pub(super) fn environment_error(&mut self, problem: ConfigProblem) {
+        self.push(ConfigError {
+            file: Path::new("environment").into(),
             at: None,
             problem,
         });

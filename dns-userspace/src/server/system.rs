@@ -47,6 +47,7 @@ use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
+use crate::source::Registry;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -104,21 +105,25 @@ impl System {
             metrics.show_zones(Arc::clone(counts));
         }
 
+        let sources = Arc::new(Registry::new(&config.sources));
+        metrics.show_sources(Arc::clone(&sources));
         let observer = Arc::new(Told {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
+            sources: Arc::clone(&sources),
         });
         let loader = control::loader(source, config.clone());
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
+        let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
             let (storage, stored) = Storage::open(&path)?;
             let settings = Settings {
                 journal: Box::new(storage),
                 stored,
                 storage_required,
-                sources: Vec::new(),
+                sources: ids,
                 loader,
                 token: token_file,
                 cookies: secrets,
@@ -133,7 +138,14 @@ impl System {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
+            sources: Arc::clone(&sources),
         });
+        for task in sources.tasks(&handle, &spawner.stopping()) {
+            spawner.spawn("source", async move {
+                task.await;
+                Ok(())
+            });
+        }
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);
 

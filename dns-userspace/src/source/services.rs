@@ -17,13 +17,12 @@ mod registry_names;
 mod tags;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::world::Object;
-use crate::model::name::Name;
+use crate::config::Naming;
 
-pub use self::describe::describe;
+pub use self::describe::{describe, of_targets};
 pub use self::registry_names::node;
 pub use self::tags::{Router, Tags};
 
@@ -57,39 +56,6 @@ pub struct Node {
     pub address: String,
     /// Its datacenter.
     pub datacenter: String,
-}
-
-/// How names are made of services.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Naming {
-    /// Services have names below this.
-    pub suffix: Name,
-    /// Whether services without a tag that asks for it have names.
-    pub exposed_by_default: bool,
-    /// The TTL of all records.
-    pub ttl: u32,
-    /// Where names of rules lead: the proxy's addresses. None: to the instances themselves.
-    pub targets: Vec<IpAddr>,
-    /// The registry's own names are made below this, as Consul's DNS server has them below `consul.`.
-    pub domain: Option<Name>,
-    /// Whether the meta of instances becomes TXT records at the service's name.
-    pub has_meta_txt: bool,
-    /// Whether rules without a syntax of their own are of Traefik 2.
-    pub is_v2: bool,
-}
-
-impl Default for Naming {
-    fn default() -> Self {
-        Self {
-            suffix: Name::from_wire(b"\x09localhost\x00").unwrap_or_else(|_| Name::root()),
-            exposed_by_default: false,
-            ttl: 30,
-            targets: Vec::new(),
-            domain: None,
-            has_meta_txt: false,
-            is_v2: false,
-        }
-    }
 }
 
 /// The objects that one service is: itself, and each tag of it that is wrong.

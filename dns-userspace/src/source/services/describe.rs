@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::Instance;
 use super::registry_names::of_registry;
 use super::tags::Tags;
-use super::{Instance, Naming};
+use crate::config::Naming;
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
@@ -151,7 +152,7 @@ fn routed(exposed: &[Tagged<'_>], naming: &Naming, described: &mut Described) {
             true => addresses(&owner, &instances, wildcard, naming.ttl),
             false => {
                 let targets = naming.targets.iter().map(|address| (*address, 1)).collect();
-                of_addresses(&owner, targets, wildcard, naming.ttl)
+                of_targets(&owner, targets, wildcard, naming.ttl)
             }
         };
         described.claims.append(&mut claims);
@@ -168,7 +169,7 @@ pub(super) fn addresses(owner: &Name, instances: &[Tagged<'_>], wildcard: Wildca
         }
     }
     if !weights.is_empty() {
-        return of_addresses(owner, weights, wildcard, ttl);
+        return of_targets(owner, weights, wildcard, ttl);
     }
     let mut hosts: Vec<&str> = instances.iter().map(|one| one.instance.address.as_str()).collect();
     hosts.sort_unstable();
@@ -188,7 +189,7 @@ pub(super) fn addresses(owner: &Name, instances: &[Tagged<'_>], wildcard: Wildca
 }
 
 /// A and AAAA of weighted addresses.
-pub(super) fn of_addresses(owner: &Name, all: BTreeMap<IpAddr, u16>, wildcard: Wildcard, ttl: u32) -> Vec<Claim> {
+pub fn of_targets(owner: &Name, all: BTreeMap<IpAddr, u16>, wildcard: Wildcard, ttl: u32) -> Vec<Claim> {
     let (v4, v6): (Vec<_>, Vec<_>) = all.into_iter().partition(|(address, _)| address.is_ipv4());
     let families = [(RecordType::A, v4), (RecordType::AAAA, v6)].into_iter();
     let claims = families.filter(|(_, all)| !all.is_empty()).map(|(rtype, all)| {
@@ -283,7 +284,7 @@ impl Targets<'_> {
         let all: BTreeSet<IpAddr> = with_port.filter_map(Tagged::address).collect();
         let claims = all.into_iter().filter_map(|address| {
             let owner = self.name_of(address)?;
-            Some(of_addresses(
+            Some(of_targets(
                 &owner,
                 BTreeMap::from([(address, 1)]),
                 Wildcard::Rfc4592,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Node;
-use super::describe::{Tagged, Targets, addresses, below, of_addresses};
+use super::describe::{Tagged, Targets, addresses, below, of_targets};
 use crate::model::name::Name;
 use crate::model::record::Wildcard;
 use crate::source::Claim;
@@ -72,7 +72,7 @@ pub fn node(node: &Node, domain: &Name, ttl: u32) -> Vec<Claim> {
     let datacenter = below(domain, node.datacenter.to_ascii_lowercase().as_bytes());
     let bases = [Some(domain.clone()), datacenter];
     let owners = bases.iter().flatten().filter_map(|base| node_name(base, &node.name));
-    let all = owners.flat_map(|owner| of_addresses(&owner, BTreeMap::from([(address, 1)]), Wildcard::Rfc4592, ttl));
+    let all = owners.flat_map(|owner| of_targets(&owner, BTreeMap::from([(address, 1)]), Wildcard::Rfc4592, ttl));
     all.collect()
 }
 

@@ -21,10 +21,7 @@ fn instance(id: &str, address: &str, tags: &[&str]) -> Instance {
 }
 
 fn naming() -> Naming {
-    Naming {
-        suffix: "dev.example.com.".parse().expect("a name"),
-        ..Naming::default()
-    }
+    Naming::below("dev.example.com.".parse().expect("a name"))
 }
 
 /// `owner TYPE value…`, and the order or wildcard where it is not the default.
