@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod check;
+pub(crate) mod discovery;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ pub(crate) enum Verb {
     ///
     /// Prints every error with file, line and column, and exits with 1 if there is one.
     Check(CheckArgs),
+    /// Move from one proxy or registry to another: convert and validate tags, compare routers with names.
+    Discovery(discovery::DiscoveryArgs),
 }
 
 /// Arguments of `hotdns run`.

@@ -61,8 +61,8 @@ pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::sources::{
-    ConfiguredSource, ConsulSource, HostsSource, Naming, NomadSource, PeerSettings, Secret, SourceSettings,
-    TraefikSource,
+    CheckKind, CheckSettings, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource, Naming, NomadSource,
+    PeerSettings, ProxySource, Secret, SourceSettings,
 };
 pub use self::storage::StorageConfig;
 pub use self::tcp::TcpConfig;

@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use dns_userspace::server;
 
-use crate::cli::{Cli, Verb, check};
+use crate::cli::{Cli, Verb, check, discovery};
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Discovery(args) => discovery::perform(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
         Verb::Run(run) => server::run(run.into_source()),
         Verb::Check(check) => match check::check(&check.into_source(), &mut std::io::stderr().lock()) {
             Ok(summary) => {

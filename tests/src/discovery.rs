@@ -1,4 +1,4 @@
-//! Real registries and proxies for tests: Consul and Traefik, each in a folder of its own, on ports of its own.
+//! Real registries and proxies for tests: Consul, Traefik and Caddy, each in a folder of its own, on ports of its own.
 //!
 //! Their programs are in `$HOTDNS_PEERS`, or in `~/.cache/hotdns-peers/bin`. `cargo xtask test --discovery` says which of
 //! them are missing.
@@ -240,4 +240,65 @@ impl Traefik {
         )?;
         Ok(status.trim() != "404")
     }
+}
+
+/// A Caddy with a Caddyfile.
+pub struct Caddy {
+    folder: TempDir,
+    /// Kept, since it ends with this.
+    _running: Running,
+    /// Where its admin API is.
+    pub admin: SocketAddr,
+    port: u16,
+}
+
+impl Caddy {
+    /// Starts one with these sites.
+    ///
+    /// # Errors
+    /// The program is missing, or does not get ready.
+    pub fn start(sites: &str) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let port = free_port()?;
+        std::fs::write(folder.path().join("Caddyfile"), caddyfile(admin, port, sites))?;
+        let mut command = Command::new(program("caddy")?);
+        command.args(["run", "--config"]).arg(folder.path().join("Caddyfile"));
+        command
+            .env("HOME", folder.path())
+            .env("XDG_DATA_HOME", folder.path())
+            .env("XDG_CONFIG_HOME", folder.path());
+        let mut running = Running::start(command, &folder.path().join("log"))?;
+        let is_up = || request(&admin, "GET", "/config/", None).is_ok_and(|reply| reply.json.is_object());
+        let waited = running.wait_until("Caddy to answer", PATIENCE, is_up);
+        if let Err(error) = waited {
+            bail!("{error:#}: {}", running.output());
+        }
+        Ok(Self {
+            folder,
+            _running: running,
+            admin,
+            port,
+        })
+    }
+
+    /// Replaces its sites.
+    ///
+    /// # Errors
+    /// Caddy refuses them.
+    pub fn load(&self, sites: &str) -> Result<()> {
+        let file = self.folder.path().join("Caddyfile");
+        std::fs::write(&file, caddyfile(self.admin, self.port, sites))?;
+        let caddy = program("caddy")?;
+        let (caddy, file) = (caddy.to_string_lossy(), file.to_string_lossy());
+        run(
+            &caddy,
+            &["reload", "--config", &file, "--address", &self.admin.to_string()],
+        )
+        .map(drop)
+    }
+}
+
+fn caddyfile(admin: SocketAddr, port: u16, sites: &str) -> String {
+    format!("{{\n admin {admin}\n http_port {port}\n auto_https off\n}}\n{sites}")
 }

@@ -1,11 +1,13 @@
 //! The running server beside a real Consul and a real Traefik: `cargo xtask test --discovery`.
 
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-use tests::discovery::{Consul, Traefik};
-use tests::server::{Server, eventually};
+use serde_json::{Value, json};
+use tests::discovery::{Caddy, Consul, Traefik};
+use tests::server::{Server, eventually, program};
 
 fn source(server: &Server, kind: &str) -> Result<Value> {
     let reply = server.request("GET", "/api/v1/sources", None)?;
@@ -153,5 +155,97 @@ fn a_real_traefik_routes_each_name_that_is_served() -> Result<()> {
     answers(&server, "two.edge.test", "A", &["192.0.2.7"])?;
     answers(&server, "one.edge.test", "A", &[])?;
     ensure!(source(&server, "traefik")?["skipped_count"] == 0);
+
+    // The report of the two: nothing, then a name that leads to Traefik and that no router takes.
+    let report = || {
+        let mut command = Command::new(program()?);
+        command.args(["discovery", "report", "--target", "192.0.2.7"]);
+        command.args(["--traefik", &format!("http://{}", traefik.api)]);
+        let output = command
+            .args(["--server", &format!("http://{}", server.http)])
+            .output()?;
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        Ok::<_, anyhow::Error>((output.status.success(), text))
+    };
+    let (is_fine, text) = report()?;
+    ensure!(is_fine && text.is_empty(), "{text}");
+    let body = json!({"name": "old.edge.test", "type": "A", "value": ["192.0.2.7"]});
+    ensure!(server.request("POST", "/api/v1/records", Some(&body))?.status == 201);
+    let (is_fine, text) = report()?;
+    ensure!(
+        !is_fine && text.trim() == "old.edge.test. leads to the proxy, and no router takes it",
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn records_in_a_real_key_value_store_are_followed() -> Result<()> {
+    let consul = Consul::start()?;
+    let server = Server::start(&format!(
+        "sources: {{consul_kv: [{{name: kv, address: \"http://{}\"}}]}}\n",
+        consul.http()
+    ))?;
+    let record = |address: &str| json!({"name": "kv.test", "type": "A", "value": [address]});
+    consul.put("/v1/kv/hotdns/records/one", Some(&record("192.0.2.1")))?;
+    answers(&server, "kv.test", "A", &["192.0.2.1"])?;
+    consul.put("/v1/kv/hotdns/records/bad", Some(&json!({"name": "x"})))?;
+    consul.put("/v1/kv/hotdns/records/one", Some(&record("192.0.2.2")))?;
+    let changed = answers(&server, "kv.test", "A", &["192.0.2.2"])?;
+    println!("a changed key is served after {changed:?}");
+    eventually("the bad key is told", || {
+        Ok(source(&server, "consul_kv")?["skipped_count"] == 1)
+    })?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn an_instance_that_hotdns_finds_failing_leaves_within_an_interval() -> Result<()> {
+    let consul = Consul::start()?;
+    let listeners: Vec<TcpListener> = [1, 2]
+        .iter()
+        .map(|host| TcpListener::bind((Ipv4Addr::new(127, 0, 0, *host), 0)))
+        .collect::<Result<_, _>>()?;
+    for (number, listener) in (1..).zip(&listeners) {
+        let address = listener.local_addr()?;
+        let body = json!({
+            "ID": format!("own{number}"), "Name": "own", "Address": address.ip(), "Port": address.port(),
+            "Tags": ["traefik.enable=true"],
+        });
+        consul.put("/v1/agent/service/register", Some(&body))?;
+    }
+    let server = Server::start(&format!(
+        "sources: {{consul: [{{name: dc1, address: \"http://{}\", suffix: dev.test., checks: {{interval: 500ms}}}}]}}\n",
+        consul.http()
+    ))?;
+    answers(&server, "own.dev.test", "A", &["127.0.0.1", "127.0.0.2"])?;
+    let mut listeners = listeners.into_iter();
+    let (first, second) = (listeners.next(), listeners.next());
+    drop(second);
+    let left = answers(&server, "own.dev.test", "A", &["127.0.0.1"])?;
+    println!("with an interval of 500 ms, an instance that fails is not served after {left:?}");
+    ensure!(left < Duration::from_secs(2));
+    drop(first);
+    std::thread::sleep(Duration::from_secs(1));
+    answers(&server, "own.dev.test", "A", &["127.0.0.1"])?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Caddy: cargo xtask test --discovery"]
+fn the_hosts_of_a_real_caddyfile_are_named() -> Result<()> {
+    let caddy = Caddy::start("http://a.caddy.test {\n respond \"a\"\n}\nhttp://*.w.caddy.test {\n respond \"w\"\n}\n")?;
+    let server = Server::start(&format!(
+        "sources: {{caddy: [{{name: c, address: \"http://{}\", targets: [192.0.2.8], poll: 200ms}}]}}\n",
+        caddy.admin
+    ))?;
+    answers(&server, "a.caddy.test", "A", &["192.0.2.8"])?;
+    answers(&server, "any.w.caddy.test", "A", &["192.0.2.8"])?;
+    ensure!(dig(&server, "b.any.w.caddy.test", "A")?.is_empty());
+    caddy.load("http://b.caddy.test {\n respond \"b\"\n}\n")?;
+    answers(&server, "b.caddy.test", "A", &["192.0.2.8"])?;
+    answers(&server, "a.caddy.test", "A", &[])?;
     Ok(())
 }

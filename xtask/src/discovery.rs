@@ -1,4 +1,4 @@
-//! `cargo xtask test --discovery`: hotdns beside a real Consul and a real Traefik.
+//! `cargo xtask test --discovery`: hotdns beside a real Consul, a real Traefik and a real Caddy.
 //!
 //! Their programs are in `$HOTDNS_PEERS`, or in `~/.cache/hotdns-peers/bin`.
 
@@ -11,6 +11,7 @@ use crate::{build, process, suite};
 /// Programs, and where they come from.
 const PROGRAMS: &[(&str, &str)] = &[
     ("consul", "https://developer.hashicorp.com/consul/install"),
+    ("caddy", "https://caddyserver.com/download"),
     ("traefik", "https://github.com/traefik/traefik/releases"),
 ];
 

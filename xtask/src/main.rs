@@ -67,7 +67,7 @@ enum Command {
         /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
-        /// Run hotdns beside a real Consul and Traefik, instead of the suite; says which of them are missing
+        /// Run hotdns beside a real Consul, Traefik and Caddy, instead of the suite; says which of them are missing
         #[arg(long, conflicts_with_all = ["kernels", "differential"])]
         discovery: bool,
         /// With --differential: how many cases each comparison of a plane asks at least

@@ -10,24 +10,30 @@
 //! The order of the kinds and of their instances in the file is their precedence: where two sources bring RRsets that
 //! exclude each other, those of the source that stands first are served.
 
+mod caddy;
+mod checks;
 mod consul;
+mod consul_kv;
 mod environment;
 mod hosts;
 mod naming;
 mod nomad;
 mod peer;
+mod proxy;
 mod traefik;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::checks::{CheckKind, CheckSettings};
 pub use self::consul::ConsulSource;
+pub use self::consul_kv::ConsulKvSource;
 pub use self::hosts::HostsSource;
 pub use self::naming::Naming;
 pub use self::nomad::NomadSource;
 pub use self::peer::{PeerSettings, Secret};
-pub use self::traefik::TraefikSource;
+pub use self::proxy::ProxySource;
 use super::Environment;
 use super::backend::BackendConfig;
 use super::document::{FilePosition, YamlKind};
@@ -89,8 +95,10 @@ macro_rules! kinds {
 kinds! {
     hosts: Hosts(HostsSource),
     consul: Consul(ConsulSource),
+    consul_kv: ConsulKv(ConsulKvSource),
     nomad: Nomad(NomadSource),
-    traefik: Traefik(TraefikSource),
+    traefik: Traefik(ProxySource),
+    caddy: Caddy(ProxySource),
 }
 
 const EXAMPLE: &str = "hosts: [{name: lan, path: /etc/hosts}]";

@@ -18,27 +18,29 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 
-use self::answers::{CatalogNode, HealthEntry};
-use self::place::Place;
+use self::answers::{CatalogNode, HealthEntry, StateCheck};
+pub(super) use self::place::Place;
+use super::checks::Checks;
 use super::peer::{Answer, Credential, Peer, encoded};
 use super::services::{self, Instance, Node};
 use super::{Change, Event, Listing, Object, World, WorldError};
 use crate::config::ConsulSource;
 
 /// How long Consul is asked to wait for a change.
-const WAIT: &str = "55s";
+pub(super) const WAIT: &str = "55s";
 /// Consul waits up to a sixteenth longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(55 * 17 / 16 + 10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(55 * 17 / 16 + 10);
 /// For a reply that does not wait.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests at a time while services are listed.
 const AT_A_TIME: usize = 16;
-/// Consul takes 200 connections of one client by default: of more services, those beyond are asked in turn.
+/// Consul takes 200 connections of one client by default. Of more services than this, the checks of all are waited for in
+/// one query, which says whom to ask; and each is asked in turn beside.
 const MOST_WAITING: usize = 150;
-/// How often services are asked that are beyond it.
+/// How often each is asked then.
 const IN_TURN: Duration = Duration::from_secs(15);
 const FILTERED: &str = "x-consul-results-filtered-by-acls";
-const INDEX: &str = "x-consul-index";
+pub(super) const INDEX: &str = "x-consul-index";
 
 /// The services of a Consul.
 pub(super) struct Consul {
@@ -46,14 +48,18 @@ pub(super) struct Consul {
     peer: Option<Arc<Peer>>,
     catalog: Place,
     nodes: Place,
+    states: Place,
+    /// The service and the status of each check, where there are many services.
+    statuses: Statuses,
     /// Whether its ACL hides services from us.
     is_filtered: bool,
     /// Whether Consul has no leader, and a server without one is asked.
     is_stale: bool,
     services: BTreeMap<String, Known>,
     machines: BTreeMap<Arc<str>, Object>,
+    checks: Checks,
     /// Replies that are waited for.
-    answers: FuturesUnordered<BoxFuture<'static, (Query, Result<Answer, WorldError>)>>,
+    answers: FuturesUnordered<BoxFuture<'static, Told>>,
     news: VecDeque<Event>,
 }
 
@@ -63,13 +69,25 @@ enum Query {
     Catalog,
     Service(String),
     Nodes,
+    /// The checks of all services.
+    States,
 }
+
+/// By node and check: the service, which is empty for a check of the node, and the status.
+type Statuses = BTreeMap<(String, String), (String, String)>;
+
+/// A reply, what it is about, and the turn of its service.
+type Told = (Query, u64, Result<Answer, WorldError>);
 
 /// A service as it was last.
 #[derive(Default)]
 struct Known {
     place: Place,
-    /// The instances that are served, by their IDs.
+    /// The question whose reply counts: one that is asked at once takes the place of the one before.
+    turn: u64,
+    /// Its instances, as Consul has them.
+    instances: Vec<Instance>,
+    /// Those that are served, by their IDs.
     served: Vec<String>,
     objects: BTreeMap<Arc<str>, Object>,
 }
@@ -77,10 +95,13 @@ struct Known {
 impl Consul {
     pub(super) fn new(settings: ConsulSource) -> Self {
         Self {
+            checks: Checks::new(settings.checks.clone()),
             settings,
             peer: None,
             catalog: Place::default(),
             nodes: Place::default(),
+            states: Place::default(),
+            statuses: Statuses::new(),
             is_filtered: false,
             is_stale: false,
             services: BTreeMap::new(),
@@ -105,6 +126,7 @@ impl Consul {
         let mut path = match query {
             Query::Catalog => "/v1/catalog/services?".to_owned(),
             Query::Nodes => "/v1/catalog/nodes?".to_owned(),
+            Query::States => "/v1/health/state/any?".to_owned(),
             Query::Service(name) => format!("/v1/health/service/{}?", encoded(name)),
         };
         if let Some(datacenter) = &self.settings.datacenter {
@@ -122,27 +144,43 @@ impl Consul {
 
     /// Waits for the next reply to a query, beginning at its place.
     fn wait_for(&mut self, query: Query) {
+        self.ask(query, false);
+    }
+
+    /// Whether there are more services than queries may wait.
+    fn has_many(&self) -> bool {
+        self.services.len() > MOST_WAITING
+    }
+
+    fn ask(&mut self, query: Query, at_once: bool) {
         let Some(peer) = self.peer.clone() else { return };
-        let is_in_turn = self.services.len() > MOST_WAITING && matches!(query, Query::Service(_));
+        let is_in_turn = self.has_many() && matches!(query, Query::Service(_));
+        let mut turn = 0;
         let mut path = self.path(&query);
         let place = match &query {
             Query::Catalog => &mut self.catalog,
             Query::Nodes => &mut self.nodes,
+            Query::States => &mut self.states,
             Query::Service(name) => match self.services.get_mut(name) {
-                Some(known) => &mut known.place,
+                Some(known) => {
+                    known.turn += u64::from(at_once);
+                    turn = known.turn;
+                    &mut known.place
+                }
                 None => return,
             },
         };
         let mut pause = place.pause();
         match place.index() {
             0 => {}
+            _ if is_in_turn && at_once => {}
             _ if is_in_turn => pause = pause.max(IN_TURN),
             index => path.push_str(&format!("{}index={index}&wait={WAIT}", joint(&path))),
         }
         self.answers.push(Box::pin(async move {
             tokio::time::sleep(pause).await;
             let answer = peer.get(&path, LONGEST_WAIT).await;
-            (query, answer)
+            (query, turn, answer)
         }));
     }
 
@@ -160,16 +198,32 @@ impl Consul {
         selected.map(|(name, _)| name).collect()
     }
 
-    /// Takes what a service is now; its objects that differ, and the keys of those that are gone.
-    fn take(&mut self, name: &str, answer: &Answer) -> Result<(Vec<Object>, Vec<Arc<str>>), WorldError> {
+    /// Takes what a service is now.
+    fn take(&mut self, name: &str, answer: &Answer) -> Result<(), WorldError> {
         let entries: Vec<HealthEntry> = answer.json()?;
         let instances: Vec<Instance> = entries.into_iter().filter_map(HealthEntry::into_instance).collect();
         let known = self.services.entry(name.to_owned()).or_default();
         known.place.advance(answer.number(INDEX));
         // A service without instances vanishes from the catalog; that says whether it is gone.
         if instances.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(());
         }
+        known.instances = instances;
+        Ok(())
+    }
+
+    /// Checks the instances of all services, those that have come included.
+    fn check(&mut self) {
+        self.checks
+            .set(self.services.values().flat_map(|known| &known.instances));
+    }
+
+    /// Describes a service anew: its objects that differ, and the keys of those that are gone.
+    fn describe(&mut self, name: &str) -> (Vec<Object>, Vec<Arc<str>>) {
+        let Some(known) = self.services.get_mut(name).filter(|known| !known.instances.is_empty()) else {
+            return (Vec::new(), Vec::new());
+        };
+        let instances = self.checks.judged(known.instances.iter());
         let served: Vec<Instance> = services::served(&instances, &known.served)
             .into_iter()
             .cloned()
@@ -191,7 +245,14 @@ impl Consul {
             .filter(|object| known.objects.get(&object.key) != Some(*object));
         let other = other.cloned().collect();
         known.objects = objects;
-        Ok((other, gone))
+        (other, gone)
+    }
+
+    /// Tells what of a service is another now.
+    fn tell_service(&mut self, name: &str) {
+        let (other, gone) = self.describe(name);
+        self.tell(gone.into_iter().map(Change::Deleted));
+        self.tell(other.into_iter().map(Change::Applied));
     }
 
     fn machines(&self, answer: &Answer) -> Result<BTreeMap<Arc<str>, Object>, WorldError> {
@@ -213,7 +274,40 @@ impl Consul {
         self.news.extend(events);
     }
 
-    fn note(&mut self, query: Query, answer: &Answer) -> Result<(), WorldError> {
+    /// Takes the checks of all services; those whose checks differ, or whose node's do, are asked at once.
+    fn take_states(&mut self, answer: &Answer) -> Result<(), WorldError> {
+        let all: Vec<StateCheck> = answer.json()?;
+        let now: Statuses = all.into_iter().map(StateCheck::into_status).collect();
+        let before = std::mem::take(&mut self.statuses);
+        let differs = |key: &&(String, String)| before.get(*key) != now.get(*key);
+        let differing: BTreeSet<(&String, &String)> = before
+            .keys()
+            .chain(now.keys())
+            .filter(differs)
+            .filter_map(|key| Some((&key.0, &now.get(key).or_else(|| before.get(key))?.0)))
+            .collect();
+        let is_on = |known: &Known, node: &String| {
+            let mut nodes = known.instances.iter().filter_map(|instance| instance.node.as_ref());
+            nodes.any(|on| on.name == *node)
+        };
+        let mut to_ask: BTreeSet<String> = BTreeSet::new();
+        // The first reply is no news: all services have just been listed.
+        for (node, service) in differing.iter().filter(|_| !before.is_empty()) {
+            let of_node = self
+                .services
+                .iter()
+                .filter(|(_, known)| service.is_empty() && is_on(known, node));
+            to_ask.extend(of_node.map(|(name, _)| name.clone()));
+            to_ask.extend(self.services.contains_key(*service).then(|| (*service).clone()));
+        }
+        self.statuses = now;
+        for name in to_ask {
+            self.ask(Query::Service(name), true);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, query: Query, turn: u64, answer: &Answer) -> Result<(), WorldError> {
         match &query {
             Query::Catalog => {
                 let selected = self.selected(answer.json()?);
@@ -239,20 +333,32 @@ impl Consul {
                     let known = self.services.remove(&name).unwrap_or_default();
                     self.tell(known.objects.into_keys().map(Change::Deleted));
                 }
+                let had_many = self.has_many();
                 for name in selected {
                     if !self.services.contains_key(&name) {
                         self.services.insert(name.clone(), Known::default());
                         self.wait_for(Query::Service(name));
                     }
                 }
+                if self.has_many() && !had_many && self.statuses.is_empty() {
+                    self.wait_for(Query::States);
+                }
             }
             Query::Service(name) => {
-                if !self.services.contains_key(name) {
+                if self.services.get(name).is_none_or(|known| known.turn != turn) {
                     return Ok(());
                 }
-                let (other, gone) = self.take(name, answer)?;
-                self.tell(gone.into_iter().map(Change::Deleted));
-                self.tell(other.into_iter().map(Change::Applied));
+                self.take(name, answer)?;
+                self.check();
+                self.tell_service(name);
+            }
+            Query::States => {
+                self.states.advance(answer.number(INDEX));
+                self.take_states(answer)?;
+                if !self.has_many() {
+                    self.statuses.clear();
+                    return Ok(());
+                }
             }
             Query::Nodes => {
                 self.nodes.advance(answer.number(INDEX));
@@ -303,6 +409,11 @@ impl Consul {
             let answer = answer?;
             self.services.entry(name.clone()).or_default().place = Place::default();
             self.take(&name, &answer)?;
+        }
+        self.check();
+        let names: Vec<String> = self.services.keys().cloned().collect();
+        for name in names {
+            self.describe(&name);
         }
         if self.settings.naming.domain.is_some() {
             let nodes = peer.get(&self.path(&Query::Nodes), TIMEOUT).await?;
@@ -355,6 +466,11 @@ impl World for Consul {
         if self.settings.naming.domain.is_some() {
             self.wait_for(Query::Nodes);
         }
+        self.states = Place::default();
+        self.statuses.clear();
+        if self.has_many() {
+            self.wait_for(Query::States);
+        }
         let names: Vec<String> = self.services.keys().cloned().collect();
         for name in names {
             self.wait_for(Query::Service(name));
@@ -367,14 +483,22 @@ impl World for Consul {
             if let Some(event) = self.news.pop_front() {
                 return Ok(event);
             }
-            let Some((query, answer)) = self.answers.next().await else {
+            let reply = tokio::select! {
+                reply = self.answers.next() => reply,
+                () = self.checks.changed() => {
+                    let names: Vec<String> = self.services.keys().cloned().collect();
+                    names.iter().for_each(|name| self.tell_service(name));
+                    continue;
+                }
+            };
+            let Some((query, turn, answer)) = reply else {
                 return Err(WorldError("no query waits for Consul".to_owned()));
             };
             let answer = answer?;
             if self.is_stale && answer.says("x-consul-knownleader") {
                 self.is_stale = false;
             }
-            self.note(query, &answer)?;
+            self.note(query, turn, &answer)?;
         }
     }
 }

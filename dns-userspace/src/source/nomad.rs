@@ -20,6 +20,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use self::answers::{Message, Namespace, Registration};
+use super::checks::Checks;
 use super::peer::{Credential, Lines, Peer, encoded};
 use super::services::{self, Instance};
 use super::{Change, Event, Listing, Object, World, WorldError};
@@ -46,6 +47,7 @@ pub(super) struct Nomad {
     /// The index of the list: events up to it are in it.
     listed_at: u64,
     services: BTreeMap<Key, Known>,
+    checks: Checks,
     events: Events,
     /// When all is listed anew.
     resync: Instant,
@@ -60,6 +62,8 @@ type Key = (String, String);
 struct Known {
     /// Its instances, by their IDs, each with the index of its last change.
     instances: BTreeMap<String, (u64, Instance)>,
+    /// Those that are served, by their IDs.
+    served: Vec<String>,
     objects: BTreeMap<Arc<str>, Object>,
 }
 
@@ -73,6 +77,7 @@ enum Events {
 impl Nomad {
     pub(super) fn new(settings: NomadSource) -> Self {
         Self {
+            checks: Checks::new(settings.checks.clone()),
             settings,
             peer: None,
             listed_at: 0,
@@ -136,7 +141,13 @@ impl Nomad {
             }
         }
         now.retain(|_, known| !known.instances.is_empty());
+        for (key, known) in &mut now {
+            if let Some(before) = self.services.get_mut(key) {
+                known.served = std::mem::take(&mut before.served);
+            }
+        }
         self.services = now;
+        self.check();
         self.listed_at = listed.number(INDEX).unwrap_or(0);
         let keys: Vec<Key> = self.services.keys().cloned().collect();
         let mut objects = Vec::new();
@@ -148,12 +159,22 @@ impl Nomad {
         Ok(Listing { objects, resume: None })
     }
 
+    /// Checks the instances of all services, those that have come included.
+    fn check(&mut self) {
+        let instances = self.services.values().flat_map(|known| known.instances.values());
+        self.checks.set(instances.map(|(_, instance)| instance));
+    }
+
     /// The objects that a service is now.
-    fn describe(&self, key: &Key) -> BTreeMap<Arc<str>, Object> {
-        let Some(known) = self.services.get(key) else {
+    fn describe(&mut self, key: &Key) -> BTreeMap<Arc<str>, Object> {
+        let Some(known) = self.services.get_mut(key) else {
             return BTreeMap::new();
         };
-        let instances: Vec<Instance> = known.instances.values().map(|(_, instance)| instance.clone()).collect();
+        let judged = self
+            .checks
+            .judged(known.instances.values().map(|(_, instance)| instance));
+        let instances: Vec<Instance> = services::served(&judged, &known.served).into_iter().cloned().collect();
+        known.served = instances.iter().map(|instance| instance.id.clone()).collect();
         let objects = services::objects(&key.1, 0, &instances, &self.settings.naming);
         let named = objects.into_iter().map(|mut object| {
             // The same service may be in two namespaces.
@@ -168,6 +189,9 @@ impl Nomad {
     /// Takes one line of the stream.
     fn take(&mut self, line: &[u8]) -> Result<(), WorldError> {
         let wrong = |error| WorldError(format!("Nomad's stream of events cannot be understood: {error}"));
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
         let message: Message = serde_json::from_slice(line).map_err(wrong)?;
         for event in message.events {
             if event.topic != "Service" || event.index <= self.listed_at {
@@ -190,6 +214,7 @@ impl Nomad {
                 "ServiceDeregistration" => drop(known.instances.remove(&id)),
                 _ => continue,
             }
+            self.check();
             self.tell(&key);
         }
         Ok(())
@@ -248,28 +273,58 @@ impl World for Nomad {
             if let Some(event) = self.news.pop_front() {
                 return Ok(event);
             }
-            match &mut self.events {
-                Events::Absent => {
-                    sleep_until(self.resync).await;
-                    return Ok(relist);
+            let event = tokio::select! {
+                event = self.events.next(self.resync) => event?,
+                () = self.checks.changed() => {
+                    let keys: Vec<Key> = self.services.keys().cloned().collect();
+                    keys.iter().for_each(|key| self.tell(key));
+                    continue;
                 }
-                Events::Opening(opening) => match timeout_at(self.resync, opening).await {
-                    Ok(Ok(lines)) => self.events = Events::Open(lines),
-                    Ok(Err(_)) => {
-                        self.events = Events::Absent;
-                        self.resync = Instant::now() + REFRESH;
-                    }
-                    Err(_) => return Ok(relist),
-                },
-                Events::Open(lines) => {
-                    let until = self.resync.min(Instant::now() + LONGEST_SILENCE);
-                    let Ok(line) = timeout_at(until, lines.next()).await else {
-                        return Ok(relist);
-                    };
-                    let line = line?;
-                    if !line.trim_ascii().is_empty() {
-                        self.take(&line)?;
-                    }
+            };
+            match event {
+                Told::Line(line) => self.take(&line)?,
+                Told::Opened => {}
+                Told::Refused => self.resync = Instant::now() + REFRESH,
+                Told::Silence => return Ok(relist),
+            }
+        }
+    }
+}
+
+/// What comes of waiting for the stream.
+enum Told {
+    /// A line, which may be empty.
+    Line(Vec<u8>),
+    /// The stream is there.
+    Opened,
+    /// It cannot be had.
+    Refused,
+    /// It says nothing, or it is time to list all anew.
+    Silence,
+}
+
+impl Events {
+    /// Waits for what comes next, until `resync` at most. Dropping the future loses nothing.
+    async fn next(&mut self, resync: Instant) -> Result<Told, WorldError> {
+        match self {
+            Self::Absent => {
+                sleep_until(resync).await;
+                Ok(Told::Silence)
+            }
+            Self::Opening(opening) => {
+                let (events, told) = match timeout_at(resync, opening).await {
+                    Ok(Ok(lines)) => (Self::Open(lines), Told::Opened),
+                    Ok(Err(_)) => (Self::Absent, Told::Refused),
+                    Err(_) => return Ok(Told::Silence),
+                };
+                *self = events;
+                Ok(told)
+            }
+            Self::Open(lines) => {
+                let until = resync.min(Instant::now() + LONGEST_SILENCE);
+                match timeout_at(until, lines.next()).await {
+                    Ok(line) => Ok(Told::Line(line?)),
+                    Err(_) => Ok(Told::Silence),
                 }
             }
         }

@@ -39,6 +39,8 @@ const MOST_SHOWN: usize = 200;
 pub(super) enum Credential {
     /// In a header of its own.
     Header(&'static str),
+    /// As a bearer token (RFC 6750).
+    Bearer,
     /// `USER:PASSWORD`, by HTTP's Basic authentication (RFC 7617).
     Basic,
 }
@@ -214,6 +216,7 @@ impl Peer {
         let text = text.trim();
         let (name, text) = match self.credential {
             Credential::Header(name) => (name, text.to_owned()),
+            Credential::Bearer => (header::AUTHORIZATION.as_str(), format!("Bearer {text}")),
             Credential::Basic => {
                 let encoded = data_encoding::BASE64.encode(text.as_bytes());
                 (header::AUTHORIZATION.as_str(), format!("Basic {encoded}"))

@@ -17,7 +17,9 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::caddy::Caddy;
 use super::consul::Consul;
+use super::consul_kv::ConsulKv;
 use super::hosts::Hosts;
 use super::nomad::Nomad;
 use super::traefik::Traefik;
@@ -163,7 +165,9 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
     match configured.settings.clone() {
         SourceSettings::Hosts(settings) => task.world(configured, Hosts::new(settings)),
         SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
+        SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),
         SourceSettings::Nomad(settings) => task.world(configured, Nomad::new(settings)),
         SourceSettings::Traefik(settings) => task.world(configured, Traefik::new(settings)),
+        SourceSettings::Caddy(settings) => task.world(configured, Caddy::new(settings)),
     }
 }

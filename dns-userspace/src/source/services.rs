@@ -12,6 +12,7 @@
 //! Names are those of *exposed* instances: `traefik.enable=true`, a `urlprefix-` tag, or every instance where
 //! `exposed_by_default` is set, but for those with `traefik.enable=false`.
 
+pub mod convert;
 mod describe;
 mod registry_names;
 mod tags;

@@ -8,19 +8,21 @@
 //! shows all providers, with default rules applied. A router that is disabled has no names; nor has one below another
 //! router, whose hosts are among those of the other. `docs/discovery.md` is for users.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::disagreement::{Disagreement, RoutedRule};
 use super::peer::{Answer, Credential, Peer};
+use super::polled::{Objects, Polled};
 use super::services::of_targets;
-use super::{Change, Claim, Event, Listing, Object, World, WorldError};
-use crate::config::TraefikSource;
+use super::{Claim, Event, Listing, Object, World, WorldError};
+use crate::config::ProxySource;
 use crate::model::record::Wildcard;
-use crate::traefik_rule::{self, Dialect};
+use crate::traefik_rule::{self, Dialect, Rule};
 
 /// For a reply.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,10 +31,9 @@ const MOST_PAGES: u64 = 1000;
 
 /// The routers of a Traefik.
 pub(super) struct Traefik {
-    settings: TraefikSource,
+    settings: ProxySource,
     peer: Option<Arc<Peer>>,
-    known: BTreeMap<Arc<str>, Object>,
-    news: VecDeque<Event>,
+    polled: Polled,
 }
 
 /// `/api/rawdata`.
@@ -60,12 +61,11 @@ struct Router {
 }
 
 impl Traefik {
-    pub(super) fn new(settings: TraefikSource) -> Self {
+    pub(super) fn new(settings: ProxySource) -> Self {
         Self {
             settings,
             peer: None,
-            known: BTreeMap::new(),
-            news: VecDeque::new(),
+            polled: Polled::default(),
         }
     }
 
@@ -78,40 +78,21 @@ impl Traefik {
         Ok(peer)
     }
 
-    async fn read(&mut self) -> Result<BTreeMap<Arc<str>, Object>, WorldError> {
+    async fn read(&mut self) -> Result<Objects, WorldError> {
         let peer = self.peer()?;
-        let answer = peer.ask("/api/rawdata", TIMEOUT).await?;
-        let data = match answer.status.as_u16() {
-            404 => RawData {
-                routers: listed(&peer, "/api/http/routers", &answer).await?,
-                tcp_routers: listed(&peer, "/api/tcp/routers", &answer).await?,
-            },
-            _ => answer.checked()?.json()?,
-        };
-        let http = data.routers.into_iter().map(|(name, router)| (name, router, true));
-        let tcp = data.tcp_routers.into_iter().map(|(name, router)| (name, router, false));
-        let objects =
-            http.chain(tcp)
-                .filter(|(name, ..)| !name.ends_with("@internal"))
-                .map(|(name, router, is_http)| {
-                    let kind = if is_http { "Router" } else { "TCP router" };
-                    let key: Arc<str> = format!("{kind} {name}").into();
-                    let claims = self.claims(&router, is_http);
-                    (Arc::clone(&key), Object { key, since: 0, claims })
-                });
+        let routers = routers(&peer).await?.into_iter();
+        let objects = routers.map(|(key, router, is_http)| {
+            let claims = self.claims(&router, is_http);
+            (Arc::clone(&key), Object { key, since: 0, claims })
+        });
         Ok(objects.collect())
     }
 
     fn claims(&self, router: &Router, is_http: bool) -> Result<Vec<Claim>, String> {
-        if router.status == "disabled" || !router.parent_refs.is_empty() {
+        if !router.has_names() {
             return Ok(Vec::new());
         }
-        let own = match router.rule_syntax.as_str() {
-            "v2" | "v3" => Some(router.rule_syntax.as_str()),
-            _ => self.settings.is_v2.then_some("v2"),
-        };
-        let dialect = if is_http { Dialect::http(own) } else { Dialect::tcp(own) };
-        let rule = traefik_rule::parse(&router.rule, dialect).map_err(|error| error.to_string())?;
+        let rule = router.rule(is_http, self.settings.is_v2)?;
         let names = traefik_rule::hosts(&rule);
         if names.is_empty()
             && let Some(unknown) = names.underivable.first()
@@ -131,6 +112,65 @@ impl Traefik {
         let claims = all.flat_map(|(name, wildcard)| of_targets(name, targets.clone(), wildcard, self.settings.ttl));
         Ok(claims.collect())
     }
+}
+
+impl Router {
+    /// Whether its rule says which names it has.
+    fn has_names(&self) -> bool {
+        self.status != "disabled" && self.parent_refs.is_empty()
+    }
+
+    fn rule(&self, is_http: bool, is_v2: bool) -> Result<Rule, String> {
+        let own = match self.rule_syntax.as_str() {
+            "v2" | "v3" => Some(self.rule_syntax.as_str()),
+            _ => is_v2.then_some("v2"),
+        };
+        let dialect = if is_http { Dialect::http(own) } else { Dialect::tcp(own) };
+        traefik_rule::parse(&self.rule, dialect).map_err(|error| error.to_string())
+    }
+}
+
+/// All routers but Traefik's own, each with its key, and whether it is one of HTTP.
+async fn routers(peer: &Peer) -> Result<Vec<(Arc<str>, Router, bool)>, WorldError> {
+    let answer = peer.ask("/api/rawdata", TIMEOUT).await?;
+    let data = match answer.status.as_u16() {
+        404 => RawData {
+            routers: listed(peer, "/api/http/routers", &answer).await?,
+            tcp_routers: listed(peer, "/api/tcp/routers", &answer).await?,
+        },
+        _ => answer.checked()?.json()?,
+    };
+    let http = data.routers.into_iter().map(|(name, router)| (name, router, true));
+    let tcp = data.tcp_routers.into_iter().map(|(name, router)| (name, router, false));
+    let own = http.chain(tcp).filter(|(name, ..)| !name.ends_with("@internal"));
+    let named = own.map(|(name, router, is_http)| {
+        let kind = if is_http { "Router" } else { "TCP router" };
+        (Arc::from(format!("{kind} {name}")), router, is_http)
+    });
+    Ok(named.collect())
+}
+
+/// The rules of all routers, and those that cannot be read.
+pub(super) async fn routed(peer: &Peer, is_v2: bool) -> Result<(Vec<RoutedRule>, Vec<Disagreement>), WorldError> {
+    let (mut routed, mut broken) = (Vec::new(), Vec::new());
+    for (key, router, is_http) in routers(peer).await? {
+        if !router.has_names() {
+            continue;
+        }
+        let router_name = key.to_string();
+        match router.rule(is_http, is_v2) {
+            Ok(rule) => routed.push(RoutedRule {
+                router: router_name,
+                names: traefik_rule::hosts(&rule),
+                rule,
+            }),
+            Err(reason) => broken.push(Disagreement::Underivable {
+                router: router_name,
+                reason,
+            }),
+        }
+    }
+    Ok((routed, broken))
 }
 
 /// A list of routers, page by page. `rawdata` is the reply that has no raw data.
@@ -169,44 +209,18 @@ async fn listed(peer: &Peer, path: &str, rawdata: &Answer) -> Result<BTreeMap<St
 
 impl World for Traefik {
     async fn list(&mut self) -> Result<Listing, WorldError> {
-        self.news.clear();
-        self.known = self.read().await?;
-        Ok(Listing {
-            objects: self.known.values().cloned().collect(),
-            resume: None,
-        })
+        let now = self.read().await?;
+        Ok(self.polled.list(now))
     }
 
     async fn next(&mut self) -> Result<Event, WorldError> {
         loop {
-            if let Some(event) = self.news.pop_front() {
+            if let Some(event) = self.polled.next() {
                 return Ok(event);
             }
             tokio::time::sleep(self.settings.poll).await;
             let now = self.read().await?;
-            let has_names = |objects: &BTreeMap<Arc<str>, Object>| {
-                objects
-                    .values()
-                    .any(|object| object.claims.as_ref().is_ok_and(|claims| !claims.is_empty()))
-            };
-            let changes: Vec<Change> = match has_names(&self.known) && !has_names(&now) {
-                // A Traefik that starts has no routers yet: the driver doubts such a list.
-                true => vec![Change::Relist],
-                false => {
-                    let gone = self.known.keys().filter(|key| !now.contains_key(*key)).cloned();
-                    let other = now
-                        .values()
-                        .filter(|object| self.known.get(&object.key) != Some(*object));
-                    gone.map(Change::Deleted)
-                        .chain(other.cloned().map(Change::Applied))
-                        .collect()
-                }
-            };
-            self.known = now;
-            self.news = changes
-                .into_iter()
-                .map(|change| Event { change, resume: None })
-                .collect();
+            self.polled.take(now);
         }
     }
 }

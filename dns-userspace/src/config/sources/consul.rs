@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::super::problem::Findings;
 use super::super::section::CheckedMapping;
+use super::checks::CheckSettings;
 use super::naming::Naming;
 use super::peer::{PeerSettings, Secret};
-use super::{Surroundings, naming, peer};
+use super::{Surroundings, checks, naming, peer};
 
 /// An instance of `sources.consul`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct ConsulSource {
     pub namespace: Option<Arc<str>>,
     /// How names are made.
     pub naming: Naming,
+    /// Our own checks of the instances.
+    pub checks: Option<CheckSettings>,
 }
 
 pub(super) const KEYS: &[&str] = &[
@@ -35,6 +38,7 @@ pub(super) const KEYS: &[&str] = &[
     "domain",
     "meta_txt",
     "rule_syntax",
+    "checks",
 ];
 pub(super) const REMEDY: &str = "change the service in Consul";
 pub(super) const ADDRESS: &str = "http://127.0.0.1:8500";
@@ -47,6 +51,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<ConsulSource> {
     let naming = naming::read(section, around, findings);
+    let checks = checks::read(section, findings);
     let word = |key, example, findings: &mut Findings| section.short_text(key, example, 128, findings).map(Arc::from);
     let datacenter = word("datacenter", "datacenter: dc1", findings);
     let namespace = word("namespace", "namespace: default", findings);
@@ -57,5 +62,6 @@ pub(super) fn read(
         datacenter,
         namespace,
         naming,
+        checks,
     })
 }

@@ -71,6 +71,7 @@ pub(super) fn sources(around: &Surroundings<'_>, findings: &mut Findings) -> Vec
             datacenter: None,
             namespace: None,
             naming: naming.clone(),
+            checks: None,
         });
         ("consul", consul::REMEDY, settings)
     });
@@ -79,6 +80,7 @@ pub(super) fn sources(around: &Surroundings<'_>, findings: &mut Findings) -> Vec
             peer,
             namespace: nomad::NAMESPACE.into(),
             naming,
+            checks: None,
         });
         ("nomad", nomad::REMEDY, settings)
     });

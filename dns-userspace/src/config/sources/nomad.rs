@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::super::problem::Findings;
 use super::super::section::CheckedMapping;
+use super::checks::CheckSettings;
 use super::naming::Naming;
 use super::peer::{PeerSettings, Secret};
-use super::{Surroundings, naming, peer};
+use super::{Surroundings, checks, naming, peer};
 
 /// An instance of `sources.nomad`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct NomadSource {
     pub namespace: Arc<str>,
     /// How names are made.
     pub naming: Naming,
+    /// Our own checks of the instances.
+    pub checks: Option<CheckSettings>,
 }
 
 pub(super) const KEYS: &[&str] = &[
@@ -31,6 +34,7 @@ pub(super) const KEYS: &[&str] = &[
     "targets",
     "domain",
     "rule_syntax",
+    "checks",
 ];
 pub(super) const REMEDY: &str = "change the service in its Nomad job";
 pub(super) const ADDRESS: &str = "http://127.0.0.1:4646";
@@ -45,6 +49,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<NomadSource> {
     let naming = naming::read(section, around, findings);
+    let checks = checks::read(section, findings);
     let namespace = section.short_text("namespace", "namespace: default", 128, findings);
     let mut peer = peer::read(section, around, ADDRESS, "token_file", findings)?;
     peer.secret = around.environment.get(TOKEN).map(|token| Secret(token.into()));
@@ -52,5 +57,6 @@ pub(super) fn read(
         peer,
         namespace: namespace.map_or_else(|| NAMESPACE.into(), Arc::from),
         naming,
+        checks,
     })
 }

@@ -36,7 +36,10 @@ impl fmt::Debug for Secret {
 
 impl PeerSettings {
     /// A server at `url`, where it is one.
-    pub(super) fn new(url: &str) -> Result<Self, &'static str> {
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub fn new(url: &str) -> Result<Self, &'static str> {
         let uri: Uri = url.parse().map_err(|_| "it cannot be read")?;
         match uri.scheme_str() {
             Some("http" | "https") => {}

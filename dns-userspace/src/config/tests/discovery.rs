@@ -9,6 +9,8 @@ const SOURCES: &str = r#"sources:
        rule_syntax: v2, datacenter: dc1, namespace: team}
   nomad: [{name: n}]
   traefik: [{name: t, targets: [192.0.2.1]}]
+  caddy: [{name: c, targets: [192.0.2.1], poll: 1s}]
+  consul_kv: [{name: k, prefix: dns/}]
 "#;
 
 /// The sources of `text` with these variables.
@@ -35,7 +37,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 fn every_key_of_registries_and_proxies_is_read() {
     let sources = sources(SOURCES, &[("NOMAD_TOKEN", "secret")]);
     let keys: Vec<String> = sources.iter().map(|source| source.id.key()).collect();
-    assert_eq!(keys, ["consul/dc1", "nomad/n", "traefik/t"]);
+    assert_eq!(keys, ["consul/dc1", "nomad/n", "traefik/t", "caddy/c", "consul_kv/k"]);
     let SourceSettings::Consul(consul) = &sources[0].settings else {
         panic!("{sources:?}")
     };
@@ -108,7 +110,7 @@ fn variables_ask_for_both_registries_where_the_file_has_no_sources() {
     assert!(keys(&[("NOMAD_TOKEN", "x"), ("CONSUL_HTTP_TOKEN", "x"), ("DOMAIN_SUFFIX", "")]).is_empty());
     assert_eq!(
         sources(SOURCES, &[("TRAEFIK_PROVIDER_PRIMARY", "nomad")]).len(),
-        3,
+        5,
         "the file's alone"
     );
     let both = sources(
@@ -140,4 +142,23 @@ fn variables_that_are_wrong_are_told() {
     );
     assert!(errors(&[("DOMAIN_SUFFIX", "a..b")]).starts_with("environment: DOMAIN_SUFFIX is `a..b`: "));
     assert!(errors(&[("NOMAD_ADDR", "ftp://x")]).contains("http://"));
+}
+
+#[test]
+fn checks_have_their_defaults() {
+    let text = "sources: {nomad: [{name: n, checks: {type: http, interval: 1s, fall: 3}}]}\n";
+    let sources = sources(text, &[]);
+    let SourceSettings::Nomad(nomad) = &sources[0].settings else {
+        panic!("{sources:?}")
+    };
+    let wanted = CheckSettings {
+        kind: CheckKind::Http,
+        path: "/".into(),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(5),
+        rise: 1,
+        fall: 3,
+    };
+    assert_eq!(nomad.checks, Some(wanted));
+    refused("sources: {nomad: [{name: n, checks: {type: dns}}]}\n", "1:44", "tcp");
 }

@@ -57,6 +57,25 @@ struct Check {
     status: String,
 }
 
+/// An entry of `/v1/health/state/any`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StateCheck {
+    node: String,
+    #[serde(rename = "CheckID")]
+    check_id: String,
+    #[serde(default)]
+    service_name: String,
+    status: String,
+}
+
+impl StateCheck {
+    /// Its node and ID; the service, and the status.
+    pub(super) fn into_status(self) -> ((String, String), (String, String)) {
+        ((self.node, self.check_id), (self.service_name, self.status))
+    }
+}
+
 impl HealthEntry {
     /// The instance; none of proxies and gateways of a mesh, which nobody asks for by name.
     pub(super) fn into_instance(self) -> Option<Instance> {

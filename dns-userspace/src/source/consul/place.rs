@@ -9,7 +9,7 @@ const PER_SECOND: f64 = 1.0;
 
 /// The place of one blocking query.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::source) struct Place {
     index: u64,
     /// Questions that may be asked at once.
     left: f64,
@@ -28,18 +28,18 @@ impl Default for Place {
 
 impl Place {
     /// The index to wait at; 0 asks at once.
-    pub(super) fn index(&self) -> u64 {
+    pub(in crate::source) fn index(&self) -> u64 {
         self.index
     }
 
     /// Takes the index of a reply. One that goes back begins anew; 0 is no index, and would be answered at once.
-    pub(super) fn advance(&mut self, index: Option<u64>) {
+    pub(in crate::source) fn advance(&mut self, index: Option<u64>) {
         let index = index.unwrap_or(0).max(1);
         self.index = if index < self.index { 0 } else { index };
     }
 
     /// How long to wait before the next question: nothing, but where replies come one after the other.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub(in crate::source) fn pause(&mut self) -> Duration {
         let since = self.counted.elapsed().as_secs_f64();
         self.counted = Instant::now();
         self.left = (self.left + since * PER_SECOND).min(BURST) - 1.0;

@@ -27,6 +27,7 @@ fn settings(player: &Player) -> ConsulSource {
             exposed_by_default: true,
             ..Naming::below("x.".parse().expect("a name"))
         },
+        checks: None,
     }
 }
 
@@ -297,4 +298,63 @@ async fn the_names_of_consul_s_own_dns_server_are_there_where_asked() {
     ] {
         assert!(all.contains(&wanted.to_owned()), "{wanted}: {all:?}");
     }
+}
+
+#[tokio::test]
+async fn of_many_services_the_checks_of_all_say_whom_to_ask() {
+    let player = recorded().await;
+    let names: Vec<String> = (0..200).map(|number| format!("s{number}")).collect();
+    let catalog: BTreeMap<&String, Vec<String>> = names.iter().map(|name| (name, Vec::new())).collect();
+    player.set(CATALOG, Reply::ok(json!(catalog).to_string()).with("X-Consul-Index", 5));
+    let of = |name: &str| format!("/v1/health/service/{name}");
+    for name in &names {
+        player.set(
+            &of(name),
+            instances(
+                5,
+                &[
+                    instance("a", "192.0.2.1", "passing"),
+                    instance("b", "192.0.2.2", "passing"),
+                ],
+            ),
+        );
+    }
+    let states = |index: u64, status: &str| {
+        let all: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"Node": "vm", "CheckID": name, "ServiceName": name, "Status": if name == "s7" { status } else { "passing" }}))
+            .collect();
+        Reply::ok(Value::from(all).to_string()).with("X-Consul-Index", index)
+    };
+    let any = "/v1/health/state/any";
+    player.set(any, states(5, "passing"));
+    let mut world = Consul::new(settings(&player));
+    assert_eq!(listed(&mut world).await.len(), 200);
+    assert!(
+        timeout(Duration::from_millis(500), world.next()).await.is_err(),
+        "nothing has changed"
+    );
+    player.set(
+        &of("s7"),
+        instances(
+            6,
+            &[
+                instance("a", "192.0.2.1", "passing"),
+                instance("b", "192.0.2.2", "critical"),
+            ],
+        ),
+    );
+    player.set(any, states(6, "critical"));
+    let start = std::time::Instant::now();
+    assert_eq!(&*applied(&mut world).await.key, "Service s7");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "it is not asked in turn alone"
+    );
+    let waiting = player
+        .asked()
+        .iter()
+        .filter(|asked| asked.path.contains("service/") && asked.path.contains("index="))
+        .count();
+    assert_eq!(waiting, 0, "services do not wait by themselves");
 }

@@ -24,6 +24,7 @@ fn settings(player: &Player) -> NomadSource {
             exposed_by_default: true,
             ..Naming::below("x.".parse().expect("a name"))
         },
+        checks: None,
     }
 }
 

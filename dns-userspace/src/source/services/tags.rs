@@ -10,6 +10,7 @@
 //! A tag that is none of these is the service's own, and no error.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::traefik_rule::Dialect;
 
@@ -39,8 +40,23 @@ pub struct Tags {
     pub weight: Option<u16>,
     /// The port that a tag gives the instance.
     pub port: Option<u16>,
+    /// How tags want the instance to be checked.
+    pub check: CheckTags,
     /// Tags that are wrong, and why.
     pub problems: BTreeMap<String, String>,
+}
+
+/// `…loadbalancer.healthcheck.path=/health` and its like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckTags {
+    /// The path of HTTP checks.
+    pub path: Option<String>,
+    /// Another port than the instance's.
+    pub port: Option<u16>,
+    /// The time between two checks.
+    pub interval: Option<Duration>,
+    /// How long a check may take.
+    pub timeout: Option<Duration>,
 }
 
 impl Tags {
@@ -98,6 +114,17 @@ impl Tags {
                     Ok(port) => read.port = Some(port),
                     Err(_) => read.problem(name, format!("`{value}` is no port; write a number from 1 to 65535")),
                 },
+                [
+                    "traefik",
+                    "http" | "tcp",
+                    "services",
+                    _,
+                    "loadbalancer",
+                    "healthcheck",
+                    what,
+                ] => {
+                    read.check(name, what, value);
+                }
                 _ => {}
             }
         }
@@ -117,6 +144,30 @@ impl Tags {
     /// Whether an instance with these tags has names.
     pub fn are_exposed(&self, by_default: bool) -> bool {
         self.enable.unwrap_or(by_default || self.has_prefix)
+    }
+
+    fn check(&mut self, tag: &str, what: &str, value: &str) {
+        let duration = match value.parse::<u64>() {
+            // Traefik takes a number for seconds.
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => humantime_serde::re::humantime::parse_duration(value).ok(),
+        };
+        let duration =
+            duration.filter(|duration| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(duration));
+        match (what, duration) {
+            ("path", _) if value.starts_with('/') => self.check.path = Some(value.to_owned()),
+            ("path", _) => self.problem(tag, format!("`{value}` is no path; it begins with `/`")),
+            ("port", _) => match value.parse() {
+                Ok(port) => self.check.port = Some(port),
+                Err(_) => self.problem(tag, format!("`{value}` is no port; write a number from 1 to 65535")),
+            },
+            ("interval", Some(duration)) => self.check.interval = Some(duration),
+            ("timeout", Some(duration)) => self.check.timeout = Some(duration),
+            ("interval" | "timeout", None) => {
+                self.problem(tag, format!("`{value}` is no duration from 100ms to 1h; write 30s"));
+            }
+            _ => {}
+        }
     }
 
     fn problem(&mut self, tag: &str, reason: String) {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::super::Change;
 use super::super::peer::testing::{Player, Reply};
 use super::*;
 use crate::config::PeerSettings;
@@ -10,8 +11,8 @@ use crate::model::rdata;
 
 const RAW: &str = "/api/rawdata";
 
-fn settings(player: &Player) -> TraefikSource {
-    TraefikSource {
+fn settings(player: &Player) -> ProxySource {
+    ProxySource {
         peer: PeerSettings {
             url: player.url.as_str().into(),
             secret_file: None,
