@@ -4,6 +4,7 @@ mod apply;
 mod changes;
 pub(crate) mod check;
 mod connection;
+mod discovery;
 mod doctor;
 mod explain;
 mod failure;
@@ -25,8 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dns_userspace::config::{ConfigSource, Overrides, XdpMode};
 use dns_userspace::server;
+use dns_userspace::config::{ConfigSource, Environment, Overrides, XdpMode};
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
 #[derive(Debug, Parser)]
@@ -77,6 +78,8 @@ pub(crate) enum Verb {
     Watch(watch::WatchArgs),
     /// List and change who may use the API.
     Token(token::TokenArgs),
+    /// Move from one proxy or registry to another: convert and validate tags, compare routers with names.
+    Discovery(discovery::DiscoveryArgs),
     /// Make a running server read its files again.
     Reload(reload::ReloadArgs),
     /// Print the script that completes hotdns' command line in a shell.
@@ -91,6 +94,9 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
     let outcome = match verb {
         Verb::Run(run) => return server::run(run.into_source()),
         Verb::Check(check) => return check::report(&check.into_source()),
+        Verb::Discovery(args) => {
+            return discovery::perform(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+        }
         Verb::Init(args) => init::init(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Status(args) => status::status(&args),
@@ -169,6 +175,7 @@ impl RunArgs {
                 interfaces: interface,
                 xdp_mode: xdp,
                 dev_mode,
+                environment: environment(),
             },
         }
     }
@@ -179,9 +186,18 @@ impl CheckArgs {
     pub(crate) fn into_source(self) -> ConfigSource {
         ConfigSource {
             path: self.config,
-            overrides: Overrides::default(),
+            overrides: Overrides {
+                environment: environment(),
+                ..Overrides::default()
+            },
         }
     }
+}
+
+/// The variables of the environment that stand for keys of the configuration.
+fn environment() -> Environment {
+    let read = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    Environment::new(Environment::names().filter_map(read))
 }
 
 #[cfg(test)]

@@ -65,7 +65,10 @@ pub use self::metrics::MetricsConfig;
 pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
-pub use self::sources::{ConfigMapPlace, ConfiguredSource, HostsSource, KubernetesSource, SourceSettings, WatchedKind};
+pub use self::sources::{
+    CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
+    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind,
+};
 pub use self::storage::StorageConfig;
 pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};
 pub use self::tcp::TcpConfig;
@@ -88,6 +91,45 @@ pub struct Overrides {
     pub xdp_mode: Option<XdpMode>,
     /// `--dev-mode`: names go into `/etc/hosts`, and not to Technitium; see `environment`.
     pub dev_mode: bool,
+    /// Variables of the environment, which stand for keys that the file leaves out.
+    pub environment: Environment,
+}
+
+/// Variables of the environment that mean something to hotdns. Some are secret, so none is shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(std::collections::BTreeMap<String, String>);
+
+impl Environment {
+    /// The variables that are read.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::DISCOVERY.iter().chain(&environment::NAMES).copied()
+    }
+
+    /// Those of HinD.
+    const DISCOVERY: &[&str] = &[
+        "CONSUL_HTTP_ADDR",
+        "CONSUL_HTTP_TOKEN",
+        "DOMAIN_SUFFIX",
+        "NOMAD_ADDR",
+        "NOMAD_TOKEN",
+        "TRAEFIK_PROVIDER_PRIMARY",
+    ];
+
+    /// These variables.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(variables.into_iter().collect())
+    }
+
+    /// The value of a variable; an empty one is none.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// A configuration that can be used, and what is odd about it.

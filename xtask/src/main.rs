@@ -12,6 +12,7 @@ mod build;
 mod ci;
 mod coredns;
 mod dist;
+mod discovery;
 mod fuzz;
 mod kernels;
 mod kubernetes;
@@ -84,6 +85,8 @@ enum Command {
         /// With --package: pack this program instead of building one for release
         #[arg(long, requires = "package", value_name = "FILE")]
         program: Option<PathBuf>,
+        /// Run hotdns beside a real Consul, Traefik and Caddy, instead of the suite; says which of them are missing
+        discovery: bool,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]
         cases: Option<u64>,
@@ -154,6 +157,7 @@ fn perform(command: Command) -> Result<()> {
             arguments,
             ..
         } => suite::differential(cases, seed, &arguments),
+        Command::Test { discovery: true, .. } => discovery::test(),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::document;
-use super::environment::{self, Environment};
+use super::environment::{self, CatalystEnvironment};
 use super::keys;
 use super::problem::{ConfigError, ConfigProblem, Findings};
 use super::{Config, ConfiguredSource, Loaded, Overrides, SourceSettings, TargetsConfig};
@@ -23,7 +23,7 @@ const NODE_OCTETS: u64 = 256;
 /// Where no file is named, the environment is the configuration. Where the file has no Kubernetes source and the environment
 /// says one, that is added, with its targets.
 pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<ConfigError>> {
-    let environment = Environment::of_process(overrides.dev_mode);
+    let environment = CatalystEnvironment::of(overrides);
     let place = Path::new(environment::PLACE);
     if path.as_os_str().is_empty() {
         if !environment.has_source() {

@@ -66,12 +66,6 @@ pub enum ConfigProblem {
     NotUtf8,
     #[error("the file is larger than {most}: move records into zone files")]
     FileTooLarge { most: Size },
-    #[error("the variable {variable} is `{value}`: set it to {expected}")]
-    BadVariable {
-        variable: &'static str,
-        value: String,
-        expected: &'static str,
-    },
     #[error("there is no configuration: give `--config FILE`, or set DNS_ZONE and DNS_IP_ADDRESS in the environment")]
     NoConfiguration,
     #[error("not valid YAML ({message}): mind indentation, colons and quotes")]
@@ -194,6 +188,20 @@ pub enum ConfigProblem {
     DuplicateSource { name: String, first: FilePosition },
     #[error("`{name}` is no name of a source: write 1 to 64 letters, digits, `-`, `_` and `.`, without a dot in front")]
     BadSourceName { name: String },
+    #[error("`{key}` is `{text}`, which is no URL of a server: {reason}; write http://127.0.0.1:8500 or https://NAME")]
+    BadUrl {
+        key: String,
+        text: String,
+        reason: &'static str,
+    },
+    #[error("`{key}` is `{text}`: write an IP address, such as 192.0.2.1")]
+    BadTarget { key: String, text: String },
+    #[error("{name} is `{text}`: {reason}")]
+    BadVariable {
+        name: &'static str,
+        text: String,
+        reason: String,
+    },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },
     #[error("`{key}`: {address} is covered by {by}: remove one of the two")]
@@ -424,6 +432,15 @@ impl Findings {
     pub(super) fn command_line_error(&mut self, problem: ConfigProblem) {
         self.push(ConfigError {
             file: Path::new("command line").into(),
+            at: None,
+            problem,
+        });
+    }
+
+    /// A problem that a variable of the environment brought.
+    pub(super) fn environment_error(&mut self, problem: ConfigProblem) {
+        self.push(ConfigError {
+            file: Path::new("environment").into(),
             at: None,
             problem,
         });

@@ -17,8 +17,13 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::caddy::Caddy;
+use super::consul::Consul;
+use super::consul_kv::ConsulKv;
 use super::hosts::Hosts;
 use super::kubernetes::{KubernetesWorld, Reporting};
+use super::nomad::Nomad;
+use super::traefik::Traefik;
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
 use crate::config::{ConfiguredSource, SourceSettings};
 use crate::control::{ControlHandle, History};
@@ -170,5 +175,10 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
             });
             task.world(configured, KubernetesWorld::new(settings, reporting))
         }
+        SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
+        SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),
+        SourceSettings::Nomad(settings) => task.world(configured, Nomad::new(settings)),
+        SourceSettings::Traefik(settings) => task.world(configured, Traefik::new(settings)),
+        SourceSettings::Caddy(settings) => task.world(configured, Caddy::new(settings)),
     }
 }
