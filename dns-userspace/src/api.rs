@@ -35,10 +35,12 @@ use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
+use crate::resolve::Forwarder;
 
 mod access;
 mod admission;
 mod body;
+mod cache;
 mod connection;
 mod listing;
 mod page;
@@ -74,6 +76,8 @@ pub struct Serving {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
+    /// What answers for names that are not ours, where something does.
+    pub forwarder: Option<Arc<Forwarder>>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -171,6 +175,7 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
             "/api/v1/records/{name}",
             get(records::show).put(records::put).delete(records::delete),
         )
+        .route("/api/v1/cache", get(cache::list).delete(cache::flush))
         .route("/api/v1/reload", post(records::reload));
     #[cfg(test)]
     let router = router.route("/api/v1/panic", get(tests::panics));

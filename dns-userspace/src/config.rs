@@ -16,11 +16,13 @@ mod acl;
 mod address;
 mod address_list;
 mod backend;
+mod cache;
 mod chaos;
 mod choice;
 mod dns_port;
 mod document;
 mod edns;
+mod forward;
 mod http;
 mod http_port;
 mod keys;
@@ -46,10 +48,14 @@ mod zones;
 use std::path::PathBuf;
 
 pub use self::backend::{BackendConfig, UpstreamConfig};
+pub use self::cache::{CacheConfig, StaleConfig};
 pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
+pub use self::forward::{
+    DEFAULT_SET, FailoverOn, ForwardConfig, Policy, Route, RouteTarget, UpstreamServer, UpstreamSet, UpstreamTransport,
+};
 pub use self::http::HttpConfig;
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;

@@ -25,6 +25,8 @@ const RRSIG: u16 = 46;
 pub trait LocalData: std::fmt::Debug + Send + Sync {
     /// Whether our data have something to say to this name; a name that we delegate is not ours.
     fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool;
+    /// The number of the view that the client is in.
+    fn view_of(&self, client: IpAddr) -> u16;
     /// Our answer, as [`crate::answer::resume`] gives it.
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed;
 }

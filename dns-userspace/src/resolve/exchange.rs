@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
+use crate::config::{UpstreamServer, UpstreamTransport};
 use crate::message::{MARK_BYTES, Mark, Message};
 
 /// What we say that we take over UDP: what passes unfragmented nearly everywhere (DNS flag day 2020).
@@ -44,6 +45,10 @@ pub(super) struct Asking {
     pub(super) dnssec_ok: bool,
     /// Whether a truncated reply is to be fetched whole over TCP.
     pub(super) whole: bool,
+    /// The view of the clients that ask.
+    pub(super) view: u16,
+    /// The set of servers that is asked.
+    pub(super) set: u16,
 }
 
 /// Why there is no reply.
@@ -100,7 +105,19 @@ enum Reply {
 }
 
 /// Asks `server`, for `time` at most.
-pub(super) async fn ask(server: SocketAddr, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
+pub(super) async fn ask(
+    server: &UpstreamServer,
+    asking: &Asking,
+    mark: Mark,
+    time: Duration,
+) -> Result<Message, Failed> {
+    match &server.transport {
+        UpstreamTransport::Plain => ask_plainly(server.address, asking, mark, time).await,
+        UpstreamTransport::Tls(_) => Err(Failed::TimedOut),
+    }
+}
+
+async fn ask_plainly(server: SocketAddr, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
     let deadline = Instant::now() + time;
     let mut extension = Extension::Marked(mark);
     loop {

@@ -137,6 +137,10 @@ impl LocalData for LocalChains {
         is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
     }
 
+    fn view_of(&self, client: IpAddr) -> u16 {
+        self.served.snapshot_guard().views.clients.view_of(client)
+    }
+
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
         let (snapshot, environment) = (self.served.snapshot_guard(), self.environment(client));
         resume(name, qtype, &snapshot, &*self.served, &environment, out)

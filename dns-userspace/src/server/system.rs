@@ -81,7 +81,7 @@ impl System {
         let cookies = Arc::new(Cookies::new(config.edns.cookie_secret_file.as_deref())?);
         let environment = environment(&config, &cookies);
         let identity = Arc::new(identity(&config));
-        let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
+        let options = CompileOptions::of(&environment, config.resolves());
         let recursion = recursion(&config);
         let sockets = Arc::new(Figures::default());
         let gate = Arc::new(gate(&config, &sockets)?);
@@ -129,26 +129,18 @@ impl System {
         let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        http.api.start(Serving {
-            control: handle.clone(),
-            view: view(&served),
-            metrics: Arc::clone(&metrics),
-        });
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);
 
         let local = LocalChains::new(Arc::clone(&served), environment);
         let in_flight = shares.forwards;
-        let forwarder = forward::start(
-            &config,
-            &listening,
-            in_flight,
-            &cookies,
-            local,
-            metrics.sockets(),
-            &spawner,
-        )
-        .await?;
+        let forwarder = forward::start(&config, &listening, in_flight, &cookies, local, &metrics, &spawner).await?;
+        http.api.start(Serving {
+            control: handle.clone(),
+            view: view(&served),
+            metrics: Arc::clone(&metrics),
+            forwarder: forwarder.clone(),
+        });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let answerers: AnswererFactory = Arc::new(move || {
             let answerer = local().forwarding(forwarder.clone());
@@ -311,9 +303,8 @@ fn identity(config: &Config) -> Identity {
 
 /// The clients that may use the upstream; none where there is none.
 fn recursion(config: &Config) -> Arc<[IpNet]> {
-    let upstream = &config.backend.upstream;
-    if upstream.enabled {
-        upstream.allow.clone().into()
+    if config.resolves() {
+        config.backend.upstream.allow.clone().into()
     } else {
         Arc::default()
     }

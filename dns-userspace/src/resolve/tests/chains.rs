@@ -13,6 +13,10 @@ impl LocalData for Ours {
         (name == "ours." || name.ends_with(".ours.")) && !name.ends_with("cut.ours.")
     }
 
+    fn view_of(&self, _: IpAddr) -> u16 {
+        0
+    }
+
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
         if !self.is_ours(name, qtype, client) {
             return Resumed::NotOurs;
