@@ -29,13 +29,14 @@ use super::problem::Findings;
 use super::rate_limit::RateLimitConfig;
 use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
+use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, cache, chaos, dns_port, edns, forward, http, http_port, limits, listen};
-use super::{log_format, log_level, metrics, rate_limit, records, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{log_format, log_level, metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
 use crate::model::views::ViewClients;
 
 /// What a key is read from.
@@ -119,6 +120,7 @@ keys! {
     cache: CacheConfig = (),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
+    sources: Vec<ConfiguredSource> = (backend),
 }
 
 impl Config {

@@ -17,6 +17,7 @@ use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Tex
 use crate::observe::figures::{CacheFigures, Figures, HttpFigures};
 use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
+use crate::source::Registry as Sources;
 use crate::store::Conflicts;
 
 mod cache;
@@ -25,6 +26,7 @@ mod http;
 mod queries;
 mod readiness;
 mod sockets;
+mod sources;
 mod table;
 mod upstreams;
 mod xdp;
@@ -196,6 +198,16 @@ impl Metrics {
     pub fn show_cache(&self, figures: Box<dyn Fn() -> Arc<CacheFigures> + Send + Sync>) {
         let registered = self.registry.register(Box::new(cache::CacheCollector::new(figures)));
         registered.expect("one cache is shown");
+    }
+
+    /// Shows the watched sources too, from now on.
+    ///
+    /// # Panics
+    /// If they are shown already.
+    pub fn show_sources(&self, sources: Arc<Sources>) {
+        let collector = sources::SourcesCollector::new(sources);
+        let registered = self.registry.register(Box::new(collector));
+        registered.expect("sources are shown once");
     }
 
     /// The content type of [`Metrics::render`].

@@ -47,6 +47,7 @@ use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
+use crate::source::Registry;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -104,21 +105,25 @@ impl System {
             metrics.show_zones(Arc::clone(counts));
         }
 
+        let sources = Arc::new(Registry::new(&config.sources));
+        metrics.show_sources(Arc::clone(&sources));
         let observer = Arc::new(Told {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
+            sources: Arc::clone(&sources),
         });
         let loader = control::loader(source, config.clone());
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
+        let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
             let (storage, stored) = Storage::open(&path)?;
             let settings = Settings {
                 journal: Box::new(storage),
                 stored,
                 storage_required,
-                sources: Vec::new(),
+                sources: ids,
                 loader,
                 token: token_file,
                 cookies: secrets,
@@ -129,6 +134,12 @@ impl System {
         let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
+        for task in sources.tasks(&handle, &spawner.stopping()) {
+            spawner.spawn("source", async move {
+                task.await;
+                Ok(())
+            });
+        }
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);
 
@@ -140,6 +151,7 @@ impl System {
             view: view(&served),
             metrics: Arc::clone(&metrics),
             forwarder: forwarder.clone(),
+            sources: Arc::clone(&sources),
         });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let answerers: AnswererFactory = Arc::new(move || {

@@ -105,6 +105,7 @@ impl Server {
             },
             metrics: self.fixture.metrics.clone(),
             forwarder: None,
+            sources: Arc::default(),
         }
     }
 
