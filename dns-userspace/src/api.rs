@@ -52,6 +52,7 @@ mod preconditions;
 mod problem;
 mod records;
 mod refusal;
+mod rules;
 mod scrape;
 mod sources;
 
@@ -180,6 +181,8 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
             get(records::show).put(records::put).delete(records::delete),
         )
         .route("/api/v1/cache", get(cache::list).delete(cache::flush))
+        .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/reload", post(records::reload))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync));

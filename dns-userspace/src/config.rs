@@ -35,6 +35,7 @@ mod metrics;
 mod problem;
 mod rate_limit;
 mod records;
+mod rules;
 mod secret_file;
 mod section;
 mod sources;

@@ -19,6 +19,7 @@ pub mod principal;
 pub mod journal;
 pub mod answer;
 pub mod cookies;
+pub mod rules;
 pub mod config;
 pub mod control;
 pub mod source;

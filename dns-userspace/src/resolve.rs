@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt, future, stream};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -30,6 +31,7 @@ use crate::model::record::RecordType;
 use crate::observe::figures::Figures;
 use crate::observe::metrics::UpstreamMetrics;
 use crate::query::{Arrival, Disposition, Job, failure};
+use crate::rules::{RuleBook, Verdict};
 
 mod breaker;
 mod cache;
@@ -102,6 +104,7 @@ pub struct Forwarder {
     flights: Arc<Flights>,
     local: Option<Arc<dyn LocalData>>,
     cache: Option<Arc<Cache>>,
+    rules: Arc<RuleBook>,
     figures: Arc<Figures>,
     loop_said: Mutex<Option<Instant>>,
     /// For what goes on though no client waits for it.
@@ -126,6 +129,7 @@ impl Forwarder {
             flights: Arc::default(),
             local: None,
             cache: None,
+            rules: Arc::default(),
             figures: Arc::default(),
             loop_said: Mutex::default(),
             runtime: Handle::try_current().ok(),
@@ -144,6 +148,16 @@ impl Forwarder {
     /// The same, keeping answers there.
     pub fn keeping(self, cache: Option<Arc<Cache>>) -> Self {
         Self { cache, ..self }
+    }
+
+    /// The same, with these rules.
+    pub fn ruled(self, rules: Arc<RuleBook>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Arc<RuleBook> {
+        &self.rules
     }
 
     /// The same, counting there.
@@ -199,6 +213,7 @@ impl Forwarder {
                 *out = self.write(&parsed, Ok(walk), client, octets);
                 return Disposition::Reply;
             }
+            Err(Failure::Dropped) => return Disposition::Silence,
             Err(failure) => {
                 *out = self.write(&parsed, Err(failure), client, octets);
                 return Disposition::Reply;
@@ -211,15 +226,17 @@ impl Forwarder {
             return Disposition::Reply;
         };
         let (forwarder, query) = (Arc::clone(self), query.to_vec());
-        Disposition::Later(Job::one(async move {
+        let reply = async move {
             let Some(parsed) = Query::read(&query) else {
-                return bare_servfail(&query);
+                return Some(bare_servfail(&query));
             };
             let walked = forwarder.go_on(walk, stale, &parsed, client).await;
-            let reply = forwarder.write(&parsed, walked, client, octets);
             drop(permit);
-            reply
-        }))
+            // A rule may drop what an alias leads to.
+            let is_dropped = matches!(walked, Err(Failure::Dropped));
+            (!is_dropped).then(|| forwarder.write(&parsed, walked, client, octets))
+        };
+        Disposition::Later(Job::many(stream::once(reply).filter_map(future::ready)))
     }
 
     /// Writes the reply to `out` where the cache has it as it is to be given.
@@ -238,6 +255,14 @@ impl Forwarder {
         let Some(name) = name.get_mut(..asking.name.len()) else {
             return false;
         };
+        let is_ruled = || {
+            self.rules
+                .evaluate(&asking.name, RecordType(asking.qtype), client, true)
+                != Verdict::Pass
+        };
+        if !self.rules.is_empty() && is_ruled() {
+            return false;
+        }
         name.copy_from_slice(&asking.name);
         name.make_ascii_lowercase();
         let Target::Set(set) = *self.routes.of(name) else {
@@ -303,7 +328,8 @@ impl Forwarder {
         match walked {
             Ok(walk) => {
                 let edns = self.edns(query, client, walk.note.map(InfoCode::alone));
-                reply::write(query, &walk.legs, SERVFAIL, walk.begins_here, edns, limit)
+                let begins_here = walk.begins_here;
+                reply::write(query, &walk.named_as_asked(), SERVFAIL, begins_here, edns, limit)
             }
             Err(failure) => {
                 let edns = self.edns(query, client, failure.extended_error());

@@ -36,8 +36,10 @@ use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, cache, chaos, dns_port, edns, forward, http, http_port, limits, listen};
-use super::{log_format, log_level, metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{log_format, log_level, metrics, rate_limit, records, rules, sources, storage, tcp, ttl_bounds};
+use super::{views, xdp, zones};
 use crate::model::views::ViewClients;
+use crate::rules::Rule;
 
 /// What a key is read from.
 pub(super) struct Input<'a> {
@@ -118,15 +120,16 @@ keys! {
     backend: BackendConfig = (ttl_bounds, listen),
     forward: ForwardConfig = (listen),
     cache: CacheConfig = (),
+    rules: Vec<Rule> = (),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
     sources: Vec<ConfiguredSource> = (backend),
 }
 
 impl Config {
-    /// Whether names that are not ours are looked at by anything but our own data: upstream servers, or routes.
+    /// Whether names that are not ours are looked at by anything but our own data: upstream servers, routes, rules.
     pub fn resolves(&self) -> bool {
-        self.backend.upstream.enabled || !self.forward.routes.is_empty()
+        self.backend.upstream.enabled || !self.forward.routes.is_empty() || !self.rules.is_empty()
     }
 
     /// The keys that differ between two configurations and take effect only at a restart, in the order of the table.

@@ -242,6 +242,18 @@ pub enum ConfigProblem {
     UnknownUpstream { name: String, known: Vec<String> },
     #[error("the route of {zone} is given a second time (first at {first}): remove one of the two")]
     DuplicateRoute { zone: Name, first: FilePosition },
+    #[error("the rule `{name}` is given a second time (first at {first}): give one of the two another name")]
+    DuplicateRule { name: String, first: FilePosition },
+    #[error("a rule does one thing: write exactly one of `template`, `block` and `rewrite` in it")]
+    NotOneAction,
+    #[error("write exactly one of `name`, `suffix` and `match`: the names that are replaced")]
+    NotOneScope,
+    #[error("a `template` for all names there are: add `zone: traefik.` or `match: '^([^.]+)\\.traefik\\.$'`")]
+    TemplateForAll,
+    #[error("`sinkhole` is for `answer: sinkhole` alone: write that, or remove the addresses")]
+    SinkholeWithoutAnswer,
+    #[error("`{key}`: {error}")]
+    BadRule { key: &'static str, error: String },
     #[error("`cache.min_ttl` is {min}, more than `cache.max_ttl`, {max}: raise one or lower the other")]
     CacheBoundsReversed { min: u32, max: u32 },
     #[error(

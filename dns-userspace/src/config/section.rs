@@ -326,6 +326,19 @@ impl<'a> CheckedMapping<'a> {
         Some(texts)
     }
 
+    /// A text, or a list of texts.
+    pub(super) fn text_or_texts(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Vec<Text<'a>>> {
+        match &self.get(key)?.kind {
+            YamlKind::Sequence(_) => self.texts(key, example, findings),
+            _ => self.text(key, example, findings).map(|text| vec![text]),
+        }
+    }
+
     /// Text of 1 to `most` octets.
     pub(super) fn short_text(
         &self,

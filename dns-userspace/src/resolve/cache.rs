@@ -162,7 +162,13 @@ impl Cache {
             Failure::Silence => SILENCE_TTL,
             Failure::Error | Failure::Truncated | Failure::Malformed | Failure::Rcode(_) => ERROR_TTL,
             // They say something of us, or of one client's query.
-            Failure::Loop | Failure::Ourselves | Failure::Overloaded | Failure::NotForwarded | Failure::OurData(..) => {
+            Failure::Loop
+            | Failure::Ourselves
+            | Failure::Overloaded
+            | Failure::NotForwarded
+            | Failure::Dropped
+            | Failure::Prohibited
+            | Failure::OurData(..) => {
                 return;
             }
         };

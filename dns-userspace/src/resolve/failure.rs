@@ -26,6 +26,10 @@ pub(super) enum Failure {
     Overloaded,
     /// No server was asked: no route leads to one.
     NotForwarded,
+    /// A rule blocks the name, and the client is to get no reply.
+    Dropped,
+    /// The access list of a zone of ours denies what a rule or an alias leads to.
+    Prohibited,
     /// The chain leads to data of ours that cannot be answered from.
     OurData(InfoCode, String),
 }
@@ -40,7 +44,7 @@ impl Failure {
     pub(super) fn rcode(&self) -> u8 {
         match self {
             Self::Rcode(rcode @ 1..=15) => *rcode as u8,
-            Self::NotForwarded => REFUSED,
+            Self::NotForwarded | Self::Prohibited => REFUSED,
             _ => SERVFAIL,
         }
     }
@@ -57,8 +61,9 @@ impl Failure {
             Self::Malformed => (InfoCode::NetworkError, "the reply is malformed"),
             Self::Loop => (InfoCode::Other, "a forwarding loop: the query came back"),
             Self::Ourselves => (InfoCode::Other, "every upstream server is this server itself"),
-            Self::Overloaded => return None,
+            Self::Overloaded | Self::Dropped => return None,
             Self::NotForwarded => (InfoCode::NotAuthoritative, ""),
+            Self::Prohibited => (InfoCode::Prohibited, ""),
             Self::OurData(code, text) => (*code, &text[..]),
         };
         Some(ExtendedError { code, text })

@@ -23,6 +23,7 @@ mod caching;
 mod chains;
 mod loops;
 mod routing;
+mod ruled;
 mod truncated;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -1,9 +1,9 @@
 //! The way from a question to its answer: our data, special names, the cache, and upstream, for each name of a chain.
 //!
 //! ```text
-//! name ─► ours? ─► special? ─► in the cache? ─► Ask: the caller asks upstream, and goes on with what it says
-//!   ▲       └────────┴──────────────┴─ the chain leads to another name ─┐
-//!   └────────────────────────────────────────────────────────────────────┘
+//! name ─► ours? ─► a rule? ─► special? ─► in the cache? ─► Ask: the caller asks upstream, and goes on with what it says
+//!   ▲       └─────────┴──────────┴──────────────┴─ the chain leads to another name ─┐
+//!   └───────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! Nothing here waits: as long as upstream need not be asked, a worker has the answer at once.
@@ -24,6 +24,7 @@ use crate::answer::{PartialChain, Resumed};
 use crate::message::{InfoCode, Message};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
+use crate::rules::Verdict;
 
 const CLASS_IN: u16 = 1;
 
@@ -42,6 +43,10 @@ pub(super) struct Walk {
     seen: Vec<Box<[u8]>>,
     /// Whether the name may be one of ours: the first is not.
     may_be_ours: bool,
+    /// Names that were looked up in the place of others, and these, in wire form.
+    renamed: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Whether the name is such a one: it is not replaced again.
+    is_rewritten: bool,
 }
 
 /// How far a walk is.
@@ -51,6 +56,14 @@ pub(super) enum Progress {
     Done,
     /// Upstream is to be asked. The entry is over, and can be given if upstream does not answer.
     Ask(Option<Arc<Entry>>),
+}
+
+/// What the rules say.
+enum Ruled {
+    Nothing,
+    /// Another name is to be looked up.
+    GoesOn,
+    Done,
 }
 
 /// What the cache has.
@@ -78,6 +91,8 @@ impl Walk {
             note: None,
             seen: Vec::new(),
             may_be_ours: false,
+            renamed: Vec::new(),
+            is_rewritten: false,
         }
     }
 
@@ -91,6 +106,11 @@ impl Walk {
                     Some(next) if self.go_to(forwarder, &next) => continue,
                     _ => return Ok(Progress::Done),
                 }
+            }
+            match self.ask_rules(forwarder)? {
+                Ruled::Nothing => {}
+                Ruled::GoesOn => continue,
+                Ruled::Done => return Ok(Progress::Done),
             }
             let name = self.asking.name.to_ascii_lowercase();
             match forwarder.routes.of(&name) {
@@ -146,6 +166,55 @@ impl Walk {
         self.accept(forwarder, Arc::new(message))
     }
 
+    /// What the rules say to the name.
+    fn ask_rules(&mut self, forwarder: &Forwarder) -> Result<Ruled, Failure> {
+        if self.asking.qclass != CLASS_IN || forwarder.rules.is_empty() {
+            return Ok(Ruled::Nothing);
+        }
+        let qtype = RecordType(self.asking.qtype);
+        let may_rewrite = !std::mem::take(&mut self.is_rewritten);
+        let message = match forwarder
+            .rules
+            .evaluate(&self.asking.name, qtype, self.client, may_rewrite)
+        {
+            Verdict::Pass => return Ok(Ruled::Nothing),
+            Verdict::Drop => return Err(Failure::Dropped),
+            Verdict::Rewritten(name) => {
+                self.renamed.push((name.as_wire().into(), self.asking.name.clone()));
+                self.asking.name = name.as_wire().into();
+                self.is_rewritten = true;
+                self.may_be_ours = true;
+                return Ok(Ruled::GoesOn);
+            }
+            Verdict::Blocked(message) => {
+                self.note = Some(InfoCode::Blocked);
+                message
+            }
+            Verdict::Answer(message) => message,
+        };
+        let aliases = message
+            .answer
+            .iter()
+            .filter(|record| record.rtype == RecordType::CNAME.0);
+        let target = aliases.last().and_then(|alias| Name::from_wire(&alias.rdata).ok());
+        self.push_ours(message);
+        let target = target.filter(|_| self.follows_aliases());
+        Ok(if target.is_some_and(|target| self.go_to(forwarder, &target)) {
+            Ruled::GoesOn
+        } else {
+            Ruled::Done
+        })
+    }
+
+    /// The legs, with the names that were replaced as they were asked.
+    pub(super) fn named_as_asked(self) -> Vec<Leg> {
+        let mut legs = self.legs;
+        for (found, asked) in self.renamed.iter().rev() {
+            legs = legs.into_iter().map(|leg| leg.renamed(found, asked)).collect();
+        }
+        legs
+    }
+
     /// QTYPE CNAME and ANY ask for the alias itself.
     fn follows_aliases(&self) -> bool {
         let qtype = RecordType(self.asking.qtype);
@@ -160,8 +229,13 @@ impl Walk {
         let Ok(name) = Name::from_wire(&self.asking.name) else {
             return Ok(None);
         };
+        let qtype = RecordType(self.asking.qtype);
+        // A rule or an alias leads nobody past the access list of a zone.
+        if !local.may_ask(&name, qtype, self.client) {
+            return Err(Failure::Prohibited);
+        }
         let mut ours = Vec::new();
-        match local.answer(&name, RecordType(self.asking.qtype), self.client, &mut ours) {
+        match local.answer(&name, qtype, self.client, &mut ours) {
             Resumed::Answered(next) => {
                 // It is of our making, so it can be read.
                 let message = Message::read(&ours).ok_or(Failure::Malformed)?;
@@ -246,6 +320,7 @@ impl Forwarder {
             .local
             .as_ref()
             .is_some_and(|local| local.is_ours(name, qtype, client));
-        is_ours || *self.routes.of(&name.as_wire().to_ascii_lowercase()) != Target::Set(set)
+        let is_ruled = || self.rules.evaluate(name.as_wire(), qtype, client, true) != Verdict::Pass;
+        is_ours || is_ruled() || *self.routes.of(&name.as_wire().to_ascii_lowercase()) != Target::Set(set)
     }
 }

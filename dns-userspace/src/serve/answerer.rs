@@ -16,6 +16,7 @@ use crate::answer::{
 };
 use crate::cookies::Cookies;
 use crate::message::HEADER_BYTES;
+use crate::model::access::Access;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::publish::{Served, ZoneCounter};
@@ -135,6 +136,10 @@ impl fmt::Debug for LocalChains {
 impl LocalData for LocalChains {
     fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
         is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
+    }
+
+    fn may_ask(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
+        self.served.snapshot_guard().access(name, qtype, client) == Access::Allowed
     }
 
     fn view_of(&self, client: IpAddr) -> u16 {

@@ -41,6 +41,7 @@ use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
+use crate::rules::RuleBook;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::gate::Gate;
 use crate::serve::sockets;
@@ -112,7 +113,8 @@ impl System {
             readiness: Arc::clone(&readiness),
             sources: Arc::clone(&sources),
         });
-        let loader = control::loader(source, config.clone());
+        let rules: Arc<RuleBook> = Arc::default();
+        let loader = control::loader(source, config.clone(), Arc::clone(&rules));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
@@ -145,7 +147,16 @@ impl System {
 
         let local = LocalChains::new(Arc::clone(&served), environment);
         let in_flight = shares.forwards;
-        let forwarder = forward::start(&config, &listening, in_flight, &cookies, local, &metrics, &spawner).await?;
+        let forwarder = forward::start(
+            &config,
+            &listening,
+            in_flight,
+            &cookies,
+            (local, rules),
+            &metrics,
+            &spawner,
+        )
+        .await?;
         http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),

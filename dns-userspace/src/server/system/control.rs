@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use crate::config::{Config, ConfigSource, ConfigWithZones, Known};
 use crate::control::{self, Loader, Planes, Publication};
+use crate::rules::RuleBook;
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
 
 /// Reads everything again; `running` is what the process was started with.
-pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
+pub(super) fn loader(source: ConfigSource, running: Config, rules: Arc<RuleBook>) -> Loader {
     let mut known = Known::of(&running);
     Box::new(move || {
         let read = source.load_everything().and_then(|read| read.for_reload(&known));
@@ -19,11 +20,25 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
         }
         known = Known::of(&read.config);
         let restart = Config::restart_needed(&running, &read.config);
-        let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
+        let mut restart: Vec<_> = restart.into_iter().map(str::to_owned).collect();
+        if running.resolves() {
+            replace_rules(&rules, &read.config);
+        } else if !read.config.rules.is_empty() {
+            // There is nothing that asks them.
+            restart.push("rules".to_owned());
+        }
+        let mut desired = desired(read, restart);
         // These keys take a restart.
         desired.ttl = ttl_rules(&running);
         Ok(desired)
     })
+}
+
+/// Puts the rules of this configuration into force, and says which of their lists cannot be read.
+pub(super) fn replace_rules(rules: &RuleBook, config: &Config) {
+    for error in rules.replace(&config.rules) {
+        tracing::error!("{error}");
+    }
 }
 
 /// The configuration as the control thread takes it.

@@ -9,12 +9,14 @@ use rtnetlink::MulticastGroup;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
+use super::control::replace_rules;
 use super::netlink::{self, Changes, Connection};
 use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, UpstreamServer, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
 use crate::resolve::{Cache, Clock, ForwardSettings, Forwarder};
+use crate::rules::RuleBook;
 use crate::serve::answerer::LocalChains;
 
 /// Addresses are read again so often whatever the kernel says, since its messages may be lost.
@@ -28,7 +30,7 @@ pub(super) async fn start(
     listening: &[SocketAddr],
     in_flight: usize,
     cookies: &Arc<Cookies>,
-    local: LocalChains,
+    (local, rules): (LocalChains, Arc<RuleBook>),
     metrics: &Metrics,
     spawner: &Spawner,
 ) -> anyhow::Result<Option<Arc<Forwarder>>> {
@@ -45,6 +47,8 @@ pub(super) async fn start(
         in_flight_per_client: ForwardSettings::PER_CLIENT,
         max_cname_depth: config.backend.max_cname_depth,
     };
+    let (loaded, book) = (config.clone(), Arc::clone(&rules));
+    tokio::task::spawn_blocking(move || replace_rules(&book, &loaded)).await?;
     let clock = Clock::system();
     let servers = UpstreamMetrics::default();
     let cache = config.cache.enabled.then(|| {
@@ -60,6 +64,7 @@ pub(super) async fn start(
     let forwarder = forwarder
         .beside(Arc::new(local))
         .keeping(cache)
+        .ruled(rules)
         .counting(metrics.sockets());
     let forwarder = Arc::new(forwarder);
     // Before the addresses are read, so that no change falls between.
