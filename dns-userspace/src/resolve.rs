@@ -12,6 +12,7 @@
 //!
 //! RFC 1035 §7, RFC 5452, RFC 5625, RFC 6891, RFC 8914.
 
+use std::cell::LazyCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +45,7 @@ mod pending;
 mod reply;
 mod routes;
 mod special;
+mod tls;
 mod upstream;
 mod walk;
 
@@ -115,7 +117,8 @@ impl Forwarder {
     /// A forwarder with nothing on its way, which knows no data of ours and keeps nothing.
     pub fn new(settings: ForwardSettings, cookies: Arc<Cookies>, clock: &Clock, metrics: &UpstreamMetrics) -> Self {
         let sets = settings.sets.iter();
-        let sets = sets.map(|set| Arc::new(Upstream::new(set.clone(), clock.clone(), metrics)));
+        let tls = LazyCell::new(tls::client_config);
+        let sets = sets.map(|set| Arc::new(Upstream::new(set.clone(), clock.clone(), metrics, || Arc::clone(&tls))));
         let number_of = |name: Option<&str>| {
             let name = name.unwrap_or(crate::config::DEFAULT_SET);
             let place = settings.sets.iter().position(|set| *set.name == *name)?;

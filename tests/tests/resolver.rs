@@ -9,15 +9,16 @@ use tests::server::{HttpReply, Server, eventually};
 
 /// Unbound with names of its own, on this address. It denies all others.
 fn unbound(namespace: &Namespace, folder: &Path, address: &str, data: &[&str]) -> Result<Running> {
-    let data: String = data
-        .iter()
-        .map(|line| format!("  local-data: \"{line}\"\n"))
-        .collect();
+    unbound_with(namespace, folder, address, "", data)
+}
+
+fn unbound_with(namespace: &Namespace, folder: &Path, address: &str, more: &str, data: &[&str]) -> Result<Running> {
+    let data: String = data.iter().map(|line| format!("  local-data: \"{line}\"\n")).collect();
     let config = format!(
         "server:\n  interface: {address}\n  access-control: 127.0.0.0/8 allow\n  do-daemonize: no\n  username: \"\"\n  \
          chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  directory: \"{folder}\"\n  module-config: \"iterator\"\n  \
          local-zone: \".\" static\n  local-zone: \"localhost.\" nodefault\n  \
-         local-data: \". 3600 IN SOA a. b. 1 2 3 4 60\"\n{data}\
+         local-data: \". 3600 IN SOA a. b. 1 2 3 4 60\"\n{data}{more}\
          remote-control:\n  control-enable: no\n",
         folder = folder.display(),
     );
@@ -73,7 +74,12 @@ fn seed_000_a_template_answers_one_label_and_all_else_goes_upstream_in_both_plan
     }
     let namespace = Namespace::new("seed000")?;
     let folder = tempfile::TempDir::new()?;
-    let _unbound = unbound(&namespace, folder.path(), "127.0.0.2", &["www.example.net. 300 IN A 192.0.2.7"])?;
+    let _unbound = unbound(
+        &namespace,
+        folder.path(),
+        "127.0.0.2",
+        &["www.example.net. 300 IN A 192.0.2.7"],
+    )?;
     let rules = "listen: [\"127.0.0.1:53\"]\nbackend: {upstream: {enabled: true, servers: [\"127.0.0.2\"]}}\nrules:\n  - \
                  {name: wild, template: {type: A, zone: traefik., match: '^([^.]+)\\.traefik\\.$', answer: \
                  \"{{ .Name }} 60 IN A 172.20.0.3\", fallthrough: true}}\n  - {name: db, rewrite: {match: \
@@ -83,28 +89,47 @@ fn seed_000_a_template_answers_one_label_and_all_else_goes_upstream_in_both_plan
         let answer = |name: &str| dig(&namespace, "127.0.0.1", &[name, "+noall", "+answer", "+comments"]);
         for name in ["test.traefik", "metadata.traefik"] {
             let reply = answer(name)?;
-            let fields: Vec<&str> = reply.lines().last().unwrap_or_default().split_whitespace().collect();
             let owner = format!("{name}.");
+            let line = reply.lines().find(|line| line.starts_with(&owner)).unwrap_or_default();
+            let fields: Vec<&str> = line.split_whitespace().collect();
             ensure!(
                 fields == [&owner[..], "60", "IN", "A", "172.20.0.3"] && reply.contains("NOERROR"),
                 "{interface}: {reply}"
             );
         }
         // Unbound's answers.
-        ensure!(answer("a.b.traefik")?.contains("NXDOMAIN"), "{interface}: {}", answer("a.b.traefik")?);
+        ensure!(
+            answer("a.b.traefik")?.contains("NXDOMAIN"),
+            "{interface}: {}",
+            answer("a.b.traefik")?
+        );
         let reply = answer("www.example.net")?;
-        ensure!(reply.contains("192.0.2.7") && !reply.contains("flags: qr aa"), "{interface}: {reply}");
+        ensure!(
+            reply.contains("192.0.2.7") && !reply.contains("flags: qr aa"),
+            "{interface}: {reply}"
+        );
         // Our zones come first, and a rule leads into them.
         ensure!(answer("www.example.com")?.contains("192.0.2.80"));
         let reply = answer("www.svc")?;
-        ensure!(reply.contains("www.svc.") && reply.contains("192.0.2.80"), "{interface}: {reply}");
         ensure!(
-            metric(&namespace, &server, "hotdns_upstream_queries_total{server=\"127.0.0.2:53\",upstream=\"default\"}")? == 2.0
+            reply.contains("www.svc.") && reply.contains("192.0.2.80"),
+            "{interface}: {reply}"
+        );
+        ensure!(
+            metric(
+                &namespace,
+                &server,
+                "hotdns_upstream_queries_total{server=\"127.0.0.2:53\",upstream=\"default\"}"
+            )? == 2.0
         );
         let listed = call(&namespace, &server, "GET", "/api/v1/rules")?;
         ensure!(listed.json["rules"][0]["name"] == "wild", "{}", listed.text);
         let paused = call(&namespace, &server, "POST", "/api/v1/rules/wild/pause?for=1m")?;
-        ensure!(paused.status == 200 && paused.json["paused_for"] == 60, "{}", paused.text);
+        ensure!(
+            paused.status == 200 && paused.json["paused_for"] == 60,
+            "{}",
+            paused.text
+        );
         ensure!(answer("test.traefik")?.contains("NXDOMAIN"));
         call(&namespace, &server, "POST", "/api/v1/rules/wild/pause?for=0s")?;
         ensure!(answer("test.traefik")?.contains("172.20.0.3"));
@@ -141,9 +166,23 @@ fn routes_lead_to_their_servers_and_answers_are_kept_shown_and_flushed() -> Resu
     let server = Server::start_in(&namespace, "lo", config)?;
     let short = |name: &str| dig(&namespace, "127.0.0.1", &[name, "+short"]);
     let status = |name: &str| dig(&namespace, "127.0.0.1", &[name]);
-    ensure!(short("www.corp.example")?.trim() == "10.0.0.7", "{}", status("www.corp.example")?);
-    ensure!(short("alias.example.net")?.ends_with("10.0.0.7\n"), "{}", status("alias.example.net")?);
-    for denied in ["host.internal", "a.secret.example", "printer.local", "ads.example", "x.ads.example"] {
+    ensure!(
+        short("www.corp.example")?.trim() == "10.0.0.7",
+        "{}",
+        status("www.corp.example")?
+    );
+    ensure!(
+        short("alias.example.net")?.ends_with("10.0.0.7\n"),
+        "{}",
+        status("alias.example.net")?
+    );
+    for denied in [
+        "host.internal",
+        "a.secret.example",
+        "printer.local",
+        "ads.example",
+        "x.ads.example",
+    ] {
         ensure!(status(denied)?.contains("NXDOMAIN"), "{}", status(denied)?);
     }
     ensure!(short("localhost")?.trim() == "127.0.0.1");
@@ -163,7 +202,11 @@ fn routes_lead_to_their_servers_and_answers_are_kept_shown_and_flushed() -> Resu
     ensure!(metric(&namespace, &server, "hotdns_cache_hits_total")? >= 1.0);
     let shown = call(&namespace, &server, "GET", "/api/v1/cache?name=www.example.net")?;
     ensure!(shown.json["entries"][0]["upstream"] == "default", "{}", shown.text);
-    ensure!(shown.json["entries"][0]["records"][0].as_str().is_some_and(|line| line.ends_with("IN A 192.0.2.7")));
+    ensure!(
+        shown.json["entries"][0]["records"][0]
+            .as_str()
+            .is_some_and(|line| line.ends_with("IN A 192.0.2.7"))
+    );
 
     // Upstream is gone: what is kept is given, and so is what is over.
     drop(unbound);
@@ -174,8 +217,17 @@ fn routes_lead_to_their_servers_and_answers_are_kept_shown_and_flushed() -> Resu
     ensure!(status("never.asked.example.net")?.contains("SERVFAIL"));
     ensure!(metric(&namespace, &server, "hotdns_cache_stale_total")? >= 1.0);
 
-    let flushed = call(&namespace, &server, "DELETE", "/api/v1/cache?name=example.net&tree=true")?;
-    ensure!(flushed.status == 200 && flushed.json["removed"].as_u64() >= Some(3), "{}", flushed.text);
+    let flushed = call(
+        &namespace,
+        &server,
+        "DELETE",
+        "/api/v1/cache?name=example.net&tree=true",
+    )?;
+    ensure!(
+        flushed.status == 200 && flushed.json["removed"].as_u64() >= Some(3),
+        "{}",
+        flushed.text
+    );
     ensure!(status("www.example.net")?.contains("SERVFAIL"));
     // A zone that comes is answered at once, whatever was kept.
     ensure!(short("www.corp.example")?.trim() == "10.0.0.7");
@@ -194,7 +246,9 @@ fn rules_and_their_lists_are_read_again_at_a_reload_and_a_bad_one_changes_nothin
     }
     let namespace = Namespace::new("rules")?;
     let config = |rules: &str| {
-        format!("listen: [\"127.0.0.1:53\"]\nrules: [{{name: fixed, template: {{match: '^fixed\\.$', answer: \"{{name}} A 192.0.2.1\"}}}}, {rules}]\n")
+        format!(
+            "listen: [\"127.0.0.1:53\"]\nrules: [{{name: fixed, template: {{match: '^fixed\\.$', answer: \"{{name}} A 192.0.2.1\"}}}}, {rules}]\n"
+        )
     };
     let server = Server::start_in(&namespace, "lo", &config("{name: ads, block: {names: [ads.example]}}"))?;
     let status = |name: &str| dig(&namespace, "127.0.0.1", &[name]);
@@ -210,7 +264,11 @@ fn rules_and_their_lists_are_read_again_at_a_reload_and_a_bad_one_changes_nothin
     // A bad pattern: the file is refused as a whole.
     rewrite("{name: ads, template: {match: '(', answer: []}}")?;
     let refused = call(&namespace, &server, "POST", "/api/v1/reload")?;
-    ensure!(refused.status == 422 && refused.text.contains("regular expression"), "{}", refused.text);
+    ensure!(
+        refused.status == 422 && refused.text.contains("regular expression"),
+        "{}",
+        refused.text
+    );
     ensure!(status("other.example")?.contains("0.0.0.0"));
     // A list that is gone keeps its names.
     rewrite("{name: ads, block: {files: [gone.txt], answer: nodata}}")?;
@@ -218,5 +276,119 @@ fn rules_and_their_lists_are_read_again_at_a_reload_and_a_bad_one_changes_nothin
     ensure!(server.log().contains("gone.txt"), "{}", server.log());
     let reply = status("other.example")?;
     ensure!(reply.contains("NOERROR") && !reply.contains("0.0.0.0"), "{reply}");
+    Ok(())
+}
+
+/// A root certificate, and a key and a certificate for `dns.example` and 127.0.0.2.
+fn certificates(folder: &Path) -> Result<()> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let openssl = |arguments: &[&str]| tests::net::run("openssl", arguments);
+    let (key, request) = (path("key.pem"), path("request.pem"));
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test root",
+        "-keyout",
+        &path("root.key"),
+        "-out",
+        &path("root.pem"),
+    ])?;
+    openssl(&[
+        "req",
+        "-new",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=dns.example",
+        "-keyout",
+        &key,
+        "-out",
+        &request,
+    ])?;
+    std::fs::write(folder.join("names"), "subjectAltName=DNS:dns.example,IP:127.0.0.2\n")?;
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-CA",
+        &path("root.pem"),
+        "-CAkey",
+        &path("root.key"),
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        &path("names"),
+        "-out",
+        &path("cert.pem"),
+    ])?;
+    Ok(())
+}
+
+#[test]
+fn an_upstream_server_over_tls_is_asked_on_one_connection_where_it_proves_its_name() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let namespace = Namespace::new("dot")?;
+    let folder = tempfile::TempDir::new()?;
+    certificates(folder.path())?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let tls = format!(
+        "  interface: 127.0.0.2@853\n  tls-service-key: \"{}\"\n  tls-service-pem: \"{}\"\n  log-queries: yes\n",
+        path("key.pem"),
+        path("cert.pem")
+    );
+    let data = ["a.example.net. 300 IN A 192.0.2.7", "b.example.net. 300 IN A 192.0.2.8"];
+    let _unbound = unbound_with(&namespace, folder.path(), "127.0.0.2", &tls, &data)?;
+    let root = path("root.pem");
+    let environment: [(&str, &str); 1] = [("SSL_CERT_FILE", &root)];
+    for (server, is_trusted) in [
+        ("tls://127.0.0.2#dns.example", true),
+        ("tls://127.0.0.2", true),
+        ("tls://127.0.0.2#other.example", false),
+    ] {
+        let config = format!(
+            "listen: [\"127.0.0.1:53\"]\nforward: {{upstreams: [{{name: private, servers: [\"{server}\"], timeout: 3s}}], \
+             routes: [{{zone: ., to: private}}]}}\n"
+        );
+        let hotdns = Server::start_with(&namespace, "none0", &environment, &config)?;
+        let short = |name: &str| dig(&namespace, "127.0.0.1", &[name, "+short"]);
+        if !is_trusted {
+            let reply = dig(&namespace, "127.0.0.1", &["a.example.net"])?;
+            ensure!(reply.contains("SERVFAIL"), "{server}: {reply}");
+            continue;
+        }
+        ensure!(
+            short("a.example.net")?.trim() == "192.0.2.7",
+            "{server}: {}",
+            hotdns.log()
+        );
+        ensure!(short("b.example.net")?.trim() == "192.0.2.8", "{server}");
+        let connections = namespace.run("ss", &["-Htn", "state", "established", "dport", "=", ":853"])?;
+        ensure!(connections.lines().count() == 1, "{server}: {connections}");
+        // It is closed once nobody needs it, and made anew.
+        eventually("the connection is closed", || {
+            Ok(namespace
+                .run("ss", &["-Htn", "state", "established", "dport", "=", ":853"])?
+                .is_empty())
+        })?;
+        ensure!(
+            dig(&namespace, "127.0.0.1", &["none.example.net"])?.contains("NXDOMAIN"),
+            "{server}"
+        );
+    }
     Ok(())
 }

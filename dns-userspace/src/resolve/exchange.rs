@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
-use crate::config::{UpstreamServer, UpstreamTransport};
+use super::tls::TlsServer;
 use crate::message::{MARK_BYTES, Mark, Message};
 
 /// What we say that we take over UDP: what passes unfragmented nearly everywhere (DNS flag day 2020).
@@ -104,16 +104,36 @@ enum Reply {
     CutOff,
 }
 
-/// Asks `server`, for `time` at most.
-pub(super) async fn ask(
-    server: &UpstreamServer,
-    asking: &Asking,
-    mark: Mark,
-    time: Duration,
-) -> Result<Message, Failed> {
-    match &server.transport {
-        UpstreamTransport::Plain => ask_plainly(server.address, asking, mark, time).await,
-        UpstreamTransport::Tls(_) => Err(Failed::TimedOut),
+/// How a server is reached.
+#[derive(Debug)]
+pub(super) enum Channel {
+    /// Over UDP, and TCP where that does not do.
+    Plain(SocketAddr),
+    /// Over TLS.
+    Tls(TlsServer),
+}
+
+/// Asks a server, for `time` at most.
+pub(super) async fn ask(channel: &Channel, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
+    match channel {
+        Channel::Plain(address) => ask_plainly(*address, asking, mark, time).await,
+        Channel::Tls(server) => timeout_at(Instant::now() + time, ask_over_tls(server, asking, mark))
+            .await
+            .map_err(|_| Failed::TimedOut)?,
+    }
+}
+
+async fn ask_over_tls(server: &TlsServer, asking: &Asking, mark: Mark) -> Result<Message, Failed> {
+    let mut extension = Extension::Marked(mark);
+    loop {
+        let query = asking.encode(extension);
+        let reply = server.ask(&query).await?;
+        let head = asking.head_of_reply(&query, &reply);
+        let message = head.and_then(|_| Message::read(&reply)).ok_or(Failed::Garbled)?;
+        match extension.less(&message) {
+            Some(less) => extension = less,
+            None => return Ok(message),
+        }
     }
 }
 

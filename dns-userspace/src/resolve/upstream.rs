@@ -18,13 +18,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rand::seq::SliceRandom;
+use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, Health};
 use super::clock::Clock;
-use super::exchange::{self, Asking, Failed};
+use super::exchange::{self, Asking, Channel, Failed};
 use super::failure::Failure;
 use super::flights::Answer;
+use super::tls::TlsServer;
 use crate::config::{Policy, UpstreamServer, UpstreamSet, UpstreamTransport};
 use crate::host::addresses::HostAddresses;
 use crate::message::{Mark, Message};
@@ -53,6 +55,7 @@ struct Server {
     /// The average time of its replies in microseconds; 0 where it has sent none.
     rtt: AtomicU64,
     metrics: UpstreamServerMetrics,
+    channel: Channel,
 }
 
 /// What a server's reply means for the query.
@@ -64,13 +67,23 @@ enum Judged {
 }
 
 impl Upstream {
-    pub(super) fn new(config: UpstreamSet, clock: Clock, metrics: &UpstreamMetrics) -> Self {
+    /// `tls` is asked for what servers over TLS need.
+    pub(super) fn new(
+        config: UpstreamSet,
+        clock: Clock,
+        metrics: &UpstreamMetrics,
+        tls: impl Fn() -> Arc<ClientConfig>,
+    ) -> Self {
         let servers = config.servers.iter().map(|server| Server {
             metrics: metrics.of(&config.name, &server.to_string()),
             config: server.clone(),
             is_ourselves: AtomicBool::new(false),
             breaker: Breaker::default(),
             rtt: AtomicU64::new(0),
+            channel: match &server.transport {
+                UpstreamTransport::Plain => Channel::Plain(server.address),
+                UpstreamTransport::Tls(name) => Channel::Tls(TlsServer::new(server.address, name.as_deref(), tls())),
+            },
         });
         Self {
             servers: servers.collect(),
@@ -200,7 +213,7 @@ impl Upstream {
         let server = &self.servers[number];
         server.metrics.queries.inc();
         let start = Instant::now();
-        let result = exchange::ask(&server.config, asking, mark, time).await;
+        let result = exchange::ask(&server.channel, asking, mark, time).await;
         let took = start.elapsed();
         match &result {
             Err(error @ (Failed::Network(_) | Failed::TimedOut)) => {
