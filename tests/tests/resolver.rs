@@ -279,6 +279,62 @@ fn rules_and_their_lists_are_read_again_at_a_reload_and_a_bad_one_changes_nothin
     Ok(())
 }
 
+#[test]
+fn names_that_a_zone_lacks_go_upstream_where_it_falls_through() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let namespace = Namespace::new("fallthrough")?;
+    let folder = tempfile::TempDir::new()?;
+    let data = [
+        "public.example.com. 300 IN A 203.0.113.7",
+        "www.example.com. 300 IN A 203.0.113.8",
+    ];
+    let _unbound = unbound(&namespace, folder.path(), "127.0.0.2", &data)?;
+    let config = "listen: [\"127.0.0.1:53\", \"127.0.0.9:53\"]\nbackend: {upstream: {enabled: true, servers: \
+                  [\"127.0.0.2\"], allow: [127.0.0.1/32]}}\n\
+                  records: [{name: leads.example.com., type: CNAME, value: [public.example.com.]}]\n";
+    for interface in ["none0", "lo"] {
+        let server = Server::start_in(&namespace, interface, config)?;
+        let file = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+        let ask = |name: &str| dig(&namespace, "127.0.0.1", &[name]);
+        ensure!(ask("public.example.com")?.contains("NXDOMAIN"), "{interface}");
+        for falls_through in [true, false] {
+            let zone = format!("file: example.com.zone, fallthrough: {falls_through}");
+            server.write("hotdns.yaml", &file.replace("file: example.com.zone", &zone))?;
+            ensure!(call(&namespace, &server, "POST", "/api/v1/reload")?.status == 200);
+            let what = format!("{interface}, fallthrough: {falls_through}");
+            let reply = ask("public.example.com")?;
+            ensure!(reply.contains("203.0.113.7") == falls_through, "{what}: {reply}");
+            let reply = ask("leads.example.com")?;
+            ensure!(reply.contains("203.0.113.7") == falls_through, "{what}: {reply}");
+            // What the zone has is answered by the zone, another type of it too.
+            let reply = ask("www.example.com")?;
+            ensure!(
+                reply.contains("192.0.2.80") && !reply.contains("203.0.113.8"),
+                "{what}: {reply}"
+            );
+            ensure!(
+                dig(&namespace, "127.0.0.1", &["www.example.com", "MX"])?.contains("NOERROR"),
+                "{what}"
+            );
+            // NXDOMAIN of upstream's is given; who may not use the upstream, or wants no recursion, gets the zone's.
+            ensure!(ask("none.example.com")?.contains("NXDOMAIN"), "{what}");
+            for arguments in [
+                &["public.example.com", "+norec"][..],
+                &["public.example.com", "-b", "127.0.0.9"],
+            ] {
+                let reply = dig(&namespace, "127.0.0.1", arguments)?;
+                ensure!(
+                    reply.contains("NXDOMAIN") && reply.contains("hostmaster"),
+                    "{what}: {reply}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A root certificate, and a key and a certificate for `dns.example` and 127.0.0.2.
 fn certificates(folder: &Path) -> Result<()> {
     let path = |name: &str| folder.join(name).display().to_string();

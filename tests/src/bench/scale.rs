@@ -208,6 +208,7 @@ fn desired(options: &Options, zones: usize) -> Result<Desired> {
         views: views.collect::<Result<_>>()?,
         zones: zones.collect::<Result<_>>()?,
         access: Vec::new(),
+        fallthrough: Vec::new(),
         ttl: TtlRules {
             min: 0,
             max: 86_400,

@@ -249,6 +249,7 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
         views: Vec::new(),
         zones,
         access: Vec::new(),
+        fallthrough: Vec::new(),
         ttl: RULES,
         restart_needed: Vec::new(),
     }

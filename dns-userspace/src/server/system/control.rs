@@ -49,6 +49,8 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
     let access = read.config.zones.iter();
     let access = access.filter_map(|zone| Some((zone.apex.clone(), Arc::clone(zone.access.as_ref()?))));
     let access = access.collect();
+    let fallthrough = read.config.zones.iter().filter(|zone| zone.falls_through);
+    let fallthrough = fallthrough.map(|zone| zone.apex.clone()).collect();
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,
@@ -67,6 +69,7 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
         views,
         zones: zones.collect(),
         access,
+        fallthrough,
         ttl,
         restart_needed,
     }
