@@ -27,7 +27,7 @@ use crate::config::{Route, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
 use crate::message::{Edns, ExtendedError, InfoCode, Limit, Mark};
-use crate::model::name::Name;
+use crate::model::name::{MAX_NAME_BYTES, Name};
 use crate::model::record::RecordType;
 use crate::observe::figures::Figures;
 use crate::observe::metrics::UpstreamMetrics;
@@ -207,10 +207,10 @@ impl Forwarder {
             return failure(query, SERVFAIL, out);
         };
         let octets = parsed.limit(limit, self.settings.udp_payload);
-        let mut walk = Walk::new(self, &parsed, client, octets, chain.as_ref());
-        if chain.is_none() && self.answer_from_cache(&parsed, &mut walk.asking, client, octets, out) {
+        if chain.is_none() && self.answer_from_cache(&parsed, client, octets, out) {
             return Disposition::Reply;
         }
+        let mut walk = Walk::new(self, &parsed, client, octets, chain.as_ref());
         let stale = match walk.advance(self) {
             Ok(Progress::Done) => {
                 *out = self.write(&parsed, Ok(walk), client, octets);
@@ -242,48 +242,56 @@ impl Forwarder {
         Disposition::Later(Job::many(stream::once(reply).filter_map(future::ready)))
     }
 
-    /// Writes the reply to `out` where the cache has it as it is to be given.
-    fn answer_from_cache(
-        &self,
-        query: &Query<'_>,
-        asking: &mut Asking,
-        client: IpAddr,
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    /// Writes the reply to a client's `query` to `out` where the cache has it as it is to be given. The name is known to
+    /// be none of ours.
+    pub fn answer_at_once(&self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> bool {
+        let Some(parsed) = Query::read(query).filter(|_| self.cache.is_some()) else {
+            return false;
+        };
+        let octets = parsed.limit(arrival.limit, self.settings.udp_payload);
+        self.answer_from_cache(&parsed, arrival.client, octets, out)
+    }
+
+    fn answer_from_cache(&self, query: &Query<'_>, client: IpAddr, limit: usize, out: &mut Vec<u8>) -> bool {
         let Some(cache) = &self.cache else {
             return false;
         };
-        let mut name = [0; 255];
-        let Some(name) = name.get_mut(..asking.name.len()) else {
-            return false;
-        };
-        let is_ruled = || {
-            self.rules
-                .evaluate(&asking.name, RecordType(asking.qtype), client, true)
-                != Verdict::Pass
-        };
-        if !self.rules.is_empty() && is_ruled() {
+        let qtype = RecordType(query.qtype);
+        if !self.rules.is_empty() && self.rules.evaluate(query.name, qtype, client, true) != Verdict::Pass {
             return false;
         }
-        name.copy_from_slice(&asking.name);
+        let mut name = [0; MAX_NAME_BYTES];
+        let Some(name) = name.get_mut(..query.name.len()) else {
+            return false;
+        };
+        name.copy_from_slice(query.name);
         name.make_ascii_lowercase();
         let Target::Set(set) = *self.routes.of(name) else {
             return false;
         };
-        asking.set = set;
+        let view = self.local.as_ref().map_or(0, |local| local.view_of(client));
+        let key = Key::new(
+            name,
+            query.qtype,
+            query.qclass,
+            query.dnssec_ok(),
+            query.checking_disabled,
+            view,
+            set,
+        );
         let now = cache.now();
-        let Look::Fresh(entry, is_due) = cache.look(Key::of(asking).octets(), now) else {
+        let Look::Fresh(entry, is_due) = cache.look(key.octets(), now) else {
             return false;
         };
         if is_due {
-            self.prefetch(asking);
+            let mut asking = self.asking(query, client, limit, None);
+            asking.set = set;
+            self.prefetch(&asking);
         }
-        let qtype = RecordType(asking.qtype);
         let leaves = |target: &Vec<u8>| {
             Name::from_wire(target).map_or(true, |target| self.is_elsewhere(&target, qtype, set, client))
         };
-        if entry.alias_targets(&asking.name).iter().any(leaves) {
+        if entry.alias_targets(query.name).iter().any(leaves) {
             return false;
         }
         let edns = self.edns(query, client, None);

@@ -22,6 +22,8 @@ pub(super) const UDP_PAYLOAD: u16 = 1232;
 const UDP_ROOM: usize = 4096;
 /// A query over UDP is sent a second time when there is no reply within this, or within half of the time there is.
 const RESEND: Duration = Duration::from_secs(1);
+/// How long a reply is still waited for after an ICMP error.
+const ICMP_PATIENCE: Duration = Duration::from_millis(100);
 const FORMERR: u16 = 1;
 const SERVFAIL: u16 = 2;
 const NOTIMP: u16 = 4;
@@ -188,8 +190,25 @@ async fn ask_udp(server: SocketAddr, asking: &Asking, query: &[u8], deadline: In
 async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8]) -> Result<Reply, Failed> {
     // An octet more than there is room for tells that there was more.
     let mut buffer = vec![0; UDP_ROOM + 1];
+    let mut refused = None;
     loop {
-        let length = socket.recv(&mut buffer).await?;
+        let received = match refused {
+            None => socket.recv(&mut buffer).await,
+            Some(until) => match timeout_at(until, socket.recv(&mut buffer)).await {
+                Ok(received) => received,
+                Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
+            },
+        };
+        let length = match received {
+            Ok(length) => length,
+            // Anyone can send an ICMP error: the reply may be on its way all the same.
+            Err(error) if refused.is_none_or(|until| Instant::now() < until) => {
+                refused.get_or_insert(Instant::now() + ICMP_PATIENCE);
+                tracing::debug!(%error, "an ICMP error instead of a reply");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let bytes = &buffer[..length];
         let Some(head) = asking.head_of_reply(query, bytes) else {
             continue;

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use super::special::{self, Special};
 use crate::config::{Route, RouteTarget};
-use crate::model::name::Name;
+use crate::model::name::{MAX_NAME_BYTES, Name};
 
 /// Where a name goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) enum Target {
 pub(super) struct Routes {
     /// By the name in wire form, in lower case.
     by_name: HashMap<Box<[u8]>, Target>,
+    /// Lengths that names in it have: most suffixes of names have none of these.
+    has_length: [bool; MAX_NAME_BYTES + 1],
     fallback: Target,
 }
 
@@ -53,7 +55,12 @@ impl Routes {
             };
             by_name.insert(key(zone), target);
         }
+        let mut has_length = [false; MAX_NAME_BYTES + 1];
+        for name in by_name.keys() {
+            has_length[name.len()] = true;
+        }
         Self {
+            has_length,
             by_name,
             fallback: set(None),
         }
@@ -63,7 +70,8 @@ impl Routes {
     pub(super) fn of(&self, name: &[u8]) -> &Target {
         let mut rest = name;
         loop {
-            if let Some(target) = self.by_name.get(rest) {
+            let may_be_there = self.has_length.get(rest.len()).is_some_and(|has| *has);
+            if may_be_there && let Some(target) = self.by_name.get(rest) {
                 return target;
             }
             match rest.split_first() {

@@ -19,6 +19,7 @@ use crate::model::record::{Handling, RecordType};
 use crate::model::source::Origin;
 use crate::serve::worker::testing;
 
+mod attacks;
 mod caching;
 mod chains;
 mod loops;

@@ -299,7 +299,7 @@ impl Walk {
 
 impl Forwarder {
     /// What upstream is asked for this query, or for the name that its chain leads to.
-    fn asking(&self, query: &Query<'_>, client: IpAddr, limit: usize, target: Option<&[u8]>) -> Asking {
+    pub(super) fn asking(&self, query: &Query<'_>, client: IpAddr, limit: usize, target: Option<&[u8]>) -> Asking {
         Asking {
             name: target.unwrap_or(query.name).into(),
             qtype: query.qtype,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dns_common::order::next;
+use dns_common::reason::PassReason;
 use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
@@ -175,11 +176,22 @@ impl Answerer for LocalAnswerer {
         }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
-        if self.fast.answer(query, &environment, out) == Fast::Answered {
-            if let Some(counter) = counter {
-                counter.count(arrival.protocol, self.fast.zone(), out);
+        match self.fast.answer(query, &environment, out) {
+            Fast::Answered => {
+                if let Some(counter) = counter {
+                    counter.count(arrival.protocol, self.fast.zone(), out);
+                }
+                return Disposition::Reply;
             }
-            return Disposition::Reply;
+            // None of our names, recursion is desired, and this client may have it.
+            Fast::Pass(PassReason::Foreign)
+                if admission == Admission::Admitted
+                    && let Some(forwarder) = &self.forwarder
+                    && forwarder.answer_at_once(query, arrival, out) =>
+            {
+                return Disposition::Reply;
+            }
+            Fast::Pass(_) => {}
         }
         let snapshot = self.served.snapshot_guard();
         match respond(query, &snapshot, &*self.served, &environment, out) {

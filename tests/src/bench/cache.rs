@@ -13,6 +13,7 @@ use super::circuit::Frames;
 use super::contestant::{Contestant, Stage};
 use super::load::{self, Features, Load, Returns};
 use super::report::{median, with_commas};
+use super::stream::{self, Shape};
 
 /// What to measure, and how long.
 #[derive(Args, Clone, Debug)]
@@ -29,6 +30,10 @@ pub struct Options {
     /// UDP packets under way in the closed loop.
     #[arg(long, default_value_t = 128)]
     in_flight: usize,
+    /// TCP connections, each with 32 queries under way: what an answer takes without the kernel's part of UDP. 0 leaves
+    /// it out.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
     /// Who takes part; by default hotdns, Unbound and dnsdist.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
@@ -60,13 +65,13 @@ pub fn run(options: &Options) -> Result<()> {
             .start(std::slice::from_ref(&load.zone), std::slice::from_ref(load))
             .with_context(|| format!("cannot measure {}", contestant.title()))?;
         warm(&mut stage, load)?;
-        stages.push((stage, version, Vec::new()));
+        stages.push((stage, version, Vec::new(), Vec::new()));
     }
     for round in 0..options.rounds {
         let places = stages.len();
         // Nobody is always the one who is measured after the same other.
         for place in 0..places {
-            let (stage, _, rates) = &mut stages[(place + round) % places];
+            let (stage, _, rates, tcp) = &mut stages[(place + round) % places];
             eprint!(
                 "\r\x1b[Kround {} of {}: {}",
                 round + 1,
@@ -74,6 +79,15 @@ pub fn run(options: &Options) -> Result<()> {
                 stage.contestant.title()
             );
             rates.push(rate(stage, load, options)?);
+            if options.connections > 0 {
+                let shape = Shape {
+                    connections: options.connections,
+                    depth: 32,
+                };
+                let time = Duration::from_secs_f64(options.seconds / 2.0);
+                // dnsdist closes connections with so many queries.
+                tcp.push(stream::rate(&stage.circuit, load, shape, time).unwrap_or_default());
+            }
         }
     }
     eprint!("\r\x1b[K");
@@ -83,11 +97,12 @@ pub fn run(options: &Options) -> Result<()> {
         options.rounds,
         options.seconds
     );
-    for (stage, version, rates) in &stages {
+    for (stage, version, rates, tcp) in &stages {
         println!(
-            "{:<18} {:>12}   {:?}   {version}",
+            "{:<18} UDP {:>11}   TCP {:>11}   {:?}   {version}",
             stage.contestant.title(),
             with_commas(median(rates)),
+            with_commas(if tcp.is_empty() { 0.0 } else { median(tcp) }),
             rates.iter().map(|rate| *rate as u64).collect::<Vec<_>>()
         );
     }
@@ -95,7 +110,7 @@ pub fn run(options: &Options) -> Result<()> {
         stages
             .iter()
             .find(|(stage, ..)| stage.contestant == wanted)
-            .map(|(.., rates)| rates)
+            .map(|(_, _, rates, _)| rates)
     };
     let Some(own) = rates_of(Contestant::HotdnsSockets) else {
         return Ok(());

@@ -24,6 +24,8 @@ const RRSIG: u16 = 46;
 const NSEC: u16 = 47;
 const NSEC3: u16 = 50;
 const TC: u16 = 0x0200;
+/// Aliases of an answer that is kept.
+const MOST_ALIASES: usize = 32;
 /// RFC 8767 §4: what is over is given with a TTL of 30 s.
 const STALE_TTL: u32 = 30;
 /// Octets of an entry besides its body.
@@ -65,7 +67,7 @@ impl Entry {
         if !is_whole || asking.qclass != CLASS_IN || !is_kept(RecordType(asking.qtype)) {
             return None;
         }
-        let chain = Chain::of(asking, &message.answer);
+        let chain = Chain::of(asking, &message.answer)?;
         let rcode = message.rcode();
         let is_positive = chain.is_complete && rcode == 0;
         let authority = if is_positive {
@@ -79,7 +81,11 @@ impl Entry {
         } else {
             0..=config.negative_max_ttl.min(config.max_ttl)
         };
-        let bounded = |ttl: u32| ttl.clamp(*bounds.start(), *bounds.end());
+        // RFC 2181 §8: a TTL with the uppermost bit is zero.
+        let bounded = |ttl: u32| {
+            let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
+            ttl.clamp(*bounds.start(), *bounds.end())
+        };
         let ttl = chain.records.iter().map(|record| bounded(record.ttl));
         let ttl = ttl.chain(authority.iter().map(|(_, ttl)| bounded(*ttl))).min()?;
         if ttl == 0 {
@@ -270,7 +276,8 @@ struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    fn of(asking: &Asking, answer: &'a [Record]) -> Self {
+    /// `None` where it has more aliases than any honest one: each costs a walk over the section.
+    fn of(asking: &Asking, answer: &'a [Record]) -> Option<Self> {
         let mut chain = Self {
             records: Vec::new(),
             end: asking.name.to_ascii_lowercase(),
@@ -297,11 +304,14 @@ impl<'a> Chain<'a> {
                 chain.records.extend(wanted);
                 chain.records.extend(signatures(&owner, asking.qtype));
                 chain.is_complete = true;
-                return chain;
+                return Some(chain);
             }
             let Some(alias) = at(&owner, CNAME).next().filter(|_| seen.insert(owner.clone())) else {
-                return chain;
+                return Some(chain);
             };
+            if seen.len() > MOST_ALIASES {
+                return None;
+            }
             // RFC 6672 §3.1: the DNAME from which an alias was made stands before it.
             let above = answer.iter().filter(|record| {
                 record.rtype == DNAME

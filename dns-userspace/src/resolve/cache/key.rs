@@ -20,15 +20,34 @@ pub(in crate::resolve) struct Key {
 impl Key {
     /// The key of a question that goes to a set of servers, for the clients of a view.
     pub(in crate::resolve) fn of(asking: &Asking) -> Self {
-        let name = &asking.name[..asking.name.len().min(MOST_BYTES - TAIL_BYTES)];
+        Self::new(
+            &asking.name,
+            asking.qtype,
+            asking.qclass,
+            asking.dnssec_ok,
+            asking.checking_disabled,
+            asking.view,
+            asking.set,
+        )
+    }
+
+    /// The same from its parts; the name in wire form, in any case.
+    pub(in crate::resolve) fn new(
+        name: &[u8],
+        qtype: u16,
+        qclass: u16,
+        dnssec_ok: bool,
+        checking_disabled: bool,
+        view: u16,
+        set: u16,
+    ) -> Self {
+        let name = &name[..name.len().min(MOST_BYTES - TAIL_BYTES)];
         let mut octets = [0; MOST_BYTES];
         octets[..name.len()].copy_from_slice(name);
         octets[..name.len()].make_ascii_lowercase();
-        let flags = u8::from(asking.dnssec_ok) | u8::from(asking.checking_disabled) << 1;
-        let [t1, t0] = asking.qtype.to_be_bytes();
-        let [c1, c0] = asking.qclass.to_be_bytes();
-        let [v1, v0] = asking.view.to_be_bytes();
-        let [s1, s0] = asking.set.to_be_bytes();
+        let flags = u8::from(dnssec_ok) | u8::from(checking_disabled) << 1;
+        let ([t1, t0], [c1, c0]) = (qtype.to_be_bytes(), qclass.to_be_bytes());
+        let ([v1, v0], [s1, s0]) = (view.to_be_bytes(), set.to_be_bytes());
         let length = name.len() + TAIL_BYTES;
         octets[name.len()..length].copy_from_slice(&[t1, t0, c1, c0, flags, v1, v0, s1, s0]);
         Self { octets, length }

@@ -6,12 +6,12 @@ use crate::host::memory::Size;
 use crate::observe::figures::CacheFigures;
 
 /// A forwarder with a cache, and its time.
-struct Caching {
-    forwarder: Arc<Forwarder>,
+pub(super) struct Caching {
+    pub(super) forwarder: Arc<Forwarder>,
     time: Arc<Mutex<Duration>>,
 }
 
-const CONFIG: CacheConfig = CacheConfig {
+pub(super) const CONFIG: CacheConfig = CacheConfig {
     enabled: true,
     max_bytes: Size(1 << 20),
     min_ttl: 0,
@@ -25,7 +25,7 @@ const CONFIG: CacheConfig = CacheConfig {
 };
 
 impl Caching {
-    fn new(settings: ForwardSettings, config: CacheConfig) -> Self {
+    pub(super) fn new(settings: ForwardSettings, config: CacheConfig) -> Self {
         let time = Arc::new(Mutex::new(Duration::from_secs(1000)));
         let seen = Arc::clone(&time);
         let clock = Clock::of(move || *seen.lock().unwrap());
@@ -38,20 +38,20 @@ impl Caching {
         }
     }
 
-    fn of(upstream: &Upstream) -> Self {
+    pub(super) fn of(upstream: &Upstream) -> Self {
         Self::new(settings(&[upstream.address], BUDGET), CONFIG)
     }
 
-    fn pass(&self, seconds: u64) {
+    pub(super) fn pass(&self, seconds: u64) {
         *self.time.lock().unwrap() += Duration::from_secs(seconds);
     }
 
     /// As a worker takes it: at once, or as a job.
-    async fn ask(&self, query: &[u8]) -> (bool, Vec<u8>) {
+    pub(super) async fn ask(&self, query: &[u8]) -> (bool, Vec<u8>) {
         self.ask_by(query, Protocol::Udp).await
     }
 
-    async fn ask_by(&self, query: &[u8], protocol: Protocol) -> (bool, Vec<u8>) {
+    pub(super) async fn ask_by(&self, query: &[u8], protocol: Protocol) -> (bool, Vec<u8>) {
         let mut out = Vec::new();
         let arrival = Arrival::by(protocol, CLIENT);
         match self.forwarder.take_on(query, None, &arrival, &mut out) {
@@ -64,7 +64,7 @@ impl Caching {
         }
     }
 
-    async fn name(&self, name: &str) -> (bool, Message) {
+    pub(super) async fn name(&self, name: &str) -> (bool, Message) {
         let (at_once, reply) = self.ask(&testing::query(7, name)).await;
         (at_once, Message::read(&reply).expect("a message"))
     }
@@ -74,7 +74,7 @@ impl Caching {
     }
 }
 
-fn asked(upstream: &Upstream) -> usize {
+pub(super) fn asked(upstream: &Upstream) -> usize {
     upstream.queries.load(Ordering::SeqCst)
 }
 
