@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,6 +56,16 @@ pub enum Action {
     Block(Block),
     /// Looks up another name instead.
     Rewrite(Rewrite),
+}
+
+impl Rule {
+    /// The files that it is read from.
+    pub fn files(&self) -> &[PathBuf] {
+        match &self.action {
+            Action::Block(block) => &block.files,
+            Action::Template(_) | Action::Rewrite(_) => &[],
+        }
+    }
 }
 
 /// What the rules say to a question.

@@ -19,6 +19,7 @@ use super::cache::CacheConfig;
 use super::chaos::ChaosConfig;
 use super::document::YamlNode;
 use super::edns::EdnsConfig;
+use super::files::FilesConfig;
 use super::forward::ForwardConfig;
 use super::http::HttpConfig;
 use super::limits::LimitsConfig;
@@ -35,7 +36,7 @@ use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zones::ConfiguredZone;
-use super::{Overrides, acl, backend, cache, chaos, dns_port, edns, forward, http, http_port, limits, listen};
+use super::{Overrides, acl, backend, cache, chaos, dns_port, edns, files, forward, http, http_port, limits, listen};
 use super::{log_format, log_level, metrics, rate_limit, records, rules, sources, storage, tcp, ttl_bounds};
 use super::{views, xdp, zones};
 use crate::model::views::ViewClients;
@@ -107,6 +108,7 @@ keys! {
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),
+    files: FilesConfig = (),
     http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
     edns: EdnsConfig = (),

@@ -43,8 +43,8 @@ pub(super) struct Walk {
     seen: Vec<Box<[u8]>>,
     /// Whether the name may be one of ours: the first is not.
     may_be_ours: bool,
-    /// Names that were looked up in the place of others, and these, in wire form.
-    renamed: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Names that were looked up in the place of others.
+    renamed: Vec<Renamed>,
     /// Whether the name is such a one: it is not replaced again.
     is_rewritten: bool,
 }
@@ -56,6 +56,12 @@ pub(super) enum Progress {
     Done,
     /// Upstream is to be asked. The entry is over, and can be given if upstream does not answer.
     Ask(Option<Arc<Entry>>),
+}
+
+/// A name that was looked up in the place of another; both in wire form.
+struct Renamed {
+    found: Box<[u8]>,
+    asked: Box<[u8]>,
 }
 
 /// What the rules say.
@@ -180,7 +186,10 @@ impl Walk {
             Verdict::Pass => return Ok(Ruled::Nothing),
             Verdict::Drop => return Err(Failure::Dropped),
             Verdict::Rewritten(name) => {
-                self.renamed.push((name.as_wire().into(), self.asking.name.clone()));
+                self.renamed.push(Renamed {
+                    found: name.as_wire().into(),
+                    asked: self.asking.name.clone(),
+                });
                 self.asking.name = name.as_wire().into();
                 self.is_rewritten = true;
                 self.may_be_ours = true;
@@ -192,11 +201,11 @@ impl Walk {
             }
             Verdict::Answer(message) => message,
         };
-        let aliases = message
+        let mut aliases = message
             .answer
             .iter()
             .filter(|record| record.rtype == RecordType::CNAME.0);
-        let target = aliases.last().and_then(|alias| Name::from_wire(&alias.rdata).ok());
+        let target = aliases.next_back().and_then(|alias| Name::from_wire(&alias.rdata).ok());
         self.push_ours(message);
         let target = target.filter(|_| self.follows_aliases());
         Ok(if target.is_some_and(|target| self.go_to(forwarder, &target)) {
@@ -209,7 +218,7 @@ impl Walk {
     /// The legs, with the names that were replaced as they were asked.
     pub(super) fn named_as_asked(self) -> Vec<Leg> {
         let mut legs = self.legs;
-        for (found, asked) in self.renamed.iter().rev() {
+        for Renamed { found, asked } in self.renamed.iter().rev() {
             legs = legs.into_iter().map(|leg| leg.renamed(found, asked)).collect();
         }
         legs

@@ -47,8 +47,8 @@ pub(super) async fn start(
         in_flight_per_client: ForwardSettings::PER_CLIENT,
         max_cname_depth: config.backend.max_cname_depth,
     };
-    let (loaded, book) = (config.clone(), Arc::clone(&rules));
-    tokio::task::spawn_blocking(move || replace_rules(&book, &loaded)).await?;
+    let (given, book) = (config.rules.clone(), Arc::clone(&rules));
+    tokio::task::spawn_blocking(move || replace_rules(&book, &given)).await?;
     let clock = Clock::system();
     let servers = UpstreamMetrics::default();
     let cache = config.cache.enabled.then(|| {
