@@ -35,11 +35,13 @@ use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
+use crate::resolve::Forwarder;
 use crate::source::{Registry, SourceState};
 
 mod access;
 mod admission;
 mod body;
+mod cache;
 mod connection;
 mod listing;
 mod page;
@@ -50,6 +52,7 @@ mod preconditions;
 mod problem;
 mod records;
 mod refusal;
+mod rules;
 mod scrape;
 mod sources;
 
@@ -76,6 +79,8 @@ pub struct Serving {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
+    /// What answers for names that are not ours, where something does.
+    pub forwarder: Option<Arc<Forwarder>>,
     /// The watched sources.
     pub sources: Arc<Registry>,
 }
@@ -177,6 +182,9 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
             "/api/v1/records/{name}",
             get(records::show).put(records::put).delete(records::delete),
         )
+        .route("/api/v1/cache", get(cache::list).delete(cache::flush))
+        .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/reload", post(records::reload))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync));

@@ -20,6 +20,7 @@ pub mod principal;
 pub mod journal;
 pub mod answer;
 pub mod cookies;
+pub mod rules;
 pub mod config;
 pub mod formats;
 pub mod control;

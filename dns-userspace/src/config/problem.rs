@@ -243,6 +243,35 @@ pub enum ConfigProblem {
          in a circle, write another server"
     )]
     UpstreamIsSelf { server: SocketAddr, listen: SocketAddr },
+    #[error("`forward.upstreams`: {server} is this server itself ({listen} in `listen`): write another server")]
+    SetServerIsSelf { server: SocketAddr, listen: SocketAddr },
+    #[error(
+        "`{key}`: `{text}` is no upstream server: write an address such as 10.0.0.2 or 10.0.0.2:53, or \
+         tls://192.0.2.9#dns.example for DNS over TLS (an address, and the name in the server's certificate)"
+    )]
+    BadUpstreamServer { key: String, text: String },
+    #[error("`{name}` cannot be the name of an upstream set: write another one, such as `corp`")]
+    ReservedUpstream { name: String },
+    #[error("the upstream set `{name}` is given a second time (first at {first}): remove one of the two")]
+    DuplicateUpstream { name: String, first: FilePosition },
+    #[error("there is no upstream set `{name}`: write `never`, `default`{}", or_one_of(.known))]
+    UnknownUpstream { name: String, known: Vec<String> },
+    #[error("the route of {zone} is given a second time (first at {first}): remove one of the two")]
+    DuplicateRoute { zone: Name, first: FilePosition },
+    #[error("the rule `{name}` is given a second time (first at {first}): give one of the two another name")]
+    DuplicateRule { name: String, first: FilePosition },
+    #[error("a rule does one thing: write exactly one of `template`, `block` and `rewrite` in it")]
+    NotOneAction,
+    #[error("write exactly one of `name`, `suffix` and `match`: the names that are replaced")]
+    NotOneScope,
+    #[error("a `template` for all names there are: add `zone: traefik.` or `match: '^([^.]+)\\.traefik\\.$'`")]
+    TemplateForAll,
+    #[error("`sinkhole` is for `answer: sinkhole` alone: write that, or remove the addresses")]
+    SinkholeWithoutAnswer,
+    #[error("`{key}`: {error}")]
+    BadRule { key: &'static str, error: String },
+    #[error("`cache.min_ttl` is {min}, more than `cache.max_ttl`, {max}: raise one or lower the other")]
+    CacheBoundsReversed { min: u32, max: u32 },
     #[error(
         "`http.token_file`: {path} cannot be read ({error}): create it, for example with `openssl rand -hex 32`, \
          readable for the server's user alone"
@@ -507,6 +536,13 @@ fn known_views(known: &[String]) -> String {
     match known {
         [] => String::new(),
         known => format!(", or write one of `{}`", known.join("`, `")),
+    }
+}
+
+fn or_one_of(known: &[String]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!(" or one of `{}`", known.join("`, `")),
     }
 }
 

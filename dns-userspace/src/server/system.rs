@@ -43,6 +43,7 @@ use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
+use crate::rules::RuleBook;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::gate::Gate;
 use crate::serve::sockets;
@@ -85,7 +86,7 @@ impl System {
         let cookies = Arc::new(Cookies::new(config.edns.cookie_secret_file.as_deref())?);
         let environment = environment(&config, &cookies);
         let identity = Arc::new(identity(&config));
-        let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
+        let options = CompileOptions::of(&environment, config.resolves());
         let recursion = recursion(&config);
         let sockets = Arc::new(Figures::default());
         let gate = Arc::new(gate(&config, &sockets)?);
@@ -115,8 +116,9 @@ impl System {
             readiness: Arc::clone(&readiness),
             sources: Arc::clone(&sources),
         });
+        let rules: Arc<RuleBook> = Arc::default();
         let watched = Arc::new(WatchedFiles::default());
-        let loader = control::FileLoader::new(source, &desired, Arc::clone(&watched));
+        let loader = control::FileLoader::new(source, &desired, Arc::clone(&watched), Arc::clone(&rules));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
@@ -142,12 +144,6 @@ impl System {
         } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        http.api.start(Serving {
-            control: handle.clone(),
-            view: view(&served),
-            metrics: Arc::clone(&metrics),
-            sources: Arc::clone(&sources),
-        });
         if config.files.watch {
             let (control, stopping) = (handle.clone(), spawner.stopping());
             spawner.spawn("files", async move {
@@ -187,11 +183,18 @@ impl System {
             &listening,
             in_flight,
             &cookies,
-            local,
-            metrics.sockets(),
+            (local, rules),
+            &metrics,
             &spawner,
         )
         .await?;
+        http.api.start(Serving {
+            control: handle.clone(),
+            view: view(&served),
+            metrics: Arc::clone(&metrics),
+            forwarder: forwarder.clone(),
+            sources: Arc::clone(&sources),
+        });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let answerers: AnswererFactory = Arc::new(move || {
             let answerer = local().forwarding(forwarder.clone());
@@ -354,9 +357,8 @@ fn identity(config: &Config) -> Identity {
 
 /// The clients that may use the upstream; none where there is none.
 fn recursion(config: &Config) -> Arc<[IpNet]> {
-    let upstream = &config.backend.upstream;
-    if upstream.enabled {
-        upstream.allow.clone().into()
+    if config.resolves() {
+        config.backend.upstream.allow.clone().into()
     } else {
         Arc::default()
     }

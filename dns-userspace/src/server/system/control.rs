@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::watched::WatchedFiles;
 use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
 use crate::control::{self, LoadFiles, Planes, Publication};
+use crate::rules::{Rule, RuleBook};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
 
@@ -19,20 +20,29 @@ pub(super) struct FileLoader {
     /// What was read since, which may be taken.
     read: Option<Taken>,
     watched: Arc<WatchedFiles>,
+    /// The rules in force.
+    rules: Arc<RuleBook>,
 }
 
 /// What is known of files that were read.
 struct Taken {
     known: Known,
     zones: ReadZones,
+    rules: Vec<Rule>,
 }
 
 impl FileLoader {
     /// For a process that was started with `read`.
-    pub(super) fn new(source: ConfigSource, read: &ConfigWithZones, watched: Arc<WatchedFiles>) -> Self {
+    pub(super) fn new(
+        source: ConfigSource,
+        read: &ConfigWithZones,
+        watched: Arc<WatchedFiles>,
+        rules: Arc<RuleBook>,
+    ) -> Self {
         let taken = Taken {
             known: Known::of(&read.config),
             zones: ReadZones::of(read, &ReadZones::default()),
+            rules: read.config.rules.clone(),
         };
         watched.show(&read.config, &taken.zones);
         Self {
@@ -41,6 +51,7 @@ impl FileLoader {
             taken,
             read: None,
             watched,
+            rules,
         }
     }
 }
@@ -60,9 +71,15 @@ impl LoadFiles for FileLoader {
         self.read = Some(Taken {
             known: Known::of(&read.config),
             zones,
+            rules: read.config.rules.clone(),
         });
         let restart = Config::restart_needed(&self.running, &read.config);
-        let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
+        let mut restart: Vec<_> = restart.into_iter().map(str::to_owned).collect();
+        // Where names that are not ours are looked at by nothing, there is nothing that asks the rules.
+        if !self.running.resolves() && !read.config.rules.is_empty() {
+            restart.push("rules".to_owned());
+        }
+        let mut desired = desired(read, restart);
         // These keys take a restart.
         desired.ttl = ttl_rules(&self.running);
         Ok(desired)
@@ -71,7 +88,15 @@ impl LoadFiles for FileLoader {
     fn was_taken(&mut self) {
         if let Some(read) = self.read.take() {
             self.taken = read;
+            replace_rules(&self.rules, &self.taken.rules);
         }
+    }
+}
+
+/// Puts these rules into force, and says which of their lists cannot be read.
+pub(super) fn replace_rules(book: &RuleBook, rules: &[Rule]) {
+    for error in book.replace(rules) {
+        tracing::error!("{error}");
     }
 }
 
@@ -83,6 +108,8 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
     let access = read.config.zones.iter();
     let access = access.filter_map(|zone| Some((zone.apex.clone(), Arc::clone(zone.access.as_ref()?))));
     let access = access.collect();
+    let fallthrough = read.config.zones.iter().filter(|zone| zone.falls_through);
+    let fallthrough = fallthrough.map(|zone| zone.apex.clone()).collect();
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,
@@ -102,6 +129,7 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
         zones: zones.collect(),
         unchanged: read.unchanged.into_iter().map(|zone| zone.apex).collect(),
         access,
+        fallthrough,
         ttl,
         restart_needed,
     }
