@@ -19,25 +19,27 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::admission::Admissions;
 use self::pieces::SharedPieces;
 use self::problem::Problem;
+use self::rate::Rates;
 use self::scrape::Scrapes;
 use crate::control::ControlHandle;
 use crate::journal::{StorageState, StorageStatus, awaited};
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
+use crate::principal::Credentials;
 
 mod access;
 mod admission;
+mod audit;
 mod body;
 mod connection;
 mod listing;
@@ -47,9 +49,12 @@ mod patience;
 mod pieces;
 mod preconditions;
 mod problem;
+mod rate;
 mod records;
 mod refusal;
 mod scrape;
+mod security;
+mod tokens;
 
 use crate::observe::figures::HttpFigures;
 pub use connection::serve;
@@ -81,7 +86,8 @@ pub struct Serving {
 pub struct ApiState(Arc<Shared>);
 
 struct Shared {
-    token: Option<Arc<TokenFile>>,
+    credentials: Credentials,
+    rates: Rates,
     readiness: Arc<Readiness>,
     serving: OnceLock<Serving>,
     admissions: Arc<Admissions>,
@@ -94,12 +100,14 @@ struct Shared {
 }
 
 impl ApiState {
-    /// For a server that starts, and says in `readiness` how far it is; with `http.token_file`, where it is set.
-    pub fn new(token: Option<Arc<TokenFile>>, readiness: Arc<Readiness>) -> Self {
+    /// For a server that starts, and says in `readiness` how far it is. `rate` is how many requests a second each
+    /// principal may send, and how many at once.
+    pub fn new(credentials: Credentials, rate: Option<(u32, u32)>, readiness: Arc<Readiness>) -> Self {
         let figures: Arc<HttpFigures> = Arc::default();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
-            token,
+            credentials,
+            rates: Rates::new(rate),
             readiness,
             serving: OnceLock::new(),
             admissions: Arc::new(Admissions::new(Arc::clone(&figures))),
@@ -157,6 +165,7 @@ fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_path)
         .layer(from_fn_with_state(state.clone(), access::check))
+        .layer(from_fn(audit::log))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(state)
 }
@@ -171,7 +180,9 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
             "/api/v1/records/{name}",
             get(records::show).put(records::put).delete(records::delete),
         )
-        .route("/api/v1/reload", post(records::reload));
+        .route("/api/v1/reload", post(records::reload))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/v1/tokens/{id}", delete(tokens::delete));
     #[cfg(test)]
     let router = router.route("/api/v1/panic", get(tests::panics));
     router

@@ -1,7 +1,8 @@
 //! Who may: the probes and the metrics are open; the rest needs the token or, with none set, a direct connection on
 //! loopback that no web page can have made.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -10,16 +11,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::ApiState;
-use super::connection::Place;
+use super::audit::Actor;
+use super::connection::{Peer, Place};
 use super::problem::{self, Problem};
-use crate::principal::{Principal, TokenFile};
+use crate::model::name::{Name, NameKey};
+use crate::principal::{Credentials, Principal};
 
 /// Paths that everyone may ask for.
 const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
-
-/// The address of this side of a request's connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LocalAddress(pub(super) SocketAddr);
 
 /// Lets a request through to its handler, or answers it.
 pub(super) async fn check(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
@@ -34,21 +33,77 @@ pub(super) async fn check(State(state): State<ApiState>, mut request: Request, n
         .header(header::CONNECTION, "close")
         .into_response();
     }
-    let allowed = match &state.0.token {
-        Some(token) => bearer(request.headers(), token),
-        None => direct_and_local(&request),
+    let principal = match who(&state, &request) {
+        Ok(principal) => principal,
+        Err(problem) => return problem.into_response(),
     };
-    match allowed {
-        Ok(principal) => {
+    let actor = Actor(Arc::clone(principal.name()));
+    let mut response = match may_ask(&state, &principal, &request) {
+        Ok(()) => {
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
+    };
+    response.extensions_mut().insert(actor);
+    response
+}
+
+/// Who asks.
+fn who(state: &ApiState, request: &Request) -> Result<Principal, Problem> {
+    let credentials = &state.0.credentials;
+    if credentials.are_needed() {
+        bearer(request.headers(), credentials)
+    } else {
+        direct_and_local(request)
     }
 }
 
+/// What can be said of a request before its handler reads it.
+fn may_ask(state: &ApiState, principal: &Principal, request: &Request) -> Result<(), Problem> {
+    state.0.rates.request(principal)?;
+    if principal.scope().has_method(request.method().as_str()) {
+        return Ok(());
+    }
+    let (name, method) = (principal.name(), request.method());
+    let scope = principal.scope();
+    Err(Problem::forbidden(format!(
+        "{name} may not send {method}: its scope is {scope}"
+    )))
+}
+
+/// 403 for those whose scope leaves out some records; `what` concerns all of the server.
+pub(super) fn require_unlimited(principal: &Principal, what: &str) -> Result<(), Problem> {
+    if principal.is_unlimited() {
+        return Ok(());
+    }
+    let (name, scope) = (principal.name(), principal.scope());
+    Err(Problem::forbidden(format!(
+        "{what} is for those who may change all records, and the scope of {name} is {scope}"
+    )))
+}
+
+/// The names of this view below which the principal may read, none being all; 403 where it may not read `name`, or
+/// nothing of the view.
+pub(super) fn readable(
+    principal: &Principal,
+    view: Option<&str>,
+    name: Option<&Name>,
+) -> Result<Vec<NameKey>, Problem> {
+    let scope = principal.scope();
+    let is_readable = scope.has_view(view) && name.is_none_or(|name| scope.may_read(name));
+    if !is_readable {
+        let what = name.map_or_else(|| "this view".to_owned(), Name::to_string);
+        let name = principal.name();
+        return Err(Problem::forbidden(format!(
+            "{name} may not read {what}: its scope is {scope}"
+        )));
+    }
+    Ok(scope.zones.iter().map(Name::key).collect())
+}
+
 /// RFC 6750 §2.1; the scheme is compared without regard to case (RFC 9110 §11.1).
-fn bearer(headers: &HeaderMap, token: &TokenFile) -> Result<Principal, Problem> {
+fn bearer(headers: &HeaderMap, credentials: &Credentials) -> Result<Principal, Problem> {
     let unauthorized = |detail, challenge| {
         Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).header(header::WWW_AUTHENTICATE, challenge))
     };
@@ -63,22 +118,30 @@ fn bearer(headers: &HeaderMap, token: &TokenFile) -> Result<Principal, Problem> 
     let given = value
         .split_at_checked(7)
         .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii()));
-    match given {
-        Some(given) if token.is_valid(given) => Ok(Principal::token("http.token_file")),
-        Some(_) => unauthorized(
-            "the token is not the one in `http.token_file`",
-            "Bearer realm=\"hotdns\", error=\"invalid_token\"",
-        ),
-        None => unauthorized("the scheme of `Authorization` is Bearer", "Bearer realm=\"hotdns\""),
-    }
+    let Some(given) = given else {
+        return unauthorized("the scheme of `Authorization` is Bearer", "Bearer realm=\"hotdns\"");
+    };
+    let is_the_token = credentials.token.as_ref().is_some_and(|token| token.is_valid(given));
+    let holder = is_the_token.then(|| Principal::token("http.token_file"));
+    let holder = holder.or_else(|| credentials.tokens.as_ref()?.holder(given));
+    holder.map_or_else(
+        || {
+            unauthorized(
+                "there is no such token, or it has ended",
+                "Bearer realm=\"hotdns\", error=\"invalid_token\"",
+            )
+        },
+        Ok,
+    )
 }
 
 /// Without a token: this machine's own users, but neither what a proxy passes on nor what a web page makes a browser
 /// send (DNS rebinding shows in `Host`).
 pub(super) fn direct_and_local(request: &Request) -> Result<Principal, Problem> {
     let disabled = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "api_disabled", detail));
-    let local = request.extensions().get::<LocalAddress>();
-    if !local.is_some_and(|local| local.0.ip().to_canonical().is_loopback()) {
+    let peer = request.extensions().get::<Peer>();
+    let is_local = |Peer::Network { local, .. }: &Peer| local.ip().to_canonical().is_loopback();
+    if !peer.is_some_and(is_local) {
         return disabled("without `http.token_file` the API answers on loopback only");
     }
     let is_forwarded = |name: &str| name == "forwarded" || name.starts_with("x-forwarded-");

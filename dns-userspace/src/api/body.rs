@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Number;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -88,7 +88,7 @@ pub(super) async fn read_rrset(
     require_json(&parts.headers)?;
     let (bytes, held) = read(state, parts, body).await?;
     let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
-    let body = parse(&bytes)?;
+    let body: RrsetBody = parse(&bytes)?;
     let missing = |member: &str| invalid(format!("the member `{member}` is missing"));
     let given_name = body.name.as_deref().map(parse_name).transpose()?;
     let given_type = body.r#type.as_deref().map(parse_type).transpose()?;
@@ -126,15 +126,26 @@ pub(super) async fn read_rrset(
     })
 }
 
+/// Reads the one JSON object that a body is; what is held of it is given back with the second value.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    state: &ApiState,
+    parts: &Parts,
+    body: Body,
+) -> Result<(T, Held), Problem> {
+    require_json(&parts.headers)?;
+    let (bytes, held) = read(state, parts, body).await?;
+    Ok((parse(&bytes)?, held))
+}
+
 /// The one object that the body is.
-fn parse(bytes: &[u8]) -> Result<RrsetBody, Problem> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
     let rest = bytes.trim_ascii_start();
     match rest.first() {
-        None => Err(invalid("the body is empty; write an object with the RRset".to_owned())),
+        None => Err(invalid("the body is empty; write an object".to_owned())),
         // As a list of members in order it would be taken too.
         Some(b'[') => Err(invalid(
-            "the body is a list; write one object with one RRset, and a request for each".to_owned(),
+            "the body is a list; write one object, and a request for each".to_owned(),
         )),
         Some(_) => serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string())),
     }
@@ -294,7 +305,7 @@ fn causes(error: &axum::Error) -> String {
 }
 
 /// What a body holds of the room for all.
-type Held = Option<OwnedSemaphorePermit>;
+pub(super) type Held = Option<OwnedSemaphorePermit>;
 
 /// What came of a body.
 enum Collected {

@@ -19,11 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::access::LocalAddress;
 use super::admission::{Activity, Admission};
 use super::patience::{PATIENCE, Patient};
 use super::refusal::WithProblems;
-use super::{ApiState, router};
+use super::{ApiState, router, security};
 use crate::observe::figures::HttpFigures;
 
 /// How long the head of a request may take, the wait for it on a kept connection included.
@@ -107,7 +106,7 @@ async fn converse(
     let activity = Arc::clone(&admission.activity);
     let service = Conversation {
         router: TowerToHyperService::new(router),
-        local: LocalAddress(local),
+        peer: Peer::Network { local, remote: peer },
         place: Place {
             activity: Arc::clone(&activity),
             is_spare: admission.is_spare,
@@ -157,10 +156,30 @@ pub(super) struct Place {
     pub(super) is_spare: bool,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Peer {
+    /// Somebody on the network, or on this host by an address of it.
+    Network {
+        /// The address of this side.
+        local: SocketAddr,
+        /// The address of the other side.
+        remote: SocketAddr,
+    },
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network { remote, .. } => write!(f, "{remote}"),
+        }
+    }
+}
+
 /// The requests of one connection: each is work in hand until it has an answer.
 struct Conversation {
     router: TowerToHyperService<Router>,
-    local: LocalAddress,
+    peer: Peer,
     place: Place,
 }
 
@@ -171,7 +190,7 @@ impl Service<Request<Incoming>> for Conversation {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let work = self.place.activity.work();
-        request.extensions_mut().insert(self.local);
+        request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.place.clone());
         let answer = self.router.call(request);
         Box::pin(async move {
@@ -179,7 +198,9 @@ impl Service<Request<Incoming>> for Conversation {
                 // The place is lost, and the connection is about to be closed.
                 return std::future::pending().await;
             };
-            answer.await
+            let mut answer = answer.await?;
+            security::add_headers(answer.headers_mut());
+            Ok(answer)
         })
     }
 }

@@ -25,6 +25,14 @@ pub(super) struct Filter {
     pub(super) rtype: Option<RecordType>,
     /// By the zone's apex.
     pub(super) zone: Option<NameKey>,
+    /// Names at or below one of these; none is all. It is what the one who asks may see.
+    pub(super) within: Vec<NameKey>,
+}
+
+impl Filter {
+    fn has_name(&self, key: &NameKey) -> bool {
+        self.within.is_empty() || self.within.iter().any(|zone| key.is_at_or_below(zone))
+    }
 }
 
 /// An RRset's place in the order.
@@ -62,6 +70,9 @@ pub(super) fn walk(
 ) -> (Option<Position>, bool) {
     let mut last = None;
     let mut visit = |key: &NameKey, node: &Arc<Node>| {
+        if !filter.has_name(key) {
+            return false;
+        }
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));

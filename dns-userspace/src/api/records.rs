@@ -13,7 +13,7 @@ use super::listing::{Filter, Position};
 use super::page::{List, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
-use super::{ApiState, View, pieces, preconditions};
+use super::{ApiState, View, access, pieces, preconditions};
 use crate::model::views::ViewName;
 use crate::principal::Principal;
 use crate::store::Written;
@@ -26,16 +26,21 @@ const MAX_LIMIT: usize = 1000;
 /// `GET /api/v1/records`
 pub(super) async fn list(
     State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
     place: Option<Extension<Place>>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &["name", "type", "zone", "view", "limit", "cursor"])?;
     let snapshot = state.served()?;
+    let (name, zone) = (parameters.name("name")?, parameters.name("zone")?);
+    let view = parameters.view(&snapshot)?;
+    let within = access::readable(&reader, view.as_deref(), name.as_ref().or(zone.as_ref()))?;
     let filter = Filter {
-        view: parameters.view(&snapshot)?,
-        name: parameters.name("name")?.map(|name| name.key()),
+        view,
+        name: name.map(|name| name.key()),
         rtype: parameters.rtype()?,
-        zone: parameters.name("zone")?.map(|name| name.key()),
+        zone: zone.map(|zone| zone.key()),
+        within,
     };
     drop(snapshot);
     let invalid = |detail: String| Problem::bad_request("invalid_parameter", detail);
@@ -61,6 +66,7 @@ pub(super) async fn list(
 /// `GET /api/v1/records/{name}`
 pub(super) async fn show(
     State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
     place: Option<Extension<Place>>,
     uri: Uri,
 ) -> Result<Response, Problem> {
@@ -69,6 +75,7 @@ pub(super) async fn show(
     let rtype = parameters.rtype()?;
     let view = parameters.view(&*state.served()?)?;
     let filter = Filter {
+        within: access::readable(&reader, view.as_deref(), Some(&name))?,
         view: view.clone(),
         name: Some(name.key()),
         rtype,
@@ -160,15 +167,17 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
 /// `POST /api/v1/reload`
 pub(super) async fn reload(
     State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
     uri: Uri,
     headers: HeaderMap,
     _body: Body,
 ) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "a reload")?;
     let serving = state.serving()?;
     preconditions::refuse(&headers)?;
     Parameters::read(&uri, &[])?;
     // It has no body; the header keeps web pages from making this call where there is no token to do so.
-    if state.0.token.is_none() {
+    if !state.0.credentials.are_needed() {
         require_json(&headers)?;
     }
     let report = serving.control.reload().await?;

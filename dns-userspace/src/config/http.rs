@@ -10,7 +10,9 @@ use super::keys::{Applies, Input, TopLevelKey};
 use super::listen::ListenAddresses;
 use super::problem::{ConfigProblem, Findings};
 use super::secret_file::open_to_all;
+use super::section::CheckedMapping;
 use crate::host::files;
+use crate::principal::TokensFile;
 
 /// `http`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,22 +21,32 @@ pub struct HttpConfig {
     pub listen: Vec<SocketAddr>,
     /// `http.token_file`: readable, and with a token in it, when the configuration was read.
     pub token_file: Option<PathBuf>,
+    /// `http.tokens_file`: without errors, if it is there, when the configuration was read.
+    pub tokens_file: Option<PathBuf>,
+    /// How many requests a second one token or user may send, and how many at once.
+    pub rate_limit: Option<(u32, u32)>,
 }
 
 /// What can stand in an `Authorization` header and still be one line of it.
 const MOST_TOKEN_BYTES: usize = 4096;
 /// Fewer characters can be guessed over the network.
 const GOOD_TOKEN_BYTES: usize = 16;
+/// Requests a second, and at once, that can be limits.
+const MOST_REQUESTS: u32 = 1_000_000_000;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
-    keys: &["listen", "token_file"],
-    // The content of the token file is read anew at each reload.
+    keys: &["listen", "token_file", "tokens_file", "rate_limit"],
+    // The content of the token file is read anew at each reload, that of the others once it changes.
     applies: Applies::AtRestart(&[
         // Where only the default port moved, `http_port` says it all.
         ("http.listen", |old, new| {
             old.http.listen != new.http.listen && old.http_port == new.http_port
         }),
         ("http.token_file", |old, new| old.http.token_file != new.http.token_file),
+        ("http.tokens_file", |old, new| {
+            old.http.tokens_file != new.http.tokens_file
+        }),
+        ("http.rate_limit", |old, new| old.http.rate_limit != new.http.rate_limit),
     ]),
 };
 
@@ -57,10 +69,41 @@ pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &ListenAddresses, f
         path
     });
     check_ports(&dns.addresses(), &listen, findings);
+    let tokens_file = section
+        .text("tokens_file", "tokens_file: tokens.yaml", findings)
+        .map(|file| {
+            let path = input.base.join(file.text);
+            match TokensFile::load(&path) {
+                Ok(_) => open_to_all(&path)
+                    .into_iter()
+                    .for_each(|oddity| findings.warning(file.at, oddity)),
+                Err(error) => findings.error(file.at, ConfigProblem::BadTokensFile { error }),
+            }
+            path
+        });
     HttpConfig {
+        tokens_file,
+        rate_limit: read_rate_limit(&section, findings),
         listen: listen.into_iter().map(|(address, _)| address).collect(),
         token_file,
     }
+}
+
+/// `{rate: N, burst: N}`.
+fn read_rate_limit(section: &CheckedMapping<'_>, findings: &mut Findings) -> Option<(u32, u32)> {
+    if !section.has_value("rate_limit") {
+        return None;
+    }
+    let limit = section.section("rate_limit", &["rate", "burst"], findings);
+    let mut number = |key, example| {
+        let number = limit.number(key, 1..=MOST_REQUESTS, "", example, findings);
+        if !limit.has_value(key) {
+            let section = "`http.rate_limit`".to_owned();
+            findings.error(limit.at, ConfigProblem::MissingKey { key, section, example });
+        }
+        number
+    };
+    number("rate", "rate: 100").zip(number("burst", "burst: 200"))
 }
 
 /// DNS over TCP and HTTP cannot share an address and port.

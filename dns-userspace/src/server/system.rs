@@ -38,7 +38,6 @@ use crate::observe::control::Told;
 use crate::observe::figures::Figures;
 use crate::observe::metrics::{Metrics, XdpFigures};
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
@@ -61,17 +60,12 @@ impl System {
     /// Starts the parts; an error stops those that were started.
     pub(super) async fn start(source: ConfigSource, loaded: Loaded, spawner: Spawner) -> anyhow::Result<Self> {
         let config = loaded.config.clone();
-        let token = config
-            .http
-            .token_file
-            .as_deref()
-            .map(TokenFile::load)
-            .transpose()?
-            .map(Arc::new);
+        let credentials = http::credentials(&config)?;
+        let token = credentials.token.clone();
         let limit = files::raise_limit(config.tcp.connections());
         // The probes answer from here on; ready is said when sockets and tables serve.
         let readiness = Arc::new(Readiness::default());
-        let http = Http::start(&config, token.clone(), &readiness, &spawner).await?;
+        let http = Http::start(&config, credentials, &readiness, &spawner).await?;
         let reading = tokio::task::spawn_blocking(move || ConfigWithZones::read_zone_files(loaded));
         let desired = reading.await.context("the zone files could not be read")?;
         announce(&desired);
@@ -110,7 +104,7 @@ impl System {
         });
         let loader = control::loader(source, config.clone());
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
-        let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
+        let (token_file, secrets) = (token, Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
         let started = tokio::task::spawn_blocking(move || {
             let (storage, stored) = Storage::open(&path)?;

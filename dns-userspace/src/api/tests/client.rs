@@ -13,7 +13,7 @@ use super::super::{ApiState, MAX_CONNECTIONS, Serving, View, serve};
 use crate::control::Desired;
 use crate::control::tests::fixture::Fixture;
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
+use crate::principal::{Credentials, TokenFile};
 
 pub(super) struct Server {
     pub(super) fixture: Fixture,
@@ -79,8 +79,17 @@ impl Server {
 
     /// A server that answers the probes alone, with little room, until [`Self::start`].
     pub(super) async fn starting(fixture: Fixture) -> Self {
+        let credentials = Credentials {
+            token: fixture.token.clone(),
+            ..Credentials::default()
+        };
+        Self::serving(fixture, credentials, None).await
+    }
+
+    /// The same, with these credentials and this rate.
+    pub(super) async fn serving(fixture: Fixture, credentials: Credentials, rate: Option<(u32, u32)>) -> Self {
         let readiness = fixture.readiness.clone();
-        let api = ApiState::new(fixture.token.clone(), Arc::clone(&readiness));
+        let api = ApiState::new(credentials, rate, Arc::clone(&readiness));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");
         let shutdown = CancellationToken::new();

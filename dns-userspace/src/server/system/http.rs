@@ -13,7 +13,7 @@ use super::super::supervisor::Spawner;
 use crate::api::ApiState;
 use crate::config::Config;
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
+use crate::principal::{Credentials, TokenFile, TokensFile};
 use crate::serve::sockets::{Refusal, family, scope};
 
 /// The listeners, served.
@@ -27,12 +27,12 @@ impl Http {
     /// Serves `http.listen`: the probes, and the rest once [`ApiState::start`] was called.
     pub(super) async fn start(
         config: &Config,
-        token: Option<Arc<TokenFile>>,
+        credentials: Credentials,
         readiness: &Arc<Readiness>,
         spawner: &Spawner,
     ) -> anyhow::Result<Self> {
-        let listeners = bind(config, token.is_some()).await?;
-        let api = ApiState::new(token, Arc::clone(readiness));
+        let listeners = bind(config, credentials.are_needed()).await?;
+        let api = ApiState::new(credentials, config.http.rate_limit, Arc::clone(readiness));
         let stops = CancellationToken::new();
         let serving = crate::api::serve(listeners, api.clone(), stops.clone());
         spawner.spawn("http", async move {
@@ -48,16 +48,26 @@ impl Http {
     }
 }
 
+/// Reads what clients can show to say who they are.
+pub(super) fn credentials(config: &Config) -> anyhow::Result<Credentials> {
+    let token = config.http.token_file.as_deref().map(TokenFile::load).transpose()?;
+    let tokens = config.http.tokens_file.as_deref().map(TokensFile::load).transpose();
+    let tokens = tokens.map_err(|error| anyhow::anyhow!("http.tokens_file: {error}"))?;
+    Ok(Credentials {
+        token: token.map(Arc::new),
+        tokens: tokens.map(Arc::new),
+    })
+}
+
 /// Binds `http.listen`.
-async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListener>> {
+async fn bind(config: &Config, has_credentials: bool) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for &address in &config.http.listen {
         listeners.push(bind_one(address).await?);
-        if !has_token && !address.ip().is_loopback() {
+        if !has_credentials && !address.ip().is_loopback() {
             warn!(
                 "HTTP on {address} serves the probes and metrics alone: the API answers 403 there until \
-                 `http.token_file` \
-                 is set"
+                 `http.token_file` or `http.tokens_file` is set"
             );
         }
     }
