@@ -16,22 +16,17 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::admission::Admissions;
-use self::pieces::SharedPieces;
 use self::problem::Problem;
 use self::rate::Rates;
 use self::scrape::Scrapes;
 use crate::control::ControlHandle;
-use crate::journal::{StorageState, StorageStatus, awaited};
+use crate::journal::awaited;
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
@@ -42,12 +37,15 @@ mod admission;
 mod audit;
 mod body;
 mod connection;
+mod docs;
 mod listing;
+mod openapi;
 mod page;
 mod parameters;
 mod patience;
 mod pieces;
 mod preconditions;
+mod probes;
 mod problem;
 mod rate;
 mod records;
@@ -57,7 +55,7 @@ mod security;
 mod tokens;
 
 use crate::observe::figures::HttpFigures;
-pub use connection::serve;
+pub use connection::{Listeners, serve};
 
 /// The most connections that HTTP has a use for.
 pub const MAX_CONNECTIONS: usize = admission::MAX_CONNECTIONS;
@@ -161,7 +159,8 @@ impl ApiState {
 
 /// All routes, with the access check and with problems for everything that can go wrong.
 fn router(state: ApiState) -> Router {
-    routes(Router::new())
+    routes()
+        .router
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_path)
         .layer(from_fn_with_state(state.clone(), access::check))
@@ -170,11 +169,30 @@ fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    let router = router
-        .route("/health", get(health))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
+/// A router that knows its paths, for the test that each is in the OpenAPI document.
+#[derive(Default)]
+struct Routes {
+    router: Router<ApiState>,
+    paths: Vec<&'static str>,
+}
+
+impl Routes {
+    fn route(mut self, path: &'static str, methods: MethodRouter<ApiState>) -> Self {
+        self.paths.push(path);
+        self.router = self.router.route(path, methods);
+        self
+    }
+}
+
+fn routes() -> Routes {
+    let routes = Routes::default()
+        .route("/health", get(probes::health))
+        .route("/ready", get(probes::ready))
+        .route("/metrics", get(probes::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/page.js", get(docs::script))
+        .route("/docs/page.css", get(docs::style))
         .route("/api/v1/records", get(records::list).post(records::create))
         .route(
             "/api/v1/records/{name}",
@@ -184,40 +202,8 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete));
     #[cfg(test)]
-    let router = router.route("/api/v1/panic", get(tests::panics));
-    router
-}
-
-async fn health() -> Response {
-    axum::Json(serde_json::json!({"status": "ok"})).into_response()
-}
-
-async fn ready(State(state): State<ApiState>) -> Response {
-    let StorageStatus {
-        state: storage, reason, ..
-    } = state.0.readiness.storage();
-    match state.0.readiness.not_ready() {
-        None if storage == StorageState::Open => axum::Json(serde_json::json!({"status": "ready"})).into_response(),
-        // Ready, but no change can be made.
-        None => axum::Json(serde_json::json!({
-            "status": "ready",
-            "storage": storage.label(),
-            "reason": reason.as_deref(),
-        }))
-        .into_response(),
-        Some(reason) => problem::not_ready(reason)
-            .member("storage", storage.label())
-            .into_response(),
-    }
-}
-
-async fn metrics(State(state): State<ApiState>) -> Result<Response, Problem> {
-    let text = state.0.scrapes.text(&state.serving()?.metrics).await;
-    let text = text.map_err(|error| Problem::internal(&error.to_string()))?;
-    let mut response = Response::new(Body::new(SharedPieces::new(&text)));
-    let content_type = HeaderValue::from_static(Metrics::content_type());
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    Ok(response)
+    let routes = routes.route("/api/v1/panic", get(tests::panics));
+    routes
 }
 
 #[cfg(test)]

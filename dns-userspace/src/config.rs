@@ -50,7 +50,7 @@ pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
-pub use self::http::HttpConfig;
+pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;
 pub use self::log_format::LogFormat;

@@ -17,8 +17,15 @@ use super::problem::{self, Problem};
 use crate::model::name::{Name, NameKey};
 use crate::principal::{Credentials, Principal};
 
-/// Paths that everyone may ask for.
-const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
+/// Paths that everyone may ask for: the probes, and a page that shows nothing without the document.
+const OPEN_PATHS: [&str; 6] = [
+    "/health",
+    "/ready",
+    "/metrics",
+    "/docs",
+    "/docs/page.js",
+    "/docs/page.css",
+];
 
 /// Lets a request through to its handler, or answers it.
 pub(super) async fn check(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
@@ -52,6 +59,20 @@ pub(super) async fn check(State(state): State<ApiState>, mut request: Request, n
 /// Who asks.
 fn who(state: &ApiState, request: &Request) -> Result<Principal, Problem> {
     let credentials = &state.0.credentials;
+    if let Some(Peer::Socket { user, .. }) = request.extensions().get::<Peer>() {
+        let shows_nothing = !request.headers().contains_key(header::AUTHORIZATION);
+        let is_trusted = *user == 0 || *user == nix::unistd::geteuid().as_raw();
+        if is_trusted && (shows_nothing || !credentials.are_needed()) {
+            return Ok(Principal::local());
+        }
+        if !credentials.are_needed() {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "api_disabled",
+                "without tokens this socket is for root and for the user that hotdns runs as",
+            ));
+        }
+    }
     if credentials.are_needed() {
         bearer(request.headers(), credentials)
     } else {
@@ -140,8 +161,10 @@ fn bearer(headers: &HeaderMap, credentials: &Credentials) -> Result<Principal, P
 pub(super) fn direct_and_local(request: &Request) -> Result<Principal, Problem> {
     let disabled = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "api_disabled", detail));
     let peer = request.extensions().get::<Peer>();
-    let is_local = |Peer::Network { local, .. }: &Peer| local.ip().to_canonical().is_loopback();
-    if !peer.is_some_and(is_local) {
+    let Some(Peer::Network { local, .. }) = peer else {
+        return disabled("without `http.token_file` the API answers on loopback only");
+    };
+    if !local.ip().to_canonical().is_loopback() {
         return disabled("without `http.token_file` the API answers on loopback only");
     }
     let is_forwarded = |name: &str| name == "forwarded" || name.starts_with("x-forwarded-");

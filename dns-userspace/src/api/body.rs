@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Number;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa::ToSchema;
 
 use super::ApiState;
 use super::connection::Place;
@@ -38,25 +39,38 @@ const UNIT_BYTES: usize = 1024;
 pub(super) const MOST_UNITS: usize = (32 << 20) / UNIT_BYTES;
 
 /// An RRset as clients write it: with all members that answers have, so that an answer can be sent back.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RrsetBody {
+#[schema(as = NewRecord)]
+pub(super) struct RrsetBody {
+    /// The view; the default without it.
     view: Option<String>,
+    /// The owner; with PUT the one of the URL, without it.
     name: Option<String>,
+    /// A mnemonic, or TYPE and a number; with PUT it may be in the query instead.
     r#type: Option<String>,
+    /// Seconds, within `ttl_bounds`.
+    #[schema(value_type = Option<u32>, maximum = 2147483647)]
     ttl: Option<Number>,
+    /// RDATA in presentation format: one value or several.
     value: Values,
+    /// fixed, rotate, random or weighted.
     order: Option<String>,
+    /// With `order: weighted`, one for each value.
+    #[schema(value_type = Option<Vec<u16>>)]
     weights: Option<Vec<Number>>,
+    /// rfc4592 or one_label.
     wildcard: Option<String>,
     /// In answers only: who may change what is not for a request to say.
     #[serde(rename = "source")]
+    #[schema(value_type = Option<serde_json::Value>)]
     _source: Option<IgnoredAny>,
 }
 
 /// One value, or several.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "`value` must be a string or a list of strings")]
+#[schema(as = RecordValues)]
 enum Values {
     One(String),
     Many(Vec<String>),

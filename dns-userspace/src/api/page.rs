@@ -20,6 +20,7 @@ use futures_util::stream;
 use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
 
 use super::connection::Place;
 use super::listing::{self, Filter, Position};
@@ -36,7 +37,7 @@ use crate::model::views::ViewName;
 const PART_BYTES: usize = 64 << 10;
 
 /// An RRset as the API shows it; what is as by default at the end is left out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Record {
     name: String,
     r#type: String,
@@ -52,6 +53,17 @@ pub(super) struct Record {
     /// Left out where it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     view: Option<String>,
+}
+
+/// A page of RRsets, as it is sent.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a list is written in parts, and this says what they make")]
+pub(super) struct RecordPage {
+    /// In canonical order.
+    records: Vec<Record>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
+    next: Option<String>,
 }
 
 /// An RRset, as it is served.

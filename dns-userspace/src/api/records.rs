@@ -7,10 +7,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::body::{parse_value, read_rrset, require_json};
-use super::connection::Place;
+use super::body::{RrsetBody, parse_value, read_rrset, require_json};
+use super::connection::{Peer, Place};
 use super::listing::{Filter, Position};
-use super::page::{List, record};
+use super::openapi::ProblemBody;
+use super::page::{List, Record, RecordPage, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::{ApiState, View, access, pieces, preconditions};
@@ -23,7 +24,19 @@ const DEFAULT_LIMIT: usize = 100;
 /// RRsets in a page at most.
 const MAX_LIMIT: usize = 1000;
 
-/// `GET /api/v1/records`
+/// What is served, in canonical order, in pages.
+#[utoipa::path(
+    get, path = "/api/v1/records", operation_id = "listRecords", tag = "records",
+    params(
+        ("name" = Option<String>, Query, description = "RRsets at this name"),
+        ("type" = Option<String>, Query, description = "RRsets of this type"),
+        ("zone" = Option<String>, Query, description = "RRsets of the zone with this apex"),
+        ("view" = Option<String>, Query, description = "The records of this view itself, instead of the default's"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "RRsets in the page, 100 by default"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = RecordPage))
+)]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Extension(reader): Extension<Principal>,
@@ -63,7 +76,20 @@ pub(super) async fn list(
     Ok(list.into_response())
 }
 
-/// `GET /api/v1/records/{name}`
+/// The RRsets at a name.
+#[utoipa::path(
+    get, path = "/api/v1/records/{name}", operation_id = "getRecords", tag = "records",
+    params(
+        ("name" = String, Path, description = "The owner, percent-encoded; the final dot is optional"),
+        ("type" = Option<String>, Query, description = "Of this type alone"),
+        ("view" = Option<String>, Query, description = "Of this view instead of the default"),
+    ),
+    responses(
+        (status = 200, description = "All of them; `next` is null", body = RecordPage),
+        (status = 404, description = "`not_found`: there are none", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn show(
     State(state): State<ApiState>,
     Extension(reader): Extension<Principal>,
@@ -94,7 +120,18 @@ pub(super) async fn show(
     Ok(list.into_response())
 }
 
-/// `POST /api/v1/records`
+/// Creates an RRset, or adds the values that it lacks.
+#[utoipa::path(
+    post, path = "/api/v1/records", operation_id = "createRecord", tag = "records",
+    params(("view" = Option<String>, Query, description = "In this view instead of the default")),
+    request_body = RrsetBody,
+    responses(
+        (status = 201, description = "The whole RRset, durable and served", body = Record,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 409, description = "`exists`, `ttl_conflict`, `cname_conflict` and their like: see `code`",
+            body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
@@ -116,7 +153,23 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     ))
 }
 
-/// `PUT /api/v1/records/{name}`
+/// Replaces an RRset, or creates it.
+#[utoipa::path(
+    put, path = "/api/v1/records/{name}", operation_id = "putRecord", tag = "records",
+    params(
+        ("name" = String, Path, description = "The owner, percent-encoded; the final dot is optional"),
+        ("type" = Option<String>, Query, description = "The type, if the body does not say it"),
+        ("view" = Option<String>, Query, description = "In this view instead of the default"),
+    ),
+    request_body = RrsetBody,
+    responses(
+        (status = 200, description = "The whole RRset, durable and served", body = Record),
+        (status = 201, description = "The same, where there was none", body = Record,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 409, description = "`cname_conflict`, `managed_by_file` and their like: see `code`",
+            body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
@@ -140,7 +193,23 @@ pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Resu
     Ok(written_response(&serving.view, wanted.view.as_ref(), &written, status))
 }
 
-/// `DELETE /api/v1/records/{name}`
+/// Deletes a value, an RRset, or all that the API holds at a name.
+#[utoipa::path(
+    delete, path = "/api/v1/records/{name}", operation_id = "deleteRecords", tag = "records",
+    params(
+        ("name" = String, Path, description = "The owner, percent-encoded; the final dot is optional"),
+        ("type" = Option<String>, Query, description = "Of this type alone"),
+        ("value" = Option<String>, Query, description = "This value alone; needs `type`"),
+        ("view" = Option<String>, Query, description = "In this view instead of the default"),
+    ),
+    responses(
+        (status = 204, description = "Gone, durably, and no longer served"),
+        (status = 404, description = "`not_found`: it is not there", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`managed_by_file`, `owned_by`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let serving = state.serving()?;
@@ -164,10 +233,21 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `POST /api/v1/reload`
+/// Reads the configuration file and the zone files again.
+#[utoipa::path(
+    post, path = "/api/v1/reload", operation_id = "reload", tag = "server",
+    params(("Content-Type" = Option<String>, Header,
+        description = "`application/json` is needed where no credential is, though there is no body")),
+    responses(
+        (status = 200, description = "What differs now", body = crate::control::ReloadReport),
+        (status = 422, description = "`reload_failed`: the configuration has an error, nothing was changed",
+            body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn reload(
     State(state): State<ApiState>,
     Extension(asker): Extension<Principal>,
+    peer: Option<Extension<Peer>>,
     uri: Uri,
     headers: HeaderMap,
     _body: Body,
@@ -177,7 +257,8 @@ pub(super) async fn reload(
     preconditions::refuse(&headers)?;
     Parameters::read(&uri, &[])?;
     // It has no body; the header keeps web pages from making this call where there is no token to do so.
-    if !state.0.credentials.are_needed() {
+    let is_network = !matches!(peer, Some(Extension(Peer::Socket { .. })));
+    if is_network && !state.0.credentials.are_needed() {
         require_json(&headers)?;
     }
     let report = serving.control.reload().await?;

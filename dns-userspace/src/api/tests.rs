@@ -1,5 +1,6 @@
 mod access;
-mod client;
+pub(super) mod client;
+mod doors;
 mod limits;
 mod names;
 mod protocol;

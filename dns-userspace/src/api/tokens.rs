@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::read_json;
+use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::{ApiState, access, pieces};
@@ -48,7 +49,14 @@ pub(super) struct TokenList {
     tokens: Vec<TokenShown>,
 }
 
-/// `GET /api/v1/tokens`
+/// All tokens, without their secrets.
+#[utoipa::path(
+    get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "tokens",
+    responses(
+        (status = 200, description = "All tokens", body = TokenList),
+        (status = 409, description = "`no_tokens_file`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Extension(asker): Extension<Principal>,
@@ -60,7 +68,17 @@ pub(super) async fn list(
     Ok(pieces::json(StatusCode::OK, &TokenList { tokens }))
 }
 
-/// `POST /api/v1/tokens`
+/// Makes a token. Its secret is shown this once.
+#[utoipa::path(
+    post, path = "/api/v1/tokens", operation_id = "createToken", tag = "tokens",
+    request_body = NewToken,
+    responses(
+        (status = 201, description = "The token", body = MadeToken,
+            headers(("Location" = String, description = "Where it can be deleted"))),
+        (status = 409, description = "`exists`, `no_tokens_file`, `tokens_file_broken`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn create(
     State(state): State<ApiState>,
     Extension(asker): Extension<Principal>,
@@ -88,7 +106,17 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// `DELETE /api/v1/tokens/{id}`
+/// Deletes a token: it is good for nothing from then on.
+#[utoipa::path(
+    delete, path = "/api/v1/tokens/{id}", operation_id = "deleteToken", tag = "tokens",
+    params(("id" = String, Path, description = "`id` of the token")),
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`no_tokens_file`, `tokens_file_broken`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn delete(
     State(state): State<ApiState>,
     Extension(asker): Extension<Principal>,

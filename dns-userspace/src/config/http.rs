@@ -13,6 +13,7 @@ use super::secret_file::open_to_all;
 use super::section::CheckedMapping;
 use crate::host::files;
 use crate::principal::TokensFile;
+use crate::tls::Certificates;
 
 /// `http`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +24,41 @@ pub struct HttpConfig {
     pub token_file: Option<PathBuf>,
     /// `http.tokens_file`: without errors, if it is there, when the configuration was read.
     pub tokens_file: Option<PathBuf>,
+    /// Whether HTTP is served in TLS, and with what.
+    pub tls: Option<TlsConfig>,
+    /// The socket for users of this machine.
+    pub socket: SocketConfig,
     /// How many requests a second one token or user may send, and how many at once.
     pub rate_limit: Option<(u32, u32)>,
 }
+
+/// `http.tls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsConfig {
+    /// `{}`: with a certificate that is made at the start.
+    SelfSigned,
+    /// With these files, good when the configuration was read.
+    Files {
+        /// The chain of certificates.
+        cert: PathBuf,
+        /// The key of the first of them.
+        key: PathBuf,
+    },
+}
+
+/// `http.socket`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketConfig {
+    /// At [`DEFAULT_SOCKET`], where that can be had.
+    Default,
+    /// Here.
+    At(PathBuf),
+    /// `off`.
+    Off,
+}
+
+/// Where the command line looks for the server of this machine.
+pub const DEFAULT_SOCKET: &str = "/run/hotdns/api.sock";
 
 /// What can stand in an `Authorization` header and still be one line of it.
 const MOST_TOKEN_BYTES: usize = 4096;
@@ -35,7 +68,7 @@ const GOOD_TOKEN_BYTES: usize = 16;
 const MOST_REQUESTS: u32 = 1_000_000_000;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
-    keys: &["listen", "token_file", "tokens_file", "rate_limit"],
+    keys: &["listen", "token_file", "tokens_file", "rate_limit", "tls", "socket"],
     // The content of the token file is read anew at each reload, that of the others once it changes.
     applies: Applies::AtRestart(&[
         // Where only the default port moved, `http_port` says it all.
@@ -46,6 +79,8 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         ("http.tokens_file", |old, new| {
             old.http.tokens_file != new.http.tokens_file
         }),
+        ("http.tls", |old, new| old.http.tls != new.http.tls),
+        ("http.socket", |old, new| old.http.socket != new.http.socket),
         ("http.rate_limit", |old, new| old.http.rate_limit != new.http.rate_limit),
     ]),
 };
@@ -84,9 +119,45 @@ pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &ListenAddresses, f
     HttpConfig {
         tokens_file,
         rate_limit: read_rate_limit(&section, findings),
+        tls: read_tls(&section, input, findings),
+        socket: match section.text("socket", "socket: /run/hotdns/api.sock", findings) {
+            None => SocketConfig::Default,
+            Some(path) if path.text == "off" => SocketConfig::Off,
+            Some(path) => SocketConfig::At(input.base.join(path.text)),
+        },
         listen: listen.into_iter().map(|(address, _)| address).collect(),
         token_file,
     }
+}
+
+/// `{}`, or `{cert: PATH, key: PATH}`.
+fn read_tls(section: &CheckedMapping<'_>, input: &Input<'_>, findings: &mut Findings) -> Option<TlsConfig> {
+    if !section.has_value("tls") {
+        return None;
+    }
+    let tls = section.section("tls", &["cert", "key"], findings);
+    let mut path = |key, other, example| {
+        if tls.has_value(other) {
+            tls.required_text(key, example, findings)
+        } else {
+            tls.text(key, example, findings)
+        }
+    };
+    let (cert, key) = (
+        path("cert", "key", "cert: cert.pem"),
+        path("key", "cert", "key: key.pem"),
+    );
+    let (Some(cert), Some(key)) = (cert, key) else {
+        return Some(TlsConfig::SelfSigned);
+    };
+    let (cert, key, at) = (input.base.join(cert.text), input.base.join(key.text), key.at);
+    match Certificates::of_files("http.tls", &cert, &key, &[]) {
+        Ok(_) => open_to_all(&key)
+            .into_iter()
+            .for_each(|oddity| findings.warning(at, oddity)),
+        Err(error) => findings.error(at, ConfigProblem::BadCertificate { error }),
+    }
+    Some(TlsConfig::Files { cert, key })
 }
 
 /// `{rate: N, burst: N}`.

@@ -234,6 +234,8 @@ pub enum ConfigProblem {
     )]
     BadToken { path: String },
 
+    #[error("`http.tls`: {error}")]
+    BadCertificate { error: String },
     #[error("`http.tokens_file`: {error}")]
     BadTokensFile { error: String },
     #[error("`edns.cookie_secret_file`: {path} {error}")]

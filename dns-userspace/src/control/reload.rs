@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ControlError;
 use super::census::{differing_views, node_changes, own};
@@ -52,7 +53,7 @@ pub struct DesiredZone {
 pub type Loader = Box<dyn FnMut() -> Result<Desired, Vec<String>> + Send>;
 
 /// What a reload did, as the API answers it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadReport {
     /// RRsets served now and not before.
     pub added: Vec<RrsetRef>,
@@ -69,7 +70,7 @@ pub struct ReloadReport {
 }
 
 /// Numbers of RRsets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counts {
     /// Of `added`.
     pub added: usize,
@@ -80,7 +81,7 @@ pub struct Counts {
 }
 
 /// An RRset's name and type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RrsetRef {
     /// The owner.
     pub name: String,
@@ -92,7 +93,7 @@ pub struct RrsetRef {
 }
 
 /// One entry of `failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Failure {
     /// A zone file that has errors.

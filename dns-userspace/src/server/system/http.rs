@@ -10,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
-use crate::api::ApiState;
-use crate::config::Config;
+use crate::api::{ApiState, Listeners};
+use crate::config::{Config, TlsConfig};
 use crate::observe::readiness::Readiness;
 use crate::principal::{Credentials, TokenFile, TokensFile};
 use crate::serve::sockets::{Refusal, family, scope};
+use crate::tls::Certificates;
+
+mod local_socket;
 
 /// The listeners, served.
 pub(super) struct Http {
@@ -31,12 +34,20 @@ impl Http {
         readiness: &Arc<Readiness>,
         spawner: &Spawner,
     ) -> anyhow::Result<Self> {
-        let listeners = bind(config, credentials.are_needed()).await?;
+        let tls = certificates(config)?;
+        let socket = local_socket::bind(&config.http.socket)?;
+        let (socket, file) = socket.map_or((None, None), |(socket, file)| (Some(socket), Some(file)));
+        let listeners = Listeners {
+            tcp: bind(config, credentials.are_needed()).await?,
+            tls,
+            socket,
+        };
         let api = ApiState::new(credentials, config.http.rate_limit, Arc::clone(readiness));
         let stops = CancellationToken::new();
         let serving = crate::api::serve(listeners, api.clone(), stops.clone());
         spawner.spawn("http", async move {
             serving.await;
+            drop(file);
             Ok(())
         });
         Ok(Self { api, stops })
@@ -58,6 +69,35 @@ pub(super) fn credentials(config: &Config) -> anyhow::Result<Credentials> {
         tokens: tokens.map(Arc::new),
     })
 }
+
+/// What `http.tls` asks for.
+fn certificates(config: &Config) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let certificates = match &config.http.tls {
+        None => return Ok(None),
+        Some(TlsConfig::Files { cert, key }) => Certificates::of_files("http.tls", cert, key, PROTOCOLS),
+        Some(TlsConfig::SelfSigned) => {
+            let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            // Not every host's name is one that a certificate can have.
+            let host = host.trim().to_owned();
+            names.extend((host.is_ascii() && !host.is_empty()).then_some(host));
+            let addresses = config.http.listen.iter().map(SocketAddr::ip);
+            names.extend(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
+            Certificates::self_signed(names, PROTOCOLS)
+        }
+    };
+    let certificates = certificates.map_err(|error| anyhow::anyhow!("http.tls: {error}"))?;
+    if let Certificates::SelfSigned { fingerprint, .. } = &certificates {
+        warn!(
+            "HTTP is served with a SELF-SIGNED certificate that was made just now and differs at each start: clients \
+             cannot verify it. Set `http.tls.cert` and `http.tls.key`. Its SHA-256 fingerprint is {fingerprint}"
+        );
+    }
+    Ok(Some(Arc::new(certificates)))
+}
+
+/// The protocol of ALPN.
+const PROTOCOLS: &[&str] = &["http/1.1"];
 
 /// Binds `http.listen`.
 async fn bind(config: &Config, has_credentials: bool) -> anyhow::Result<Vec<TcpListener>> {
