@@ -35,6 +35,7 @@ use crate::principal::Credentials;
 mod access;
 mod admission;
 mod audit;
+mod authentication;
 mod body;
 mod connection;
 mod docs;
@@ -95,6 +96,8 @@ struct Shared {
     bodies: Arc<Semaphore>,
     /// Lists that are made at a time.
     lists: Arc<Semaphore>,
+    /// Passwords that are checked at a time.
+    checks: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -113,6 +116,7 @@ impl ApiState {
             scrapes: Scrapes::default(),
             bodies: Arc::new(Semaphore::new(body::MOST_UNITS)),
             lists: Arc::new(Semaphore::new(processors)),
+            checks: Arc::new(Semaphore::new((processors / 2).max(1))),
         }))
     }
 

@@ -50,6 +50,7 @@ pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
+pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
 pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;

@@ -12,6 +12,8 @@
 //! reload) needs a scope that limits no records: [`Principal::is_unlimited`].
 
 mod credentials;
+mod jwt;
+mod passwords;
 mod scope;
 mod token;
 mod tokens;
@@ -22,7 +24,9 @@ use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::store::{ChangeSet, Edit};
 
-pub(crate) use self::credentials::Credentials;
+pub(crate) use self::credentials::{Credentials, TrustedHeader};
+pub(crate) use self::jwt::{KeySource, Verification};
+pub(crate) use self::passwords::PasswordFile;
 pub use self::scope::{DEFAULT_VIEW, NamePattern, Scope};
 pub(crate) use self::scope::{ScopeError, ScopeText};
 #[cfg(test)]
@@ -142,6 +146,9 @@ impl Principal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) use self::jwt::tests as identity_provider;
 
 #[cfg(test)]
 mod tests {

@@ -5,17 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::ApiState;
 use super::audit::Actor;
 use super::connection::{Peer, Place};
 use super::problem::{self, Problem};
+use super::{ApiState, authentication};
 use crate::model::name::{Name, NameKey};
-use crate::principal::{Credentials, Principal};
+use crate::principal::Principal;
 
 /// Paths that everyone may ask for: the probes, and a page that shows nothing without the document.
 const OPEN_PATHS: [&str; 6] = [
@@ -28,7 +29,7 @@ const OPEN_PATHS: [&str; 6] = [
 ];
 
 /// Lets a request through to its handler, or answers it.
-pub(super) async fn check(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     if OPEN_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
@@ -40,10 +41,12 @@ pub(super) async fn check(State(state): State<ApiState>, mut request: Request, n
         .header(header::CONNECTION, "close")
         .into_response();
     }
-    let principal = match who(&state, &request) {
+    let (parts, body) = request.into_parts();
+    let principal = match who(&state, &parts).await {
         Ok(principal) => principal,
         Err(problem) => return problem.into_response(),
     };
+    let mut request = Request::from_parts(parts, body);
     let actor = Actor(Arc::clone(principal.name()));
     let mut response = match may_ask(&state, &principal, &request) {
         Ok(()) => {
@@ -57,10 +60,10 @@ pub(super) async fn check(State(state): State<ApiState>, mut request: Request, n
 }
 
 /// Who asks.
-fn who(state: &ApiState, request: &Request) -> Result<Principal, Problem> {
+async fn who(state: &ApiState, request: &Parts) -> Result<Principal, Problem> {
     let credentials = &state.0.credentials;
-    if let Some(Peer::Socket { user, .. }) = request.extensions().get::<Peer>() {
-        let shows_nothing = !request.headers().contains_key(header::AUTHORIZATION);
+    if let Some(Peer::Socket { user, .. }) = request.extensions.get::<Peer>() {
+        let shows_nothing = !request.headers.contains_key(header::AUTHORIZATION);
         let is_trusted = *user == 0 || *user == nix::unistd::geteuid().as_raw();
         if is_trusted && (shows_nothing || !credentials.are_needed()) {
             return Ok(Principal::local());
@@ -73,10 +76,9 @@ fn who(state: &ApiState, request: &Request) -> Result<Principal, Problem> {
             ));
         }
     }
-    if credentials.are_needed() {
-        bearer(request.headers(), credentials)
-    } else {
-        direct_and_local(request)
+    match credentials.are_needed() {
+        true => authentication::authenticate(state, request).await,
+        false => direct_and_local(request),
     }
 }
 
@@ -123,44 +125,11 @@ pub(super) fn readable(
     Ok(scope.zones.iter().map(Name::key).collect())
 }
 
-/// RFC 6750 §2.1; the scheme is compared without regard to case (RFC 9110 §11.1).
-fn bearer(headers: &HeaderMap, credentials: &Credentials) -> Result<Principal, Problem> {
-    let unauthorized = |detail, challenge| {
-        Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).header(header::WWW_AUTHENTICATE, challenge))
-    };
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return unauthorized(
-            "send the header `Authorization: Bearer TOKEN`, once",
-            "Bearer realm=\"hotdns\"",
-        );
-    };
-    let value = value.as_bytes();
-    let given = value
-        .split_at_checked(7)
-        .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii()));
-    let Some(given) = given else {
-        return unauthorized("the scheme of `Authorization` is Bearer", "Bearer realm=\"hotdns\"");
-    };
-    let is_the_token = credentials.token.as_ref().is_some_and(|token| token.is_valid(given));
-    let holder = is_the_token.then(|| Principal::token("http.token_file"));
-    let holder = holder.or_else(|| credentials.tokens.as_ref()?.holder(given));
-    holder.map_or_else(
-        || {
-            unauthorized(
-                "there is no such token, or it has ended",
-                "Bearer realm=\"hotdns\", error=\"invalid_token\"",
-            )
-        },
-        Ok,
-    )
-}
-
 /// Without a token: this machine's own users, but neither what a proxy passes on nor what a web page makes a browser
 /// send (DNS rebinding shows in `Host`).
-pub(super) fn direct_and_local(request: &Request) -> Result<Principal, Problem> {
+pub(super) fn direct_and_local(request: &Parts) -> Result<Principal, Problem> {
     let disabled = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "api_disabled", detail));
-    let peer = request.extensions().get::<Peer>();
+    let peer = request.extensions.get::<Peer>();
     let Some(Peer::Network { local, .. }) = peer else {
         return disabled("without `http.token_file` the API answers on loopback only");
     };
@@ -168,10 +137,10 @@ pub(super) fn direct_and_local(request: &Request) -> Result<Principal, Problem> 
         return disabled("without `http.token_file` the API answers on loopback only");
     }
     let is_forwarded = |name: &str| name == "forwarded" || name.starts_with("x-forwarded-");
-    if request.headers().keys().any(|name| is_forwarded(name.as_str())) {
+    if request.headers.keys().any(|name| is_forwarded(name.as_str())) {
         return disabled("without `http.token_file` the API does not answer through a proxy");
     }
-    if !is_for_loopback(request.uri(), request.headers()) {
+    if !is_for_loopback(&request.uri, &request.headers) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "invalid_host",

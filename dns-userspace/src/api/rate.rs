@@ -1,5 +1,6 @@
-//! How many requests each principal may send.
+//! How many requests each principal may send, and how many passwords of one client are checked.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -13,8 +14,12 @@ use crate::principal::Principal;
 /// Keys above which those that have sent nothing lately are forgotten.
 const MANY_KEYS: usize = 4096;
 
+/// Passwords of one client that are checked at once; then one a second.
+const WRONG_PASSWORDS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+
 /// The limits.
 pub(super) struct Rates {
+    passwords: DefaultKeyedRateLimiter<IpAddr>,
     requests: Option<DefaultKeyedRateLimiter<Arc<str>>>,
     clock: DefaultClock,
 }
@@ -26,7 +31,9 @@ impl Rates {
             let (rate, burst) = (NonZeroU32::new(rate)?, NonZeroU32::new(burst)?);
             Some(Quota::per_second(rate).allow_burst(burst))
         });
+        let password = Quota::per_second(NonZeroU32::MIN).allow_burst(WRONG_PASSWORDS);
         Self {
+            passwords: RateLimiter::keyed(password),
             requests: quota.map(RateLimiter::keyed),
             clock: DefaultClock::default(),
         }
@@ -44,6 +51,17 @@ impl Rates {
             let wait = until.wait_time_from(self.clock.now());
             let detail = format!("{} sends more requests than `http.rate_limit` allows", principal.name());
             limited(detail, wait)
+        })
+    }
+
+    /// Counts a password that will be checked; an error where the client has sent too many.
+    pub(super) fn password(&self, client: IpAddr) -> Result<(), Problem> {
+        if self.passwords.len() > MANY_KEYS {
+            self.passwords.retain_recent();
+        }
+        self.passwords.check_key(&client).map_err(|until| {
+            let wait = until.wait_time_from(self.clock.now());
+            limited("too many passwords of this client were checked".to_owned(), wait)
         })
     }
 }

@@ -1,4 +1,5 @@
 mod access;
+mod authentication;
 pub(super) mod client;
 mod doors;
 mod limits;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use self::auth::AuthConfig;
 use super::address_list::{AddressAt, read_addresses, replace_addresses, wildcard};
 use super::keys::{Applies, Input, TopLevelKey};
 use super::listen::ListenAddresses;
@@ -15,6 +16,8 @@ use crate::host::files;
 use crate::principal::TokensFile;
 use crate::tls::Certificates;
 
+pub mod auth;
+
 /// `http`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
@@ -24,6 +27,8 @@ pub struct HttpConfig {
     pub token_file: Option<PathBuf>,
     /// `http.tokens_file`: without errors, if it is there, when the configuration was read.
     pub tokens_file: Option<PathBuf>,
+    /// What else clients may show to say who they are.
+    pub auth: AuthConfig,
     /// Whether HTTP is served in TLS, and with what.
     pub tls: Option<TlsConfig>,
     /// The socket for users of this machine.
@@ -68,7 +73,15 @@ const GOOD_TOKEN_BYTES: usize = 16;
 const MOST_REQUESTS: u32 = 1_000_000_000;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
-    keys: &["listen", "token_file", "tokens_file", "rate_limit", "tls", "socket"],
+    keys: &[
+        "listen",
+        "token_file",
+        "tokens_file",
+        "rate_limit",
+        "tls",
+        "socket",
+        "auth",
+    ],
     // The content of the token file is read anew at each reload, that of the others once it changes.
     applies: Applies::AtRestart(&[
         // Where only the default port moved, `http_port` says it all.
@@ -79,6 +92,7 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         ("http.tokens_file", |old, new| {
             old.http.tokens_file != new.http.tokens_file
         }),
+        ("http.auth", |old, new| old.http.auth != new.http.auth),
         ("http.tls", |old, new| old.http.tls != new.http.tls),
         ("http.socket", |old, new| old.http.socket != new.http.socket),
         ("http.rate_limit", |old, new| old.http.rate_limit != new.http.rate_limit),
@@ -119,6 +133,7 @@ pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &ListenAddresses, f
     HttpConfig {
         tokens_file,
         rate_limit: read_rate_limit(&section, findings),
+        auth: auth::read(&section, input, findings),
         tls: read_tls(&section, input, findings),
         socket: match section.text("socket", "socket: /run/hotdns/api.sock", findings) {
             None => SocketConfig::Default,

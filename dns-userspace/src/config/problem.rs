@@ -234,6 +234,12 @@ pub enum ConfigProblem {
     )]
     BadToken { path: String },
 
+    #[error("`http.auth.basic_file`: {error}")]
+    BadPasswordFile { error: String },
+    #[error("`http.auth.jwt.jwks`: {error}")]
+    BadKeys { error: String },
+    #[error("`http.auth.header.name` is `{text}`: {remedy}")]
+    BadHeaderName { text: String, remedy: &'static str },
     #[error("`http.tls`: {error}")]
     BadCertificate { error: String },
     #[error("`http.tokens_file`: {error}")]

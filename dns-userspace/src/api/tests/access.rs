@@ -218,7 +218,7 @@ fn without_a_token_only_loopback_connections_may() {
             let local: SocketAddr = local.parse().expect("an address");
             request.extensions_mut().insert(Peer::Network { local, remote: local });
         }
-        request
+        request.into_parts().0
     };
     for local in ["127.0.0.1:8080", "127.1.2.3:1", "[::1]:8080", "[::ffff:127.0.0.1]:80"] {
         assert!(direct_and_local(&request(Some(local))).is_ok(), "{local}");

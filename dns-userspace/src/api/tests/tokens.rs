@@ -26,6 +26,7 @@ async fn guarded(rate: Option<(u32, u32)>) -> Guarded {
     let credentials = Credentials {
         token: Some(Arc::new(TokenFile::load(&token).expect("a token"))),
         tokens: Some(Arc::new(TokensFile::load(&tokens(folder.path())).expect("none yet"))),
+        ..Credentials::default()
     };
     let initial = desired(
         vec![zone(

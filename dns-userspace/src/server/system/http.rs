@@ -13,7 +13,7 @@ use super::super::supervisor::Spawner;
 use crate::api::{ApiState, Listeners};
 use crate::config::{Config, TlsConfig};
 use crate::observe::readiness::Readiness;
-use crate::principal::{Credentials, TokenFile, TokensFile};
+use crate::principal::{Credentials, PasswordFile, TokenFile, TokensFile, TrustedHeader, Verification};
 use crate::serve::sockets::{Refusal, family, scope};
 use crate::tls::Certificates;
 
@@ -64,9 +64,24 @@ pub(super) fn credentials(config: &Config) -> anyhow::Result<Credentials> {
     let token = config.http.token_file.as_deref().map(TokenFile::load).transpose()?;
     let tokens = config.http.tokens_file.as_deref().map(TokensFile::load).transpose();
     let tokens = tokens.map_err(|error| anyhow::anyhow!("http.tokens_file: {error}"))?;
+    let auth = &config.http.auth;
+    let passwords = auth.basic_file.as_deref().map(PasswordFile::load).transpose();
+    let passwords = passwords.map_err(|error| anyhow::anyhow!("http.auth.basic_file: {error}"))?;
+    let jwt = auth
+        .jwt
+        .as_ref()
+        .map(|jwt| Verification::new(&jwt.issuer, &jwt.audience, &jwt.jwks));
+    let jwt = jwt.transpose();
+    let jwt = jwt.map_err(|error| anyhow::anyhow!("http.auth.jwt.jwks: {error}"))?;
     Ok(Credentials {
         token: token.map(Arc::new),
         tokens: tokens.map(Arc::new),
+        passwords: passwords.map(Arc::new),
+        jwt: jwt.map(Arc::new),
+        header: auth.header.as_ref().map(|header| TrustedHeader {
+            name: header.name.clone(),
+            from: header.from.clone().into(),
+        }),
     })
 }
 
