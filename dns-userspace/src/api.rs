@@ -31,6 +31,7 @@ use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::Credentials;
+use crate::source::Registry;
 
 mod access;
 mod admission;
@@ -39,6 +40,7 @@ mod authentication;
 mod body;
 mod connection;
 mod docs;
+mod explain;
 mod listing;
 mod openapi;
 mod page;
@@ -53,10 +55,12 @@ mod records;
 mod refusal;
 mod scrape;
 mod security;
+mod sources;
 mod tokens;
 
 use crate::observe::figures::HttpFigures;
 pub use connection::{Listeners, serve};
+pub use explain::Inside;
 
 /// The most connections that HTTP has a use for.
 pub const MAX_CONNECTIONS: usize = admission::MAX_CONNECTIONS;
@@ -78,6 +82,10 @@ pub struct Serving {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
+    /// The watched sources.
+    pub sources: Arc<Registry>,
+    /// What the server can say of itself.
+    pub inside: Option<Inside>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -139,6 +147,12 @@ impl ApiState {
     fn serving(&self) -> Result<&Serving, Problem> {
         let reason = || self.0.readiness.not_ready().unwrap_or_default();
         self.0.serving.get().ok_or_else(|| problem::not_ready(reason()))
+    }
+
+    /// What the server can say of itself; 503 before it knows.
+    fn inside(&self) -> Result<&Inside, Problem> {
+        let inside = self.serving()?.inside.as_ref();
+        inside.ok_or_else(|| problem::not_ready("nothing answers queries"))
     }
 
     /// What is served; 503 where that is not known yet.
@@ -203,6 +217,11 @@ fn routes() -> Routes {
             get(records::show).put(records::put).delete(records::delete),
         )
         .route("/api/v1/reload", post(records::reload))
+        .route("/api/v1/explain", get(explain::explain))
+        .route("/api/v1/test-dns", get(explain::test_dns))
+        .route("/api/v1/config", get(explain::config))
+        .route("/api/v1/sources", get(sources::list))
+        .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete));
     #[cfg(test)]

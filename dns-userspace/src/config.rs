@@ -35,6 +35,8 @@ mod rate_limit;
 mod records;
 mod secret_file;
 mod section;
+mod shown;
+mod sources;
 mod storage;
 mod tcp;
 mod ttl_bounds;
@@ -60,6 +62,7 @@ pub use self::metrics::MetricsConfig;
 pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
+pub use self::sources::{ConfiguredSource, HostsSource, SourceSettings};
 pub use self::storage::StorageConfig;
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
@@ -87,6 +90,8 @@ pub struct Loaded {
     pub config: Config,
     /// Oddities for the log.
     pub warnings: Vec<ConfigWarning>,
+    /// The file as JSON, secrets masked.
+    pub shown: serde_json::Value,
 }
 
 /// Where the configuration comes from, at start and at each reload.

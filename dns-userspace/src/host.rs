@@ -6,3 +6,4 @@ pub(crate) mod memory;
 pub(crate) mod privileges;
 pub(crate) mod replace;
 pub(crate) mod reread;
+pub(crate) mod watch;

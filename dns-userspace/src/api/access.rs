@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audit::Actor;
+use super::body::require_json;
 use super::connection::{Peer, Place};
 use super::problem::{self, Problem};
 use super::{ApiState, authentication};
@@ -93,6 +94,16 @@ fn may_ask(state: &ApiState, principal: &Principal, request: &Request) -> Result
     Err(Problem::forbidden(format!(
         "{name} may not send {method}: its scope is {scope}"
     )))
+}
+
+/// 415 for a call without a body that lacks `Content-Type: application/json`, where nothing else keeps a web page from
+/// making it: no credential is needed, and it did not come over the local socket.
+pub(super) fn refuse_pages(state: &ApiState, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), Problem> {
+    let is_local = matches!(peer, Some(Peer::Socket { .. }));
+    match is_local || state.0.credentials.are_needed() {
+        true => Ok(()),
+        false => require_json(headers),
+    }
 }
 
 /// 403 for those whose scope leaves out some records; `what` concerns all of the server.

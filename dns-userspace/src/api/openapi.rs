@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::pieces;
 use super::problem::MEDIA_TYPE;
-use super::{docs, probes, records, tokens};
+use super::{docs, explain, probes, records, sources, tokens};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -43,6 +43,7 @@ pub(super) struct ProblemBody {
     servers((url = "/", description = "This server")),
     tags(
         (name = "records", description = "What is served"),
+        (name = "sources", description = "Worlds that are watched"),
         (name = "tokens", description = "Who may do what"),
         (name = "server", description = "The server itself"),
         (name = "probes", description = "Open to all"),
@@ -63,6 +64,11 @@ pub(super) struct ProblemBody {
         records::put,
         records::delete,
         records::reload,
+        sources::list,
+        sources::sync,
+        explain::explain,
+        explain::test_dns,
+        explain::config,
         tokens::list,
         tokens::create,
         tokens::delete,

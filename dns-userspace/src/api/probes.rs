@@ -13,6 +13,7 @@ use super::problem::{self, Problem};
 use super::{ApiState, pieces};
 use crate::journal::{StorageState, StorageStatus};
 use crate::observe::metrics::Metrics;
+use crate::source::{Registry, SourceState};
 
 /// How the server is.
 #[derive(Serialize, ToSchema)]
@@ -25,6 +26,20 @@ pub(super) struct Status {
     /// Why it takes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Sources whose world is away: what they said last is served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    degraded: Vec<DegradedSource>,
+}
+
+/// A source whose world is away.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DegradedSource {
+    /// Its kind and name.
+    source: String,
+    /// How many seconds old what is served of it is.
+    age: Option<u64>,
+    /// What is wrong.
+    error: Option<String>,
 }
 
 impl Status {
@@ -33,6 +48,7 @@ impl Status {
             status,
             storage: None,
             reason: None,
+            degraded: Vec::new(),
         }
     }
 }
@@ -59,21 +75,33 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     let StorageStatus {
         state: storage, reason, ..
     } = state.0.readiness.storage();
-    match state.0.readiness.not_ready() {
-        None if storage == StorageState::Open => pieces::json(StatusCode::OK, &Status::of("ready")),
-        // Ready, but no change can be made.
-        None => pieces::json(
-            StatusCode::OK,
-            &Status {
-                status: "ready",
-                storage: Some(storage.label()),
-                reason: reason.as_deref().map(str::to_owned),
-            },
-        ),
-        Some(reason) => problem::not_ready(reason)
+    if let Some(reason) = state.0.readiness.not_ready() {
+        return problem::not_ready(reason)
             .member("storage", storage.label())
-            .into_response(),
+            .into_response();
     }
+    let mut status = Status::of("ready");
+    if storage != StorageState::Open {
+        // Ready, but no change can be made.
+        status.storage = Some(storage.label());
+        status.reason = reason.as_deref().map(str::to_owned);
+    }
+    let serving = state.0.serving.get();
+    status.degraded = serving.map_or_else(Vec::new, |serving| degraded(&serving.sources));
+    pieces::json(StatusCode::OK, &status)
+}
+
+fn degraded(sources: &Registry) -> Vec<DegradedSource> {
+    let degraded = sources.iter().filter_map(|source| {
+        let report = source.status.report();
+        let is_degraded = matches!(report.state, SourceState::Degraded | SourceState::Stopped);
+        is_degraded.then(|| DegradedSource {
+            source: source.status.source().key(),
+            age: report.age(std::time::SystemTime::now()),
+            error: report.error,
+        })
+    });
+    degraded.collect()
 }
 
 /// Metrics in the text format of Prometheus.

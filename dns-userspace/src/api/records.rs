@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::body::{RrsetBody, parse_value, read_rrset, require_json};
+use super::body::{RrsetBody, parse_value, read_rrset};
 use super::connection::{Peer, Place};
 use super::listing::{Filter, Position};
 use super::openapi::ProblemBody;
@@ -257,10 +257,7 @@ pub(super) async fn reload(
     preconditions::refuse(&headers)?;
     Parameters::read(&uri, &[])?;
     // It has no body; the header keeps web pages from making this call where there is no token to do so.
-    let is_network = !matches!(peer, Some(Extension(Peer::Socket { .. })));
-    if is_network && !state.0.credentials.are_needed() {
-        require_json(&headers)?;
-    }
+    access::refuse_pages(&state, peer.as_deref(), &headers)?;
     let report = serving.control.reload().await?;
     Ok(pieces::json(StatusCode::OK, &report))
 }

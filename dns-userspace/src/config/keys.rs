@@ -27,13 +27,14 @@ use super::problem::Findings;
 use super::rate_limit::RateLimitConfig;
 use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
+use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, chaos, dns_port, edns, http, http_port, limits, listen, log_format, log_level};
-use super::{metrics, rate_limit, records, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
 use crate::model::views::ViewClients;
 
 /// What a key is read from.
@@ -115,6 +116,7 @@ keys! {
     backend: BackendConfig = (ttl_bounds, listen),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
+    sources: Vec<ConfiguredSource> = (backend),
 }
 
 impl Config {

@@ -25,6 +25,8 @@ pub struct ConfigWithZones {
     /// RRsets of `records` that are also in a zone file, or cannot stand beside its: errors at a check; at start-up
     /// warnings, and the zone file's are served; for a reload see [`ConfigWithZones::for_reload`].
     pub clashes: Vec<RecordClash>,
+    /// The configuration file as JSON, secrets masked.
+    pub shown: serde_json::Value,
 }
 
 /// A configured zone and its zone file.
@@ -104,7 +106,11 @@ impl ConfigWithZones {
     /// Reads the zone files of a configuration, the smallest first: where there is not memory for all of them, the
     /// largest are refused.
     pub(crate) fn read_zone_files(loaded: Loaded) -> Self {
-        let Loaded { config, warnings } = loaded;
+        let Loaded {
+            config,
+            warnings,
+            shown,
+        } = loaded;
         let mut budget = Budget::new(config.limits.memory);
         let octets = |zone: &ConfiguredZone| fs::metadata(&zone.file).map_or(0, |file| file.len());
         let mut order: Vec<(u64, usize)> = config.zones.iter().map(octets).zip(0..).collect();
@@ -124,6 +130,7 @@ impl ConfigWithZones {
             warnings,
             zones,
             clashes,
+            shown,
         }
     }
 

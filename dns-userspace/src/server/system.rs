@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use dns_common::cookie::words;
 use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
@@ -25,7 +26,7 @@ use self::http::Http;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity};
-use crate::api::{Serving, View};
+use crate::api::{Inside, Serving, View};
 use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, RateLimitConfig};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
@@ -41,11 +42,13 @@ use crate::observe::readiness::Readiness;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
+use crate::serve::explain::Explainer;
 use crate::serve::gate::Gate;
 use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
+use crate::source::Registry;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -98,21 +101,27 @@ impl System {
             metrics.show_zones(Arc::clone(counts));
         }
 
+        let sources = Arc::new(Registry::new(&config.sources));
+        metrics.show_sources(Arc::clone(&sources));
         let observer = Arc::new(Told {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
+            sources: Arc::clone(&sources),
         });
-        let loader = control::loader(source, config.clone());
+        let shown: control::Shown = Arc::new(ArcSwap::from_pointee(desired.shown.clone()));
+        let file = source.path.display().to_string();
+        let loader = control::loader(source, config.clone(), Arc::clone(&shown));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token, Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
+        let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
             let (storage, stored) = Storage::open(&path)?;
             let settings = Settings {
                 journal: Box::new(storage),
                 stored,
                 storage_required,
-                sources: Vec::new(),
+                sources: ids,
                 loader,
                 token: token_file,
                 cookies: secrets,
@@ -127,7 +136,27 @@ impl System {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
+            sources: Arc::clone(&sources),
+            inside: Some(Inside {
+                explainer: Explainer {
+                    served: Arc::clone(&served),
+                    environment,
+                    recursion: Arc::clone(&recursion),
+                    gate: Arc::clone(&gate),
+                    cookies: Arc::clone(&cookies),
+                    program: program.clone(),
+                },
+                listening: listening.clone(),
+                configuration: Arc::new(move || shown.load_full()),
+                file,
+            }),
         });
+        for task in sources.tasks(&handle, &spawner.stopping()) {
+            spawner.spawn("source", async move {
+                task.await;
+                Ok(())
+            });
+        }
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);
 

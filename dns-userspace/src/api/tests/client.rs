@@ -124,6 +124,8 @@ impl Server {
                 snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
             },
             metrics: self.fixture.metrics.clone(),
+            sources: Arc::default(),
+            inside: None,
         }
     }
 

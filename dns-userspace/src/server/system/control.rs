@@ -3,13 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
 use crate::config::{Config, ConfigSource, ConfigWithZones, Known};
 use crate::control::{self, Loader, Planes, Publication};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
 
-/// Reads everything again; `running` is what the process was started with.
-pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
+/// The configuration file as JSON, as it was loaded last.
+pub(super) type Shown = Arc<ArcSwap<Value>>;
+
+/// Reads everything again; `running` is what the process was started with. What is read is shown.
+pub(super) fn loader(source: ConfigSource, running: Config, shown: Shown) -> Loader {
     let mut known = Known::of(&running);
     Box::new(move || {
         let read = source.load_everything().and_then(|read| read.for_reload(&known));
@@ -18,6 +24,7 @@ pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
             tracing::warn!("{warning}");
         }
         known = Known::of(&read.config);
+        shown.store(Arc::new(read.shown.clone()));
         let restart = Config::restart_needed(&running, &read.config);
         let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
         // These keys take a restart.
