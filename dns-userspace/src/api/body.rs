@@ -23,7 +23,7 @@ use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Order, Rdata, RecordType, Wildcard};
 use crate::model::views::ViewName;
-use crate::store::Wanted;
+use crate::store::{Subject, Wanted};
 
 /// The largest body that is read.
 pub(super) const LIMIT_BYTES: usize = 1 << 20;
@@ -52,6 +52,11 @@ struct RrsetBody {
     /// In answers only: who may change what is not for a request to say.
     #[serde(rename = "source")]
     _source: Option<IgnoredAny>,
+    #[serde(rename = "object")]
+    _object: Option<IgnoredAny>,
+    /// In answers only: `If-Match` says what a change expects.
+    #[serde(rename = "version")]
+    _version: Option<IgnoredAny>,
 }
 
 /// One value, or several.
@@ -73,6 +78,17 @@ pub(super) struct RequestedRrset {
     pub(super) rdatas: Vec<Rdata>,
     /// The body's part of what all bodies may take, for as long as the request goes on.
     _held: Held,
+}
+
+impl RequestedRrset {
+    /// What conditions of the request are about.
+    pub(super) fn subject(&self) -> Subject {
+        Subject::Rrset {
+            view: self.view.clone(),
+            owner: self.owner.clone(),
+            rtype: self.rtype,
+        }
+    }
 }
 
 /// Reads an RRset; `view`, `name` and `rtype` are those of the URL, which the body may leave out and must not

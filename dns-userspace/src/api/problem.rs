@@ -127,6 +127,9 @@ impl From<Refusal> for Problem {
                 "zone_file" | "config" => conflict("managed_by_file").member("file", origin.to_string()),
                 _ => conflict("owned_by").member("source", origin.to_string()),
             },
+            Refusal::VersionConflict { held, .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "version_conflict", detail).member("version", held)
+            }
             Refusal::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
             Refusal::SoaInView => Self::bad_request("invalid_type", detail),
             Refusal::UnknownView(_) => Self::bad_request("invalid_parameter", detail),

@@ -5,6 +5,7 @@ mod names;
 mod protocol;
 mod reading;
 mod starting;
+mod versions;
 mod writing;
 
 /// The handler of `/api/v1/panic`.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::ControlError;
 use super::census::{differing_views, node_changes, own};
 use super::files::FileBatch;
+use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
 use crate::model::access::AccessList;
@@ -136,7 +137,14 @@ impl Writer {
         } = batch;
         let old = self.store.snapshot();
         let plan = self.store.plan(changes);
-        let plan = self.serve(plan, vec![Cause::reload()], Durability::WhereOpen)?;
+        let made = Made {
+            cause: Cause::reload(),
+            version: plan.version(),
+            comment: None,
+            kind: PastKind::Reload,
+        };
+        let plan = self.serve(plan, vec![made], Durability::WhereOpen)?;
+        self.note_change(&SourceId::config(), plan.delta.is_empty());
         self.rules = rules;
         if plan.delta.views_redefined {
             self.warn_of_views();

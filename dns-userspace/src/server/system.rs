@@ -30,7 +30,7 @@ use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, 
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
-use crate::journal::Storage;
+use crate::journal::{HistoryLimits, Storage};
 use crate::lines::CompileOptions;
 use crate::message::Limit;
 use crate::model::access::{Access, AccessList};
@@ -117,6 +117,7 @@ impl System {
             let settings = Settings {
                 journal: Box::new(storage),
                 stored,
+                history: HistoryLimits::default(),
                 storage_required,
                 sources: Vec::new(),
                 loader,

@@ -404,6 +404,14 @@ impl Draft<'_> {
         }
     }
 
+    /// An RRset that an edit changes, at the version that this makes.
+    fn stamped(&self, rrset: RrSet) -> RrSet {
+        RrSet {
+            origin: rrset.origin.at_version(self.next_version()),
+            ..rrset
+        }
+    }
+
     fn set(
         &mut self,
         source: &SourceId,
@@ -416,6 +424,10 @@ impl Draft<'_> {
         let at = At { view, key };
         let held = self.own(source, &at, rtype).cloned();
         let changed = held.as_ref() != Some(&rrset);
+        let rrset = match changed {
+            true => Arc::new(self.stamped((*rrset).clone())),
+            false => rrset,
+        };
         if changed {
             self.change(Change::Put {
                 source: source.clone(),
@@ -642,15 +654,17 @@ impl Draft<'_> {
         }
         let owner = present.owner.unwrap_or(owner);
         let held = present.held;
-        let rrset = Arc::new(RrSet {
-            rtype,
-            ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(rules.ttl.default),
-            rdatas: rdatas.into(),
-            origin: held
-                .as_ref()
-                .map_or_else(|| origin_of(source), |held| held.origin.clone()),
-            handling,
-        });
+        let rrset = Arc::new(
+            self.stamped(RrSet {
+                rtype,
+                ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(rules.ttl.default),
+                rdatas: rdatas.into(),
+                origin: held
+                    .as_ref()
+                    .map_or_else(|| origin_of(source), |held| held.origin.clone()),
+                handling,
+            }),
+        );
         let created = held.is_none();
         if let Some(held) = held.filter(|held| *held == rrset) {
             return Ok(Written {
@@ -705,11 +719,11 @@ impl Draft<'_> {
             return Ok(self.take_away(source, at, owner, rtype, edited));
         }
         let order = left.order(Some(held.handling.order().clone()));
-        let rrset = Arc::new(RrSet {
+        let rrset = Arc::new(self.stamped(RrSet {
             handling: Handling::new(order, held.handling.wildcard()),
             rdatas: left.rdatas.into(),
             ..(*held).clone()
-        });
+        }));
         self.change(Change::Put {
             source: source.clone(),
             view: at.view.clone(),

@@ -4,6 +4,7 @@ use crate::model::name::Name;
 use crate::model::record::{Clash, Order, RecordType, Wildcard};
 use crate::model::source::Origin;
 use crate::model::views::ViewName;
+use crate::store::{Condition, Subject};
 
 /// A change set that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +91,16 @@ pub enum Refusal {
         /// Whose it is.
         origin: Origin,
     },
+    /// It is not at the version that was expected.
+    #[error("{subject} {}, and the change expects {wanted}: read it again, and decide anew", shown_version(.held))]
+    VersionConflict {
+        /// What was looked at.
+        subject: Subject,
+        /// What was expected.
+        wanted: Condition,
+        /// Its version; `None` where it is not there.
+        held: Option<u64>,
+    },
     /// An SOA record in a view.
     #[error("a view has no SOA records: a zone has one, with one serial, for all clients; put it into the default")]
     SoaInView,
@@ -126,6 +137,13 @@ pub enum Refusal {
         /// How many there may be.
         limit: usize,
     },
+}
+
+fn shown_version(held: &Option<u64>) -> String {
+    held.map_or_else(
+        || "is not there".to_owned(),
+        |version| format!("is at version {version}"),
+    )
 }
 
 fn remedy(origin: &Origin) -> &str {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Publication, Settings};
 use crate::cookies::Cookies;
-use crate::journal::Storage;
 use crate::journal::faults::Shared;
+use crate::journal::{HistoryLimits, Storage};
 use crate::model::name::Name;
 use crate::model::rdata::{format_value, parse_value};
 use crate::model::record::{Handling, Rdata, RecordType, RrSet};
@@ -116,6 +116,7 @@ impl Fixture {
         let settings = Settings {
             journal: Box::new(storage.with_faults(faults.clone())),
             stored,
+            history: HistoryLimits::default(),
             sources,
             storage_required: required,
             loader: Box::new({
