@@ -19,9 +19,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -29,6 +29,7 @@ use self::admission::Admissions;
 use self::pieces::SharedPieces;
 use self::problem::Problem;
 use self::scrape::Scrapes;
+use crate::config::ZoneTemplate;
 use crate::control::ControlHandle;
 use crate::journal::{StorageState, StorageStatus, awaited};
 use crate::model::snapshot::Snapshot;
@@ -39,8 +40,12 @@ use crate::principal::TokenFile;
 mod access;
 mod admission;
 mod body;
+mod changes;
 mod connection;
+mod edits;
+mod hosted;
 mod listing;
+mod media;
 mod page;
 mod parameters;
 mod patience;
@@ -50,6 +55,8 @@ mod problem;
 mod records;
 mod refusal;
 mod scrape;
+mod templates;
+mod zones;
 
 use crate::observe::figures::HttpFigures;
 pub use connection::serve;
@@ -74,6 +81,8 @@ pub struct Serving {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
+    /// What a zone has that is made by its name alone.
+    pub zones: ZoneTemplate,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -156,6 +165,7 @@ fn router(state: ApiState) -> Router {
     routes(Router::new())
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_path)
+        .layer(from_fn(media::yaml_out))
         .layer(from_fn_with_state(state.clone(), access::check))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(state)
@@ -171,7 +181,19 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
             "/api/v1/records/{name}",
             get(records::show).put(records::put).delete(records::delete),
         )
-        .route("/api/v1/reload", post(records::reload));
+        .route("/api/v1/reload", post(records::reload))
+        .route("/api/v1/changes", post(changes::changes))
+        .route("/api/v1/zones", get(zones::list).post(zones::create))
+        .route("/api/v1/zones/{zone}", get(zones::show).delete(zones::delete))
+        .route("/api/v1/zones/{zone}/export", get(zones::export))
+        .route("/api/v1/zones/{zone}/import", post(zones::import))
+        .route("/v1/zones", get(hosted::list).post(hosted::create))
+        .route("/v1/zones/{zone}", delete(hosted::delete))
+        .route(
+            "/v1/zones/{zone}/records",
+            get(hosted::records).post(hosted::upsert).delete(hosted::delete_record),
+        )
+        .route("/v1/zones/{zone}/reload", post(hosted::reload));
     #[cfg(test)]
     let router = router.route("/api/v1/panic", get(tests::panics));
     router

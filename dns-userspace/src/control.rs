@@ -32,7 +32,7 @@ use crate::model::record::{Rdata, RecordType};
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
 use crate::principal::{Principal, TokenFile};
-use crate::store::{ChangeSet, Conflicts, Edit, EditedRrset, Terms, Wanted, Written};
+use crate::store::{ChangeSet, Conflicts, Edit, EditedRrset, Guard, Terms, Wanted, Written};
 
 mod census;
 pub mod differences;
@@ -104,6 +104,8 @@ pub struct Settings {
     pub stored: Option<Stored>,
     /// How much history is kept.
     pub history: HistoryLimits,
+    /// How much one change may remove.
+    pub guard: Guard,
     /// The watched sources that are configured: what the journal has of others goes.
     pub sources: Vec<SourceId>,
     /// `storage.required`: whether nothing is served until the records in the database are read.
@@ -172,6 +174,7 @@ enum Command {
     /// What a watched source says, and how far its watch is.
     Watched(
         ChangeSet,
+        Terms,
         Option<Progress>,
         oneshot::Sender<Result<Vec<Written>, ControlError>>,
     ),
@@ -195,6 +198,7 @@ impl Control {
             journal,
             stored,
             history: limits,
+            guard,
             sources,
             storage_required,
             loader,
@@ -208,6 +212,7 @@ impl Control {
             storage_required,
             journal,
             limits,
+            guard,
             sources,
             planes,
         };
@@ -371,7 +376,11 @@ impl ControlHandle {
     /// Makes what a watched source says what is served. Where the journal cannot be written it is kept later: the world
     /// that is watched says it again.
     pub async fn watched(&self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
-        self.ask(|reply| Command::Watched(set, progress, reply)).await?
+        let terms = Terms {
+            is_guarded: true,
+            ..self.terms.clone()
+        };
+        self.ask(|reply| Command::Watched(set, terms, progress, reply)).await?
     }
 
     /// What is known of a watched source from before.
@@ -382,7 +391,11 @@ impl ControlHandle {
     /// Reads the configuration file and the zone files again and serves what they say.
     pub async fn reload(&self) -> Result<ReloadReport, ControlError> {
         let (reply, answer) = oneshot::channel();
-        self.reloads.send(reply).await.map_err(|_| ControlError::Stopped)?;
+        let request = files::Request {
+            reply,
+            force: self.terms.force,
+        };
+        self.reloads.send(request).await.map_err(|_| ControlError::Stopped)?;
         answer.await.map_err(|_| ControlError::Stopped)?
     }
 

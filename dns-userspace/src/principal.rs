@@ -97,8 +97,10 @@ impl Principal {
             let (owner, rtype) = match asked {
                 Edit::AddValues { owner, rtype, .. }
                 | Edit::Put { owner, rtype, .. }
+                | Edit::Upsert { owner, rtype, .. }
                 | Edit::RemoveValues { owner, rtype, .. } => (owner, Some(*rtype)),
                 Edit::Delete { owner, rtype, .. } => (owner, *rtype),
+                Edit::CreateZone { apex, .. } | Edit::DeleteZone { apex } => (apex, None),
                 Edit::Set { owner, rrset, .. } => (owner, Some(rrset.rtype)),
                 Edit::Unset { owner, rtype, .. } => (owner, Some(*rtype)),
                 // What a source knows whole is not asked for by anybody.

@@ -20,6 +20,7 @@
 mod conflict;
 mod draft;
 mod edit;
+mod guard;
 mod layers;
 mod merge;
 mod plan;
@@ -28,6 +29,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod views;
+mod zones;
 
 use std::sync::Arc;
 
@@ -43,9 +45,9 @@ use crate::model::views::{ViewClients, ViewName};
 
 pub use conflict::{Conflict, ConflictChange, Conflicts};
 pub use draft::{Applied, Draft, Written};
-pub use edit::{ChangeSet, Edit, EditRules, TtlRules, Wanted};
+pub use edit::{ChangeSet, Edit, EditRules, KeepingWanted, TtlRules, Wanted, ZoneRecord};
 pub use refusal::{Refusal, Refused};
-pub use terms::{Condition, Expected, Subject, Terms};
+pub use terms::{Condition, Expected, Guard, Subject, Terms, TooManyRemoved};
 
 /// One change to a layer: what a source knows whole.
 #[derive(Debug, Clone)]

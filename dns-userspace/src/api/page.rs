@@ -54,6 +54,12 @@ pub(super) struct Record {
     weights: Option<Vec<u16>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wildcard: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     /// Left out where it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     view: Option<String>,
@@ -73,6 +79,7 @@ pub(super) fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name,
         None => rdata::format_value(rrset.rtype, rdata),
     });
     let (order, wildcard) = (rrset.handling.order(), rrset.handling.wildcard());
+    let keeping = rrset.handling.keeping();
     Record {
         name: owner.to_string(),
         r#type: rrset.rtype.to_string(),
@@ -84,6 +91,9 @@ pub(super) fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name,
         order: (*order != Order::Fixed).then(|| order.word()),
         weights: matches!(order, Order::Weighted(_)).then(|| order.weights().to_vec()),
         wildcard: (wildcard != Wildcard::Rfc4592).then(|| wildcard.word()),
+        locked: keeping.locked,
+        disabled: keeping.disabled,
+        note: keeping.note.as_deref().map(str::to_owned),
         view: view.map(|view| view.to_string()),
     }
 }

@@ -197,12 +197,16 @@ pub(super) async fn reload(
 ) -> Result<Response, Problem> {
     let serving = state.serving()?;
     preconditions::refuse(&headers)?;
-    Parameters::read(&uri, &[])?;
+    let force = Parameters::read(&uri, &["force"])?.flag("force")?;
     // It has no body; the header keeps web pages from making this call where there is no token to do so.
     if state.0.token.is_none() {
         require_json(&headers)?;
     }
-    let report = serving.control.reload().await?;
+    let terms = Terms {
+        force,
+        ..Terms::default()
+    };
+    let report = serving.control.on(terms).reload().await?;
     Ok(pieces::json(StatusCode::OK, &report))
 }
 

@@ -7,6 +7,7 @@ mod reading;
 mod starting;
 mod versions;
 mod writing;
+mod zones;
 
 /// The handler of `/api/v1/panic`.
 pub(super) async fn panics() -> axum::response::Response {

@@ -23,7 +23,9 @@ use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
-use crate::store::{self, ChangeSet, ConflictChange, EditRules, EditedRrset, Plan, Store, Terms, TtlRules, Written};
+use crate::store::{
+    self, ChangeSet, ConflictChange, EditRules, EditedRrset, Guard, Plan, Store, Terms, TtlRules, Written,
+};
 
 /// Commands in one transaction at most.
 const GROUP: usize = 4096;
@@ -50,6 +52,8 @@ pub(super) struct Parts {
     pub(super) journal: Box<dyn Journal>,
     /// How much history is kept.
     pub(super) limits: HistoryLimits,
+    /// How much one change may remove.
+    pub(super) guard: Guard,
     /// The watched sources that are configured.
     pub(super) sources: Vec<SourceId>,
     pub(super) planes: Box<dyn Planes>,
@@ -232,9 +236,9 @@ impl Writer {
                     self.change(std::mem::take(&mut changes));
                     let _ = reply.send(self.install(batch));
                 }
-                Command::Watched(set, progress, reply) => {
+                Command::Watched(set, terms, progress, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.watched(set, progress));
+                    let _ = reply.send(self.watched(set, &terms, progress));
                 }
                 Command::Kept(source, reply) => {
                     self.change(std::mem::take(&mut changes));
@@ -274,7 +278,9 @@ impl Writer {
             };
             let depends = draft.touches(&set);
             let version = draft.version();
-            let result = draft.apply_on(set, &terms, &rules).map_err(ControlError::from);
+            let result = draft
+                .apply_on(set, &terms, &rules, &self.parts.guard)
+                .map_err(ControlError::from);
             let stands = result.is_err() && !depends;
             let result = result.map(|written| Outcome {
                 written,
@@ -334,7 +340,7 @@ impl Writer {
         }
         let mut draft = self.store.draft();
         let before = draft.version();
-        let written = draft.apply_on(set, terms, &EditRules { ttl: self.rules })?;
+        let written = draft.apply_on(set, terms, &EditRules { ttl: self.rules }, &self.parts.guard)?;
         Ok(Outcome {
             written,
             version: before,
@@ -343,7 +349,12 @@ impl Writer {
     }
 
     /// Makes what a watched source says what is served, whether or not it can be kept: its world says it again.
-    fn watched(&mut self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
+    fn watched(
+        &mut self,
+        set: ChangeSet,
+        terms: &Terms,
+        progress: Option<Progress>,
+    ) -> Result<Vec<Written>, ControlError> {
         if let Some(refusal) = self.not_ready() {
             return Err(refusal);
         }
@@ -353,7 +364,10 @@ impl Writer {
             actor: set.actor.clone(),
         };
         let mut draft = self.store.draft();
-        let written = draft.apply(set, &EditRules { ttl: self.rules })?;
+        let rules = EditRules { ttl: self.rules };
+        let written = draft.apply_on(set, terms, &rules, &self.parts.guard).inspect_err(|_| {
+            self.parts.observer.change(source.kind(), "refused");
+        })?;
         let has_changes = !draft.is_empty();
         let mut entries: Vec<Entry> = Vec::new();
         if let Some(progress) = progress {
@@ -380,7 +394,7 @@ impl Writer {
         if !saved {
             self.unsaved.insert(source.clone());
         }
-        self.note_change(&source, false);
+        self.note_change(&source, None);
         self.publish(&plan, publication, turn, saved);
         Ok(written)
     }
@@ -523,10 +537,14 @@ impl Writer {
         self.history.push(publication);
     }
 
-    /// Counts a change.
-    pub(super) fn note_change(&self, source: &SourceId, is_same: bool) {
-        let word = if is_same { "unchanged" } else { "applied" };
-        self.parts.observer.change(source.kind(), word);
+    /// Counts a change: one that was applied, where nothing else is said.
+    pub(super) fn note_change(&self, source: &SourceId, result: Option<&'static str>) {
+        self.parts.observer.change(source.kind(), result.unwrap_or("applied"));
+    }
+
+    /// How much one change may remove.
+    pub(super) fn guard(&self) -> Guard {
+        self.parts.guard
     }
 
     /// Logs conflicts that are new, and says all of them in the metrics.

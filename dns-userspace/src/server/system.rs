@@ -30,7 +30,7 @@ use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, 
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
-use crate::journal::{HistoryLimits, Storage};
+use crate::journal::Storage;
 use crate::lines::CompileOptions;
 use crate::message::Limit;
 use crate::model::access::{Access, AccessList};
@@ -111,13 +111,15 @@ impl System {
         let loader = control::loader(source, config.clone());
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
+        let (limits, guard) = (config.history, config.changes);
         let initial = control::desired(desired, Vec::new());
         let started = tokio::task::spawn_blocking(move || {
             let (storage, stored) = Storage::open(&path)?;
             let settings = Settings {
                 journal: Box::new(storage),
                 stored,
-                history: HistoryLimits::default(),
+                history: limits,
+                guard,
                 storage_required,
                 sources: Vec::new(),
                 loader,
@@ -134,6 +136,7 @@ impl System {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
+            zones: config.zone_template.clone(),
         });
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);

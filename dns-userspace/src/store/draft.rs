@@ -7,7 +7,7 @@ use super::edit::{ChangeSet, EditRules};
 use super::layers::{Dirty, Layers};
 use super::merge::{home_given, is_zone, merge_given};
 use super::plan::next_state;
-use super::{Change, EditedRrset, Expected, Place, Plan, Refusal, Refused, State, Subject, Terms, views};
+use super::{Change, EditedRrset, Expected, Guard, Place, Plan, Refusal, Refused, State, Subject, Terms, views};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::source::SourceId;
@@ -15,9 +15,9 @@ use crate::model::views::{ViewClients, ViewName};
 
 /// The next state while it is being made. Dropping it changes nothing.
 pub struct Draft<'s> {
-    base: &'s State,
+    pub(super) base: &'s State,
     revision: u64,
-    layers: Layers,
+    pub(super) layers: Layers,
     views: Arc<[ViewClients]>,
     dirty: Dirty,
     edited: BTreeMap<(SourceId, At, RecordType), Name>,
@@ -26,6 +26,10 @@ pub struct Draft<'s> {
     applied: Vec<Applied>,
     /// The version of the set that was applied last.
     version: u64,
+    /// Zones that the set which is being applied deletes.
+    pub(super) deleted: BTreeSet<NameKey>,
+    /// Whether that set hides RRsets of other sources.
+    pub(super) takes_over: bool,
 }
 
 /// What one change set has changed.
@@ -69,17 +73,27 @@ impl<'s> Draft<'s> {
             names: BTreeSet::new(),
             applied: Vec::new(),
             version: base.version,
+            deleted: BTreeSet::new(),
+            takes_over: false,
         }
     }
 
     /// Applies a change set on top of those before it: whole, or not at all. One outcome for each edit.
     pub fn apply(&mut self, set: ChangeSet, rules: &EditRules) -> Result<Vec<Written>, Refused> {
-        self.apply_on(set, &Terms::default(), rules)
+        self.apply_on(set, &Terms::default(), rules, &Guard::default())
     }
 
-    /// The same, if all is as the set expects it.
-    pub fn apply_on(&mut self, set: ChangeSet, terms: &Terms, rules: &EditRules) -> Result<Vec<Written>, Refused> {
+    /// The same, if all is as the set expects it, and the guard lets it.
+    pub fn apply_on(
+        &mut self,
+        set: ChangeSet,
+        terms: &Terms,
+        rules: &EditRules,
+        guard: &Guard,
+    ) -> Result<Vec<Written>, Refused> {
         let (layers, views) = (self.layers.clone(), self.views.clone());
+        self.deleted.clear();
+        self.takes_over = terms.takeover;
         let ChangeSet { source, edits, .. } = set;
         let mut written = Vec::with_capacity(edits.len());
         let mut edited = Vec::new();
@@ -96,20 +110,30 @@ impl<'s> Draft<'s> {
                 }
             }
         }
+        let mut seen = BTreeSet::new();
+        let first = edited.iter().filter(|(at, rtype, _)| seen.insert((at, *rtype)));
+        let changed: Vec<EditedRrset> = first
+            .filter_map(|(at, rtype, owner)| {
+                edited_between(&layers, &self.layers, source.clone(), at.clone(), *rtype, owner.clone())
+            })
+            .collect();
+        if terms.is_guarded
+            && !terms.force
+            && let Err(removed) = self.check_removals(guard, &source, &changed, &self.deleted)
+        {
+            self.layers = layers;
+            self.views = views;
+            return Err(Refused {
+                edit: Refused::ALL,
+                refusal: Refusal::TooManyRemoved(removed),
+            });
+        }
         if written.iter().any(|outcome| outcome.changed) {
             self.count();
         }
-        let mut changed = Vec::with_capacity(edited.len());
-        let mut seen = BTreeSet::new();
         for (at, rtype, owner) in edited {
             self.names.insert(at.clone());
-            let is_first = seen.insert((at.clone(), rtype));
-            let key = (source.clone(), at.clone(), rtype);
-            self.edited.entry(key).or_insert_with(|| owner.clone());
-            if is_first {
-                let edited = edited_between(&layers, &self.layers, source.clone(), at, rtype, owner);
-                changed.extend(edited);
-            }
+            self.edited.entry((source.clone(), at, rtype)).or_insert(owner);
         }
         if !changed.is_empty() {
             self.applied.push(Applied {
@@ -131,7 +155,9 @@ impl<'s> Draft<'s> {
                     };
                     let (_, served) = self.served(&at);
                     let served = served.iter().find(|rrset| rrset.rtype == *rtype);
-                    served.map(|rrset| self.version_of(&at.key, rrset))
+                    // What is disabled is there, and not served.
+                    let kept = || self.own(&SourceId::api(), &at, *rtype);
+                    served.or_else(kept).map(|rrset| self.version_of(&at.key, rrset))
                 }
                 Subject::Zone(apex) => self.version_of_zone(&apex.key()),
             };
@@ -176,7 +202,7 @@ impl<'s> Draft<'s> {
     }
 
     /// What was applied since the last version is one more.
-    pub(super) fn count(&mut self) {
+    pub fn count(&mut self) {
         self.version += 1;
     }
 
@@ -200,10 +226,13 @@ impl<'s> Draft<'s> {
         self.layers.apply(change, version, &mut self.dirty);
     }
 
-    /// Whether an applied set has edited something at a name that this set edits too.
+    /// Whether an applied set has edited something at a name that this set edits too, or may have.
     pub fn touches(&self, set: &ChangeSet) -> bool {
-        let mut names = set.edits.iter().filter_map(|edit| edit.at());
-        names.any(|at| self.names.contains(&at))
+        let mut edits = set.edits.iter();
+        edits.any(|edit| match edit.at() {
+            Some(at) => self.names.contains(&at),
+            None => !self.names.is_empty(),
+        })
     }
 
     /// Whether nothing was applied.

@@ -13,7 +13,57 @@ pub struct Terms {
     pub expects: Vec<Expected>,
     /// Why the change is made, for the history.
     pub comment: Option<Arc<str>>,
+    /// Whether an RRset of another source is hidden by the one that is put, instead of refused.
+    pub takeover: bool,
+    /// Whether the deletion guard looks at the set.
+    pub is_guarded: bool,
+    /// Whether the set is made whatever the deletion guard says.
+    pub force: bool,
 }
+
+/// The deletion guard: how much of a zone or of a source one change may remove without being forced.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// The part of the records that may go, from 0 to 1.
+    pub max_delete_ratio: f64,
+    /// The least records for which it counts.
+    pub min_records: usize,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            max_delete_ratio: 0.5,
+            min_records: 20,
+        }
+    }
+}
+
+impl Guard {
+    /// Whether so many of so many records may not go.
+    pub fn refuses(&self, removed: usize, of: usize) -> bool {
+        of >= self.min_records && removed as f64 > self.max_delete_ratio * of as f64
+    }
+}
+
+/// A change that removes more than the guard lets go.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "{what} would lose {removed} of its {records} records, and `changes.max_delete_ratio` lets {} go at a time: look \
+     whether that is meant, and say `force` if it is", (*records as f64 * max_delete_ratio) as usize
+)]
+pub struct TooManyRemoved {
+    /// The zone or the source.
+    pub what: String,
+    /// Records that would go.
+    pub removed: usize,
+    /// Records that there are.
+    pub records: usize,
+    /// `changes.max_delete_ratio`.
+    pub max_delete_ratio: f64,
+}
+
+impl Eq for TooManyRemoved {}
 
 /// What an edit expects to find, the edits before it included.
 #[derive(Debug, Clone, PartialEq, Eq)]

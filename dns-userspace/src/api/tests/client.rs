@@ -124,6 +124,7 @@ impl Server {
                 snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
             },
             metrics: self.fixture.metrics.clone(),
+            zones: Default::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::observe::control::Told;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
-use crate::store::TtlRules;
+use crate::store::{Guard, TtlRules};
 
 pub(crate) const RULES: TtlRules = TtlRules {
     min: 60,
@@ -117,6 +117,7 @@ impl Fixture {
             journal: Box::new(storage.with_faults(faults.clone())),
             stored,
             history: HistoryLimits::default(),
+            guard: Guard::default(),
             sources,
             storage_required: required,
             loader: Box::new({
