@@ -25,6 +25,7 @@ use self::admission::Admissions;
 use self::problem::Problem;
 use self::rate::Rates;
 use self::scrape::Scrapes;
+use crate::config::ZoneTemplate;
 use crate::control::ControlHandle;
 use crate::journal::awaited;
 use crate::model::snapshot::Snapshot;
@@ -38,10 +39,14 @@ mod admission;
 mod audit;
 mod authentication;
 mod body;
+mod changes;
 mod connection;
 mod docs;
+mod edits;
 mod explain;
+mod hosted;
 mod listing;
+mod media;
 mod openapi;
 mod page;
 mod parameters;
@@ -56,7 +61,9 @@ mod refusal;
 mod scrape;
 mod security;
 mod sources;
+mod templates;
 mod tokens;
+mod zones;
 
 use crate::observe::figures::HttpFigures;
 pub use connection::{Listeners, serve};
@@ -86,6 +93,8 @@ pub struct Serving {
     pub sources: Arc<Registry>,
     /// What the server can say of itself.
     pub inside: Option<Inside>,
+    /// What a zone has that is made by its name alone.
+    pub zones: ZoneTemplate,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -181,6 +190,7 @@ fn router(state: ApiState) -> Router {
         .router
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_path)
+        .layer(from_fn(media::yaml_out))
         .layer(from_fn_with_state(state.clone(), access::check))
         .layer(from_fn(audit::log))
         .layer(CatchPanicLayer::custom(problem::panicked))
@@ -223,7 +233,19 @@ fn routes() -> Routes {
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
-        .route("/api/v1/tokens/{id}", delete(tokens::delete));
+        .route("/api/v1/tokens/{id}", delete(tokens::delete))
+        .route("/api/v1/changes", post(changes::changes))
+        .route("/api/v1/zones", get(zones::list).post(zones::create))
+        .route("/api/v1/zones/{zone}", get(zones::show).delete(zones::delete))
+        .route("/api/v1/zones/{zone}/export", get(zones::export))
+        .route("/api/v1/zones/{zone}/import", post(zones::import))
+        .route("/v1/zones", get(hosted::list).post(hosted::create))
+        .route("/v1/zones/{zone}", delete(hosted::delete))
+        .route(
+            "/v1/zones/{zone}/records",
+            get(hosted::records).post(hosted::upsert).delete(hosted::delete_record),
+        )
+        .route("/v1/zones/{zone}/reload", post(hosted::reload));
     #[cfg(test)]
     let routes = routes.route("/api/v1/panic", get(tests::panics));
     routes

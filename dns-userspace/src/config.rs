@@ -16,11 +16,13 @@ mod acl;
 mod address;
 mod address_list;
 mod backend;
+mod changes;
 mod chaos;
 mod choice;
 mod dns_port;
 mod document;
 mod edns;
+mod history;
 mod http;
 mod http_port;
 mod keys;
@@ -43,6 +45,7 @@ mod ttl_bounds;
 mod views;
 mod with_zones;
 mod xdp;
+mod zone_template;
 mod zones;
 
 use std::path::PathBuf;
@@ -68,6 +71,7 @@ pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
+pub use self::zone_template::ZoneTemplate;
 pub use self::zones::ConfiguredZone;
 
 /// What the command line puts in the place of the file's values, in the same notation.

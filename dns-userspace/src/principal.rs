@@ -122,14 +122,19 @@ impl Principal {
             let (view, owner, rtype) = match asked {
                 Edit::AddValues { view, owner, rtype, .. }
                 | Edit::Put { view, owner, rtype, .. }
+                | Edit::Upsert { view, owner, rtype, .. }
                 | Edit::RemoveValues { view, owner, rtype, .. } => (view, owner, Some(*rtype)),
                 Edit::Delete { view, owner, rtype } => (view, owner, *rtype),
-                Edit::Set { view, owner, rrset } => (view, owner, Some(rrset.rtype)),
-                Edit::Unset { view, owner, rtype } => (view, owner, Some(*rtype)),
+                Edit::CreateZone { apex, .. } | Edit::DeleteZone { apex } => (&None, apex, None),
+                Edit::Set { view, owner, rrset, .. } => (view, owner, Some(rrset.rtype)),
+                Edit::Unset { view, owner, rtype, .. } => (view, owner, Some(*rtype)),
                 // What a source knows whole is not asked for by anybody.
                 Edit::SetAll(_) | Edit::Apply(_) => continue,
             };
+            // A zone is all names in it.
+            let is_zone = matches!(asked, Edit::CreateZone { .. } | Edit::DeleteZone { .. });
             let is_allowed = self.scope.may_change(owner, rtype)
+                && (!is_zone || self.scope.names.is_empty())
                 && self.scope.has_view(view.as_deref())
                 && self.scope.has_source(&set.source);
             if !is_allowed {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::Extensions;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -115,6 +116,30 @@ pub(super) fn require_unlimited(principal: &Principal, what: &str) -> Result<(),
     Err(Problem::forbidden(format!(
         "{what} is for those who may change all records, and the scope of {name} is {scope}"
     )))
+}
+
+/// 403 where the one who asks may not read this zone of the default.
+pub(super) fn may_read_zone(extensions: &Extensions, apex: &Name) -> Result<(), Problem> {
+    readable(of(extensions)?, None, Some(apex)).map(|_| ())
+}
+
+/// 403 for those who may not change all of this zone.
+pub(super) fn require_zone(extensions: &Extensions, apex: &Name) -> Result<(), Problem> {
+    let principal = of(extensions)?;
+    let scope = principal.scope();
+    if scope.may_change(apex, None) && scope.names.is_empty() && scope.has_view(None) {
+        return Ok(());
+    }
+    let name = principal.name();
+    Err(Problem::forbidden(format!(
+        "{name} may not change all of {apex}: its scope is {scope}"
+    )))
+}
+
+/// Who asks, as the access check has found.
+pub(super) fn of(extensions: &Extensions) -> Result<&Principal, Problem> {
+    let principal = extensions.get::<Principal>();
+    principal.ok_or_else(|| Problem::internal("a request came past the access check"))
 }
 
 /// The names of this view below which the principal may read, none being all; 403 where it may not read `name`, or

@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::pieces;
 use super::problem::MEDIA_TYPE;
-use super::{docs, explain, probes, records, sources, tokens};
+use super::{changes, docs, explain, hosted, probes, records, sources, tokens, zones};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -43,6 +43,8 @@ pub(super) struct ProblemBody {
     servers((url = "/", description = "This server")),
     tags(
         (name = "records", description = "What is served"),
+        (name = "zones", description = "Zones as a whole"),
+        (name = "hosted zones", description = "Zones and single records, with the paths of an older API"),
         (name = "sources", description = "Worlds that are watched"),
         (name = "tokens", description = "Who may do what"),
         (name = "server", description = "The server itself"),
@@ -66,6 +68,20 @@ pub(super) struct ProblemBody {
         records::reload,
         sources::list,
         sources::sync,
+        changes::changes,
+        zones::list,
+        zones::create,
+        zones::show,
+        zones::delete,
+        zones::export,
+        zones::import,
+        hosted::list,
+        hosted::create,
+        hosted::delete,
+        hosted::records,
+        hosted::upsert,
+        hosted::delete_record,
+        hosted::reload,
         explain::explain,
         explain::test_dns,
         explain::config,

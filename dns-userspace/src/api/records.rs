@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::{ApiState, View, access, pieces, preconditions};
 use crate::model::views::ViewName;
 use crate::principal::Principal;
-use crate::store::Written;
+use crate::store::{Subject, Terms, Written};
 
 /// RRsets in a page, where the request does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -94,6 +94,7 @@ pub(super) async fn show(
     State(state): State<ApiState>,
     Extension(reader): Extension<Principal>,
     place: Option<Extension<Place>>,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let name = name_in_path(&uri)?;
@@ -117,7 +118,18 @@ pub(super) async fn show(
             format!("{name} has no {what}{place}"),
         ));
     }
-    Ok(list.into_response())
+    let version = list.version();
+    let is_one = rtype.is_some();
+    if is_one && preconditions::is_known(&headers, version) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        preconditions::tag(&mut response, version);
+        return Ok(response);
+    }
+    let mut response = list.into_response();
+    if is_one {
+        preconditions::tag(&mut response, version);
+    }
+    Ok(response)
 }
 
 /// Creates an RRset, or adds the values that it lacks.
@@ -135,13 +147,15 @@ pub(super) async fn show(
 pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
-    preconditions::refuse(&parts.headers)?;
+    preconditions::conditions(&parts.headers)?;
     let parameters = Parameters::read(&parts.uri, &["view"])?;
     let view = parameters.view(&*state.served()?)?;
     let wanted = read_rrset(&state, &parts, body, view, None, None).await?;
+    let terms = preconditions::terms(&parts.headers, &wanted.subject())?;
     let written = serving
         .control
         .by(principal(&parts)?)
+        .on(terms)
         .in_view(wanted.view.clone())
         .create(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
@@ -173,15 +187,17 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
 pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
-    preconditions::refuse(&parts.headers)?;
+    preconditions::conditions(&parts.headers)?;
     let name = name_in_path(&parts.uri)?;
     let parameters = Parameters::read(&parts.uri, &["type", "view"])?;
     let rtype = parameters.rtype()?;
     let view = parameters.view(&*state.served()?)?;
     let wanted = read_rrset(&state, &parts, body, view, Some(name), rtype).await?;
+    let terms = preconditions::terms(&parts.headers, &wanted.subject())?;
     let written = serving
         .control
         .by(principal(&parts)?)
+        .on(terms)
         .in_view(wanted.view.clone())
         .put(wanted.owner, wanted.rtype, wanted.wanted, wanted.rdatas)
         .await?;
@@ -213,11 +229,26 @@ pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Resu
 pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let serving = state.serving()?;
-    preconditions::refuse(&parts.headers)?;
+    preconditions::conditions(&parts.headers)?;
     let name = name_in_path(&parts.uri)?;
     let parameters = Parameters::read(&parts.uri, &["type", "value", "view"])?;
     let rtype = parameters.rtype()?;
     let view = parameters.view(&*state.served()?)?;
+    let terms = match rtype {
+        Some(rtype) => preconditions::terms(
+            &parts.headers,
+            &Subject::Rrset {
+                view: view.clone(),
+                owner: name.clone(),
+                rtype,
+            },
+        )?,
+        // Each RRset has a version of its own, and the name has none.
+        None => {
+            preconditions::refuse(&parts.headers)?;
+            Terms::default()
+        }
+    };
     let rdata = match (parameters.get("value"), rtype) {
         (None, _) => None,
         (Some(value), Some(rtype)) => Some(parse_value(rtype, value)?),
@@ -228,7 +259,7 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
             ));
         }
     };
-    let control = serving.control.by(principal(&parts)?);
+    let control = serving.control.by(principal(&parts)?).on(terms);
     control.in_view(view).delete(name, rtype, rdata).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -236,8 +267,11 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
 /// Reads the configuration file and the zone files again.
 #[utoipa::path(
     post, path = "/api/v1/reload", operation_id = "reload", tag = "server",
-    params(("Content-Type" = Option<String>, Header,
-        description = "`application/json` is needed where no credential is, though there is no body")),
+    params(
+        ("force" = Option<bool>, Query, description = "Removes as much as the files say"),
+        ("Content-Type" = Option<String>, Header,
+            description = "`application/json` is needed where no credential is, though there is no body"),
+    ),
     responses(
         (status = 200, description = "What differs now", body = crate::control::ReloadReport),
         (status = 422, description = "`reload_failed`: the configuration has an error, nothing was changed",
@@ -255,15 +289,19 @@ pub(super) async fn reload(
     access::require_unlimited(&asker, "a reload")?;
     let serving = state.serving()?;
     preconditions::refuse(&headers)?;
-    Parameters::read(&uri, &[])?;
+    let force = Parameters::read(&uri, &["force"])?.flag("force")?;
     // It has no body; the header keeps web pages from making this call where there is no token to do so.
     access::refuse_pages(&state, peer.as_deref(), &headers)?;
-    let report = serving.control.reload().await?;
+    let terms = Terms {
+        force,
+        ..Terms::default()
+    };
+    let report = serving.control.on(terms).reload().await?;
     Ok(pieces::json(StatusCode::OK, &report))
 }
 
 /// Who asks, as the access check has found.
-fn principal(parts: &Parts) -> Result<Principal, Problem> {
+pub(super) fn principal(parts: &Parts) -> Result<Principal, Problem> {
     let principal = parts.extensions.get::<Principal>().cloned();
     principal.ok_or_else(|| Problem::internal("a request came past the access check"))
 }
@@ -275,6 +313,7 @@ fn written_response(served: &View, view: Option<&ViewName>, written: &Written, s
     };
     let shown = record(&snapshot, view, &written.owner, rrset);
     let mut response = pieces::json(status, &shown);
+    preconditions::tag(&mut response, shown.version);
     if status == StatusCode::CREATED
         && let Ok(location) = HeaderValue::try_from(location(view, &written.owner, rrset.rtype))
     {

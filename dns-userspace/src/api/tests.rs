@@ -8,7 +8,9 @@ mod protocol;
 mod reading;
 mod starting;
 mod tokens;
+mod versions;
 mod writing;
+mod zones;
 
 /// The handler of `/api/v1/panic`.
 pub(super) async fn panics() -> axum::response::Response {

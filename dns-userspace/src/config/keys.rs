@@ -32,10 +32,14 @@ use super::storage::StorageConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
+use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
-use super::{Overrides, acl, backend, chaos, dns_port, edns, http, http_port, limits, listen, log_format, log_level};
-use super::{metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{Overrides, acl, backend, changes, chaos, dns_port, edns, history, http, http_port, limits, listen};
+use super::{log_format, log_level, metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp};
+use super::{zone_template, zones};
+use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
+use crate::store::Guard;
 
 /// What a key is read from.
 pub(super) struct Input<'a> {
@@ -103,8 +107,11 @@ keys! {
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),
+    history: HistoryLimits = (),
+    changes: Guard = (),
     http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
+    zone_template: ZoneTemplate = (ttl_bounds),
     edns: EdnsConfig = (),
     chaos: ChaosConfig = (),
     tcp: TcpConfig = (),

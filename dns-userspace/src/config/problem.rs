@@ -112,6 +112,8 @@ pub enum ConfigProblem {
         section: String,
         example: &'static str,
     },
+    #[error("`{key}`: `{text}` is not an IPv4 or IPv6 address: write one such as 192.0.2.53")]
+    NoAddress { key: String, text: String },
     #[error("`{key}` is {value}: write a number from {min} to {max}{}", in_units(.unit))]
     OutOfRange {
         key: String,

@@ -32,6 +32,8 @@ struct Ring {
     publications: VecDeque<Arc<Publication>>,
     names: usize,
     present: Arc<Snapshot>,
+    /// The version of the latest change, seen or not.
+    version: u64,
 }
 
 /// What a subscriber is told.
@@ -71,11 +73,14 @@ impl History {
 
     /// Adds the latest publication.
     pub(super) fn push(&self, publication: Arc<Publication>) {
-        if !publication.is_visible() {
-            return;
-        }
         let version = publication.version();
         let mut ring = self.ring();
+        ring.version = version;
+        if !publication.is_visible() {
+            drop(ring);
+            self.newest.send_replace(version);
+            return;
+        }
         ring.present = publication.new.clone();
         ring.names += names_of(&publication);
         ring.publications.push_back(publication);
@@ -113,11 +118,12 @@ impl Subscription {
     /// The next event, if it is there already.
     pub fn poll(&mut self) -> Option<Event> {
         let ring = self.history.ring();
-        let present = ring.present.version;
+        let (seen, latest) = (ring.present.version, ring.version);
         let event = match self.known {
-            Some(known) if known == present => return None,
+            Some(known) if (seen..=latest).contains(&known) => return None,
             Some(known) => {
-                let next = ring.publications.iter().find(|next| next.old.version == known);
+                let holds = |next: &&Arc<Publication>| (next.old.version..next.version()).contains(&known);
+                let next = ring.publications.iter().find(holds);
                 next.map(|next| Event::Published(Arc::clone(next)))
             }
             None => None,
@@ -126,7 +132,7 @@ impl Subscription {
         drop(ring);
         self.known = Some(match &event {
             Event::Published(publication) => publication.version(),
-            Event::Reset(snapshot) => snapshot.version,
+            Event::Reset(snapshot) => snapshot.version.max(latest),
         });
         Some(event)
     }
@@ -152,6 +158,7 @@ mod tests {
         });
         Arc::new(Publication {
             causes: Vec::new(),
+            version: from + 1,
             time: std::time::SystemTime::UNIX_EPOCH,
             old: snapshot(from),
             new: snapshot(from + 1),

@@ -12,6 +12,8 @@ use crate::store::{Delta, EditedRrset, Plan};
 pub struct Publication {
     /// Who caused it, in the order in which their change sets were applied.
     pub causes: Vec<Cause>,
+    /// The version of the latest change in it; that of the new snapshot, unless that change is not seen there.
+    pub version: u64,
     /// When it was planned.
     pub time: SystemTime,
     /// What was served before.
@@ -71,6 +73,8 @@ pub struct ZoneSerial {
     pub index: u32,
     /// The serial.
     pub serial: u32,
+    /// The version at which the zone changed last.
+    pub version: u64,
 }
 
 impl Publication {
@@ -81,9 +85,11 @@ impl Publication {
             .filter(|apex| !plan.snapshot.zones.contains_key(*apex))
             .cloned()
             .collect();
-        plan.set_serials(serials.iter().map(|zone| (zone.apex.key(), zone.serial)), gone.iter());
+        let serials_of_zones = serials.iter().map(|zone| (zone.apex.key(), zone.serial, zone.version));
+        plan.set_serials(serials_of_zones, gone.iter());
         Self {
             causes,
+            version: plan.version(),
             time: SystemTime::now(),
             old,
             new: plan.snapshot.clone(),
@@ -93,9 +99,9 @@ impl Publication {
         }
     }
 
-    /// The version of the new snapshot.
+    /// The version of the latest change in it.
     pub fn version(&self) -> u64 {
-        self.new.version
+        self.version
     }
 
     /// Whether any record that is served differs.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tracing::warn;
 use utoipa::ToSchema;
 
 use super::ControlError;
 use super::census::{differing_views, node_changes, own};
 use super::files::FileBatch;
+use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
 use crate::model::access::AccessList;
@@ -16,7 +18,7 @@ use crate::model::record::RrSet;
 use crate::model::snapshot::{Node, Snapshot};
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
-use crate::store::{ConfiguredView, Conflict, Plan, TtlRules};
+use crate::store::{Change, ConfiguredView, Conflict, Plan, Refusal, Refused, TtlRules};
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
@@ -132,12 +134,23 @@ impl Writer {
         let FileBatch {
             changes,
             rules,
-            failed,
+            mut failed,
             restart_needed,
+            force,
         } = batch;
         let old = self.store.snapshot();
-        let plan = self.store.plan(changes);
-        let plan = self.serve(plan, vec![Cause::reload()], Durability::WhereOpen)?;
+        let plan = match force {
+            true => self.store.plan(changes),
+            false => self.plan_guarded(changes, &mut failed)?,
+        };
+        let made = Made {
+            cause: Cause::reload(),
+            version: plan.version(),
+            comment: None,
+            kind: PastKind::Reload,
+        };
+        let plan = self.serve(plan, vec![made], Durability::WhereOpen)?;
+        self.note_change(&SourceId::config(), plan.delta.is_empty().then_some("unchanged"));
         self.rules = rules;
         if plan.delta.views_redefined {
             self.warn_of_views();
@@ -149,6 +162,43 @@ impl Writer {
         report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
         Ok(report)
+    }
+}
+
+impl Writer {
+    /// The state after these changes. A zone whose file has lost too much keeps what it had; where the configuration
+    /// file has, nothing is changed.
+    fn plan_guarded(&self, changes: Vec<Change>, failed: &mut Vec<Failure>) -> Result<Plan, ControlError> {
+        let mut draft = self.store.draft();
+        for change in changes {
+            let zone = match &change {
+                Change::PutZone { apex, content, .. } => {
+                    let records = content.as_ref().ok();
+                    let file = records.and_then(|records| records.first()?.1.origin.object().map(str::to_owned));
+                    Some((apex.clone(), file.unwrap_or_default()))
+                }
+                _ => None,
+            };
+            let Err(removed) = draft.change_guarded(change, &self.guard()) else {
+                continue;
+            };
+            let Some((apex, file)) = zone else {
+                return Err(Refused {
+                    edit: Refused::ALL,
+                    refusal: Refusal::TooManyRemoved(removed),
+                }
+                .into());
+            };
+            warn!("zone {apex}: {removed}; its last content is kept");
+            self.note_change(&SourceId::zone_files(), Some("refused"));
+            failed.push(Failure::ZoneFile {
+                zone: apex.to_string(),
+                file,
+                error: removed.to_string(),
+            });
+        }
+        draft.count();
+        Ok(draft.finish())
     }
 }
 

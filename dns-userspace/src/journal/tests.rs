@@ -21,6 +21,7 @@ fn served(serial: u32) -> ServedSerial {
         apex: name("Example.com."),
         serial,
         fingerprint: u64::MAX - 1,
+        version: 0,
     }
 }
 
@@ -261,6 +262,8 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
              INSERT INTO first SELECT owner_key, rtype, owner, ttl, rdatas FROM rrsets;
              DROP TABLE rrsets;
              DROP TABLE sources;
+             DROP TABLE history;
+             ALTER TABLE served_serials DROP COLUMN version;
              ALTER TABLE first RENAME TO api_rrsets;
              UPDATE schema_version SET version = 1;
              PRAGMA wal_checkpoint(TRUNCATE);",

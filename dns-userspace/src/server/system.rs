@@ -113,6 +113,7 @@ impl System {
         let loader = control::loader(source, config.clone(), Arc::clone(&shown));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token, Arc::clone(&cookies));
+        let (limits, guard) = (config.history, config.changes);
         let initial = control::desired(desired, Vec::new());
         let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
@@ -120,6 +121,8 @@ impl System {
             let settings = Settings {
                 journal: Box::new(storage),
                 stored,
+                history: limits,
+                guard,
                 storage_required,
                 sources: ids,
                 loader,
@@ -150,6 +153,7 @@ impl System {
                 configuration: Arc::new(move || shown.load_full()),
                 file,
             }),
+            zones: config.zone_template.clone(),
         });
         for task in sources.tasks(&handle, &spawner.stopping()) {
             spawner.spawn("source", async move {
