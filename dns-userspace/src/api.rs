@@ -23,6 +23,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::admission::Admissions;
@@ -30,7 +31,7 @@ use self::pieces::SharedPieces;
 use self::problem::Problem;
 use self::scrape::Scrapes;
 use crate::config::ZoneTemplate;
-use crate::control::ControlHandle;
+use crate::control::{ControlHandle, History};
 use crate::journal::{StorageState, StorageStatus, awaited};
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
@@ -43,6 +44,7 @@ mod body;
 mod changes;
 mod connection;
 mod edits;
+mod history;
 mod hosted;
 mod listing;
 mod media;
@@ -56,6 +58,7 @@ mod records;
 mod refusal;
 mod scrape;
 mod templates;
+mod watch;
 mod zones;
 
 use crate::observe::figures::HttpFigures;
@@ -83,6 +86,8 @@ pub struct Serving {
     pub metrics: Arc<Metrics>,
     /// What a zone has that is made by its name alone.
     pub zones: ZoneTemplate,
+    /// What was published lately.
+    pub history: Arc<History>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -100,6 +105,10 @@ struct Shared {
     bodies: Arc<Semaphore>,
     /// Lists that are made at a time.
     lists: Arc<Semaphore>,
+    /// Clients that watch at a time.
+    watchers: Arc<Semaphore>,
+    /// The end of the server, once it serves.
+    stopping: OnceLock<CancellationToken>,
 }
 
 impl ApiState {
@@ -116,6 +125,8 @@ impl ApiState {
             scrapes: Scrapes::default(),
             bodies: Arc::new(Semaphore::new(body::MOST_UNITS)),
             lists: Arc::new(Semaphore::new(processors)),
+            watchers: Arc::new(Semaphore::new(watch::MOST_WATCHERS)),
+            stopping: OnceLock::new(),
         }))
     }
 
@@ -148,6 +159,11 @@ impl ApiState {
             return Err(Problem::storage_locked(awaited(reason.as_deref())));
         }
         Ok(snapshot)
+    }
+
+    /// Is cancelled when the server stops.
+    fn stopping(&self) -> CancellationToken {
+        self.0.stopping.get().cloned().unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -183,6 +199,10 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
         )
         .route("/api/v1/reload", post(records::reload))
         .route("/api/v1/changes", post(changes::changes))
+        .route("/api/v1/history", get(history::list))
+        .route("/api/v1/watch", get(watch::watch))
+        .route("/api/v1/zones/{zone}/diff", get(history::diff))
+        .route("/api/v1/zones/{zone}/rollback", post(history::rollback))
         .route("/api/v1/zones", get(zones::list).post(zones::create))
         .route("/api/v1/zones/{zone}", get(zones::show).delete(zones::delete))
         .route("/api/v1/zones/{zone}/export", get(zones::export))

@@ -39,6 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the API on `listeners` until `shutdown`, then lets the requests that are under way end.
 pub async fn serve(listeners: Vec<TcpListener>, state: ApiState, shutdown: CancellationToken) {
+    let _ = state.0.stopping.set(shutdown.clone());
     let router = router(state.clone());
     let connections = TaskTracker::new();
     let accepting = listeners

@@ -1,5 +1,6 @@
 mod access;
 mod client;
+mod history;
 mod limits;
 mod names;
 mod protocol;

@@ -129,7 +129,11 @@ impl System {
             };
             anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
         });
-        let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
+        let Control {
+            handle,
+            history,
+            thread,
+        } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
         http.api.start(Serving {
@@ -137,6 +141,7 @@ impl System {
             view: view(&served),
             metrics: Arc::clone(&metrics),
             zones: config.zone_template.clone(),
+            history,
         });
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);

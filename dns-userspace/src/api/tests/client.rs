@@ -125,6 +125,7 @@ impl Server {
             },
             metrics: self.fixture.metrics.clone(),
             zones: Default::default(),
+            history: self.fixture.history(),
         }
     }
 
