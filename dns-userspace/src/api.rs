@@ -19,6 +19,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, post};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::admission::Admissions;
@@ -26,7 +27,7 @@ use self::problem::Problem;
 use self::rate::Rates;
 use self::scrape::Scrapes;
 use crate::config::ZoneTemplate;
-use crate::control::ControlHandle;
+use crate::control::{ControlHandle, History};
 use crate::journal::awaited;
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
@@ -44,6 +45,7 @@ mod connection;
 mod docs;
 mod edits;
 mod explain;
+mod history;
 mod hosted;
 mod listing;
 mod media;
@@ -63,6 +65,7 @@ mod security;
 mod sources;
 mod templates;
 mod tokens;
+mod watch;
 mod zones;
 
 use crate::observe::figures::HttpFigures;
@@ -95,6 +98,8 @@ pub struct Serving {
     pub inside: Option<Inside>,
     /// What a zone has that is made by its name alone.
     pub zones: ZoneTemplate,
+    /// What was published lately.
+    pub history: Arc<History>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -115,6 +120,10 @@ struct Shared {
     lists: Arc<Semaphore>,
     /// Passwords that are checked at a time.
     checks: Arc<Semaphore>,
+    /// Clients that watch at a time.
+    watchers: Arc<Semaphore>,
+    /// The end of the server, once it serves.
+    stopping: OnceLock<CancellationToken>,
 }
 
 impl ApiState {
@@ -134,6 +143,8 @@ impl ApiState {
             bodies: Arc::new(Semaphore::new(body::MOST_UNITS)),
             lists: Arc::new(Semaphore::new(processors)),
             checks: Arc::new(Semaphore::new((processors / 2).max(1))),
+            watchers: Arc::new(Semaphore::new(watch::MOST_WATCHERS)),
+            stopping: OnceLock::new(),
         }))
     }
 
@@ -172,6 +183,11 @@ impl ApiState {
             return Err(Problem::storage_locked(awaited(reason.as_deref())));
         }
         Ok(snapshot)
+    }
+
+    /// Is cancelled when the server stops.
+    fn stopping(&self) -> CancellationToken {
+        self.0.stopping.get().cloned().unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -235,6 +251,10 @@ fn routes() -> Routes {
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete))
         .route("/api/v1/changes", post(changes::changes))
+        .route("/api/v1/history", get(history::list))
+        .route("/api/v1/watch", get(watch::watch))
+        .route("/api/v1/zones/{zone}/diff", get(history::diff))
+        .route("/api/v1/zones/{zone}/rollback", post(history::rollback))
         .route("/api/v1/zones", get(zones::list).post(zones::create))
         .route("/api/v1/zones/{zone}", get(zones::show).delete(zones::delete))
         .route("/api/v1/zones/{zone}/export", get(zones::export))

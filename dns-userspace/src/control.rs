@@ -46,7 +46,7 @@ mod serial;
 mod writer;
 
 pub use error::ControlError;
-pub use history::{Event, History, Subscription};
+pub use history::{Disabled, Event, History, Subscription};
 pub use past::{Difference, Past, PastKind, decode};
 pub use publication::{Cause, Publication, ZoneSerial};
 pub use reload::{Desired, DesiredZone, Failure, Loader, ReloadReport, RrsetRef};

@@ -40,11 +40,13 @@ mod diagnosis;
 pub(crate) mod faults;
 mod identity;
 mod kept;
+mod restore;
 mod rows;
 mod schema;
 mod status;
 
 use self::identity::{Identity, Moved};
+pub use self::restore::{RestoreError, Restored, restore};
 pub use self::status::{StorageState, StorageStatus, awaited};
 
 /// The key of the API's RRsets.
@@ -194,7 +196,7 @@ pub struct HistoryRow {
 pub struct HistoryQuery {
     /// Rows whose last version is above this one.
     pub after: u64,
-    /// Of those, rows whose last version is below this one.
+    /// Of those, rows that may have versions below this one.
     pub before: u64,
     /// Whether the latest come first.
     pub newest_first: bool,

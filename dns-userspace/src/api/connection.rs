@@ -70,6 +70,7 @@ struct Hall {
 /// Serves the API on `listeners` until `shutdown`, then lets the requests that are under way end.
 pub async fn serve(listeners: impl Into<Listeners>, state: ApiState, shutdown: CancellationToken) {
     let Listeners { tcp, tls, socket } = listeners.into();
+    let _ = state.0.stopping.set(shutdown.clone());
     let connections = TaskTracker::new();
     let hall = Hall {
         router: router(state.clone()),

@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::pieces;
 use super::problem::MEDIA_TYPE;
-use super::{changes, docs, explain, hosted, probes, records, sources, tokens, zones};
+use super::{changes, docs, explain, history, hosted, probes, records, sources, tokens, watch, zones};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -69,6 +69,10 @@ pub(super) struct ProblemBody {
         sources::list,
         sources::sync,
         changes::changes,
+        history::list,
+        history::diff,
+        history::rollback,
+        watch::watch,
         zones::list,
         zones::create,
         zones::show,

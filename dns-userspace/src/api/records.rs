@@ -15,6 +15,8 @@ use super::page::{List, Record, RecordPage, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::{ApiState, View, access, pieces, preconditions};
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
 use crate::model::views::ViewName;
 use crate::principal::Principal;
 use crate::store::{Subject, Terms, Written};
@@ -32,6 +34,8 @@ const MAX_LIMIT: usize = 1000;
         ("type" = Option<String>, Query, description = "RRsets of this type"),
         ("zone" = Option<String>, Query, description = "RRsets of the zone with this apex"),
         ("view" = Option<String>, Query, description = "The records of this view itself, instead of the default's"),
+        ("q" = Option<String>, Query, description = "With this text in name, value, source or note"),
+        ("disabled" = Option<bool>, Query, description = "Those that are kept and not served, instead"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "RRsets in the page, 100 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
@@ -43,7 +47,10 @@ pub(super) async fn list(
     place: Option<Extension<Place>>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::read(&uri, &["name", "type", "zone", "view", "limit", "cursor"])?;
+    let parameters = Parameters::read(
+        &uri,
+        &["name", "type", "zone", "view", "q", "disabled", "limit", "cursor"],
+    )?;
     let snapshot = state.served()?;
     let (name, zone) = (parameters.name("name")?, parameters.name("zone")?);
     let view = parameters.view(&snapshot)?;
@@ -54,17 +61,14 @@ pub(super) async fn list(
         rtype: parameters.rtype()?,
         zone: zone.map(|zone| zone.key()),
         within,
+        text: parameters
+            .get("q")
+            .filter(|text| !text.is_empty())
+            .map(|text| text.to_ascii_lowercase().into()),
     };
     drop(snapshot);
     let invalid = |detail: String| Problem::bad_request("invalid_parameter", detail);
-    let limit = match parameters.get("limit") {
-        None => DEFAULT_LIMIT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")))?,
-    };
+    let limit = parameters.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let after = match parameters.get("cursor") {
         None => None,
         Some(text) => {
@@ -72,8 +76,45 @@ pub(super) async fn list(
             Some(position.ok_or_else(|| invalid("`cursor` is not the `next` of an earlier answer".to_owned()))?)
         }
     };
+    if parameters.flag("disabled")? {
+        return disabled(&state, &filter, after.as_ref(), limit);
+    }
     let list = List::begin(&state, place.as_deref(), filter, after, limit).await?;
     Ok(list.into_response())
+}
+
+/// The RRsets that are kept and not served.
+fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: usize) -> Result<Response, Problem> {
+    let snapshot = state.served()?;
+    let all = state.serving()?.history.disabled();
+    let fits = |key: &NameKey, rtype: RecordType, owner: &Name, rrset: &RrSet| {
+        let in_zone = |apex: &NameKey| snapshot.zone_of(key).is_some_and(|zone| zone.apex.key() == *apex);
+        filter.has_name(key)
+            && filter.name.as_ref().is_none_or(|name| name == key)
+            && filter.rtype.is_none_or(|wanted| wanted == rtype)
+            && filter.zone.as_ref().is_none_or(in_zone)
+            && after.is_none_or(|after| after.is_before(key, rtype))
+            && filter.has_text(owner, rrset)
+    };
+    let mut found = all
+        .iter()
+        .filter(|((view, key, rtype), (owner, rrset))| *view == filter.view && fits(key, *rtype, owner, rrset));
+    let page: Vec<_> = found.by_ref().take(limit).collect();
+    let next = found.next().and(page.last());
+    let next = next.map(|((_, key, rtype), _)| Position::new(key.clone(), *rtype).encode());
+    let records = page
+        .iter()
+        .map(|(_, (owner, rrset))| record(&snapshot, filter.view.as_ref(), owner, rrset));
+    let records: Vec<_> = records.collect();
+    let answer = serde_json::json!({"records": records, "next": next, "version": snapshot.version});
+    Ok(pieces::json(StatusCode::OK, &answer))
+}
+
+fn has_disabled(state: &ApiState, filter: &Filter) -> Result<bool, Problem> {
+    let all = state.serving()?.history.disabled();
+    Ok(all.keys().any(|(view, key, rtype)| {
+        *view == filter.view && filter.name.as_ref() == Some(key) && filter.rtype.is_none_or(|wanted| wanted == *rtype)
+    }))
 }
 
 /// The RRsets at a name.
@@ -107,9 +148,15 @@ pub(super) async fn show(
         name: Some(name.key()),
         rtype,
         zone: None,
+        text: None,
     };
+    let kept = filter.clone();
     let list = List::begin(&state, place.as_deref(), filter, None, usize::MAX).await?;
     if list.is_empty() {
+        // What is disabled is still there to be changed.
+        if has_disabled(&state, &kept)? {
+            return disabled(&state, &kept, None, usize::MAX);
+        }
         let what = rtype.map_or_else(|| "records".to_owned(), |rtype| format!("{rtype} records"));
         let place = view.map_or_else(String::new, |view| format!(" in the view `{view}`"));
         return Err(Problem::new(

@@ -2,6 +2,7 @@ mod access;
 mod authentication;
 pub(super) mod client;
 mod doors;
+mod history;
 mod limits;
 mod names;
 mod protocol;

@@ -52,6 +52,7 @@ fn note(
                 rtype,
                 old: old.cloned(),
                 new: new.cloned(),
+                is_seen: true,
             });
         }
     };

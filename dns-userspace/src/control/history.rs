@@ -11,10 +11,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use imbl::OrdMap;
 use tokio::sync::watch;
 
 use super::publication::Publication;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::Snapshot;
+use crate::model::views::ViewName;
 
 /// Publications that are kept at most.
 const MOST_PUBLICATIONS: usize = 1024;
@@ -25,7 +29,11 @@ const MOST_NAMES: usize = 100_000;
 pub struct History {
     ring: Mutex<Ring>,
     newest: watch::Sender<u64>,
+    disabled: Mutex<Disabled>,
 }
+
+/// RRsets that the API keeps and that are not served, by view, owner and type, with their owners as they are written.
+pub type Disabled = OrdMap<(Option<ViewName>, NameKey, RecordType), (Name, Arc<RrSet>)>;
 
 #[derive(Default)]
 struct Ring {
@@ -57,6 +65,7 @@ impl Default for History {
         Self {
             ring: Mutex::default(),
             newest: watch::Sender::new(0),
+            disabled: Mutex::default(),
         }
     }
 }
@@ -69,6 +78,21 @@ impl History {
             known: version,
             newest: self.newest.subscribe(),
         }
+    }
+
+    /// What is kept and not served. A clone costs nothing.
+    pub fn disabled(&self) -> Disabled {
+        self.disabled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is kept and not served.
+    pub(super) fn change_disabled(&self, change: impl FnOnce(&mut Disabled)) {
+        change(&mut self.disabled.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The version of the latest change.
+    pub fn version(&self) -> u64 {
+        self.ring().version
     }
 
     /// Adds the latest publication.
@@ -150,12 +174,7 @@ mod tests {
                 ..Snapshot::default()
             })
         };
-        let names = (0..names).map(|number| {
-            format!("n{number}.x.")
-                .parse::<crate::model::name::Name>()
-                .expect("a name")
-                .key()
-        });
+        let names = (0..names).map(|number| format!("n{number}.x.").parse::<Name>().expect("a name").key());
         Arc::new(Publication {
             causes: Vec::new(),
             version: from + 1,
@@ -168,6 +187,7 @@ mod tests {
             },
             serials: Vec::new(),
             edited: Vec::new(),
+            past: Arc::default(),
         })
     }
 

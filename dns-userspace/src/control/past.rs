@@ -7,17 +7,20 @@
 //! Sets that are made together are one row of the journal: a history costs one statement for each transaction, and
 //! none for each change.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::differences;
 use super::publication::Cause;
 use crate::journal::HistoryRow;
-use crate::model::name::Name;
+use crate::model::name::{Name, NameKey};
 use crate::model::record::{Handling, Keeping, Order, Rdatas, RecordType, RrSet, Wildcard};
+use crate::model::snapshot::Snapshot;
 use crate::model::source::Origin;
 use crate::model::views::ViewName;
-use crate::store::{Applied, EditedRrset};
+use crate::store::{Applied, Delta, EditedRrset};
 
 /// What one change set has changed.
 #[derive(Debug, Clone)]
@@ -36,8 +39,11 @@ pub struct Past {
     pub comment: Option<Arc<str>>,
     /// What kind of change it was.
     pub kind: PastKind,
-    /// The RRsets that differ.
+    /// The RRsets that differ, in the layer of the source; for a reload, in what is served.
     pub diff: Vec<Difference>,
+    /// RRsets that are served differently because of that, and are not in `diff`: those of other sources, say, that are
+    /// hidden now, or seen again.
+    pub also: Vec<Difference>,
     /// Whether all of them are in `diff`: a change of very many RRsets says only that it was.
     pub is_whole: bool,
 }
@@ -66,6 +72,8 @@ pub struct Difference {
     pub old: Option<Arc<RrSet>>,
     /// As it is, if it is.
     pub new: Option<Arc<RrSet>>,
+    /// Whether it is served so. An RRset that another source hides, or that is disabled, is not.
+    pub is_seen: bool,
 }
 
 impl From<&EditedRrset> for Difference {
@@ -76,6 +84,7 @@ impl From<&EditedRrset> for Difference {
             rtype: edited.rtype,
             old: edited.before.clone(),
             new: edited.after.clone(),
+            is_seen: true,
         }
     }
 }
@@ -115,9 +124,57 @@ impl Made {
             comment: self.comment.clone(),
             kind: self.kind,
             diff,
+            also: Vec::new(),
             is_whole,
         }
     }
+}
+
+/// Says of the RRsets that sets have edited whether they are served so, and what else is served differently. Where
+/// nothing hides anything, as is usual, that costs one look-up for each.
+pub(super) fn compare_with_served(past: &mut [Past], edited: &[EditedRrset], publication: &Seen<'_>) {
+    let served = |snapshot: &Snapshot, view: Option<&ViewName>, key: &NameKey, rtype: RecordType| {
+        let node = match view {
+            None => snapshot.node(key),
+            Some(view) => snapshot.view(view).and_then(|view| view.own.get(key)),
+        };
+        node.and_then(|node| node.rrset(rtype).cloned())
+    };
+    let hidden: HashSet<(Option<&ViewName>, NameKey, RecordType)> = edited
+        .iter()
+        .filter_map(|edited| {
+            let (view, key) = (edited.view.as_ref(), edited.owner.key());
+            let seen = |snapshot| served(snapshot, view, &key, edited.rtype);
+            let is_seen = seen(publication.old) == edited.before && seen(publication.new) == edited.after;
+            (!is_seen).then_some((view, key, edited.rtype))
+        })
+        .collect();
+    if hidden.is_empty() && !publication.has_conflicts_changed {
+        return;
+    }
+    for difference in past.iter_mut().flat_map(|past| &mut past.diff) {
+        let place = (difference.view.as_ref(), difference.owner.key(), difference.rtype);
+        difference.is_seen = !hidden.contains(&place);
+    }
+    let mut also = differences::between(publication.old, publication.new, publication.delta);
+    let told: HashSet<(Option<ViewName>, NameKey, RecordType)> = past
+        .iter()
+        .flat_map(|past| &past.diff)
+        .filter(|difference| difference.is_seen)
+        .map(|difference| (difference.view.clone(), difference.owner.key(), difference.rtype))
+        .collect();
+    also.retain(|one| !told.contains(&(one.view.clone(), one.owner.key(), one.rtype)));
+    if let Some(last) = past.last_mut() {
+        last.also = also;
+    }
+}
+
+/// What is served before and after.
+pub(super) struct Seen<'a> {
+    pub(super) old: &'a Snapshot,
+    pub(super) new: &'a Snapshot,
+    pub(super) delta: &'a Delta,
+    pub(super) has_conflicts_changed: bool,
 }
 
 /// The sets of one transaction as a row; `None` where there is none.
@@ -149,6 +206,8 @@ struct KeptPast<'a> {
     is_whole: bool,
     #[serde(borrow)]
     diff: Vec<KeptDifference<'a>>,
+    #[serde(borrow)]
+    also: Vec<KeptDifference<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,6 +219,7 @@ struct KeptDifference<'a> {
     old: Option<KeptRrset<'a>>,
     #[serde(borrow)]
     new: Option<KeptRrset<'a>>,
+    is_seen: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -185,11 +245,13 @@ impl<'a> KeptPast<'a> {
             kind: past.kind,
             is_whole: past.is_whole,
             diff: past.diff.iter().map(KeptDifference::of).collect(),
+            also: past.also.iter().map(KeptDifference::of).collect(),
         }
     }
 
     fn read(self, time: u64) -> Option<Past> {
         let diff = self.diff.into_iter().map(KeptDifference::read);
+        let also = self.also.into_iter().map(KeptDifference::read);
         Some(Past {
             version: self.version,
             time,
@@ -200,6 +262,7 @@ impl<'a> KeptPast<'a> {
             kind: self.kind,
             is_whole: self.is_whole,
             diff: diff.collect::<Option<_>>()?,
+            also: also.collect::<Option<_>>()?,
         })
     }
 }
@@ -212,6 +275,7 @@ impl<'a> KeptDifference<'a> {
             rtype: difference.rtype.0,
             old: difference.old.as_deref().map(KeptRrset::of),
             new: difference.new.as_deref().map(KeptRrset::of),
+            is_seen: difference.is_seen,
         }
     }
 
@@ -227,6 +291,7 @@ impl<'a> KeptDifference<'a> {
             rtype,
             old: read(self.old)?,
             new: read(self.new)?,
+            is_seen: self.is_seen,
         })
     }
 }
@@ -295,6 +360,7 @@ mod tests {
             rtype: RecordType::A,
             old: Some(rrset(2, Handling::default())),
             new: Some(rrset(3, kept)),
+            is_seen: true,
         };
         let made = |version: u64, kind| Made {
             cause: Cause {

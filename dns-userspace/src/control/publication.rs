@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::past::Past;
 use crate::model::name::{Name, NameKey};
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
@@ -26,6 +27,8 @@ pub struct Publication {
     pub serials: Vec<ZoneSerial>,
     /// RRsets that were edited one by one, as their layers have them: what a journal keeps.
     pub edited: Vec<EditedRrset>,
+    /// What each change set has changed, in their order.
+    pub past: Arc<[Past]>,
 }
 
 /// Who caused a publication.
@@ -96,6 +99,7 @@ impl Publication {
             delta: plan.delta.clone(),
             serials,
             edited: plan.edited.clone(),
+            past: Arc::default(),
         }
     }
 

@@ -11,13 +11,12 @@ use tracing::{error, info, warn};
 use super::census::Census;
 use super::files::FileBatch;
 use super::history::History;
-use super::past::{Made, Past, PastKind, encode};
+use super::past::{Made, Past, PastKind, Seen, compare_with_served, encode};
 use super::publication::{Cause, Publication};
 use super::serial::{Book, Turn};
 use super::{Command, ControlError, Kept, Observer, Outcome, Planes, differences, reload};
 use crate::journal::{
-    Entry, HistoryLimits, HistoryRow, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError,
-    awaited,
+    Entry, HistoryLimits, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError, awaited,
 };
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
@@ -149,6 +148,7 @@ impl Writer {
         changes.extend(self.reset_of_api(stored.rrsets));
         changes.extend(self.take_watched(stored.watched));
         self.serve_regardless(self.store.plan(changes), Cause::start(), PastKind::Start);
+        self.list_disabled();
         self.warn_of_views();
         self.keep_unsaved();
         // What the files were read into is gone now.
@@ -385,9 +385,9 @@ impl Writer {
             kind: PastKind::Edits,
         };
         let mut plan = draft.finish();
-        let (publication, turn) = self.prepare(&mut plan, vec![made.cause.clone()], false);
+        let (publication, turn) = self.prepare(&mut plan, &[made]);
         entries.extend(entries_of(&publication.edited));
-        entries.extend(history_of(&plan, &publication, &[made]).map(Entry::History));
+        entries.extend(encode(&publication.past).map(Entry::History));
         // What was not kept before is kept whole by and by, and this with it.
         let is_kept = !self.unsaved.contains(&source);
         let saved = is_kept && self.parts.journal.append(&entries, &turn.save).is_ok();
@@ -478,15 +478,9 @@ impl Writer {
         made: Vec<Made>,
         durability: Durability,
     ) -> Result<Plan, ControlError> {
-        let mut causes: Vec<Cause> = Vec::new();
-        for made in &made {
-            if !causes.contains(&made.cause) {
-                causes.push(made.cause.clone());
-            }
-        }
-        let (publication, turn) = self.prepare(&mut plan, causes, false);
+        let (publication, turn) = self.prepare(&mut plan, &made);
         let mut entries = entries_of(&publication.edited);
-        entries.extend(history_of(&plan, &publication, &made).map(Entry::History));
+        entries.extend(encode(&publication.past).map(Entry::History));
         let saved = match self.parts.journal.append(&entries, &turn.save) {
             Ok(()) => true,
             Err(_) if durability == Durability::WhereOpen && self.parts.journal.unavailable().is_some() => false,
@@ -503,26 +497,32 @@ impl Writer {
     /// Serves what is on disk, or in files, already: a failed write of serials is made up for with the next one.
     fn serve_regardless(&mut self, mut plan: Plan, cause: Cause, kind: PastKind) {
         let made = Made {
-            cause: cause.clone(),
+            cause,
             version: plan.version(),
             comment: None,
             kind,
         };
-        let (publication, turn) = self.prepare(&mut plan, vec![cause], kind == PastKind::Start);
-        let entries: Vec<Entry> = history_of(&plan, &publication, &[made])
-            .map(Entry::History)
-            .into_iter()
-            .collect();
+        let (publication, turn) = self.prepare(&mut plan, &[made]);
+        let entries: Vec<Entry> = encode(&publication.past).map(Entry::History).into_iter().collect();
         let saved = self.parts.journal.append(&entries, &turn.save).is_ok();
         self.publish(&plan, publication, turn, saved);
     }
 
     /// Decides which serials a plan is served with.
-    fn prepare(&self, plan: &mut Plan, causes: Vec<Cause>, start: bool) -> (Publication, Turn) {
+    fn prepare(&self, plan: &mut Plan, made: &[Made]) -> (Publication, Turn) {
         let old = self.store.snapshot();
-        let mut turn = self.book.turn(&old, plan, start);
+        let is_start = made.iter().any(|made| made.kind == PastKind::Start);
+        let mut turn = self.book.turn(&old, plan, is_start);
         let serials = std::mem::take(&mut turn.publish);
-        (Publication::new(old, plan, serials, causes), turn)
+        let mut causes: Vec<Cause> = Vec::new();
+        for made in made {
+            if !causes.contains(&made.cause) {
+                causes.push(made.cause.clone());
+            }
+        }
+        let mut publication = Publication::new(old, plan, serials, causes);
+        publication.past = past_of(plan, &publication, made).into();
+        (publication, turn)
     }
 
     fn publish(&mut self, plan: &Plan, publication: Publication, turn: Turn, saved: bool) {
@@ -534,7 +534,40 @@ impl Writer {
         self.parts.observer.records(&self.census.by_kind());
         self.parts.observer.version(publication.version);
         self.note_conflicts(plan);
+        self.note_disabled(&publication);
         self.history.push(publication);
+    }
+
+    /// Keeps the list of what is disabled in step.
+    fn note_disabled(&self, publication: &Publication) {
+        let is_disabled =
+            |rrset: &Option<Arc<RrSet>>| rrset.as_ref().is_some_and(|one| one.handling.keeping().disabled);
+        let place = |edited: &EditedRrset| (edited.view.clone(), edited.owner.key(), edited.rtype);
+        let edited = publication.edited.iter();
+        let touched = edited.filter(|edited| is_disabled(&edited.before) || is_disabled(&edited.after));
+        for edited in touched {
+            self.history.change_disabled(
+                |all| match edited.after.as_ref().filter(|_| is_disabled(&edited.after)) {
+                    Some(rrset) => drop(all.insert(place(edited), (edited.owner.clone(), rrset.clone()))),
+                    None => drop(all.remove(&place(edited))),
+                },
+            );
+        }
+    }
+
+    /// The list of what is disabled, made anew from what was read.
+    fn list_disabled(&self) {
+        self.history.change_disabled(|all| {
+            all.clear();
+            for (view, key, node) in self.store.records_of(&SourceId::api()) {
+                for rrset in node.rrsets.iter().filter(|rrset| rrset.handling.keeping().disabled) {
+                    all.insert(
+                        (view.cloned(), key.clone(), rrset.rtype),
+                        (node.owner(key), rrset.clone()),
+                    );
+                }
+            }
+        });
     }
 
     /// Counts a change: one that was applied, where nothing else is said.
@@ -634,6 +667,7 @@ impl Writer {
             self.history.push(Arc::new(publication));
         }
         self.serve_regardless(self.store.plan(changes), Cause::storage(), PastKind::Reload);
+        self.list_disabled();
     }
 
     /// Says how the database is: in the metrics, to `/ready` and, where that has changed, in the log.
@@ -689,24 +723,31 @@ impl Writer {
     }
 }
 
-/// What the history keeps of a plan; `None` where it changes nothing.
-fn history_of(plan: &Plan, publication: &Publication, made: &[Made]) -> Option<HistoryRow> {
+/// What the history keeps of a plan; nothing where it changes nothing.
+fn past_of(plan: &Plan, publication: &Publication, made: &[Made]) -> Vec<Past> {
     if plan.version() == publication.old.version && plan.applied.is_empty() {
-        return None;
+        return Vec::new();
     }
     let time = unix_millis();
-    let needs_served = made.iter().any(|made| made.kind == PastKind::Reload)
-        || made.iter().any(|made| made.kind == PastKind::Edits) && plan.applied.is_empty();
+    let is_of_edits = made.iter().all(|made| made.kind == PastKind::Edits) && !plan.applied.is_empty();
+    let needs_served = !is_of_edits && made.iter().any(|made| made.kind != PastKind::Start);
     let served = (needs_served && plan.delta.names.len() <= MOST_DIFFERENCES)
         .then(|| differences::between(&publication.old, &publication.new, &plan.delta));
-    let past: Vec<Past> = made
-        .iter()
-        .map(|made| {
-            let applied = plan.applied.iter().find(|applied| applied.version == made.version);
-            made.past(time, applied, served.as_deref())
-        })
-        .collect();
-    encode(&past)
+    let past = made.iter().map(|made| {
+        let applied = plan.applied.iter().find(|applied| applied.version == made.version);
+        made.past(time, applied, served.as_deref())
+    });
+    let mut past: Vec<Past> = past.collect();
+    if is_of_edits {
+        let seen = Seen {
+            old: &publication.old,
+            new: &publication.new,
+            delta: &plan.delta,
+            has_conflicts_changed: !plan.conflict_changes.is_empty(),
+        };
+        compare_with_served(&mut past, &plan.edited, &seen);
+    }
+    past
 }
 
 fn unix_millis() -> u64 {

@@ -26,7 +26,9 @@ pub(super) fn save(connection: &Connection, row: &HistoryRow) -> rusqlite::Resul
 fn read(connection: &Connection, query: HistoryQuery) -> rusqlite::Result<Vec<HistoryRow>> {
     let order = if query.newest_first { "DESC" } else { "ASC" };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT last, first, time, changes FROM history WHERE last > ?1 AND last < ?2 ORDER BY last {order} LIMIT ?3"
+        "SELECT last, first, time, changes FROM history
+             WHERE last > ?1 AND first < ?2 AND last <= coalesce((SELECT min(last) FROM history WHERE last >= ?2), ?2)
+             ORDER BY last {order} LIMIT ?3"
     ))?;
     let bound = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![

@@ -132,7 +132,11 @@ impl System {
             };
             anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
         });
-        let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
+        let Control {
+            handle,
+            history,
+            thread,
+        } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
         http.api.start(Serving {
@@ -154,6 +158,7 @@ impl System {
                 file,
             }),
             zones: config.zone_template.clone(),
+            history,
         });
         for task in sources.tasks(&handle, &spawner.stopping()) {
             spawner.spawn("source", async move {

@@ -255,7 +255,7 @@ impl<'s> Draft<'s> {
             })
             .collect();
         let (mut next, delta) = next_state(self.base, self.layers, self.views, self.dirty, self.version);
-        if delta.is_empty() && edited.is_empty() {
+        if delta.is_empty() && edited.is_empty() && self.applied.is_empty() {
             next.version = self.base.version;
         }
         let conflict_changes = next.conflicts.take_changes();

@@ -147,6 +147,7 @@ impl Server {
             sources: Arc::default(),
             inside: None,
             zones: Default::default(),
+            history: self.fixture.history(),
         }
     }
 

@@ -533,3 +533,41 @@ async fn locked_and_disabled_records_are_kept() {
     assert_eq!((&back["note"], back.get("disabled")), (&json!("as agreed"), None));
     assert_eq!(server.fixture.values("l.y.", RecordType::A), ["192.0.2.2"]);
 }
+
+#[tokio::test]
+async fn what_is_disabled_and_what_is_looked_for_is_found() {
+    let server = server().await;
+    let put = async |name: &str, body: Value| {
+        let answer = server
+            .put(&format!("/api/v1/records/{name}?type=A"), &body.to_string())
+            .await;
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    };
+    put("one.s.", json!({"value": "192.0.2.77", "note": "Rack 12"})).await;
+    put("two.s.", json!({"value": "192.0.2.78", "disabled": true})).await;
+    put("three.s.", json!({"value": "192.0.2.79", "disabled": true})).await;
+    let names = async |query: &str| -> Vec<String> {
+        let list = server.get(&format!("/api/v1/records{query}")).await.is(200);
+        let records = list["records"].as_array().expect("a list").iter();
+        records
+            .map(|one| one["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    assert_eq!(names("?q=rack").await, ["one.s."]);
+    assert_eq!(names("?q=192.0.2.7").await, ["one.s."], "what is served");
+    assert_eq!(names("?q=ZONE_FILE&type=A").await, ["www.x."]);
+    assert_eq!(names("?q=nothing").await, [""; 0]);
+    assert_eq!(names("?disabled=true").await, ["three.s.", "two.s."]);
+    let page = server.get("/api/v1/records?disabled=true&limit=1").await.json();
+    let cursor = page["next"].as_str().expect("more");
+    assert_eq!(
+        names(&format!("?disabled=true&limit=1&cursor={cursor}")).await,
+        ["two.s."]
+    );
+    let one = server.get("/api/v1/records/two.s.?type=A").await.is(200);
+    assert_eq!(one["records"][0]["disabled"], true);
+    put("two.s.", json!({"value": "192.0.2.78"})).await;
+    assert_eq!(names("?disabled=true").await, ["three.s."]);
+    server.delete("/api/v1/records/three.s.").await.is(204);
+    assert_eq!(names("?disabled=true").await, [""; 0]);
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Publication, Settings};
+use super::super::{Control, ControlHandle, Desired, DesiredZone, History, Planes, Publication, Settings};
 use crate::cookies::Cookies;
 use crate::journal::faults::Shared;
 use crate::journal::{HistoryLimits, Storage};
@@ -166,6 +166,10 @@ impl Fixture {
 
     pub(crate) fn handle(&self) -> ControlHandle {
         self.control.as_ref().expect("running").handle.clone()
+    }
+
+    pub(crate) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.control.as_ref().expect("running").history)
     }
 
     pub(crate) fn storage_path(&self) -> &Path {
