@@ -6,4 +6,5 @@ pub(crate) mod memory;
 pub(crate) mod privileges;
 pub(crate) mod replace;
 pub(crate) mod reread;
+pub(crate) mod stamp;
 pub(crate) mod watch;

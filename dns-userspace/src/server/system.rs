@@ -7,6 +7,7 @@ mod forward;
 mod http;
 mod keeper;
 mod netlink;
+mod watched;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -23,6 +24,7 @@ use tracing::{info, warn};
 
 use self::files::Shares;
 use self::http::Http;
+use self::watched::WatchedFiles;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity};
@@ -108,9 +110,10 @@ impl System {
             readiness: Arc::clone(&readiness),
             sources: Arc::clone(&sources),
         });
+        let watched = Arc::new(WatchedFiles::default());
         let shown: control::Shown = Arc::new(ArcSwap::from_pointee(desired.shown.clone()));
         let file = source.path.display().to_string();
-        let loader = control::loader(source, config.clone(), Arc::clone(&shown));
+        let loader = control::FileLoader::new(source, &desired, Arc::clone(&watched), Arc::clone(&shown));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token, Arc::clone(&cookies));
         let (limits, guard) = (config.history, config.changes);
@@ -125,7 +128,7 @@ impl System {
                 guard,
                 storage_required,
                 sources: ids,
-                loader,
+                loader: Box::new(loader),
                 token: token_file,
                 cookies: secrets,
                 observer,
@@ -160,6 +163,16 @@ impl System {
             zones: config.zone_template.clone(),
             history,
         });
+        if config.files.watch {
+            let (control, stopping) = (handle.clone(), spawner.stopping());
+            spawner.spawn("files", async move {
+                tokio::select! {
+                    () = watched.follow(&control) => {}
+                    () = stopping.cancelled() => {}
+                }
+                Ok(())
+            });
+        }
         for task in sources.tasks(&handle, &spawner.stopping()) {
             spawner.spawn("source", async move {
                 task.await;
