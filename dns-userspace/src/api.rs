@@ -37,6 +37,7 @@ use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
+use crate::source::{Registry, SourceState};
 
 mod access;
 mod admission;
@@ -57,6 +58,7 @@ mod problem;
 mod records;
 mod refusal;
 mod scrape;
+mod sources;
 mod templates;
 mod watch;
 mod zones;
@@ -88,6 +90,8 @@ pub struct Serving {
     pub zones: ZoneTemplate,
     /// What was published lately.
     pub history: Arc<History>,
+    /// The watched sources.
+    pub sources: Arc<Registry>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -213,7 +217,9 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
             "/v1/zones/{zone}/records",
             get(hosted::records).post(hosted::upsert).delete(hosted::delete_record),
         )
-        .route("/v1/zones/{zone}/reload", post(hosted::reload));
+        .route("/v1/zones/{zone}/reload", post(hosted::reload))
+        .route("/api/v1/sources", get(sources::list))
+        .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync));
     #[cfg(test)]
     let router = router.route("/api/v1/panic", get(tests::panics));
     router
@@ -227,19 +233,35 @@ async fn ready(State(state): State<ApiState>) -> Response {
     let StorageStatus {
         state: storage, reason, ..
     } = state.0.readiness.storage();
-    match state.0.readiness.not_ready() {
-        None if storage == StorageState::Open => axum::Json(serde_json::json!({"status": "ready"})).into_response(),
-        // Ready, but no change can be made.
-        None => axum::Json(serde_json::json!({
-            "status": "ready",
-            "storage": storage.label(),
-            "reason": reason.as_deref(),
-        }))
-        .into_response(),
-        Some(reason) => problem::not_ready(reason)
+    if let Some(reason) = state.0.readiness.not_ready() {
+        return problem::not_ready(reason)
             .member("storage", storage.label())
-            .into_response(),
+            .into_response();
     }
+    let mut body = serde_json::json!({"status": "ready"});
+    if storage != StorageState::Open {
+        // Ready, but no change can be made.
+        body["storage"] = storage.label().into();
+        body["reason"] = reason.as_deref().into();
+    }
+    let degraded = state.0.serving.get().map(|serving| degraded(&serving.sources));
+    if let Some(degraded) = degraded.filter(|degraded| !degraded.is_empty()) {
+        body["degraded"] = degraded.into();
+    }
+    axum::Json(body).into_response()
+}
+
+/// Sources whose world is away: what they said last is served.
+fn degraded(sources: &Registry) -> Vec<serde_json::Value> {
+    let degraded = sources.iter().filter_map(|source| {
+        let report = source.status.report();
+        let is_degraded = matches!(report.state, SourceState::Degraded | SourceState::Stopped);
+        is_degraded.then(|| {
+            let age = report.age(std::time::SystemTime::now());
+            serde_json::json!({"source": source.status.source().key(), "age": age, "error": report.error})
+        })
+    });
+    degraded.collect()
 }
 
 async fn metrics(State(state): State<ApiState>) -> Result<Response, Problem> {

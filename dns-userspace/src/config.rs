@@ -22,6 +22,7 @@ mod choice;
 mod dns_port;
 mod document;
 mod edns;
+mod files;
 mod history;
 mod http;
 mod http_port;
@@ -37,9 +38,11 @@ mod rate_limit;
 mod records;
 mod secret_file;
 mod section;
+mod sources;
 mod storage;
 mod tcp;
 mod ttl_bounds;
+mod unchanged;
 mod views;
 mod with_zones;
 mod xdp;
@@ -53,6 +56,7 @@ pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
+pub use self::files::FilesConfig;
 pub use self::http::HttpConfig;
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;
@@ -62,9 +66,11 @@ pub use self::metrics::MetricsConfig;
 pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
+pub use self::sources::{ConfiguredSource, HostsSource, SourceSettings};
 pub use self::storage::StorageConfig;
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
+pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
 pub use self::zone_template::ZoneTemplate;
@@ -105,6 +111,12 @@ impl ConfigSource {
     /// Reads the file with the overrides of the command line, without the zone files.
     pub fn load(&self) -> Result<Loaded, Vec<ConfigError>> {
         load::load(&self.path, &self.overrides)
+    }
+
+    /// Reads the file, and the zone files that are not as they were in `before`.
+    pub fn load_changed(&self, before: &ReadZones) -> Result<ConfigWithZones, Vec<ConfigError>> {
+        let loaded = self.load()?;
+        Ok(ConfigWithZones::read_changed_zone_files(loaded, before))
     }
 
     /// Reads the file and every zone file.

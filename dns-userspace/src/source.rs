@@ -11,11 +11,14 @@
 //! pauses between attempts, doubts, restarts, status and the merge of several objects at one name are the driver's.
 
 mod claims;
+mod hosts;
+mod registry;
 mod status;
 mod watcher;
 mod world;
 
 pub use self::claims::{Claim, Claimant, Claims, LeftOut};
+pub use self::registry::{RegisteredSource, Registry};
 pub use self::status::{SourceReport, SourceState, Status};
 pub use self::watcher::{SyncRequests, Watcher, WatcherSettings};
 pub use self::world::{Change, Event, Listing, Object, World, WorldError};

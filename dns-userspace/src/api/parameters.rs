@@ -121,6 +121,19 @@ pub(super) fn name_in_path(uri: &Uri) -> Result<Name, Problem> {
     parse_name(&text)
 }
 
+/// The segments of a path behind `prefix`, percent-decoded.
+pub(super) fn segments(uri: &Uri, prefix: &str) -> Result<Vec<String>, Problem> {
+    let path = uri.path().strip_prefix(prefix).unwrap_or_default();
+    let decode = |encoded: &str| {
+        let refused = || {
+            let detail = format!("`{encoded}` in the path is not percent-encoded UTF-8");
+            Problem::bad_request("invalid_parameter", detail)
+        };
+        percent_decode(encoded).ok_or_else(refused)
+    };
+    path.split('/').map(decode).collect()
+}
+
 /// Where an RRset is.
 pub(super) fn location(view: Option<&ViewName>, name: &Name, rtype: RecordType) -> String {
     let mut location = String::from(RECORDS);

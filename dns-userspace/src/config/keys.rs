@@ -18,6 +18,7 @@ use super::backend::BackendConfig;
 use super::chaos::ChaosConfig;
 use super::document::YamlNode;
 use super::edns::EdnsConfig;
+use super::files::FilesConfig;
 use super::http::HttpConfig;
 use super::limits::LimitsConfig;
 use super::log_format::LogFormat;
@@ -27,14 +28,15 @@ use super::problem::Findings;
 use super::rate_limit::RateLimitConfig;
 use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
+use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
-use super::{Overrides, acl, backend, changes, chaos, dns_port, edns, history, http, http_port, limits, listen};
-use super::{log_format, log_level, metrics, rate_limit, records, storage, tcp, ttl_bounds, views, xdp};
+use super::{Overrides, acl, backend, changes, chaos, dns_port, edns, files, history, http, http_port, limits, listen};
+use super::{log_format, log_level, metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp};
 use super::{zone_template, zones};
 use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
@@ -108,6 +110,7 @@ keys! {
     storage: StorageConfig = (),
     history: HistoryLimits = (),
     changes: Guard = (),
+    files: FilesConfig = (),
     http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
     zone_template: ZoneTemplate = (ttl_bounds),
@@ -122,6 +125,7 @@ keys! {
     backend: BackendConfig = (ttl_bounds, listen),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
+    sources: Vec<ConfiguredSource> = (backend),
 }
 
 impl Config {

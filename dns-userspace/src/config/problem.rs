@@ -184,6 +184,10 @@ pub enum ConfigProblem {
         "`{key}`: {text}: only link-local addresses (fe80::/10) are those of an interface: remove `%` and what follows"
     )]
     NeedlessScope { key: String, text: String },
+    #[error("the source `{name}` is there already (first at {first}): give one of the two another name")]
+    DuplicateSource { name: String, first: FilePosition },
+    #[error("`{name}` is no name of a source: write 1 to 64 letters, digits, `-`, `_` and `.`, without a dot in front")]
+    BadSourceName { name: String },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },
     #[error("`{key}`: {address} is covered by {by}: remove one of the two")]

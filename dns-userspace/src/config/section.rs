@@ -132,6 +132,12 @@ impl<'a> CheckedMapping<'a> {
             .map(|(_, node)| *node)
     }
 
+    /// The keys that are given, in their order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let keys: Vec<&'static str> = self.entries.iter().map(|(key, _)| *key).collect();
+        keys.into_iter()
+    }
+
     /// Where the value of `key` stands, if it is given.
     pub(super) fn position(&self, key: &'static str) -> Option<FilePosition> {
         self.get(key).map(|node| node.at)

@@ -29,8 +29,10 @@ pub struct Desired {
     pub records: Vec<(Name, RrSet)>,
     /// `views`, each with the records that name it.
     pub views: Vec<ConfiguredView>,
-    /// `zones`.
+    /// `zones`, each with its content.
     pub zones: Vec<DesiredZone>,
+    /// Those of `zones` whose files have not changed since what was loaded before was taken.
+    pub unchanged: Vec<Name>,
     /// `acl` of those zones that have one.
     pub access: Vec<(Name, Arc<AccessList>)>,
     /// `ttl_bounds` and `backend.default_ttl`.
@@ -50,8 +52,20 @@ pub struct DesiredZone {
     pub content: Result<Vec<(Name, RrSet)>, Vec<String>>,
 }
 
-/// Reads the configuration file and all zone files; the errors are the configuration file's.
-pub type Loader = Box<dyn FnMut() -> Result<Desired, Vec<String>> + Send>;
+/// Reads the configuration file and the zone files.
+pub trait LoadFiles: Send {
+    /// Reads what has changed; the errors are the configuration file's.
+    fn load(&mut self) -> Result<Desired, Vec<String>>;
+
+    /// What was loaded last is served, or will be: what has not changed since need not be loaded again.
+    fn was_taken(&mut self) {}
+}
+
+impl<F: FnMut() -> Result<Desired, Vec<String>> + Send> LoadFiles for F {
+    fn load(&mut self) -> Result<Desired, Vec<String>> {
+        self()
+    }
+}
 
 /// What a reload did, as the API answers it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -68,6 +82,9 @@ pub struct ReloadReport {
     pub restart_needed: Vec<String>,
     /// How many RRsets were added, changed and removed: the lists end at 10,000.
     pub counts: Counts,
+    /// Zones that the deletion guard has held back: their files are to be read again.
+    #[serde(skip)]
+    pub held_back: usize,
 }
 
 /// Numbers of RRsets.
@@ -138,10 +155,12 @@ impl Writer {
             force,
         } = batch;
         let old = self.store.snapshot();
+        let broken = failed.len();
         let plan = match force {
             true => self.store.plan(changes),
             false => self.plan_guarded(changes, &mut failed)?,
         };
+        let held_back = failed.len() - broken;
         let made = Made {
             cause: Cause::reload(),
             version: plan.version(),
@@ -160,6 +179,7 @@ impl Writer {
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
         report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
+        report.held_back = held_back;
         Ok(report)
     }
 }

@@ -17,6 +17,7 @@ use crate::model::octets::Octets;
 use crate::model::shown::{MOST_OF_TEXT, shorten};
 
 mod given;
+mod reverse;
 
 /// The largest wire form of a name, root label included (RFC 1035 §3.1).
 pub const MAX_NAME_BYTES: usize = 255;

@@ -7,6 +7,7 @@ use super::metrics::Metrics;
 use super::readiness::Readiness;
 use crate::control::Observer;
 use crate::journal::StorageStatus;
+use crate::source::Registry;
 use crate::store::Conflicts;
 
 /// Tells metrics and readiness.
@@ -15,6 +16,8 @@ pub struct Told {
     pub metrics: Arc<Metrics>,
     /// Where it is said how the database is.
     pub readiness: Arc<Readiness>,
+    /// Where conflicts are counted by source.
+    pub sources: Arc<Registry>,
 }
 
 impl Observer for Told {
@@ -24,6 +27,7 @@ impl Observer for Told {
 
     fn conflicts(&self, conflicts: &Conflicts) {
         self.metrics.set_conflicts(conflicts);
+        self.sources.set_conflicts(conflicts);
     }
 
     fn reload_failures(&self, files: usize) {

@@ -18,6 +18,7 @@ use crate::observe::figures::Figures;
 use crate::observe::figures::HttpFigures;
 use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
+use crate::source::Registry as Sources;
 use crate::store::Conflicts;
 
 mod denied;
@@ -25,6 +26,7 @@ mod http;
 mod queries;
 mod readiness;
 mod sockets;
+mod sources;
 mod table;
 mod xdp;
 mod zones;
@@ -180,6 +182,16 @@ impl Metrics {
     pub fn show_http(&self, figures: Arc<HttpFigures>) {
         let registered = self.registry.register(Box::new(http::HttpCollector::new(figures)));
         registered.expect("HTTP is shown once");
+    }
+
+    /// Shows the watched sources too, from now on.
+    ///
+    /// # Panics
+    /// If they are shown already.
+    pub fn show_sources(&self, sources: Arc<Sources>) {
+        let collector = sources::SourcesCollector::new(sources);
+        let registered = self.registry.register(Box::new(collector));
+        registered.expect("sources are shown once");
     }
 
     /// The content type of [`Metrics::render`].

@@ -7,6 +7,7 @@ mod forward;
 mod http;
 mod keeper;
 mod netlink;
+mod watched;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 
 use self::files::Shares;
 use self::http::Http;
+use self::watched::WatchedFiles;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity};
@@ -47,6 +49,7 @@ use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
+use crate::source::Registry;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -104,15 +107,20 @@ impl System {
             metrics.show_zones(Arc::clone(counts));
         }
 
+        let sources = Arc::new(Registry::new(&config.sources));
+        metrics.show_sources(Arc::clone(&sources));
         let observer = Arc::new(Told {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
+            sources: Arc::clone(&sources),
         });
-        let loader = control::loader(source, config.clone());
+        let watched = Arc::new(WatchedFiles::default());
+        let loader = control::FileLoader::new(source, &desired, Arc::clone(&watched));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let (limits, guard) = (config.history, config.changes);
         let initial = control::desired(desired, Vec::new());
+        let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
             let (storage, stored) = Storage::open(&path)?;
             let settings = Settings {
@@ -121,8 +129,8 @@ impl System {
                 history: limits,
                 guard,
                 storage_required,
-                sources: Vec::new(),
-                loader,
+                sources: ids,
+                loader: Box::new(loader),
                 token: token_file,
                 cookies: secrets,
                 observer,
@@ -142,7 +150,24 @@ impl System {
             metrics: Arc::clone(&metrics),
             zones: config.zone_template.clone(),
             history,
+            sources: Arc::clone(&sources),
         });
+        if config.files.watch {
+            let (control, stopping) = (handle.clone(), spawner.stopping());
+            spawner.spawn("files", async move {
+                tokio::select! {
+                    () = watched.follow(&control) => {}
+                    () = stopping.cancelled() => {}
+                }
+                Ok(())
+            });
+        }
+        for task in sources.tasks(&handle, &spawner.stopping()) {
+            spawner.spawn("source", async move {
+                task.await;
+                Ok(())
+            });
+        }
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);
 

@@ -65,6 +65,21 @@ pub struct LeftOut {
     pub winner_type: RecordType,
 }
 
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            owner,
+            rtype,
+            winner,
+            winner_type,
+        } = self;
+        write!(
+            f,
+            "{owner} {rtype} is left out: {owner} {winner_type} of {winner}, which is older, is served"
+        )
+    }
+}
+
 /// A name in a view, or in the default.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -207,6 +222,12 @@ impl Claims {
     pub fn left_out(&self, key: &str) -> impl Iterator<Item = &LeftOut> {
         let places = self.left_out.get(key).into_iter();
         places.flat_map(BTreeMap::values).flatten()
+    }
+
+    /// The same of all objects, each with the object's key.
+    pub fn all_left_out(&self) -> impl Iterator<Item = (&Arc<str>, &LeftOut)> {
+        let objects = self.left_out.iter();
+        objects.flat_map(|(key, places)| places.values().flatten().map(move |left_out| (key, left_out)))
     }
 
     fn remove(&mut self, key: &str) -> BTreeSet<Place> {

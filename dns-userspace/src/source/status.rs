@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::model::source::SourceId;
 
@@ -53,6 +53,21 @@ pub struct SourceReport {
     pub broken: Vec<(String, String)>,
     /// How many there are.
     pub broken_count: usize,
+    /// Objects of which an RRset is not served because of an older object's, the first of them, and which it is.
+    pub left_out: Vec<(String, String)>,
+    /// How many such RRsets there are.
+    pub left_out_count: usize,
+}
+
+impl SourceReport {
+    /// Seconds since it was in step with its world: 0 while it is; `None` where it never was.
+    pub fn age(&self, now: SystemTime) -> Option<u64> {
+        if self.state == SourceState::Synced {
+            return Some(0);
+        }
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.last_sync.map(|last| now.saturating_sub(last))
+    }
 }
 
 /// How a source is, shared by the source and those who show it.
@@ -76,6 +91,8 @@ impl Status {
                 error: None,
                 broken: Vec::new(),
                 broken_count: 0,
+                left_out: Vec::new(),
+                left_out_count: 0,
             }),
         }
     }

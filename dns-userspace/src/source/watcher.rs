@@ -71,6 +71,11 @@ impl SyncRequests {
     pub fn ask(&self) {
         self.0.notify_one();
     }
+
+    /// Waits until somebody asks.
+    pub(super) async fn asked(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// Watches one world.
@@ -170,7 +175,7 @@ impl<W: World> Watcher<W> {
             had = had.max(self.claims.rrsets());
             tokio::select! {
                 () = sleep(pause) => {}
-                () = self.requests.0.notified() => self.is_told = true,
+                () = self.requests.asked() => self.is_told = true,
             }
         }
     }
@@ -247,7 +252,7 @@ impl<W: World> Watcher<W> {
         loop {
             let first = tokio::select! {
                 event = self.world.next() => event,
-                () = self.requests.0.notified() => {
+                () = self.requests.asked() => {
                     self.is_told = true;
                     return Pause::Relist;
                 }
@@ -319,7 +324,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    async fn submit(&self, edits: Vec<Edit>, resume: Option<String>, force: bool) -> Result<(), Pause> {
+    async fn submit(&mut self, edits: Vec<Edit>, resume: Option<String>, force: bool) -> Result<(), Pause> {
         let progress = Progress { resume, synced: now() };
         loop {
             let set = ChangeSet {
@@ -358,6 +363,11 @@ impl<W: World> Watcher<W> {
             let broken = self.broken.iter().take(MOST_BROKEN);
             report.broken = broken.map(|(key, reason)| (key.to_string(), reason.clone())).collect();
             report.broken_count = self.broken.len();
+            let left_out = self.claims.all_left_out().take(MOST_BROKEN);
+            report.left_out = left_out
+                .map(|(key, left_out)| (key.to_string(), left_out.to_string()))
+                .collect();
+            report.left_out_count = self.claims.all_left_out().count();
         });
         if was != SourceState::Synced {
             info!(

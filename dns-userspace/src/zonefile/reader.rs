@@ -56,6 +56,7 @@ pub(super) fn load_text(
 ) -> Result<ZoneContent, LoadError> {
     let source = SourceFile {
         path: Path::new(&*shown_as).to_owned(),
+        stamp: None,
         octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
     };
     read(source, Nesting::none(), Meter::new(budget), apex, shown_as)
@@ -425,7 +426,7 @@ impl MasterFileReader<'_> {
                 self.report(*place, problem);
             }
         }
-        self.meter.finish(self.errors.is_empty());
+        let octets = self.meter.finish(self.errors.is_empty());
         if !self.errors.is_empty() {
             return Err(LoadError::Errors(self.errors));
         }
@@ -442,6 +443,12 @@ impl MasterFileReader<'_> {
         Ok(ZoneContent {
             rrsets: checked.rrsets,
             warnings,
+            files: self
+                .sources
+                .iter()
+                .filter_map(|source| Some((source.path.clone(), source.stamp?)))
+                .collect(),
+            octets,
         })
     }
 }

@@ -28,6 +28,8 @@ const SPAWNING_FILES: &[&str] = &[
     // Parts that own threads of their own; the supervisor starts and stops the parts.
     "dns-userspace/src/control.rs",
     "dns-userspace/src/serve/worker.rs",
+    // Worlds that are read: files on a thread of their own, and what a peer library needs; they end with the source.
+    "dns-userspace/src/source/",
     // Work that would hold up a request: it ends with the request.
     "dns-userspace/src/api/page.rs",
     "dns-userspace/src/api/records.rs",

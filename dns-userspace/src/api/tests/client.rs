@@ -126,6 +126,7 @@ impl Server {
             metrics: self.fixture.metrics.clone(),
             zones: Default::default(),
             history: self.fixture.history(),
+            sources: Arc::default(),
         }
     }
 

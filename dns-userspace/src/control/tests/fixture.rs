@@ -18,6 +18,7 @@ use crate::observe::control::Told;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
+use crate::source::Registry;
 use crate::store::{Guard, TtlRules};
 
 pub(crate) const RULES: TtlRules = TtlRules {
@@ -112,6 +113,7 @@ impl Fixture {
         let files = Arc::new(Mutex::new(Ok(initial.clone())));
         let metrics = Arc::new(Metrics::new(None, Arc::default()));
         metrics.show_readiness(Arc::clone(&readiness));
+        let registry: Arc<Registry> = Arc::default();
         let (storage, stored) = Storage::open(folder.path()).expect("a good database");
         let settings = Settings {
             journal: Box::new(storage.with_faults(faults.clone())),
@@ -129,6 +131,7 @@ impl Fixture {
             observer: Arc::new(Told {
                 metrics: metrics.clone(),
                 readiness: readiness.clone(),
+                sources: registry.clone(),
             }),
         };
         let planes = MemoryPlanes {
@@ -251,6 +254,7 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
         records,
         views: Vec::new(),
         zones,
+        unchanged: Vec::new(),
         access: Vec::new(),
         ttl: RULES,
         restart_needed: Vec::new(),

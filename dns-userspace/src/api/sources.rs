@@ -1,0 +1,125 @@
+//! `/api/v1/sources`: the watched sources.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use humantime_serde::re::humantime::format_rfc3339_seconds;
+use serde::Serialize;
+
+use super::body::require_json;
+use super::parameters::{Parameters, segments};
+use super::problem::Problem;
+use super::{ApiState, pieces};
+use crate::source::{RegisteredSource, Registry};
+
+/// All watched sources.
+#[derive(Serialize)]
+struct SourceList {
+    sources: Vec<SourceView>,
+}
+
+/// One of them.
+#[derive(Serialize)]
+struct SourceView {
+    kind: String,
+    name: String,
+    state: &'static str,
+    /// Since when it is in that state (RFC 3339).
+    since: String,
+    /// When it was in step with its world last (RFC 3339).
+    last_sync: Option<String>,
+    objects: usize,
+    /// RRsets that its objects ask for.
+    records: usize,
+    /// Of those, how many are left out because of another object's or another source's.
+    conflicts: usize,
+    error: Option<String>,
+    /// Objects that are not understood: the first 20.
+    skipped: Vec<ObjectView>,
+    skipped_count: usize,
+    /// RRsets that are left out because an older object of the same source has the name: the first 20.
+    left_out: Vec<ObjectView>,
+}
+
+/// An object, and what there is to say of it.
+#[derive(Serialize)]
+struct ObjectView {
+    object: String,
+    reason: String,
+}
+
+/// `GET /api/v1/sources`
+pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    let sources = &state.serving()?.sources;
+    let conflicts = sources.conflicts();
+    let sources = sources.iter().map(|source| {
+        let count = conflicts.get(source.status.source()).copied().unwrap_or_default();
+        view(source, count)
+    });
+    Ok(pieces::json(
+        StatusCode::OK,
+        &SourceList {
+            sources: sources.collect(),
+        },
+    ))
+}
+
+/// `POST /api/v1/sources/{kind}/{name}/sync`
+pub(super) async fn sync(State(state): State<ApiState>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    if state.0.token.is_none() {
+        require_json(&headers)?;
+    }
+    let path = segments(&uri, "/api/v1/sources/")?;
+    let [kind, name, _] = path.as_slice() else {
+        return Err(Problem::internal("the path is not the route's"));
+    };
+    let sources = &state.serving()?.sources;
+    let source = sources.find(kind, name).ok_or_else(|| no_such(sources, kind, name))?;
+    source.requests.ask();
+    let count = sources
+        .conflicts()
+        .get(source.status.source())
+        .copied()
+        .unwrap_or_default();
+    Ok(pieces::json(StatusCode::ACCEPTED, &view(source, count)))
+}
+
+fn no_such(sources: &Registry, kind: &str, name: &str) -> Problem {
+    let known: Vec<String> = sources.iter().map(|source| source.status.source().key()).collect();
+    let known = match known.as_slice() {
+        [] => "the configuration has no `sources`".to_owned(),
+        known => format!("there are {}", known.join(", ")),
+    };
+    let detail = format!("there is no source {kind}/{name}; {known}");
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+fn view(source: &RegisteredSource, conflicts: usize) -> SourceView {
+    let info = source.status.source().info();
+    let report = source.status.report();
+    let at = |time: SystemTime| format_rfc3339_seconds(time).to_string();
+    let objects = |list: Vec<(String, String)>| {
+        let objects = list.into_iter().map(|(object, reason)| ObjectView { object, reason });
+        objects.collect()
+    };
+    SourceView {
+        kind: info.kind.to_string(),
+        name: info.name.as_deref().unwrap_or_default().to_owned(),
+        state: report.state.label(),
+        since: at(report.since),
+        last_sync: report
+            .last_sync
+            .map(|seconds| at(UNIX_EPOCH + Duration::from_secs(seconds))),
+        objects: report.objects,
+        records: report.rrsets,
+        conflicts: conflicts + report.left_out_count,
+        error: report.error,
+        skipped: objects(report.broken),
+        skipped_count: report.broken_count,
+        left_out: objects(report.left_out),
+    }
+}
