@@ -83,6 +83,9 @@ pub struct ReloadReport {
     pub restart_needed: Vec<String>,
     /// How many RRsets were added, changed and removed: the lists end at 10,000.
     pub counts: Counts,
+    /// Zones that the deletion guard has held back: their files are to be read again.
+    #[serde(skip)]
+    pub held_back: usize,
 }
 
 /// Numbers of RRsets.
@@ -153,10 +156,12 @@ impl Writer {
             force,
         } = batch;
         let old = self.store.snapshot();
+        let broken = failed.len();
         let plan = match force {
             true => self.store.plan(changes),
             false => self.plan_guarded(changes, &mut failed)?,
         };
+        let held_back = failed.len() - broken;
         let made = Made {
             cause: Cause::reload(),
             version: plan.version(),
@@ -175,6 +180,7 @@ impl Writer {
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
         report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
+        report.held_back = held_back;
         Ok(report)
     }
 }

@@ -56,8 +56,8 @@ pub(super) fn load_text(
 ) -> Result<ZoneContent, LoadError> {
     let source = SourceFile {
         path: Path::new(&*shown_as).to_owned(),
-        octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
         stamp: None,
+        octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
     };
     read(source, Nesting::none(), Meter::new(budget), apex, shown_as)
 }
