@@ -51,7 +51,7 @@ fn bind_at(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
         path: path.to_owned(),
         error,
     };
-    if let Some(folder) = path.parent()
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
         && !folder.exists()
     {
         std::fs::create_dir(folder).map_err(failed)?;
