@@ -26,8 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dns_userspace::server;
 use dns_userspace::config::{ConfigSource, Environment, Overrides, XdpMode};
+use dns_userspace::server;
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
 #[derive(Debug, Parser)]

@@ -17,6 +17,7 @@ mod address;
 mod address_list;
 mod backend;
 mod cache;
+mod changes;
 mod chaos;
 mod choice;
 mod dns_port;
@@ -25,6 +26,7 @@ mod edns;
 mod environment;
 mod files;
 mod forward;
+mod history;
 mod http;
 mod http_port;
 mod keys;
@@ -40,6 +42,7 @@ mod records;
 mod rules;
 mod secret_file;
 mod section;
+mod shown;
 mod sources;
 mod storage;
 mod targets;
@@ -49,6 +52,7 @@ mod unchanged;
 mod views;
 mod with_zones;
 mod xdp;
+mod zone_template;
 mod zones;
 
 use std::path::PathBuf;
@@ -63,7 +67,8 @@ pub use self::files::FilesConfig;
 pub use self::forward::{
     DEFAULT_SET, FailoverOn, ForwardConfig, Policy, Route, RouteTarget, UpstreamServer, UpstreamSet, UpstreamTransport,
 };
-pub use self::http::HttpConfig;
+pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
+pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;
 pub use self::log_format::LogFormat;
@@ -83,6 +88,7 @@ pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
+pub use self::zone_template::ZoneTemplate;
 pub use self::zones::ConfiguredZone;
 
 /// What the command line puts in the place of the file's values, in the same notation.
@@ -146,6 +152,8 @@ pub struct Loaded {
     pub config: Config,
     /// Oddities for the log.
     pub warnings: Vec<ConfigWarning>,
+    /// The file as JSON, secrets masked.
+    pub shown: serde_json::Value,
 }
 
 /// Where the configuration comes from, at start and at each reload.

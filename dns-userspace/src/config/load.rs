@@ -7,7 +7,7 @@ use super::document;
 use super::environment::{self, CatalystEnvironment};
 use super::keys;
 use super::problem::{ConfigError, ConfigProblem, Findings};
-use super::{Config, ConfiguredSource, Loaded, Overrides, SourceSettings, TargetsConfig};
+use super::{Config, ConfiguredSource, Loaded, Overrides, SourceSettings, TargetsConfig, shown};
 use crate::host::files;
 use crate::host::memory::{self, Size};
 
@@ -78,7 +78,12 @@ fn read(text: &str, path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Co
     let base = path.parent().unwrap_or(Path::new(""));
     let config = keys::read(&document, base, overrides, &mut findings);
     let warnings = findings.into_result()?;
-    Ok(Loaded { config, warnings })
+    let shown = shown::shown(&document);
+    Ok(Loaded {
+        config,
+        warnings,
+        shown,
+    })
 }
 
 impl Loaded {

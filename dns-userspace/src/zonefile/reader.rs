@@ -47,23 +47,18 @@ pub(super) fn load(
     read(source, nesting, meter, apex, shown_as)
 }
 
-/// Reads a text that is no file; what it includes is in `folder`.
+/// Reads a text that is no file. What it includes is in `folder`; without one it includes nothing.
 pub(super) fn load_text(
-    text: &str,
+    text: &[u8],
     shown: &Path,
-    folder: &Path,
+    folder: Option<&Path>,
     apex: &Name,
     shown_as: Arc<str>,
     budget: &mut Budget,
 ) -> Result<ZoneContent, LoadError> {
-    let nesting = Nesting::in_folder(folder).map_err(LoadError::Unreadable)?;
-    read(
-        SourceFile::of_text(shown, text),
-        nesting,
-        Meter::new(budget),
-        apex,
-        shown_as,
-    )
+    let nesting = Nesting::of_text(folder).map_err(LoadError::Unreadable)?;
+    let source = SourceFile::of_text(shown, text);
+    read(source, nesting, Meter::new(budget), apex, shown_as)
 }
 
 fn read(

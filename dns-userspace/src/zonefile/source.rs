@@ -85,10 +85,10 @@ impl SourceFile {
     }
 
     /// A text that is no file.
-    pub(super) fn of_text(shown_as: &Path, text: &str) -> Self {
+    pub(super) fn of_text(shown_as: &Path, text: &[u8]) -> Self {
         Self {
             path: shown_as.to_owned(),
-            octets: text.as_bytes().to_vec(),
+            octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
             stamp: None,
         }
     }

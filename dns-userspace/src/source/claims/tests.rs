@@ -224,7 +224,10 @@ fn any_order_of_events_gives_what_a_fresh_list_gives() {
 #[test]
 fn weights_and_wildcards_of_several_objects_are_joined() {
     let wild = |wildcard, weight: Option<u16>, value: &str| Claim {
-        handling: Handling::new(weight.map_or(Order::Fixed, |weight| Order::Weighted([weight].into())), wildcard),
+        handling: Handling::new(
+            weight.map_or(Order::Fixed, |weight| Order::Weighted([weight].into())),
+            wildcard,
+        ),
         ..claim("*.x.", RecordType::A, 60, value)
     };
     let mut claims = Claims::new(source());

@@ -211,7 +211,9 @@ impl<'a> Wanted<'a> {
         if rdatas.is_empty() {
             return;
         }
-        let order = self.weight.map_or(Order::Fixed, |weight| Order::Weighted(vec![weight; rdatas.len()].into()));
+        let order = self.weight.map_or(Order::Fixed, |weight| {
+            Order::Weighted(vec![weight; rdatas.len()].into())
+        });
         self.claims.push(Claim {
             view: self.view.clone(),
             owner,
