@@ -371,6 +371,10 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
     };
     let from = parse_version(&parameters, "from")?.ok_or_else(missing)?;
     let to = parse_version(&parameters, "to")?.unwrap_or(latest);
+    if from > to {
+        let detail = format!("`from` is {from}, which is after {to}: the version before the changes comes first");
+        return Err(Problem::bad_request("invalid_parameter", detail));
+    }
     let net = Net::between(&state, &apex.key(), (from, to), None).await?;
     let complete = net.gap.is_none();
     let mut diff = net.into_sorted();
