@@ -41,6 +41,7 @@ use crate::source::{Registry, SourceState};
 
 mod access;
 mod admission;
+mod backup;
 mod body;
 mod changes;
 mod connection;
@@ -202,6 +203,7 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
             get(records::show).put(records::put).delete(records::delete),
         )
         .route("/api/v1/reload", post(records::reload))
+        .route("/api/v1/backup", get(backup::backup))
         .route("/api/v1/changes", post(changes::changes))
         .route("/api/v1/history", get(history::list))
         .route("/api/v1/watch", get(watch::watch))

@@ -86,6 +86,11 @@ impl Principal {
         Self::new(name, Scope::default())
     }
 
+    /// Whether nothing is out of scope: a copy of the database is for nobody else.
+    pub fn may_do_everything(&self) -> bool {
+        *self.scope == Scope::default()
+    }
+
     /// As histories name them.
     pub fn name(&self) -> &Arc<str> {
         &self.name
