@@ -117,7 +117,7 @@ fn zone_in(uri: &Uri) -> Result<Name, Problem> {
 /// What a record is called in `deleteRecord`.
 fn id(owner: &Name, rtype: RecordType, value: &[u8]) -> String {
     let mut octets = rtype.0.to_be_bytes().to_vec();
-    octets.extend_from_slice(&owner.key().to_name().as_wire());
+    octets.extend_from_slice(owner.key().to_name().as_wire());
     octets.extend_from_slice(value);
     BASE64URL_NOPAD.encode(&octets)
 }

@@ -16,7 +16,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::pieces;
 use super::problem::MEDIA_TYPE;
-use super::{changes, docs, explain, history, hosted, probes, records, sources, tokens, watch, zones};
+use super::{backup, changes, docs, explain, history, hosted, probes, records, sources, tokens, watch, zones};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -69,6 +69,7 @@ pub(super) struct ProblemBody {
         records::reload,
         sources::list,
         sources::sync,
+        backup::backup,
         changes::changes,
         history::list,
         history::diff,

@@ -171,7 +171,7 @@ impl List {
     }
 
     /// The version of the first RRset in it.
-    pub(super) fn version(&self) -> u64 {
+    pub(super) fn first_version(&self) -> u64 {
         self.first_version
     }
 

@@ -165,7 +165,7 @@ pub(super) async fn show(
             format!("{name} has no {what}{place}"),
         ));
     }
-    let version = list.version();
+    let version = list.first_version();
     let is_one = rtype.is_some();
     if is_one && preconditions::is_known(&headers, version) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
