@@ -167,7 +167,7 @@ fn tell_more(parameter: &mut Parameter) {
     }
     match parameter.name.as_str() {
         "format" => schema.enum_values = Some(["zone", "json", "yaml"].map(Into::into).to_vec()),
-        "If-Match" | "If-None-Match" => schema.pattern = Some(r#"^(\*|"[0-9]+"( *, *"[0-9]+")*)$"#.to_owned()),
+        "If-Match" => schema.pattern = Some(r#"^(\*|"[0-9]+"( *, *"[0-9]+")*)$"#.to_owned()),
         name if NEVER_EMPTY.contains(&name) => schema.min_length = Some(1),
         _ => {}
     }
