@@ -51,6 +51,20 @@ struct Entry {
     complete: bool,
 }
 
+#[derive(Serialize)]
+struct Page {
+    entries: Vec<Entry>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct NetAnswer {
+    from: u64,
+    to: u64,
+    diff: Vec<ShownDifference>,
+    complete: bool,
+}
+
 fn shown(past: &Past) -> Entry {
     let diff = past.diff.iter().take(MOST_SHOWN);
     Entry {
@@ -178,7 +192,7 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
         before = oldest;
     };
     let next = next.map(|next| next.to_string());
-    Ok(pieces::json(StatusCode::OK, &json!({"entries": entries, "next": next})))
+    Ok(pieces::json(StatusCode::OK, &Page { entries, next }))
 }
 
 type Place = (Option<ViewName>, NameKey, RecordType);
@@ -315,7 +329,12 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
         .iter()
         .map(|difference| Differing::from(difference).shown())
         .collect();
-    let answer = json!({"from": from, "to": to, "diff": diff, "complete": complete});
+    let answer = NetAnswer {
+        from,
+        to,
+        diff,
+        complete,
+    };
     Ok(pieces::json(StatusCode::OK, &answer))
 }
 

@@ -13,10 +13,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::body::{self, LARGE_LIMIT_BYTES, LIMIT_BYTES, parse_value, require_json};
 use super::media::Format;
+use super::page::aside;
 use super::parameters::{Parameters, parse_name, parse_type, segment};
 use super::problem::Problem;
 use super::templates::complete;
@@ -64,6 +64,12 @@ struct ShownRecord {
     name: String,
     value: String,
     ttl: u32,
+}
+
+#[derive(Serialize)]
+struct ShownZone {
+    name: String,
+    records: Vec<ShownRecord>,
 }
 
 /// One record of a request.
@@ -125,6 +131,13 @@ fn read_id(text: &str) -> Option<(Name, RecordType, Rdata)> {
     ))
 }
 
+fn shown(zone: &Zone) -> ShownZone {
+    ShownZone {
+        name: zone.apex.to_string(),
+        records: records_of(zone),
+    }
+}
+
 fn records_of(zone: &Zone) -> Vec<ShownRecord> {
     let mut shown = Vec::new();
     for (key, node) in &zone.nodes {
@@ -146,12 +159,12 @@ fn records_of(zone: &Zone) -> Vec<ShownRecord> {
 pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let snapshot = state.served()?;
-    let made = tokio::task::spawn_blocking(move || {
+    let made = aside(&state, move || {
         let zones = snapshot.zones.values();
-        let zones = zones.map(|zone| json!({"name": zone.apex.to_string(), "records": records_of(zone)}));
+        let zones = zones.map(|zone| shown(zone));
         zones.collect::<Vec<_>>()
     });
-    let zones = made.await.map_err(|error| Problem::internal(&error.to_string()))?;
+    let zones = made.await?;
     Ok(pieces::json(StatusCode::OK, &zones))
 }
 
@@ -193,8 +206,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     changes::submit(&state, &parts, vec![edit], Terms::default(), false).await?;
     let snapshot = state.served()?;
     let (_, zone) = find(&snapshot, &apex)?;
-    let zone = json!({"name": zone.apex.to_string(), "records": records_of(zone)});
-    Ok(pieces::json(StatusCode::CREATED, &zone))
+    Ok(pieces::json(StatusCode::CREATED, &shown(zone)))
 }
 
 /// `deleteZone`
@@ -212,8 +224,8 @@ pub(super) async fn records(State(state): State<ApiState>, uri: Uri) -> Result<R
     let apex = zone_in(&uri)?;
     let snapshot = state.served()?;
     find(&snapshot, &apex)?;
-    let made = tokio::task::spawn_blocking(move || find(&snapshot, &apex).map(|(_, zone)| records_of(zone)));
-    let records = made.await.map_err(|error| Problem::internal(&error.to_string()))??;
+    let made = aside(&state, move || find(&snapshot, &apex).map(|(_, zone)| records_of(zone)));
+    let records = made.await??;
     Ok(pieces::json(StatusCode::OK, &records))
 }
 

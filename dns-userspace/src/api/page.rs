@@ -98,6 +98,19 @@ pub(super) fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name,
     }
 }
 
+/// Makes an answer away from the threads that serve requests, when it is its turn.
+pub(super) async fn aside<T: Send + 'static>(
+    state: &ApiState,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = Arc::clone(&state.0.lists).acquire_owned().await;
+    let made = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    made.await.map_err(|error| Problem::internal(&error.to_string()))
+}
+
 /// A list on its way to a client.
 pub(super) struct List {
     state: ApiState,

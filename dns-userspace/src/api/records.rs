@@ -6,11 +6,12 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use super::body::{parse_value, read_rrset, require_json};
 use super::connection::Place;
 use super::listing::{Filter, Position};
-use super::page::{List, record};
+use super::page::{List, Record, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::{ApiState, View, pieces, preconditions};
@@ -63,6 +64,13 @@ pub(super) async fn list(
     Ok(list.into_response())
 }
 
+#[derive(Serialize)]
+struct RecordPage {
+    records: Vec<Record>,
+    next: Option<String>,
+    version: u64,
+}
+
 /// The RRsets that are kept and not served.
 fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: usize) -> Result<Response, Problem> {
     let snapshot = state.served()?;
@@ -84,8 +92,11 @@ fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: 
     let records = page
         .iter()
         .map(|(_, (owner, rrset))| record(&snapshot, filter.view.as_ref(), owner, rrset));
-    let records: Vec<_> = records.collect();
-    let answer = serde_json::json!({"records": records, "next": next, "version": snapshot.version});
+    let answer = RecordPage {
+        records: records.collect(),
+        next,
+        version: snapshot.version,
+    };
     Ok(pieces::json(StatusCode::OK, &answer))
 }
 

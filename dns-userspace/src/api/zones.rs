@@ -7,12 +7,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
 
 use super::body::{self, LARGE_LIMIT_BYTES};
 use super::edits::master_lines;
 use super::media::Format;
-use super::page::record;
+use super::page::{Record, aside, record};
 use super::parameters::{Parameters, parse_name, percent_encode, segment};
 use super::problem::Problem;
 use super::templates::{ZoneBody, complete, warnings, zone_records};
@@ -45,6 +44,19 @@ struct ShownZone {
     kind: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    zones: Vec<ShownZone>,
+    next: Option<String>,
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct Export {
+    name: String,
+    records: Vec<Record>,
 }
 
 fn shown(snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
@@ -91,7 +103,7 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
         .transpose()?
         .map(|name| name.key());
     let snapshot = state.served()?;
-    let made = tokio::task::spawn_blocking(move || {
+    let made = aside(&state, move || {
         let behind = |key: &NameKey| after.as_ref().is_none_or(|after| key > after);
         let mut zones = snapshot.zones.iter().filter(|(key, _)| behind(key));
         let page: Vec<ShownZone> = zones
@@ -100,10 +112,13 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
             .map(|(key, zone)| shown(&snapshot, key, zone))
             .collect();
         let next = zones.next().and(page.last()).map(|last| last.name.clone());
-        json!({"zones": page, "next": next, "version": snapshot.version})
+        Page {
+            next,
+            version: snapshot.version,
+            zones: page,
+        }
     });
-    let answer = made.await.map_err(|error| Problem::internal(&error.to_string()))?;
-    Ok(pieces::json(StatusCode::OK, &answer))
+    Ok(pieces::json(StatusCode::OK, &made.await?))
 }
 
 /// `POST /api/v1/zones`
@@ -174,14 +189,14 @@ pub(super) async fn export(State(state): State<ApiState>, uri: Uri) -> Result<Re
     }
     let snapshot = state.served()?;
     find(&snapshot, &apex)?;
-    let made = tokio::task::spawn_blocking(move || {
+    let made = aside(&state, move || {
         let (key, zone) = find(&snapshot, &apex)?;
         match format.as_str() {
             "zone" => Ok((as_text(&snapshot, &key, zone), "text/dns; charset=utf-8")),
             format => as_data(&snapshot, zone, format),
         }
     });
-    let (text, content_type) = made.await.map_err(|error| Problem::internal(&error.to_string()))??;
+    let (text, content_type) = made.await??;
     let mut response = Response::new(Body::new(pieces::Pieces(text.into())));
     response
         .headers_mut()
@@ -242,14 +257,18 @@ fn as_data(snapshot: &Snapshot, zone: &Zone, format: &str) -> Result<(String, &'
             .iter()
             .map(move |rrset| record(snapshot, None, &owner, rrset))
     });
-    let records: Vec<_> = records.collect();
-    let value = json!({"name": zone.apex.to_string(), "records": records});
+    let export = Export {
+        name: zone.apex.to_string(),
+        records: records.collect(),
+    };
     let internal = |error: String| Problem::internal(&error);
     match format {
-        "yaml" => serde_saphyr::to_string(&value)
+        "yaml" => serde_saphyr::to_string(&export)
             .map(|text| (text, "application/yaml"))
             .map_err(|error| internal(error.to_string())),
-        _ => Ok((value.to_string(), "application/json")),
+        _ => serde_json::to_string(&export)
+            .map(|text| (text, "application/json"))
+            .map_err(|error| internal(error.to_string())),
     }
 }
 
