@@ -40,6 +40,7 @@ mod access;
 mod admission;
 mod audit;
 mod authentication;
+mod backup;
 mod body;
 mod cache;
 mod changes;
@@ -260,6 +261,7 @@ fn routes() -> Routes {
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete))
+        .route("/api/v1/backup", get(backup::backup))
         .route("/api/v1/changes", post(changes::changes))
         .route("/api/v1/history", get(history::list))
         .route("/api/v1/watch", get(watch::watch))

@@ -169,8 +169,8 @@ enum Command {
     Try(ChangeSet, Terms, oneshot::Sender<Result<Outcome, ControlError>>),
     /// A part of the history.
     Past(HistoryQuery, oneshot::Sender<Result<Vec<HistoryRow>, ControlError>>),
-    /// A copy of the journal, to this file.
-    Backup(PathBuf, oneshot::Sender<Result<(), ControlError>>),
+    /// A copy of the journal, to this file or beside it.
+    Backup(Option<PathBuf>, oneshot::Sender<Result<PathBuf, ControlError>>),
     /// What a watched source says, and how far its watch is.
     Watched(
         ChangeSet,
@@ -368,8 +368,9 @@ impl ControlHandle {
         self.ask(|reply| Command::Past(query, reply)).await?
     }
 
-    /// Copies the journal, as it is now, to a file that is not there yet.
-    pub async fn backup(&self, to: PathBuf) -> Result<(), ControlError> {
+    /// Copies the journal, as it is now, to a file that is not there yet; without one, to a new file beside it. Where
+    /// the copy is.
+    pub async fn backup(&self, to: Option<PathBuf>) -> Result<PathBuf, ControlError> {
         self.ask(|reply| Command::Backup(to, reply)).await?
     }
 

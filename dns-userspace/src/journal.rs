@@ -246,13 +246,10 @@ pub trait Journal: Send {
         false
     }
 
-    /// Writes a copy of itself to a file that is not there yet.
-    fn backup(&mut self, to: &Path) -> Result<(), WriteError> {
-        Err(WriteError::Unavailable(format!(
-            "{} cannot be copied to {}",
-            self.place(),
-            to.display()
-        )))
+    /// Writes a copy of itself to a file that is not there yet; without one, to a new file beside itself. Where it is.
+    fn backup(&mut self, to: Option<&Path>) -> Result<PathBuf, WriteError> {
+        let _ = to;
+        Err(WriteError::Unavailable(format!("{} cannot be copied", self.place())))
     }
 
     /// What is wrong, if something is. The next write may succeed all the same, unless there is no journal.
@@ -295,8 +292,17 @@ impl Journal for Storage {
         self.prune_history(limits, now)
     }
 
-    fn backup(&mut self, to: &Path) -> Result<(), WriteError> {
-        self.copy_to(to)
+    fn backup(&mut self, to: Option<&Path>) -> Result<PathBuf, WriteError> {
+        let path = match to {
+            Some(path) => path.to_owned(),
+            None => {
+                let taken = |number: &u32| !self.beside(*number).exists();
+                let number = (1..).find(taken).unwrap_or_default();
+                self.beside(number)
+            }
+        };
+        self.copy_to(&path)?;
+        Ok(path)
     }
 
     fn trouble(&self) -> Option<&Trouble> {

@@ -149,6 +149,10 @@ fn complete(sample: &str, folder: &Path) -> Result<()> {
         ("file", MADE_ZONE),
         ("token_file", "0123456789abcdef\n"),
         ("cookie_secret_file", "00112233445566778899aabbccddeeff\n"),
+        (
+            "basic_file",
+            "alice:$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1\n",
+        ),
     ] {
         for file in values(&text, key) {
             let path = folder.join(file);
@@ -159,7 +163,32 @@ fn complete(sample: &str, folder: &Path) -> Result<()> {
             }
         }
     }
+    for (cert, key) in values(&text, "cert").into_iter().zip(values(&text, "key")) {
+        make_certificate(&folder.join(cert), &folder.join(key))?;
+    }
     Ok(fs::write(folder.join("hotdns.yaml"), text)?)
+}
+
+/// A certificate and its key, which only its owner can read.
+fn make_certificate(cert: &Path, key: &Path) -> Result<()> {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+        ])
+        .args(["-subj", "/CN=localhost", "-days", "2"])
+        .arg("-out")
+        .arg(cert)
+        .arg("-keyout")
+        .arg(key)
+        .output()?;
+    ensure!(made.status.success(), "{}", said(&made));
+    Ok(fs::set_permissions(key, fs::Permissions::from_mode(0o600))?)
 }
 
 /// The values of a key that are plain words, wherever they stand in YAML.
@@ -262,7 +291,7 @@ impl Stage {
     fn for_block(block: &Block) -> Result<Self> {
         let is_of_api = block.page == "docs/http-api.md";
         let token = if needs_token(block) {
-            "http: {token_file: token}\n"
+            "http: {token_file: token, tokens_file: tokens.yaml}\n"
         } else {
             ""
         };

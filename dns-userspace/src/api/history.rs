@@ -59,9 +59,9 @@ pub(super) struct Entry {
 }
 
 /// A page of the history.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the shape of what is made in parts")]
-pub(super) struct HistoryPage {
+#[derive(Serialize, ToSchema)]
+#[schema(as = HistoryPage)]
+pub(super) struct Page {
     /// The newest first.
     entries: Vec<Entry>,
     /// The `cursor` of the next page; null on the last one.
@@ -70,9 +70,9 @@ pub(super) struct HistoryPage {
 }
 
 /// What differs in a zone between two versions.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the shape of what is made in parts")]
-pub(super) struct ZoneDifference {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ZoneDifference)]
+pub(super) struct NetAnswer {
     from: u64,
     to: u64,
     diff: Vec<ShownDifference>,
@@ -177,7 +177,7 @@ impl Filter {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Entries in the page, 100 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
-    responses((status = 200, description = "A page", body = HistoryPage))
+    responses((status = 200, description = "A page", body = Page))
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -232,7 +232,7 @@ pub(super) async fn list(
         before = oldest;
     };
     let next = next.map(|next| next.to_string());
-    Ok(pieces::json(StatusCode::OK, &json!({"entries": entries, "next": next})))
+    Ok(pieces::json(StatusCode::OK, &Page { entries, next }))
 }
 
 type Place = (Option<ViewName>, NameKey, RecordType);
@@ -352,7 +352,7 @@ fn parse_version(parameters: &Parameters, key: &str) -> Result<Option<u64>, Prob
     ),
     responses(
         (status = 200, description = "The difference; as text by `Accept: text/plain`",
-            content((ZoneDifference = "application/json"), (String = "text/plain"))),
+            content((NetAnswer = "application/json"), (String = "text/plain"))),
         (status = 410, description = "`history_gone`: the history does not go back so far", body = ProblemBody,
             content_type = "application/problem+json"),
     )
@@ -371,6 +371,10 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
     };
     let from = parse_version(&parameters, "from")?.ok_or_else(missing)?;
     let to = parse_version(&parameters, "to")?.unwrap_or(latest);
+    if from > to {
+        let detail = format!("`from` is {from}, which is after {to}: the version before the changes comes first");
+        return Err(Problem::bad_request("invalid_parameter", detail));
+    }
     let net = Net::between(&state, &apex.key(), (from, to), None).await?;
     let complete = net.gap.is_none();
     let mut diff = net.into_sorted();
@@ -386,7 +390,12 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
         .iter()
         .map(|difference| Differing::from(difference).shown())
         .collect();
-    let answer = json!({"from": from, "to": to, "diff": diff, "complete": complete});
+    let answer = NetAnswer {
+        from,
+        to,
+        diff,
+        complete,
+    };
     Ok(pieces::json(StatusCode::OK, &answer))
 }
 

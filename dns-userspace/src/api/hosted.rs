@@ -14,13 +14,13 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body::{self, LARGE_LIMIT_BYTES, LIMIT_BYTES, parse_value};
 use super::connection::Peer;
 use super::media::Format;
 use super::openapi::ProblemBody;
+use super::page::aside;
 use super::parameters::{Parameters, parse_name, parse_type, segment};
 use super::problem::Problem;
 use super::templates::complete;
@@ -75,6 +75,14 @@ pub(super) struct ShownRecord {
     ttl: u32,
 }
 
+/// A zone with its records.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HostedZone)]
+pub(super) struct ShownZone {
+    name: String,
+    records: Vec<ShownRecord>,
+}
+
 /// One record of a request.
 struct Asked {
     owner: Name,
@@ -117,7 +125,7 @@ fn zone_in(uri: &Uri) -> Result<Name, Problem> {
 /// What a record is called in `deleteRecord`.
 fn id(owner: &Name, rtype: RecordType, value: &[u8]) -> String {
     let mut octets = rtype.0.to_be_bytes().to_vec();
-    octets.extend_from_slice(&owner.key().to_name().as_wire());
+    octets.extend_from_slice(owner.key().to_name().as_wire());
     octets.extend_from_slice(value);
     BASE64URL_NOPAD.encode(&octets)
 }
@@ -132,6 +140,13 @@ fn read_id(text: &str) -> Option<(Name, RecordType, Rdata)> {
         RecordType(u16::from_be_bytes(*rtype)),
         value.into(),
     ))
+}
+
+fn shown(zone: &Zone) -> ShownZone {
+    ShownZone {
+        name: zone.apex.to_string(),
+        records: records_of(zone),
+    }
 }
 
 fn records_of(zone: &Zone) -> Vec<ShownRecord> {
@@ -151,15 +166,6 @@ fn records_of(zone: &Zone) -> Vec<ShownRecord> {
     shown
 }
 
-/// A zone with its records.
-#[derive(ToSchema)]
-#[schema(as = HostedZone)]
-#[expect(dead_code, reason = "the shape of what is made in parts")]
-pub(super) struct ShownZone {
-    name: String,
-    records: Vec<ShownRecord>,
-}
-
 /// All zones with their records.
 #[utoipa::path(
     get, path = "/v1/zones", operation_id = "listZones", tag = "hosted zones",
@@ -173,15 +179,13 @@ pub(super) async fn list(
     Parameters::read(&uri, &[])?;
     access::readable(&reader, None, None)?;
     let snapshot = state.served()?;
-    let made = tokio::task::spawn_blocking(move || {
-        let zones = snapshot
-            .zones
-            .values()
-            .filter(|zone| reader.scope().may_read(&zone.apex));
-        let zones = zones.map(|zone| json!({"name": zone.apex.to_string(), "records": records_of(zone)}));
+    let made = aside(&state, move || {
+        let zones = snapshot.zones.values();
+        let zones = zones.filter(|zone| reader.scope().may_read(&zone.apex));
+        let zones = zones.map(|zone| shown(zone));
         zones.collect::<Vec<_>>()
     });
-    let zones = made.await.map_err(|error| Problem::internal(&error.to_string()))?;
+    let zones = made.await?;
     Ok(pieces::json(StatusCode::OK, &zones))
 }
 
@@ -232,8 +236,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     changes::submit(&state, &parts, vec![edit], Terms::default(), false).await?;
     let snapshot = state.served()?;
     let (_, zone) = find(&snapshot, &apex)?;
-    let zone = json!({"name": zone.apex.to_string(), "records": records_of(zone)});
-    Ok(pieces::json(StatusCode::CREATED, &zone))
+    Ok(pieces::json(StatusCode::CREATED, &shown(zone)))
 }
 
 /// Deletes a zone.
@@ -278,8 +281,8 @@ pub(super) async fn records(
     access::readable(&reader, None, Some(&apex))?;
     let snapshot = state.served()?;
     find(&snapshot, &apex)?;
-    let made = tokio::task::spawn_blocking(move || find(&snapshot, &apex).map(|(_, zone)| records_of(zone)));
-    let records = made.await.map_err(|error| Problem::internal(&error.to_string()))??;
+    let made = aside(&state, move || find(&snapshot, &apex).map(|(_, zone)| records_of(zone)));
+    let records = made.await??;
     Ok(pieces::json(StatusCode::OK, &records))
 }
 

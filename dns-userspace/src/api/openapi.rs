@@ -8,14 +8,16 @@ use std::sync::OnceLock;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, Response as Documented, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, Response as Documented, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::pieces;
 use super::problem::MEDIA_TYPE;
-use super::{cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch, zones};
+use super::{backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch};
+use super::zones;
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -75,6 +77,7 @@ pub(super) struct ProblemBody {
         rules::pause,
         sources::list,
         sources::sync,
+        backup::backup,
         changes::changes,
         history::list,
         history::diff,
@@ -145,12 +148,36 @@ impl Modify for InCommon {
                 &mut item.delete,
             ];
             for operation in all.into_iter().flatten() {
+                operation.parameters.iter_mut().flatten().for_each(tell_more);
                 // The probes are open, and say all there is.
                 if operation.security.is_none() {
                     add_problems(operation, &OF_ALL);
                 }
             }
         }
+    }
+}
+
+/// Parameters that are no text when they are empty.
+const NEVER_EMPTY: [&str; 9] = [
+    "name", "zone", "hostname", "type", "view", "cursor", "since", "client", "recordId",
+];
+
+/// A parameter is there or not: none is null. What more can be said of its text is said.
+fn tell_more(parameter: &mut Parameter) {
+    let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else {
+        return;
+    };
+    if let SchemaType::Array(types) = &schema.schema_type
+        && let Some(only) = types.iter().find(|one| **one != Type::Null)
+    {
+        schema.schema_type = SchemaType::Type(only.clone());
+    }
+    match parameter.name.as_str() {
+        "format" => schema.enum_values = Some(["zone", "json", "yaml"].map(Into::into).to_vec()),
+        "If-Match" => schema.pattern = Some(r#"^(\*|"[0-9]+"( *, *"[0-9]+")*)$"#.to_owned()),
+        name if NEVER_EMPTY.contains(&name) => schema.min_length = Some(1),
+        _ => {}
     }
 }
 
@@ -184,7 +211,7 @@ fn add_problems(operation: &mut Operation, problems: &[(&str, &str)]) {
 
 fn problem(description: &str) -> Documented {
     let schema = Ref::from_schema_name("Problem");
-    let content = Content::new(Some(RefOr::<utoipa::openapi::Schema>::Ref(schema)));
+    let content = Content::new(Some(RefOr::<Schema>::Ref(schema)));
     ResponseBuilder::new()
         .description(description)
         .content(MEDIA_TYPE, content)

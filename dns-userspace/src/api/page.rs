@@ -66,19 +66,6 @@ pub(super) struct Record {
     view: Option<String>,
 }
 
-/// A page of RRsets, as it is sent.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "a list is written in parts, and this says what they make")]
-pub(super) struct RecordPage {
-    /// In canonical order.
-    records: Vec<Record>,
-    /// The `cursor` of the next page; null on the last one.
-    #[schema(required)]
-    next: Option<String>,
-    /// The version of what is listed.
-    version: u64,
-}
-
 /// An RRset, as it is served.
 pub(super) fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name, rrset: &RrSet) -> Record {
     let serial = (rrset.rtype == RecordType::SOA)
@@ -110,6 +97,19 @@ pub(super) fn record(snapshot: &Snapshot, view: Option<&ViewName>, owner: &Name,
         note: keeping.note.as_deref().map(str::to_owned),
         view: view.map(|view| view.to_string()),
     }
+}
+
+/// Makes an answer away from the threads that serve requests, when it is its turn.
+pub(super) async fn aside<T: Send + 'static>(
+    state: &ApiState,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = Arc::clone(&state.0.lists).acquire_owned().await;
+    let made = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    made.await.map_err(|error| Problem::internal(&error.to_string()))
 }
 
 /// A list on its way to a client.
@@ -171,7 +171,7 @@ impl List {
     }
 
     /// The version of the first RRset in it.
-    pub(super) fn version(&self) -> u64 {
+    pub(super) fn first_version(&self) -> u64 {
         self.first_version
     }
 

@@ -6,12 +6,14 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::{RrsetBody, parse_value, read_rrset};
 use super::connection::{Peer, Place};
 use super::listing::{Filter, Position};
 use super::openapi::ProblemBody;
-use super::page::{List, Record, RecordPage, record};
+use super::page::{List, Record, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::{ApiState, View, access, pieces, preconditions};
@@ -83,6 +85,18 @@ pub(super) async fn list(
     Ok(list.into_response())
 }
 
+/// A page of RRsets.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RecordPage {
+    /// In canonical order.
+    records: Vec<Record>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
+    next: Option<String>,
+    /// The version of what is listed.
+    version: u64,
+}
+
 /// The RRsets that are kept and not served.
 fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: usize) -> Result<Response, Problem> {
     let snapshot = state.served()?;
@@ -105,8 +119,11 @@ fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: 
     let records = page
         .iter()
         .map(|(_, (owner, rrset))| record(&snapshot, filter.view.as_ref(), owner, rrset));
-    let records: Vec<_> = records.collect();
-    let answer = serde_json::json!({"records": records, "next": next, "version": snapshot.version});
+    let answer = RecordPage {
+        records: records.collect(),
+        next,
+        version: snapshot.version,
+    };
     Ok(pieces::json(StatusCode::OK, &answer))
 }
 
@@ -165,7 +182,7 @@ pub(super) async fn show(
             format!("{name} has no {what}{place}"),
         ));
     }
-    let version = list.version();
+    let version = list.first_version();
     let is_one = rtype.is_some();
     if is_one && preconditions::is_known(&headers, version) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();

@@ -8,7 +8,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body::{self, LARGE_LIMIT_BYTES, RrsetBody};
@@ -16,7 +15,7 @@ use super::changes::ChangesAnswer;
 use super::edits::master_lines;
 use super::media::Format;
 use super::openapi::ProblemBody;
-use super::page::{Record, record};
+use super::page::{Record, aside, record};
 use super::parameters::{Parameters, parse_name, percent_encode, segment};
 use super::problem::Problem;
 use super::templates::{ZoneBody, complete, warnings, zone_records};
@@ -53,6 +52,27 @@ pub(super) struct ShownZone {
     warnings: Vec<String>,
 }
 
+/// A page of zones.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ZonePage)]
+pub(super) struct Page {
+    /// By name.
+    zones: Vec<ShownZone>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
+    next: Option<String>,
+    /// The version of all that is served.
+    version: u64,
+}
+
+/// A zone as JSON.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExportedZone)]
+pub(super) struct Export {
+    name: String,
+    records: Vec<Record>,
+}
+
 fn shown(snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
     let soa = zone.rrset(key, RecordType::SOA);
     let rrsets = zone.nodes.values().flat_map(|node| node.rrsets.iter());
@@ -87,19 +107,6 @@ pub(super) fn name_in(uri: &Uri) -> Result<Name, Problem> {
     parse_name(&segment(uri, ZONES)?)
 }
 
-/// A page of zones.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the shape of what is made in parts")]
-pub(super) struct ZonePage {
-    /// By name.
-    zones: Vec<ShownZone>,
-    /// The `cursor` of the next page; null on the last one.
-    #[schema(required)]
-    next: Option<String>,
-    /// The version of all that is served.
-    version: u64,
-}
-
 /// All zones, in pages.
 #[utoipa::path(
     get, path = "/api/v1/zones", operation_id = "listAllZones", tag = "zones",
@@ -107,7 +114,7 @@ pub(super) struct ZonePage {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Zones in the page, 100 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
-    responses((status = 200, description = "A page", body = ZonePage))
+    responses((status = 200, description = "A page", body = Page))
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -123,7 +130,7 @@ pub(super) async fn list(
         .map(|name| name.key());
     let within = access::readable(&reader, None, None)?;
     let snapshot = state.served()?;
-    let made = tokio::task::spawn_blocking(move || {
+    let made = aside(&state, move || {
         let behind = |key: &NameKey| after.as_ref().is_none_or(|after| key > after);
         let is_readable = |key: &NameKey| within.is_empty() || within.iter().any(|zone| key.is_at_or_below(zone));
         let zones = snapshot.zones.iter();
@@ -134,10 +141,13 @@ pub(super) async fn list(
             .map(|(key, zone)| shown(&snapshot, key, zone))
             .collect();
         let next = zones.next().and(page.last()).map(|last| last.name.clone());
-        json!({"zones": page, "next": next, "version": snapshot.version})
+        Page {
+            next,
+            version: snapshot.version,
+            zones: page,
+        }
     });
-    let answer = made.await.map_err(|error| Problem::internal(&error.to_string()))?;
-    Ok(pieces::json(StatusCode::OK, &answer))
+    Ok(pieces::json(StatusCode::OK, &made.await?))
 }
 
 /// Makes a zone. What it lacks of SOA, NS and their addresses comes from `zone_template`.
@@ -251,7 +261,7 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
     ),
     responses(
         (status = 200, description = "The zone", content(
-            (String = "text/dns"), (ExportedZone = "application/json"), (String = "application/yaml"))),
+            (String = "text/dns"), (Export = "application/json"), (String = "application/yaml"))),
         (status = 404, description = "`not_found`", body = ProblemBody,
             content_type = "application/problem+json"),
     )
@@ -270,14 +280,14 @@ pub(super) async fn export(
     }
     let snapshot = state.served()?;
     find(&snapshot, &apex)?;
-    let made = tokio::task::spawn_blocking(move || {
+    let made = aside(&state, move || {
         let (key, zone) = find(&snapshot, &apex)?;
         match format.as_str() {
             "zone" => Ok((as_text(&snapshot, &key, zone), "text/dns; charset=utf-8")),
             format => as_data(&snapshot, zone, format),
         }
     });
-    let (text, content_type) = made.await.map_err(|error| Problem::internal(&error.to_string()))??;
+    let (text, content_type) = made.await??;
     let mut response = Response::new(Body::new(pieces::Pieces(text.into())));
     response
         .headers_mut()
@@ -338,14 +348,18 @@ fn as_data(snapshot: &Snapshot, zone: &Zone, format: &str) -> Result<(String, &'
             .iter()
             .map(move |rrset| record(snapshot, None, &owner, rrset))
     });
-    let records: Vec<_> = records.collect();
-    let value = json!({"name": zone.apex.to_string(), "records": records});
+    let export = Export {
+        name: zone.apex.to_string(),
+        records: records.collect(),
+    };
     let internal = |error: String| Problem::internal(&error);
     match format {
-        "yaml" => serde_saphyr::to_string(&value)
+        "yaml" => serde_saphyr::to_string(&export)
             .map(|text| (text, "application/yaml"))
             .map_err(|error| internal(error.to_string())),
-        _ => Ok((value.to_string(), "application/json")),
+        _ => serde_json::to_string(&export)
+            .map(|text| (text, "application/json"))
+            .map_err(|error| internal(error.to_string())),
     }
 }
 
@@ -466,14 +480,6 @@ pub(super) struct ImportBody {
     name: Option<String>,
     #[schema(value_type = Vec<RrsetBody>)]
     records: Vec<serde_json::Value>,
-}
-
-/// A zone as JSON.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the shape of what is made in parts")]
-pub(super) struct ExportedZone {
-    name: String,
-    records: Vec<Record>,
 }
 
 /// What makes the zone these records, and at which version of it.

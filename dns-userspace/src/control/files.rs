@@ -240,8 +240,9 @@ impl Files {
         // What is not served before the records in the database are read is taken all the same.
         if matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
             self.zones = zones;
-            if !matches!(&result, Ok(report) if report.held_back > 0) {
-                self.loader.was_taken();
+            match &result {
+                Ok(report) if report.held_back > 0 => self.observer.reload_failures(report.held_back),
+                _ => self.loader.was_taken(),
             }
             self.observer.reload_failures(failed);
             if let Some((file, token)) = token {

@@ -229,7 +229,7 @@ impl Writer {
                 }
                 Command::Backup(path, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let copied = self.parts.journal.backup(&path);
+                    let copied = self.parts.journal.backup(path.as_deref());
                     let _ = reply.send(copied.map_err(|error| ControlError::StorageLocked(error.to_string())));
                 }
                 Command::Files(batch, reply) => {

@@ -1,6 +1,6 @@
 //! The history, kept within limits, and copies of the whole database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
@@ -95,6 +95,13 @@ impl Storage {
             Ok(())
         });
         done.is_ok() && pruned >= PRUNED_AT_A_TIME as usize
+    }
+
+    /// Where a copy is that is about to be sent to somebody.
+    pub(super) fn beside(&self, number: u32) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".backup-{number}"));
+        name.into()
     }
 
     /// A copy as of now. The file must not be there yet: nothing is overwritten.

@@ -394,7 +394,7 @@ mod tests {
         );
         let again = TokensFile::load(&path).expect("good");
         assert!(again.holder(secret.as_bytes()).is_some() && again.holder(b"other").is_none());
-        assert_eq!(again.list(), [shown.clone()]);
+        assert_eq!(again.list(), std::slice::from_ref(&shown));
         assert!(matches!(again.make(&wish("acme")), Err(MakeTokenError::Exists(_))));
         again.delete(&shown.id).expect("deleted");
         assert!(again.holder(secret.as_bytes()).is_none() && again.list().is_empty());

@@ -18,7 +18,7 @@ use self::lines::Lines;
 use crate::config::{LogFormat, LogLevel};
 
 /// What logs as us: the library, and the XDP program through aya-log.
-const OURS: &[&str] = &["dns_userspace", "hotdns", "dns_ebpf"];
+const OURS: &[&str] = &["audit", "dns_userspace", "hotdns", "dns_ebpf"];
 /// How long the end of the process waits for a standard error that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it waits for one that takes little.
@@ -106,6 +106,7 @@ mod tests {
         let debug = filter(LogLevel::Debug);
         assert!(debug.would_enable("dns_userspace::server", &Level::DEBUG));
         assert!(!debug.would_enable("hyper::proto", &Level::INFO));
+        assert!(filter(LogLevel::Info).would_enable("audit", &Level::INFO));
         assert!(debug.would_enable("hyper::proto", &Level::WARN));
         assert!(filter(LogLevel::Trace).would_enable("hyper::proto", &Level::TRACE));
         assert!(!filter(LogLevel::Error).would_enable("dns_userspace", &Level::WARN));

@@ -376,7 +376,7 @@ fn edited_between(
     let (before, after) = (in_layer(before), in_layer(after));
     let version = |rrset: &Option<Arc<RrSet>>| rrset.as_ref().map(|rrset| rrset.origin.version());
     let differs = before != after || version(&before) != version(&after);
-    differs.then(|| EditedRrset {
+    differs.then_some(EditedRrset {
         before,
         after,
         source,

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client::{Answer, Server};
-use crate::control::tests::fixture::{desired, zone};
+use crate::control::tests::fixture::{Fixture, desired, zone};
 use crate::model::record::RecordType;
 
 const HISTORY: &str = "/api/v1/history";
@@ -331,4 +331,36 @@ async fn watchers_are_bounded_and_end_with_the_server() {
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(std::time::Duration::from_secs(3), last.stream.read_to_end(&mut rest)).await;
     ended.expect("at once").expect("in order");
+}
+
+#[tokio::test]
+async fn a_backup_can_be_restored() {
+    let mut server = server().await;
+    let at = put(&server, "a.b.", "192.0.2.1").await;
+    let (mut stream, mut bytes) = (TcpStream::connect(server.address).await.expect("connected"), Vec::new());
+    let request = "GET /api/v1/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    stream.read_to_end(&mut bytes).await.expect("answered");
+    let head = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head")
+        + 4;
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("backup.db");
+    std::fs::write(&backup, &bytes[head..]).expect("written");
+    let left = std::fs::read_dir(server.fixture.storage_path()).expect("a folder");
+    let left: Vec<_> = left.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(
+        left.iter().all(|name| !name.to_string_lossy().contains("backup")),
+        "{left:?}"
+    );
+
+    put(&server, "a.b.", "192.0.2.2").await;
+    server.fixture.stop().await;
+    let restored = crate::journal::restore(&backup, server.fixture.storage_path()).expect("restored");
+    assert_eq!((restored.rrsets, restored.version), (1, at));
+    let fixture = Fixture::within(server.fixture.folder.clone(), desired(Vec::new(), Vec::new()), None);
+    let server = Server::on(fixture).await;
+    assert_eq!(server.fixture.values("a.b.", RecordType::A), ["192.0.2.1"]);
 }
