@@ -46,7 +46,8 @@ pub(super) struct Record {
     /// What of the source asked for it, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
-    /// The version at which it got what it says.
+    /// The version at which it got what it says; left out where that is not known.
+    #[serde(skip_serializing_if = "is_unknown")]
     pub(super) version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<&'static str>,
@@ -63,6 +64,10 @@ pub(super) struct Record {
     /// Left out where it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     view: Option<String>,
+}
+
+fn is_unknown(version: &u64) -> bool {
+    *version == 0
 }
 
 /// An RRset, as it is served.
