@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Number;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa::ToSchema;
 
 use super::ApiState;
 use super::connection::Place;
@@ -42,33 +43,51 @@ const UNIT_BYTES: usize = 1024;
 pub(super) const MOST_UNITS: usize = (32 << 20) / UNIT_BYTES;
 
 /// An RRset as clients write it: with all members that answers have, so that an answer can be sent back.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewRecord)]
 pub(super) struct RrsetBody {
+    /// The view; the default without it.
     pub(super) view: Option<String>,
+    /// The owner; with PUT the one of the URL, without it.
     pub(super) name: Option<String>,
+    /// A mnemonic, or TYPE and a number; with PUT it may be in the query instead.
     pub(super) r#type: Option<String>,
+    /// Seconds, within `ttl_bounds`.
+    #[schema(value_type = Option<u32>, maximum = 2147483647)]
     pub(super) ttl: Option<Number>,
+    /// RDATA in presentation format: one value or several.
     pub(super) value: Option<Values>,
+    /// fixed, rotate, random or weighted.
     pub(super) order: Option<String>,
+    /// With `order: weighted`, one for each value.
+    #[schema(value_type = Option<Vec<u16>>)]
     pub(super) weights: Option<Vec<Number>>,
+    /// rfc4592 or one_label.
     pub(super) wildcard: Option<String>,
+    /// Whether changes are refused until it is unlocked.
     pub(super) locked: Option<bool>,
+    /// Whether it is kept and not served.
     pub(super) disabled: Option<bool>,
+    /// A note for people.
     pub(super) note: Option<String>,
     /// In answers only: who may change what is not for a request to say.
     #[serde(rename = "source")]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub(super) _source: Option<IgnoredAny>,
     #[serde(rename = "object")]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub(super) _object: Option<IgnoredAny>,
     /// In answers only: `If-Match` says what a change expects.
     #[serde(rename = "version")]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub(super) _version: Option<IgnoredAny>,
 }
 
 /// One value, or several.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "`value` must be a string or a list of strings")]
+#[schema(as = RecordValues)]
 pub(super) enum Values {
     One(String),
     Many(Vec<String>),

@@ -6,10 +6,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::body::{self, LARGE_LIMIT_BYTES, parse_note};
-use super::edits::{self, Differing, ShownDifference, unified};
+use super::edits::{self, Differing, EditBody, ShownDifference, unified};
 use super::media::{Format, prefers};
+use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::records::principal;
@@ -21,9 +23,13 @@ use crate::store::{ChangeSet, Edit, Refused, Terms};
 /// Edits of one set at most.
 const MOST_EDITS: usize = 100_000;
 
-#[derive(Debug, Deserialize)]
+/// Edits that are made together.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ChangesBody {
+#[schema(as = ChangeSet)]
+pub(super) struct ChangesBody {
+    /// In this order, each on top of those before it.
+    #[schema(value_type = Vec<EditBody>, min_items = 1)]
     edits: Vec<Value>,
     comment: Option<String>,
     #[serde(default)]
@@ -32,15 +38,34 @@ struct ChangesBody {
     takeover: bool,
 }
 
-#[derive(Serialize)]
-struct ChangesAnswer {
+/// What a change set did, or would do.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Changed)]
+pub(super) struct ChangesAnswer {
     version: u64,
     diff: Vec<ShownDifference>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
-/// `POST /api/v1/changes`
+/// Makes many edits, whole or not at all.
+#[utoipa::path(
+    post, path = "/api/v1/changes", operation_id = "change", tag = "records",
+    params(("dry_run" = Option<bool>, Query, description = "Says what it would do, and does nothing")),
+    request_body = ChangesBody,
+    responses(
+        (status = 200, description = "What changed; as text by `Accept: text/plain`",
+            content((ChangesAnswer = "application/json"), (String = "text/plain"))),
+        (status = 409, description = "An edit cannot be made: `pointer` says which", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: an edit deletes what is not there", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 412, description = "`version_conflict`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`deletion_guard`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn changes(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;

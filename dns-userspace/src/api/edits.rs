@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
+use utoipa::ToSchema;
 
 use super::body::{AskedRrset, RrsetBody, Values, missing};
 use super::page::{Record, record};
@@ -17,9 +18,10 @@ use crate::model::views::ViewName;
 use crate::store::{Condition, Edit, EditedRrset, Expected, Subject};
 
 /// What an edit does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Op {
+#[schema(as = EditOperation)]
+pub(super) enum Op {
     Put,
     Add,
     Remove,
@@ -29,37 +31,45 @@ enum Op {
 }
 
 /// One edit of a body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct EditBody {
+#[schema(as = Edit)]
+pub(super) struct EditBody {
     op: Op,
     view: Option<String>,
     name: Option<String>,
     zone: Option<String>,
     r#type: Option<String>,
+    #[schema(value_type = Option<u32>, maximum = 2147483647)]
     ttl: Option<Number>,
     value: Option<Values>,
     order: Option<String>,
+    #[schema(value_type = Option<Vec<u16>>)]
     weights: Option<Vec<Number>>,
     wildcard: Option<String>,
     locked: Option<bool>,
     disabled: Option<bool>,
     note: Option<String>,
+    #[schema(value_type = Option<Vec<RrsetBody>>)]
     records: Option<Vec<Value>>,
     if_match: Option<Tag>,
     if_none_match: Option<Tag>,
     #[serde(rename = "source")]
+    #[schema(value_type = Option<Value>)]
     _source: Option<serde::de::IgnoredAny>,
     #[serde(rename = "object")]
+    #[schema(value_type = Option<Value>)]
     _object: Option<serde::de::IgnoredAny>,
     #[serde(rename = "version")]
+    #[schema(value_type = Option<Value>)]
     _version: Option<serde::de::IgnoredAny>,
 }
 
 /// A version, or `*`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a version is a number, or `*`")]
-enum Tag {
+#[schema(as = ExpectedVersion)]
+pub(super) enum Tag {
     Version(u64),
     Text(String),
 }
@@ -212,7 +222,8 @@ fn of_rrset(snapshot: &Snapshot, body: EditBody) -> Result<(Edit, Option<Subject
 }
 
 /// An RRset that differs, as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Difference)]
 pub(super) struct ShownDifference {
     name: String,
     r#type: String,

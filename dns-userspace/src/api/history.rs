@@ -4,24 +4,29 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use humantime_serde::re::humantime;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::body::{self, LIMIT_BYTES, parse_note};
+use super::changes::ChangesAnswer;
 use super::edits::{Differing, ShownDifference, unified};
 use super::media::{Format, prefers};
+use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
-use super::{ApiState, changes, pieces, preconditions, zones};
+use super::{ApiState, access, changes, pieces, preconditions, zones};
 use crate::control::{Difference, Past, PastKind, decode};
 use crate::journal::HistoryQuery;
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::views::ViewName;
+use crate::principal::Principal;
 use crate::store::{Condition, Edit, Expected, KeepingWanted, Subject, Terms, Wanted};
 
 /// Entries in a page, where the request does not say, and at most.
@@ -36,8 +41,10 @@ const MOST_SHOWN: usize = 1000;
 /// RRsets that one way back may touch.
 const MOST_EDITS: usize = 100_000;
 
-#[derive(Serialize)]
-struct Entry {
+/// A change, as it is shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HistoryEntry)]
+pub(super) struct Entry {
     version: u64,
     time: String,
     actor: String,
@@ -51,22 +58,30 @@ struct Entry {
     complete: bool,
 }
 
-#[derive(Serialize)]
-struct Page {
+/// A page of the history.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HistoryPage {
+    /// The newest first.
     entries: Vec<Entry>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
-struct NetAnswer {
+/// What differs in a zone between two versions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ZoneDifference {
     from: u64,
     to: u64,
     diff: Vec<ShownDifference>,
+    /// Whether the history says all that was changed.
     complete: bool,
 }
 
-fn shown(past: &Past) -> Entry {
-    let diff = past.diff.iter().take(MOST_SHOWN);
+/// An entry, with the RRsets in it that the one who asks may read.
+fn shown(past: &Past, reader: &Principal) -> Entry {
+    let readable = past.diff.iter().filter(|one| may_read(reader, one));
+    let diff = readable.clone().take(MOST_SHOWN);
     Entry {
         version: past.version,
         time: time_of(past.time),
@@ -80,8 +95,14 @@ fn shown(past: &Past) -> Entry {
             PastKind::Start => "start",
         },
         diff: diff.map(|difference| Differing::from(difference).shown()).collect(),
-        complete: past.is_whole && past.diff.len() <= MOST_SHOWN,
+        complete: past.is_whole && readable.count() <= MOST_SHOWN,
     }
+}
+
+/// Whether a scope has an RRset.
+pub(super) fn may_read(reader: &Principal, difference: &Difference) -> bool {
+    let scope = reader.scope();
+    scope.may_read(&difference.owner) && scope.has_view(difference.view.as_deref())
 }
 
 /// RFC 3339.
@@ -143,8 +164,24 @@ impl Filter {
     }
 }
 
-/// `GET /api/v1/history`
-pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+/// What was changed, by whom and when; the newest first.
+#[utoipa::path(
+    get, path = "/api/v1/history", operation_id = "listHistory", tag = "history",
+    params(
+        ("zone" = Option<String>, Query, description = "Changes at or below this name"),
+        ("name" = Option<String>, Query, description = "Changes of this name"),
+        ("actor" = Option<String>, Query, description = "Changes by this actor"),
+        ("since" = Option<String>, Query, description = "After a version, a time (RFC 3339), or an age such as 2h"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Entries in the page, 100 by default"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = HistoryPage))
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let known = ["zone", "name", "actor", "since", "limit", "cursor"];
     let parameters = Parameters::read(&uri, &known)?;
     let filter = Filter {
@@ -185,14 +222,15 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
                 break 'pages Some(past.version + 1);
             }
             looked_at += 1;
-            if filter.fits(&past) {
-                entries.push(shown(&past));
+            let is_readable = reader.is_unlimited() || past.diff.iter().any(|one| may_read(&reader, one));
+            if is_readable && filter.fits(&past) {
+                entries.push(shown(&past, &reader));
             }
         }
         before = oldest;
     };
     let next = next.map(|next| next.to_string());
-    Ok(pieces::json(StatusCode::OK, &Page { entries, next }))
+    Ok(pieces::json(StatusCode::OK, &HistoryPage { entries, next }))
 }
 
 type Place = (Option<ViewName>, NameKey, RecordType);
@@ -302,10 +340,26 @@ fn parse_version(parameters: &Parameters, key: &str) -> Result<Option<u64>, Prob
         .transpose()
 }
 
-/// `GET /api/v1/zones/{zone}/diff`
+/// What differs in a zone between two versions.
+#[utoipa::path(
+    get, path = "/api/v1/zones/{zone}/diff", operation_id = "diffZone", tag = "history",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("from" = u64, Query, description = "The version before the changes"),
+        ("to" = Option<u64>, Query, description = "The version after them; the latest by default"),
+    ),
+    responses(
+        (status = 200, description = "The difference; as text by `Accept: text/plain`",
+            content((ZoneDifference = "application/json"), (String = "text/plain"))),
+        (status = 410, description = "`history_gone`: the history does not go back so far", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let parameters = Parameters::read(request.uri(), &["from", "to"])?;
     let apex = zones::name_in(request.uri())?;
+    access::may_read_zone(request.extensions(), &apex)?;
+    let reader = access::of(request.extensions())?.clone();
     let latest = state.served()?.version;
     let missing = || {
         Problem::bad_request(
@@ -317,7 +371,8 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
     let to = parse_version(&parameters, "to")?.unwrap_or(latest);
     let net = Net::between(&state, &apex.key(), (from, to), None).await?;
     let complete = net.gap.is_none();
-    let diff = net.into_sorted();
+    let mut diff = net.into_sorted();
+    diff.retain(|one| may_read(&reader, one));
     if prefers(request.headers(), &["text/plain"]) {
         let text = unified(from, &format!("version {to}"), diff.iter().map(Differing::from));
         let mut response = text.into_response();
@@ -329,7 +384,7 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
         .iter()
         .map(|difference| Differing::from(difference).shown())
         .collect();
-    let answer = NetAnswer {
+    let answer = ZoneDifference {
         from,
         to,
         diff,
@@ -338,16 +393,39 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
     Ok(pieces::json(StatusCode::OK, &answer))
 }
 
-#[derive(Deserialize)]
+/// Where a zone is to go back to.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RollbackBody {
+#[schema(as = Rollback)]
+pub(super) struct RollbackBody {
+    /// The version whose records are wanted.
     to: u64,
     comment: Option<String>,
     #[serde(default)]
     force: bool,
 }
 
-/// `POST /api/v1/zones/{zone}/rollback`
+/// Makes the API's records of a zone what they were: a change like any other, so it can be undone.
+#[utoipa::path(
+    post, path = "/api/v1/zones/{zone}/rollback", operation_id = "rollbackZone", tag = "history",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("dry_run" = Option<bool>, Query, description = "Says what it would do, and does nothing"),
+        ("If-Match" = Option<String>, Header, description = "The version that the zone must have"),
+    ),
+    request_body = RollbackBody,
+    responses(
+        (status = 200, description = "What changed", body = ChangesAnswer),
+        (status = 409, description = "What was cannot come back: `code` says why", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 410, description = "`history_gone`: the history does not go back so far", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 412, description = "`version_conflict`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`deletion_guard`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn rollback(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     preconditions::conditions(&parts.headers)?;

@@ -8,45 +8,53 @@
 //!
 //! A record here is one RR: its `value` is one text, and its `id` says name, type and value.
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::body::{self, LARGE_LIMIT_BYTES, LIMIT_BYTES, parse_value, require_json};
+use super::body::{self, LARGE_LIMIT_BYTES, LIMIT_BYTES, parse_value};
+use super::connection::Peer;
 use super::media::Format;
+use super::openapi::ProblemBody;
 use super::page::aside;
 use super::parameters::{Parameters, parse_name, parse_type, segment};
 use super::problem::Problem;
 use super::templates::complete;
 use super::zones::find;
-use super::{ApiState, changes, pieces};
+use super::{ApiState, access, changes, pieces};
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Rdata, RecordType};
 use crate::model::snapshot::Zone;
+use crate::principal::Principal;
 use crate::store::{Edit, Terms, Wanted, ZoneRecord};
 
 const ZONES: &str = "/v1/zones/";
 /// The TTL of a record that names none.
 const DEFAULT_TTL: u32 = 3600;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ZoneBody {
+#[schema(as = NewHostedZone)]
+pub(super) struct ZoneBody {
     name: String,
     #[serde(default)]
     records: Vec<RecordBody>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RecordBody {
+#[schema(as = NewHostedRecord)]
+pub(super) struct RecordBody {
     r#type: String,
     name: String,
     value: String,
     #[serde(default = "default_ttl")]
+    #[schema(default = 3600, maximum = 2147483647)]
     ttl: u32,
     /// In answers only.
     #[serde(rename = "id")]
@@ -57,19 +65,14 @@ fn default_ttl() -> u32 {
     DEFAULT_TTL
 }
 
-#[derive(Serialize)]
-struct ShownRecord {
+#[derive(Serialize, ToSchema)]
+#[schema(as = HostedRecord)]
+pub(super) struct ShownRecord {
     id: String,
     r#type: String,
     name: String,
     value: String,
     ttl: u32,
-}
-
-#[derive(Serialize)]
-struct ShownZone {
-    name: String,
-    records: Vec<ShownRecord>,
 }
 
 /// One record of a request.
@@ -155,12 +158,30 @@ fn records_of(zone: &Zone) -> Vec<ShownRecord> {
     shown
 }
 
-/// `listZones`
-pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+/// A zone with its records.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HostedZone)]
+pub(super) struct ShownZone {
+    name: String,
+    records: Vec<ShownRecord>,
+}
+
+/// All zones with their records.
+#[utoipa::path(
+    get, path = "/v1/zones", operation_id = "listZones", tag = "hosted zones",
+    responses((status = 200, description = "The zones", body = Vec<ShownZone>))
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
+    access::readable(&reader, None, None)?;
     let snapshot = state.served()?;
     let made = aside(&state, move || {
         let zones = snapshot.zones.values();
+        let zones = zones.filter(|zone| reader.scope().may_read(&zone.apex));
         let zones = zones.map(|zone| shown(zone));
         zones.collect::<Vec<_>>()
     });
@@ -168,7 +189,16 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     Ok(pieces::json(StatusCode::OK, &zones))
 }
 
-/// `createZone`
+/// Makes a zone.
+#[utoipa::path(
+    post, path = "/v1/zones", operation_id = "createZone", tag = "hosted zones",
+    request_body = ZoneBody,
+    responses(
+        (status = 201, description = "The zone", body = ShownZone),
+        (status = 409, description = "`exists` and the like", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
@@ -209,7 +239,20 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     Ok(pieces::json(StatusCode::CREATED, &shown(zone)))
 }
 
-/// `deleteZone`
+/// Deletes a zone.
+#[utoipa::path(
+    delete, path = "/v1/zones/{zone}", operation_id = "deleteZone", tag = "hosted zones",
+    params(("zone" = String, Path, description = "The apex; the final dot is optional")),
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 404, description = "`not_found`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`managed_by_file` and the like", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`deletion_guard`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     Parameters::read(&parts.uri, &[])?;
@@ -218,10 +261,24 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `getZoneRecords`
-pub(super) async fn records(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+/// The records of a zone, one RR each.
+#[utoipa::path(
+    get, path = "/v1/zones/{zone}/records", operation_id = "getZoneRecords", tag = "hosted zones",
+    params(("zone" = String, Path, description = "The apex; the final dot is optional")),
+    responses(
+        (status = 200, description = "The records", body = Vec<ShownRecord>),
+        (status = 404, description = "`not_found`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn records(
+    State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let apex = zone_in(&uri)?;
+    access::readable(&reader, None, Some(&apex))?;
     let snapshot = state.served()?;
     find(&snapshot, &apex)?;
     let made = aside(&state, move || find(&snapshot, &apex).map(|(_, zone)| records_of(zone)));
@@ -229,8 +286,20 @@ pub(super) async fn records(State(state): State<ApiState>, uri: Uri) -> Result<R
     Ok(pieces::json(StatusCode::OK, &records))
 }
 
-/// `upsertRecord`: a value that is not there is added, beside those that are; of a type that has one value it replaces
+/// Adds a record, or changes its TTL: a value that is not there is added, beside those that are; of a type that has one value it replaces
 /// that. All records of one name and type have one TTL: the one that is given last.
+#[utoipa::path(
+    post, path = "/v1/zones/{zone}/records", operation_id = "upsertRecord", tag = "hosted zones",
+    params(("zone" = String, Path, description = "The apex; the final dot is optional")),
+    request_body = RecordBody,
+    responses(
+        (status = 200, description = "The record", body = ShownRecord),
+        (status = 404, description = "`not_found`: no such zone", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`managed_by_file`, `cname_conflict` and the like", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn upsert(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     Parameters::read(&parts.uri, &[])?;
@@ -274,7 +343,21 @@ fn is_in_zone(owner: &Name, apex: &Name) -> Result<(), Problem> {
     }
 }
 
-/// `deleteRecord`
+/// Deletes a record.
+#[utoipa::path(
+    delete, path = "/v1/zones/{zone}/records", operation_id = "deleteRecord", tag = "hosted zones",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("recordId" = String, Query, description = "`id` of a record of the zone's list"),
+    ),
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 404, description = "`not_found`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`managed_by_file` and the like", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn delete_record(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let parameters = Parameters::read(&parts.uri, &["recordId"])?;
@@ -308,13 +391,28 @@ pub(super) async fn delete_record(State(state): State<ApiState>, request: Reques
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `reloadZone`: the files are read again; a zone of the API has nothing to read.
+/// Reads the files again; a zone of the API has nothing to read.
+#[utoipa::path(
+    post, path = "/v1/zones/{zone}/reload", operation_id = "reloadZone", tag = "hosted zones",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("Content-Type" = Option<String>, Header,
+            description = "`application/json` is needed where no credential is, though there is no body"),
+    ),
+    responses(
+        (status = 202, description = "What differs now", body = crate::control::ReloadReport),
+        (status = 404, description = "`not_found`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`reload_failed`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn reload(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     Parameters::read(request.uri(), &[])?;
     let apex = zone_in(request.uri())?;
-    if state.0.token.is_none() {
-        require_json(request.headers())?;
-    }
+    access::require_zone(request.extensions(), &apex)?;
+    let peer = request.extensions().get::<Peer>();
+    access::refuse_pages(&state, peer, request.headers())?;
     find(&*state.served()?, &apex)?;
     let report = state.serving()?.control.reload().await?;
     Ok(pieces::json(StatusCode::ACCEPTED, &report))

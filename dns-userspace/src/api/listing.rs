@@ -26,11 +26,18 @@ pub(super) struct Filter {
     pub(super) rtype: Option<RecordType>,
     /// By the zone's apex.
     pub(super) zone: Option<NameKey>,
+    /// Names at or below one of these; none is all. It is what the one who asks may see.
+    pub(super) within: Vec<NameKey>,
     /// By a part of the name, of a value, of the source or of the note, in lower case.
     pub(super) text: Option<Box<str>>,
 }
 
 impl Filter {
+    /// Whether the one who asks may see what is at a name.
+    pub(super) fn has_name(&self, key: &NameKey) -> bool {
+        self.within.is_empty() || self.within.iter().any(|zone| key.is_at_or_below(zone))
+    }
+
     /// Whether an RRset has the text that is looked for.
     pub(super) fn has_text(&self, owner: &Name, rrset: &RrSet) -> bool {
         let Some(text) = &self.text else {
@@ -93,6 +100,9 @@ pub(super) fn walk(
 ) -> (Option<Position>, bool) {
     let mut last = None;
     let mut visit = |key: &NameKey, node: &Arc<Node>| {
+        if !filter.has_name(key) {
+            return false;
+        }
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));

@@ -20,6 +20,7 @@ use futures_util::stream;
 use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
 
 use super::connection::Place;
 use super::listing::{self, Filter, Position};
@@ -36,7 +37,7 @@ use crate::model::views::ViewName;
 const PART_BYTES: usize = 64 << 10;
 
 /// An RRset as the API shows it; what is as by default at the end is left out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Record {
     name: String,
     r#type: String,
@@ -68,6 +69,18 @@ pub(super) struct Record {
 
 fn is_unknown(version: &u64) -> bool {
     *version == 0
+}
+
+/// A page of RRsets, as it is sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RecordPage {
+    /// In canonical order.
+    pub(super) records: Vec<Record>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
+    pub(super) next: Option<String>,
+    /// The version of what is listed.
+    pub(super) version: u64,
 }
 
 /// An RRset, as it is served.

@@ -20,6 +20,10 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 /// When a client may try again that found the database locked, the disk full, or the server starting or overloaded.
 const RETRY_AFTER_SECS: &str = "1";
 
+/// The `code` of the problem that a response is, for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProblemCode(pub(super) &'static str);
+
 /// One error, on its way to the client.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -78,6 +82,17 @@ impl Problem {
         self
     }
 
+    /// When the client may try again.
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    /// What the scope of the one who asks does not have.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
     /// The body alone.
     pub(super) fn body(&self) -> String {
         let mut body = json!({
@@ -101,6 +116,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.extend(self.headers);
+        response.extensions_mut().insert(ProblemCode(self.code));
         response
     }
 }

@@ -6,15 +6,15 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
-use super::body::{parse_value, read_rrset, require_json};
-use super::connection::Place;
+use super::body::{RrsetBody, parse_value, read_rrset};
+use super::connection::{Peer, Place};
 use super::listing::{Filter, Position};
-use super::page::{List, Record, record};
+use super::openapi::ProblemBody;
+use super::page::{List, Record, RecordPage, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
-use super::{ApiState, View, pieces, preconditions};
+use super::{ApiState, View, access, pieces, preconditions};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::views::ViewName;
@@ -26,9 +26,24 @@ const DEFAULT_LIMIT: usize = 100;
 /// RRsets in a page at most.
 const MAX_LIMIT: usize = 1000;
 
-/// `GET /api/v1/records`
+/// What is served, in canonical order, in pages.
+#[utoipa::path(
+    get, path = "/api/v1/records", operation_id = "listRecords", tag = "records",
+    params(
+        ("name" = Option<String>, Query, description = "RRsets at this name"),
+        ("type" = Option<String>, Query, description = "RRsets of this type"),
+        ("zone" = Option<String>, Query, description = "RRsets of the zone with this apex"),
+        ("view" = Option<String>, Query, description = "The records of this view itself, instead of the default's"),
+        ("q" = Option<String>, Query, description = "With this text in name, value, source or note"),
+        ("disabled" = Option<bool>, Query, description = "Those that are kept and not served, instead"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "RRsets in the page, 100 by default"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = RecordPage))
+)]
 pub(super) async fn list(
     State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
     place: Option<Extension<Place>>,
     uri: Uri,
 ) -> Result<Response, Problem> {
@@ -37,11 +52,15 @@ pub(super) async fn list(
         &["name", "type", "zone", "view", "q", "disabled", "limit", "cursor"],
     )?;
     let snapshot = state.served()?;
+    let (name, zone) = (parameters.name("name")?, parameters.name("zone")?);
+    let view = parameters.view(&snapshot)?;
+    let within = access::readable(&reader, view.as_deref(), name.as_ref().or(zone.as_ref()))?;
     let filter = Filter {
-        view: parameters.view(&snapshot)?,
-        name: parameters.name("name")?.map(|name| name.key()),
+        view,
+        name: name.map(|name| name.key()),
         rtype: parameters.rtype()?,
-        zone: parameters.name("zone")?.map(|name| name.key()),
+        zone: zone.map(|zone| zone.key()),
+        within,
         text: parameters
             .get("q")
             .filter(|text| !text.is_empty())
@@ -64,20 +83,14 @@ pub(super) async fn list(
     Ok(list.into_response())
 }
 
-#[derive(Serialize)]
-struct RecordPage {
-    records: Vec<Record>,
-    next: Option<String>,
-    version: u64,
-}
-
 /// The RRsets that are kept and not served.
 fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: usize) -> Result<Response, Problem> {
     let snapshot = state.served()?;
     let all = state.serving()?.history.disabled();
     let fits = |key: &NameKey, rtype: RecordType, owner: &Name, rrset: &RrSet| {
         let in_zone = |apex: &NameKey| snapshot.zone_of(key).is_some_and(|zone| zone.apex.key() == *apex);
-        filter.name.as_ref().is_none_or(|name| name == key)
+        filter.has_name(key)
+            && filter.name.as_ref().is_none_or(|name| name == key)
             && filter.rtype.is_none_or(|wanted| wanted == rtype)
             && filter.zone.as_ref().is_none_or(in_zone)
             && after.is_none_or(|after| after.is_before(key, rtype))
@@ -107,9 +120,23 @@ fn has_disabled(state: &ApiState, filter: &Filter) -> Result<bool, Problem> {
     }))
 }
 
-/// `GET /api/v1/records/{name}`
+/// The RRsets at a name.
+#[utoipa::path(
+    get, path = "/api/v1/records/{name}", operation_id = "getRecords", tag = "records",
+    params(
+        ("name" = String, Path, description = "The owner, percent-encoded; the final dot is optional"),
+        ("type" = Option<String>, Query, description = "Of this type alone"),
+        ("view" = Option<String>, Query, description = "Of this view instead of the default"),
+    ),
+    responses(
+        (status = 200, description = "All of them; `next` is null", body = RecordPage),
+        (status = 404, description = "`not_found`: there are none", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn show(
     State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
     place: Option<Extension<Place>>,
     headers: HeaderMap,
     uri: Uri,
@@ -119,6 +146,7 @@ pub(super) async fn show(
     let rtype = parameters.rtype()?;
     let view = parameters.view(&*state.served()?)?;
     let filter = Filter {
+        within: access::readable(&reader, view.as_deref(), Some(&name))?,
         view: view.clone(),
         name: Some(name.key()),
         rtype,
@@ -154,7 +182,18 @@ pub(super) async fn show(
     Ok(response)
 }
 
-/// `POST /api/v1/records`
+/// Creates an RRset, or adds the values that it lacks.
+#[utoipa::path(
+    post, path = "/api/v1/records", operation_id = "createRecord", tag = "records",
+    params(("view" = Option<String>, Query, description = "In this view instead of the default")),
+    request_body = RrsetBody,
+    responses(
+        (status = 201, description = "The whole RRset, durable and served", body = Record,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 409, description = "`exists`, `ttl_conflict`, `cname_conflict` and their like: see `code`",
+            body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
@@ -178,7 +217,23 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     ))
 }
 
-/// `PUT /api/v1/records/{name}`
+/// Replaces an RRset, or creates it.
+#[utoipa::path(
+    put, path = "/api/v1/records/{name}", operation_id = "putRecord", tag = "records",
+    params(
+        ("name" = String, Path, description = "The owner, percent-encoded; the final dot is optional"),
+        ("type" = Option<String>, Query, description = "The type, if the body does not say it"),
+        ("view" = Option<String>, Query, description = "In this view instead of the default"),
+    ),
+    request_body = RrsetBody,
+    responses(
+        (status = 200, description = "The whole RRset, durable and served", body = Record),
+        (status = 201, description = "The same, where there was none", body = Record,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 409, description = "`cname_conflict`, `managed_by_file` and their like: see `code`",
+            body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
@@ -204,7 +259,23 @@ pub(super) async fn put(State(state): State<ApiState>, request: Request) -> Resu
     Ok(written_response(&serving.view, wanted.view.as_ref(), &written, status))
 }
 
-/// `DELETE /api/v1/records/{name}`
+/// Deletes a value, an RRset, or all that the API holds at a name.
+#[utoipa::path(
+    delete, path = "/api/v1/records/{name}", operation_id = "deleteRecords", tag = "records",
+    params(
+        ("name" = String, Path, description = "The owner, percent-encoded; the final dot is optional"),
+        ("type" = Option<String>, Query, description = "Of this type alone"),
+        ("value" = Option<String>, Query, description = "This value alone; needs `type`"),
+        ("view" = Option<String>, Query, description = "In this view instead of the default"),
+    ),
+    responses(
+        (status = 204, description = "Gone, durably, and no longer served"),
+        (status = 404, description = "`not_found`: it is not there", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`managed_by_file`, `owned_by`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let serving = state.serving()?;
@@ -243,20 +314,34 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `POST /api/v1/reload`
+/// Reads the configuration file and the zone files again.
+#[utoipa::path(
+    post, path = "/api/v1/reload", operation_id = "reload", tag = "server",
+    params(
+        ("force" = Option<bool>, Query, description = "Removes as much as the files say"),
+        ("Content-Type" = Option<String>, Header,
+            description = "`application/json` is needed where no credential is, though there is no body"),
+    ),
+    responses(
+        (status = 200, description = "What differs now", body = crate::control::ReloadReport),
+        (status = 422, description = "`reload_failed`: the configuration has an error, nothing was changed",
+            body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn reload(
     State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    peer: Option<Extension<Peer>>,
     uri: Uri,
     headers: HeaderMap,
     _body: Body,
 ) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "a reload")?;
     let serving = state.serving()?;
     preconditions::refuse(&headers)?;
     let force = Parameters::read(&uri, &["force"])?.flag("force")?;
     // It has no body; the header keeps web pages from making this call where there is no token to do so.
-    if state.0.token.is_none() {
-        require_json(&headers)?;
-    }
+    access::refuse_pages(&state, peer.as_deref(), &headers)?;
     let terms = Terms {
         force,
         ..Terms::default()

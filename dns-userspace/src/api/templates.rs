@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::body::{AskedRrset, RrsetBody};
 use super::problem::Problem;
@@ -13,11 +14,15 @@ use crate::model::snapshot::{Snapshot, Zone};
 use crate::store::{Wanted, ZoneRecord};
 
 /// A zone as clients write it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewZone)]
 pub(super) struct ZoneBody {
+    /// The apex.
     pub(super) name: String,
+    /// RRsets of the zone.
     #[serde(default)]
+    #[schema(value_type = Vec<RrsetBody>)]
     pub(super) records: Vec<Value>,
 }
 

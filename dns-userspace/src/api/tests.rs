@@ -1,11 +1,14 @@
 mod access;
-mod client;
+mod authentication;
+pub(super) mod client;
+mod doors;
 mod history;
 mod limits;
 mod names;
 mod protocol;
 mod reading;
 mod starting;
+mod tokens;
 mod versions;
 mod writing;
 mod zones;

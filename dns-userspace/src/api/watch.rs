@@ -16,6 +16,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
@@ -27,12 +28,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
+use super::history::may_read;
 use super::page::record;
 use super::parameters::Parameters;
 use super::problem::{self, Problem};
 use crate::control::{ControlHandle, Difference, Event, History, Past, PastKind, Subscription, decode};
 use crate::journal::HistoryQuery;
 use crate::model::snapshot::Snapshot;
+use crate::principal::Principal;
 
 /// Clients that watch at a time.
 pub(super) const MOST_WATCHERS: usize = 128;
@@ -66,8 +69,22 @@ impl Place {
     }
 }
 
-/// `GET /api/v1/watch`
-pub(super) async fn watch(State(state): State<ApiState>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+/// Changes as they are made, as Server-Sent Events.
+#[utoipa::path(
+    get, path = "/api/v1/watch", operation_id = "watch", tag = "history",
+    params(
+        ("since" = Option<String>, Query, description = "A version, or the id of the last event; now by default"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event, as browsers send it"),
+    ),
+    responses((status = 200, description = "`added`, `updated`, `deleted`, `reloaded`, `reset`; the id is a version",
+        body = String, content_type = "text/event-stream"))
+)]
+pub(super) async fn watch(
+    State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &["since"])?;
     let invalid = |text: &str| {
         let detail = format!("`{text}` is neither a version nor the id of an event");
@@ -95,6 +112,7 @@ pub(super) async fn watch(State(state): State<ApiState>, headers: HeaderMap, uri
         history: Arc::clone(&serving.history),
         stopping: state.stopping(),
         at,
+        reader,
         live: None,
         ready: VecDeque::new(),
         _room: room,
@@ -117,6 +135,8 @@ struct Watching {
     history: Arc<History>,
     stopping: CancellationToken,
     at: Place,
+    /// Who watches: others' RRsets are left out.
+    reader: Principal,
     /// `None` while what was missed is read from the journal.
     live: Option<Subscription>,
     /// Events that are made and not sent.
@@ -207,7 +227,7 @@ impl Watching {
         if past.version <= self.at.version {
             return;
         }
-        let mut events = events_of(past);
+        let mut events = events_of(past, &self.reader);
         let known = match past.version == self.at.version + 1 {
             true => std::mem::take(&mut self.at.events),
             false => 0,
@@ -224,12 +244,13 @@ impl Watching {
     }
 }
 
-fn events_of(past: &Past) -> Vec<(&'static str, Value)> {
+fn events_of(past: &Past, reader: &Principal) -> Vec<(&'static str, Value)> {
     let seen = past
         .diff
         .iter()
         .filter(|difference| difference.is_seen)
-        .chain(&past.also);
+        .chain(&past.also)
+        .filter(|difference| may_read(reader, difference));
     let mut events: Vec<_> = seen.map(|difference| of_rrset(past, difference)).collect();
     if past.kind != PastKind::Edits || !past.is_whole {
         let data = json!({

@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::body::{self, LARGE_LIMIT_BYTES};
+use super::body::{self, LARGE_LIMIT_BYTES, RrsetBody};
+use super::changes::ChangesAnswer;
 use super::edits::master_lines;
 use super::media::Format;
+use super::openapi::ProblemBody;
 use super::page::{Record, aside, record};
 use super::parameters::{Parameters, parse_name, percent_encode, segment};
 use super::problem::Problem;
 use super::templates::{ZoneBody, complete, warnings, zone_records};
-use super::{ApiState, changes, pieces, preconditions};
+use super::{ApiState, access, changes, pieces, preconditions};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::{Snapshot, Zone};
 use crate::model::source::SourceId;
+use crate::principal::Principal;
 use crate::store::{Condition, Edit, Expected, Subject, Terms, Wanted, ZoneRecord};
 use crate::zonefile;
 
@@ -31,8 +36,9 @@ const MAX_LIMIT: usize = 1000;
 const IMPORT_TRIES: usize = 5;
 
 /// A zone as the API shows it.
-#[derive(Serialize)]
-struct ShownZone {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Zone)]
+pub(super) struct ShownZone {
     name: String,
     serial: Option<u32>,
     version: u64,
@@ -44,19 +50,6 @@ struct ShownZone {
     kind: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Page {
-    zones: Vec<ShownZone>,
-    next: Option<String>,
-    version: u64,
-}
-
-#[derive(Serialize)]
-struct Export {
-    name: String,
-    records: Vec<Record>,
 }
 
 fn shown(snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
@@ -93,8 +86,32 @@ pub(super) fn name_in(uri: &Uri) -> Result<Name, Problem> {
     parse_name(&segment(uri, ZONES)?)
 }
 
-/// `GET /api/v1/zones`
-pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+/// A page of zones.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ZonePage {
+    /// By name.
+    zones: Vec<ShownZone>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
+    next: Option<String>,
+    /// The version of all that is served.
+    version: u64,
+}
+
+/// All zones, in pages.
+#[utoipa::path(
+    get, path = "/api/v1/zones", operation_id = "listAllZones", tag = "zones",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Zones in the page, 100 by default"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = ZonePage))
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &["limit", "cursor"])?;
     let limit = parameters.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let after = parameters
@@ -102,17 +119,20 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
         .map(parse_name)
         .transpose()?
         .map(|name| name.key());
+    let within = access::readable(&reader, None, None)?;
     let snapshot = state.served()?;
     let made = aside(&state, move || {
         let behind = |key: &NameKey| after.as_ref().is_none_or(|after| key > after);
-        let mut zones = snapshot.zones.iter().filter(|(key, _)| behind(key));
+        let is_readable = |key: &NameKey| within.is_empty() || within.iter().any(|zone| key.is_at_or_below(zone));
+        let zones = snapshot.zones.iter();
+        let mut zones = zones.filter(|(key, _)| behind(key) && is_readable(key));
         let page: Vec<ShownZone> = zones
             .by_ref()
             .take(limit)
             .map(|(key, zone)| shown(&snapshot, key, zone))
             .collect();
         let next = zones.next().and(page.last()).map(|last| last.name.clone());
-        Page {
+        ZonePage {
             next,
             version: snapshot.version,
             zones: page,
@@ -121,7 +141,19 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     Ok(pieces::json(StatusCode::OK, &made.await?))
 }
 
-/// `POST /api/v1/zones`
+/// Makes a zone. What it lacks of SOA, NS and their addresses comes from `zone_template`.
+#[utoipa::path(
+    post, path = "/api/v1/zones", operation_id = "createZoneWithRecords", tag = "zones",
+    params(("dry_run" = Option<bool>, Query, description = "Says what it would do, and does nothing")),
+    request_body = ZoneBody,
+    responses(
+        (status = 200, description = "With `dry_run`: what would change", body = ChangesAnswer),
+        (status = 201, description = "The zone", body = ShownZone,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 409, description = "`exists` and the like: see `code`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn create(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
@@ -154,10 +186,24 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     Ok(response)
 }
 
-/// `GET /api/v1/zones/{zone}`
+/// One zone.
+#[utoipa::path(
+    get, path = "/api/v1/zones/{zone}", operation_id = "getZone", tag = "zones",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that you have"),
+    ),
+    responses(
+        (status = 200, description = "The zone", body = ShownZone),
+        (status = 304, description = "It has the version of `If-None-Match`"),
+        (status = 404, description = "`not_found`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn show(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     Parameters::read(request.uri(), &[])?;
     let apex = name_in(request.uri())?;
+    access::may_read_zone(request.extensions(), &apex)?;
     let snapshot = state.served()?;
     let (key, zone) = find(&snapshot, &apex)?;
     let version = version(&snapshot, &key);
@@ -169,7 +215,25 @@ pub(super) async fn show(State(state): State<ApiState>, request: Request) -> Res
     Ok(response)
 }
 
-/// `DELETE /api/v1/zones/{zone}`
+/// Deletes a zone of the API with all of its records.
+#[utoipa::path(
+    delete, path = "/api/v1/zones/{zone}", operation_id = "deleteZoneWithRecords", tag = "zones",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("If-Match" = Option<String>, Header, description = "The version that it must have"),
+    ),
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 404, description = "`not_found`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`managed_by_file`, `locked` and the like", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 412, description = "`version_conflict`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`deletion_guard`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     Parameters::read(&parts.uri, &[])?;
@@ -179,10 +243,28 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `GET /api/v1/zones/{zone}/export`
-pub(super) async fn export(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+/// All records of a zone: a master file, JSON or YAML.
+#[utoipa::path(
+    get, path = "/api/v1/zones/{zone}/export", operation_id = "exportZone", tag = "zones",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("format" = Option<String>, Query, description = "zone (the default), json or yaml"),
+    ),
+    responses(
+        (status = 200, description = "The zone", content(
+            (String = "text/dns"), (ExportedZone = "application/json"), (String = "application/yaml"))),
+        (status = 404, description = "`not_found`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn export(
+    State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &["format"])?;
     let apex = name_in(&uri)?;
+    access::readable(&reader, None, Some(&apex))?;
     let format = parameters.get("format").unwrap_or("zone").to_owned();
     if !["zone", "json", "yaml"].contains(&format.as_str()) {
         return Err(unknown_format(&format));
@@ -257,7 +339,7 @@ fn as_data(snapshot: &Snapshot, zone: &Zone, format: &str) -> Result<(String, &'
             .iter()
             .map(move |rrset| record(snapshot, None, &owner, rrset))
     });
-    let export = Export {
+    let export = ExportedZone {
         name: zone.apex.to_string(),
         records: records.collect(),
     };
@@ -272,7 +354,27 @@ fn as_data(snapshot: &Snapshot, zone: &Zone, format: &str) -> Result<(String, &'
     }
 }
 
-/// `POST /api/v1/zones/{zone}/import`
+/// Makes a zone what the body says: RRsets of the API that it lacks are deleted.
+#[utoipa::path(
+    post, path = "/api/v1/zones/{zone}/import", operation_id = "importZone", tag = "zones",
+    params(
+        ("zone" = String, Path, description = "The apex; the final dot is optional"),
+        ("format" = Option<String>, Query, description = "zone (the default), json or yaml"),
+        ("dry_run" = Option<bool>, Query, description = "Says what it would do, and does nothing"),
+        ("force" = Option<bool>, Query, description = "Deletes as much as it takes"),
+        ("If-Match" = Option<String>, Header, description = "The version that the zone must have"),
+    ),
+    request_body(content((String = "text/dns"), (ImportBody = "application/json"), (String = "application/yaml"))),
+    responses(
+        (status = 200, description = "What changed", body = ChangesAnswer),
+        (status = 409, description = "`managed_by_file`, `cname_conflict` and the like", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 412, description = "`version_conflict`", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`deletion_guard`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn import(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
@@ -362,11 +464,20 @@ fn of_data(apex: &Name, body: ImportBody) -> Result<Vec<ZoneRecord>, Problem> {
     super::templates::read_records(body.records)
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ImportBody {
+#[schema(as = ZoneImport)]
+pub(super) struct ImportBody {
     name: Option<String>,
+    #[schema(value_type = Vec<RrsetBody>)]
     records: Vec<serde_json::Value>,
+}
+
+/// A zone as JSON.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExportedZone {
+    name: String,
+    records: Vec<Record>,
 }
 
 /// What makes the zone these records, and at which version of it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tracing::warn;
+use utoipa::ToSchema;
 
 use super::ControlError;
 use super::census::{differing_views, node_changes, own};
@@ -35,6 +36,8 @@ pub struct Desired {
     pub unchanged: Vec<Name>,
     /// `acl` of those zones that have one.
     pub access: Vec<(Name, Arc<AccessList>)>,
+    /// Those of the zones whose `fallthrough` is true.
+    pub fallthrough: Vec<Name>,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub ttl: TtlRules,
     /// Changed keys that only a restart brings into force, such as `dns_port`. Empty at start-up.
@@ -68,7 +71,7 @@ impl<F: FnMut() -> Result<Desired, Vec<String>> + Send> LoadFiles for F {
 }
 
 /// What a reload did, as the API answers it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadReport {
     /// RRsets served now and not before.
     pub added: Vec<RrsetRef>,
@@ -88,7 +91,7 @@ pub struct ReloadReport {
 }
 
 /// Numbers of RRsets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counts {
     /// Of `added`.
     pub added: usize,
@@ -99,7 +102,7 @@ pub struct Counts {
 }
 
 /// An RRset's name and type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RrsetRef {
     /// The owner.
     pub name: String,
@@ -111,7 +114,7 @@ pub struct RrsetRef {
 }
 
 /// One entry of `failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Failure {
     /// A zone file that has errors.
