@@ -2,6 +2,7 @@
 
 use std::io;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -11,22 +12,30 @@ use hyper::body::Bytes;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
+use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::pieces::PIECE_BYTES;
 use super::problem::Problem;
 use super::{ApiState, access, preconditions};
+use crate::principal::Principal;
 
-/// A copy of the database as it is now; needs a scope without limits on records.
+/// A copy of the database as it is now. It has all records: only a scope that limits none of them may have it.
 #[utoipa::path(
     get, path = "/api/v1/backup", operation_id = "backup", tag = "server",
-    responses((status = 200, description = "A database of SQLite", body = Vec<u8>,
-        content_type = "application/vnd.sqlite3"))
+    responses(
+        (status = 200, description = "The database (SQLite)", body = Vec<u8>, content_type = "application/vnd.sqlite3"),
+        (status = 503, description = "`storage_locked`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
 )]
-pub(super) async fn backup(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    preconditions::refuse(&parts.headers)?;
-    Parameters::read(&parts.uri, &[])?;
-    access::require_unlimited(access::of(&parts.extensions)?, "a backup")?;
+pub(super) async fn backup(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    request: Request,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "a copy of the database")?;
+    preconditions::refuse(request.headers())?;
+    Parameters::read(request.uri(), &[])?;
     state.served()?;
     let path = state.serving()?.control.backup(None).await?;
     let opened = File::open(&path).await;

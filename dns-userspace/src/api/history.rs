@@ -60,8 +60,7 @@ pub(super) struct Entry {
 
 /// A page of the history.
 #[derive(Serialize, ToSchema)]
-#[schema(as = HistoryPage)]
-pub(super) struct Page {
+pub(super) struct HistoryPage {
     /// The newest first.
     entries: Vec<Entry>,
     /// The `cursor` of the next page; null on the last one.
@@ -71,8 +70,7 @@ pub(super) struct Page {
 
 /// What differs in a zone between two versions.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ZoneDifference)]
-pub(super) struct NetAnswer {
+pub(super) struct ZoneDifference {
     from: u64,
     to: u64,
     diff: Vec<ShownDifference>,
@@ -232,7 +230,7 @@ pub(super) async fn list(
         before = oldest;
     };
     let next = next.map(|next| next.to_string());
-    Ok(pieces::json(StatusCode::OK, &Page { entries, next }))
+    Ok(pieces::json(StatusCode::OK, &HistoryPage { entries, next }))
 }
 
 type Place = (Option<ViewName>, NameKey, RecordType);
@@ -390,7 +388,7 @@ pub(super) async fn diff(State(state): State<ApiState>, request: Request) -> Res
         .iter()
         .map(|difference| Differing::from(difference).shown())
         .collect();
-    let answer = NetAnswer {
+    let answer = ZoneDifference {
         from,
         to,
         diff,

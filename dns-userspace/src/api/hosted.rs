@@ -75,14 +75,6 @@ pub(super) struct ShownRecord {
     ttl: u32,
 }
 
-/// A zone with its records.
-#[derive(Serialize, ToSchema)]
-#[schema(as = HostedZone)]
-pub(super) struct ShownZone {
-    name: String,
-    records: Vec<ShownRecord>,
-}
-
 /// One record of a request.
 struct Asked {
     owner: Name,
@@ -164,6 +156,14 @@ fn records_of(zone: &Zone) -> Vec<ShownRecord> {
         }
     }
     shown
+}
+
+/// A zone with its records.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HostedZone)]
+pub(super) struct ShownZone {
+    name: String,
+    records: Vec<ShownRecord>,
 }
 
 /// All zones with their records.

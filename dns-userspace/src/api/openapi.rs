@@ -16,8 +16,9 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::pieces;
 use super::problem::MEDIA_TYPE;
-use super::{backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch};
-use super::zones;
+use super::{
+    backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch, zones,
+};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]

@@ -47,7 +47,8 @@ pub(super) struct Record {
     /// What of the source asked for it, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
-    /// The version at which it got what it says.
+    /// The version at which it got what it says; left out where that is not known.
+    #[serde(skip_serializing_if = "is_unknown")]
     pub(super) version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<&'static str>,
@@ -64,6 +65,22 @@ pub(super) struct Record {
     /// Left out where it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     view: Option<String>,
+}
+
+fn is_unknown(version: &u64) -> bool {
+    *version == 0
+}
+
+/// A page of RRsets, as it is sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RecordPage {
+    /// In canonical order.
+    pub(super) records: Vec<Record>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
+    pub(super) next: Option<String>,
+    /// The version of what is listed.
+    pub(super) version: u64,
 }
 
 /// An RRset, as it is served.

@@ -6,14 +6,12 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::body::{RrsetBody, parse_value, read_rrset};
 use super::connection::{Peer, Place};
 use super::listing::{Filter, Position};
 use super::openapi::ProblemBody;
-use super::page::{List, Record, record};
+use super::page::{List, Record, RecordPage, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::{ApiState, View, access, pieces, preconditions};
@@ -83,18 +81,6 @@ pub(super) async fn list(
     }
     let list = List::begin(&state, place.as_deref(), filter, after, limit).await?;
     Ok(list.into_response())
-}
-
-/// A page of RRsets.
-#[derive(Serialize, ToSchema)]
-pub(super) struct RecordPage {
-    /// In canonical order.
-    records: Vec<Record>,
-    /// The `cursor` of the next page; null on the last one.
-    #[schema(required)]
-    next: Option<String>,
-    /// The version of what is listed.
-    version: u64,
 }
 
 /// The RRsets that are kept and not served.

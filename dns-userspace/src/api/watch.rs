@@ -270,7 +270,12 @@ fn of_rrset(past: &Past, difference: &Difference) -> (&'static str, Value) {
     } = difference;
     let shown = |rrset: &_| {
         let shown = record(&Snapshot::default(), view.as_ref(), owner, rrset);
-        serde_json::to_value(shown).unwrap_or_default()
+        let mut shown = serde_json::to_value(shown).unwrap_or_default();
+        // That of what was there before is in no history, and the other one is the event's.
+        if let Some(members) = shown.as_object_mut() {
+            members.remove("version");
+        }
+        shown
     };
     let old_shown = old.as_deref().map(shown);
     let (word, mut data) = match (old, new) {

@@ -52,27 +52,6 @@ pub(super) struct ShownZone {
     warnings: Vec<String>,
 }
 
-/// A page of zones.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ZonePage)]
-pub(super) struct Page {
-    /// By name.
-    zones: Vec<ShownZone>,
-    /// The `cursor` of the next page; null on the last one.
-    #[schema(required)]
-    next: Option<String>,
-    /// The version of all that is served.
-    version: u64,
-}
-
-/// A zone as JSON.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ExportedZone)]
-pub(super) struct Export {
-    name: String,
-    records: Vec<Record>,
-}
-
 fn shown(snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
     let soa = zone.rrset(key, RecordType::SOA);
     let rrsets = zone.nodes.values().flat_map(|node| node.rrsets.iter());
@@ -105,6 +84,18 @@ pub(super) fn find<'s>(snapshot: &'s Snapshot, apex: &Name) -> Result<(NameKey, 
 /// The zone in the path of a request.
 pub(super) fn name_in(uri: &Uri) -> Result<Name, Problem> {
     parse_name(&segment(uri, ZONES)?)
+}
+
+/// A page of zones.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ZonePage {
+    /// By name.
+    zones: Vec<ShownZone>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(required)]
+    next: Option<String>,
+    /// The version of all that is served.
+    version: u64,
 }
 
 /// All zones, in pages.
@@ -141,7 +132,7 @@ pub(super) async fn list(
             .map(|(key, zone)| shown(&snapshot, key, zone))
             .collect();
         let next = zones.next().and(page.last()).map(|last| last.name.clone());
-        Page {
+        ZonePage {
             next,
             version: snapshot.version,
             zones: page,
@@ -348,7 +339,7 @@ fn as_data(snapshot: &Snapshot, zone: &Zone, format: &str) -> Result<(String, &'
             .iter()
             .map(move |rrset| record(snapshot, None, &owner, rrset))
     });
-    let export = Export {
+    let export = ExportedZone {
         name: zone.apex.to_string(),
         records: records.collect(),
     };
@@ -480,6 +471,13 @@ pub(super) struct ImportBody {
     name: Option<String>,
     #[schema(value_type = Vec<RrsetBody>)]
     records: Vec<serde_json::Value>,
+}
+
+/// A zone as JSON.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExportedZone {
+    name: String,
+    records: Vec<Record>,
 }
 
 /// What makes the zone these records, and at which version of it.

@@ -7,6 +7,7 @@
 //! Sets that are made together are one row of the journal: a history costs one statement for each transaction, and
 //! none for each change.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::journal::HistoryRow;
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{Handling, Keeping, Order, Rdatas, RecordType, RrSet, Wildcard};
 use crate::model::snapshot::Snapshot;
-use crate::model::source::Origin;
+use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::store::{Applied, Delta, EditedRrset};
 
@@ -232,6 +233,9 @@ struct KeptRrset<'a> {
     locked: bool,
     disabled: bool,
     note: Option<&'a str>,
+    /// The key of its source.
+    source: Cow<'a, str>,
+    object: Option<&'a str>,
 }
 
 impl<'a> KeptPast<'a> {
@@ -250,8 +254,9 @@ impl<'a> KeptPast<'a> {
     }
 
     fn read(self, time: u64) -> Option<Past> {
-        let diff = self.diff.into_iter().map(KeptDifference::read);
-        let also = self.also.into_iter().map(KeptDifference::read);
+        let version = self.version;
+        let diff = self.diff.into_iter().map(|kept| kept.read(version));
+        let also = self.also.into_iter().map(|kept| kept.read(version));
         Some(Past {
             version: self.version,
             time,
@@ -279,18 +284,19 @@ impl<'a> KeptDifference<'a> {
         }
     }
 
-    fn read(self) -> Option<Difference> {
+    fn read(self, version: u64) -> Option<Difference> {
         let rtype = RecordType(self.rtype);
-        let read = |kept: Option<KeptRrset<'_>>| match kept {
+        let read = |kept: Option<KeptRrset<'_>>, version| match kept {
             None => Some(None),
-            Some(kept) => kept.read(rtype).map(|rrset| Some(Arc::new(rrset))),
+            Some(kept) => kept.read(rtype, version).map(|rrset| Some(Arc::new(rrset))),
         };
         Some(Difference {
             view: self.view.map(Into::into),
             owner: Name::from_wire(self.owner).ok()?,
             rtype,
-            old: read(self.old)?,
-            new: read(self.new)?,
+            // At which version that came to be is not kept.
+            old: read(self.old, 0)?,
+            new: read(self.new, version)?,
             is_seen: self.is_seen,
         })
     }
@@ -308,10 +314,12 @@ impl<'a> KeptRrset<'a> {
             locked: keeping.locked,
             disabled: keeping.disabled,
             note: keeping.note.as_deref(),
+            source: rrset.origin.source().key().into(),
+            object: rrset.origin.object(),
         }
     }
 
-    fn read(self, rtype: RecordType) -> Option<RrSet> {
+    fn read(self, rtype: RecordType, version: u64) -> Option<RrSet> {
         let order = Order::from_word(Order::WORDS.get(usize::from(self.order))?, self.weights.into())?;
         let wildcard = if self.one_label {
             Wildcard::OneLabel
@@ -327,7 +335,11 @@ impl<'a> KeptRrset<'a> {
             rtype,
             ttl: self.ttl,
             rdatas: Rdatas::from_octets(self.rdatas)?,
-            origin: Origin::api(),
+            origin: match self.object {
+                Some(object) => Origin::of_object(SourceId::of_key(&self.source), object, None),
+                None => Origin::of(SourceId::of_key(&self.source)),
+            }
+            .at_version(version),
             handling: Handling::new(order, wildcard).kept(keeping),
         })
     }
@@ -336,7 +348,6 @@ impl<'a> KeptRrset<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::source::SourceId;
 
     #[test]
     fn a_row_is_read_as_it_was_written() {
@@ -345,7 +356,7 @@ mod tests {
                 rtype: RecordType::A,
                 ttl: 60,
                 rdatas: [[192, 0, 2, last], [192, 0, 2, 1]].into(),
-                origin: Origin::api(),
+                origin: Origin::zone_file("x.zone"),
                 handling,
             })
         };

@@ -91,6 +91,26 @@ impl SourceId {
         &self.0.kind
     }
 
+    /// The source of a key, for those who show what it said once: of a watched one no more is known than its name.
+    pub fn of_key(key: &str) -> Self {
+        let (kind, name) = match key.split_once('/') {
+            Some((kind, name)) => (kind, Some(name.into())),
+            None => (key, None),
+        };
+        match key {
+            "api" => Self::api(),
+            "zone_file" => Self::zone_files(),
+            "config" => Self::config(),
+            _ => Self::new(SourceInfo {
+                kind: kind.into(),
+                name,
+                precedence: precedence::WATCHED,
+                is_editable: false,
+                remedy: "change it there".into(),
+            }),
+        }
+    }
+
     /// What tells it from all others, where text is needed: `api`, `kubernetes/prod`.
     pub fn key(&self) -> String {
         match &self.0.name {

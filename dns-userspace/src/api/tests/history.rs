@@ -72,6 +72,7 @@ async fn who_changed_what_is_known_and_outlives_the_process() {
             Some(2),
             "SOA and A: {of_file:?}"
         );
+        assert_eq!(of_file[0]["diff"][0]["new"]["source"], "zone_file");
         assert_eq!(
             versions(&entries(&server, &format!("?name=a.h&since={first}")).await),
             [third, second]
