@@ -4,6 +4,7 @@ mod apply;
 mod changes;
 pub(crate) mod check;
 mod connection;
+mod database;
 mod doctor;
 mod explain;
 mod failure;
@@ -77,6 +78,10 @@ pub(crate) enum Verb {
     Watch(watch::WatchArgs),
     /// List and change who may use the API.
     Token(token::TokenArgs),
+    /// Have a running server write a copy of its database.
+    Backup(database::BackupArgs),
+    /// Put a backup in the place of the database of a server that is stopped.
+    Restore(database::RestoreArgs),
     /// Make a running server read its files again.
     Reload(reload::ReloadArgs),
     /// Print the script that completes hotdns' command line in a shell.
@@ -106,6 +111,8 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Explain(args) => explain::explain(&args),
         Verb::Watch(args) => watch::watch(&args),
         Verb::Token(args) => token::token(&args),
+        Verb::Backup(args) => database::backup(&args),
+        Verb::Restore(args) => database::restore(&args),
         Verb::Reload(args) => reload::reload(&args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::ManPages(args) => shell::man_pages(&args),

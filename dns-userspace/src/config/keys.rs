@@ -24,6 +24,7 @@ use super::log_format::LogFormat;
 use super::log_level::LogLevel;
 use super::metrics::MetricsConfig;
 use super::problem::Findings;
+use super::query_log::QueryLogConfig;
 use super::rate_limit::RateLimitConfig;
 use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
@@ -34,7 +35,7 @@ use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, chaos, dns_port, edns, http, http_port, limits, listen, log_format, log_level};
-use super::{metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{metrics, query_log, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
 use crate::model::views::ViewClients;
 
 /// What a key is read from.
@@ -112,6 +113,7 @@ keys! {
     acl: Acl = (),
     rate_limit: RateLimitConfig = (),
     metrics: MetricsConfig = (),
+    query_log: QueryLogConfig = (),
     zones: Vec<ConfiguredZone> = (),
     backend: BackendConfig = (ttl_bounds, listen),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),

@@ -33,6 +33,9 @@ pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<Forma
         order: None,
         weights: None,
         wildcard: None,
+        disabled: None,
+        locked: None,
+        note: None,
     });
     Ok(Imported {
         records: records.collect(),

@@ -21,6 +21,7 @@ use crate::publish::{TableFigures, ZoneCounts};
 use crate::source::Registry as Sources;
 use crate::store::Conflicts;
 
+mod coredns;
 mod denied;
 mod http;
 mod queries;
@@ -42,6 +43,7 @@ pub struct Metrics {
     registry: Registry,
     queries: Arc<QueryCounters>,
     sockets: Arc<Figures>,
+    xdp: Option<Arc<dyn XdpFigures>>,
     records: IntGaugeVec,
     conflicts: IntGaugeVec,
     /// Those that the series are to show once somebody looks; none where they do already.
@@ -89,7 +91,7 @@ impl Metrics {
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
             Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
             Box::new(denied::DeniedCollector::new(Arc::clone(&sockets), xdp.clone())),
-            Box::new(xdp::XdpCollector::new(xdp)),
+            Box::new(xdp::XdpCollector::new(xdp.clone())),
             Box::new(records.clone()),
             Box::new(conflicts.clone()),
             Box::new(conflicts_total.clone()),
@@ -104,6 +106,7 @@ impl Metrics {
             registry,
             queries,
             sockets,
+            xdp,
             records,
             conflicts,
             new_conflicts: Mutex::default(),
@@ -120,6 +123,16 @@ impl Metrics {
     /// Where the socket servers count rare events.
     pub fn sockets(&self) -> Arc<Figures> {
         Arc::clone(&self.sockets)
+    }
+
+    /// Shows counts under CoreDNS' names too, from now on.
+    ///
+    /// # Panics
+    /// If that is shown already.
+    pub fn show_coredns_names(&self, dns_port: u16) {
+        let collector = coredns::CoreDnsCollector::new(self.queries(), self.xdp.clone(), dns_port);
+        let registered = self.registry.register(Box::new(collector));
+        registered.expect("these names are shown once");
     }
 
     /// Shows the table of ready answers too, from now on.

@@ -10,6 +10,7 @@ use dns_common::order::next;
 use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
+use super::query_log::QueryLog;
 use crate::answer::{
     Admission, Environment, Identity, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume,
     zone_asked,
@@ -26,6 +27,11 @@ use crate::serve::fastpath::{Fast, Worker};
 const FORMERR: u8 = 1;
 const SERVFAIL: u8 = 2;
 
+/// Planes, as the query log calls them.
+const FAST_PATH: &str = "fast_path";
+const REFERENCE: &str = "reference";
+const UPSTREAM: &str = "upstream";
+
 /// The answerer of one worker.
 pub struct LocalAnswerer {
     served: Arc<Served>,
@@ -39,6 +45,10 @@ pub struct LocalAnswerer {
     forwarder: Option<Arc<Forwarder>>,
     /// Where answers are counted for each zone, if they are.
     counter: Option<ZoneCounter>,
+    /// Where queries are logged, if they are.
+    log: Option<QueryLog>,
+    /// What answered last.
+    plane: &'static str,
     /// From which the order of RRs is drawn.
     random: u64,
 }
@@ -65,6 +75,8 @@ impl LocalAnswerer {
             gate,
             forwarder: None,
             counter: None,
+            log: None,
+            plane: REFERENCE,
             random: rand::random(),
         }
     }
@@ -81,6 +93,11 @@ impl LocalAnswerer {
 }
 
 impl LocalAnswerer {
+    /// The same, with its queries logged.
+    pub fn logging(self, log: Option<QueryLog>) -> Self {
+        Self { log, ..self }
+    }
+
     /// What is not ours, or the end of `chain`.
     fn resolve(&self, query: &[u8], chain: Option<PartialChain>, arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         match &self.forwarder {
@@ -145,6 +162,24 @@ impl LocalData for LocalChains {
 
 impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        let Some(begun) = self.log.as_mut().and_then(|log| log.begin(query, arrival)) else {
+            return self.decide(query, arrival, out);
+        };
+        let disposition = self.decide(query, arrival, out);
+        match disposition {
+            Disposition::Reply => begun.answered(self.plane, out),
+            Disposition::Later(job) => {
+                return Disposition::Later(job.observed(move |reply| begun.answered(UPSTREAM, reply)));
+            }
+            // Nothing is sent; what lists and limits drop is counted.
+            Disposition::Silence | Disposition::Denied => {}
+        }
+        disposition
+    }
+}
+
+impl LocalAnswerer {
+    fn decide(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         let client = arrival.client;
         let admission = match self.gate.admit(arrival, &self.served.table().memory.buckets) {
             Ok(Some(admission)) => admission,
@@ -166,7 +201,9 @@ impl Answerer for LocalAnswerer {
         }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
+        self.plane = REFERENCE;
         if self.fast.answer(query, &environment, out) == Fast::Answered {
+            self.plane = FAST_PATH;
             if let Some(counter) = counter {
                 counter.count(arrival.protocol, self.fast.zone(), out);
             }

@@ -43,6 +43,7 @@ use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::gate::Gate;
+use crate::serve::query_log::QueryLog;
 use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
@@ -104,6 +105,9 @@ impl System {
         if let Some(counts) = &counts {
             metrics.show_zones(Arc::clone(counts));
         }
+        if config.metrics.coredns_names {
+            metrics.show_coredns_names(config.dns_port);
+        }
 
         let sources = Arc::new(Registry::new(&config.sources));
         metrics.show_sources(Arc::clone(&sources));
@@ -162,8 +166,10 @@ impl System {
         )
         .await?;
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
+        let log = QueryLog::start(&config.query_log, metrics.sockets()).context("the query log cannot be started")?;
         let answerers: AnswererFactory = Arc::new(move || {
             let answerer = local().forwarding(forwarder.clone());
+            let answerer = answerer.logging(log.as_ref().map(QueryLog::another));
             Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
         });
         let parts = Parts {
