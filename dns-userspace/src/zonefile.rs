@@ -117,24 +117,3 @@ pub fn load_within(
 ) -> Result<ZoneContent, LoadError> {
     reader::load(path, apex, shown_as, budget)
 }
-
-/// Reads the zone `apex` from a text that messages name `path`; what it includes is in `folder`.
-pub fn load_text(
-    text: &str,
-    path: &Path,
-    folder: &Path,
-    apex: &Name,
-    shown_as: Arc<str>,
-) -> Result<ZoneContent, Vec<ZoneFileError>> {
-    let outcome = reader::load_text(text, path, folder, apex, shown_as, &mut Budget::unlimited());
-    outcome.map_err(|error| match error {
-        LoadError::Errors(errors) => errors,
-        LoadError::Unreadable(error) => vec![ZoneFileError {
-            file: folder.to_owned(),
-            line: 0,
-            column: 0,
-            text: String::new(),
-            message: format!("the folder of the zone's files cannot be read: {error}"),
-        }],
-    })
-}

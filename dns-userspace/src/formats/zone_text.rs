@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FormatError, Imported, LeftOut, Record, Source};
 use crate::model::name::Name;
 use crate::model::rdata::format_value;
-use crate::zonefile;
+use crate::zonefile::{self, ZoneContent, ZoneFileError};
 
 pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<FormatError>> {
     let Some(zone) = source.zone else {
@@ -13,13 +13,7 @@ pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<Forma
             "a zone file needs the name of its zone: give --zone",
         )]);
     };
-    let shown_as: Arc<str> = source.shown_as.display().to_string().into();
-    let content = zonefile::load_text(text, source.shown_as, source.folder, zone, shown_as).map_err(|errors| {
-        errors
-            .iter()
-            .map(|error| FormatError::whole(error.to_string()))
-            .collect::<Vec<_>>()
-    })?;
+    let content = content(text, source, zone)?;
     let records = content.rrsets.into_iter().map(|(owner, rrset)| Record {
         name: owner.to_string(),
         r#type: rrset.rtype.to_string(),
@@ -40,6 +34,32 @@ pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<Forma
     Ok(Imported {
         records: records.collect(),
         ..Imported::default()
+    })
+}
+
+/// A file is read where it is, with what it includes beside it. A text that is no file includes nothing.
+fn content(text: &str, source: Source<'_>, zone: &Name) -> Result<ZoneContent, Vec<FormatError>> {
+    let shown_as: Arc<str> = source.shown_as.display().to_string().into();
+    let located = |errors: Vec<ZoneFileError>| {
+        errors
+            .iter()
+            .map(|error| FormatError::whole(error.to_string()))
+            .collect()
+    };
+    if source.shown_as.is_file() {
+        return zonefile::load(source.shown_as, zone, shown_as).map_err(located);
+    }
+    let unwritten = |error: std::io::Error| vec![FormatError::whole(format!("no temporary file can be had: {error}"))];
+    let place = std::env::temp_dir().join(format!("hotdns-{}-{:p}", std::process::id(), &shown_as));
+    std::fs::create_dir(&place).map_err(unwritten)?;
+    let file = place.join("text");
+    let read = std::fs::write(&file, text).map(|()| zonefile::load(&file, zone, shown_as));
+    let _ = std::fs::remove_dir_all(&place);
+    read.map_err(unwritten)?.map_err(|mut errors| {
+        errors
+            .iter_mut()
+            .for_each(|error| source.shown_as.clone_into(&mut error.file));
+        located(errors)
     })
 }
 
@@ -82,7 +102,6 @@ mod tests {
         Source {
             text,
             shown_as: Path::new("standard input"),
-            folder: Path::new("."),
             zone,
         }
     }

@@ -50,17 +50,6 @@ impl Nesting {
         })
     }
 
-    /// Begins with a text that is no file, whose files are in `folder`.
-    pub(super) fn in_folder(folder: &Path) -> std::io::Result<Self> {
-        Ok(Self {
-            folder: folder.canonicalize()?,
-            open: Vec::new(),
-            entered: 0,
-            read: HashMap::new(),
-            repeated: 0,
-        })
-    }
-
     /// Reads the file that `from` names `path`, relative to its own folder; one that was read before is not read again.
     /// Whether it is a new one, too. [`Nesting::leave`] ends what this begins.
     pub(super) fn enter(

@@ -44,35 +44,6 @@ pub(super) fn load(
             }]));
         }
     };
-    read(source, nesting, meter, apex, shown_as)
-}
-
-/// Reads a text that is no file; what it includes is in `folder`.
-pub(super) fn load_text(
-    text: &str,
-    shown: &Path,
-    folder: &Path,
-    apex: &Name,
-    shown_as: Arc<str>,
-    budget: &mut Budget,
-) -> Result<ZoneContent, LoadError> {
-    let nesting = Nesting::in_folder(folder).map_err(LoadError::Unreadable)?;
-    read(
-        SourceFile::of_text(shown, text),
-        nesting,
-        Meter::new(budget),
-        apex,
-        shown_as,
-    )
-}
-
-fn read(
-    source: SourceFile,
-    nesting: Nesting,
-    meter: Meter<'_>,
-    apex: &Name,
-    shown_as: Arc<str>,
-) -> Result<ZoneContent, LoadError> {
     let mut reader = MasterFileReader {
         sources: Vec::new(),
         nesting,

@@ -84,14 +84,6 @@ impl SourceFile {
         })
     }
 
-    /// A text that is no file.
-    pub(super) fn of_text(shown_as: &Path, text: &str) -> Self {
-        Self {
-            path: shown_as.to_owned(),
-            octets: text.as_bytes().to_vec(),
-        }
-    }
-
     /// How many lines in it begin with an owner, as far as can be told from their first octet.
     pub(super) fn count_owners(&self) -> usize {
         let mut lines = self.octets.split(|&octet| octet == b'\n');
