@@ -1,5 +1,6 @@
 //! Master files (RFC 1035 §5).
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{FormatError, Imported, LeftOut, Record, Source};
@@ -50,7 +51,7 @@ fn content(text: &str, source: Source<'_>, zone: &Name) -> Result<ZoneContent, V
         return zonefile::load(source.shown_as, zone, shown_as).map_err(located);
     }
     let unwritten = |error: std::io::Error| vec![FormatError::whole(format!("no temporary file can be had: {error}"))];
-    let place = std::env::temp_dir().join(format!("hotdns-{}-{:p}", std::process::id(), &shown_as));
+    let place = Path::new("/tmp").join(format!("hotdns-{}-{:p}", std::process::id(), &shown_as));
     std::fs::create_dir(&place).map_err(unwritten)?;
     let file = place.join("text");
     let read = std::fs::write(&file, text).map(|()| zonefile::load(&file, zone, shown_as));
@@ -91,8 +92,6 @@ pub(super) fn write(records: &[Record]) -> (String, Vec<LeftOut>) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     const ZONE: &str = "$TTL 300\n@ SOA ns1 hostmaster 1 7200 3600 1209600 300\n@ NS ns1\nns1 A 192.0.2.53\n\

@@ -62,7 +62,7 @@ impl Entry {
             other => format!("CLASS{other}"),
         });
         let line = Line {
-            time: humantime::format_rfc3339_micros(self.time).to_string(),
+            time: humantime_serde::re::humantime::format_rfc3339_micros(self.time).to_string(),
             client: self.client,
             port: self.port,
             transport: self.protocol.label(),
