@@ -16,6 +16,7 @@ use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Tex
 
 use crate::observe::figures::Figures;
 use crate::observe::figures::HttpFigures;
+use crate::observe::latency::Latency;
 use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
 use crate::source::Registry as Sources;
@@ -44,6 +45,7 @@ pub struct Metrics {
     queries: Arc<QueryCounters>,
     sockets: Arc<Figures>,
     xdp: Option<Arc<dyn XdpFigures>>,
+    latency: Arc<Latency>,
     records: IntGaugeVec,
     conflicts: IntGaugeVec,
     /// Those that the series are to show once somebody looks; none where they do already.
@@ -87,7 +89,9 @@ impl Metrics {
         for source in ["zone_file", "config", "api"] {
             records.with_label_values(&[source]).set(0);
         }
-        let collectors: [Box<dyn prometheus::core::Collector>; 10] = [
+        let latency = Arc::new(Latency::new());
+        let collectors: [Box<dyn prometheus::core::Collector>; 11] = [
+            latency.collector(),
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
             Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
             Box::new(denied::DeniedCollector::new(Arc::clone(&sockets), xdp.clone())),
@@ -107,6 +111,7 @@ impl Metrics {
             queries,
             sockets,
             xdp,
+            latency,
             records,
             conflicts,
             new_conflicts: Mutex::default(),
@@ -118,6 +123,11 @@ impl Metrics {
     /// Where the socket servers count the answers they send.
     pub fn queries(&self) -> Arc<QueryCounters> {
         self.queries.clone()
+    }
+
+    /// Where the socket servers note how long answers take.
+    pub fn latency(&self) -> Arc<Latency> {
+        Arc::clone(&self.latency)
     }
 
     /// Where the socket servers count rare events.

@@ -25,6 +25,7 @@ use self::entry::Entry;
 use self::sink::Output;
 use crate::config::QueryLogConfig;
 use crate::observe::figures::Figures;
+use crate::observe::latency::Plane;
 use crate::query::Arrival;
 
 /// Entries that wait for the thread. An entry is a few hundred octets.
@@ -105,7 +106,7 @@ impl QueryLog {
                 client: arrival.client,
                 port: arrival.port,
                 protocol: arrival.protocol,
-                plane: "",
+                plane: Plane::Reference,
                 query: query.into(),
                 reply: Box::default(),
             },
@@ -115,7 +116,7 @@ impl QueryLog {
 
 impl Begun {
     /// Hands on what is known now; never waits.
-    pub fn answered(self, plane: &'static str, reply: &[u8]) {
+    pub fn answered(self, plane: Plane, reply: &[u8]) {
         let Self {
             sender,
             figures,

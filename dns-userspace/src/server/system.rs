@@ -179,10 +179,13 @@ impl System {
         )
         .await?;
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
+        let latency = metrics.latency();
         let log = QueryLog::start(&config.query_log, metrics.sockets()).context("the query log cannot be started")?;
         let answerers: AnswererFactory = Arc::new(move || {
             let answerer = local().forwarding(forwarder.clone());
-            let answerer = answerer.logging(log.as_ref().map(QueryLog::another));
+            let answerer = answerer
+                .logging(log.as_ref().map(QueryLog::another))
+                .timing(Arc::clone(&latency));
             Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
         });
         let parts = Parts {

@@ -9,6 +9,7 @@ use crate::config::QueryLogConfig;
 use crate::message::{Protocol, Reader, rcode_name};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
+use crate::observe::latency::Plane;
 
 /// A query and its reply, as they are.
 pub(super) struct Entry {
@@ -17,7 +18,7 @@ pub(super) struct Entry {
     pub(super) client: IpAddr,
     pub(super) port: u16,
     pub(super) protocol: Protocol,
-    pub(super) plane: &'static str,
+    pub(super) plane: Plane,
     pub(super) query: Box<[u8]>,
     pub(super) reply: Box<[u8]>,
 }
@@ -66,7 +67,7 @@ impl Entry {
             client: self.client,
             port: self.port,
             transport: self.protocol.label(),
-            plane: self.plane,
+            plane: self.plane.label(),
             name: name.map(|name| name.to_string()),
             r#type: question.map(|question| shown_type(question.qtype)),
             class,
@@ -136,7 +137,7 @@ mod tests {
             client: "192.0.2.1".parse().expect("an address"),
             port: 4242,
             protocol: Protocol::Udp,
-            plane: "fast_path",
+            plane: Plane::FastPath,
             query: query.into(),
             reply: reply.into(),
         }
