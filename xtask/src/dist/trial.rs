@@ -85,6 +85,10 @@ pub(crate) fn try_package(program: Option<&Path>) -> Result<()> {
             .args(["--fail-on", "error,warning", "--suppress-tags", SUPPRESSED])
             .arg(&package),
     )?;
+    // What the container file copies is all that the program needs.
+    let container = workspace::target().join("dist/container");
+    let check = ["/usr/bin/hotdns", "check", "--config", "/etc/hotdns/hotdns.yaml"];
+    process::run(Command::new("chroot").arg(&container).args(check))?;
     let root = workspace::target().join("package-trial");
     if root.exists() {
         process::run(Command::new("rm").arg("-rf").arg(&root))?;
