@@ -16,12 +16,14 @@ mod acl;
 mod address;
 mod address_list;
 mod backend;
+mod changes;
 mod chaos;
 mod choice;
 mod dns_port;
 mod document;
 mod edns;
 mod files;
+mod history;
 mod http;
 mod http_port;
 mod keys;
@@ -37,6 +39,7 @@ mod query_log;
 mod records;
 mod secret_file;
 mod section;
+mod shown;
 mod sources;
 mod storage;
 mod tcp;
@@ -45,6 +48,7 @@ mod unchanged;
 mod views;
 mod with_zones;
 mod xdp;
+mod zone_template;
 mod zones;
 
 use std::path::PathBuf;
@@ -55,7 +59,8 @@ pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
 pub use self::files::FilesConfig;
-pub use self::http::HttpConfig;
+pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
+pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;
 pub use self::log_format::LogFormat;
@@ -72,6 +77,7 @@ pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
+pub use self::zone_template::ZoneTemplate;
 pub use self::zones::ConfiguredZone;
 
 /// What the command line puts in the place of the file's values, in the same notation.
@@ -94,6 +100,8 @@ pub struct Loaded {
     pub config: Config,
     /// Oddities for the log.
     pub warnings: Vec<ConfigWarning>,
+    /// The file as JSON, secrets masked.
+    pub shown: serde_json::Value,
 }
 
 /// Where the configuration comes from, at start and at each reload.

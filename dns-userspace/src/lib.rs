@@ -11,6 +11,7 @@
 //! No folder imports one that imports it: `cargo xtask tidy` looks. `docs/ARCHITECTURE.md` has the map.
 
 pub(crate) mod host;
+pub(crate) mod tls;
 pub mod model;
 pub mod message;
 pub mod zonefile;

@@ -108,6 +108,15 @@ pub fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent,
     })
 }
 
+/// Reads the zone `apex` from a text, such as the body of a request. `$INCLUDE` is an error in it.
+pub fn read_text(text: &[u8], apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent, Vec<ZoneFileError>> {
+    let read = reader::load_text(text, apex, shown_as, &mut Budget::unlimited());
+    read.map_err(|error| match error {
+        LoadError::Errors(errors) => errors,
+        LoadError::Unreadable(_) => Vec::new(),
+    })
+}
+
 /// The same with the memory that `budget` has left. A zone that is loaded takes its share of it.
 pub fn load_within(
     path: &Path,

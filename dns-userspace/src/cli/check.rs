@@ -60,6 +60,7 @@ pub fn check(source: &ConfigSource, report: &mut dyn Write) -> Result<Summary, C
         zones,
         unchanged: _,
         clashes,
+        shown: _,
     } = &desired;
     warnings.iter().for_each(|warning| lines.warning(warning));
     clashes.iter().for_each(|clash| lines.error(clash));

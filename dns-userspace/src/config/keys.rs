@@ -34,12 +34,16 @@ use super::storage::StorageConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
+use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
+use super::{Overrides, acl, backend, changes, chaos, dns_port, edns, files, history, http, http_port, limits, listen};
 use super::{
-    Overrides, acl, backend, chaos, dns_port, edns, files, http, http_port, limits, listen, log_format, log_level,
+    log_format, log_level, metrics, query_log, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp,
 };
-use super::{metrics, query_log, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{zone_template, zones};
+use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
+use crate::store::Guard;
 
 /// What a key is read from.
 pub(super) struct Input<'a> {
@@ -107,9 +111,12 @@ keys! {
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),
+    history: HistoryLimits = (),
+    changes: Guard = (),
     files: FilesConfig = (),
     http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
+    zone_template: ZoneTemplate = (ttl_bounds),
     edns: EdnsConfig = (),
     chaos: ChaosConfig = (),
     tcp: TcpConfig = (),

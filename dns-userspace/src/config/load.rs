@@ -6,7 +6,7 @@ use std::path::Path;
 use super::document;
 use super::keys;
 use super::problem::{ConfigError, ConfigProblem, Findings};
-use super::{Config, Loaded, Overrides};
+use super::{Config, Loaded, Overrides, shown};
 use crate::host::files;
 use crate::host::memory::{self, Size};
 
@@ -39,7 +39,12 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Con
     let base = path.parent().unwrap_or(Path::new(""));
     let config = keys::read(&document, base, overrides, &mut findings);
     let warnings = findings.into_result()?;
-    Ok(Loaded { config, warnings })
+    let shown = shown::shown(&document);
+    Ok(Loaded {
+        config,
+        warnings,
+        shown,
+    })
 }
 
 /// As many nodes as a quarter of the memory has room for, within bounds.

@@ -112,6 +112,8 @@ pub enum ConfigProblem {
         section: String,
         example: &'static str,
     },
+    #[error("`{key}`: `{text}` is not an IPv4 or IPv6 address: write one such as 192.0.2.53")]
+    NoAddress { key: String, text: String },
     #[error("`{key}` is {value}: write a number from {min} to {max}{}", in_units(.unit))]
     OutOfRange {
         key: String,
@@ -238,6 +240,16 @@ pub enum ConfigProblem {
     )]
     BadToken { path: String },
 
+    #[error("`http.auth.basic_file`: {error}")]
+    BadPasswordFile { error: String },
+    #[error("`http.auth.jwt.jwks`: {error}")]
+    BadKeys { error: String },
+    #[error("`http.auth.header.name` is `{text}`: {remedy}")]
+    BadHeaderName { text: String, remedy: &'static str },
+    #[error("`http.tls`: {error}")]
+    BadCertificate { error: String },
+    #[error("`http.tokens_file`: {error}")]
+    BadTokensFile { error: String },
     #[error("`edns.cookie_secret_file`: {path} {error}")]
     BadCookieSecrets { path: String, error: SecretsError },
 

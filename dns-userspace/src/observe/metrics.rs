@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::observe::figures::Figures;
 use crate::observe::figures::HttpFigures;
@@ -52,6 +52,8 @@ pub struct Metrics {
     new_conflicts: Mutex<Option<Conflicts>>,
     conflicts_total: IntGauge,
     reload_failures: IntCounter,
+    version: IntGauge,
+    changes: IntCounterVec,
 }
 
 impl Metrics {
@@ -80,6 +82,15 @@ impl Metrics {
             "Configuration files and zone files that could not be loaded.",
         )
         .expect("the name and help are constants");
+        let version = gauge("hotdns_version", "The version of the latest change.");
+        let changes = IntCounterVec::new(
+            Opts::new(
+                "hotdns_changes_total",
+                "Change sets, by the kind of their source and what became of them.",
+            ),
+            &["source", "result"],
+        )
+        .expect("the name and help are constants");
         let build_info = gauges(
             "hotdns_build_info",
             "Always 1; the labels say what is running.",
@@ -90,7 +101,7 @@ impl Metrics {
             records.with_label_values(&[source]).set(0);
         }
         let latency = Arc::new(Latency::new());
-        let collectors: [Box<dyn prometheus::core::Collector>; 11] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 13] = [
             latency.collector(),
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
             Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
@@ -100,6 +111,8 @@ impl Metrics {
             Box::new(conflicts.clone()),
             Box::new(conflicts_total.clone()),
             Box::new(reload_failures.clone()),
+            Box::new(version.clone()),
+            Box::new(changes.clone()),
             Box::new(build_info),
             Box::new(prometheus::process_collector::ProcessCollector::for_self()),
         ];
@@ -117,6 +130,8 @@ impl Metrics {
             new_conflicts: Mutex::default(),
             conflicts_total,
             reload_failures,
+            version,
+            changes,
         }
     }
 
@@ -242,6 +257,14 @@ impl Metrics {
             ];
             self.conflicts.with_label_values(&labels).set(1);
         }
+    }
+
+    pub(crate) fn set_version(&self, version: u64) {
+        self.version.set(i64::try_from(version).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn count_change(&self, source: &str, result: &str) {
+        self.changes.with_label_values(&[source, result]).inc();
     }
 
     pub(crate) fn count_reload_failures(&self, units: usize) {

@@ -22,8 +22,8 @@ const MOST_REPEATED: u64 = 64 << 20;
 
 /// The files that are being read, each included by the one before.
 pub(super) struct Nesting {
-    /// The zone file's folder, symbolic links resolved.
-    folder: PathBuf,
+    /// The zone file's folder, symbolic links resolved; `None` for a text that is in no folder.
+    folder: Option<PathBuf>,
     /// Resolved paths.
     open: Vec<PathBuf>,
     /// How many were entered.
@@ -42,12 +42,23 @@ impl Nesting {
             _ => Path::new(".").canonicalize()?,
         };
         Ok(Self {
-            folder,
+            folder: Some(folder),
             open: vec![zone_file.canonicalize()?],
             entered: 0,
             read: HashMap::new(),
             repeated: 0,
         })
+    }
+
+    /// Of a text that is no file: it includes none.
+    pub(super) fn none() -> Self {
+        Self {
+            folder: None,
+            open: Vec::new(),
+            entered: 0,
+            read: HashMap::new(),
+            repeated: 0,
+        }
     }
 
     /// Reads the file that `from` names `path`, relative to its own folder; one that was read before is not read again.
@@ -58,6 +69,9 @@ impl Nesting {
         path: &[u8],
         meter: &mut Meter<'_>,
     ) -> Result<(Rc<SourceFile>, bool), ZoneFileProblem> {
+        let Some(folder) = &self.folder else {
+            return Err(ZoneFileProblem::IncludeInText);
+        };
         if self.open.len() >= MAX_DEPTH {
             return Err(ZoneFileProblem::IncludeDepth { limit: MAX_DEPTH });
         }
@@ -67,7 +81,7 @@ impl Nesting {
         }
         let shown_as = from.parent().unwrap_or(Path::new("")).join(OsStr::from_bytes(path));
         let resolved = shown_as.canonicalize().map_err(ZoneFileProblem::IncludeIo)?;
-        if !resolved.starts_with(&self.folder) {
+        if !resolved.starts_with(folder) {
             return Err(ZoneFileProblem::IncludeOutside);
         }
         if self.open.contains(&resolved) {

@@ -44,6 +44,31 @@ pub(super) fn load(
             }]));
         }
     };
+    read(source, nesting, meter, apex, shown_as)
+}
+
+/// Reads a zone from a text that is in no file, and includes none.
+pub(super) fn load_text(
+    text: &[u8],
+    apex: &Name,
+    shown_as: Arc<str>,
+    budget: &mut Budget,
+) -> Result<ZoneContent, LoadError> {
+    let source = SourceFile {
+        path: Path::new(&*shown_as).to_owned(),
+        stamp: None,
+        octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
+    };
+    read(source, Nesting::none(), Meter::new(budget), apex, shown_as)
+}
+
+fn read(
+    source: SourceFile,
+    nesting: Nesting,
+    meter: Meter<'_>,
+    apex: &Name,
+    shown_as: Arc<str>,
+) -> Result<ZoneContent, LoadError> {
     let mut reader = MasterFileReader {
         sources: Vec::new(),
         nesting,
@@ -421,7 +446,7 @@ impl MasterFileReader<'_> {
             files: self
                 .sources
                 .iter()
-                .map(|source| (source.path.clone(), source.stamp))
+                .filter_map(|source| Some((source.path.clone(), source.stamp?)))
                 .collect(),
             octets,
         })

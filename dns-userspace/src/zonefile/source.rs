@@ -30,7 +30,7 @@ pub(super) struct SourceFile {
     /// Its content, without a byte order mark.
     pub(super) octets: Vec<u8>,
     /// What the file system said of it.
-    pub(super) stamp: FileStamp,
+    pub(super) stamp: Option<FileStamp>,
 }
 
 /// A part of one of the files, for messages.
@@ -73,7 +73,7 @@ impl SourceFile {
         file.read_to_end(&mut octets)?;
         let grown = (octets.len() as u64).saturating_sub(announced);
         meter.take_file(grown).map_err(Unread::TooLarge)?;
-        let stamp = FileStamp::of(&metadata, &octets);
+        let stamp = Some(FileStamp::of(&metadata, &octets));
         if octets.starts_with(b"\xEF\xBB\xBF") {
             octets.drain(..3);
         }

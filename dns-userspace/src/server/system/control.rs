@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
 use super::watched::WatchedFiles;
 use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
 use crate::control::{self, LoadFiles, Planes, Publication};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
+
+/// The configuration file as JSON, as it was loaded last.
+pub(super) type Shown = Arc<ArcSwap<Value>>;
 
 /// Reads the configuration file and what has changed of the zone files.
 pub(super) struct FileLoader {
@@ -19,20 +25,23 @@ pub(super) struct FileLoader {
     /// What was read since, which may be taken.
     read: Option<Taken>,
     watched: Arc<WatchedFiles>,
+    shown: Shown,
 }
 
 /// What is known of files that were read.
 struct Taken {
     known: Known,
     zones: ReadZones,
+    shown: Value,
 }
 
 impl FileLoader {
     /// For a process that was started with `read`.
-    pub(super) fn new(source: ConfigSource, read: &ConfigWithZones, watched: Arc<WatchedFiles>) -> Self {
+    pub(super) fn new(source: ConfigSource, read: &ConfigWithZones, watched: Arc<WatchedFiles>, shown: Shown) -> Self {
         let taken = Taken {
             known: Known::of(&read.config),
             zones: ReadZones::of(read, &ReadZones::default()),
+            shown: Value::Null,
         };
         watched.show(&read.config, &taken.zones);
         Self {
@@ -41,6 +50,7 @@ impl FileLoader {
             taken,
             read: None,
             watched,
+            shown,
         }
     }
 }
@@ -60,6 +70,7 @@ impl LoadFiles for FileLoader {
         self.read = Some(Taken {
             known: Known::of(&read.config),
             zones,
+            shown: read.shown.clone(),
         });
         let restart = Config::restart_needed(&self.running, &read.config);
         let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
@@ -69,7 +80,8 @@ impl LoadFiles for FileLoader {
     }
 
     fn was_taken(&mut self) {
-        if let Some(read) = self.read.take() {
+        if let Some(mut read) = self.read.take() {
+            self.shown.store(Arc::new(read.shown.take()));
             self.taken = read;
         }
     }
