@@ -78,7 +78,7 @@ pub(crate) enum Verb {
     Watch(watch::WatchArgs),
     /// List and change who may use the API.
     Token(token::TokenArgs),
-    /// Have a running server write a copy of its database.
+    /// Fetch a copy of a running server's database.
     Backup(database::BackupArgs),
     /// Put a backup in the place of the database of a server that is stopped.
     Restore(database::RestoreArgs),

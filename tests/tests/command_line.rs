@@ -563,3 +563,106 @@ fn changes_are_watched_as_they_happen() -> Result<()> {
     ensure!(output.status.success() && said.lines().count() == 2, "{said}");
     Ok(())
 }
+
+#[test]
+fn a_backup_is_restored() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = Server::start("")?;
+    hotdns(&server, &["record", "set", "kept.example.com", "A", "192.0.2.1"])?;
+    let made = hotdns(&server, &["backup", "copy.db"])?;
+    ensure!(
+        made.code == 0 && made.out.contains("wrote copy.db"),
+        "{} {}",
+        made.out,
+        made.err
+    );
+    ensure!(
+        hotdns(&server, &["backup", "copy.db"])?.code == 1,
+        "it replaces nothing"
+    );
+    hotdns(&server, &["record", "set", "late.example.com", "A", "192.0.2.2"])?;
+    let running = hotdns(&server, &["restore", "copy.db", "--config", "hotdns.yaml"])?;
+    ensure!(
+        running.code == 1 && running.err.contains("stop the server"),
+        "{} {}",
+        running.out,
+        running.err
+    );
+    server.stop()?;
+    let restored = hotdns(&server, &["restore", "copy.db", "--config", "hotdns.yaml"])?;
+    ensure!(
+        restored.code == 0 && restored.out.contains("restored 1 RRsets"),
+        "{} {}",
+        restored.out,
+        restored.err
+    );
+    server.run()?;
+    let all = hotdns(&server, &["export", "--source", "api", "--format", "csv"])?;
+    assert_eq!(all.out, "name,type,ttl,value\nkept.example.com.,A,300,192.0.2.1\n");
+    Ok(())
+}
+
+#[test]
+fn tokens_have_a_scope_and_answers_are_explained() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = Server::start("")?;
+    let explained = hotdns(&server, &["explain", "www.example.com"])?;
+    ensure!(
+        explained.code == 0 && explained.out.contains("zone_file"),
+        "{} {}",
+        explained.out,
+        explained.err
+    );
+    server.stop()?;
+    server.write("token", "0123456789abcdef\n")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    server.write(
+        "hotdns.yaml",
+        &format!("{config}http: {{token_file: token, tokens_file: tokens.yaml}}\n"),
+    )?;
+    server.run()?;
+    let root = [("HOTDNS_TOKEN", "0123456789abcdef")];
+    let arguments = [
+        "token",
+        "create",
+        "acme",
+        "--match",
+        "_acme-challenge.*",
+        "--type",
+        "TXT",
+        "--expires-in",
+        "90d",
+    ];
+    let made = hotdns_with(&server, &arguments, &root, "")?;
+    ensure!(
+        made.code == 0 && made.out.starts_with("hotdns_"),
+        "{} {}",
+        made.out,
+        made.err
+    );
+    let acme = [("HOTDNS_TOKEN", made.out.trim())];
+    let allowed = ["record", "set", "_acme-challenge.example.com", "TXT", "proof"];
+    let allowed = hotdns_with(&server, &allowed, &acme, "")?;
+    ensure!(allowed.code == 0, "{}", allowed.err);
+    let refused = hotdns_with(
+        &server,
+        &["record", "set", "x.example.com", "A", "192.0.2.1"],
+        &acme,
+        "",
+    )?;
+    ensure!(
+        refused.code == 5 && refused.err.contains("_acme-challenge"),
+        "{} {}",
+        refused.code,
+        refused.err
+    );
+    let listed = hotdns_with(&server, &["token", "list", "-o", "json"], &root, "")?.json()?;
+    let id = listed["tokens"][0]["id"].as_str().context("an id")?;
+    ensure!(hotdns_with(&server, &["token", "delete", id], &root, "")?.code == 0);
+    ensure!(hotdns_with(&server, &["record", "list"], &acme, "")?.code == 5);
+    Ok(())
+}

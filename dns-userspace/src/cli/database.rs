@@ -3,8 +3,9 @@
 //! A running server copies its database itself, so a backup is whole whatever is written meanwhile. A restore is made
 //! while the server is stopped: what was there is kept beside it.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,17 +13,17 @@ use dns_userspace::config::{ConfigSource, Overrides};
 use dns_userspace::journal::{FILE_NAME, Journal, Storage, StorageError, Stored};
 use serde_json::json;
 
-use super::connection::{Payload, ServerArgs};
+use super::connection::ServerArgs;
 use super::failure::Failure;
 use super::files::failed;
-use super::output::{cell, write_out};
+use super::output::write_out;
 
 /// Arguments of `hotdns backup`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// The file that the server writes, on its own host; it must not be there yet.
+    /// The file that is written; it must not be there yet.
     file: PathBuf,
 }
 
@@ -36,16 +37,26 @@ pub(crate) struct RestoreArgs {
     config: PathBuf,
 }
 
-/// Has the running server write a copy of its database.
+/// Fetches a copy of the running server's database into a new file, which its owner alone may read.
 pub(crate) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     let client = args.server.connect()?;
-    let path = std::path::absolute(&args.file).map_err(|error| failed(&args.file, error))?;
-    let body = json!({ "path": path });
-    let answer = client.call("POST", "/api/v1/backup", Payload::Json(&body))?.json()?;
-    args.server.output.print(&answer, || match answer["path"].as_str() {
-        Some(path) => format!("wrote {path}\n"),
-        None => format!("wrote {}\n", cell(&body["path"])),
-    })
+    let mut body = client.stream("/api/v1/backup", &[])?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&args.file);
+    let mut file = file.map_err(|error| failed(&args.file, error))?;
+    let copied = io::copy(&mut body.as_reader(), &mut file).and_then(|octets| file.sync_all().map(|()| octets));
+    let octets = copied.map_err(|error| {
+        // Half a backup is none.
+        let _ = fs::remove_file(&args.file);
+        failed(&args.file, error)
+    })?;
+    let answer = json!({ "file": args.file, "bytes": octets });
+    args.server
+        .output
+        .print(&answer, || format!("wrote {}: {octets} bytes\n", args.file.display()))
 }
 
 /// Puts a backup in the place of the database.

@@ -1,6 +1,5 @@
 //! Master files (RFC 1035 §5).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{FormatError, Imported, LeftOut, Record, Source};
@@ -50,18 +49,7 @@ fn content(text: &str, source: Source<'_>, zone: &Name) -> Result<ZoneContent, V
     if source.shown_as.is_file() {
         return zonefile::load(source.shown_as, zone, shown_as).map_err(located);
     }
-    let unwritten = |error: std::io::Error| vec![FormatError::whole(format!("no temporary file can be had: {error}"))];
-    let place = Path::new("/tmp").join(format!("hotdns-{}-{:p}", std::process::id(), &shown_as));
-    std::fs::create_dir(&place).map_err(unwritten)?;
-    let file = place.join("text");
-    let read = std::fs::write(&file, text).map(|()| zonefile::load(&file, zone, shown_as));
-    let _ = std::fs::remove_dir_all(&place);
-    read.map_err(unwritten)?.map_err(|mut errors| {
-        errors
-            .iter_mut()
-            .for_each(|error| source.shown_as.clone_into(&mut error.file));
-        located(errors)
-    })
+    zonefile::read_text(text.as_bytes(), zone, shown_as).map_err(located)
 }
 
 /// The SOA record first, then in canonical order of names, with absolute names throughout.
@@ -92,6 +80,8 @@ pub(super) fn write(records: &[Record]) -> (String, Vec<LeftOut>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const ZONE: &str = "$TTL 300\n@ SOA ns1 hostmaster 1 7200 3600 1209600 300\n@ NS ns1\nns1 A 192.0.2.53\n\
