@@ -4,6 +4,7 @@ mod apply;
 mod changes;
 pub(crate) mod check;
 mod connection;
+mod database;
 mod discovery;
 mod doctor;
 mod explain;
@@ -80,6 +81,10 @@ pub(crate) enum Verb {
     Token(token::TokenArgs),
     /// Move from one proxy or registry to another: convert and validate tags, compare routers with names.
     Discovery(discovery::DiscoveryArgs),
+    /// Fetch a copy of a running server's database.
+    Backup(database::BackupArgs),
+    /// Put a backup in the place of the database of a server that is stopped.
+    Restore(database::RestoreArgs),
     /// Make a running server read its files again.
     Reload(reload::ReloadArgs),
     /// Print the script that completes hotdns' command line in a shell.
@@ -112,6 +117,8 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Explain(args) => explain::explain(&args),
         Verb::Watch(args) => watch::watch(&args),
         Verb::Token(args) => token::token(&args),
+        Verb::Backup(args) => database::backup(&args),
+        Verb::Restore(args) => database::restore(&args),
         Verb::Reload(args) => reload::reload(&args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::ManPages(args) => shell::man_pages(&args),

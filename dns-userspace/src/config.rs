@@ -38,6 +38,7 @@ mod log_level;
 mod metrics;
 mod problem;
 mod rate_limit;
+mod query_log;
 mod records;
 mod rules;
 mod secret_file;
@@ -75,6 +76,7 @@ pub use self::log_format::LogFormat;
 pub use self::log_level::LogLevel;
 pub use self::metrics::MetricsConfig;
 pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
+pub use self::query_log::{QueryLogConfig, Sink};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::sources::{

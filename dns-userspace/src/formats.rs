@@ -104,10 +104,8 @@ pub struct FormatError {
 pub struct Source<'a> {
     /// The text.
     pub text: &'a str,
-    /// How messages name it.
+    /// How messages name it: the file's path, where it is one.
     pub shown_as: &'a Path,
-    /// Where the files are that it includes.
-    pub folder: &'a Path,
     /// The zone that it is of; a zone file needs one.
     pub zone: Option<&'a Name>,
 }

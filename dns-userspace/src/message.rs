@@ -16,6 +16,7 @@ pub(crate) mod embedded;
 mod opt;
 mod protocol;
 mod query;
+mod rcode;
 mod reader;
 mod record;
 
@@ -25,6 +26,7 @@ pub use compress::Pointer;
 pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, MARK_BYTES, Mark, Options};
 pub use protocol::{Limit, Protocol};
 pub(crate) use query::{Fault, Query, QueryEdns, parse};
+pub(crate) use rcode::{parse_rcode, rcode_name};
 pub(crate) use reader::Reader;
 pub use record::Message;
 pub(crate) use record::{Record, RecordWriter};

@@ -2,5 +2,6 @@
 
 pub(crate) mod control;
 pub(crate) mod figures;
+pub mod latency;
 pub mod metrics;
 pub(crate) mod readiness;

@@ -47,6 +47,8 @@ pub struct Arrival {
     pub is_proven: bool,
     /// The client, never as an IPv4-mapped address.
     pub client: IpAddr,
+    /// The client's port; 0 where it is not known.
+    pub port: u16,
     /// The interface that a datagram came in at, and the address of ours that it was sent to, where that is known.
     pub at: Option<(u32, IpAddr)>,
     /// The datagram was longer than any query, and its end is not there.
@@ -71,6 +73,7 @@ impl Arrival {
             limit: protocol.limit(),
             is_proven: protocol.proves_addresses(),
             client,
+            port: 0,
             at: None,
             is_cut_off: false,
         }
@@ -86,6 +89,17 @@ impl Job {
     /// A job that gives these messages. Each is made when it is asked for.
     pub fn many(messages: impl Stream<Item = Vec<u8>> + Send + 'static) -> Self {
         Self(messages.boxed())
+    }
+
+    /// The same, with its first message shown to `observe`.
+    pub fn observed(self, observe: impl FnOnce(&[u8]) + Send + 'static) -> Self {
+        let mut observe = Some(observe);
+        let shown = self.0.inspect(move |message| {
+            if let Some(observe) = observe.take() {
+                observe(message);
+            }
+        });
+        Self(shown.boxed())
     }
 
     /// The next message; `None` after the last.

@@ -374,3 +374,295 @@ fn man_pages_and_completions_have_every_verb() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn files_are_imported_applied_and_pruned_in_one_change_set() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    let hosts = "192.0.2.1 one.lab.example\n192.0.2.2 two.lab.example\n";
+    let dry = hotdns_with(&server, &["import", "--format", "hosts", "--dry-run", "-"], &[], hosts)?;
+    ensure!(
+        dry.code == 0 && dry.out.contains("2 RRsets would change"),
+        "{} {}",
+        dry.out,
+        dry.err
+    );
+    assert_eq!(hotdns(&server, &["record", "get", "one.lab.example"])?.code, 3);
+    let imported = hotdns_with(&server, &["import", "--format", "hosts", "-"], &[], hosts)?;
+    ensure!(
+        imported.code == 0 && imported.out.contains("2 RRsets changed"),
+        "{} {}",
+        imported.out,
+        imported.err
+    );
+    ensure!(server.dig(&["+short", "two.lab.example"])?.contains("192.0.2.2"));
+    // The same again is nothing.
+    let again = hotdns_with(&server, &["import", "--format", "hosts", "-"], &[], hosts)?;
+    ensure!(
+        again.code == 0 && again.out.contains("0 RRsets changed"),
+        "{} {}",
+        again.out,
+        again.err
+    );
+    // A folder that says less, with --prune.
+    std::fs::create_dir(server.path("wanted"))?;
+    server.write(
+        "wanted/lab.csv",
+        "name,type,ttl,value\none.lab.example,A,60,192.0.2.9\n",
+    )?;
+    let applied = hotdns(&server, &["apply", "wanted", "--prune", "--comment", "less"])?;
+    ensure!(
+        applied.code == 0 && applied.out.contains("- two.lab.example."),
+        "{} {}",
+        applied.out,
+        applied.err
+    );
+    let left = hotdns(&server, &["export", "--source", "api", "--format", "csv"])?;
+    assert_eq!(left.out, "name,type,ttl,value\none.lab.example.,A,60,192.0.2.9\n");
+    // Whole or not at all: the second RRset is no good.
+    server.write(
+        "bad.csv",
+        "name,type,ttl,value\nx.lab.example,A,60,192.0.2.1\nx.lab.example,CNAME,60,y.example.\n",
+    )?;
+    let refused = hotdns(&server, &["apply", "bad.csv"])?;
+    ensure!(
+        refused.code == 4 && refused.err.contains("/edits/1"),
+        "{} {}",
+        refused.code,
+        refused.err
+    );
+    assert_eq!(hotdns(&server, &["record", "get", "x.lab.example"])?.code, 3);
+    Ok(())
+}
+
+#[test]
+fn zones_are_created_edited_and_rolled_back() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    server.write(
+        "new.zone",
+        "$TTL 300\n@ SOA ns1 h 1 2 3 4 300\n@ NS ns1\nns1 A 192.0.2.53\nwww A 192.0.2.1\n",
+    )?;
+    let created = hotdns(&server, &["zone", "create", "new.example", "--file", "new.zone"])?;
+    ensure!(
+        created.code == 0 && created.out.contains("new.example."),
+        "{} {}",
+        created.out,
+        created.err
+    );
+    let listed = hotdns(&server, &["zone", "list"])?;
+    ensure!(
+        listed.out.contains("new.example.") && listed.out.contains("example.com."),
+        "{}",
+        listed.out
+    );
+    let exported = hotdns(&server, &["zone", "export", "new.example"])?;
+    ensure!(
+        exported.out.contains("www.new.example. 300 IN A 192.0.2.1"),
+        "{}",
+        exported.out
+    );
+    // An editor that changes one address.
+    let editor = [
+        ("EDITOR", "sed -i s/192.0.2.1$/192.0.2.2/"),
+        ("VISUAL", "sed -i s/192.0.2.1$/192.0.2.2/"),
+    ];
+    let edited = hotdns_with(&server, &["zone", "edit", "new.example", "--yes"], &editor, "")?;
+    ensure!(edited.code == 0, "{} {}", edited.out, edited.err);
+    ensure!(
+        edited.out.contains("+ www.new.example. 300 A 192.0.2.2"),
+        "{}",
+        edited.out
+    );
+    ensure!(server.dig(&["+short", "www.new.example"])?.contains("192.0.2.2"));
+    let history = hotdns(&server, &["history", "--zone", "new.example", "-o", "json"])?.json()?;
+    let entries = history["entries"].as_array().context("entries")?;
+    ensure!(entries.len() == 2, "{history}");
+    let first = entries
+        .iter()
+        .filter_map(|entry| entry["version"].as_u64())
+        .min()
+        .context("a version")?
+        .to_string();
+    let back = hotdns(&server, &["rollback", "new.example", "--to", &first])?;
+    ensure!(
+        back.code == 0 && back.out.contains("+ www.new.example. 300 A 192.0.2.1"),
+        "{} {}",
+        back.out,
+        back.err
+    );
+    ensure!(server.dig(&["+short", "www.new.example"])?.contains("192.0.2.1"));
+    let shown = hotdns(&server, &["history", "--zone", "new.example", "--diff"])?;
+    ensure!(
+        shown.out.contains("- www.new.example. 300 A 192.0.2.2"),
+        "{}",
+        shown.out
+    );
+    let deleted = hotdns(&server, &["zone", "delete", "new.example"])?;
+    ensure!(deleted.code == 2 && deleted.err.contains("--yes"), "{}", deleted.err);
+    let deleted = hotdns(&server, &["zone", "delete", "new.example", "--yes"])?;
+    ensure!(deleted.code == 0, "{}", deleted.err);
+    assert_eq!(hotdns(&server, &["zone", "show", "new.example"])?.code, 3);
+    Ok(())
+}
+
+#[test]
+fn rrsets_are_locked_and_disabled() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    hotdns(&server, &["record", "set", "a.example.com", "A", "192.0.2.1"])?;
+    let locked = hotdns(
+        &server,
+        &["record", "lock", "a.example.com", "A", "--note", "the proxy"],
+    )?;
+    ensure!(
+        locked.code == 0 && locked.out.contains("[note: the proxy, locked]"),
+        "{} {}",
+        locked.out,
+        locked.err
+    );
+    let refused = hotdns(&server, &["record", "set", "a.example.com", "A", "192.0.2.2"])?;
+    ensure!(refused.code == 4, "{} {}", refused.code, refused.err);
+    let unlocked = hotdns(&server, &["record", "unlock", "a.example.com", "A"])?;
+    ensure!(unlocked.code == 0, "{}", unlocked.err);
+    let disabled = hotdns(&server, &["record", "disable", "a.example.com", "A"])?;
+    ensure!(
+        disabled.code == 0 && disabled.out.contains("disabled"),
+        "{} {}",
+        disabled.out,
+        disabled.err
+    );
+    ensure!(!server.dig(&["+short", "a.example.com"])?.contains("192.0.2.1"));
+    let enabled = hotdns(&server, &["record", "enable", "a.example.com", "A"])?;
+    ensure!(enabled.code == 0, "{}", enabled.err);
+    ensure!(server.dig(&["+short", "a.example.com"])?.contains("192.0.2.1"));
+    Ok(())
+}
+
+#[test]
+fn changes_are_watched_as_they_happen() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    let watcher = Command::new(program()?)
+        .args(["watch", "--since", "0", "--count", "2"])
+        .env("HOTDNS_URL", format!("http://{}", server.http))
+        .stdout(Stdio::piped())
+        .spawn()?;
+    hotdns(&server, &["record", "set", "a.example.com", "A", "192.0.2.1"])?;
+    hotdns(&server, &["record", "remove", "a.example.com"])?;
+    let output = watcher.wait_with_output()?;
+    let said = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success() && said.lines().count() == 2, "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_backup_is_restored() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = Server::start("")?;
+    hotdns(&server, &["record", "set", "kept.example.com", "A", "192.0.2.1"])?;
+    let made = hotdns(&server, &["backup", "copy.db"])?;
+    ensure!(
+        made.code == 0 && made.out.contains("wrote copy.db"),
+        "{} {}",
+        made.out,
+        made.err
+    );
+    ensure!(
+        hotdns(&server, &["backup", "copy.db"])?.code == 1,
+        "it replaces nothing"
+    );
+    hotdns(&server, &["record", "set", "late.example.com", "A", "192.0.2.2"])?;
+    let running = hotdns(&server, &["restore", "copy.db", "--config", "hotdns.yaml"])?;
+    ensure!(
+        running.code == 1 && running.err.contains("stop the server"),
+        "{} {}",
+        running.out,
+        running.err
+    );
+    server.stop()?;
+    let restored = hotdns(&server, &["restore", "copy.db", "--config", "hotdns.yaml"])?;
+    ensure!(
+        restored.code == 0 && restored.out.contains("restored 1 RRsets"),
+        "{} {}",
+        restored.out,
+        restored.err
+    );
+    server.run()?;
+    let all = hotdns(&server, &["export", "--source", "api", "--format", "csv"])?;
+    assert_eq!(all.out, "name,type,ttl,value\nkept.example.com.,A,300,192.0.2.1\n");
+    Ok(())
+}
+
+#[test]
+fn tokens_have_a_scope_and_answers_are_explained() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = Server::start("")?;
+    let explained = hotdns(&server, &["explain", "www.example.com"])?;
+    ensure!(
+        explained.code == 0 && explained.out.contains("zone_file"),
+        "{} {}",
+        explained.out,
+        explained.err
+    );
+    server.stop()?;
+    server.write("token", "0123456789abcdef\n")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    server.write(
+        "hotdns.yaml",
+        &format!("{config}http: {{token_file: token, tokens_file: tokens.yaml}}\n"),
+    )?;
+    server.run()?;
+    let root = [("HOTDNS_TOKEN", "0123456789abcdef")];
+    let arguments = [
+        "token",
+        "create",
+        "acme",
+        "--match",
+        "_acme-challenge.*",
+        "--type",
+        "TXT",
+        "--expires-in",
+        "90d",
+    ];
+    let made = hotdns_with(&server, &arguments, &root, "")?;
+    ensure!(
+        made.code == 0 && made.out.starts_with("hotdns_"),
+        "{} {}",
+        made.out,
+        made.err
+    );
+    let acme = [("HOTDNS_TOKEN", made.out.trim())];
+    let allowed = ["record", "set", "_acme-challenge.example.com", "TXT", "proof"];
+    let allowed = hotdns_with(&server, &allowed, &acme, "")?;
+    ensure!(allowed.code == 0, "{}", allowed.err);
+    let refused = hotdns_with(
+        &server,
+        &["record", "set", "x.example.com", "A", "192.0.2.1"],
+        &acme,
+        "",
+    )?;
+    ensure!(
+        refused.code == 5 && refused.err.contains("_acme-challenge"),
+        "{} {}",
+        refused.code,
+        refused.err
+    );
+    let listed = hotdns_with(&server, &["token", "list", "-o", "json"], &root, "")?.json()?;
+    let id = listed["tokens"][0]["id"].as_str().context("an id")?;
+    ensure!(hotdns_with(&server, &["token", "delete", id], &root, "")?.code == 0);
+    ensure!(hotdns_with(&server, &["record", "list"], &acme, "")?.code == 5);
+    Ok(())
+}

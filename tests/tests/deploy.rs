@@ -112,6 +112,7 @@ fn user_and_folders_are_made() -> Result<()> {
         return Ok(());
     }
     let folder = TempDir::new()?;
+    fs::create_dir(folder.path().join("etc"))?;
     let at = format!("--root={}", folder.path().display());
     run(Command::new("systemd-sysusers")
         .arg(&at)
@@ -218,4 +219,72 @@ fn the_services_of_supervisors_run_the_server() -> Result<()> {
         running.stop()?;
     }
     Ok(())
+}
+
+#[test]
+fn alerts_fire_when_they_should() -> Result<()> {
+    if !is_here("promtool")? {
+        return Ok(());
+    }
+    let said = run(Command::new("promtool")
+        .args(["test", "rules", "alerts-test.yaml"])
+        .current_dir(deploy("prometheus")))?;
+    ensure!(said.contains("SUCCESS"), "{said}");
+    let rules = fs::read_to_string(deploy("prometheus/alerts.yaml"))?;
+    let tests = fs::read_to_string(deploy("prometheus/alerts-test.yaml"))?;
+    for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        ensure!(tests.contains(&format!("alertname: {alert}")), "no test of {alert}");
+    }
+    Ok(())
+}
+
+/// Every expression of the dashboard, as it is for one instance.
+fn expressions() -> Result<Vec<String>> {
+    let text = fs::read_to_string(deploy("prometheus/dashboard.json"))?;
+    let dashboard: serde_json::Value = serde_json::from_str(&text)?;
+    let panels = dashboard["panels"].as_array().context("panels")?;
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let adapted = |text: &str| text.replace("$instance", ".*").replace("$__rate_interval", "10s");
+    Ok(targets
+        .filter_map(|target| target["expr"].as_str())
+        .map(adapted)
+        .collect())
+}
+
+#[test]
+fn every_panel_of_the_dashboard_has_data() -> Result<()> {
+    if tests::net::is_skipped() || !is_here("prometheus")? || !is_here("promtool")? {
+        return Ok(());
+    }
+    let server = tests::server::Server::start("")?;
+    let port = tests::server::free_port()?;
+    let config = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: hotdns, static_configs: [{{targets: ['{}']}}]}}]\n",
+        server.http
+    );
+    server.write("prometheus.yaml", &config)?;
+    let mut command = Command::new("prometheus");
+    command
+        .arg(format!("--config.file={}", server.path("prometheus.yaml").display()))
+        .arg(format!("--storage.tsdb.path={}", server.path("tsdb").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let prometheus = tests::net::Running::start(command, &server.path("prometheus.log"))?;
+    let url = format!("http://127.0.0.1:{port}");
+    let mut without = expressions()?;
+    ensure!(without.len() >= 12, "{without:?}");
+    // What only a program in the kernel counts has no data where none was built.
+    let has_xdp = !server.log().contains("built without the XDP program");
+    without.retain(|expression| has_xdp || !expression.contains("hotdns_xdp_"));
+    let outcome = tests::server::eventually("every panel has data", || {
+        server.dig(&["www.example.com", "A"])?;
+        without.retain(|expression| {
+            let mut promtool = Command::new("promtool");
+            let answer = promtool.args(["query", "instant", &url, expression]).output();
+            answer.is_ok_and(|answer| !answer.status.success() || answer.stdout.is_empty())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        Ok(without.is_empty())
+    });
+    outcome.with_context(|| format!("no data: {without:?}: {}", prometheus.output()))?;
+    prometheus.stop().map(|_| ())
 }

@@ -131,6 +131,31 @@ pub(crate) const TOOLS: &[Tool] = &[
         package: "lintian",
         needed_by: NeededBy::Package,
     },
+    Tool {
+        program: "systemd-nspawn",
+        package: "systemd-container",
+        needed_by: NeededBy::Package,
+    },
+    Tool {
+        program: "supervisord",
+        package: "supervisor",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "execlineb",
+        package: "execline",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "docker-compose",
+        package: "docker-compose",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "promtool",
+        package: "prometheus",
+        needed_by: NeededBy::Tests,
+    },
 ];
 
 /// Installs the tools that are missing. The error is one line that says what to install.

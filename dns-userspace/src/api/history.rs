@@ -175,7 +175,7 @@ impl Filter {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Entries in the page, 100 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
-    responses((status = 200, description = "A page", body = Page))
+    responses((status = 200, description = "A page", body = HistoryPage))
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -350,7 +350,7 @@ fn parse_version(parameters: &Parameters, key: &str) -> Result<Option<u64>, Prob
     ),
     responses(
         (status = 200, description = "The difference; as text by `Accept: text/plain`",
-            content((NetAnswer = "application/json"), (String = "text/plain"))),
+            content((ZoneDifference = "application/json"), (String = "text/plain"))),
         (status = 410, description = "`history_gone`: the history does not go back so far", body = ProblemBody,
             content_type = "application/problem+json"),
     )

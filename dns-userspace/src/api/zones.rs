@@ -105,7 +105,7 @@ pub(super) struct ZonePage {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Zones in the page, 100 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
-    responses((status = 200, description = "A page", body = Page))
+    responses((status = 200, description = "A page", body = ZonePage))
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -252,7 +252,7 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
     ),
     responses(
         (status = 200, description = "The zone", content(
-            (String = "text/dns"), (Export = "application/json"), (String = "application/yaml"))),
+            (String = "text/dns"), (ExportedZone = "application/json"), (String = "application/yaml"))),
         (status = 404, description = "`not_found`", body = ProblemBody,
             content_type = "application/problem+json"),
     )

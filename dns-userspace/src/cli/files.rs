@@ -94,10 +94,6 @@ pub(crate) fn read_records(path: &Path, format: Option<Format>, zone: Option<&Na
     let source = Source {
         text: &text,
         shown_as: Path::new(&shown_as),
-        folder: path
-            .parent()
-            .filter(|folder| *folder != Path::new(""))
-            .unwrap_or(Path::new(".")),
         zone: zone.or(of_name.as_ref()),
     };
     format.read(source).map_err(|errors| located(path, &errors))

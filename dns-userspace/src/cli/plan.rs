@@ -90,7 +90,9 @@ fn is_same(old: &Record, new: &Record) -> bool {
         sorted(old) == sorted(new)
     };
     let same_ttl = new.ttl.is_none() || old.ttl == new.ttl;
-    same_values && same_ttl && old.order == new.order && old.weights == new.weights && old.wildcard == new.wildcard
+    let same_handling = (&old.order, &old.weights, &old.wildcard) == (&new.order, &new.weights, &new.wildcard);
+    let same_state = (old.disabled, old.locked, &old.note) == (new.disabled, new.locked, &new.note);
+    same_values && same_ttl && same_handling && same_state
 }
 
 /// The edits of a change set (`POST /api/v1/changes`).

@@ -31,6 +31,14 @@ enum RecordVerb {
     Add(ChangeArgs),
     /// Remove values, an RRset, or all of the API's records at a name.
     Remove(RemoveArgs),
+    /// Lock an RRset: nobody changes it until it is unlocked.
+    Lock(MarkArgs),
+    /// Unlock an RRset.
+    Unlock(MarkArgs),
+    /// Keep an RRset and do not serve it.
+    Disable(MarkArgs),
+    /// Serve an RRset again.
+    Enable(MarkArgs),
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +110,20 @@ struct RemoveArgs {
     view: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct MarkArgs {
+    /// The name, absolute; the final dot is optional.
+    name: String,
+    /// The type.
+    r#type: String,
+    /// Why, for whoever finds it so.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// The view that it is in.
+    #[arg(long)]
+    view: Option<String>,
+}
+
 /// Does what `hotdns record` was asked for.
 pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
     let client = args.server.connect()?;
@@ -134,7 +156,27 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
             print(output, vec![answer.json()?])
         }
         RecordVerb::Remove(remove) => remove_records(&client, remove),
+        RecordVerb::Lock(asked) => print(output, vec![mark(&client, asked, "locked", true)?]),
+        RecordVerb::Unlock(asked) => print(output, vec![mark(&client, asked, "locked", false)?]),
+        RecordVerb::Disable(asked) => print(output, vec![mark(&client, asked, "disabled", true)?]),
+        RecordVerb::Enable(asked) => print(output, vec![mark(&client, asked, "disabled", false)?]),
     }
+}
+
+/// Sends an RRset back with one member changed, if nobody else has changed it meanwhile.
+fn mark(client: &Client, asked: &MarkArgs, member: &str, value: bool) -> Result<Value, Failure> {
+    let path = format!("/api/v1/records/{}", encoded(&asked.name));
+    let parameters = [("type", Some(asked.r#type.as_str())), ("view", asked.view.as_deref())];
+    let path = path_with(&path, &parameters);
+    let mut found = client.call("GET", &path, Payload::None)?.json()?;
+    let mut rrset = found["records"][0].take();
+    rrset[member] = json!(value);
+    if let Some(note) = &asked.note {
+        rrset["note"] = json!(note);
+    }
+    let version = rrset["version"].as_u64().map(|version| format!("\"{version}\""));
+    let headers: Vec<(&str, &str)> = version.iter().map(|version| ("if-match", version.as_str())).collect();
+    client.call_with("PUT", &path, Payload::Json(&rrset), &headers)?.json()
 }
 
 fn remove_records(client: &Client, remove: &RemoveArgs) -> Result<(), Failure> {

@@ -45,9 +45,15 @@ struct CreateArgs {
     /// Only these views.
     #[arg(long = "view", value_name = "VIEW")]
     views: Vec<String>,
+    /// Only records of these sources, such as api.
+    #[arg(long = "source", value_name = "SOURCE")]
+    sources: Vec<String>,
     /// When it ends (2026-12-31T00:00:00Z).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "expires_in")]
     expires: Option<String>,
+    /// How long it is good (90d, 12h).
+    #[arg(long, value_name = "DURATION")]
+    expires_in: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -69,12 +75,7 @@ pub(crate) fn token(args: &TokenArgs) -> Result<(), Failure> {
             let answer = client
                 .call("POST", "/api/v1/tokens", Payload::Json(&body(create)))?
                 .json()?;
-            let secret = answer["token"]
-                .as_str()
-                .or_else(|| answer["secret"].as_str())
-                .unwrap_or_default()
-                .to_owned();
-            output.print(&answer, || secret + "\n")
+            output.print(&answer, || cell(&answer["secret"]) + "\n")
         }
         TokenVerb::Delete(delete) => {
             let path = format!("/api/v1/tokens/{}", encoded(&delete.id));
@@ -91,14 +92,17 @@ fn body(create: &CreateArgs) -> Value {
         ("types", &create.types),
         ("methods", &create.methods),
         ("views", &create.views),
+        ("sources", &create.sources),
     ] {
         if !list.is_empty() {
             scope.insert(member.to_owned(), json!(list));
         }
     }
     let mut body = json!({"name": create.name, "scope": scope});
-    if let Some(expires) = &create.expires {
-        body["expires"] = json!(expires);
+    for (member, given) in [("expires", &create.expires), ("expires_in", &create.expires_in)] {
+        if let Some(given) = given {
+            body[member] = json!(given);
+        }
     }
     body
 }

@@ -269,7 +269,6 @@ fn edit_in(client: &Client, edit: &EditArgs, file: &std::path::Path, text: &str)
     let source = Source {
         text: &changed,
         shown_as: file,
-        folder: file.parent().unwrap_or(std::path::Path::new(".")),
         zone: Some(&edit.name),
     };
     let imported = Format::Zone.read(source).map_err(|errors| {

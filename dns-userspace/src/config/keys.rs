@@ -27,6 +27,7 @@ use super::log_format::LogFormat;
 use super::log_level::LogLevel;
 use super::metrics::MetricsConfig;
 use super::problem::Findings;
+use super::query_log::QueryLogConfig;
 use super::rate_limit::RateLimitConfig;
 use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
@@ -39,10 +40,8 @@ use super::xdp::XdpConfig;
 use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
-use super::{
-    limits, listen, log_format, log_level, metrics, rate_limit, records, rules, sources, storage, targets, tcp,
-};
-use super::{ttl_bounds, views, xdp, zone_template, zones};
+use super::{limits, listen, log_format, log_level, metrics, query_log, rate_limit, records, rules, sources, storage};
+use super::{targets, tcp, ttl_bounds, views, xdp, zone_template, zones};
 use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
 use crate::rules::Rule;
@@ -127,6 +126,7 @@ keys! {
     acl: Acl = (),
     rate_limit: RateLimitConfig = (),
     metrics: MetricsConfig = (),
+    query_log: QueryLogConfig = (),
     zones: Vec<ConfiguredZone> = (),
     backend: BackendConfig = (ttl_bounds, listen),
     forward: ForwardConfig = (listen),

@@ -79,7 +79,6 @@ mod tests {
         let source = Source {
             text,
             shown_as: Path::new("Corefile"),
-            folder: Path::new("."),
             zone: None,
         };
         let config = Format::Corefile

@@ -32,6 +32,15 @@ pub struct Record {
     /// What a wildcard stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wildcard: Option<String>,
+    /// Whether it is kept and not served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// Whether it may not be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked: Option<bool>,
+    /// What people say of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Gathers values into RRsets, in the order in which these first appear.
@@ -57,6 +66,9 @@ impl Record {
             order: None,
             weights: None,
             wildcard: None,
+            disabled: None,
+            locked: None,
+            note: None,
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FormatError, Imported, LeftOut, Record, Source};
 use crate::model::name::Name;
 use crate::model::rdata::format_value;
-use crate::zonefile;
+use crate::zonefile::{self, ZoneContent, ZoneFileError};
 
 pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<FormatError>> {
     let Some(zone) = source.zone else {
@@ -13,13 +13,7 @@ pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<Forma
             "a zone file needs the name of its zone: give --zone",
         )]);
     };
-    let shown_as: Arc<str> = source.shown_as.display().to_string().into();
-    let content = zonefile::load_text(text, source.shown_as, source.folder, zone, shown_as).map_err(|errors| {
-        errors
-            .iter()
-            .map(|error| FormatError::whole(error.to_string()))
-            .collect::<Vec<_>>()
-    })?;
+    let content = content(text, source, zone)?;
     let records = content.rrsets.into_iter().map(|(owner, rrset)| Record {
         name: owner.to_string(),
         r#type: rrset.rtype.to_string(),
@@ -33,11 +27,29 @@ pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<Forma
         order: None,
         weights: None,
         wildcard: None,
+        disabled: None,
+        locked: None,
+        note: None,
     });
     Ok(Imported {
         records: records.collect(),
         ..Imported::default()
     })
+}
+
+/// A file is read where it is, with what it includes beside it. A text that is no file includes nothing.
+fn content(text: &str, source: Source<'_>, zone: &Name) -> Result<ZoneContent, Vec<FormatError>> {
+    let shown_as: Arc<str> = source.shown_as.display().to_string().into();
+    let located = |errors: Vec<ZoneFileError>| {
+        errors
+            .iter()
+            .map(|error| FormatError::whole(error.to_string()))
+            .collect()
+    };
+    if source.shown_as.is_file() {
+        return zonefile::load(source.shown_as, zone, shown_as).map_err(located);
+    }
+    zonefile::read_text(text.as_bytes(), zone, shown_as).map_err(located)
 }
 
 /// The SOA record first, then in canonical order of names, with absolute names throughout.
@@ -79,7 +91,6 @@ mod tests {
         Source {
             text,
             shown_as: Path::new("standard input"),
-            folder: Path::new("."),
             zone,
         }
     }

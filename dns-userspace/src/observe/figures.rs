@@ -33,6 +33,10 @@ pub struct Figures {
     pub acl_refused: AtomicU64,
     /// Queries that got nothing because of an access list.
     pub acl_dropped: AtomicU64,
+    /// Queries that were written to the query log.
+    pub query_log_written: AtomicU64,
+    /// Queries that were to be, and were not.
+    pub query_log_dropped: AtomicU64,
 }
 
 /// Connections, and what limits did to them.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::observe::figures::{CacheFigures, Figures, HttpFigures};
+use crate::observe::latency::Latency;
 use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
 use crate::source::Registry as Sources;
@@ -22,6 +23,7 @@ use crate::store::Conflicts;
 use crate::target::TargetFigures;
 
 mod cache;
+mod coredns;
 mod denied;
 mod http;
 mod queries;
@@ -45,6 +47,8 @@ pub struct Metrics {
     registry: Registry,
     queries: Arc<QueryCounters>,
     sockets: Arc<Figures>,
+    xdp: Option<Arc<dyn XdpFigures>>,
+    latency: Arc<Latency>,
     records: IntGaugeVec,
     conflicts: IntGaugeVec,
     /// Those that the series are to show once somebody looks; none where they do already.
@@ -99,11 +103,13 @@ impl Metrics {
         for source in ["zone_file", "config", "api"] {
             records.with_label_values(&[source]).set(0);
         }
-        let collectors: [Box<dyn prometheus::core::Collector>; 12] = [
+        let latency = Arc::new(Latency::new());
+        let collectors: [Box<dyn prometheus::core::Collector>; 13] = [
+            latency.collector(),
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
             Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
             Box::new(denied::DeniedCollector::new(Arc::clone(&sockets), xdp.clone())),
-            Box::new(xdp::XdpCollector::new(xdp)),
+            Box::new(xdp::XdpCollector::new(xdp.clone())),
             Box::new(records.clone()),
             Box::new(conflicts.clone()),
             Box::new(conflicts_total.clone()),
@@ -120,6 +126,8 @@ impl Metrics {
             registry,
             queries,
             sockets,
+            xdp,
+            latency,
             records,
             conflicts,
             new_conflicts: Mutex::default(),
@@ -135,9 +143,24 @@ impl Metrics {
         self.queries.clone()
     }
 
+    /// Where the socket servers note how long answers take.
+    pub fn latency(&self) -> Arc<Latency> {
+        Arc::clone(&self.latency)
+    }
+
     /// Where the socket servers count rare events.
     pub fn sockets(&self) -> Arc<Figures> {
         Arc::clone(&self.sockets)
+    }
+
+    /// Shows counts under CoreDNS' names too, from now on.
+    ///
+    /// # Panics
+    /// If that is shown already.
+    pub fn show_coredns_names(&self, dns_port: u16) {
+        let collector = coredns::CoreDnsCollector::new(self.queries(), self.xdp.clone(), dns_port);
+        let registered = self.registry.register(Box::new(collector));
+        registered.expect("these names are shown once");
     }
 
     /// Shows the table of ready answers too, from now on.

@@ -5,12 +5,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use dns_common::order::next;
 use dns_common::reason::PassReason;
 use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
+use super::query_log::{Begun, QueryLog};
 use crate::answer::{
     Admission, Environment, Identity, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume,
     zone_asked,
@@ -20,6 +22,7 @@ use crate::message::HEADER_BYTES;
 use crate::model::access::Access;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
+use crate::observe::latency::{Latency, ONE_IN, Plane};
 use crate::publish::{Served, ZoneCounter};
 use crate::query::{Answerer, Arrival, Disposition, failure};
 use crate::resolve::{Forwarder, LocalData};
@@ -41,6 +44,14 @@ pub struct LocalAnswerer {
     forwarder: Option<Arc<Forwarder>>,
     /// Where answers are counted for each zone, if they are.
     counter: Option<ZoneCounter>,
+    /// Where queries are logged, if they are.
+    log: Option<QueryLog>,
+    /// Where it is noted how long answers take.
+    latency: Option<Arc<Latency>>,
+    /// Queries since one was timed.
+    since_timed: u8,
+    /// What answered last.
+    plane: Plane,
     /// From which the order of RRs is drawn.
     random: u64,
 }
@@ -67,6 +78,10 @@ impl LocalAnswerer {
             gate,
             forwarder: None,
             counter: None,
+            log: None,
+            latency: None,
+            since_timed: 0,
+            plane: Plane::Reference,
             random: rand::random(),
         }
     }
@@ -83,6 +98,26 @@ impl LocalAnswerer {
 }
 
 impl LocalAnswerer {
+    /// The same, with its queries logged.
+    pub fn logging(self, log: Option<QueryLog>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// The same, with some of its answers timed.
+    pub fn timing(self, latency: Arc<Latency>) -> Self {
+        Self {
+            latency: Some(latency),
+            ..self
+        }
+    }
+
+    /// Whether this query is timed, and then since when.
+    fn begin_timing(&mut self) -> Option<(Instant, Arc<Latency>)> {
+        let latency = self.latency.as_ref()?;
+        self.since_timed = (self.since_timed + 1) % ONE_IN;
+        (self.since_timed == 0).then(|| (Instant::now(), Arc::clone(latency)))
+    }
+
     /// What is not ours, or the end of `chain`.
     fn resolve(&self, query: &[u8], chain: Option<PartialChain>, arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         match &self.forwarder {
@@ -155,6 +190,44 @@ impl LocalData for LocalChains {
 
 impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        let logged = self.log.as_mut().and_then(|log| log.begin(query, arrival));
+        let timed = self.begin_timing();
+        if logged.is_none() && timed.is_none() {
+            return self.decide(query, arrival, out);
+        }
+        let disposition = self.decide(query, arrival, out);
+        let watched = Watched { logged, timed };
+        match disposition {
+            Disposition::Reply => watched.answered(self.plane, out),
+            Disposition::Later(job) => {
+                return Disposition::Later(job.observed(move |reply| watched.answered(Plane::Upstream, reply)));
+            }
+            // Nothing is sent; what lists and limits drop is counted.
+            Disposition::Silence | Disposition::Denied => {}
+        }
+        disposition
+    }
+}
+
+/// A query whose answer is logged or timed.
+struct Watched {
+    logged: Option<Begun>,
+    timed: Option<(Instant, Arc<Latency>)>,
+}
+
+impl Watched {
+    fn answered(self, plane: Plane, reply: &[u8]) {
+        if let Some((started, latency)) = self.timed {
+            latency.observe(plane, started.elapsed());
+        }
+        if let Some(logged) = self.logged {
+            logged.answered(plane, reply);
+        }
+    }
+}
+
+impl LocalAnswerer {
+    fn decide(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         let client = arrival.client;
         let admission = match self.gate.admit(arrival, &self.served.table().memory.buckets) {
             Ok(Some(admission)) => admission,
@@ -176,8 +249,10 @@ impl Answerer for LocalAnswerer {
         }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
+        self.plane = Plane::Reference;
         match self.fast.answer(query, &environment, out) {
             Fast::Answered => {
+                self.plane = Plane::FastPath;
                 if let Some(counter) = counter {
                     counter.count(arrival.protocol, self.fast.zone(), out);
                 }

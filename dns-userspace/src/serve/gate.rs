@@ -167,6 +167,7 @@ mod tests {
             protocol: Protocol::Udp,
             limit: Limit::Datagram,
             is_proven: false,
+            port: 0,
             at: None,
             is_cut_off: false,
         }

@@ -104,6 +104,7 @@ pub(super) trait Octets: AsyncRead + AsyncWrite + Unpin {
 pub(super) struct Client {
     /// Never an IPv4-mapped address.
     pub(super) address: IpAddr,
+    pub(super) port: u16,
     pub(super) protocol: Protocol,
 }
 
@@ -279,12 +280,20 @@ impl<S: Octets> Session<S> {
 
     /// Whether it was a query: what is none does not keep a session from being idle.
     fn answer_one(&mut self, query: &[u8], reply: &mut Vec<u8>) -> bool {
-        let Client { address, protocol } = self.client;
+        let Client {
+            address,
+            port,
+            protocol,
+        } = self.client;
         let answerer = Rc::clone(&self.answerer);
         let mut answerer = answerer.borrow_mut();
         let wants_idle_timeout = protocol.has_keepalive() && keepalive::is_asked_for(query);
         let idle_timeout = wants_idle_timeout.then(|| self.idle_timeout());
-        match answerer.answer(query, &Arrival::by(protocol, address), reply) {
+        let arrival = Arrival {
+            port,
+            ..Arrival::by(protocol, address)
+        };
+        match answerer.answer(query, &arrival, reply) {
             Disposition::Reply => {
                 if reply.len() > usize::from(u16::MAX) {
                     failure(query, 2, reply);

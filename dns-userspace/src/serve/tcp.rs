@@ -83,7 +83,13 @@ pub(super) async fn serve(accepted: Accepted, answerer: Rc<RefCell<SharedAnswere
     } = accepted;
     let protocol = Protocol::Tcp;
     if let Ok(stream) = TcpStream::from_std(stream) {
-        stream::serve(Connection(stream), Client { address, protocol }, admission, answerer).await;
+        let port = stream.peer_addr().map_or(0, |peer| peer.port());
+        let client = Client {
+            address,
+            port,
+            protocol,
+        };
+        stream::serve(Connection(stream), client, admission, answerer).await;
     }
 }
 

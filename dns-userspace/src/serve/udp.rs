@@ -261,6 +261,7 @@ impl Batch {
             }
             let query = &query[..slot.length];
             let arrival = Arrival {
+                port: client_port(&client),
                 at: slot.at,
                 is_cut_off: slot.cut_off,
                 ..Arrival::by(Protocol::Udp, address)
@@ -370,6 +371,14 @@ fn client_ip(client: &SockaddrStorage) -> Option<IpAddr> {
         (Some(v4), _) => Some(v4.ip().into()),
         (None, Some(v6)) => Some(v6.ip().into()),
         (None, None) => None,
+    }
+}
+
+fn client_port(client: &SockaddrStorage) -> u16 {
+    match (client.as_sockaddr_in(), client.as_sockaddr_in6()) {
+        (Some(v4), _) => v4.port(),
+        (None, Some(v6)) => v6.port(),
+        (None, None) => 0,
     }
 }
 

@@ -47,6 +47,7 @@ use crate::rules::RuleBook;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::explain::Explainer;
 use crate::serve::gate::Gate;
+use crate::serve::query_log::QueryLog;
 use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
@@ -103,6 +104,9 @@ impl System {
         metrics.show_http(Arc::clone(http.api.figures()));
         if let Some(counts) = &counts {
             metrics.show_zones(Arc::clone(counts));
+        }
+        if config.metrics.coredns_names {
+            metrics.show_coredns_names(config.dns_port);
         }
 
         let sources = Arc::new(Registry::new(&config.sources));
@@ -218,8 +222,13 @@ impl System {
             history: Arc::clone(&history),
         });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
+        let latency = metrics.latency();
+        let log = QueryLog::start(&config.query_log, metrics.sockets()).context("the query log cannot be started")?;
         let answerers: AnswererFactory = Arc::new(move || {
             let answerer = local().forwarding(forwarder.clone());
+            let answerer = answerer
+                .logging(log.as_ref().map(QueryLog::another))
+                .timing(Arc::clone(&latency));
             Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
         });
         let parts = Parts {

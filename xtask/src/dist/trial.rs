@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::files;
 use crate::{packages, process, workspace};
@@ -13,44 +13,67 @@ use crate::{packages, process, workspace};
 /// What lintian does not say: the project has no mail address of its own yet, and no bug in Debian's own tracker.
 const SUPPRESSED: &str = "bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs";
 
-/// The steps within the clean system, as root there. Each line that begins with `ok` was reached.
+/// The steps within the booted system, as root there. Each line that begins with `ok` was reached.
 const STEPS: &str = r#"
 set -eu
 export DEBIAN_FRONTEND=noninteractive
+ready() {
+    for _ in $(seq 100); do hotdns status >/dev/null 2>&1 && return; sleep 0.1; done
+    systemctl status --no-pager hotdns
+    journalctl --no-pager -u hotdns
+    return 1
+}
 dpkg -i /hotdns.deb
 test "$(stat -c %U:%a /var/lib/hotdns)" = hotdns:700
-getent passwd hotdns >/dev/null
 test -f /usr/share/man/man1/hotdns-record.1.gz
 hotdns --version
 hotdns check --config /etc/hotdns/hotdns.yaml
-echo ok installed
-setpriv --reuid hotdns --regid hotdns --init-groups --inh-caps=+net_bind_service --ambient-caps=+net_bind_service \
-    hotdns run --config /etc/hotdns/hotdns.yaml >/tmp/log 2>&1 &
-server=$!
-for _ in $(seq 100); do grep -q ': ready ' /tmp/log && break; sleep 0.1; done
-grep -q ': ready ' /tmp/log || { cat /tmp/log; exit 1; }
+ready
+systemctl is-enabled hotdns
 hotdns status
+hotdns doctor --config /etc/hotdns/hotdns.yaml
+echo ok installed
 hotdns record set first.example.net A 192.0.2.1
+systemctl reload hotdns
+systemctl restart hotdns
+ready
 hotdns record get first.example.net A --output json | grep -q 192.0.2.1
-hotdns doctor || true
-kill $server
-wait $server
+pid=$(systemctl show -p MainPID --value hotdns)
+test "$(stat -c %U /proc/$pid)" = hotdns
+grep -q 'NoNewPrivs:[[:space:]]*1' /proc/$pid/status
 echo ok served
 echo '# changed by the administrator' >>/etc/hotdns/hotdns.yaml
 dpkg -i --force-confold /hotdns.deb
 grep -q administrator /etc/hotdns/hotdns.yaml
-test -f /var/lib/hotdns/hotdns.db || ls /var/lib/hotdns
+ready
+hotdns record get first.example.net A
 echo ok upgraded
 dpkg -r hotdns
 test ! -e /usr/bin/hotdns
+test ! -e /proc/$pid
 test -f /etc/hotdns/hotdns.yaml
 echo ok removed
 dpkg -P hotdns
 test ! -e /etc/hotdns
 test ! -e /var/lib/hotdns
+test ! -e /etc/systemd/system/multi-user.target.wants/hotdns.service
 ! getent passwd hotdns
 echo ok purged
 "#;
+
+/// Runs the steps once the system is up, and switches it off.
+const SERVICE: &str = "\
+[Unit]
+After=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /steps
+ExecStopPost=/bin/systemctl --no-block poweroff
+StandardOutput=file:/trial.log
+StandardError=inherit
+TimeoutStartSec=120
+";
 
 /// Tries the package in `target/dist`, which is made first where there is none or `program` is given.
 pub(crate) fn try_package(program: Option<&Path>) -> Result<()> {
@@ -62,40 +85,51 @@ pub(crate) fn try_package(program: Option<&Path>) -> Result<()> {
             .args(["--fail-on", "error,warning", "--suppress-tags", SUPPRESSED])
             .arg(&package),
     )?;
+    // What the container file copies is all that the program needs.
+    let container = workspace::target().join("dist/container");
+    let check = ["/usr/bin/hotdns", "check", "--config", "/etc/hotdns/hotdns.yaml"];
+    process::run(Command::new("chroot").arg(&container).args(check))?;
     let root = workspace::target().join("package-trial");
     if root.exists() {
         process::run(Command::new("rm").arg("-rf").arg(&root))?;
     }
-    let include = "--include=libcap2-bin,systemd,libgcc-s1";
-    let make = ["--variant=minbase", include, "bookworm"];
-    process::run(Command::new("mmdebstrap").args(make).arg(&root))?;
+    let include = "--include=systemd,systemd-sysv,dbus,libgcc-s1";
+    process::run(
+        Command::new("mmdebstrap")
+            .args(["--variant=minbase", include, "bookworm"])
+            .arg(&root),
+    )?;
     let outcome = steps(&root, &package);
     process::run(Command::new("rm").arg("-rf").arg(&root))?;
     outcome
 }
 
+/// Boots the system with a network of its own, where port 53 is free.
 fn steps(root: &Path, package: &Path) -> Result<()> {
     fs::copy(package, root.join("hotdns.deb"))?;
     fs::write(root.join("steps"), STEPS)?;
-    // A network of its own, where port 53 is free.
-    let mut command = Command::new("unshare");
-    let proc = format!("--mount-proc={}", root.join("proc").display());
-    let enter = format!("ip link set lo up; exec chroot {} /bin/sh /steps", root.display());
-    command.args(["--net", "--pid", "--fork", "--kill-child", &proc, "sh", "-c", &enter]);
-    let output = command.output().context("cannot start unshare")?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let units = root.join("etc/systemd/system");
+    fs::write(units.join("trial.service"), SERVICE)?;
+    let wanted = units.join("multi-user.target.wants");
+    fs::create_dir_all(&wanted)?;
+    std::os::unix::fs::symlink("/etc/systemd/system/trial.service", wanted.join("trial.service"))?;
+    let options = [
+        "-q",
+        "--boot",
+        "--private-network",
+        "--register=no",
+        "--keep-unit",
+        "-D",
+    ];
+    let output = Command::new("systemd-nspawn").args(options).arg(root).output();
+    let output = output.context("cannot start systemd-nspawn")?;
+    let said = fs::read_to_string(root.join("trial.log")).unwrap_or_default();
     print!("{said}");
-    if !output.status.success() {
-        bail!(
-            "the package's trial fails: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
     for step in ["installed", "served", "upgraded", "removed", "purged"] {
-        ensure!(
-            said.contains(&format!("ok {step}")),
-            "the trial did not get as far as `{step}`"
-        );
+        if !said.lines().any(|line| line == format!("ok {step}")) {
+            let boot = String::from_utf8_lossy(&output.stdout);
+            bail!("the trial did not get as far as `{step}`; the system said:\n{boot}");
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, Opts};
 
 use super::xdp::XdpFigures;
-use crate::message::Protocol;
+use crate::message::{Protocol, rcode_name};
 use crate::model::record::RecordType;
 use crate::observe::figures::CountAnswers;
 
@@ -113,7 +113,7 @@ impl Collector for QueriesCollector {
                 for rcode in 0..RCODES {
                     let sum = self.counters.sum(self.counters.cell(protocol, place, rcode));
                     if sum != 0 {
-                        let labels = [protocol.label(), &qtype_label(rtype), &rcode_label(rcode)];
+                        let labels = [protocol.label(), &qtype_label(rtype), rcode_name(rcode)];
                         family.with_label_values(&labels).inc_by(sum);
                     }
                 }
@@ -121,7 +121,7 @@ impl Collector for QueriesCollector {
         }
         let reading = self.xdp.as_ref().map(|xdp| xdp.read()).unwrap_or_default();
         for (qtype, rcode, answers) in reading.answers {
-            let labels = ["xdp", &qtype_label(RecordType(qtype)), &rcode_label(rcode.into())];
+            let labels = ["xdp", &qtype_label(RecordType(qtype)), rcode_name(rcode.into())];
             family.with_label_values(&labels).inc_by(answers);
         }
         family.collect()
@@ -135,34 +135,6 @@ fn family() -> IntCounterVec {
 
 fn qtype_label(rtype: RecordType) -> String {
     rtype.mnemonic().unwrap_or("other").to_owned()
-}
-
-/// The IANA registry's names ("DNS RCODEs").
-fn rcode_label(rcode: usize) -> String {
-    let name = match rcode {
-        0 => "NOERROR",
-        1 => "FORMERR",
-        2 => "SERVFAIL",
-        3 => "NXDOMAIN",
-        4 => "NOTIMP",
-        5 => "REFUSED",
-        6 => "YXDOMAIN",
-        7 => "YXRRSET",
-        8 => "NXRRSET",
-        9 => "NOTAUTH",
-        10 => "NOTZONE",
-        11 => "DSOTYPENI",
-        16 => "BADVERS",
-        17 => "BADKEY",
-        18 => "BADTIME",
-        19 => "BADMODE",
-        20 => "BADNAME",
-        21 => "BADALG",
-        22 => "BADTRUNC",
-        23 => "BADCOOKIE",
-        _ => "other",
-    };
-    name.to_owned()
 }
 
 impl CountAnswers for QueryCounters {

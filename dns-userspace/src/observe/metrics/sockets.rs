@@ -39,7 +39,7 @@ impl Collector for SocketsCollector {
     }
 }
 
-fn families(figures: &Figures) -> [Box<dyn Collector>; 6] {
+fn families(figures: &Figures) -> [Box<dyn Collector>; 8] {
     [
         counter(
             "hotdns_worker_panics_total",
@@ -66,6 +66,16 @@ fn families(figures: &Figures) -> [Box<dyn Collector>; 6] {
             "hotdns_forward_loops_total",
             "Queries answered SERVFAIL because this server had sent them upstream itself: a forwarding loop.",
             &figures.forward_loops,
+        ),
+        counter(
+            "hotdns_query_log_written_total",
+            "Queries that were written to the query log.",
+            &figures.query_log_written,
+        ),
+        counter(
+            "hotdns_query_log_dropped_total",
+            "Queries that were to be written to the query log and were not, since it could not be written fast enough.",
+            &figures.query_log_dropped,
         ),
         connections(&figures.tcp_connections),
     ]

@@ -93,7 +93,16 @@ async fn serve_to<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream, Arc<
     });
     let (ours, theirs) = duplex(STREAM_BYTES);
     let protocol = Protocol::Tcp;
-    let session = serve(ours, Client { address, protocol }, admission, answerer);
+    let session = serve(
+        ours,
+        Client {
+            address,
+            port: 4242,
+            protocol,
+        },
+        admission,
+        answerer,
+    );
     let both = async { tokio::join!(session, client(theirs, Arc::clone(&served))) };
     timeout(SOON, both).await.expect("both end");
     served
