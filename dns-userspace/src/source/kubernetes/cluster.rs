@@ -29,6 +29,8 @@ pub struct Cluster {
     unread: BTreeMap<ObjectKey, String>,
     /// The routes that name a Gateway, by its namespace and name.
     routes: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
+    /// The EndpointSlices of a Service, by its namespace and name.
+    slices: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
     /// Whether Gateways may be listed.
     has_gateways: bool,
 }
@@ -48,6 +50,7 @@ impl Cluster {
             objects: BTreeMap::new(),
             unread: BTreeMap::new(),
             routes: HashMap::new(),
+            slices: HashMap::new(),
             has_gateways: true,
         }
     }
@@ -89,9 +92,12 @@ impl Cluster {
             touched.append(&mut self.touched(&key, &before.object));
         }
         let held = before.and_then(|before| self.hold(before, &object, now));
-        if let Body::Route(route) = &object.body {
-            for gateway in route.gateways(&object.meta.namespace) {
-                self.routes.entry(gateway).or_default().insert(key.clone());
+        for (index, place) in [
+            (&mut self.routes, gateways_of(&object)),
+            (&mut self.slices, services_of(&object)),
+        ] {
+            for place in place {
+                index.entry(place).or_default().insert(key.clone());
             }
         }
         self.objects.insert(key, Stored { object, held });
@@ -228,15 +234,11 @@ impl Cluster {
     }
 
     /// The EndpointSlices of a Service.
-    pub fn slices(&self, namespace: &Arc<str>, service: &str) -> impl Iterator<Item = &EndpointSlice> {
-        // Names of slices begin with that of their Service, by custom alone: the label decides.
-        let first = ObjectKey::new(Kind::EndpointSlice, namespace, &"".into());
-        let of_namespace = self.objects.range(first..).map(|(_, stored)| &stored.object);
-        let namespace = Arc::clone(namespace);
-        let of_namespace = of_namespace
-            .take_while(move |object| object.kind == Kind::EndpointSlice && object.meta.namespace == namespace);
-        of_namespace.filter_map(move |object| match &object.body {
-            Body::EndpointSlice(slice) if service_of(&object.meta) == Some(service) => Some(&**slice),
+    pub fn slices(&self, namespace: &Arc<str>, service: &Arc<str>) -> impl Iterator<Item = &EndpointSlice> {
+        let keys = self.slices.get(&(Arc::clone(namespace), Arc::clone(service)));
+        let objects = keys.into_iter().flatten().filter_map(|key| self.object(key));
+        objects.filter_map(|object| match &object.body {
+            Body::EndpointSlice(slice) => Some(&**slice),
             _ => None,
         })
     }
@@ -249,12 +251,16 @@ impl Cluster {
 
     fn forget(&mut self, key: &ObjectKey) -> Option<Stored> {
         let stored = self.objects.remove(key)?;
-        if let Body::Route(route) = &stored.object.body {
-            for gateway in route.gateways(&stored.object.meta.namespace) {
-                if let Some(routes) = self.routes.get_mut(&gateway) {
-                    routes.remove(key);
-                    if routes.is_empty() {
-                        self.routes.remove(&gateway);
+        let object = &stored.object;
+        for (index, places) in [
+            (&mut self.routes, gateways_of(object)),
+            (&mut self.slices, services_of(object)),
+        ] {
+            for place in places {
+                if let Some(keys) = index.get_mut(&place) {
+                    keys.remove(key);
+                    if keys.is_empty() {
+                        index.remove(&place);
                     }
                 }
             }
@@ -295,4 +301,21 @@ impl Cluster {
             _ => BTreeSet::from([key.clone()]),
         }
     }
+}
+
+/// The Gateways that a route names.
+fn gateways_of(object: &Object) -> Vec<(Arc<str>, Arc<str>)> {
+    match &object.body {
+        Body::Route(route) => route.gateways(&object.meta.namespace).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The Service that a slice is of.
+fn services_of(object: &Object) -> Vec<(Arc<str>, Arc<str>)> {
+    let service = service_of(&object.meta).filter(|_| object.kind == Kind::EndpointSlice);
+    service
+        .into_iter()
+        .map(|service| (Arc::clone(&object.meta.namespace), service.into()))
+        .collect()
 }

@@ -15,7 +15,7 @@ use super::cluster::Cluster;
 use super::connect::connect;
 use super::follow::{Scope, Told, follow};
 use super::kinds::Kind;
-use super::objects::ObjectKey;
+use super::objects::{ObjectKey, domain_claims};
 use super::report::{Reporting, Reports, report};
 use super::settings::watched;
 use crate::config::KubernetesSource;
@@ -165,6 +165,15 @@ impl World for KubernetesWorld {
         self.changes.clear();
         let keys: BTreeSet<ObjectKey> = self.cluster.keys().cloned().collect();
         let mut objects: Vec<Object> = keys.iter().filter_map(|key| self.object(key)).collect();
+        // A cluster without any Service is one that is doubted.
+        let has_services = keys.iter().any(|key| key.kind == Kind::Service);
+        if let Some(domain) = self.settings.cluster_domain.as_ref().filter(|_| has_services) {
+            objects.push(Object {
+                key: format!("cluster domain {domain}").into(),
+                since: 0,
+                claims: Ok(domain_claims(domain)),
+            });
+        }
         objects.extend(self.refused.iter().map(|(key, reason)| refused(key, reason)));
         Ok(Listing { objects, resume: None })
     }
@@ -243,9 +252,14 @@ fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
         }
     };
     for kind in watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
-        add(*kind, settings.selector.as_deref());
+        // Inside the cluster every Service has a name.
+        let is_all = *kind == Kind::Service && settings.cluster_domain.is_some();
+        add(*kind, settings.selector.as_deref().filter(|_| !is_all));
     }
-    if has(Kind::Service) {
+    if settings.cluster_domain.is_some() && !has(Kind::Service) {
+        add(Kind::Service, None);
+    }
+    if has(Kind::Service) || settings.cluster_domain.is_some() {
         add(Kind::EndpointSlice, Some(HEADLESS));
     }
     if has(Kind::Ingress) {
