@@ -22,6 +22,7 @@ mod dns_port;
 mod document;
 mod edns;
 mod environment;
+mod files;
 mod http;
 mod http_port;
 mod keys;
@@ -41,6 +42,7 @@ mod storage;
 mod targets;
 mod tcp;
 mod ttl_bounds;
+mod unchanged;
 mod views;
 mod with_zones;
 mod xdp;
@@ -53,6 +55,7 @@ pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
+pub use self::files::FilesConfig;
 pub use self::http::HttpConfig;
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;
@@ -67,6 +70,7 @@ pub use self::storage::StorageConfig;
 pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
+pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
 pub use self::zones::ConfiguredZone;
@@ -108,6 +112,12 @@ impl ConfigSource {
     /// Reads the file with the overrides of the command line, without the zone files.
     pub fn load(&self) -> Result<Loaded, Vec<ConfigError>> {
         load::load(&self.path, &self.overrides)
+    }
+
+    /// Reads the file, and the zone files that are not as they were in `before`.
+    pub fn load_changed(&self, before: &ReadZones) -> Result<ConfigWithZones, Vec<ConfigError>> {
+        let loaded = self.load()?;
+        Ok(ConfigWithZones::read_changed_zone_files(loaded, before))
     }
 
     /// Reads the file and every zone file.

@@ -45,7 +45,7 @@ mod writer;
 pub use error::ControlError;
 pub use history::{Event, History, Subscription};
 pub use publication::{Cause, Publication, ZoneSerial};
-pub use reload::{Desired, DesiredZone, Failure, Loader, ReloadReport, RrsetRef};
+pub use reload::{Desired, DesiredZone, Failure, LoadFiles, ReloadReport, RrsetRef};
 pub use serial::is_greater;
 
 /// Commands that wait before senders do.
@@ -92,8 +92,8 @@ pub struct Settings {
     pub sources: Vec<SourceId>,
     /// `storage.required`: whether nothing is served until the records in the database are read.
     pub storage_required: bool,
-    /// Reads the configuration file and all zone files, for a reload.
-    pub loader: Loader,
+    /// Reads the configuration file and the zone files, for a reload.
+    pub loader: Box<dyn LoadFiles>,
     /// The token file, which a reload reads again.
     pub token: Option<Arc<TokenFile>>,
     /// The secrets of DNS cookies; a reload reads their file again.

@@ -4,4 +4,5 @@ pub(crate) mod addresses;
 pub(crate) mod files;
 pub(crate) mod memory;
 pub(crate) mod privileges;
+pub(crate) mod stamp;
 pub(crate) mod watch;

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 pub use budget::Budget;
 
+use crate::host::stamp::FileStamp;
 use crate::model::name::Name;
 use crate::model::record::RrSet;
 
@@ -41,7 +42,14 @@ pub struct ZoneContent {
     pub rrsets: Vec<(Name, RrSet)>,
     /// What loads and is doubtful, each with its file, line and column.
     pub warnings: Vec<String>,
+    /// The files that it was read from, included ones too.
+    pub(crate) files: Vec<StampedFile>,
+    /// What it takes of the memory for zones, in octets: an estimate.
+    pub(crate) octets: u64,
 }
+
+/// A file, and what the file system said of it when it was read.
+pub(crate) type StampedFile = (PathBuf, FileStamp);
 
 /// An error in a zone file and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

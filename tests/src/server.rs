@@ -173,8 +173,14 @@ impl Server {
         } else {
             format!("listen: [\"{address}\"]\n")
         };
+        // Most tests say themselves when a file is to be read.
+        let files = if more.contains("files: ") {
+            ""
+        } else {
+            "files: {watch: false}\n"
+        };
         let config = format!(
-            "dns_port: {}\nhttp_port: {}\n{listen}storage: {{path: state}}\nxdp: \
+            "dns_port: {}\nhttp_port: {}\n{listen}{files}storage: {{path: state}}\nxdp: \
              {{interfaces: [{interface}], mode: {mode}}}\n\
              zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
             dns.port(),

@@ -46,6 +46,7 @@ pub fn check(source: &ConfigSource, report: &mut dyn Write) -> Result<Summary, C
         config,
         warnings,
         zones,
+        unchanged: _,
         clashes,
     } = &desired;
     warnings.iter().for_each(|warning| lines.warning(warning));

@@ -18,6 +18,7 @@ use super::backend::BackendConfig;
 use super::chaos::ChaosConfig;
 use super::document::YamlNode;
 use super::edns::EdnsConfig;
+use super::files::FilesConfig;
 use super::http::HttpConfig;
 use super::limits::LimitsConfig;
 use super::log_format::LogFormat;
@@ -34,7 +35,9 @@ use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zones::ConfiguredZone;
-use super::{Overrides, acl, backend, chaos, dns_port, edns, http, http_port, limits, listen, log_format, log_level};
+use super::{
+    Overrides, acl, backend, chaos, dns_port, edns, files, http, http_port, limits, listen, log_format, log_level,
+};
 use super::{metrics, rate_limit, records, sources, storage, targets, tcp, ttl_bounds, views, xdp, zones};
 use crate::model::views::ViewClients;
 
@@ -104,6 +107,7 @@ keys! {
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),
+    files: FilesConfig = (),
     http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
     edns: EdnsConfig = (),

@@ -77,7 +77,7 @@ macro_rules! kinds {
 
 kinds! {
     hosts: Hosts(HostsSource),
-    kubernetes: Kubernetes(KubernetesSource),
+    kubernetes: Kubernetes(Box<KubernetesSource>),
 }
 
 const EXAMPLE: &str = "hosts: [{name: lan, path: /etc/hosts}]";

@@ -6,7 +6,9 @@ use std::fs;
 use std::sync::Arc;
 
 use super::problem::{ConfigError, ConfigProblem, ConfigWarning};
+use super::unchanged::ReadZones;
 use super::{Config, ConfiguredRecord, ConfiguredZone, Loaded};
+use crate::host::stamp::FileStamp;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::model::views::ViewName;
@@ -20,8 +22,10 @@ pub struct ConfigWithZones {
     pub config: Config,
     /// Oddities of the configuration for the log.
     pub warnings: Vec<ConfigWarning>,
-    /// One entry for each configured zone, in the same order.
+    /// The zones whose files were read, in the order of the configuration.
     pub zones: Vec<ZoneWithContent>,
+    /// The others: they are as they were read before.
+    pub unchanged: Vec<ConfiguredZone>,
     /// RRsets of `records` that are also in a zone file, or cannot stand beside its: errors at a check; at start-up
     /// warnings, and the zone file's are served; for a reload see [`ConfigWithZones::for_reload`].
     pub clashes: Vec<RecordClash>,
@@ -34,6 +38,8 @@ pub struct ZoneWithContent {
     pub zone: ConfiguredZone,
     /// What the file holds, or everything that is wrong with it.
     pub content: Result<ZoneContent, Vec<ZoneError>>,
+    /// What the file was before it was read; `None`: there was none.
+    pub(super) stamp: Option<FileStamp>,
 }
 
 /// Why a zone has no content.
@@ -88,6 +94,11 @@ impl fmt::Display for RecordClash {
 }
 
 impl RecordClash {
+    /// The zone whose file has the other RRset; `None` where it is the SOA of an apex.
+    pub(super) fn zone(&self) -> Option<&Name> {
+        self.zone.as_ref()
+    }
+
     /// The same for the log of a start.
     pub fn at_start(&self) -> String {
         match &self.zone {
@@ -104,16 +115,30 @@ impl ConfigWithZones {
     /// Reads the zone files of a configuration, the smallest first: where there is not memory for all of them, the
     /// largest are refused.
     pub(crate) fn read_zone_files(loaded: Loaded) -> Self {
+        Self::read_changed_zone_files(loaded, &ReadZones::default())
+    }
+
+    /// The same, but for the zones that are still as they are in `before`.
+    pub(crate) fn read_changed_zone_files(loaded: Loaded, before: &ReadZones) -> Self {
         let Loaded { config, warnings } = loaded;
         let mut budget = Budget::new(config.limits.memory);
+        let are_unchanged = before.unchanged(&config);
+        are_unchanged.values().for_each(|octets| budget.keep(*octets));
+        let (unchanged, changed): (Vec<_>, Vec<_>) = config
+            .zones
+            .iter()
+            .zip(0..)
+            .partition(|(zone, _)| are_unchanged.contains_key(&zone.apex));
+        let unchanged = unchanged.into_iter().map(|(zone, _)| zone.clone()).collect();
         let octets = |zone: &ConfiguredZone| fs::metadata(&zone.file).map_or(0, |file| file.len());
-        let mut order: Vec<(u64, usize)> = config.zones.iter().map(octets).zip(0..).collect();
+        let mut order: Vec<(u64, usize)> = changed.into_iter().map(|(zone, at)| (octets(zone), at)).collect();
         order.sort_unstable();
         let mut zones: Vec<(usize, ZoneWithContent)> = Vec::with_capacity(order.len());
         for (_, at) in order {
             let zone = config.zones[at].clone();
+            let stamp = FileStamp::at(&zone.file);
             let content = read_zone(&config, &zone, &mut budget);
-            zones.push((at, ZoneWithContent { zone, content }));
+            zones.push((at, ZoneWithContent { zone, content, stamp }));
         }
         zones.sort_unstable_by_key(|(at, _)| *at);
         let zones: Vec<ZoneWithContent> = zones.into_iter().map(|(_, zone)| zone).collect();
@@ -123,6 +148,7 @@ impl ConfigWithZones {
             config,
             warnings,
             zones,
+            unchanged,
             clashes,
         }
     }
@@ -148,7 +174,7 @@ impl ConfigWithZones {
                 None => left.push(clash),
             }
         }
-        for ZoneWithContent { zone, content } in &mut self.zones {
+        for ZoneWithContent { zone, content, .. } in &mut self.zones {
             if let Some(errors) = failed.remove(&zone.apex) {
                 *content = Err(ConfigError::listed(errors).into_iter().map(ZoneError::from).collect());
             }
@@ -177,7 +203,7 @@ fn read_zone(config: &Config, zone: &ConfiguredZone, budget: &mut Budget) -> Res
 /// What of `records` the zone files do not leave room for.
 fn find_clashes(config: &Config, zones: &[ZoneWithContent]) -> Vec<RecordClash> {
     let mut in_zone: HashMap<&Name, HashMap<&Name, RecordsAt<'_>>> =
-        zones.iter().map(|zone| (&zone.zone.apex, HashMap::new())).collect();
+        config.zones.iter().map(|zone| (&zone.apex, HashMap::new())).collect();
     for record in config.records.iter().filter(|record| record.view.is_none()) {
         if let Some(records) = holder(&record.owner, &mut in_zone) {
             records
@@ -187,7 +213,7 @@ fn find_clashes(config: &Config, zones: &[ZoneWithContent]) -> Vec<RecordClash> 
         }
     }
     let mut found: HashMap<(&Name, RecordType), RecordClash> = HashMap::new();
-    for ZoneWithContent { zone, content } in zones {
+    for ZoneWithContent { zone, content, .. } in zones {
         let (Ok(content), Some(records)) = (content, in_zone.get(&zone.apex)) else {
             continue;
         };
@@ -261,7 +287,7 @@ fn aliases_at_apexes(config: &Config) -> impl Iterator<Item = RecordClash> {
 }
 
 /// What is kept for the deepest zone that holds `owner`.
-fn holder<'a, T>(owner: &Name, zones: &'a mut HashMap<&Name, T>) -> Option<&'a mut T> {
+pub(super) fn holder<'a, T>(owner: &Name, zones: &'a mut HashMap<&Name, T>) -> Option<&'a mut T> {
     let apex = (0..=owner.label_count())
         .rev()
         .map(|labels| owner.suffix(labels))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::reload::{Counts, Desired, DesiredZone, Failure, Loader, ReloadReport};
+use super::reload::{Counts, Desired, DesiredZone, Failure, LoadFiles, ReloadReport};
 use super::{Command, ControlError, Observer};
 use crate::cookies::Cookies;
 use crate::model::name::{Name, NameKey};
@@ -63,7 +63,7 @@ fn zone_of(change: &Change) -> Option<NameKey> {
 
 /// The files and what was read from them last.
 pub(super) struct Files {
-    loader: Loader,
+    loader: Box<dyn LoadFiles>,
     token: Option<Arc<TokenFile>>,
     cookies: Arc<Cookies>,
     observer: Arc<dyn Observer>,
@@ -127,6 +127,11 @@ fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
     if let Some(more) = step.failed.len().checked_sub(LOGGED_ZONES).filter(|more| *more != 0) {
         warn!("{more} more zones have errors: `hotdns check` shows them");
     }
+    for apex in desired.unchanged {
+        let key = apex.key();
+        // Only zones that were loaded well are left as they are.
+        step.zones.insert(key, KnownZone { apex, is_good: true });
+    }
     let gone = known.iter().filter(|(key, _)| !step.zones.contains_key(*key));
     let removed: Vec<Change> = gone
         .map(|(_, zone)| Change::DropZone {
@@ -144,7 +149,7 @@ fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
 impl Files {
     /// The files as `initial` has read them, and what that asks of the writer.
     pub(super) fn new(
-        loader: Loader,
+        loader: Box<dyn LoadFiles>,
         token: Option<Arc<TokenFile>>,
         cookies: Arc<Cookies>,
         observer: Arc<dyn Observer>,
@@ -205,7 +210,7 @@ impl Files {
     /// Reads the files again, and has the writer serve what they say.
     fn reload(&mut self, writer: &mpsc::Sender<Command>) -> Result<ReloadReport, ControlError> {
         let token = self.token.clone().map(|file| file.read().map(|token| (file, token)));
-        let loaded = catch_unwind(AssertUnwindSafe(&mut self.loader))
+        let loaded = catch_unwind(AssertUnwindSafe(|| self.loader.load()))
             .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
         let secrets = self.cookies.read();
         let (desired, token, secrets) = match (loaded, token.transpose(), secrets) {
@@ -227,6 +232,7 @@ impl Files {
         // What is not served before the records in the database are read is taken all the same.
         if matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
             self.zones = zones;
+            self.loader.was_taken();
             self.observer.reload_failures(failed);
             if let Some((file, token)) = token {
                 file.install(token);

@@ -27,8 +27,10 @@ pub struct Desired {
     pub records: Vec<(Name, RrSet)>,
     /// `views`, each with the records that name it.
     pub views: Vec<ConfiguredView>,
-    /// `zones`.
+    /// `zones`, each with its content.
     pub zones: Vec<DesiredZone>,
+    /// Those of `zones` whose files have not changed since what was loaded before was taken.
+    pub unchanged: Vec<Name>,
     /// `acl` of those zones that have one.
     pub access: Vec<(Name, Arc<AccessList>)>,
     /// `ttl_bounds` and `backend.default_ttl`.
@@ -48,8 +50,20 @@ pub struct DesiredZone {
     pub content: Result<Vec<(Name, RrSet)>, Vec<String>>,
 }
 
-/// Reads the configuration file and all zone files; the errors are the configuration file's.
-pub type Loader = Box<dyn FnMut() -> Result<Desired, Vec<String>> + Send>;
+/// Reads the configuration file and the zone files.
+pub trait LoadFiles: Send {
+    /// Reads what has changed; the errors are the configuration file's.
+    fn load(&mut self) -> Result<Desired, Vec<String>>;
+
+    /// What was loaded last is served, or will be: what has not changed since need not be loaded again.
+    fn was_taken(&mut self) {}
+}
+
+impl<F: FnMut() -> Result<Desired, Vec<String>> + Send> LoadFiles for F {
+    fn load(&mut self) -> Result<Desired, Vec<String>> {
+        self()
+    }
+}
 
 /// What a reload did, as the API answers it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -9,48 +9,94 @@
 //! that is a link is followed, and the folder of each step is watched too. A folder that is not there yet is looked
 //! for by the clock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 /// Without a message, a look is due after this time: network file systems send none.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// After a message, others are waited for until none has come for this time: an editor makes several.
-const SETTLE: Duration = Duration::from_millis(10);
+/// The same where there are many files, each of which costs a call of the kernel.
+const LOOK_AT_MANY_EVERY: Duration = Duration::from_secs(60);
+/// So many are many.
+const MANY: usize = 1_000;
+/// After a message, others are waited for until none has come for this time: an editor makes several. It is longer
+/// than a tick of the file system's clock, so that the next write gives a file another time.
+const SETTLE: Duration = Duration::from_millis(25);
 /// Symbolic links that are followed, as by the kernel.
 const MOST_LINKS: usize = 40;
+/// Paths of messages that are kept; where there are more, any file may have changed.
+const MOST_PATHS: usize = 10_000;
 
 /// Files that are watched.
 pub struct FileWatch {
-    paths: Vec<PathBuf>,
+    /// As the kernel names them, and as the caller does.
+    paths: BTreeMap<PathBuf, PathBuf>,
     watched: BTreeSet<PathBuf>,
-    messages: mpsc::Receiver<()>,
+    /// Whether a file is reached over a symbolic link: then a message may name another path than the file's.
+    has_links: bool,
+    messages: Arc<Messages>,
     /// None where the kernel has no room for another watch: the clock alone is left then.
     watcher: Option<RecommendedWatcher>,
+}
+
+/// Which files may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// Any of them.
+    Any,
+    /// Those of them that are in this list.
+    These(BTreeSet<PathBuf>),
+}
+
+/// What the kernel has said since it was asked last.
+#[derive(Default)]
+struct Messages {
+    paths: Mutex<BTreeSet<PathBuf>>,
+    news: Notify,
+}
+
+impl Messages {
+    fn add(&self, event: notify::Event) {
+        if matches!(event.kind, EventKind::Access(_)) {
+            return;
+        }
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        // A message without a path is one that the kernel had no room for.
+        if event.paths.is_empty() || paths.len() > MOST_PATHS {
+            paths.insert(PathBuf::new());
+        } else {
+            paths.extend(event.paths);
+        }
+        self.news.notify_one();
+    }
+
+    fn take(&self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl FileWatch {
     /// Watches these files. Those that do not exist yet are noticed when they come.
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        let (sender, messages) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let is_read = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
-            if !is_read {
-                // A message that waits already says the same.
-                let _ = sender.try_send(());
-            }
+        let messages: Arc<Messages> = Arc::default();
+        let told = Arc::clone(&messages);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
+            Ok(event) => told.add(event),
+            Err(error) => debug!("a message on files was lost: {error}"),
         });
         let watcher = watcher
             .inspect_err(|error| debug!("files are looked at every {} s: {error}", LOOK_EVERY.as_secs()))
             .ok();
         let mut watch = Self {
-            paths,
+            paths: by_absolute(paths),
             watched: BTreeSet::new(),
+            has_links: false,
             messages,
             watcher,
         };
@@ -58,22 +104,54 @@ impl FileWatch {
         watch
     }
 
-    /// Waits until a file may have changed. Often none has: the caller compares.
-    pub async fn next(&mut self) {
-        match self.watcher {
-            Some(_) => {
-                if timeout(LOOK_EVERY, self.messages.recv()).await.is_ok() {
-                    while timeout(SETTLE, self.messages.recv()).await.is_ok() {}
-                }
-            }
-            None => sleep(LOOK_EVERY).await,
+    /// Watches these files from now on.
+    pub fn set(&mut self, paths: Vec<PathBuf>) {
+        let paths = by_absolute(paths);
+        if paths != self.paths {
+            self.paths = paths;
+            self.follow();
         }
-        self.follow();
+    }
+
+    /// Waits until a file may have changed. Often none has: the caller compares. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Hint {
+        let look_every = if self.paths.len() > MANY {
+            LOOK_AT_MANY_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        match self.watcher {
+            Some(_) if timeout(look_every, self.messages.news.notified()).await.is_ok() => {
+                while timeout(SETTLE, self.messages.news.notified()).await.is_ok() {}
+            }
+            Some(_) => self.messages.add(notify::Event::default()),
+            None => {
+                sleep(look_every).await;
+                self.messages.add(notify::Event::default());
+            }
+        }
+        let paths = self.messages.take();
+        // A message of the clock has no path.
+        let is_any = self.has_links || paths.iter().any(|path| path.as_os_str().is_empty());
+        if is_any || !paths.is_disjoint(&self.watched) {
+            self.follow();
+        }
+        if is_any {
+            return Hint::Any;
+        }
+        let watched = paths.iter().filter_map(|path| self.paths.get(path));
+        Hint::These(watched.cloned().collect())
     }
 
     /// Watches the folders that the files are in now.
     fn follow(&mut self) {
-        let folders: BTreeSet<PathBuf> = self.paths.iter().flat_map(|path| folders_of(path)).collect();
+        let mut folders = BTreeSet::new();
+        self.has_links = false;
+        for path in self.paths.keys() {
+            let of_path = folders_of(path);
+            self.has_links |= of_path.len() > 1;
+            folders.extend(of_path);
+        }
         let Some(watcher) = &mut self.watcher else {
             return;
         };
@@ -89,13 +167,17 @@ impl FileWatch {
     }
 }
 
+fn by_absolute(paths: Vec<PathBuf>) -> BTreeMap<PathBuf, PathBuf> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    paths.into_iter().map(|path| (absolute(&path), path)).collect()
+}
+
 /// The folder of a file and, where it is a symbolic link, those of each step to what it stands for.
 fn folders_of(path: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         let folder = match path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
             Some(parent) => parent.to_owned(),
             None => break,
         };
@@ -168,12 +250,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("zone");
         std::fs::write(&file, "1").expect("written");
-        let mut watch = FileWatch::new(vec![file.clone()]);
+        let watch = FileWatch::new(vec![file.clone()]);
         // What was written before the watch began may be told still.
-        while timeout(Duration::from_millis(100), watch.messages.recv()).await.is_ok() {}
-        std::fs::read(&file).expect("read");
-        timeout(Duration::from_millis(200), watch.messages.recv())
+        while timeout(Duration::from_millis(100), watch.messages.news.notified())
             .await
-            .expect_err("no message");
+            .is_ok()
+        {}
+        std::fs::read(&file).expect("read");
+        let news = watch.messages.news.notified();
+        timeout(Duration::from_millis(200), news).await.expect_err("no message");
     }
 }

@@ -7,6 +7,7 @@ mod forward;
 mod http;
 mod keeper;
 mod netlink;
+mod watched;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 
 use self::files::Shares;
 use self::http::Http;
+use self::watched::WatchedFiles;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity};
@@ -113,7 +115,8 @@ impl System {
             readiness: Arc::clone(&readiness),
             sources: Arc::clone(&sources),
         });
-        let loader = control::loader(source, config.clone());
+        let watched = Arc::new(WatchedFiles::default());
+        let loader = control::FileLoader::new(source, &desired, Arc::clone(&watched));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
         let initial = control::desired(desired, Vec::new());
@@ -125,7 +128,7 @@ impl System {
                 stored,
                 storage_required,
                 sources: ids,
-                loader,
+                loader: Box::new(loader),
                 token: token_file,
                 cookies: secrets,
                 observer,
@@ -145,6 +148,16 @@ impl System {
             metrics: Arc::clone(&metrics),
             sources: Arc::clone(&sources),
         });
+        if config.files.watch {
+            let (control, stopping) = (handle.clone(), spawner.stopping());
+            spawner.spawn("files", async move {
+                tokio::select! {
+                    () = watched.follow(&control) => {}
+                    () = stopping.cancelled() => {}
+                }
+                Ok(())
+            });
+        }
         for task in sources.tasks(&handle, &history, &spawner.stopping()) {
             spawner.spawn("source", async move {
                 task.await;

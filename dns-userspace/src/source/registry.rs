@@ -168,7 +168,7 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
                 history: Arc::clone(&task.history),
                 source: configured.id.clone(),
             });
-            task.world(configured, KubernetesWorld::new(settings, reporting))
+            task.world(configured, KubernetesWorld::new(*settings, reporting))
         }
     }
 }

@@ -52,6 +52,11 @@ impl Budget {
         Self::new(Size(u64::MAX))
     }
 
+    /// Takes the share of a zone that was read before, and has not changed.
+    pub(crate) fn keep(&mut self, octets: u64) {
+        self.used = self.used.saturating_add(octets);
+    }
+
     fn left(&self) -> u64 {
         self.limit.saturating_sub(self.used)
     }
@@ -109,11 +114,12 @@ impl<'b> Meter<'b> {
         }
     }
 
-    /// Ends the reading.
-    pub(super) fn finish(self, is_loaded: bool) {
+    /// Ends the reading; what the records take, in octets.
+    pub(super) fn finish(self, is_loaded: bool) -> u64 {
         self.budget.used -= self.files;
         if !is_loaded {
             self.budget.used -= self.records;
         }
+        self.records
     }
 }

@@ -401,7 +401,7 @@ impl MasterFileReader<'_> {
                 self.report(*place, problem);
             }
         }
-        self.meter.finish(self.errors.is_empty());
+        let octets = self.meter.finish(self.errors.is_empty());
         if !self.errors.is_empty() {
             return Err(LoadError::Errors(self.errors));
         }
@@ -418,6 +418,12 @@ impl MasterFileReader<'_> {
         Ok(ZoneContent {
             rrsets: checked.rrsets,
             warnings,
+            files: self
+                .sources
+                .iter()
+                .map(|source| (source.path.clone(), source.stamp))
+                .collect(),
+            octets,
         })
     }
 }

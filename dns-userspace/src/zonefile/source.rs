@@ -7,6 +7,7 @@ use super::ZoneFileError;
 use super::budget::Meter;
 use super::problem::ZoneFileProblem;
 use crate::host::files;
+use crate::host::stamp::FileStamp;
 use crate::model::rdata::Token;
 use crate::model::shown::{MOST_OF_TEXT, shorten};
 
@@ -28,6 +29,8 @@ pub(super) struct SourceFile {
     pub(super) path: PathBuf,
     /// Its content, without a byte order mark.
     pub(super) octets: Vec<u8>,
+    /// What the file system said of it.
+    pub(super) stamp: FileStamp,
 }
 
 /// A part of one of the files, for messages.
@@ -63,18 +66,21 @@ impl SourceFile {
     /// Reads a file whose size the zone has room for.
     pub(super) fn read(shown_as: &Path, path: &Path, meter: &mut Meter<'_>) -> Result<Self, Unread> {
         let mut file = files::open(path)?;
-        let announced = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let announced = metadata.len();
         meter.take_file(announced).map_err(Unread::TooLarge)?;
         let mut octets = Vec::with_capacity(announced as usize);
         file.read_to_end(&mut octets)?;
         let grown = (octets.len() as u64).saturating_sub(announced);
         meter.take_file(grown).map_err(Unread::TooLarge)?;
+        let stamp = FileStamp::of(&metadata, &octets);
         if octets.starts_with(b"\xEF\xBB\xBF") {
             octets.drain(..3);
         }
         Ok(Self {
             path: shown_as.to_owned(),
             octets,
+            stamp,
         })
     }
 

@@ -207,6 +207,7 @@ fn desired(options: &Options, zones: usize) -> Result<Desired> {
         records: Vec::new(),
         views: views.collect::<Result<_>>()?,
         zones: zones.collect::<Result<_>>()?,
+        unchanged: Vec::new(),
         access: Vec::new(),
         ttl: TtlRules {
             min: 0,

@@ -150,7 +150,7 @@ pub(super) fn read(
     section: &CheckedMapping<'_>,
     around: &Surroundings<'_>,
     findings: &mut Findings,
-) -> Option<KubernetesSource> {
+) -> Option<Box<KubernetesSource>> {
     let default = KubernetesSource::default();
     let kubeconfig = section.short_text("kubeconfig", "kubeconfig: /etc/hotdns/kubeconfig", MOST, findings);
     let zones = section
@@ -162,7 +162,7 @@ pub(super) fn read(
         .collect();
     let syntax = section.word("traefik_syntax", &["v3", "v2"], findings);
     let domain = section.text("cluster_domain", "cluster_domain: cluster.local", findings);
-    Some(KubernetesSource {
+    Some(Box::new(KubernetesSource {
         cluster_domain: domain.and_then(|domain| domain.to_name("cluster_domain", findings)),
         kubeconfig: kubeconfig.map(|path| around.base.join(&*path).into()),
         context: short(section, "context", "context: prod", findings),
@@ -183,7 +183,7 @@ pub(super) fn read(
         report: section
             .boolean("report", "report: true", findings)
             .unwrap_or(default.report),
-    })
+    }))
 }
 
 fn short(

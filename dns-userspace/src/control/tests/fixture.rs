@@ -248,6 +248,7 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
         records,
         views: Vec::new(),
         zones,
+        unchanged: Vec::new(),
         access: Vec::new(),
         ttl: RULES,
         restart_needed: Vec::new(),

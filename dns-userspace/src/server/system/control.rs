@@ -3,27 +3,76 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, ConfigSource, ConfigWithZones, Known};
-use crate::control::{self, Loader, Planes, Publication};
+use super::watched::WatchedFiles;
+use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
+use crate::control::{self, LoadFiles, Planes, Publication};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
 
-/// Reads everything again; `running` is what the process was started with.
-pub(super) fn loader(source: ConfigSource, running: Config) -> Loader {
-    let mut known = Known::of(&running);
-    Box::new(move || {
-        let read = source.load_everything().and_then(|read| read.for_reload(&known));
+/// Reads the configuration file and what has changed of the zone files.
+pub(super) struct FileLoader {
+    source: ConfigSource,
+    /// What the process was started with.
+    running: Config,
+    /// What was taken last.
+    taken: Taken,
+    /// What was read since, which may be taken.
+    read: Option<Taken>,
+    watched: Arc<WatchedFiles>,
+}
+
+/// What is known of files that were read.
+struct Taken {
+    known: Known,
+    zones: ReadZones,
+}
+
+impl FileLoader {
+    /// For a process that was started with `read`.
+    pub(super) fn new(source: ConfigSource, read: &ConfigWithZones, watched: Arc<WatchedFiles>) -> Self {
+        let taken = Taken {
+            known: Known::of(&read.config),
+            zones: ReadZones::of(read, &ReadZones::default()),
+        };
+        watched.show(&read.config, &taken.zones);
+        Self {
+            source,
+            running: read.config.clone(),
+            taken,
+            read: None,
+            watched,
+        }
+    }
+}
+
+impl LoadFiles for FileLoader {
+    fn load(&mut self) -> Result<control::Desired, Vec<String>> {
+        self.read = None;
+        self.watched.note_configuration(&self.source.path);
+        let read = self.source.load_changed(&self.taken.zones);
+        let read = read.and_then(|read| read.for_reload(&self.taken.known));
         let read = read.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         for warning in &read.warnings {
             tracing::warn!("{warning}");
         }
-        known = Known::of(&read.config);
-        let restart = Config::restart_needed(&running, &read.config);
+        let zones = ReadZones::of(&read, &self.taken.zones);
+        self.watched.show(&read.config, &zones);
+        self.read = Some(Taken {
+            known: Known::of(&read.config),
+            zones,
+        });
+        let restart = Config::restart_needed(&self.running, &read.config);
         let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
         // These keys take a restart.
-        desired.ttl = ttl_rules(&running);
+        desired.ttl = ttl_rules(&self.running);
         Ok(desired)
-    })
+    }
+
+    fn was_taken(&mut self) {
+        if let Some(read) = self.read.take() {
+            self.taken = read;
+        }
+    }
 }
 
 /// The configuration as the control thread takes it.
@@ -51,6 +100,7 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
         records,
         views,
         zones: zones.collect(),
+        unchanged: read.unchanged.into_iter().map(|zone| zone.apex).collect(),
         access,
         ttl,
         restart_needed,

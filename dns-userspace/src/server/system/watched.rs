@@ -1,0 +1,117 @@
+//! `files.watch`: reloads when the configuration file, a zone file or one that it includes has changed.
+//!
+//! ```text
+//! FileLoader ─ which files, as they were read ─► WatchedFiles ─► task ─ changed? ─► ControlHandle::reload
+//!                                                 host::watch ────┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use crate::config::{Config, ReadZones};
+use crate::control::ControlHandle;
+use crate::host::stamp::FileStamp;
+use crate::host::watch::{FileWatch, Hint};
+
+/// The files of this server, each as it was when it was read last; none where it could not be read.
+#[derive(Default)]
+pub(super) struct WatchedFiles {
+    files: Mutex<BTreeMap<PathBuf, Option<FileStamp>>>,
+    /// Said when the list is another one.
+    news: Notify,
+}
+
+/// How long a file that is being written is waited for. One that is still empty then is read all the same, and so is
+/// one that is gone: the reload says what is wrong with it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Waits while a file is being written: an editor may empty it first, and an empty configuration is a valid one.
+async fn wait_until_whole(path: &Path) {
+    let until = Instant::now() + PATIENCE;
+    while !FileStamp::at(path).is_some_and(|file| file.is_whole()) && Instant::now() < until {
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+impl WatchedFiles {
+    /// The configuration file is about to be read.
+    pub(super) fn note_configuration(&self, path: &Path) {
+        self.lock().insert(path.to_owned(), FileStamp::at(path));
+    }
+
+    /// These files were read.
+    pub(super) fn show(&self, config: &Config, zones: &ReadZones) {
+        let secrets = [&config.http.token_file, &config.edns.cookie_secret_file];
+        let secrets = secrets
+            .into_iter()
+            .flatten()
+            .map(|path| (path.to_path_buf(), FileStamp::at(path)));
+        let read = zones.files().map(|(path, stamp)| (path.clone(), stamp));
+        let mut files = self.lock();
+        let configuration = files
+            .get(&*config.file)
+            .copied()
+            .unwrap_or_else(|| FileStamp::at(&config.file));
+        *files = secrets.chain(read).collect();
+        files.insert(config.file.to_path_buf(), configuration);
+        self.news.notify_one();
+    }
+
+    /// Reloads when one of the files has changed. Never ends.
+    pub(super) async fn follow(&self, control: &ControlHandle) {
+        let mut watch = FileWatch::new(self.paths());
+        loop {
+            let hint = tokio::select! {
+                hint = watch.next() => hint,
+                () = self.news.notified() => {
+                    watch.set(self.paths());
+                    Hint::Any
+                }
+            };
+            if let Some(path) = self.changed(&hint) {
+                wait_until_whole(&path).await;
+                info!("{} has changed: reloading", path.display());
+                // The writer logs what comes of it.
+                let _ = control.reload().await;
+            }
+        }
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// A file that is not what was read.
+    fn changed(&self, hint: &Hint) -> Option<PathBuf> {
+        let files = self.lock();
+        let is_changed = |path: &Path, was: &Option<FileStamp>| match was {
+            Some(was) => !was.is_still(path),
+            None => path.exists(),
+        };
+        match hint {
+            Hint::Any => files
+                .iter()
+                .find(|(path, was)| is_changed(path, was))
+                .map(|(path, _)| path.clone()),
+            Hint::These(paths) => {
+                let watched = paths.iter().filter_map(|path| files.get_key_value(path));
+                watched
+                    .into_iter()
+                    .find(|(path, was)| is_changed(path, was))
+                    .map(|(path, _)| path.clone())
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Option<FileStamp>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
