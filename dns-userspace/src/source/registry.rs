@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::hosts::Hosts;
-use super::kubernetes::{KubernetesWorld, Reporting};
+use super::kubernetes::{KubernetesFigures, KubernetesWorld, Reporting};
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
 use crate::config::{ConfiguredSource, SourceSettings};
 use crate::control::{ControlHandle, History};
@@ -43,6 +43,8 @@ pub struct Registry {
     sources: Vec<RegisteredSource>,
     /// RRsets of any source that are left out because of another source's, as the writer has told last.
     conflicts: Mutex<Conflicts>,
+    /// What clusters count.
+    figures: Arc<KubernetesFigures>,
 }
 
 impl Registry {
@@ -56,6 +58,7 @@ impl Registry {
         Self {
             sources: sources.collect(),
             conflicts: Mutex::default(),
+            figures: Arc::default(),
         }
     }
 
@@ -72,6 +75,13 @@ impl Registry {
             *counts.entry(conflict.left_out.source().clone()).or_default() += 1;
         }
         counts
+    }
+
+    /// What clusters count, where one is watched.
+    pub fn kubernetes_figures(&self) -> Option<&KubernetesFigures> {
+        let is_cluster =
+            |source: &RegisteredSource| matches!(source.configured.settings, SourceSettings::Kubernetes(_));
+        self.iter().any(is_cluster).then_some(&*self.figures)
     }
 
     /// What tells them apart, for the writer.
@@ -106,6 +116,7 @@ impl Registry {
                 requests: source.requests.clone(),
                 control: control.clone(),
                 history: Arc::clone(history),
+                figures: Arc::clone(&self.figures),
                 stop: stop.clone(),
             };
             let configured = source.configured.clone();
@@ -121,6 +132,7 @@ struct Task {
     requests: SyncRequests,
     control: ControlHandle,
     history: Arc<History>,
+    figures: Arc<KubernetesFigures>,
     stop: CancellationToken,
 }
 
@@ -168,7 +180,10 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
                 history: Arc::clone(&task.history),
                 source: configured.id.clone(),
             });
-            task.world(configured, KubernetesWorld::new(*settings, reporting))
+            task.world(
+                configured,
+                KubernetesWorld::new(*settings, reporting, Arc::clone(&task.figures)),
+            )
         }
     }
 }

@@ -66,6 +66,15 @@ impl Cluster {
         all.filter(|key| key.kind.is_published())
     }
 
+    /// How many objects of a kind there are, by namespace.
+    pub fn count(&self, kind: Kind) -> BTreeMap<Arc<str>, i64> {
+        let mut counts = BTreeMap::new();
+        for object in self.of_kind(kind) {
+            *counts.entry(Arc::clone(&object.meta.namespace)).or_default() += 1;
+        }
+        counts
+    }
+
     /// An object.
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
         self.objects.get(key).map(|stored| &stored.object)

@@ -68,6 +68,18 @@ pub enum Told {
     Failed(String),
 }
 
+impl Told {
+    /// The kind that it is about.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Listed(scope, _) | Self::Absent(scope) | Self::Refused(scope, _) => Some(scope.kind),
+            Self::Applied(Ok(object)) => Some(object.kind),
+            Self::Applied(Err((key, _))) | Self::Deleted(key) => Some(key.kind),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
 /// A page of a list.
 #[derive(Deserialize)]
 #[serde(default)]

@@ -26,7 +26,7 @@ fn world(fake: &Fake, watch: Option<Vec<WatchedKind>>) -> (KubernetesWorld, Temp
         watch,
         ..publishing()
     };
-    (KubernetesWorld::new(settings, None), folder)
+    (KubernetesWorld::new(settings, None, Arc::default()), folder)
 }
 
 fn ingress(name: &str, version: &str, host: &str) -> Value {
