@@ -32,8 +32,8 @@ pub(crate) enum Verb {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …).
-    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.
     #[arg(long)]
     dev_mode: bool,
@@ -71,7 +71,8 @@ impl RunArgs {
             xdp,
         } = self;
         ConfigSource {
-            path: config,
+            // No path stands for the environment.
+            path: config.unwrap_or_default(),
             overrides: Overrides {
                 listen,
                 http,
