@@ -31,6 +31,8 @@ pub struct Cluster {
     routes: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
     /// The EndpointSlices of a Service, by its namespace and name.
     slices: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
+    /// Objects whose addresses are held.
+    holding: BTreeSet<ObjectKey>,
     /// Whether Gateways may be listed.
     has_gateways: bool,
 }
@@ -51,6 +53,7 @@ impl Cluster {
             unread: BTreeMap::new(),
             routes: HashMap::new(),
             slices: HashMap::new(),
+            holding: BTreeSet::new(),
             has_gateways: true,
         }
     }
@@ -98,7 +101,7 @@ impl Cluster {
         let before = self.forget(&key);
         let mut touched = self.touched(&key, &object);
         if let Some(before) = &before {
-            touched.append(&mut self.touched(&key, &before.object));
+            touched.extend(self.touched(&key, &before.object));
         }
         let held = before.and_then(|before| self.hold(before, &object, now));
         for (index, place) in [
@@ -108,6 +111,9 @@ impl Cluster {
             for place in place {
                 index.entry(place).or_default().insert(key.clone());
             }
+        }
+        if held.is_some() {
+            self.holding.insert(key.clone());
         }
         self.objects.insert(key, Stored { object, held });
         touched
@@ -143,38 +149,41 @@ impl Cluster {
             match object {
                 Ok(object) => {
                     gone.remove(&object.key());
-                    touched.append(&mut self.apply(*object, now));
+                    touched.extend(self.apply(*object, now));
                 }
                 Err((key, error)) => {
                     gone.remove(&key);
-                    touched.append(&mut self.apply_unread(key, error));
+                    touched.extend(self.apply_unread(key, error));
                 }
             }
         }
         for key in gone {
-            touched.append(&mut self.delete(&key));
+            touched.extend(self.delete(&key));
         }
         touched
     }
 
     /// When addresses that are held stop to count next.
     pub fn next_expiry(&self) -> Option<Instant> {
-        let held = self.objects.values().filter_map(|stored| stored.held.as_ref());
-        held.map(|(_, until)| *until).min()
+        let stored = self.holding.iter().filter_map(|key| self.objects.get(key));
+        stored.filter_map(|stored| Some(stored.held.as_ref()?.1)).min()
     }
 
     /// Lets go of addresses whose time is over.
     pub fn expire(&mut self, now: Instant) -> BTreeSet<ObjectKey> {
-        let over = |stored: &Stored| stored.held.as_ref().is_some_and(|(_, until)| *until <= now);
-        let expired = self.objects.iter().filter(|(_, stored)| over(stored));
-        let expired: Vec<ObjectKey> = expired.map(|(key, _)| key.clone()).collect();
+        let is_over = |key: &&ObjectKey| {
+            let held = self.objects.get(*key).and_then(|stored| stored.held.as_ref());
+            held.is_none_or(|(_, until)| *until <= now)
+        };
+        let expired: Vec<ObjectKey> = self.holding.iter().filter(is_over).cloned().collect();
         let mut touched = BTreeSet::new();
         for key in expired {
+            self.holding.remove(&key);
             if let Some(stored) = self.objects.get_mut(&key) {
                 stored.held = None;
             }
             if let Some(object) = self.object(&key) {
-                touched.append(&mut self.touched(&key, object));
+                touched.extend(self.touched(&key, object));
             }
         }
         touched
@@ -260,6 +269,7 @@ impl Cluster {
 
     fn forget(&mut self, key: &ObjectKey) -> Option<Stored> {
         let stored = self.objects.remove(key)?;
+        self.holding.remove(key);
         let object = &stored.object;
         for (index, places) in [
             (&mut self.routes, gateways_of(object)),

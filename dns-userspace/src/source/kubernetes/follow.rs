@@ -183,7 +183,7 @@ async fn list(client: &Client, scope: &Scope) -> Result<(Vec<Read>, String, Stri
             Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => {
                 return Err(ListError::Refused(status.message.clone()));
             }
-            Err(error) => return Err(ListError::Failed(format!("list of {place}: {}", chain(&error)))),
+            Err(error) => return Err(ListError::Failed(failure("list", &place, &error))),
         }
     }
     Err(ListError::Absent)
@@ -232,7 +232,7 @@ async fn watch(
                     failures = 0;
                 }
                 let Some(pause) = PAUSES.get(failures) else {
-                    return Err(format!("watch of {place}: {}", chain(&error)));
+                    return Err(failure("watch", place, &error));
                 };
                 failures += 1;
                 sleep(*pause).await;
@@ -277,6 +277,19 @@ async fn one_watch(
 fn follow_version(version: &mut String, object: &Value) {
     if let Some(new) = object["metadata"]["resourceVersion"].as_str() {
         new.clone_into(version);
+    }
+}
+
+/// Why the cluster is away. Where it cannot be reached at all, each kind says the same.
+fn failure(what: &str, place: &str, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Service(_) | kube::Error::HyperError(_) => {
+            format!(
+                "the API server cannot be reached: {}",
+                chain(error).trim_start_matches("ServiceError: ")
+            )
+        }
+        _ => format!("{what} of {place}: {}", chain(error)),
     }
 }
 

@@ -108,7 +108,7 @@ impl KubernetesWorld {
         Ok(match told {
             Told::Listed(scope, objects) => {
                 let mut touched = self.permit(&scope);
-                touched.append(&mut self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now));
+                touched.extend(self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now));
                 touched
             }
             Told::Applied(Ok(object)) => self.cluster.apply(*object, now),
