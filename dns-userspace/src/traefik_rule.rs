@@ -19,12 +19,14 @@ mod forms;
 mod matcher;
 mod names;
 mod pattern;
+mod routes;
 mod scan;
 mod template;
 
 pub use self::expression::Rule;
 pub use self::forms::Underivable;
 pub use self::names::Names;
+pub use self::routes::Route;
 
 /// Which functions a rule has, and what their arguments mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,11 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Rule, RuleError> {
 /// The names that a rule routes.
 pub fn hosts(rule: &Rule) -> Names {
     names::hosts(rule)
+}
+
+/// The rule as pairs of a host and a path, where it says no more than that.
+pub fn routes(rule: &Rule) -> Option<Vec<Route>> {
+    routes::routes(rule)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod differential;
+pub mod discovery;
 pub mod documents;
 pub mod frames;
 pub mod fuzzing;

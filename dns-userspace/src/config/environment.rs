@@ -11,6 +11,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::Overrides;
 use super::problem::{ConfigError, ConfigProblem};
 use crate::model::name::Name;
 
@@ -21,7 +22,7 @@ const DEV_ZONE: &str = "talos00";
 /// The port of DNS: one that needs no privilege.
 const DNS_PORT: u16 = 5353;
 
-const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 13] = [
     "DNS_SERVER_URL",
     "DNS_ZONE",
     "DNS_ZONES",
@@ -38,15 +39,16 @@ const NAMES: [&str; 13] = [
 ];
 
 /// The variables that are set, and not empty.
-pub(super) struct Environment {
+pub(super) struct CatalystEnvironment {
     variables: BTreeMap<&'static str, String>,
     is_dev_mode: bool,
 }
 
-impl Environment {
-    /// Of this process.
-    pub(super) fn of_process(is_dev_mode: bool) -> Self {
-        Self::new(is_dev_mode, |name| std::env::var(name).ok())
+impl CatalystEnvironment {
+    /// Those of the variables that the command line passes on.
+    pub(super) fn of(overrides: &Overrides) -> Self {
+        let variables = &overrides.environment;
+        Self::new(overrides.dev_mode, |name| variables.get(name).map(str::to_owned))
     }
 
     fn new(is_dev_mode: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
@@ -77,9 +79,9 @@ impl Environment {
                 file: Path::new(PLACE).into(),
                 at: None,
                 problem: ConfigProblem::BadVariable {
-                    variable,
-                    value,
-                    expected,
+                    name: variable,
+                    text: value,
+                    reason: format!("set it to {expected}"),
                 },
             });
         });
@@ -190,14 +192,14 @@ mod tests {
     use super::*;
     use crate::config::{Loaded, SourceSettings, TokenPlace};
 
-    fn environment(is_dev_mode: bool, variables: &[(&str, &str)]) -> Environment {
-        Environment::new(is_dev_mode, |name| {
+    fn environment(is_dev_mode: bool, variables: &[(&str, &str)]) -> CatalystEnvironment {
+        CatalystEnvironment::new(is_dev_mode, |name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         })
     }
 
-    fn loaded(environment: &Environment) -> Loaded {
+    fn loaded(environment: &CatalystEnvironment) -> Loaded {
         let yaml = environment.to_yaml().expect("good variables");
         Loaded::from_text(&yaml, Path::new(PLACE)).expect("a good configuration")
     }

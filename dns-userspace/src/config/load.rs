@@ -4,10 +4,10 @@ use std::io;
 use std::path::Path;
 
 use super::document;
-use super::environment::{self, Environment};
+use super::environment::{self, CatalystEnvironment};
 use super::keys;
 use super::problem::{ConfigError, ConfigProblem, Findings};
-use super::{Config, ConfiguredSource, Loaded, Overrides, SourceSettings, TargetsConfig};
+use super::{Config, ConfiguredSource, Loaded, Overrides, SourceSettings, TargetsConfig, shown};
 use crate::host::files;
 use crate::host::memory::{self, Size};
 
@@ -23,7 +23,7 @@ const NODE_OCTETS: u64 = 256;
 /// Where no file is named, the environment is the configuration. Where the file has no Kubernetes source and the environment
 /// says one, that is added, with its targets.
 pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<ConfigError>> {
-    let environment = Environment::of_process(overrides.dev_mode);
+    let environment = CatalystEnvironment::of(overrides);
     let place = Path::new(environment::PLACE);
     if path.as_os_str().is_empty() {
         if !environment.has_source() {
@@ -78,7 +78,12 @@ fn read(text: &str, path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Co
     let base = path.parent().unwrap_or(Path::new(""));
     let config = keys::read(&document, base, overrides, &mut findings);
     let warnings = findings.into_result()?;
-    Ok(Loaded { config, warnings })
+    let shown = shown::shown(&document);
+    Ok(Loaded {
+        config,
+        warnings,
+        shown,
+    })
 }
 
 impl Loaded {

@@ -1,3 +1,5 @@
+mod discovery;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -206,6 +208,7 @@ fn the_command_line_replaces_the_files_values() {
         interfaces: vec!["lo".to_owned()],
         xdp_mode: Some(XdpMode::Generic),
         dev_mode: false,
+        environment: Environment::default(),
     };
     let config = source.load().expect("valid").config;
     assert_eq!(config.listen.len(), 2);

@@ -9,6 +9,7 @@
 //!
 //! - Values of one type are joined: two Ingresses `www.example.org` with 192.0.2.1 and 192.0.2.2 make one RRset of
 //!   both. Its TTL is the smallest.
+//!   The order is the oldest object's.
 //! - Of a type that has one value at most (CNAME, ALIAS, DNAME, SOA) the oldest object's is taken.
 //! - Where one object gives its values a weight, the RRset is answered by weight; values without one count as 1.
 //! - A wildcard stands for names of one more label alone where all that ask for it say so.
@@ -41,10 +42,8 @@ pub struct Claim {
     pub ttl: u32,
     /// The values, in uncompressed wire form.
     pub rdatas: Vec<Rdata>,
-    /// What a wildcard stands for, where the owner is one: an Ingress means one label, for example.
-    pub wildcard: Wildcard,
-    /// How often its values are answered first, against those of other objects; `None`: no object cares.
-    pub weight: Option<u16>,
+    /// The order of the values with their weights, and what a wildcard stands for.
+    pub handling: Handling,
 }
 
 /// An object and all that it asks for.
@@ -126,7 +125,9 @@ struct Joined {
     ttl: u32,
     seen: HashSet<Rdata>,
     rdatas: RdataList,
-    /// One for each value.
+    /// The order that the oldest object asks for.
+    order: Order,
+    /// One for each value; `None` where its object gives none.
     weights: Vec<Option<u16>>,
     wildcard: Wildcard,
     /// The oldest object, and how many others there are.
@@ -370,8 +371,9 @@ impl Joined {
             ttl: claim.ttl,
             seen: HashSet::new(),
             rdatas: RdataList::default(),
+            order: claim.handling.order().clone(),
             weights: Vec::new(),
-            wildcard: claim.wildcard,
+            wildcard: claim.handling.wildcard(),
             first: rank.clone(),
             others: 0,
         }
@@ -380,26 +382,27 @@ impl Joined {
     fn add(&mut self, claim: &Claim, rank: &Rank) {
         self.ttl = self.ttl.min(claim.ttl);
         self.others += usize::from(*rank != self.first);
-        if claim.wildcard == Wildcard::Rfc4592 {
+        if claim.handling.wildcard() == Wildcard::Rfc4592 {
             self.wildcard = Wildcard::Rfc4592;
         }
-        for rdata in &claim.rdatas {
+        let given = claim.handling.order().weights().iter().copied().map(Some);
+        for (rdata, weight) in claim.rdatas.iter().zip(given.chain(std::iter::repeat(None))) {
             if claim.rtype.is_singleton() && !self.rdatas.is_empty() {
                 break;
             }
             if self.seen.insert(rdata::canonical(claim.rtype, rdata)) {
                 self.rdatas.push(rdata);
-                self.weights.push(claim.weight);
+                self.weights.push(weight);
             }
         }
     }
 
-    fn handling(&self, owner: &Name) -> Handling {
+    fn handling(&self) -> Handling {
         let order = match self.weights.iter().any(Option::is_some) {
             true => Order::Weighted(self.weights.iter().map(|weight| weight.unwrap_or(1)).collect()),
-            false => Order::Fixed,
+            false => self.order.clone(),
         };
-        let wildcard = Some(self.wildcard).filter(|_| owner.is_wildcard());
+        let wildcard = Some(self.wildcard).filter(|_| self.owner.is_wildcard());
         Handling::new(order, wildcard.unwrap_or_default())
     }
 
@@ -409,7 +412,7 @@ impl Joined {
             0 => self.first.key.to_string(),
             others => format!("{} and {others} more", self.first.key),
         };
-        let handling = self.handling(&self.owner);
+        let handling = self.handling();
         let rrset = RrSet {
             rtype,
             ttl: self.ttl,

@@ -17,8 +17,13 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::caddy::Caddy;
+use super::consul::Consul;
+use super::consul_kv::ConsulKv;
 use super::hosts::Hosts;
 use super::kubernetes::{KubernetesFigures, KubernetesWorld, Reporting};
+use super::nomad::Nomad;
+use super::traefik::Traefik;
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
 use crate::config::{ConfiguredSource, SourceSettings};
 use crate::control::{ControlHandle, History};
@@ -185,5 +190,10 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
                 KubernetesWorld::new(*settings, reporting, Arc::clone(&task.figures)),
             )
         }
+        SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
+        SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),
+        SourceSettings::Nomad(settings) => task.world(configured, Nomad::new(settings)),
+        SourceSettings::Traefik(settings) => task.world(configured, Traefik::new(settings)),
+        SourceSettings::Caddy(settings) => task.world(configured, Caddy::new(settings)),
     }
 }

@@ -58,7 +58,7 @@ fn asked(cluster: &Cluster, key: &ObjectKey) -> Vec<String> {
     let shown = claims.iter().map(|claim| {
         let values = claim.rdatas.iter().map(|rdata| rdata::format_value(claim.rtype, rdata));
         let values: Vec<String> = values.collect();
-        let one_label = if claim.wildcard == Wildcard::OneLabel && claim.owner.is_wildcard() {
+        let one_label = if claim.handling.wildcard() == Wildcard::OneLabel && claim.owner.is_wildcard() {
             " (1)"
         } else {
             ""

@@ -17,7 +17,7 @@ use super::service::Service;
 use super::{Object, Wanted};
 use crate::model::name::Name;
 use crate::model::rdata;
-use crate::model::record::{Rdata, RecordType, Wildcard};
+use crate::model::record::{Handling, Rdata, RecordType, Wildcard};
 use crate::source::Claim;
 
 /// The TTL of all these records, in seconds: they follow Pods.
@@ -32,8 +32,7 @@ pub fn domain_claims(domain: &Name) -> Vec<Claim> {
             rtype,
             ttl: TTL,
             rdatas: vec![rdata::parse_value(rtype, &value).ok()?],
-            wildcard: Wildcard::default(),
-            weight: None,
+            handling: Handling::default(),
         })
     };
     let soa = format!("ns.dns.{domain} hostmaster.{domain} 1 7200 1800 86400 {TTL}");

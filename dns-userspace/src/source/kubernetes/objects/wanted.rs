@@ -8,7 +8,7 @@ use super::super::settings::{Publishing, Target};
 use super::{Meta, Object};
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
-use crate::model::record::{Rdata, RecordType, Wildcard};
+use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
 use crate::model::views::ViewName;
 use crate::source::Claim;
 
@@ -211,14 +211,16 @@ impl<'a> Wanted<'a> {
         if rdatas.is_empty() {
             return;
         }
+        let order = self.weight.map_or(Order::Fixed, |weight| {
+            Order::Weighted(vec![weight; rdatas.len()].into())
+        });
         self.claims.push(Claim {
             view: self.view.clone(),
             owner,
             rtype,
             ttl: ttl.unwrap_or(self.ttl),
             rdatas,
-            wildcard,
-            weight: self.weight,
+            handling: Handling::new(order, wildcard),
         });
     }
 
