@@ -136,8 +136,8 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …).
-    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.
     #[arg(long)]
     dev_mode: bool,
@@ -175,7 +175,8 @@ impl RunArgs {
             xdp,
         } = self;
         ConfigSource {
-            path: config,
+            // No path stands for the environment.
+            path: config.unwrap_or_default(),
             overrides: Overrides {
                 listen,
                 http,
@@ -236,7 +237,11 @@ mod tests {
     fn wrong_words_are_refused_with_the_right_ones() {
         let error = Cli::try_parse_from(["hotdns", "run", "--config", "c", "--xdp", "fast"]).expect_err("no mode");
         assert!(error.to_string().contains("auto, native, generic, off"), "{error}");
-        assert!(Cli::try_parse_from(["hotdns", "run"]).is_err(), "--config is needed");
+        assert!(Cli::try_parse_from(["hotdns", "check"]).is_err(), "--config is needed");
+        assert!(
+            Cli::try_parse_from(["hotdns", "run"]).is_ok(),
+            "the environment stands in its place"
+        );
         assert!(Cli::try_parse_from(["hotdns", "serve", "--config", "c"]).is_err());
     }
 }

@@ -30,6 +30,7 @@ use tests::server::{Server, eventually, program};
 /// Blocks that are not run, by how their first line begins, and commands, by how they begin.
 const NOT_RUN: &[(&str, &str)] = &[
     ("livenessProbe:", "a manifest for Kubernetes, which is not here"),
+    ("apiVersion:", "an object for Kubernetes, which is not here"),
     (
         "cargo xtask ",
         "builds, installs or measures: its arguments are checked, it is not run",

@@ -51,7 +51,10 @@ fn objects_are_followed_and_outlive_their_api() -> Result<()> {
     let mut cluster = Cluster::start()?;
     cluster.apply(&INGRESS.replace("HOST", "grafana.example.test"))?;
     let started = Instant::now();
-    let mut server = Server::start(&config(&cluster.kubeconfig(), ", report: true"))?;
+    let mut server = Server::start(&config(
+        &cluster.kubeconfig(),
+        ", report: true, cluster_domain: cluster.local",
+    ))?;
     answers(&server, "grafana.example.test", "A", "192.0.2.54")?;
     println!("first answer {:?} after the start", started.elapsed());
     let full = server.dig(&["grafana.example.test", "A", "+noall", "+answer"])?;
@@ -108,10 +111,11 @@ fn objects_are_followed_and_outlive_their_api() -> Result<()> {
         .replace("name: mail", "name: nonsense")
         .replace("10 mail.example.test.", "ten");
     cluster.apply(&nonsense)?;
-    eventually("an Event says what is wrong", || {
+    let told = eventually("an Event says what is wrong", || {
         let events = cluster.kubectl(&["get", "events"], None)?;
         Ok(events.contains("NotUnderstood") && events.contains("recordset/nonsense"))
-    })?;
+    });
+    told.with_context(|| server.log())?;
     cluster.kubectl(&["delete", "recordset", "odd", "nonsense"], None)?;
 
     // A Service of type LoadBalancer, by annotation.
@@ -124,6 +128,26 @@ fn objects_are_followed_and_outlive_their_api() -> Result<()> {
     let points = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.10", "ipMode": "VIP"}]}});
     cluster.set_status("default", "service/web", &points)?;
     answers(&server, "web.example.test", "A", "192.0.2.10")?;
+
+    // Names inside the cluster: of the API server's own Service.
+    answers(&server, "kubernetes.default.svc.cluster.local", "A", "10.96.0.1")?;
+    answers(
+        &server,
+        "_https._tcp.kubernetes.default.svc.cluster.local",
+        "SRV",
+        "0 100 443 kubernetes.default.svc.cluster.local.",
+    )?;
+    answers(
+        &server,
+        "1.0.96.10.in-addr.arpa",
+        "PTR",
+        "kubernetes.default.svc.cluster.local.",
+    )?;
+    let absent = server.dig(&["none.default.svc.cluster.local", "A"])?;
+    ensure!(
+        absent.contains("NXDOMAIN") && absent.contains("hostmaster.cluster.local"),
+        "{absent}"
+    );
 
     // Another name, and none.
     cluster.apply(&INGRESS.replace("HOST", "charts.example.test"))?;
@@ -143,7 +167,10 @@ fn objects_are_followed_and_outlive_their_api() -> Result<()> {
     answers(&server, "grafana.example.test", "A", "192.0.2.54")?;
     answers(&server, "example.test", "MX", "10 mail.example.test.")?;
     let shown = source(&server)?;
-    ensure!(shown["state"] != "synced" && shown["records"] == 3, "{shown}");
+    ensure!(
+        shown["state"] != "synced" && shown["records"].as_u64() > Some(3),
+        "{shown}"
+    );
 
     // It comes back, having forgotten all older versions.
     cluster.forget()?;

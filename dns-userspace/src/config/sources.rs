@@ -96,7 +96,7 @@ macro_rules! kinds {
 
 kinds! {
     hosts: Hosts(HostsSource),
-    kubernetes: Kubernetes(KubernetesSource),
+    kubernetes: Kubernetes(Box<KubernetesSource>),
     consul: Consul(ConsulSource),
     consul_kv: ConsulKv(ConsulKvSource),
     nomad: Nomad(NomadSource),

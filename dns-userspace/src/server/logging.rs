@@ -92,6 +92,8 @@ fn filter(level: LogLevel) -> Targets {
     };
     Targets::new()
         .with_default(others)
+        // It says each error as an error of its own; who asks it says them where they matter.
+        .with_target("kube_client", LevelFilter::OFF)
         .with_targets(OURS.iter().map(|target| (*target, ours)))
 }
 

@@ -198,13 +198,13 @@ impl Claims {
             .cloned()
             .collect();
         for key in gone {
-            touched.append(&mut self.remove(&key));
+            touched.extend(self.remove(&key));
         }
         for (key, object) in objects {
             if self.objects.get(&key).is_some_and(|known| known.is_the_same(&object)) {
                 continue;
             }
-            touched.append(&mut self.remove(&key));
+            touched.extend(self.remove(&key));
             let rank = Rank {
                 since: object.since,
                 key: Arc::clone(&key),

@@ -11,6 +11,7 @@
 mod annotations;
 mod cluster;
 mod connect;
+mod figures;
 mod follow;
 mod kinds;
 mod objects;
@@ -18,6 +19,7 @@ mod report;
 mod settings;
 mod world;
 
+pub use self::figures::KubernetesFigures;
 pub use self::report::Reporting;
 pub use self::world::KubernetesWorld;
 

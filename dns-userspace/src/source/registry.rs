@@ -21,7 +21,7 @@ use super::caddy::Caddy;
 use super::consul::Consul;
 use super::consul_kv::ConsulKv;
 use super::hosts::Hosts;
-use super::kubernetes::{KubernetesWorld, Reporting};
+use super::kubernetes::{KubernetesFigures, KubernetesWorld, Reporting};
 use super::nomad::Nomad;
 use super::traefik::Traefik;
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
@@ -48,6 +48,8 @@ pub struct Registry {
     sources: Vec<RegisteredSource>,
     /// RRsets of any source that are left out because of another source's, as the writer has told last.
     conflicts: Mutex<Conflicts>,
+    /// What clusters count.
+    figures: Arc<KubernetesFigures>,
 }
 
 impl Registry {
@@ -61,6 +63,7 @@ impl Registry {
         Self {
             sources: sources.collect(),
             conflicts: Mutex::default(),
+            figures: Arc::default(),
         }
     }
 
@@ -77,6 +80,13 @@ impl Registry {
             *counts.entry(conflict.left_out.source().clone()).or_default() += 1;
         }
         counts
+    }
+
+    /// What clusters count, where one is watched.
+    pub fn kubernetes_figures(&self) -> Option<&KubernetesFigures> {
+        let is_cluster =
+            |source: &RegisteredSource| matches!(source.configured.settings, SourceSettings::Kubernetes(_));
+        self.iter().any(is_cluster).then_some(&*self.figures)
     }
 
     /// What tells them apart, for the writer.
@@ -111,6 +121,7 @@ impl Registry {
                 requests: source.requests.clone(),
                 control: control.clone(),
                 history: Arc::clone(history),
+                figures: Arc::clone(&self.figures),
                 stop: stop.clone(),
             };
             let configured = source.configured.clone();
@@ -126,6 +137,7 @@ struct Task {
     requests: SyncRequests,
     control: ControlHandle,
     history: Arc<History>,
+    figures: Arc<KubernetesFigures>,
     stop: CancellationToken,
 }
 
@@ -173,7 +185,10 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
                 history: Arc::clone(&task.history),
                 source: configured.id.clone(),
             });
-            task.world(configured, KubernetesWorld::new(settings, reporting))
+            task.world(
+                configured,
+                KubernetesWorld::new(*settings, reporting, Arc::clone(&task.figures)),
+            )
         }
         SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
         SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),

@@ -70,6 +70,8 @@ pub struct KubernetesSource {
     pub hold: Duration,
     /// Whether Traefik's rules are of version 2 where a route does not say.
     pub is_traefik_v2: bool,
+    /// The domain of cluster DNS, such as `cluster.local.`; `None`: names inside the cluster are not served.
+    pub cluster_domain: Option<Name>,
     /// Whether Events and the status of RecordSets are written.
     pub report: bool,
 }
@@ -101,6 +103,7 @@ pub(super) const KEYS: &[&str] = &[
     "class_views",
     "hold",
     "traefik_syntax",
+    "cluster_domain",
     "report",
 ];
 pub(super) const REMEDY: &str = "change the object in the cluster";
@@ -127,6 +130,7 @@ impl Default for KubernetesSource {
             class_views: Vec::new(),
             hold: Duration::from_secs(300),
             is_traefik_v2: false,
+            cluster_domain: None,
             report: false,
         }
     }
@@ -146,7 +150,7 @@ pub(super) fn read(
     section: &CheckedMapping<'_>,
     around: &Surroundings<'_>,
     findings: &mut Findings,
-) -> Option<KubernetesSource> {
+) -> Option<Box<KubernetesSource>> {
     let default = KubernetesSource::default();
     let kubeconfig = section.short_text("kubeconfig", "kubeconfig: /etc/hotdns/kubeconfig", MOST, findings);
     let zones = section
@@ -157,7 +161,9 @@ pub(super) fn read(
         .filter_map(|zone| zone.to_name("zones", findings))
         .collect();
     let syntax = section.word("traefik_syntax", &["v3", "v2"], findings);
-    Some(KubernetesSource {
+    let domain = section.text("cluster_domain", "cluster_domain: cluster.local", findings);
+    Some(Box::new(KubernetesSource {
+        cluster_domain: domain.and_then(|domain| domain.to_name("cluster_domain", findings)),
         kubeconfig: kubeconfig.map(|path| around.base.join(&*path).into()),
         context: short(section, "context", "context: prod", findings),
         namespaces: words(section, "namespaces", "namespaces: [web]", findings),
@@ -177,7 +183,7 @@ pub(super) fn read(
         report: section
             .boolean("report", "report: true", findings)
             .unwrap_or(default.report),
-    })
+    }))
 }
 
 fn short(

@@ -29,6 +29,10 @@ pub struct Cluster {
     unread: BTreeMap<ObjectKey, String>,
     /// The routes that name a Gateway, by its namespace and name.
     routes: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
+    /// The EndpointSlices of a Service, by its namespace and name.
+    slices: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
+    /// Objects whose addresses are held.
+    holding: BTreeSet<ObjectKey>,
     /// Whether Gateways may be listed.
     has_gateways: bool,
 }
@@ -48,6 +52,8 @@ impl Cluster {
             objects: BTreeMap::new(),
             unread: BTreeMap::new(),
             routes: HashMap::new(),
+            slices: HashMap::new(),
+            holding: BTreeSet::new(),
             has_gateways: true,
         }
     }
@@ -61,6 +67,15 @@ impl Cluster {
     pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         let all = self.objects.keys().chain(self.unread.keys());
         all.filter(|key| key.kind.is_published())
+    }
+
+    /// How many objects of a kind there are, by namespace.
+    pub fn count(&self, kind: Kind) -> BTreeMap<Arc<str>, i64> {
+        let mut counts = BTreeMap::new();
+        for object in self.of_kind(kind) {
+            *counts.entry(Arc::clone(&object.meta.namespace)).or_default() += 1;
+        }
+        counts
     }
 
     /// An object.
@@ -86,13 +101,19 @@ impl Cluster {
         let before = self.forget(&key);
         let mut touched = self.touched(&key, &object);
         if let Some(before) = &before {
-            touched.append(&mut self.touched(&key, &before.object));
+            touched.extend(self.touched(&key, &before.object));
         }
         let held = before.and_then(|before| self.hold(before, &object, now));
-        if let Body::Route(route) = &object.body {
-            for gateway in route.gateways(&object.meta.namespace) {
-                self.routes.entry(gateway).or_default().insert(key.clone());
+        for (index, place) in [
+            (&mut self.routes, gateways_of(&object)),
+            (&mut self.slices, services_of(&object)),
+        ] {
+            for place in place {
+                index.entry(place).or_default().insert(key.clone());
             }
+        }
+        if held.is_some() {
+            self.holding.insert(key.clone());
         }
         self.objects.insert(key, Stored { object, held });
         touched
@@ -128,38 +149,41 @@ impl Cluster {
             match object {
                 Ok(object) => {
                     gone.remove(&object.key());
-                    touched.append(&mut self.apply(*object, now));
+                    touched.extend(self.apply(*object, now));
                 }
                 Err((key, error)) => {
                     gone.remove(&key);
-                    touched.append(&mut self.apply_unread(key, error));
+                    touched.extend(self.apply_unread(key, error));
                 }
             }
         }
         for key in gone {
-            touched.append(&mut self.delete(&key));
+            touched.extend(self.delete(&key));
         }
         touched
     }
 
     /// When addresses that are held stop to count next.
     pub fn next_expiry(&self) -> Option<Instant> {
-        let held = self.objects.values().filter_map(|stored| stored.held.as_ref());
-        held.map(|(_, until)| *until).min()
+        let stored = self.holding.iter().filter_map(|key| self.objects.get(key));
+        stored.filter_map(|stored| Some(stored.held.as_ref()?.1)).min()
     }
 
     /// Lets go of addresses whose time is over.
     pub fn expire(&mut self, now: Instant) -> BTreeSet<ObjectKey> {
-        let over = |stored: &Stored| stored.held.as_ref().is_some_and(|(_, until)| *until <= now);
-        let expired = self.objects.iter().filter(|(_, stored)| over(stored));
-        let expired: Vec<ObjectKey> = expired.map(|(key, _)| key.clone()).collect();
+        let is_over = |key: &&ObjectKey| {
+            let held = self.objects.get(*key).and_then(|stored| stored.held.as_ref());
+            held.is_none_or(|(_, until)| *until <= now)
+        };
+        let expired: Vec<ObjectKey> = self.holding.iter().filter(is_over).cloned().collect();
         let mut touched = BTreeSet::new();
         for key in expired {
+            self.holding.remove(&key);
             if let Some(stored) = self.objects.get_mut(&key) {
                 stored.held = None;
             }
             if let Some(object) = self.object(&key) {
-                touched.append(&mut self.touched(&key, object));
+                touched.extend(self.touched(&key, object));
             }
         }
         touched
@@ -228,15 +252,11 @@ impl Cluster {
     }
 
     /// The EndpointSlices of a Service.
-    pub fn slices(&self, namespace: &Arc<str>, service: &str) -> impl Iterator<Item = &EndpointSlice> {
-        // Names of slices begin with that of their Service, by custom alone: the label decides.
-        let first = ObjectKey::new(Kind::EndpointSlice, namespace, &"".into());
-        let of_namespace = self.objects.range(first..).map(|(_, stored)| &stored.object);
-        let namespace = Arc::clone(namespace);
-        let of_namespace = of_namespace
-            .take_while(move |object| object.kind == Kind::EndpointSlice && object.meta.namespace == namespace);
-        of_namespace.filter_map(move |object| match &object.body {
-            Body::EndpointSlice(slice) if service_of(&object.meta) == Some(service) => Some(&**slice),
+    pub fn slices(&self, namespace: &Arc<str>, service: &Arc<str>) -> impl Iterator<Item = &EndpointSlice> {
+        let keys = self.slices.get(&(Arc::clone(namespace), Arc::clone(service)));
+        let objects = keys.into_iter().flatten().filter_map(|key| self.object(key));
+        objects.filter_map(|object| match &object.body {
+            Body::EndpointSlice(slice) => Some(&**slice),
             _ => None,
         })
     }
@@ -249,12 +269,17 @@ impl Cluster {
 
     fn forget(&mut self, key: &ObjectKey) -> Option<Stored> {
         let stored = self.objects.remove(key)?;
-        if let Body::Route(route) = &stored.object.body {
-            for gateway in route.gateways(&stored.object.meta.namespace) {
-                if let Some(routes) = self.routes.get_mut(&gateway) {
-                    routes.remove(key);
-                    if routes.is_empty() {
-                        self.routes.remove(&gateway);
+        self.holding.remove(key);
+        let object = &stored.object;
+        for (index, places) in [
+            (&mut self.routes, gateways_of(object)),
+            (&mut self.slices, services_of(object)),
+        ] {
+            for place in places {
+                if let Some(keys) = index.get_mut(&place) {
+                    keys.remove(key);
+                    if keys.is_empty() {
+                        index.remove(&place);
                     }
                 }
             }
@@ -295,4 +320,21 @@ impl Cluster {
             _ => BTreeSet::from([key.clone()]),
         }
     }
+}
+
+/// The Gateways that a route names.
+fn gateways_of(object: &Object) -> Vec<(Arc<str>, Arc<str>)> {
+    match &object.body {
+        Body::Route(route) => route.gateways(&object.meta.namespace).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The Service that a slice is of.
+fn services_of(object: &Object) -> Vec<(Arc<str>, Arc<str>)> {
+    let service = service_of(&object.meta).filter(|_| object.kind == Kind::EndpointSlice);
+    service
+        .into_iter()
+        .map(|service| (Arc::clone(&object.meta.namespace), service.into()))
+        .collect()
 }

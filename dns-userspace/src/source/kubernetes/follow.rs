@@ -68,6 +68,18 @@ pub enum Told {
     Failed(String),
 }
 
+impl Told {
+    /// The kind that it is about.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Listed(scope, _) | Self::Absent(scope) | Self::Refused(scope, _) => Some(scope.kind),
+            Self::Applied(Ok(object)) => Some(object.kind),
+            Self::Applied(Err((key, _))) | Self::Deleted(key) => Some(key.kind),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
 /// A page of a list.
 #[derive(Deserialize)]
 #[serde(default)]
@@ -171,7 +183,7 @@ async fn list(client: &Client, scope: &Scope) -> Result<(Vec<Read>, String, Stri
             Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => {
                 return Err(ListError::Refused(status.message.clone()));
             }
-            Err(error) => return Err(ListError::Failed(format!("list of {place}: {}", chain(&error)))),
+            Err(error) => return Err(ListError::Failed(failure("list", &place, &error))),
         }
     }
     Err(ListError::Absent)
@@ -220,7 +232,7 @@ async fn watch(
                     failures = 0;
                 }
                 let Some(pause) = PAUSES.get(failures) else {
-                    return Err(format!("watch of {place}: {}", chain(&error)));
+                    return Err(failure("watch", place, &error));
                 };
                 failures += 1;
                 sleep(*pause).await;
@@ -265,6 +277,19 @@ async fn one_watch(
 fn follow_version(version: &mut String, object: &Value) {
     if let Some(new) = object["metadata"]["resourceVersion"].as_str() {
         new.clone_into(version);
+    }
+}
+
+/// Why the cluster is away. Where it cannot be reached at all, each kind says the same.
+fn failure(what: &str, place: &str, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Service(_) | kube::Error::HyperError(_) => {
+            format!(
+                "the API server cannot be reached: {}",
+                chain(error).trim_start_matches("ServiceError: ")
+            )
+        }
+        _ => format!("{what} of {place}: {}", chain(error)),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! One file for each kind. Fields are named as the API names them.
 
+mod cluster_dns;
 mod config_map;
 mod dns_endpoint;
 mod endpoint_slice;
@@ -22,6 +23,7 @@ mod wanted;
 
 use serde_json::Value;
 
+pub use self::cluster_dns::domain_claims;
 pub use self::endpoint_slice::{EndpointSlice, service_of};
 pub use self::gateway::Gateway;
 pub use self::ingress_class::IngressClass;

@@ -33,6 +33,9 @@ const GATHER: Duration = Duration::from_millis(300);
 /// Octets of the note of an Event at most (events.k8s.io/v1).
 const MOST_NOTE: usize = 1024;
 
+/// Octets of an object's name that are in the name of an Event.
+const MOST_NAME: usize = 200;
+
 /// Where reports come from and go.
 #[derive(Clone)]
 pub struct Reporting {
@@ -242,7 +245,7 @@ async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) 
     let event = json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": format!("{}.", key.name), "namespace": namespace},
+        "metadata": {"name": event_name(&key.name), "namespace": namespace},
         "eventTime": now(),
         "reportingController": "hotdns.io/hotdns",
         "reportingInstance": format!("hotdns-{}", std::process::id()),
@@ -260,6 +263,24 @@ async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) 
     });
     let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
     send(client, Method::POST, &path, "application/json", &event).await
+}
+
+/// A name of its own for an Event: the object's, and the time.
+fn event_name(object: &str) -> String {
+    let end = object
+        .char_indices()
+        .map(|(at, _)| at)
+        .take_while(|at| *at <= MOST_NAME)
+        .last();
+    let object = object
+        .get(..end.unwrap_or(0))
+        .filter(|_| object.len() > MOST_NAME)
+        .unwrap_or(object);
+    format!(
+        "{}.{:x}",
+        object.trim_end_matches(['.', '-']),
+        Timestamp::now().as_microsecond()
+    )
 }
 
 async fn send(client: &Client, method: Method, path: &str, content: &str, body: &Value) -> Result<(), kube::Error> {

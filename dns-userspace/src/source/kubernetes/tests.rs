@@ -1,5 +1,6 @@
 //! Objects as the API shows them, and what comes of them.
 
+mod cluster_dns;
 mod dependencies;
 mod fake;
 mod kinds;

@@ -13,9 +13,10 @@ use tokio::time::{sleep_until, timeout};
 
 use super::cluster::Cluster;
 use super::connect::connect;
+use super::figures::{Fault, KubernetesFigures};
 use super::follow::{Scope, Told, follow};
 use super::kinds::Kind;
-use super::objects::ObjectKey;
+use super::objects::{ObjectKey, domain_claims};
 use super::report::{Reporting, Reports, report};
 use super::settings::watched;
 use crate::config::KubernetesSource;
@@ -39,11 +40,12 @@ pub struct KubernetesWorld {
     tasks: JoinSet<()>,
     /// What is reported to objects, where that is wanted.
     reports: Option<(Arc<Reports>, Reporting)>,
+    figures: Arc<KubernetesFigures>,
 }
 
 impl KubernetesWorld {
     /// A cluster that nothing is known of; with `reporting`, objects are told what became of them.
-    pub fn new(settings: KubernetesSource, reporting: Option<Reporting>) -> Self {
+    pub fn new(settings: KubernetesSource, reporting: Option<Reporting>, figures: Arc<KubernetesFigures>) -> Self {
         let settings = Arc::new(settings);
         Self {
             cluster: Cluster::new(Arc::clone(&settings)),
@@ -53,16 +55,60 @@ impl KubernetesWorld {
             told: None,
             tasks: JoinSet::new(),
             reports: reporting.map(|reporting| (Arc::default(), reporting)),
+            figures,
         }
     }
 
     /// Takes what is told; the objects that may ask for something else now.
     fn take(&mut self, told: Told) -> Result<BTreeSet<ObjectKey>, WorldError> {
+        let kind = told.kind();
+        match &told {
+            Told::Refused(scope, _) => self.figures.count_fault(scope.kind.name(), Fault::Forbidden),
+            Told::Failed(_) => self.figures.count_fault("cluster", Fault::Unreachable),
+            _ => {}
+        }
+        let is_single = matches!(told, Told::Applied(_) | Told::Deleted(_));
+        let counted = kind.filter(|kind| kind.is_published());
+        let before = match &told {
+            Told::Applied(Ok(object)) => self.has(&object.key()),
+            Told::Deleted(key) => self.has(key),
+            _ => counted.map(|kind| self.cluster.count(kind)).unwrap_or_default(),
+        };
+        let key = match &told {
+            Told::Applied(Ok(object)) => Some(object.key()),
+            Told::Deleted(key) => Some(key.clone()),
+            _ => None,
+        };
+        let touched = self.take_in(told)?;
+        let after = match (&key, counted) {
+            (Some(key), _) => self.has(key),
+            (None, Some(kind)) if !is_single => self.cluster.count(kind),
+            _ => before.clone(),
+        };
+        if let Some(kind) = counted {
+            for namespace in before
+                .keys()
+                .chain(after.keys().filter(|namespace| !before.contains_key(*namespace)))
+            {
+                let of = |counts: &BTreeMap<Arc<str>, i64>| counts.get(namespace).copied().unwrap_or(0);
+                self.figures.count_resource(namespace, kind, of(&after) - of(&before));
+            }
+        }
+        Ok(touched)
+    }
+
+    /// One in its namespace, where the object is there.
+    fn has(&self, key: &ObjectKey) -> BTreeMap<Arc<str>, i64> {
+        let is_there = self.cluster.object(key).is_some();
+        is_there.then(|| (Arc::clone(&key.namespace), 1)).into_iter().collect()
+    }
+
+    fn take_in(&mut self, told: Told) -> Result<BTreeSet<ObjectKey>, WorldError> {
         let now = Instant::now();
         Ok(match told {
             Told::Listed(scope, objects) => {
                 let mut touched = self.permit(&scope);
-                touched.append(&mut self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now));
+                touched.extend(self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now));
                 touched
             }
             Told::Applied(Ok(object)) => self.cluster.apply(*object, now),
@@ -112,7 +158,12 @@ impl KubernetesWorld {
 
     /// An object as the driver takes it; `None` where it asks for nothing.
     fn object(&self, key: &ObjectKey) -> Option<Object> {
+        let start = Instant::now();
         let outcome = self.cluster.outcome(key);
+        self.figures.observe(key.kind, start.elapsed());
+        if outcome.as_ref().is_some_and(|outcome| outcome.claims.is_err()) {
+            self.figures.count_fault(key.kind.name(), Fault::Invalid);
+        }
         if let Some((reports, _)) = &self.reports {
             reports.set(key, self.cluster.object(key).zip(outcome.as_ref()));
         }
@@ -165,6 +216,15 @@ impl World for KubernetesWorld {
         self.changes.clear();
         let keys: BTreeSet<ObjectKey> = self.cluster.keys().cloned().collect();
         let mut objects: Vec<Object> = keys.iter().filter_map(|key| self.object(key)).collect();
+        // A cluster without any Service is one that is doubted.
+        let has_services = keys.iter().any(|key| key.kind == Kind::Service);
+        if let Some(domain) = self.settings.cluster_domain.as_ref().filter(|_| has_services) {
+            objects.push(Object {
+                key: format!("cluster domain {domain}").into(),
+                since: 0,
+                claims: Ok(domain_claims(domain)),
+            });
+        }
         objects.extend(self.refused.iter().map(|(key, reason)| refused(key, reason)));
         Ok(Listing { objects, resume: None })
     }
@@ -243,9 +303,14 @@ fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
         }
     };
     for kind in watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
-        add(*kind, settings.selector.as_deref());
+        // Inside the cluster every Service has a name.
+        let is_all = *kind == Kind::Service && settings.cluster_domain.is_some();
+        add(*kind, settings.selector.as_deref().filter(|_| !is_all));
     }
-    if has(Kind::Service) {
+    if settings.cluster_domain.is_some() && !has(Kind::Service) {
+        add(Kind::Service, None);
+    }
+    if has(Kind::Service) || settings.cluster_domain.is_some() {
         add(Kind::EndpointSlice, Some(HEADLESS));
     }
     if has(Kind::Ingress) {

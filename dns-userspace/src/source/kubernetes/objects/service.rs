@@ -78,6 +78,9 @@ impl Service {
     }
 
     pub(super) fn publish(&self, object: &Object, cluster: &Cluster, wanted: &mut Wanted<'_>) {
+        if let Some(domain) = &cluster.publishing().cluster_domain {
+            self.publish_in_cluster(object, cluster, domain, wanted);
+        }
         let annotations = object.meta.annotations();
         let wildcard = wildcard_of(object.kind);
         for host in annotations.list("internal-hostname") {
