@@ -65,7 +65,7 @@ pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::sources::{
     CheckKind, CheckSettings, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource, Naming, NomadSource,
-    PeerSettings, ProxySource, Secret, SourceSettings,
+    PeerSettings, ProxySource, Secret, SourceSettings, is_within,
 };
 pub use self::storage::StorageConfig;
 pub use self::tcp::TcpConfig;

@@ -262,6 +262,11 @@ impl Server {
         Ok(found)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> Result<i32> {
+        Ok(self.running.as_ref().context("not running")?.pid().as_raw())
+    }
+
     /// Its memory, in octets.
     pub fn resident_bytes(&self) -> Result<u64> {
         self.running.as_ref().context("not running")?.resident_bytes()

@@ -32,7 +32,7 @@ pub use self::consul_kv::ConsulKvSource;
 pub use self::hosts::HostsSource;
 pub use self::naming::Naming;
 pub use self::nomad::NomadSource;
-pub use self::peer::{PeerSettings, Secret};
+pub use self::peer::{PeerSettings, Secret, is_within};
 pub use self::proxy::ProxySource;
 use super::Environment;
 use super::backend::BackendConfig;

@@ -25,7 +25,7 @@ pub(super) type Clause<'a> = Vec<Literal<'a>>;
 /// The clauses that some request can satisfy; `None` where there are too many.
 pub(super) fn clauses(expression: &Expression) -> Option<Vec<Clause<'_>>> {
     let mut all = spread(expression, true)?;
-    all.retain(|clause| can_hold(clause));
+    all.retain(can_hold);
     Some(all)
 }
 

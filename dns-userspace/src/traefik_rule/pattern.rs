@@ -304,7 +304,7 @@ fn anchored(text: &str, sequence: &[Part]) -> Vec<Form> {
         }
     }
     match head {
-        None => forms.extend(is_host(&fixed).then(|| Form::Exact(fixed))),
+        None => forms.extend(is_host(&fixed).then_some(Form::Exact(fixed))),
         Some(head) => {
             let base = fixed.strip_prefix('.');
             match (head, base) {

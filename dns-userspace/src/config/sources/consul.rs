@@ -35,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "exposed_by_default",
     "ttl",
     "targets",
+    "zones",
     "domain",
     "meta_txt",
     "rule_syntax",

@@ -18,6 +18,8 @@ pub struct Naming {
     pub ttl: u32,
     /// Where names of rules lead: the proxy's addresses. None: to the instances themselves.
     pub targets: Vec<IpAddr>,
+    /// Names of rules have to be in one of these zones; none: in any.
+    pub zones: Vec<Name>,
     /// The registry's own names are made below this, as Consul's DNS server has them below `consul.`.
     pub domain: Option<Name>,
     /// Whether the meta of instances becomes TXT records at the service's name.
@@ -38,6 +40,7 @@ impl Naming {
             exposed_by_default: false,
             ttl: TTL,
             targets: Vec::new(),
+            zones: Vec::new(),
             domain: None,
             has_meta_txt: false,
             is_v2: false,
@@ -73,6 +76,7 @@ pub(super) fn read(section: &CheckedMapping<'_>, around: &Surroundings<'_>, find
         exposed_by_default,
         ttl: ttl.unwrap_or(TTL),
         targets: peer::addresses(section, "targets", findings),
+        zones: peer::zones(section, findings),
         domain,
         has_meta_txt,
         is_v2: syntax == Some("v2"),

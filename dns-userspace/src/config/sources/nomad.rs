@@ -32,6 +32,7 @@ pub(super) const KEYS: &[&str] = &[
     "exposed_by_default",
     "ttl",
     "targets",
+    "zones",
     "domain",
     "rule_syntax",
     "checks",

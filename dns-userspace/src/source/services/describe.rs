@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Instance;
 use super::registry_names::of_registry;
 use super::tags::Tags;
-use crate::config::Naming;
+use crate::config::{Naming, is_within};
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
@@ -143,6 +143,11 @@ fn routed(exposed: &[Tagged<'_>], naming: &Naming, described: &mut Described) {
         }
     }
     for ((owner, is_one_label), instances) in routed {
+        if !is_within(&owner, &naming.zones) {
+            let reason = "it is in none of the zones that this source may have names in (`zones`)";
+            described.problems.insert(format!("name {owner}"), reason.to_owned());
+            continue;
+        }
         let wildcard = if is_one_label {
             Wildcard::OneLabel
         } else {

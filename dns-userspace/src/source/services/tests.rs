@@ -167,6 +167,24 @@ fn prefixes_name_their_host() {
 }
 
 #[test]
+fn names_of_rules_outside_of_the_zones_are_reported() {
+    let naming = Naming {
+        zones: vec!["example.com.".parse().expect("a name")],
+        ..naming()
+    };
+    let tags = [
+        "urlprefix-in.example.com/",
+        "urlprefix-out.example.org/",
+        "urlprefix-*/",
+    ];
+    let described = describe("a", &[instance("1", "192.0.2.1", &tags)], &naming).expect("described");
+    let owners: Vec<String> = described.claims.iter().map(|claim| claim.owner.to_string()).collect();
+    assert!(owners.contains(&"in.example.com.".to_owned()) && !owners.contains(&"out.example.org.".to_owned()));
+    assert!(!owners.contains(&"*.".to_owned()));
+    assert_eq!(described.problems.keys().collect::<Vec<_>>(), ["name out.example.org."]);
+}
+
+#[test]
 fn weights_come_from_tags_or_the_registry() {
     let weight = "traefik.http.services.api.loadbalancer.server.weight=10";
     let mut instances = [
