@@ -49,6 +49,8 @@ pub(crate) struct RunArgs {
     /// How to attach the XDP program, in the place of the file's `xdp.mode`: auto, native, generic or off.
     #[arg(long, value_name = "MODE")]
     xdp: Option<XdpMode>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
 }
 
 /// Arguments of `hotdns check`.
@@ -57,6 +59,8 @@ pub(crate) struct CheckArgs {
     /// The configuration file (YAML).
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
 }
 
 impl RunArgs {
@@ -68,6 +72,7 @@ impl RunArgs {
             http,
             interface,
             xdp,
+            environment,
         } = self;
         ConfigSource {
             path: config,
@@ -76,7 +81,7 @@ impl RunArgs {
                 http,
                 interfaces: interface,
                 xdp_mode: xdp,
-                environment: environment(),
+                environment: environment.into_environment(),
             },
         }
     }
@@ -88,17 +93,52 @@ impl CheckArgs {
         ConfigSource {
             path: self.config,
             overrides: Overrides {
-                environment: environment(),
+                environment: self.environment.into_environment(),
                 ..Overrides::default()
             },
         }
     }
 }
 
-/// The variables of the environment that stand for keys of the configuration.
-fn environment() -> Environment {
-    let read = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
-    Environment::new(Environment::NAMES.iter().filter_map(read))
+/// Variables of the environment that stand for keys of the configuration.
+#[derive(Args, Default)]
+struct EnvironmentArgs {
+    #[arg(long, env = "CONSUL_HTTP_ADDR", hide = true)]
+    consul_http_addr: Option<String>,
+    #[arg(long, env = "CONSUL_HTTP_TOKEN", hide = true, hide_env_values = true)]
+    consul_http_token: Option<String>,
+    #[arg(long, env = "DOMAIN_SUFFIX", hide = true)]
+    domain_suffix: Option<String>,
+    #[arg(long, env = "NOMAD_ADDR", hide = true)]
+    nomad_addr: Option<String>,
+    #[arg(long, env = "NOMAD_TOKEN", hide = true, hide_env_values = true)]
+    nomad_token: Option<String>,
+    #[arg(long, env = "TRAEFIK_PROVIDER_PRIMARY", hide = true)]
+    traefik_provider_primary: Option<String>,
+}
+
+impl EnvironmentArgs {
+    fn into_environment(self) -> Environment {
+        let all = [
+            ("CONSUL_HTTP_ADDR", self.consul_http_addr),
+            ("CONSUL_HTTP_TOKEN", self.consul_http_token),
+            ("DOMAIN_SUFFIX", self.domain_suffix),
+            ("NOMAD_ADDR", self.nomad_addr),
+            ("NOMAD_TOKEN", self.nomad_token),
+            ("TRAEFIK_PROVIDER_PRIMARY", self.traefik_provider_primary),
+        ];
+        let given = all
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Environment::new(given)
+    }
+}
+
+// Tokens are not for logs.
+impl std::fmt::Debug for EnvironmentArgs {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("EnvironmentArgs")
+    }
 }
 
 #[cfg(test)]

@@ -95,16 +95,6 @@ pub struct Overrides {
 pub struct Environment(std::collections::BTreeMap<String, String>);
 
 impl Environment {
-    /// The variables that are read.
-    pub const NAMES: &[&str] = &[
-        "CONSUL_HTTP_ADDR",
-        "CONSUL_HTTP_TOKEN",
-        "DOMAIN_SUFFIX",
-        "NOMAD_ADDR",
-        "NOMAD_TOKEN",
-        "TRAEFIK_PROVIDER_PRIMARY",
-    ];
-
     /// These variables.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(variables.into_iter().collect())

@@ -18,6 +18,7 @@ pub struct Server {
     running: Option<Running>,
     namespace: Option<String>,
     forbidden: Option<i64>,
+    variables: Vec<(String, String)>,
     /// Where it answers DNS.
     pub dns: SocketAddr,
     /// Where it answers HTTP.
@@ -142,6 +143,17 @@ impl Server {
         Err(last.context("no start was tried")?)
     }
 
+    /// The same with variables in its environment.
+    pub fn start_with_variables(variables: &[(&str, &str)], more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
+        let owned = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        server.variables = owned.collect();
+        server.run()?;
+        Ok(server)
+    }
+
     /// The same in a namespace, on one of its addresses, with XDP on `interface`.
     pub fn start_in(namespace: &Namespace, interface: &str, more: &str) -> Result<Self> {
         Self::start_in_mode(namespace, interface, "auto", more)
@@ -191,6 +203,7 @@ impl Server {
             running: None,
             namespace: None,
             forbidden: None,
+            variables: Vec::new(),
             dns,
             http,
         };
@@ -210,6 +223,7 @@ impl Server {
             None => Command::new(program()?),
         };
         command.args(["run", "--config"]).arg(self.path("hotdns.yaml"));
+        command.envs(self.variables.iter().cloned());
         if let Some(call) = self.forbidden {
             forbid(&mut command, call);
         }

@@ -202,6 +202,31 @@ fn records_in_a_real_key_value_store_are_followed() -> Result<()> {
 
 #[test]
 #[ignore = "needs Consul: cargo xtask test --discovery"]
+fn variables_of_the_environment_are_enough() -> Result<()> {
+    let consul = Consul::start()?;
+    consul.register("api", "api1", "192.0.2.1", &["traefik.enable=true"])?;
+    let address = consul.http().to_string();
+    let variables = [
+        ("DOMAIN_SUFFIX", "env.test"),
+        ("TRAEFIK_PROVIDER_PRIMARY", "consul"),
+        ("CONSUL_HTTP_ADDR", &address),
+        ("NOMAD_ADDR", "http://127.0.0.1:1"),
+    ];
+    let server = Server::start_with_variables(&variables, "")?;
+    answers(&server, "api.env.test", "A", &["192.0.2.1"])?;
+    let sources = server.request("GET", "/api/v1/sources", None)?;
+    let kinds: Vec<&str> = sources.json["sources"]
+        .as_array()
+        .context("sources")?
+        .iter()
+        .filter_map(|source| source["kind"].as_str())
+        .collect();
+    ensure!(kinds == ["consul", "nomad"], "{kinds:?}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
 fn a_consul_behind_tls_is_trusted_by_its_authority_alone() -> Result<()> {
     let consul = Consul::start_with_tls()?;
     consul.register("web", "web1", "192.0.2.1", &["traefik.enable=true"])?;

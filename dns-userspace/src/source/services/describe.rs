@@ -94,6 +94,11 @@ pub fn describe(service: &str, instances: &[Instance], naming: &Naming) -> Resul
         described.claims.extend(meta(&own, &exposed, naming.ttl));
     }
     routed(&exposed, naming, &mut described);
+    for claim in &mut described.claims {
+        if claim.rtype.is_address() && *claim.handling.order() == Order::Rotate {
+            claim.handling = Handling::new(naming.order.clone(), claim.handling.wildcard());
+        }
+    }
     Ok(described)
 }
 
