@@ -36,7 +36,6 @@ pub(super) const KEYS: &[&str] = &[
     "ttl",
     "targets",
     "zones",
-    "order",
     "domain",
     "meta_txt",
     "rule_syntax",

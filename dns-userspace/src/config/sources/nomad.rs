@@ -33,7 +33,6 @@ pub(super) const KEYS: &[&str] = &[
     "ttl",
     "targets",
     "zones",
-    "order",
     "domain",
     "rule_syntax",
     "checks",

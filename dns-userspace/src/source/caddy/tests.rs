@@ -42,12 +42,7 @@ fn shown(object: &Object) -> String {
         Ok(claims) => {
             let claims = claims.iter().map(|claim| {
                 let value = rdata::format_value(claim.rtype, &claim.rdatas[0]);
-                format!(
-                    "{} {} {value} {}",
-                    claim.owner,
-                    claim.rtype,
-                    claim.handling.wildcard().word()
-                )
+                format!("{} {} {value} {}", claim.owner, claim.rtype, claim.wildcard.word())
             });
             format!("{}: {}", object.key, claims.collect::<Vec<_>>().join(", "))
         }
