@@ -9,9 +9,9 @@
 //!
 //! - Values of one type are joined: two Ingresses `www.example.org` with 192.0.2.1 and 192.0.2.2 make one RRset of
 //!   both. Its TTL is the smallest.
+//!   The order and the kind of wildcard are the oldest object's. Where it is weighted, each value has the weight that
+//!   its own object gives it, or 1.
 //! - Of a type that has one value at most (CNAME, ALIAS, DNAME, SOA) the oldest object's is taken.
-//! - Where one object gives its values a weight, the RRset is answered by weight; values without one count as 1.
-//! - A wildcard stands for names of one more label alone where all that ask for it say so.
 //! - An RRset that cannot be beside one of an older object is left out: an A beside an older CNAME, say.
 //!
 //! Who is left out is told ([`Claims::left_out`]). The result depends on the objects alone, and not on the order in
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
-use crate::model::record::{Handling, Order, Rdata, RdataList, RecordType, RrSet, Wildcard};
+use crate::model::record::{Handling, Order, Rdata, RdataList, RecordType, RrSet};
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::model::work;
@@ -41,10 +41,8 @@ pub struct Claim {
     pub ttl: u32,
     /// The values, in uncompressed wire form.
     pub rdatas: Vec<Rdata>,
-    /// What a wildcard stands for, where the owner is one: an Ingress means one label, for example.
-    pub wildcard: Wildcard,
-    /// How often its values are answered first, against those of other objects; `None`: no object cares.
-    pub weight: Option<u16>,
+    /// The order of the values with their weights, and what a wildcard stands for.
+    pub handling: Handling,
 }
 
 /// An object and all that it asks for.
@@ -126,9 +124,9 @@ struct Joined {
     ttl: u32,
     seen: HashSet<Rdata>,
     rdatas: RdataList,
-    /// One for each value.
-    weights: Vec<Option<u16>>,
-    wildcard: Wildcard,
+    /// The oldest object's; the weights are beside.
+    handling: Handling,
+    weights: Vec<u16>,
     /// The oldest object, and how many others there are.
     first: Rank,
     others: usize,
@@ -197,13 +195,13 @@ impl Claims {
             .cloned()
             .collect();
         for key in gone {
-            touched.extend(self.remove(&key));
+            touched.append(&mut self.remove(&key));
         }
         for (key, object) in objects {
             if self.objects.get(&key).is_some_and(|known| known.is_the_same(&object)) {
                 continue;
             }
-            touched.extend(self.remove(&key));
+            touched.append(&mut self.remove(&key));
             let rank = Rank {
                 since: object.since,
                 key: Arc::clone(&key),
@@ -370,8 +368,8 @@ impl Joined {
             ttl: claim.ttl,
             seen: HashSet::new(),
             rdatas: RdataList::default(),
+            handling: claim.handling.clone(),
             weights: Vec::new(),
-            wildcard: claim.wildcard,
             first: rank.clone(),
             others: 0,
         }
@@ -380,27 +378,16 @@ impl Joined {
     fn add(&mut self, claim: &Claim, rank: &Rank) {
         self.ttl = self.ttl.min(claim.ttl);
         self.others += usize::from(*rank != self.first);
-        if claim.wildcard == Wildcard::Rfc4592 {
-            self.wildcard = Wildcard::Rfc4592;
-        }
-        for rdata in &claim.rdatas {
+        let given = claim.handling.order().weights().iter().copied();
+        for (rdata, weight) in claim.rdatas.iter().zip(given.chain(std::iter::repeat(1))) {
             if claim.rtype.is_singleton() && !self.rdatas.is_empty() {
                 break;
             }
             if self.seen.insert(rdata::canonical(claim.rtype, rdata)) {
                 self.rdatas.push(rdata);
-                self.weights.push(claim.weight);
+                self.weights.push(weight);
             }
         }
-    }
-
-    fn handling(&self, owner: &Name) -> Handling {
-        let order = match self.weights.iter().any(Option::is_some) {
-            true => Order::Weighted(self.weights.iter().map(|weight| weight.unwrap_or(1)).collect()),
-            false => Order::Fixed,
-        };
-        let wildcard = Some(self.wildcard).filter(|_| owner.is_wildcard());
-        Handling::new(order, wildcard.unwrap_or_default())
     }
 
     fn finish(self, source: &SourceId, rtype: RecordType) -> (Name, Arc<RrSet>) {
@@ -409,7 +396,10 @@ impl Joined {
             0 => self.first.key.to_string(),
             others => format!("{} and {others} more", self.first.key),
         };
-        let handling = self.handling(&self.owner);
+        let handling = match self.handling.order() {
+            Order::Weighted(_) => Handling::new(Order::Weighted(self.weights.into()), self.handling.wildcard()),
+            Order::Fixed | Order::Rotate | Order::Random => self.handling,
+        };
         let rrset = RrSet {
             rtype,
             ttl: self.ttl,

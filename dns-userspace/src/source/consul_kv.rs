@@ -21,7 +21,7 @@ use super::{Claim, Event, Listing, Object, World, WorldError};
 use crate::config::ConsulKvSource;
 use crate::model::name::Name;
 use crate::model::rdata;
-use crate::model::record::{Rdata, RecordType, Wildcard};
+use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
 
 /// For a reply that does not wait.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +54,8 @@ struct Record {
     rtype: String,
     ttl: Option<u32>,
     value: Values,
+    #[serde(default)]
+    order: Option<String>,
     #[serde(default)]
     weights: Vec<u16>,
     #[serde(default)]
@@ -121,14 +123,10 @@ fn claims(value: &str, default_ttl: u32) -> Result<Vec<Claim>, String> {
         Value::Array(all) => all,
         one => vec![one],
     };
-    let claims: Result<Vec<Vec<Claim>>, String> = all
-        .into_iter()
-        .map(|record| claims_of_record(record, default_ttl))
-        .collect();
-    Ok(claims?.concat())
+    all.into_iter().map(|record| claim(record, default_ttl)).collect()
 }
 
-fn claims_of_record(record: Value, default_ttl: u32) -> Result<Vec<Claim>, String> {
+fn claim(record: Value, default_ttl: u32) -> Result<Claim, String> {
     let example = r#"write {"name": "www.example.com.", "type": "A", "value": ["192.0.2.1"]}"#;
     let record: Record = serde_json::from_value(record).map_err(|error| format!("{error}; {example}"))?;
     let owner = Name::parse_given(&record.name).map_err(|error| error.to_string())?;
@@ -144,9 +142,12 @@ fn claims_of_record(record: Value, default_ttl: u32) -> Result<Vec<Claim>, Strin
         .iter()
         .map(|value| rdata::parse_value(rtype, value).map_err(|error| format!("`{value}`: {error}")))
         .collect();
-    if !record.weights.is_empty() && record.weights.len() != values.len() {
-        return Err("`weights` are one for each value".to_owned());
+    let order = record.order.as_deref().unwrap_or("fixed");
+    if order == "weighted" && record.weights.len() != values.len() {
+        return Err("`order: weighted` needs `weights`, one for each value".to_owned());
     }
+    let order = Order::from_word(order, record.weights.into())
+        .ok_or_else(|| format!("`{order}` is no order; there are {}", Order::WORDS.join(", ")))?;
     let wildcard = record.wildcard.as_deref().unwrap_or("rfc4592");
     let wildcard = Wildcard::from_word(wildcard).ok_or_else(|| {
         format!(
@@ -154,24 +155,13 @@ fn claims_of_record(record: Value, default_ttl: u32) -> Result<Vec<Claim>, Strin
             Wildcard::WORDS.join(", ")
         )
     })?;
-    let claim = |rdatas, weight| Claim {
+    Ok(Claim {
         view: None,
-        owner: owner.clone(),
+        owner,
         rtype,
         ttl: record.ttl.unwrap_or(default_ttl),
-        rdatas,
-        wildcard,
-        weight,
-    };
-    let rdatas = rdatas?;
-    Ok(match record.weights.is_empty() {
-        true => vec![claim(rdatas, None)],
-        false => {
-            let weighted = rdatas.into_iter().zip(record.weights);
-            weighted
-                .map(|(rdata, weight)| claim(vec![rdata], Some(weight)))
-                .collect()
-        }
+        rdatas: rdatas?,
+        handling: Handling::new(order, wildcard),
     })
 }
 

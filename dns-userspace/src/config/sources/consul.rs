@@ -36,6 +36,7 @@ pub(super) const KEYS: &[&str] = &[
     "ttl",
     "targets",
     "zones",
+    "order",
     "domain",
     "meta_txt",
     "rule_syntax",

@@ -6,6 +6,7 @@ use super::super::problem::Findings;
 use super::super::section::CheckedMapping;
 use super::{Surroundings, peer};
 use crate::model::name::Name;
+use crate::model::record::Order;
 
 /// How names are made of services.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Naming {
     pub targets: Vec<IpAddr>,
     /// Names of rules have to be in one of these zones; none: in any.
     pub zones: Vec<Name>,
+    /// The order of the addresses, where their weights are equal.
+    pub order: Order,
     /// The registry's own names are made below this, as Consul's DNS server has them below `consul.`.
     pub domain: Option<Name>,
     /// Whether the meta of instances becomes TXT records at the service's name.
@@ -30,6 +33,7 @@ pub struct Naming {
 
 /// Services come and go: a TTL of their names that clients keep no longer than this.
 pub(super) const TTL: u32 = 30;
+const ORDERS: &[&str] = &["rotate", "random", "fixed"];
 const SYNTAXES: &[&str] = &["v3", "v2"];
 
 impl Naming {
@@ -41,6 +45,7 @@ impl Naming {
             ttl: TTL,
             targets: Vec::new(),
             zones: Vec::new(),
+            order: Order::Rotate,
             domain: None,
             has_meta_txt: false,
             is_v2: false,
@@ -70,6 +75,10 @@ pub(super) fn read(section: &CheckedMapping<'_>, around: &Surroundings<'_>, find
     let exposed_by_default = boolean("exposed_by_default", "exposed_by_default: true", findings);
     let has_meta_txt = boolean("meta_txt", "meta_txt: true", findings);
     let ttl = section.number("ttl", 0..=super::MAX_TTL, "seconds", "ttl: 30", findings);
+    let order = section
+        .word("order", ORDERS, findings)
+        .and_then(|word| Order::from_word(word, Box::default()));
+    let order = order.unwrap_or(Order::Rotate);
     let syntax = section.word("rule_syntax", SYNTAXES, findings);
     Naming {
         suffix: suffix.unwrap_or_else(localhost),
@@ -77,6 +86,7 @@ pub(super) fn read(section: &CheckedMapping<'_>, around: &Surroundings<'_>, find
         ttl: ttl.unwrap_or(TTL),
         targets: peer::addresses(section, "targets", findings),
         zones: peer::zones(section, findings),
+        order,
         domain,
         has_meta_txt,
         is_v2: syntax == Some("v2"),

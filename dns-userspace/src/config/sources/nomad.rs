@@ -33,6 +33,7 @@ pub(super) const KEYS: &[&str] = &[
     "ttl",
     "targets",
     "zones",
+    "order",
     "domain",
     "rule_syntax",
     "checks",

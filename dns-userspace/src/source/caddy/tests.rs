@@ -42,7 +42,12 @@ fn shown(object: &Object) -> String {
         Ok(claims) => {
             let claims = claims.iter().map(|claim| {
                 let value = rdata::format_value(claim.rtype, &claim.rdatas[0]);
-                format!("{} {} {value} {}", claim.owner, claim.rtype, claim.wildcard.word())
+                format!(
+                    "{} {} {value} {}",
+                    claim.owner,
+                    claim.rtype,
+                    claim.handling.wildcard().word()
+                )
             });
             format!("{}: {}", object.key, claims.collect::<Vec<_>>().join(", "))
         }

@@ -70,10 +70,12 @@ fn instances(index: u64, all: &[Value]) -> Reply {
 }
 
 fn addresses(object: &Object) -> Vec<String> {
-    let claims = object.claims.as_ref().expect("claims").iter();
-    let of_service = claims.filter(|claim| claim.owner.to_string() == "web.x." && claim.rtype.is_address());
-    let values = of_service.flat_map(|claim| claim.rdatas.iter().map(|value| rdata::format_value(claim.rtype, value)));
-    values.collect()
+    let claims = object.claims.as_ref().expect("claims");
+    let of_service = claims
+        .iter()
+        .find(|claim| claim.owner.to_string() == "web.x." && claim.rtype.is_address());
+    let values = of_service.map(|claim| claim.rdatas.iter().map(|value| rdata::format_value(claim.rtype, value)));
+    values.into_iter().flatten().collect()
 }
 
 async fn listed(world: &mut Consul) -> Vec<Object> {

@@ -114,6 +114,7 @@ fn what_is_wrong_with_a_record_is_told() {
     assert!(reason(r#"{"name": "a..b", "type": "A", "value": "192.0.2.1"}"#).contains("empty label"));
     assert!(reason(r#"{"name": "a.b", "type": "Q", "value": "192.0.2.1"}"#).contains("no type"));
     assert!(reason(r#"{"name": "a.b", "type": "A", "value": "x"}"#).contains("`x`: "));
-    assert!(reason(r#"{"name": "a.b", "type": "A", "value": "192.0.2.1", "weights": [1, 2]}"#).contains("weights"));
+    assert!(reason(r#"{"name": "a.b", "type": "A", "value": "192.0.2.1", "order": "best"}"#).contains("rotate"));
+    assert!(reason(r#"{"name": "a.b", "type": "A", "value": "192.0.2.1", "order": "weighted"}"#).contains("weights"));
     assert!(reason(r#"{"name": "a.b", "type": "A", "value": "192.0.2.1", "tll": 5}"#).contains("unknown field"));
 }

@@ -65,10 +65,12 @@ fn event(index: u64, kind: &str, id: &str, port: u16) -> String {
 
 /// Values of a type at `web.x.`, or elsewhere.
 fn values(object: &Object, owner: &str, rtype: &str) -> Vec<String> {
-    let claims = object.claims.as_ref().expect("claims").iter();
-    let claims = claims.filter(|claim| claim.owner.to_string() == owner && claim.rtype.to_string() == rtype);
-    let values = claims.flat_map(|claim| claim.rdatas.iter().map(|value| rdata::format_value(claim.rtype, value)));
-    values.collect()
+    let claims = object.claims.as_ref().expect("claims");
+    let claim = claims
+        .iter()
+        .find(|claim| claim.owner.to_string() == owner && claim.rtype.to_string() == rtype);
+    let values = claim.map(|claim| claim.rdatas.iter().map(|value| rdata::format_value(claim.rtype, value)));
+    values.into_iter().flatten().collect()
 }
 
 async fn change(world: &mut Nomad) -> Change {

@@ -9,7 +9,7 @@ use super::tags::Tags;
 use crate::config::{Naming, is_within};
 use crate::model::name::Name;
 use crate::model::rdata;
-use crate::model::record::{Rdata, RecordType, Wildcard};
+use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
 use crate::source::Claim;
 use crate::traefik_rule;
 
@@ -94,6 +94,11 @@ pub fn describe(service: &str, instances: &[Instance], naming: &Naming) -> Resul
         described.claims.extend(meta(&own, &exposed, naming.ttl));
     }
     routed(&exposed, naming, &mut described);
+    for claim in &mut described.claims {
+        if claim.rtype.is_address() && *claim.handling.order() == Order::Rotate {
+            claim.handling = Handling::new(naming.order.clone(), claim.handling.wildcard());
+        }
+    }
     Ok(described)
 }
 
@@ -181,9 +186,14 @@ pub(super) fn addresses(owner: &Name, instances: &[Tagged<'_>], wildcard: Wildca
     let host = hosts
         .iter()
         .find_map(|host| rdata::parse_value(RecordType::CNAME, host).ok());
-    let claim = host.map(|host| Claim {
-        wildcard,
-        ..claim(owner, RecordType::CNAME, vec![host], ttl)
+    let claim = host.map(|host| {
+        claim(
+            owner,
+            RecordType::CNAME,
+            vec![host],
+            Handling::new(Order::Fixed, wildcard),
+            ttl,
+        )
     });
     claim.into_iter().collect()
 }
@@ -192,14 +202,16 @@ pub(super) fn addresses(owner: &Name, instances: &[Tagged<'_>], wildcard: Wildca
 pub fn of_targets(owner: &Name, all: BTreeMap<IpAddr, u16>, wildcard: Wildcard, ttl: u32) -> Vec<Claim> {
     let (v4, v6): (Vec<_>, Vec<_>) = all.into_iter().partition(|(address, _)| address.is_ipv4());
     let families = [(RecordType::A, v4), (RecordType::AAAA, v6)].into_iter();
-    let claims = families.flat_map(|(rtype, all)| {
-        // A weight makes each answer begin with an address that is drawn.
-        let has_many = all.len() > 1;
-        all.into_iter().map(move |(address, weight)| Claim {
-            wildcard,
-            weight: has_many.then_some(weight),
-            ..claim(owner, rtype, vec![octets(address)], ttl)
-        })
+    let claims = families.filter(|(_, all)| !all.is_empty()).map(|(rtype, all)| {
+        let (addresses, weights): (Vec<IpAddr>, Vec<u16>) = all.into_iter().unzip();
+        let is_even = weights.iter().all(|weight| *weight == weights[0]);
+        let order = if is_even {
+            Order::Rotate
+        } else {
+            Order::Weighted(weights.into())
+        };
+        let rdatas = addresses.iter().map(|address| octets(*address)).collect();
+        claim(owner, rtype, rdatas, Handling::new(order, wildcard), ttl)
     });
     claims.collect()
 }
@@ -211,15 +223,14 @@ fn octets(address: IpAddr) -> Rdata {
     }
 }
 
-pub(super) fn claim(owner: &Name, rtype: RecordType, rdatas: Vec<Rdata>, ttl: u32) -> Claim {
+pub(super) fn claim(owner: &Name, rtype: RecordType, rdatas: Vec<Rdata>, handling: Handling, ttl: u32) -> Claim {
     Claim {
         view: None,
         owner: owner.clone(),
         rtype,
         ttl,
         rdatas,
-        wildcard: Wildcard::Rfc4592,
-        weight: None,
+        handling,
     }
 }
 
@@ -236,7 +247,7 @@ fn meta(owner: &Name, instances: &[Tagged<'_>], ttl: u32) -> Option<Claim> {
         rdata::parse_value(RecordType::TXT, if text.len() > 255 { text } else { &quoted }).ok()
     });
     let rdatas: Vec<Rdata> = texts.collect();
-    (!rdatas.is_empty()).then(|| claim(owner, RecordType::TXT, rdatas, ttl))
+    (!rdatas.is_empty()).then(|| claim(owner, RecordType::TXT, rdatas, Handling::default(), ttl))
 }
 
 /// SRV records, and the names that they point to: `c0000201.addr.<base>` for 192.0.2.1.
@@ -263,7 +274,13 @@ impl Targets<'_> {
             .iter()
             .filter_map(|one| Some(srv(one.weight(), one.port()?, &target(one)?)))
             .collect();
-        let claim = claim(owner, RecordType::SRV, rdatas, self.ttl);
+        let claim = claim(
+            owner,
+            RecordType::SRV,
+            rdatas,
+            Handling::new(Order::Rotate, Wildcard::Rfc4592),
+            self.ttl,
+        );
         if claim.rdatas.is_empty() {
             Vec::new()
         } else {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::rdata;
+use crate::model::record::Order;
 use crate::source::Claim;
 
 fn instance(id: &str, address: &str, tags: &[&str]) -> Instance {
@@ -24,29 +25,36 @@ fn naming() -> Naming {
     Naming::below("dev.example.com.".parse().expect("a name"))
 }
 
-/// `owner TYPE value…`, the weights where they differ, and the wildcard where it is not the default.
+/// `owner TYPE value…`, and the order or wildcard where it is not the default.
 fn shown(claims: &[Claim]) -> Vec<String> {
-    let mut all: BTreeMap<(String, String, &str), (Vec<String>, Vec<u16>)> = BTreeMap::new();
-    for claim in claims {
-        let wildcard = match claim.wildcard.word() {
-            "one_label" => " one_label",
-            _ => "",
-        };
-        let place = (claim.owner.to_string(), claim.rtype.to_string(), wildcard);
-        let (values, weights) = all.entry(place).or_default();
-        values.extend(claim.rdatas.iter().map(|value| rdata::format_value(claim.rtype, value)));
-        weights.extend(claim.weight);
-    }
-    let lines = all.into_iter().map(|((owner, rtype, wildcard), (values, weights))| {
-        let are_equal = weights.iter().all(|weight| *weight == weights[0]);
-        let weights = if are_equal {
-            String::new()
-        } else {
-            format!(" {weights:?}")
-        };
-        format!("{owner} {rtype} {}{weights}{wildcard}", values.join(" | "))
-    });
-    lines.collect()
+    let mut all: Vec<String> = claims
+        .iter()
+        .map(|claim| {
+            let values: Vec<String> = claim
+                .rdatas
+                .iter()
+                .map(|value| rdata::format_value(claim.rtype, value))
+                .collect();
+            let weights = claim.handling.order().weights();
+            let weights = if weights.is_empty() {
+                String::new()
+            } else {
+                format!(" {weights:?}")
+            };
+            let wildcard = match claim.handling.wildcard().word() {
+                "one_label" => " one_label",
+                _ => "",
+            };
+            format!(
+                "{} {} {}{weights}{wildcard}",
+                claim.owner,
+                claim.rtype,
+                values.join(" | ")
+            )
+        })
+        .collect();
+    all.sort();
+    all
 }
 
 fn described(service: &str, instances: &[Instance], naming: &Naming) -> Vec<String> {
@@ -175,6 +183,26 @@ fn names_of_rules_outside_of_the_zones_are_reported() {
     assert!(owners.contains(&"in.example.com.".to_owned()) && !owners.contains(&"out.example.org.".to_owned()));
     assert!(!owners.contains(&"*.".to_owned()));
     assert_eq!(described.problems.keys().collect::<Vec<_>>(), ["name out.example.org."]);
+}
+
+#[test]
+fn the_order_is_the_source_s_where_weights_are_equal() {
+    let naming = Naming {
+        order: Order::Random,
+        ..naming()
+    };
+    let light = instance("1", "192.0.2.1", &["traefik.enable=true"]);
+    let mut heavy = instance("2", "192.0.2.2", &["traefik.enable=true"]);
+    let order = |instances: &[Instance]| {
+        let claims = describe("a", instances, &naming).expect("described").claims;
+        let claim = claims
+            .into_iter()
+            .find(|claim| claim.owner.to_string() == "a.dev.example.com.");
+        claim.expect("a claim").handling.order().word()
+    };
+    assert_eq!(order(&[light.clone(), heavy.clone()]), "random");
+    heavy.weight = 5;
+    assert_eq!(order(&[light, heavy]), "weighted");
 }
 
 #[test]
