@@ -16,12 +16,17 @@ mod acl;
 mod address;
 mod address_list;
 mod backend;
+mod cache;
+mod changes;
 mod chaos;
 mod choice;
 mod dns_port;
 mod document;
 mod edns;
+mod environment;
 mod files;
+mod forward;
+mod history;
 mod http;
 mod http_port;
 mod keys;
@@ -34,27 +39,36 @@ mod metrics;
 mod problem;
 mod rate_limit;
 mod records;
+mod rules;
 mod secret_file;
 mod section;
+mod shown;
 mod sources;
 mod storage;
+mod targets;
 mod tcp;
 mod ttl_bounds;
 mod unchanged;
 mod views;
 mod with_zones;
 mod xdp;
+mod zone_template;
 mod zones;
 
 use std::path::PathBuf;
 
 pub use self::backend::{BackendConfig, UpstreamConfig};
+pub use self::cache::{CacheConfig, StaleConfig};
 pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
 pub use self::files::FilesConfig;
-pub use self::http::HttpConfig;
+pub use self::forward::{
+    DEFAULT_SET, FailoverOn, ForwardConfig, Policy, Route, RouteTarget, UpstreamServer, UpstreamSet, UpstreamTransport,
+};
+pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
+pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
 pub use self::limits::LimitsConfig;
 pub use self::log_format::LogFormat;
@@ -64,15 +78,17 @@ pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::sources::{
-    CheckKind, CheckSettings, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource, Naming, NomadSource,
-    PeerSettings, ProxySource, Secret, SourceSettings, is_within,
+    CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
+    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
+pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
+pub use self::zone_template::ZoneTemplate;
 pub use self::zones::ConfiguredZone;
 
 /// What the command line puts in the place of the file's values, in the same notation.
@@ -86,6 +102,8 @@ pub struct Overrides {
     pub interfaces: Vec<String>,
     /// `--xdp`, in the place of `xdp.mode`.
     pub xdp_mode: Option<XdpMode>,
+    /// `--dev-mode`: names go into `/etc/hosts`, and not to Technitium; see `environment`.
+    pub dev_mode: bool,
     /// Variables of the environment, which stand for keys that the file leaves out.
     pub environment: Environment,
 }
@@ -95,6 +113,21 @@ pub struct Overrides {
 pub struct Environment(std::collections::BTreeMap<String, String>);
 
 impl Environment {
+    /// The variables that are read.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::DISCOVERY.iter().chain(&environment::NAMES).copied()
+    }
+
+    /// Those of HinD.
+    const DISCOVERY: &[&str] = &[
+        "CONSUL_HTTP_ADDR",
+        "CONSUL_HTTP_TOKEN",
+        "DOMAIN_SUFFIX",
+        "NOMAD_ADDR",
+        "NOMAD_TOKEN",
+        "TRAEFIK_PROVIDER_PRIMARY",
+    ];
+
     /// These variables.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(variables.into_iter().collect())
@@ -119,12 +152,14 @@ pub struct Loaded {
     pub config: Config,
     /// Oddities for the log.
     pub warnings: Vec<ConfigWarning>,
+    /// The file as JSON, secrets masked.
+    pub shown: serde_json::Value,
 }
 
 /// Where the configuration comes from, at start and at each reload.
 #[derive(Debug, Clone)]
 pub struct ConfigSource {
-    /// The file.
+    /// The file; empty where the environment stands in its place.
     pub path: PathBuf,
     /// What the command line overrides.
     pub overrides: Overrides,

@@ -11,6 +11,7 @@
 //! No folder imports one that imports it: `cargo xtask tidy` looks. `docs/ARCHITECTURE.md` has the map.
 
 pub(crate) mod host;
+pub(crate) mod tls;
 pub mod model;
 pub mod message;
 pub mod zonefile;
@@ -20,9 +21,12 @@ pub mod principal;
 pub mod journal;
 pub mod answer;
 pub mod cookies;
+pub mod rules;
 pub mod config;
+pub mod formats;
 pub mod control;
 pub mod source;
+pub(crate) mod target;
 pub mod table;
 pub mod lines;
 pub mod publish;

@@ -17,6 +17,7 @@ mod consul;
 mod consul_kv;
 pub mod disagreement;
 mod hosts;
+mod kubernetes;
 mod nomad;
 mod peer;
 mod polled;

@@ -7,6 +7,7 @@ pub mod documents;
 pub mod frames;
 pub mod fuzzing;
 pub mod kernel;
+pub mod kubernetes;
 pub mod net;
 pub mod planes;
 pub mod queries;

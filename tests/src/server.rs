@@ -18,7 +18,8 @@ pub struct Server {
     running: Option<Running>,
     namespace: Option<String>,
     forbidden: Option<i64>,
-    variables: Vec<(String, String)>,
+    /// Variables of its environment.
+    environment: Vec<(String, String)>,
     /// Where it answers DNS.
     pub dns: SocketAddr,
     /// Where it answers HTTP.
@@ -143,17 +144,6 @@ impl Server {
         Err(last.context("no start was tried")?)
     }
 
-    /// The same with variables in its environment.
-    pub fn start_with_variables(variables: &[(&str, &str)], more: &str) -> Result<Self> {
-        let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
-        let owned = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        server.variables = owned.collect();
-        server.run()?;
-        Ok(server)
-    }
-
     /// The same in a namespace, on one of its addresses, with XDP on `interface`.
     pub fn start_in(namespace: &Namespace, interface: &str, more: &str) -> Result<Self> {
         Self::start_in_mode(namespace, interface, "auto", more)
@@ -172,6 +162,34 @@ impl Server {
         let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, "auto", more)?;
         server.namespace = Some(namespace.name().to_owned());
         server.forbidden = Some(call);
+        server.run()?;
+        Ok(server)
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with(
+        namespace: &Namespace,
+        interface: &str,
+        environment: &[(&str, &str)],
+        more: &str,
+    ) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, "auto", more)?;
+        server.namespace = Some(namespace.name().to_owned());
+        let environment = environment.iter();
+        server.environment = environment
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        server.run()?;
+        Ok(server)
+    }
+
+    /// The same on loopback.
+    pub fn start_with_variables(environment: &[(&str, &str)], more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
+        let environment = environment.iter();
+        server.environment = environment
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         server.run()?;
         Ok(server)
     }
@@ -203,7 +221,7 @@ impl Server {
             running: None,
             namespace: None,
             forbidden: None,
-            variables: Vec::new(),
+            environment: Vec::new(),
             dns,
             http,
         };
@@ -223,7 +241,7 @@ impl Server {
             None => Command::new(program()?),
         };
         command.args(["run", "--config"]).arg(self.path("hotdns.yaml"));
-        command.envs(self.variables.iter().cloned());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(call) = self.forbidden {
             forbid(&mut command, call);
         }

@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use super::acl::Acl;
 use super::backend::BackendConfig;
+use super::cache::CacheConfig;
 use super::chaos::ChaosConfig;
 use super::document::YamlNode;
 use super::edns::EdnsConfig;
 use super::files::FilesConfig;
+use super::forward::ForwardConfig;
 use super::http::HttpConfig;
 use super::limits::LimitsConfig;
 use super::log_format::LogFormat;
@@ -30,15 +32,21 @@ use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
 use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
+use super::targets::TargetsConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
+use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
+use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
 use super::{
-    Overrides, acl, backend, chaos, dns_port, edns, files, http, http_port, limits, listen, log_format, log_level,
+    limits, listen, log_format, log_level, metrics, rate_limit, records, rules, sources, storage, targets, tcp,
 };
-use super::{metrics, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp, zones};
+use super::{ttl_bounds, views, xdp, zone_template, zones};
+use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
+use crate::rules::Rule;
+use crate::store::Guard;
 
 /// What a key is read from.
 pub(super) struct Input<'a> {
@@ -106,9 +114,12 @@ keys! {
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),
+    history: HistoryLimits = (),
+    changes: Guard = (),
     files: FilesConfig = (),
     http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
+    zone_template: ZoneTemplate = (ttl_bounds),
     edns: EdnsConfig = (),
     chaos: ChaosConfig = (),
     tcp: TcpConfig = (),
@@ -118,12 +129,21 @@ keys! {
     metrics: MetricsConfig = (),
     zones: Vec<ConfiguredZone> = (),
     backend: BackendConfig = (ttl_bounds, listen),
+    forward: ForwardConfig = (listen),
+    cache: CacheConfig = (),
+    rules: Vec<Rule> = (),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
     sources: Vec<ConfiguredSource> = (backend),
+    targets: TargetsConfig = (),
 }
 
 impl Config {
+    /// Whether names that are not ours are looked at by anything but our own data: upstream servers, routes, rules.
+    pub fn resolves(&self) -> bool {
+        self.backend.upstream.enabled || !self.forward.routes.is_empty() || !self.rules.is_empty()
+    }
+
     /// The keys that differ between two configurations and take effect only at a restart, in the order of the table.
     /// For example `["xdp.mode"]` where `xdp: {mode: auto}` became `xdp: {mode: native}`.
     pub fn restart_needed(old: &Self, new: &Self) -> Vec<&'static str> {

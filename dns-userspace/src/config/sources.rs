@@ -16,6 +16,7 @@ mod consul;
 mod consul_kv;
 mod environment;
 mod hosts;
+mod kubernetes;
 mod naming;
 mod nomad;
 mod peer;
@@ -30,6 +31,7 @@ pub use self::checks::{CheckKind, CheckSettings};
 pub use self::consul::ConsulSource;
 pub use self::consul_kv::ConsulKvSource;
 pub use self::hosts::HostsSource;
+pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, WatchedKind};
 pub use self::naming::Naming;
 pub use self::nomad::NomadSource;
 pub use self::peer::{PeerSettings, Secret, is_within};
@@ -94,6 +96,7 @@ macro_rules! kinds {
 
 kinds! {
     hosts: Hosts(HostsSource),
+    kubernetes: Kubernetes(KubernetesSource),
     consul: Consul(ConsulSource),
     consul_kv: ConsulKv(ConsulKvSource),
     nomad: Nomad(NomadSource),

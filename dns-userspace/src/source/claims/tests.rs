@@ -58,7 +58,6 @@ fn weights_stay_with_their_values() {
     claims.apply(object("a", 1, vec![weighted("192.0.2.1", 7), weighted("192.0.2.3", 9)]));
     let (_, _, rrset) = &claims.all()[0];
     assert_eq!(rrset.handling.order().weights(), [7, 9, 1]);
-    assert_eq!(rrset.handling.wildcard(), Wildcard::OneLabel);
 }
 
 #[test]
@@ -220,4 +219,35 @@ fn any_order_of_events_gives_what_a_fresh_list_gives() {
             }
         }
     }
+}
+
+#[test]
+fn weights_and_wildcards_of_several_objects_are_joined() {
+    let wild = |wildcard, weight: Option<u16>, value: &str| Claim {
+        handling: Handling::new(
+            weight.map_or(Order::Fixed, |weight| Order::Weighted([weight].into())),
+            wildcard,
+        ),
+        ..claim("*.x.", RecordType::A, 60, value)
+    };
+    let mut claims = Claims::new(source());
+    claims.apply(object(
+        "ingress",
+        1,
+        vec![wild(Wildcard::OneLabel, Some(3), "192.0.2.1")],
+    ));
+    let (_, _, rrset) = claims.all().remove(0);
+    assert_eq!(rrset.handling.wildcard(), Wildcard::OneLabel);
+    claims.apply(object("gateway", 2, vec![wild(Wildcard::Rfc4592, None, "192.0.2.2")]));
+    let (_, _, rrset) = claims.all().remove(0);
+    let both = Handling::new(Order::Weighted([3, 1].into()), Wildcard::Rfc4592);
+    assert_eq!(rrset.handling, both);
+    assert_eq!(
+        claims
+            .apply(object("new", 3, vec![claim("y.x.", RecordType::A, 60, "192.0.2.1")]))
+            .len(),
+        1
+    );
+    let (_, _, plain) = claims.all().pop().expect("y.x.");
+    assert_eq!(plain.handling, Handling::default());
 }
