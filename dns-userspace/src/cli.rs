@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dns_userspace::config::{ConfigSource, Environment, Overrides, XdpMode};
+use dns_userspace::config::{ConfigSource, Overrides, XdpMode};
 use dns_userspace::server;
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
@@ -183,7 +183,7 @@ impl RunArgs {
                 interfaces: interface,
                 xdp_mode: xdp,
                 dev_mode,
-                environment: environment(),
+                environment: crate::environment(),
             },
         }
     }
@@ -195,17 +195,11 @@ impl CheckArgs {
         ConfigSource {
             path: self.config,
             overrides: Overrides {
-                environment: environment(),
+                environment: crate::environment(),
                 ..Overrides::default()
             },
         }
     }
-}
-
-/// The variables of the environment that stand for keys of the configuration.
-fn environment() -> Environment {
-    let read = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
-    Environment::new(Environment::names().filter_map(read))
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::sources::{
     CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
-    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind,
+    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
 pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};

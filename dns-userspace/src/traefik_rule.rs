@@ -11,7 +11,7 @@
 //! [`parse`] reads the whole grammar of versions 2 and 3, for HTTP routers and for TCP routers. [`hosts`] gives each
 //! name to which some request can be sent that the rule takes, and no other name. Where a set of names cannot be
 //! written as names and wildcards, [`Names::underivable`] says which and why. A host name here is one of letters,
-//! digits, `-` and `_`.
+//! digits, `-` and `_`; a label that begins or ends with `-` is none (RFC 1123 §2.1).
 
 mod clauses;
 mod expression;

@@ -41,6 +41,7 @@ pub struct Consul {
     folder: TempDir,
     running: Option<Running>,
     ports: Vec<u16>,
+    https: Option<u16>,
 }
 
 impl Consul {
@@ -49,14 +50,78 @@ impl Consul {
     /// # Errors
     /// The program is missing, or does not get ready.
     pub fn start() -> Result<Self> {
+        let mut consul = Self::prepare()?;
+        consul.run()?;
+        Ok(consul)
+    }
+
+    /// Starts one that serves HTTPS too, by a certificate of the authority in [`Consul::ca`].
+    ///
+    /// # Errors
+    /// The program is missing, or does not get ready.
+    pub fn start_with_tls() -> Result<Self> {
+        let mut consul = Self::prepare()?;
+        let port = free_port()?;
+        let file = |name: &str| consul.folder.path().join(name).to_string_lossy().into_owned();
+        let (ca, ca_key, key, request, cert) = (file("ca.pem"), file("ca.key"), file("key"), file("csr"), file("cert"));
+        let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let authority = [
+            "req",
+            "-x509",
+            "-subj",
+            "/CN=authority",
+            "-days",
+            "2",
+            "-keyout",
+            &ca_key,
+            "-out",
+            &ca,
+        ];
+        run("openssl", &[&authority[..], &new_key].concat())?;
+        let leaf = ["req", "-subj", "/CN=consul", "-keyout", &key, "-out", &request];
+        run("openssl", &[&leaf[..], &new_key].concat())?;
+        std::fs::write(file("names"), "subjectAltName=IP:127.0.0.1\n")?;
+        let names = file("names");
+        let signing = [
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
+            "-CAcreateserial",
+        ];
+        run(
+            "openssl",
+            &[&signing[..], &["-days", "2", "-extfile", &names, "-out", &cert]].concat(),
+        )?;
+        let settings = json!({"ports": {"https": port}, "tls": {"https": {"cert_file": cert, "key_file": key}}});
+        std::fs::write(file("tls.json"), settings.to_string())?;
+        consul.https = Some(port);
+        consul.run()?;
+        Ok(consul)
+    }
+
+    /// The certificate of the authority that signed its own.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// Where it answers HTTPS.
+    pub fn https(&self) -> Option<SocketAddr> {
+        self.https.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    fn prepare() -> Result<Self> {
         let ports: Result<Vec<u16>> = (0..5).map(|_| free_port()).collect();
-        let mut consul = Self {
+        Ok(Self {
             folder: TempDir::new()?,
             running: None,
             ports: ports?,
-        };
-        consul.run()?;
-        Ok(consul)
+            https: None,
+        })
     }
 
     /// Starts it again after [`Consul::kill`]: it has forgotten all.
@@ -76,6 +141,9 @@ impl Consul {
             "127.0.0.1",
         ]);
         command.args(["-serf-wan-port", "-1", "-grpc-tls-port", "-1"]);
+        if self.https.is_some() {
+            command.arg("-config-file").arg(self.folder.path().join("tls.json"));
+        }
         for (flag, port) in [
             "-http-port",
             "-dns-port",

@@ -183,6 +183,17 @@ impl Server {
         Ok(server)
     }
 
+    /// The same on loopback.
+    pub fn start_with_variables(environment: &[(&str, &str)], more: &str) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
+        let environment = environment.iter();
+        server.environment = environment
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        server.run()?;
+        Ok(server)
+    }
+
     fn prepare(address: Ipv4Addr, interface: &str, mode: &str, more: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -281,6 +292,11 @@ impl Server {
             found.push((field("Name:").unwrap_or_default().to_owned(), all));
         }
         Ok(found)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Result<i32> {
+        Ok(self.running.as_ref().context("not running")?.pid().as_raw())
     }
 
     /// Its memory, in octets.

@@ -202,6 +202,56 @@ fn records_in_a_real_key_value_store_are_followed() -> Result<()> {
 
 #[test]
 #[ignore = "needs Consul: cargo xtask test --discovery"]
+fn variables_of_the_environment_are_enough() -> Result<()> {
+    let consul = Consul::start()?;
+    consul.register("api", "api1", "192.0.2.1", &["traefik.enable=true"])?;
+    let address = consul.http().to_string();
+    let variables = [
+        ("DOMAIN_SUFFIX", "env.test"),
+        ("TRAEFIK_PROVIDER_PRIMARY", "consul"),
+        ("CONSUL_HTTP_ADDR", &address),
+        ("NOMAD_ADDR", "http://127.0.0.1:1"),
+    ];
+    let server = Server::start_with_variables(&variables, "")?;
+    answers(&server, "api.env.test", "A", &["192.0.2.1"])?;
+    let sources = server.request("GET", "/api/v1/sources", None)?;
+    let kinds: Vec<&str> = sources.json["sources"]
+        .as_array()
+        .context("sources")?
+        .iter()
+        .filter_map(|source| source["kind"].as_str())
+        .collect();
+    ensure!(kinds == ["consul", "nomad"], "{kinds:?}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn a_consul_behind_tls_is_trusted_by_its_authority_alone() -> Result<()> {
+    let consul = Consul::start_with_tls()?;
+    consul.register("web", "web1", "192.0.2.1", &["traefik.enable=true"])?;
+    let address = consul.https().context("HTTPS")?;
+    let server = Server::start(&format!(
+        "sources: {{consul: [\n {{name: known, address: \"https://{address}\", suffix: known.test, ca: \"{}\"}},\n \
+         {{name: strange, address: \"https://{address}\", suffix: strange.test}}]}}\n",
+        consul.ca().display()
+    ))?;
+    answers(&server, "web.known.test", "A", &["192.0.2.1"])?;
+    let sources = server.request("GET", "/api/v1/sources", None)?;
+    let strange = &sources.json["sources"][1];
+    ensure!(strange["state"] == "degraded", "{strange}");
+    ensure!(
+        strange["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("certificate")),
+        "{strange}"
+    );
+    ensure!(dig(&server, "web.strange.test", "A")?.is_empty());
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
 fn an_instance_that_hotdns_finds_failing_leaves_within_an_interval() -> Result<()> {
     let consul = Consul::start()?;
     let listeners: Vec<TcpListener> = [1, 2]
@@ -247,5 +297,76 @@ fn the_hosts_of_a_real_caddyfile_are_named() -> Result<()> {
     caddy.load("http://b.caddy.test {\n respond \"b\"\n}\n")?;
     answers(&server, "b.caddy.test", "A", &["192.0.2.8"])?;
     answers(&server, "a.caddy.test", "A", &[])?;
+    Ok(())
+}
+
+/// One instance of a service on a node that no agent is on, with its check.
+fn external(service: usize, instance: usize, status: &str) -> Value {
+    let id = format!("s{service}-{instance}");
+    let node = format!("n{}", instance % 10);
+    json!({
+        "Node": node, "Address": format!("10.0.0.{}", instance % 10 + 1), "SkipNodeUpdate": true,
+        "Service": {
+            "ID": id, "Service": format!("s{service}"), "Tags": ["traefik.enable=true"],
+            "Address": format!("10.{}.{}.{}", instance + 1, service / 250, service % 250 + 1), "Port": 80,
+        },
+        "Check": {"Node": node, "CheckID": format!("c-{id}"), "ServiceID": id, "Name": "c", "Status": status},
+    })
+}
+
+/// Processor time that a process has used so far, from utime and stime of proc_pid_stat(5), in ticks of 10 ms.
+fn ticks(pid: i32) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit_once(')').context("a stat")?.1.split_whitespace().collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
+
+#[test]
+#[ignore = "needs Consul, takes a minute: cargo xtask test --discovery"]
+fn a_thousand_services_are_followed() -> Result<()> {
+    let (services, instances) = (1000, 10);
+    let consul = Consul::start()?;
+    for service in 0..services {
+        for instance in 0..instances {
+            consul.put("/v1/catalog/register", Some(&external(service, instance, "passing")))?;
+        }
+    }
+    let start = Instant::now();
+    let server = Server::start(&format!(
+        "sources: {{consul: [{{name: dc1, address: \"http://{}\", suffix: dev.test.}}]}}\n",
+        consul.http()
+    ))?;
+    eventually("in step", || Ok(source(&server, "consul")?["state"] == "synced"))?;
+    println!(
+        "{services} services of {instances} instances are served {:?} after the start",
+        start.elapsed()
+    );
+    ensure!(dig(&server, "s999.dev.test", "A")?.len() == instances);
+    println!("resident: {} MiB", server.resident_bytes()? >> 20);
+    std::thread::sleep(Duration::from_secs(5));
+    let mut latencies = Vec::new();
+    for round in 0..40 {
+        let status = if round % 2 == 0 { "critical" } else { "passing" };
+        let service = 17 * (round / 2 + 1);
+        consul.put("/v1/catalog/register", Some(&external(service, 3, status)))?;
+        let start = Instant::now();
+        let wanted = if round % 2 == 0 { instances - 1 } else { instances };
+        eventually("the change", || {
+            Ok(dig(&server, &format!("s{service}.dev.test"), "A")?.len() == wanted)
+        })?;
+        latencies.push(start.elapsed());
+        // One change after the other: the query of all checks is not to be slowed down for its rate.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    latencies.sort();
+    println!(
+        "a check that changes is answered after {:?} (median), {:?} (most)",
+        latencies[20], latencies[39]
+    );
+    ensure!(latencies[39] < Duration::from_secs(5), "{latencies:?}");
+    let pid = server.pid()?;
+    let before = ticks(pid)?;
+    std::thread::sleep(Duration::from_secs(30));
+    println!("idle: {} % of one core", (ticks(pid)? - before) as f64 / 30.0);
     Ok(())
 }

@@ -34,7 +34,7 @@ pub use self::hosts::HostsSource;
 pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, WatchedKind};
 pub use self::naming::Naming;
 pub use self::nomad::NomadSource;
-pub use self::peer::{PeerSettings, Secret};
+pub use self::peer::{PeerSettings, Secret, is_within};
 pub use self::proxy::ProxySource;
 use super::Environment;
 use super::backend::BackendConfig;

@@ -18,8 +18,9 @@ use serde_json::Value;
 use super::peer::{Credential, Peer};
 use super::polled::{Objects, Polled};
 use super::services::of_targets;
+use super::traefik::outside_of_zones;
 use super::{Claim, Event, Listing, Object, World, WorldError};
-use crate::config::ProxySource;
+use crate::config::{ProxySource, is_within};
 use crate::model::name::Name;
 use crate::model::record::Wildcard;
 
@@ -102,6 +103,9 @@ impl Caddy {
             return Ok(Vec::new());
         }
         let name = Name::parse_given(host).map_err(|error| error.to_string())?;
+        if !is_within(&name, &self.settings.zones) {
+            return Err(outside_of_zones(&name));
+        }
         let labels_with_star = name.labels().filter(|label| label.contains(&b'*')).count();
         if labels_with_star > usize::from(name.is_wildcard()) {
             return Err("`*` is not its first label, and a wildcard of DNS is".to_owned());

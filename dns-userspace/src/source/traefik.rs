@@ -20,7 +20,8 @@ use super::peer::{Answer, Credential, Peer};
 use super::polled::{Objects, Polled};
 use super::services::of_targets;
 use super::{Claim, Event, Listing, Object, World, WorldError};
-use crate::config::ProxySource;
+use crate::config::{ProxySource, is_within};
+use crate::model::name::Name;
 use crate::model::record::Wildcard;
 use crate::traefik_rule::{self, Dialect, Rule};
 
@@ -102,6 +103,10 @@ impl Traefik {
                 unknown.what, unknown.reason
             ));
         }
+        let mut all = names.exact.iter().chain(&names.any_depth).chain(&names.one_label);
+        if let Some(outside) = all.find(|name| !is_within(name, &self.settings.zones)) {
+            return Err(outside_of_zones(outside));
+        }
         let targets: BTreeMap<IpAddr, u16> = self.settings.targets.iter().map(|target| (*target, 1)).collect();
         let any_depth = names
             .exact
@@ -112,6 +117,11 @@ impl Traefik {
         let claims = all.flat_map(|(name, wildcard)| of_targets(name, targets.clone(), wildcard, self.settings.ttl));
         Ok(claims.collect())
     }
+}
+
+/// What is said of a name that a proxy may not have.
+pub(super) fn outside_of_zones(name: &Name) -> String {
+    format!("{name} is in none of the zones that this source may have names in (`zones`)")
 }
 
 impl Router {

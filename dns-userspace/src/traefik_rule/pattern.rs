@@ -113,6 +113,45 @@ fn make_any_label(octets: &[u8]) -> bool {
     wanted.all(|octet| octets.contains(&octet))
 }
 
+/// Whether these are `[a-z0-9]([a-z0-9-]*[a-z0-9])?`: every label that begins and ends with no hyphen, as those of hosts
+/// do (RFC 1123 §2.1).
+fn make_host_label(first: &Hir, second: &Hir) -> bool {
+    let is_end = |octets: &[u8]| {
+        let mut wanted = (b'a'..=b'z').chain(b'0'..=b'9');
+        wanted.all(|octet| octets.contains(&octet)) && !octets.contains(&b'.')
+    };
+    let class = |hir: &Hir| match bare(hir).kind() {
+        HirKind::Class(class) => Some(class_octets(class)),
+        _ => None,
+    };
+    let HirKind::Repetition(optional) = bare(second).kind() else {
+        return false;
+    };
+    let HirKind::Concat(inner) = bare(&optional.sub).kind() else {
+        return false;
+    };
+    let ([middle, last], 0, Some(1)) = (&inner[..], optional.min, optional.max) else {
+        return false;
+    };
+    let HirKind::Repetition(middle) = bare(middle).kind() else {
+        return false;
+    };
+    let is_long = middle.min == 0 && middle.max.is_none_or(|most| most >= LONGEST_LABEL - 2);
+    let is_middle = class(&middle.sub).is_some_and(|octets| make_any_label(&octets) && !octets.contains(&b'.'));
+    let are_ends = [first, last]
+        .into_iter()
+        .all(|end| class(end).is_some_and(|octets| is_end(&octets)));
+    is_long && is_middle && are_ends
+}
+
+/// What is within a group.
+fn bare(hir: &Hir) -> &Hir {
+    match hir.kind() {
+        HirKind::Capture(capture) => bare(&capture.sub),
+        _ => hir,
+    }
+}
+
 /// Every way in which the expression can be taken.
 fn expand(hir: &Hir) -> Result<Vec<Sequence>, String> {
     let sequences = match hir.kind() {
@@ -142,8 +181,16 @@ fn expand(hir: &Hir) -> Result<Vec<Sequence>, String> {
         }
         HirKind::Concat(parts) => {
             let mut all = vec![Vec::new()];
-            for part in parts {
-                all = product(&all, &expand(part)?)?;
+            let mut rest = &parts[..];
+            while let Some((first, others)) = rest.split_first() {
+                let is_label = others.first().is_some_and(|second| make_host_label(first, second));
+                let next = if is_label {
+                    vec![vec![Part::Label]]
+                } else {
+                    expand(first)?
+                };
+                rest = &others[usize::from(is_label)..];
+                all = product(&all, &next)?;
             }
             all
         }

@@ -81,6 +81,16 @@ fn wildcards() {
         said_v3(r"HostRegexp(`^(?P<tenant>[a-zA-Z0-9-]{1,63})\.a\.x$`)"),
         "1*.a.x."
     );
+    assert_eq!(said_v3(r"HostRegexp(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?\.x$`)"), "1*.x.");
+    assert_eq!(
+        said_v3(r"HostRegexp(`^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.x$`)"),
+        "1*.x."
+    );
+    assert_eq!(
+        said_v3(r"HostRegexp(`^([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+x\.y$`)"),
+        "**.x.y."
+    );
+    assert!(names(Dialect::HttpV3, r"HostRegexp(`^[a-z]([-a-z0-9]*[a-z0-9])?\.x$`)").is_empty());
     assert_eq!(said_v3(r"HostRegexp(`^.+\.w\.peers\.test$`)"), "**.w.peers.test.");
     assert_eq!(said_v3(r"HostRegexp(`^(.+\.)?x\.y$`)"), "=x.y. **.x.y.");
     assert_eq!(said_v3(r"HostRegexp(`^([^.]+\.)*x\.y$`)"), "=x.y. **.x.y.");

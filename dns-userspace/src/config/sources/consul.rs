@@ -35,6 +35,8 @@ pub(super) const KEYS: &[&str] = &[
     "exposed_by_default",
     "ttl",
     "targets",
+    "zones",
+    "order",
     "domain",
     "meta_txt",
     "rule_syntax",

@@ -6,6 +6,7 @@ use super::super::problem::Findings;
 use super::super::section::CheckedMapping;
 use super::{Surroundings, peer};
 use crate::model::name::Name;
+use crate::model::record::Order;
 
 /// How names are made of services.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct Naming {
     pub ttl: u32,
     /// Where names of rules lead: the proxy's addresses. None: to the instances themselves.
     pub targets: Vec<IpAddr>,
+    /// Names of rules have to be in one of these zones; none: in any.
+    pub zones: Vec<Name>,
+    /// The order of the addresses, where their weights are equal.
+    pub order: Order,
     /// The registry's own names are made below this, as Consul's DNS server has them below `consul.`.
     pub domain: Option<Name>,
     /// Whether the meta of instances becomes TXT records at the service's name.
@@ -28,6 +33,7 @@ pub struct Naming {
 
 /// Services come and go: a TTL of their names that clients keep no longer than this.
 pub(super) const TTL: u32 = 30;
+const ORDERS: &[&str] = &["rotate", "random", "fixed"];
 const SYNTAXES: &[&str] = &["v3", "v2"];
 
 impl Naming {
@@ -38,6 +44,8 @@ impl Naming {
             exposed_by_default: false,
             ttl: TTL,
             targets: Vec::new(),
+            zones: Vec::new(),
+            order: Order::Rotate,
             domain: None,
             has_meta_txt: false,
             is_v2: false,
@@ -67,12 +75,18 @@ pub(super) fn read(section: &CheckedMapping<'_>, around: &Surroundings<'_>, find
     let exposed_by_default = boolean("exposed_by_default", "exposed_by_default: true", findings);
     let has_meta_txt = boolean("meta_txt", "meta_txt: true", findings);
     let ttl = section.number("ttl", 0..=super::MAX_TTL, "seconds", "ttl: 30", findings);
+    let order = section
+        .word("order", ORDERS, findings)
+        .and_then(|word| Order::from_word(word, Box::default()));
+    let order = order.unwrap_or(Order::Rotate);
     let syntax = section.word("rule_syntax", SYNTAXES, findings);
     Naming {
         suffix: suffix.unwrap_or_else(localhost),
         exposed_by_default,
         ttl: ttl.unwrap_or(TTL),
         targets: peer::addresses(section, "targets", findings),
+        zones: peer::zones(section, findings),
+        order,
         domain,
         has_meta_txt,
         is_v2: syntax == Some("v2"),

@@ -32,6 +32,8 @@ pub(super) const KEYS: &[&str] = &[
     "exposed_by_default",
     "ttl",
     "targets",
+    "zones",
+    "order",
     "domain",
     "rule_syntax",
     "checks",

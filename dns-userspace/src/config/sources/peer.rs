@@ -10,6 +10,7 @@ use axum::http::Uri;
 use super::super::problem::{ConfigProblem, Findings};
 use super::super::section::{CheckedMapping, Text};
 use super::Surroundings;
+use crate::model::name::Name;
 
 /// A server that is asked over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,22 @@ pub(super) fn read(
     peer.secret_file = file(section.text(secret_key, "token_file: /etc/hotdns/token", findings));
     peer.ca = file(section.text("ca", "ca: /etc/ssl/registry.pem", findings));
     Some(peer)
+}
+
+/// `zones`: names outside of these are not taken from rules; none given, all are.
+pub(super) fn zones(section: &CheckedMapping<'_>, findings: &mut Findings) -> Vec<Name> {
+    let texts = section
+        .texts("zones", "zones: [example.com.]", findings)
+        .unwrap_or_default();
+    let names = texts
+        .into_iter()
+        .filter_map(|text| text.to_name(&section.path("zones"), findings));
+    names.collect()
+}
+
+/// Whether a name is in one of these zones; each is, where there are none.
+pub fn is_within(name: &Name, zones: &[Name]) -> bool {
+    zones.is_empty() || zones.iter().any(|zone| name.is_at_or_below(zone))
 }
 
 /// A list of addresses.

@@ -8,6 +8,7 @@ use super::super::problem::{ConfigProblem, Findings};
 use super::super::section::CheckedMapping;
 use super::peer::PeerSettings;
 use super::{Surroundings, naming, peer};
+use crate::model::name::Name;
 
 /// An instance of `sources.traefik` or `sources.caddy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct ProxySource {
     pub peer: PeerSettings,
     /// The addresses at which it serves: where all names lead.
     pub targets: Vec<IpAddr>,
+    /// Names have to be in one of these zones; none: in any.
+    pub zones: Vec<Name>,
     /// The TTL of all records, in seconds.
     pub ttl: u32,
     /// The time between two looks at it.
@@ -50,6 +53,7 @@ pub(super) fn read(
     Some(ProxySource {
         peer: peer::read(section, around, default_url, "basic_file", findings)?,
         targets,
+        zones: peer::zones(section, findings),
         ttl,
         poll,
         is_v2,

@@ -11,6 +11,7 @@ pub(super) const KEYS: &[&str] = &[
     "basic_file",
     "ca",
     "targets",
+    "zones",
     "ttl",
     "poll",
     "rule_syntax",

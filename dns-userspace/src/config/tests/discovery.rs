@@ -5,7 +5,7 @@ use super::*;
 const SOURCES: &str = r#"sources:
   consul:
     - {name: dc1, address: "https://consul.example:8501/base/", token_file: token, ca: ca.pem, suffix: dev.example.com,
-       exposed_by_default: true, ttl: 5, targets: [192.0.2.1, "2001:db8::1"], domain: consul, meta_txt: true,
+       exposed_by_default: true, ttl: 5, targets: [192.0.2.1, "2001:db8::1"], domain: consul, meta_txt: true, order: random, zones: [example.com],
        rule_syntax: v2, datacenter: dc1, namespace: team}
   nomad: [{name: n}]
   traefik: [{name: t, targets: [192.0.2.1]}]
@@ -56,6 +56,7 @@ fn every_key_of_registries_and_proxies_is_read() {
     );
     assert_eq!((consul.naming.ttl, consul.naming.targets.len()), (5, 2));
     assert!(consul.naming.exposed_by_default && consul.naming.has_meta_txt && consul.naming.is_v2);
+    assert_eq!((&consul.naming.order, consul.naming.zones.len()), (&Order::Random, 1));
     let SourceSettings::Nomad(nomad) = &sources[1].settings else {
         panic!("{sources:?}")
     };

@@ -13,6 +13,7 @@ fn settings(player: &Player) -> ProxySource {
     ProxySource {
         peer: PeerSettings::new(&player.url).expect("a URL"),
         targets: vec!["192.0.2.7".parse().expect("an address")],
+        zones: Vec::new(),
         ttl: 60,
         poll: Duration::from_millis(20),
         is_v2: false,

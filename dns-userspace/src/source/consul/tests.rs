@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::super::Change;
 use super::super::peer::testing::{Player, Reply};
 use super::*;
 use crate::config::{Naming, PeerSettings, Secret};

@@ -114,7 +114,7 @@ fn to_traefik(service: &str, tags: &[String]) -> Converted {
                 ("proto", scheme @ ("http" | "https" | "h2c")) => {
                     converted.add(format!("{balancer}.server.scheme={scheme}"));
                 }
-                ("weight", weight) => match Tags::read(&[tag.clone()], false).weight {
+                ("weight", weight) => match Tags::read(std::slice::from_ref(tag), false).weight {
                     Some(weight) => converted.add(format!("{balancer}.server.weight={weight}")),
                     None => converted
                         .notes

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Instance;
 use super::registry_names::of_registry;
 use super::tags::Tags;
-use crate::config::Naming;
+use crate::config::{Naming, is_within};
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
@@ -94,6 +94,11 @@ pub fn describe(service: &str, instances: &[Instance], naming: &Naming) -> Resul
         described.claims.extend(meta(&own, &exposed, naming.ttl));
     }
     routed(&exposed, naming, &mut described);
+    for claim in &mut described.claims {
+        if claim.rtype.is_address() && *claim.handling.order() == Order::Rotate {
+            claim.handling = Handling::new(naming.order.clone(), claim.handling.wildcard());
+        }
+    }
     Ok(described)
 }
 
@@ -143,6 +148,11 @@ fn routed(exposed: &[Tagged<'_>], naming: &Naming, described: &mut Described) {
         }
     }
     for ((owner, is_one_label), instances) in routed {
+        if !is_within(&owner, &naming.zones) {
+            let reason = "it is in none of the zones that this source may have names in (`zones`)";
+            described.problems.insert(format!("name {owner}"), reason.to_owned());
+            continue;
+        }
         let wildcard = if is_one_label {
             Wildcard::OneLabel
         } else {

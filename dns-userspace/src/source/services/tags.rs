@@ -180,7 +180,8 @@ impl Tags {
         let mut words = text.split_ascii_whitespace();
         let route = words.next().unwrap_or_default();
         let host = route.split(['/', ':']).next().unwrap_or_default();
-        if !host.is_empty() {
+        // `*` alone is every host.
+        if !host.is_empty() && host != "*" {
             self.prefixes.push(host.to_ascii_lowercase());
         }
         for word in words {

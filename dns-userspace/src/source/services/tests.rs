@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::rdata;
+use crate::model::record::Order;
 use crate::source::Claim;
 
 fn instance(id: &str, address: &str, tags: &[&str]) -> Instance {
@@ -164,6 +165,44 @@ fn prefixes_name_their_host() {
             .problems
             .is_empty()
     );
+}
+
+#[test]
+fn names_of_rules_outside_of_the_zones_are_reported() {
+    let naming = Naming {
+        zones: vec!["example.com.".parse().expect("a name")],
+        ..naming()
+    };
+    let tags = [
+        "urlprefix-in.example.com/",
+        "urlprefix-out.example.org/",
+        "urlprefix-*/",
+    ];
+    let described = describe("a", &[instance("1", "192.0.2.1", &tags)], &naming).expect("described");
+    let owners: Vec<String> = described.claims.iter().map(|claim| claim.owner.to_string()).collect();
+    assert!(owners.contains(&"in.example.com.".to_owned()) && !owners.contains(&"out.example.org.".to_owned()));
+    assert!(!owners.contains(&"*.".to_owned()));
+    assert_eq!(described.problems.keys().collect::<Vec<_>>(), ["name out.example.org."]);
+}
+
+#[test]
+fn the_order_is_the_source_s_where_weights_are_equal() {
+    let naming = Naming {
+        order: Order::Random,
+        ..naming()
+    };
+    let light = instance("1", "192.0.2.1", &["traefik.enable=true"]);
+    let mut heavy = instance("2", "192.0.2.2", &["traefik.enable=true"]);
+    let order = |instances: &[Instance]| {
+        let claims = describe("a", instances, &naming).expect("described").claims;
+        let claim = claims
+            .into_iter()
+            .find(|claim| claim.owner.to_string() == "a.dev.example.com.");
+        claim.expect("a claim").handling.order().word()
+    };
+    assert_eq!(order(&[light.clone(), heavy.clone()]), "random");
+    heavy.weight = 5;
+    assert_eq!(order(&[light, heavy]), "weighted");
 }
 
 #[test]

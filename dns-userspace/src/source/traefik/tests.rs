@@ -20,6 +20,7 @@ fn settings(player: &Player) -> ProxySource {
             ca: None,
         },
         targets: vec!["198.51.100.7".parse().expect("an address")],
+        zones: Vec::new(),
         ttl: 60,
         poll: Duration::from_millis(20),
         is_v2: false,

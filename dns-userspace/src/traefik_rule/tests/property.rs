@@ -46,6 +46,7 @@ const PATTERNS: &[&str] = &[
     r"b.x$",
     r"^a.x$",
     r"^[^.]+\.b\.x$",
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\.b\.x$",
     r".*",
     r"^.*$",
     r"^[a-z]+\.x$",
@@ -164,17 +165,109 @@ fn is_routed(node: &Node, host: &str) -> bool {
     requests.any(|request| node.takes(&request))
 }
 
+/// Templates of version 2, and what each means as a regular expression of the whole host.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("{sub}.x", r"^[^.]+\.x$"),
+    ("{sub:[a-z0-9-]+}.b.x", r"^[a-z0-9-]+\.b\.x$"),
+    ("{any:.+}.y.z", r"^.+\.y\.z$"),
+    ("{host:(a|w1)}.x", r"^(a|w1)\.x$"),
+    ("w{number:[0-9]}.y.z", r"^w[0-9]\.y\.z$"),
+    ("w{number:[0-9]+}.y.z", r"^w[0-9]+\.y\.z$"),
+    ("A.X", r"^a\.x$"),
+    ("{whole:.*}", r"^.*$"),
+    ("{one}.{two}.x", r"^[^.]+\.[^.]+\.x$"),
+];
+
+/// Version 2: functions with several arguments of which one has to take the host, joined at random.
+#[test]
+fn version_2_is_compiled_exactly_as_well() {
+    let mut random = StdRng::seed_from_u64(2);
+    let expressions: Vec<Regex> = TEMPLATES
+        .iter()
+        .map(|(_, regex)| Regex::new(regex).expect("an expression"))
+        .collect();
+    let hosts_to_try = hosts_to_try();
+    let mut derived = 0;
+    for _ in 0..1500 {
+        // One part is the hosts that it takes, by their places, and its text.
+        let mut part = || -> (String, Vec<bool>) {
+            let count = random.random_range(1..4);
+            let is_template = random.random();
+            let (mut texts, mut takes) = (Vec::new(), vec![false; hosts_to_try.len()]);
+            for _ in 0..count {
+                let text = match is_template {
+                    true => {
+                        let place = random.random_range(0..TEMPLATES.len());
+                        let matches = hosts_to_try.iter().map(|host| expressions[place].is_match(host));
+                        takes
+                            .iter_mut()
+                            .zip(matches)
+                            .for_each(|(takes, matches)| *takes |= matches);
+                        TEMPLATES[place].0
+                    }
+                    false => {
+                        let host = ["a.x", "b.x", "w1.y.z", "c.a.x"][random.random_range(0..4)];
+                        let matches = hosts_to_try.iter().map(|tried| tried == host);
+                        takes
+                            .iter_mut()
+                            .zip(matches)
+                            .for_each(|(takes, matches)| *takes |= matches);
+                        host
+                    }
+                };
+                texts.push(format!("`{text}`"));
+            }
+            let function = match (is_template, random.random()) {
+                (true, _) => "HostRegexp",
+                (false, true) => "Host",
+                (false, false) => "HostHeader",
+            };
+            (format!("{function}({})", texts.join(", ")), takes)
+        };
+        let ((one, takes_one), (other, takes_other)) = (part(), part());
+        let (text, takes): (String, Vec<bool>) = match random.random_range(0..3) {
+            0 => (one, takes_one),
+            1 => (
+                format!("{one} && {other}"),
+                takes_one.iter().zip(&takes_other).map(|(a, b)| *a && *b).collect(),
+            ),
+            _ => (
+                format!("{one} || {other}"),
+                takes_one.iter().zip(&takes_other).map(|(a, b)| *a || *b).collect(),
+            ),
+        };
+        let rule = parse(&text, Dialect::HttpV2).unwrap_or_else(|error| panic!("{error}"));
+        let names = hosts(&rule);
+        let is_all = names.underivable.is_empty() && !names.takes_every_host;
+        derived += usize::from(is_all && !names.is_empty());
+        for (host, is_routed) in hosts_to_try.iter().zip(takes) {
+            let is_compiled = is_compiled(&names, host);
+            assert!(!is_compiled || is_routed, "{text}: {host} is not routed: {names:?}");
+            assert!(
+                is_compiled || !is_routed || !is_all,
+                "{text}: {host} is left out: {names:?}"
+            );
+        }
+    }
+    assert!(derived > 400, "{derived} rules alone were derived whole");
+}
+
+fn hosts_to_try() -> Vec<String> {
+    let mut hosts = vec![];
+    for base in ["x", "b.x", "y.z", "z", "other"] {
+        hosts.push(base.to_owned());
+        for label in ["a", "b", "w1", "w27", "x-0", "b0x"] {
+            hosts.push(format!("{label}.{base}"));
+            hosts.push(format!("c.{label}.{base}"));
+        }
+    }
+    hosts
+}
+
 #[test]
 fn a_name_is_compiled_exactly_if_some_request_to_it_is_taken() {
     let mut random = StdRng::seed_from_u64(22);
-    let mut hosts_to_try = vec![];
-    for base in ["x", "b.x", "y.z", "z", "other"] {
-        hosts_to_try.push(base.to_owned());
-        for label in ["a", "b", "w1", "w27", "x-0", "b0x"] {
-            hosts_to_try.push(format!("{label}.{base}"));
-            hosts_to_try.push(format!("c.{label}.{base}"));
-        }
-    }
+    let hosts_to_try = hosts_to_try();
     let (mut derived, mut known) = (0, 0);
     for _ in 0..3000 {
         let depth = random.random_range(0..4);
