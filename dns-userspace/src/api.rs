@@ -16,48 +16,64 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, delete, get, post};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::admission::Admissions;
-use self::pieces::SharedPieces;
 use self::problem::Problem;
+use self::rate::Rates;
 use self::scrape::Scrapes;
-use crate::control::ControlHandle;
-use crate::journal::{StorageState, StorageStatus, awaited};
+use crate::config::ZoneTemplate;
+use crate::control::{ControlHandle, History};
+use crate::journal::awaited;
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
+use crate::principal::Credentials;
 use crate::resolve::Forwarder;
-use crate::source::{Registry, SourceState};
+use crate::source::Registry;
 
 mod access;
 mod admission;
+mod audit;
+mod authentication;
 mod body;
 mod cache;
+mod changes;
 mod connection;
+mod docs;
+mod edits;
+mod explain;
+mod history;
+mod hosted;
 mod listing;
+mod media;
+mod openapi;
 mod page;
 mod parameters;
 mod patience;
 mod pieces;
 mod preconditions;
+mod probes;
 mod problem;
+mod rate;
 mod records;
 mod refusal;
 mod rules;
 mod scrape;
+mod security;
 mod sources;
+mod templates;
+mod tokens;
+mod watch;
+mod zones;
 
 use crate::observe::figures::HttpFigures;
-pub use connection::serve;
+pub use connection::{Listeners, serve};
+pub use explain::Inside;
 
 /// The most connections that HTTP has a use for.
 pub const MAX_CONNECTIONS: usize = admission::MAX_CONNECTIONS;
@@ -83,6 +99,12 @@ pub struct Serving {
     pub forwarder: Option<Arc<Forwarder>>,
     /// The watched sources.
     pub sources: Arc<Registry>,
+    /// What the server can say of itself.
+    pub inside: Option<Inside>,
+    /// What a zone has that is made by its name alone.
+    pub zones: ZoneTemplate,
+    /// What was published lately.
+    pub history: Arc<History>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -90,7 +112,8 @@ pub struct Serving {
 pub struct ApiState(Arc<Shared>);
 
 struct Shared {
-    token: Option<Arc<TokenFile>>,
+    credentials: Credentials,
+    rates: Rates,
     readiness: Arc<Readiness>,
     serving: OnceLock<Serving>,
     admissions: Arc<Admissions>,
@@ -100,15 +123,23 @@ struct Shared {
     bodies: Arc<Semaphore>,
     /// Lists that are made at a time.
     lists: Arc<Semaphore>,
+    /// Passwords that are checked at a time.
+    checks: Arc<Semaphore>,
+    /// Clients that watch at a time.
+    watchers: Arc<Semaphore>,
+    /// The end of the server, once it serves.
+    stopping: OnceLock<CancellationToken>,
 }
 
 impl ApiState {
-    /// For a server that starts, and says in `readiness` how far it is; with `http.token_file`, where it is set.
-    pub fn new(token: Option<Arc<TokenFile>>, readiness: Arc<Readiness>) -> Self {
+    /// For a server that starts, and says in `readiness` how far it is. `rate` is how many requests a second each
+    /// principal may send, and how many at once.
+    pub fn new(credentials: Credentials, rate: Option<(u32, u32)>, readiness: Arc<Readiness>) -> Self {
         let figures: Arc<HttpFigures> = Arc::default();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
-            token,
+            credentials,
+            rates: Rates::new(rate),
             readiness,
             serving: OnceLock::new(),
             admissions: Arc::new(Admissions::new(Arc::clone(&figures))),
@@ -116,6 +147,9 @@ impl ApiState {
             scrapes: Scrapes::default(),
             bodies: Arc::new(Semaphore::new(body::MOST_UNITS)),
             lists: Arc::new(Semaphore::new(processors)),
+            checks: Arc::new(Semaphore::new((processors / 2).max(1))),
+            watchers: Arc::new(Semaphore::new(watch::MOST_WATCHERS)),
+            stopping: OnceLock::new(),
         }))
     }
 
@@ -140,6 +174,12 @@ impl ApiState {
         self.0.serving.get().ok_or_else(|| problem::not_ready(reason()))
     }
 
+    /// What the server can say of itself; 503 before it knows.
+    fn inside(&self) -> Result<&Inside, Problem> {
+        let inside = self.serving()?.inside.as_ref();
+        inside.ok_or_else(|| problem::not_ready("nothing answers queries"))
+    }
+
     /// What is served; 503 where that is not known yet.
     fn served(&self) -> Result<Arc<Snapshot>, Problem> {
         let snapshot = (self.serving()?.view.snapshot)();
@@ -148,6 +188,11 @@ impl ApiState {
             return Err(Problem::storage_locked(awaited(reason.as_deref())));
         }
         Ok(snapshot)
+    }
+
+    /// Is cancelled when the server stops.
+    fn stopping(&self) -> CancellationToken {
+        self.0.stopping.get().cloned().unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -162,19 +207,43 @@ impl ApiState {
 
 /// All routes, with the access check and with problems for everything that can go wrong.
 fn router(state: ApiState) -> Router {
-    routes(Router::new())
+    routes()
+        .router
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_path)
+        .layer(from_fn(media::yaml_out))
         .layer(from_fn_with_state(state.clone(), access::check))
+        .layer(from_fn(audit::log))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(state)
 }
 
-fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    let router = router
-        .route("/health", get(health))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
+/// A router that knows its paths, for the test that each is in the OpenAPI document.
+#[derive(Default)]
+struct Routes {
+    router: Router<ApiState>,
+    paths: Vec<&'static str>,
+}
+
+impl Routes {
+    fn route(mut self, path: &'static str, methods: MethodRouter<ApiState>) -> Self {
+        self.paths.push(path);
+        self.router = self.router.route(path, methods);
+        self
+    }
+}
+
+fn routes() -> Routes {
+    let routes = Routes::default()
+        .route("/health", get(probes::health))
+        .route("/healthz", get(probes::healthz))
+        .route("/ready", get(probes::ready))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/page.js", get(docs::script))
+        .route("/docs/page.css", get(docs::style))
         .route("/api/v1/records", get(records::list).post(records::create))
         .route(
             "/api/v1/records/{name}",
@@ -184,59 +253,32 @@ fn routes(router: Router<ApiState>) -> Router<ApiState> {
         .route("/api/v1/rules", get(rules::list))
         .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/reload", post(records::reload))
+        .route("/api/v1/explain", get(explain::explain))
+        .route("/api/v1/test-dns", get(explain::test_dns))
+        .route("/api/v1/config", get(explain::config))
         .route("/api/v1/sources", get(sources::list))
-        .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync));
+        .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/v1/tokens/{id}", delete(tokens::delete))
+        .route("/api/v1/changes", post(changes::changes))
+        .route("/api/v1/history", get(history::list))
+        .route("/api/v1/watch", get(watch::watch))
+        .route("/api/v1/zones/{zone}/diff", get(history::diff))
+        .route("/api/v1/zones/{zone}/rollback", post(history::rollback))
+        .route("/api/v1/zones", get(zones::list).post(zones::create))
+        .route("/api/v1/zones/{zone}", get(zones::show).delete(zones::delete))
+        .route("/api/v1/zones/{zone}/export", get(zones::export))
+        .route("/api/v1/zones/{zone}/import", post(zones::import))
+        .route("/v1/zones", get(hosted::list).post(hosted::create))
+        .route("/v1/zones/{zone}", delete(hosted::delete))
+        .route(
+            "/v1/zones/{zone}/records",
+            get(hosted::records).post(hosted::upsert).delete(hosted::delete_record),
+        )
+        .route("/v1/zones/{zone}/reload", post(hosted::reload));
     #[cfg(test)]
-    let router = router.route("/api/v1/panic", get(tests::panics));
-    router
-}
-
-async fn health() -> Response {
-    axum::Json(serde_json::json!({"status": "ok"})).into_response()
-}
-
-async fn ready(State(state): State<ApiState>) -> Response {
-    let StorageStatus {
-        state: storage, reason, ..
-    } = state.0.readiness.storage();
-    if let Some(reason) = state.0.readiness.not_ready() {
-        return problem::not_ready(reason)
-            .member("storage", storage.label())
-            .into_response();
-    }
-    let mut body = serde_json::json!({"status": "ready"});
-    if storage != StorageState::Open {
-        // Ready, but no change can be made.
-        body["storage"] = storage.label().into();
-        body["reason"] = reason.as_deref().into();
-    }
-    let degraded = state.0.serving.get().map(|serving| degraded(&serving.sources));
-    if let Some(degraded) = degraded.filter(|degraded| !degraded.is_empty()) {
-        body["degraded"] = degraded.into();
-    }
-    axum::Json(body).into_response()
-}
-
-/// Sources whose world is away: what they said last is served.
-fn degraded(sources: &Registry) -> Vec<serde_json::Value> {
-    let degraded = sources.iter().filter_map(|source| {
-        let report = source.status.report();
-        let is_degraded = matches!(report.state, SourceState::Degraded | SourceState::Stopped);
-        is_degraded.then(|| {
-            let age = report.age(std::time::SystemTime::now());
-            serde_json::json!({"source": source.status.source().key(), "age": age, "error": report.error})
-        })
-    });
-    degraded.collect()
-}
-
-async fn metrics(State(state): State<ApiState>) -> Result<Response, Problem> {
-    let text = state.0.scrapes.text(&state.serving()?.metrics).await;
-    let text = text.map_err(|error| Problem::internal(&error.to_string()))?;
-    let mut response = Response::new(Body::new(SharedPieces::new(&text)));
-    let content_type = HeaderValue::from_static(Metrics::content_type());
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    Ok(response)
+    let routes = routes.route("/api/v1/panic", get(tests::panics));
+    routes
 }
 
 #[cfg(test)]

@@ -1,11 +1,33 @@
 //! The command line.
 
+mod apply;
+mod changes;
 pub(crate) mod check;
+mod connection;
+mod discovery;
+mod doctor;
+mod explain;
+mod failure;
+mod files;
+mod history;
+mod init;
+mod output;
+mod plan;
+mod record;
+mod reload;
+mod shell;
+mod status;
+mod token;
+mod unix;
+mod watch;
+mod zone;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dns_userspace::config::{ConfigSource, Overrides, XdpMode};
+use dns_userspace::config::{ConfigSource, Environment, Overrides, XdpMode};
+use dns_userspace::server;
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
 #[derive(Debug, Parser)]
@@ -26,14 +48,92 @@ pub(crate) enum Verb {
     ///
     /// Prints every error with file, line and column, and exits with 1 if there is one.
     Check(CheckArgs),
+    /// Write a configuration that starts, from questions or flags.
+    Init(init::InitArgs),
+    /// Look at this host and the configuration: what is in the way, and what to do about it.
+    Doctor(doctor::DoctorArgs),
+    /// Show whether a server serves, what, and how much.
+    Status(status::StatusArgs),
+    /// List and change records of a running server.
+    Record(record::RecordArgs),
+    /// List and change zones of a running server.
+    Zone(zone::ZoneArgs),
+    /// Take over records from files: zone files, hosts, dnsmasq.conf, Corefile, CSV, DNSRecordBackup, JSON, YAML.
+    Import(apply::ImportArgs),
+    /// Write what is served into a file.
+    Export(apply::ExportArgs),
+    /// Make a configuration, or a file in another format, of files; without a server.
+    Convert(apply::ConvertArgs),
+    /// Show how what is served differs from files.
+    Diff(apply::DiffArgs),
+    /// Make what is served as files say.
+    Apply(apply::ApplyArgs),
+    /// Show who changed what.
+    History(history::HistoryArgs),
+    /// Make a zone's records as they were at a version.
+    Rollback(history::RollbackArgs),
+    /// Show which record, source, view and plane answers a question, and why.
+    Explain(explain::ExplainArgs),
+    /// Show changes as they happen.
+    Watch(watch::WatchArgs),
+    /// List and change who may use the API.
+    Token(token::TokenArgs),
+    /// Move from one proxy or registry to another: convert and validate tags, compare routers with names.
+    Discovery(discovery::DiscoveryArgs),
+    /// Make a running server read its files again.
+    Reload(reload::ReloadArgs),
+    /// Print the script that completes hotdns' command line in a shell.
+    Completions(shell::CompletionsArgs),
+    /// Write man pages into a folder.
+    #[command(hide = true)]
+    ManPages(shell::ManPagesArgs),
+}
+
+/// Does what the arguments ask for.
+pub(crate) fn perform(verb: Verb) -> ExitCode {
+    let outcome = match verb {
+        Verb::Run(run) => return server::run(run.into_source()),
+        Verb::Check(check) => return check::report(&check.into_source()),
+        Verb::Discovery(args) => {
+            return discovery::perform(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+        }
+        Verb::Init(args) => init::init(&args),
+        Verb::Doctor(args) => doctor::doctor(&args),
+        Verb::Status(args) => status::status(&args),
+        Verb::Record(args) => record::record(&args),
+        Verb::Import(args) => apply::import(&args),
+        Verb::Export(args) => apply::export(&args),
+        Verb::Convert(args) => apply::convert(&args),
+        Verb::Diff(args) => apply::diff(&args),
+        Verb::Apply(args) => apply::apply(&args),
+        Verb::Zone(args) => zone::zone(&args),
+        Verb::History(args) => history::history(&args),
+        Verb::Rollback(args) => history::rollback(&args),
+        Verb::Explain(args) => explain::explain(&args),
+        Verb::Watch(args) => watch::watch(&args),
+        Verb::Token(args) => token::token(&args),
+        Verb::Reload(args) => reload::reload(&args),
+        Verb::Completions(args) => shell::completions(&args),
+        Verb::ManPages(args) => shell::man_pages(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
 }
 
 /// Arguments of `hotdns run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration file (YAML).
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …).
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
     config: PathBuf,
+    /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.
+    #[arg(long)]
+    dev_mode: bool,
     /// Serve DNS on this address, in the place of the file's `listen`; repeatable.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
@@ -61,6 +161,7 @@ impl RunArgs {
     pub(crate) fn into_source(self) -> ConfigSource {
         let Self {
             config,
+            dev_mode,
             listen,
             http,
             interface,
@@ -73,6 +174,8 @@ impl RunArgs {
                 http,
                 interfaces: interface,
                 xdp_mode: xdp,
+                dev_mode,
+                environment: environment(),
             },
         }
     }
@@ -83,9 +186,18 @@ impl CheckArgs {
     pub(crate) fn into_source(self) -> ConfigSource {
         ConfigSource {
             path: self.config,
-            overrides: Overrides::default(),
+            overrides: Overrides {
+                environment: environment(),
+                ..Overrides::default()
+            },
         }
     }
+}
+
+/// The variables of the environment that stand for keys of the configuration.
+fn environment() -> Environment {
+    let read = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    Environment::new(Environment::names().filter_map(read))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 //! is tried once a second. With `storage.required: false` the files are served meanwhile.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,25 +26,28 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::files::{FileBatch, Files};
 use crate::cookies::Cookies;
-use crate::journal::{Journal, Progress, StorageStatus, Stored};
+use crate::journal::{HistoryLimits, HistoryQuery, HistoryRow, Journal, Progress, StorageStatus, Stored};
 use crate::model::name::Name;
 use crate::model::record::{Rdata, RecordType};
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
 use crate::principal::{Principal, TokenFile};
-use crate::store::{ChangeSet, Conflicts, Edit, Wanted, Written};
+use crate::store::{ChangeSet, Conflicts, Edit, EditedRrset, Guard, Terms, Wanted, Written};
 
 mod census;
+pub mod differences;
 mod error;
 mod files;
 mod history;
+mod past;
 mod publication;
 mod reload;
 mod serial;
 mod writer;
 
 pub use error::ControlError;
-pub use history::{Event, History, Subscription};
+pub use history::{Disabled, Event, History, Subscription};
+pub use past::{Difference, Past, PastKind, decode};
 pub use publication::{Cause, Publication, ZoneSerial};
 pub use reload::{Desired, DesiredZone, Failure, LoadFiles, ReloadReport, RrsetRef};
 pub use serial::is_greater;
@@ -80,6 +84,16 @@ pub trait Observer: Send + Sync {
 
     /// How the database is now.
     fn storage(&self, status: StorageStatus);
+
+    /// The version of the latest change.
+    fn version(&self, version: u64) {
+        let _ = version;
+    }
+
+    /// A change set of this kind of source came to this: `applied`, `unchanged`, `refused`, `failed`.
+    fn change(&self, source: &str, result: &'static str) {
+        let _ = (source, result);
+    }
 }
 
 /// What the writer works with.
@@ -88,6 +102,10 @@ pub struct Settings {
     pub journal: Box<dyn Journal>,
     /// What it held when it was opened; `None` where that could not be read.
     pub stored: Option<Stored>,
+    /// How much history is kept.
+    pub history: HistoryLimits,
+    /// How much one change may remove.
+    pub guard: Guard,
     /// The watched sources that are configured: what the journal has of others goes.
     pub sources: Vec<SourceId>,
     /// `storage.required`: whether nothing is served until the records in the database are read.
@@ -130,13 +148,33 @@ pub struct ControlHandle {
     view: Option<ViewName>,
     /// Who asks for them.
     principal: Principal,
+    /// What goes with them.
+    terms: Terms,
+}
+
+/// What a change set came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// One for each edit.
+    pub written: Vec<Written>,
+    /// The version that it made, or the present one where it made no difference.
+    pub version: u64,
+    /// RRsets that differ in the layer of the source, each once.
+    pub diff: Vec<EditedRrset>,
 }
 
 enum Command {
-    Apply(ChangeSet, oneshot::Sender<Result<Vec<Written>, ControlError>>),
+    Apply(ChangeSet, Terms, oneshot::Sender<Result<Outcome, ControlError>>),
+    /// What the set would do; nothing is changed.
+    Try(ChangeSet, Terms, oneshot::Sender<Result<Outcome, ControlError>>),
+    /// A part of the history.
+    Past(HistoryQuery, oneshot::Sender<Result<Vec<HistoryRow>, ControlError>>),
+    /// A copy of the journal, to this file.
+    Backup(PathBuf, oneshot::Sender<Result<(), ControlError>>),
     /// What a watched source says, and how far its watch is.
     Watched(
         ChangeSet,
+        Terms,
         Option<Progress>,
         oneshot::Sender<Result<Vec<Written>, ControlError>>,
     ),
@@ -159,6 +197,8 @@ impl Control {
         let Settings {
             journal,
             stored,
+            history: limits,
+            guard,
             sources,
             storage_required,
             loader,
@@ -171,6 +211,8 @@ impl Control {
             observer,
             storage_required,
             journal,
+            limits,
+            guard,
             sources,
             planes,
         };
@@ -197,6 +239,7 @@ impl Control {
                 reloads,
                 view: None,
                 principal: Principal::local(),
+                terms: Terms::default(),
             },
             history,
             thread,
@@ -226,6 +269,12 @@ impl ControlHandle {
             principal,
             ..self.clone()
         }
+    }
+
+    /// The same, for changes with these terms.
+    #[must_use]
+    pub fn on(&self, terms: Terms) -> Self {
+        Self { terms, ..self.clone() }
     }
 
     /// Creates an RRset, or adds the values it lacks; what is wanted is checked against an existing RRset's.
@@ -291,16 +340,47 @@ impl ControlHandle {
 
     /// Makes a change set, if the principal may: whole, or not at all. One outcome for each edit.
     pub async fn apply(&self, set: ChangeSet) -> Result<Vec<Written>, ControlError> {
+        Ok(self.change(set).await?.written)
+    }
+
+    /// The same, with all that the set came to.
+    pub async fn change(&self, set: ChangeSet) -> Result<Outcome, ControlError> {
         self.principal.check(&set)?;
         // What is too large by itself is known before the writer has to do with it.
         set.check_size()?;
-        self.ask(|reply| Command::Apply(set, reply)).await?
+        self.ask(|reply| Command::Apply(set, self.terms.clone(), reply)).await?
+    }
+
+    /// What a change set would come to, if the principal may make it. Nothing is changed.
+    pub async fn try_out(&self, set: ChangeSet) -> Result<Outcome, ControlError> {
+        self.principal.check(&set)?;
+        set.check_size()?;
+        self.ask(|reply| Command::Try(set, self.terms.clone(), reply)).await?
+    }
+
+    /// Who asks for changes.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// A part of the history: rows, which [`decode`] reads.
+    pub async fn past(&self, query: HistoryQuery) -> Result<Vec<HistoryRow>, ControlError> {
+        self.ask(|reply| Command::Past(query, reply)).await?
+    }
+
+    /// Copies the journal, as it is now, to a file that is not there yet.
+    pub async fn backup(&self, to: PathBuf) -> Result<(), ControlError> {
+        self.ask(|reply| Command::Backup(to, reply)).await?
     }
 
     /// Makes what a watched source says what is served. Where the journal cannot be written it is kept later: the world
     /// that is watched says it again.
     pub async fn watched(&self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
-        self.ask(|reply| Command::Watched(set, progress, reply)).await?
+        let terms = Terms {
+            is_guarded: true,
+            ..self.terms.clone()
+        };
+        self.ask(|reply| Command::Watched(set, terms, progress, reply)).await?
     }
 
     /// What is known of a watched source from before.
@@ -311,7 +391,11 @@ impl ControlHandle {
     /// Reads the configuration file and the zone files again and serves what they say.
     pub async fn reload(&self) -> Result<ReloadReport, ControlError> {
         let (reply, answer) = oneshot::channel();
-        self.reloads.send(reply).await.map_err(|_| ControlError::Stopped)?;
+        let request = files::Request {
+            reply,
+            force: self.terms.force,
+        };
+        self.reloads.send(request).await.map_err(|_| ControlError::Stopped)?;
         answer.await.map_err(|_| ControlError::Stopped)?
     }
 

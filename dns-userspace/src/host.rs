@@ -4,5 +4,7 @@ pub(crate) mod addresses;
 pub(crate) mod files;
 pub(crate) mod memory;
 pub(crate) mod privileges;
+pub(crate) mod replace;
+pub(crate) mod reread;
 pub(crate) mod stamp;
 pub(crate) mod watch;

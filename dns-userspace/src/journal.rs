@@ -4,9 +4,10 @@
 //! <storage.path>/hotdns.db      schema_version   one row
 //!                               rrsets           source, view (empty: the default), owner_key, rtype
 //!                                                ► owner (case kept), ttl, rdatas in order, order and weights,
-//!                                                  one_label, object and its time
+//!                                                  one_label, object and its time, version, locked, disabled, note
 //!                               sources          source ► where its watch resumes, when it was in step last
-//!                               served_serials   apex_key ► apex, serial, fingerprint of the zone's content
+//!                               served_serials   apex_key ► apex, serial, fingerprint of the zone's content, version
+//!                               history          last version of a transaction ► its first, time, what was changed
 //! ```
 //!
 //! A write is one transaction, on disk when [`Storage::write`] returns (write-ahead log, `synchronous=FULL`). The
@@ -38,11 +39,14 @@ mod diagnosis;
 #[cfg(test)]
 pub(crate) mod faults;
 mod identity;
+mod kept;
+mod restore;
 mod rows;
 mod schema;
 mod status;
 
 use self::identity::{Identity, Moved};
+pub use self::restore::{RestoreError, Restored, restore};
 pub use self::status::{StorageState, StorageStatus, awaited};
 
 /// The key of the API's RRsets.
@@ -109,6 +113,8 @@ pub struct ServedSerial {
     pub serial: u32,
     /// A hash of everything in the zone but that serial.
     pub fingerprint: u64,
+    /// The version at which the zone changed last.
+    pub version: u64,
 }
 
 /// Everything that a database held when it was opened.
@@ -120,6 +126,8 @@ pub struct Stored {
     pub watched: BTreeMap<String, KeptLayer>,
     /// The serials served last.
     pub serials: Vec<ServedSerial>,
+    /// The largest version that is in it.
+    pub version: u64,
 }
 
 /// What a watched source said last.
@@ -166,6 +174,55 @@ pub enum Entry {
     Forget(String),
     /// How far the watch of a source is.
     Progress(SourceId, Progress),
+    /// What the change sets of one transaction have changed.
+    History(HistoryRow),
+}
+
+/// What the change sets of one transaction have changed, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The version of the first set.
+    pub first: u64,
+    /// The version of the last one.
+    pub last: u64,
+    /// When, in milliseconds of Unix time.
+    pub time: u64,
+    /// The changes, encoded by whoever keeps them.
+    pub changes: Vec<u8>,
+}
+
+/// Which part of the history is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Rows whose last version is above this one.
+    pub after: u64,
+    /// Of those, rows that may have versions below this one.
+    pub before: u64,
+    /// Whether the latest come first.
+    pub newest_first: bool,
+    /// So many at most, and about [`HISTORY_OCTETS`] of changes.
+    pub limit: usize,
+}
+
+/// Octets of changes that one reading of the history gives, but for the last row of it.
+pub const HISTORY_OCTETS: usize = 1 << 20;
+
+/// How much of the history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// For so long.
+    pub max_age: Duration,
+    /// So much of it.
+    pub max_bytes: u64,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self {
+            max_age: Duration::from_secs(90 * 24 * 60 * 60),
+            max_bytes: 1 << 30,
+        }
+    }
 }
 
 /// Where changes are kept before they are served. Each has one writer.
@@ -176,6 +233,27 @@ pub trait Journal: Send {
     /// Looks whether the journal can be used, which may have changed since. What it holds, where that is to be read
     /// anew: `is_known` says whether some content is what the caller has already.
     fn look(&mut self, is_known: &dyn Fn(&Stored) -> bool) -> Option<Stored>;
+
+    /// Part of what was kept with [`Entry::History`]. A journal that keeps no history gives none.
+    fn history(&mut self, query: HistoryQuery) -> Result<Vec<HistoryRow>, WriteError> {
+        let _ = query;
+        Ok(Vec::new())
+    }
+
+    /// Forgets a part of what is over these limits, a bounded one; whether there is more of it. The latest row stays.
+    fn prune(&mut self, limits: HistoryLimits, now: u64) -> bool {
+        let _ = (limits, now);
+        false
+    }
+
+    /// Writes a copy of itself to a file that is not there yet.
+    fn backup(&mut self, to: &Path) -> Result<(), WriteError> {
+        Err(WriteError::Unavailable(format!(
+            "{} cannot be copied to {}",
+            self.place(),
+            to.display()
+        )))
+    }
 
     /// What is wrong, if something is. The next write may succeed all the same, unless there is no journal.
     fn trouble(&self) -> Option<&Trouble>;
@@ -207,6 +285,18 @@ impl Journal for Storage {
             }
         }
         self.reopen()
+    }
+
+    fn history(&mut self, query: HistoryQuery) -> Result<Vec<HistoryRow>, WriteError> {
+        self.read_history(query)
+    }
+
+    fn prune(&mut self, limits: HistoryLimits, now: u64) -> bool {
+        self.prune_history(limits, now)
+    }
+
+    fn backup(&mut self, to: &Path) -> Result<(), WriteError> {
+        self.copy_to(to)
     }
 
     fn trouble(&self) -> Option<&Trouble> {
@@ -500,11 +590,12 @@ fn transact(
 fn save(transaction: &rusqlite::Transaction<'_>, changes: &[Entry], serials: &[ServedSerial]) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(
         "INSERT INTO rrsets
-             (source, view, owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label, object, since)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             (source, view, owner_key, rtype, owner, ttl, rdatas, rr_order, weights, one_label, object, since,
+              version, locked, disabled, note)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
              ON CONFLICT (source, view, owner_key, rtype)
              DO UPDATE SET owner = ?5, ttl = ?6, rdatas = ?7, rr_order = ?8, weights = ?9, one_label = ?10,
-                 object = ?11, since = ?12",
+                 object = ?11, since = ?12, version = ?13, locked = ?14, disabled = ?15, note = ?16",
     )?;
     let mut delete = transaction
         .prepare_cached("DELETE FROM rrsets WHERE source = ?1 AND view = ?2 AND owner_key = ?3 AND rtype = ?4")?;
@@ -524,6 +615,10 @@ fn save(transaction: &rusqlite::Transaction<'_>, changes: &[Entry], serials: &[S
                 rrset.handling.wildcard() == Wildcard::OneLabel,
                 rrset.origin.object(),
                 rrset.origin.since().map(u64::cast_signed),
+                rrset.origin.version().cast_signed(),
+                rrset.handling.keeping().locked,
+                rrset.handling.keeping().disabled,
+                rrset.handling.keeping().note.as_deref(),
             ])?,
             Entry::Delete(source, view, key, rtype) => {
                 delete.execute(params![source.key(), of(view), key.as_bytes(), rtype.0])?
@@ -537,11 +632,12 @@ fn save(transaction: &rusqlite::Transaction<'_>, changes: &[Entry], serials: &[S
                      ON CONFLICT (source) DO UPDATE SET resume = ?2, synced = ?3",
                 params![source.key(), progress.resume, progress.synced.cast_signed()],
             )?,
+            Entry::History(row) => kept::save(transaction, row)?,
         };
     }
     let mut serve = transaction.prepare_cached(
-        "INSERT INTO served_serials (apex_key, apex, serial, fingerprint) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (apex_key) DO UPDATE SET serial = ?3, fingerprint = ?4",
+        "INSERT INTO served_serials (apex_key, apex, serial, fingerprint, version) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (apex_key) DO UPDATE SET serial = ?3, fingerprint = ?4, version = ?5",
     )?;
     for served in serials {
         serve.execute(params![
@@ -549,6 +645,7 @@ fn save(transaction: &rusqlite::Transaction<'_>, changes: &[Entry], serials: &[S
             served.apex.to_string(),
             served.serial,
             served.fingerprint.cast_signed(),
+            served.version.cast_signed(),
         ])?;
     }
     Ok(())

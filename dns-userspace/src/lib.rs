@@ -11,9 +11,11 @@
 //! No folder imports one that imports it: `cargo xtask tidy` looks. `docs/ARCHITECTURE.md` has the map.
 
 pub(crate) mod host;
+pub(crate) mod tls;
 pub mod model;
 pub mod message;
 pub mod zonefile;
+pub mod traefik_rule;
 pub mod store;
 pub mod principal;
 pub mod journal;
@@ -21,8 +23,10 @@ pub mod answer;
 pub mod cookies;
 pub mod rules;
 pub mod config;
+pub mod formats;
 pub mod control;
 pub mod source;
+pub(crate) mod target;
 pub mod table;
 pub mod lines;
 pub mod publish;

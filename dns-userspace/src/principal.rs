@@ -5,10 +5,18 @@
 //! ```
 //!
 //! Every path that edits records passes [`Principal::check`]: the HTTP API, its dialects, UPDATE. A scope names zones,
-//! names and types; an empty list of it allows all. A scope with `names: ["_acme-challenge.*"]` and `types: [TXT]`,
-//! say, lets a client of ACME prove names, and nothing else.
+//! names, types, methods, sources and views; an empty list of it allows all. A scope with
+//! `names: ["_acme-challenge.*"]` and `types: [TXT]`, say, lets a client of ACME prove names, and nothing else.
+//!
+//! Reads obey [`Scope::zones`] and [`Scope::views`]. What concerns the whole server (tokens, the configuration, a
+//! reload) needs a scope that limits no records: [`Principal::is_unlimited`].
 
+mod credentials;
+mod jwt;
+mod passwords;
+mod scope;
 mod token;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -16,40 +24,28 @@ use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::store::{ChangeSet, Edit};
 
+pub(crate) use self::credentials::{Credentials, TrustedHeader};
+pub(crate) use self::jwt::{KeySource, Verification};
+pub(crate) use self::passwords::PasswordFile;
+pub use self::scope::{DEFAULT_VIEW, NamePattern, Scope};
+pub(crate) use self::scope::{ScopeError, ScopeText};
 #[cfg(test)]
 pub(crate) use self::token::TokenError;
 pub(crate) use self::token::TokenFile;
+pub(crate) use self::tokens::{MakeTokenError, TokenShown, TokensFile, Wish, now, parse_time};
 
 /// Who asks.
 #[derive(Debug, Clone)]
 pub struct Principal {
     name: Arc<str>,
     scope: Arc<Scope>,
-}
-
-/// What somebody may change; an empty list allows all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// Names at or below one of these.
-    pub zones: Vec<Name>,
-    /// Names that one of these patterns fits.
-    pub names: Vec<NamePattern>,
-    /// Types.
-    pub types: Vec<RecordType>,
-}
-
-/// A name, or all names that begin with its labels: `_acme-challenge.*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NamePattern {
-    /// This name alone.
-    Exactly(Name),
-    /// Every name whose first labels are these; the labels as the name that they make.
-    BeginsWith(Name),
+    /// When its credential ends, in seconds of Unix time.
+    expires: Option<u64>,
 }
 
 /// A change that is not allowed. Nothing of its change set is made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{principal} may not change {owner}{}: its scope is {scope}", of_type(.rtype))]
+#[error("{principal} may not change {owner}{}{}: its scope is {scope}", of_type(.rtype), in_view(.view))]
 pub struct Forbidden {
     /// The position of the edit that is at fault, from 0.
     pub edit: usize,
@@ -59,6 +55,8 @@ pub struct Forbidden {
     pub owner: Name,
     /// The type; `None` where all types are meant.
     pub rtype: Option<RecordType>,
+    /// The view; `None` is the default.
+    pub view: Option<String>,
     /// What is allowed, in words.
     pub scope: String,
 }
@@ -67,13 +65,25 @@ fn of_type(rtype: &Option<RecordType>) -> String {
     rtype.map_or_else(String::new, |rtype| format!(" {rtype}"))
 }
 
+fn in_view(view: &Option<String>) -> String {
+    view.as_ref()
+        .map_or_else(String::new, |view| format!(" in the view `{view}`"))
+}
+
 impl Principal {
     /// Somebody with this scope.
     pub fn new(name: impl Into<Arc<str>>, scope: Scope) -> Self {
         Self {
             name: name.into(),
             scope: Arc::new(scope),
+            expires: None,
         }
+    }
+
+    /// The same, until that second of Unix time.
+    #[must_use]
+    pub fn until(self, expires: Option<u64>) -> Self {
+        Self { expires, ..self }
     }
 
     /// A user of this machine, who may do everything where no token is set.
@@ -91,25 +101,49 @@ impl Principal {
         &self.name
     }
 
+    /// What it may do.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// When its credential ends, in seconds of Unix time.
+    pub fn expires(&self) -> Option<u64> {
+        self.expires
+    }
+
+    /// Whether no records are out of its scope. What concerns the whole server needs this.
+    pub fn is_unlimited(&self) -> bool {
+        self.scope.has_all_records()
+    }
+
     /// An error where an edit is out of scope.
     pub fn check(&self, set: &ChangeSet) -> Result<(), Forbidden> {
         for (edit, asked) in set.edits.iter().enumerate() {
-            let (owner, rtype) = match asked {
-                Edit::AddValues { owner, rtype, .. }
-                | Edit::Put { owner, rtype, .. }
-                | Edit::RemoveValues { owner, rtype, .. } => (owner, Some(*rtype)),
-                Edit::Delete { owner, rtype, .. } => (owner, *rtype),
-                Edit::Set { owner, rrset, .. } => (owner, Some(rrset.rtype)),
-                Edit::Unset { owner, rtype, .. } => (owner, Some(*rtype)),
+            let (view, owner, rtype) = match asked {
+                Edit::AddValues { view, owner, rtype, .. }
+                | Edit::Put { view, owner, rtype, .. }
+                | Edit::Upsert { view, owner, rtype, .. }
+                | Edit::RemoveValues { view, owner, rtype, .. } => (view, owner, Some(*rtype)),
+                Edit::Delete { view, owner, rtype } => (view, owner, *rtype),
+                Edit::CreateZone { apex, .. } | Edit::DeleteZone { apex } => (&None, apex, None),
+                Edit::Set { view, owner, rrset, .. } => (view, owner, Some(rrset.rtype)),
+                Edit::Unset { view, owner, rtype, .. } => (view, owner, Some(*rtype)),
                 // What a source knows whole is not asked for by anybody.
                 Edit::SetAll(_) | Edit::Apply(_) => continue,
             };
-            if !self.scope.allows(owner, rtype) {
+            // A zone is all names in it.
+            let is_zone = matches!(asked, Edit::CreateZone { .. } | Edit::DeleteZone { .. });
+            let is_allowed = self.scope.may_change(owner, rtype)
+                && (!is_zone || self.scope.names.is_empty())
+                && self.scope.has_view(view.as_deref())
+                && self.scope.has_source(&set.source);
+            if !is_allowed {
                 return Err(Forbidden {
                     edit,
                     principal: Arc::clone(&self.name),
                     owner: owner.clone(),
                     rtype,
+                    view: view.as_deref().map(str::to_owned),
                     scope: self.scope.to_string(),
                 });
             }
@@ -118,81 +152,8 @@ impl Principal {
     }
 }
 
-impl Scope {
-    /// Whether an RRset may be changed; `None` asks for all types at the name.
-    fn allows(&self, owner: &Name, rtype: Option<RecordType>) -> bool {
-        let in_zone = self.zones.is_empty() || self.zones.iter().any(|zone| owner.is_at_or_below(zone));
-        let has_name = self.names.is_empty() || self.names.iter().any(|pattern| pattern.fits(owner));
-        let has_type = self.types.is_empty() || rtype.is_some_and(|rtype| self.types.contains(&rtype));
-        in_zone && has_name && has_type
-    }
-}
-
-impl std::fmt::Display for Scope {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut parts = Vec::new();
-        let list = |items: Vec<String>| items.join(", ");
-        if !self.zones.is_empty() {
-            parts.push(format!(
-                "the zones {}",
-                list(self.zones.iter().map(Name::to_string).collect())
-            ));
-        }
-        if !self.names.is_empty() {
-            parts.push(format!(
-                "the names {}",
-                list(self.names.iter().map(NamePattern::to_string).collect())
-            ));
-        }
-        if !self.types.is_empty() {
-            parts.push(format!(
-                "the types {}",
-                list(self.types.iter().map(RecordType::to_string).collect())
-            ));
-        }
-        match parts.is_empty() {
-            true => f.write_str("everything"),
-            false => f.write_str(&parts.join("; ")),
-        }
-    }
-}
-
-impl NamePattern {
-    fn fits(&self, owner: &Name) -> bool {
-        match self {
-            Self::Exactly(name) => owner.key() == name.key(),
-            Self::BeginsWith(labels) => {
-                // Wire forms: the labels, without the root that ends them, are the beginning of the owner.
-                let labels = labels.as_wire();
-                let labels = &labels[..labels.len() - 1];
-                let owner = owner.as_wire();
-                owner.len() > labels.len() + 1 && owner[..labels.len()].eq_ignore_ascii_case(labels)
-            }
-        }
-    }
-}
-
-impl std::str::FromStr for NamePattern {
-    type Err = String;
-
-    /// A name, or its first labels and `.*`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = |text: &str| Name::parse(text).map_err(|error| format!("`{text}` is no name: {error}"));
-        match text.strip_suffix(".*") {
-            Some(labels) => name(labels).map(Self::BeginsWith),
-            None => name(text).map(Self::Exactly),
-        }
-    }
-}
-
-impl std::fmt::Display for NamePattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exactly(name) => write!(f, "{name}"),
-            Self::BeginsWith(labels) => write!(f, "{labels}*"),
-        }
-    }
-}
+#[cfg(test)]
+pub(crate) use self::jwt::tests as identity_provider;
 
 #[cfg(test)]
 mod tests {
@@ -217,6 +178,7 @@ mod tests {
             zones: vec!["example.org.".parse().expect("a name")],
             names: vec!["_acme-challenge.*".parse().expect("a pattern")],
             types: vec![RecordType::TXT],
+            ..Scope::default()
         };
         let acme = Principal::new("acme", acme);
         for (owner, rtype, allowed) in [
@@ -242,13 +204,5 @@ mod tests {
     #[test]
     fn who_has_no_scope_may_do_everything() {
         assert_eq!(Principal::local().check(&delete("www.x.", None)), Ok(()));
-    }
-
-    #[test]
-    fn a_name_alone_is_no_pattern() {
-        let pattern: NamePattern = "WWW.x.".parse().expect("a pattern");
-        assert!(pattern.fits(&"www.x.".parse().expect("a name")));
-        assert!(!pattern.fits(&"a.www.x.".parse().expect("a name")));
-        assert!("a..b.*".parse::<NamePattern>().is_err());
     }
 }

@@ -100,7 +100,7 @@ struct Active {
 }
 
 /// A rule as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ShownRule {
     /// Its name.
     pub name: String,

@@ -1,6 +1,7 @@
 //! The planes that answer: XDP and sockets.
 
 pub mod answerer;
+pub mod explain;
 pub mod fastpath;
 pub mod gate;
 mod job;

@@ -20,13 +20,16 @@
 mod conflict;
 mod draft;
 mod edit;
+mod guard;
 mod layers;
 mod merge;
 mod plan;
 mod refusal;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod views;
+mod zones;
 
 use std::sync::Arc;
 
@@ -41,9 +44,10 @@ use crate::model::source::SourceId;
 use crate::model::views::{ViewClients, ViewName};
 
 pub use conflict::{Conflict, ConflictChange, Conflicts};
-pub use draft::{Draft, Written};
-pub use edit::{ChangeSet, Edit, EditRules, TtlRules, Wanted};
+pub use draft::{Applied, Draft, Written};
+pub use edit::{ChangeSet, Edit, EditRules, KeepingWanted, TtlRules, Wanted, ZoneRecord};
 pub use refusal::{Refusal, Refused};
+pub use terms::{Condition, Expected, Guard, Subject, Terms, TooManyRemoved};
 
 /// One change to a layer: what a source knows whole.
 #[derive(Debug, Clone)]
@@ -143,6 +147,8 @@ pub struct Plan {
     pub conflict_changes: Vec<ConflictChange>,
     /// RRsets that were edited one by one and differ in their layer: what a journal keeps.
     pub edited: Vec<EditedRrset>,
+    /// What each change set that made a difference has changed, in their order.
+    pub applied: Vec<Applied>,
     next: State,
     revision: u64,
 }
@@ -173,6 +179,8 @@ struct State {
     /// As they are configured.
     views: Arc<[ViewClients]>,
     snapshot: Arc<Snapshot>,
+    /// The version of the latest change, whether or not it is seen in the snapshot.
+    version: u64,
 }
 
 /// One owner name in one zone, or among the overlays (`None`); or in one view, whatever zone that is in.
@@ -238,6 +246,14 @@ pub struct Delta {
     pub views_redefined: bool,
 }
 
+impl Delta {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        let is_same = self.names.is_empty() && self.zones.is_empty() && self.access.is_empty();
+        is_same && self.views.iter().all(Vec::is_empty) && !self.views_redefined
+    }
+}
+
 /// How one zone differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneDelta {
@@ -261,21 +277,32 @@ pub enum ZoneChange {
 }
 
 impl Plan {
-    /// Puts the SOA serials that zones are served with into the snapshot, and takes those of zones that are gone out of
-    /// it.
+    /// The version that the state has then.
+    pub fn version(&self) -> u64 {
+        self.next.version
+    }
+
+    /// Puts the SOA serials that zones are served with, and the versions at which they changed last, into the snapshot,
+    /// and takes those of zones that are gone out of it.
     pub fn set_serials<'a>(
         &mut self,
-        serials: impl IntoIterator<Item = (NameKey, u32)>,
+        serials: impl IntoIterator<Item = (NameKey, u32, u64)>,
         gone: impl IntoIterator<Item = &'a NameKey>,
     ) {
         let mut all = self.snapshot.serials.clone();
+        let mut versions = self.snapshot.versions.clone();
         for apex in gone {
             all.remove(apex);
+            versions.remove(apex);
         }
-        all.extend(serials);
+        for (apex, serial, version) in serials {
+            versions.insert(apex.clone(), version);
+            all.insert(apex, serial);
+        }
         if !all.ptr_eq(&self.snapshot.serials) {
             self.snapshot = Arc::new(Snapshot {
                 serials: all,
+                versions,
                 ..Snapshot::clone(&self.snapshot)
             });
             self.next.snapshot = self.snapshot.clone();
@@ -300,7 +327,18 @@ impl Store {
         for change in changes {
             draft.change(change);
         }
+        draft.count();
         draft.finish()
+    }
+
+    /// The version of the latest change.
+    pub fn version(&self) -> u64 {
+        self.state.version
+    }
+
+    /// The next change gets a version above this one: it was given before, in another life of the server.
+    pub fn go_on_from(&mut self, version: u64) {
+        self.state.version = self.state.version.max(version);
     }
 
     /// A draft of the next state, which change sets are applied to. The store itself stays as it is.

@@ -313,10 +313,15 @@ impl Stage {
     /// Types a command into a shell, in which curl fails where the API says that a request failed.
     fn type_in(&self, command: &str) -> Result<Output> {
         self.server.write(".curlrc", "silent\nshow-error\nfail-with-body\n")?;
+        let programs = program()?.parent().context("no folder")?.to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path)))?;
         let output = Command::new("sh")
             .args(["-c", command])
             .current_dir(self.server.path(""))
             .env("CURL_HOME", self.server.path(""))
+            .env("PATH", path)
+            .env("HOTDNS_URL", format!("http://{}", self.server.http))
             .output()?;
         Ok(output)
     }
@@ -351,7 +356,7 @@ fn run_commands(block: &Block, stages: &mut BTreeMap<(String, bool), Stage>) -> 
             accepts_arguments(text).with_context(|| text.clone())?;
             continue;
         }
-        if text.starts_with("hotdns ") {
+        if text.starts_with("hotdns run") || text.starts_with("hotdns check") {
             run_hotdns(block, text).with_context(|| text.clone())?;
             continue;
         }

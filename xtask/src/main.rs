@@ -11,8 +11,11 @@ mod bench;
 mod build;
 mod ci;
 mod coredns;
+mod dist;
+mod discovery;
 mod fuzz;
 mod kernels;
+mod kubernetes;
 mod packages;
 mod privilege;
 mod process;
@@ -24,6 +27,7 @@ mod toolchain;
 mod workspace;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -52,6 +56,12 @@ enum Command {
     BuildEbpf,
     /// Build everything for release: target/release/hotdns, with the XDP program inside
     Build,
+    /// Make what a release consists of in target/dist: package, archive, symbols, checksums, list of components
+    Dist {
+        /// Pack this program instead of building one for release
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+    },
     /// Serve a sample zone on 127.0.0.1:5300, HTTP on 127.0.0.1:8080, with XDP on lo where permitted
     Run {
         /// Arguments for `hotdns run`, after `--`
@@ -63,9 +73,20 @@ enum Command {
         /// Load the XDP program and run it on Linux 6.1 and 6.12 in QEMU, instead of the suite
         #[arg(long)]
         kernels: bool,
+        /// Run hotdns beside a real Kubernetes API (etcd, kube-apiserver, kubectl), instead of the suite
+        #[arg(long, conflicts_with = "kernels")]
+        kubernetes: bool,
         /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
+        /// Install, upgrade and purge the Debian package in a clean Debian, instead of the suite
+        #[arg(long, conflicts_with_all = ["kernels", "differential"])]
+        package: bool,
+        /// With --package: pack this program instead of building one for release
+        #[arg(long, requires = "package", value_name = "FILE")]
+        program: Option<PathBuf>,
+        /// Run hotdns beside a real Consul, Traefik and Caddy, instead of the suite; says which of them are missing
+        discovery: bool,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]
         cases: Option<u64>,
@@ -122,8 +143,13 @@ fn perform(command: Command) -> Result<()> {
         Command::Setup { all } => setup::setup(all),
         Command::BuildEbpf => build::ebpf_or_explain(build::Warnings::Allow).map(|_| ()),
         Command::Build => build::release().map(|_| ()),
+        Command::Dist { program } => dist::dist(program.as_deref()),
         Command::Run { arguments } => serve::serve(&arguments),
         Command::Test { kernels: true, .. } => kernels::test(),
+        Command::Test { kubernetes: true, .. } => kubernetes::test(),
+        Command::Test {
+            package: true, program, ..
+        } => dist::trial::try_package(program.as_deref()),
         Command::Test {
             differential: true,
             cases,
@@ -131,6 +157,7 @@ fn perform(command: Command) -> Result<()> {
             arguments,
             ..
         } => suite::differential(cases, seed, &arguments),
+        Command::Test { discovery: true, .. } => discovery::test(),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

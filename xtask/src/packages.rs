@@ -27,6 +27,8 @@ pub(crate) enum NeededBy {
     Kernels,
     /// `fuzz`, which compiles libFuzzer.
     Fuzzing,
+    /// `test --package`.
+    Package,
 }
 
 impl NeededBy {
@@ -118,6 +120,16 @@ pub(crate) const TOOLS: &[Tool] = &[
         program: "c++",
         package: "g++",
         needed_by: NeededBy::Fuzzing,
+    },
+    Tool {
+        program: "mmdebstrap",
+        package: "mmdebstrap",
+        needed_by: NeededBy::Package,
+    },
+    Tool {
+        program: "lintian",
+        package: "lintian",
+        needed_by: NeededBy::Package,
     },
 ];
 

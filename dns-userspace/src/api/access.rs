@@ -1,28 +1,39 @@
 //! Who may: the probes and the metrics are open; the rest needs the token or, with none set, a direct connection on
 //! loopback that no web page can have made.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::Extensions;
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::ApiState;
-use super::connection::Place;
+use super::audit::Actor;
+use super::body::require_json;
+use super::connection::{Peer, Place};
 use super::problem::{self, Problem};
-use crate::principal::{Principal, TokenFile};
+use super::{ApiState, authentication};
+use crate::model::name::{Name, NameKey};
+use crate::principal::Principal;
 
-/// Paths that everyone may ask for.
-const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
-
-/// The address of this side of a request's connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LocalAddress(pub(super) SocketAddr);
+/// Paths that everyone may ask for: the probes, and a page that shows nothing without the document.
+const OPEN_PATHS: [&str; 8] = [
+    "/health",
+    "/healthz",
+    "/ready",
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/docs/page.js",
+    "/docs/page.css",
+];
 
 /// Lets a request through to its handler, or answers it.
-pub(super) async fn check(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     if OPEN_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
@@ -34,58 +45,140 @@ pub(super) async fn check(State(state): State<ApiState>, mut request: Request, n
         .header(header::CONNECTION, "close")
         .into_response();
     }
-    let allowed = match &state.0.token {
-        Some(token) => bearer(request.headers(), token),
-        None => direct_and_local(&request),
+    let (parts, body) = request.into_parts();
+    let principal = match who(&state, &parts).await {
+        Ok(principal) => principal,
+        Err(problem) => return problem.into_response(),
     };
-    match allowed {
-        Ok(principal) => {
+    let mut request = Request::from_parts(parts, body);
+    let actor = Actor(Arc::clone(principal.name()));
+    let mut response = match may_ask(&state, &principal, &request) {
+        Ok(()) => {
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
+    };
+    response.extensions_mut().insert(actor);
+    response
+}
+
+/// Who asks.
+async fn who(state: &ApiState, request: &Parts) -> Result<Principal, Problem> {
+    let credentials = &state.0.credentials;
+    if let Some(Peer::Socket { user, .. }) = request.extensions.get::<Peer>() {
+        let shows_nothing = !request.headers.contains_key(header::AUTHORIZATION);
+        let is_trusted = *user == 0 || *user == nix::unistd::geteuid().as_raw();
+        if is_trusted && (shows_nothing || !credentials.are_needed()) {
+            return Ok(Principal::local());
+        }
+        if !credentials.are_needed() {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "api_disabled",
+                "without tokens this socket is for root and for the user that hotdns runs as",
+            ));
+        }
+    }
+    match credentials.are_needed() {
+        true => authentication::authenticate(state, request).await,
+        false => direct_and_local(request),
     }
 }
 
-/// RFC 6750 §2.1; the scheme is compared without regard to case (RFC 9110 §11.1).
-fn bearer(headers: &HeaderMap, token: &TokenFile) -> Result<Principal, Problem> {
-    let unauthorized = |detail, challenge| {
-        Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).header(header::WWW_AUTHENTICATE, challenge))
-    };
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return unauthorized(
-            "send the header `Authorization: Bearer TOKEN`, once",
-            "Bearer realm=\"hotdns\"",
-        );
-    };
-    let value = value.as_bytes();
-    let given = value
-        .split_at_checked(7)
-        .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii()));
-    match given {
-        Some(given) if token.is_valid(given) => Ok(Principal::token("http.token_file")),
-        Some(_) => unauthorized(
-            "the token is not the one in `http.token_file`",
-            "Bearer realm=\"hotdns\", error=\"invalid_token\"",
-        ),
-        None => unauthorized("the scheme of `Authorization` is Bearer", "Bearer realm=\"hotdns\""),
+/// What can be said of a request before its handler reads it.
+fn may_ask(state: &ApiState, principal: &Principal, request: &Request) -> Result<(), Problem> {
+    state.0.rates.request(principal)?;
+    if principal.scope().has_method(request.method().as_str()) {
+        return Ok(());
     }
+    let (name, method) = (principal.name(), request.method());
+    let scope = principal.scope();
+    Err(Problem::forbidden(format!(
+        "{name} may not send {method}: its scope is {scope}"
+    )))
+}
+
+/// 415 for a call without a body that lacks `Content-Type: application/json`, where nothing else keeps a web page from
+/// making it: no credential is needed, and it did not come over the local socket.
+pub(super) fn refuse_pages(state: &ApiState, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), Problem> {
+    let is_local = matches!(peer, Some(Peer::Socket { .. }));
+    match is_local || state.0.credentials.are_needed() {
+        true => Ok(()),
+        false => require_json(headers),
+    }
+}
+
+/// 403 for those whose scope leaves out some records; `what` concerns all of the server.
+pub(super) fn require_unlimited(principal: &Principal, what: &str) -> Result<(), Problem> {
+    if principal.is_unlimited() {
+        return Ok(());
+    }
+    let (name, scope) = (principal.name(), principal.scope());
+    Err(Problem::forbidden(format!(
+        "{what} is for those who may change all records, and the scope of {name} is {scope}"
+    )))
+}
+
+/// 403 where the one who asks may not read this zone of the default.
+pub(super) fn may_read_zone(extensions: &Extensions, apex: &Name) -> Result<(), Problem> {
+    readable(of(extensions)?, None, Some(apex)).map(|_| ())
+}
+
+/// 403 for those who may not change all of this zone.
+pub(super) fn require_zone(extensions: &Extensions, apex: &Name) -> Result<(), Problem> {
+    let principal = of(extensions)?;
+    let scope = principal.scope();
+    if scope.may_change(apex, None) && scope.names.is_empty() && scope.has_view(None) {
+        return Ok(());
+    }
+    let name = principal.name();
+    Err(Problem::forbidden(format!(
+        "{name} may not change all of {apex}: its scope is {scope}"
+    )))
+}
+
+/// Who asks, as the access check has found.
+pub(super) fn of(extensions: &Extensions) -> Result<&Principal, Problem> {
+    let principal = extensions.get::<Principal>();
+    principal.ok_or_else(|| Problem::internal("a request came past the access check"))
+}
+
+/// The names of this view below which the principal may read, none being all; 403 where it may not read `name`, or
+/// nothing of the view.
+pub(super) fn readable(
+    principal: &Principal,
+    view: Option<&str>,
+    name: Option<&Name>,
+) -> Result<Vec<NameKey>, Problem> {
+    let scope = principal.scope();
+    let is_readable = scope.has_view(view) && name.is_none_or(|name| scope.may_read(name));
+    if !is_readable {
+        let what = name.map_or_else(|| "this view".to_owned(), Name::to_string);
+        let name = principal.name();
+        return Err(Problem::forbidden(format!(
+            "{name} may not read {what}: its scope is {scope}"
+        )));
+    }
+    Ok(scope.zones.iter().map(Name::key).collect())
 }
 
 /// Without a token: this machine's own users, but neither what a proxy passes on nor what a web page makes a browser
 /// send (DNS rebinding shows in `Host`).
-pub(super) fn direct_and_local(request: &Request) -> Result<Principal, Problem> {
+pub(super) fn direct_and_local(request: &Parts) -> Result<Principal, Problem> {
     let disabled = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "api_disabled", detail));
-    let local = request.extensions().get::<LocalAddress>();
-    if !local.is_some_and(|local| local.0.ip().to_canonical().is_loopback()) {
+    let peer = request.extensions.get::<Peer>();
+    let Some(Peer::Network { local, .. }) = peer else {
+        return disabled("without `http.token_file` the API answers on loopback only");
+    };
+    if !local.ip().to_canonical().is_loopback() {
         return disabled("without `http.token_file` the API answers on loopback only");
     }
     let is_forwarded = |name: &str| name == "forwarded" || name.starts_with("x-forwarded-");
-    if request.headers().keys().any(|name| is_forwarded(name.as_str())) {
+    if request.headers.keys().any(|name| is_forwarded(name.as_str())) {
         return disabled("without `http.token_file` the API does not answer through a proxy");
     }
-    if !is_for_loopback(request.uri(), request.headers()) {
+    if !is_for_loopback(&request.uri, &request.headers) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "invalid_host",

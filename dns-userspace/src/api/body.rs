@@ -11,22 +11,27 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Number;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa::ToSchema;
 
 use super::ApiState;
 use super::connection::Place;
+use super::media::{self, Format};
 use super::parameters::{find_view, parse_name, parse_type};
 use super::problem::{self, Problem};
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Order, Rdata, RecordType, Wildcard};
+use crate::model::snapshot::Snapshot;
 use crate::model::views::ViewName;
-use crate::store::Wanted;
+use crate::store::{KeepingWanted, Subject, Wanted};
 
-/// The largest body that is read.
+/// The largest body of one RRset that is read.
 pub(super) const LIMIT_BYTES: usize = 1 << 20;
+/// The largest body with many RRsets that is read.
+pub(super) const LARGE_LIMIT_BYTES: usize = 8 << 20;
 /// What is read and thrown away of a larger body, so that its sender gets to see the answer.
 const DRAIN_BYTES: usize = 16 << 20;
 /// How long a body may take.
@@ -38,26 +43,52 @@ const UNIT_BYTES: usize = 1024;
 pub(super) const MOST_UNITS: usize = (32 << 20) / UNIT_BYTES;
 
 /// An RRset as clients write it: with all members that answers have, so that an answer can be sent back.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RrsetBody {
-    view: Option<String>,
-    name: Option<String>,
-    r#type: Option<String>,
-    ttl: Option<Number>,
-    value: Values,
-    order: Option<String>,
-    weights: Option<Vec<Number>>,
-    wildcard: Option<String>,
+#[schema(as = NewRecord)]
+pub(super) struct RrsetBody {
+    /// The view; the default without it.
+    pub(super) view: Option<String>,
+    /// The owner; with PUT the one of the URL, without it.
+    pub(super) name: Option<String>,
+    /// A mnemonic, or TYPE and a number; with PUT it may be in the query instead.
+    pub(super) r#type: Option<String>,
+    /// Seconds, within `ttl_bounds`.
+    #[schema(value_type = Option<u32>, maximum = 2147483647)]
+    pub(super) ttl: Option<Number>,
+    /// RDATA in presentation format: one value or several.
+    pub(super) value: Option<Values>,
+    /// fixed, rotate, random or weighted.
+    pub(super) order: Option<String>,
+    /// With `order: weighted`, one for each value.
+    #[schema(value_type = Option<Vec<u16>>)]
+    pub(super) weights: Option<Vec<Number>>,
+    /// rfc4592 or one_label.
+    pub(super) wildcard: Option<String>,
+    /// Whether changes are refused until it is unlocked.
+    pub(super) locked: Option<bool>,
+    /// Whether it is kept and not served.
+    pub(super) disabled: Option<bool>,
+    /// A note for people.
+    pub(super) note: Option<String>,
     /// In answers only: who may change what is not for a request to say.
     #[serde(rename = "source")]
-    _source: Option<IgnoredAny>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub(super) _source: Option<IgnoredAny>,
+    #[serde(rename = "object")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub(super) _object: Option<IgnoredAny>,
+    /// In answers only: `If-Match` says what a change expects.
+    #[serde(rename = "version")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub(super) _version: Option<IgnoredAny>,
 }
 
 /// One value, or several.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "`value` must be a string or a list of strings")]
-enum Values {
+#[schema(as = RecordValues)]
+pub(super) enum Values {
     One(String),
     Many(Vec<String>),
 }
@@ -75,6 +106,17 @@ pub(super) struct RequestedRrset {
     _held: Held,
 }
 
+impl RequestedRrset {
+    /// What conditions of the request are about.
+    pub(super) fn subject(&self) -> Subject {
+        Subject::Rrset {
+            view: self.view.clone(),
+            owner: self.owner.clone(),
+            rtype: self.rtype,
+        }
+    }
+}
+
 /// Reads an RRset; `view`, `name` and `rtype` are those of the URL, which the body may leave out and must not
 /// contradict.
 pub(super) async fn read_rrset(
@@ -85,58 +127,126 @@ pub(super) async fn read_rrset(
     name: Option<Name>,
     rtype: Option<RecordType>,
 ) -> Result<RequestedRrset, Problem> {
-    require_json(&parts.headers)?;
-    let (bytes, held) = read(state, parts, body).await?;
-    let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
-    let body = parse(&bytes)?;
-    let missing = |member: &str| invalid(format!("the member `{member}` is missing"));
-    let given_name = body.name.as_deref().map(parse_name).transpose()?;
-    let given_type = body.r#type.as_deref().map(parse_type).transpose()?;
+    let format = Format::of_body(&parts.headers)?;
+    let (bytes, held) = read(state, parts, body, LIMIT_BYTES).await?;
+    let body = parse(&bytes, format)?;
     let snapshot = state.served()?;
-    let given_view = body.view.as_deref().map(|name| find_view(&snapshot, name));
-    let given_view = given_view.transpose();
-    let given_view = given_view.map_err(|detail| Problem::bad_request("invalid_value", detail))?;
-    let view = agree("view", view, given_view)?;
-    let owner = agree("name", name, given_name)?.ok_or_else(|| missing("name"))?;
-    let rtype = agree("type", rtype, given_type)?.ok_or_else(|| missing("type"))?;
-    let ttl = body.ttl.as_ref().map(parse_ttl).transpose()?;
-    let values = match body.value {
-        Values::One(value) => vec![value],
-        Values::Many(values) => values,
-    };
-    if values.is_empty() {
-        return Err(Problem::bad_request(
-            "invalid_value",
-            "`value` needs one value at least; use DELETE to remove an RRset",
-        ));
-    }
-    let order = parse_order(body.order.as_deref(), body.weights.as_deref(), values.len())?;
-    let wildcard = body.wildcard.map(|word| parse_wildcard(&word, &owner)).transpose()?;
-    let rdatas = values
-        .iter()
-        .map(|value| parse_value(rtype, value))
-        .collect::<Result<_, _>>()?;
+    let asked = AskedRrset::of(&snapshot, body, view, name, rtype)?;
+    let (rdatas, wanted) = (asked.values()?, asked.wanted);
     Ok(RequestedRrset {
-        view,
-        owner,
-        rtype,
-        wanted: Wanted { ttl, order, wildcard },
+        view: asked.view,
+        owner: asked.owner,
+        rtype: asked.rtype,
+        wanted,
         rdatas,
         _held: held,
     })
 }
 
+/// An RRset of a request, or a part of one, without the values that it has to have.
+pub(super) struct AskedRrset {
+    pub(super) view: Option<ViewName>,
+    pub(super) owner: Name,
+    pub(super) rtype: RecordType,
+    pub(super) wanted: Wanted,
+    /// `None` where none are given.
+    pub(super) rdatas: Option<Vec<Rdata>>,
+}
+
+impl AskedRrset {
+    /// What a body says; `view`, `name` and `rtype` are those of the URL.
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        body: RrsetBody,
+        view: Option<ViewName>,
+        name: Option<Name>,
+        rtype: Option<RecordType>,
+    ) -> Result<Self, Problem> {
+        let missing = |member: &str| missing(member);
+        let given_name = body.name.as_deref().map(parse_name).transpose()?;
+        let given_type = body.r#type.as_deref().map(parse_type).transpose()?;
+        let given_view = body.view.as_deref().map(|name| find_view(snapshot, name));
+        let given_view = given_view.transpose();
+        let given_view = given_view.map_err(|detail| Problem::bad_request("invalid_value", detail))?;
+        let view = agree("view", view, given_view)?;
+        let owner = agree("name", name, given_name)?.ok_or_else(|| missing("name"))?;
+        let rtype = agree("type", rtype, given_type)?.ok_or_else(|| missing("type"))?;
+        let ttl = body.ttl.as_ref().map(parse_ttl).transpose()?;
+        let values = body.value.map(|values| match values {
+            Values::One(value) => vec![value],
+            Values::Many(values) => values,
+        });
+        let count = values.as_ref().map_or(0, Vec::len);
+        let order = parse_order(body.order.as_deref(), body.weights.as_deref(), count)?;
+        let wildcard = body.wildcard.map(|word| parse_wildcard(&word, &owner)).transpose()?;
+        let keeping = KeepingWanted {
+            locked: body.locked,
+            disabled: body.disabled,
+            note: body.note.map(parse_note).transpose()?,
+        };
+        let rdatas = values.map(|values| values.iter().map(|value| parse_value(rtype, value)).collect());
+        Ok(Self {
+            view,
+            owner,
+            rtype,
+            wanted: Wanted {
+                ttl,
+                order,
+                wildcard,
+                keeping,
+            },
+            rdatas: rdatas.transpose()?,
+        })
+    }
+
+    /// The values, of which there has to be one.
+    pub(super) fn values(&self) -> Result<Vec<Rdata>, Problem> {
+        match &self.rdatas {
+            None => Err(missing("value")),
+            Some(rdatas) if rdatas.is_empty() => Err(Problem::bad_request(
+                "invalid_value",
+                "`value` needs one value at least; use DELETE to remove an RRset",
+            )),
+            Some(rdatas) => Ok(rdatas.clone()),
+        }
+    }
+}
+
+pub(super) fn missing(member: &str) -> Problem {
+    Problem::bad_request("invalid_body", format!("the member `{member}` is missing"))
+}
+
+/// The most octets of a note and of a comment.
+pub(super) const MOST_OF_NOTE: usize = 1024;
+
+/// A note or a comment.
+pub(super) fn parse_note(note: String) -> Result<Box<str>, Problem> {
+    match note.len() {
+        ..=MOST_OF_NOTE => Ok(note.into()),
+        octets => Err(Problem::bad_request(
+            "invalid_body",
+            format!("a note or comment has at most {MOST_OF_NOTE} octets, and this one has {octets}"),
+        )),
+    }
+}
+
 /// The one object that the body is.
-fn parse(bytes: &[u8]) -> Result<RrsetBody, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], format: Format) -> Result<T, Problem> {
     let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
     let rest = bytes.trim_ascii_start();
     match rest.first() {
-        None => Err(invalid("the body is empty; write an object with the RRset".to_owned())),
+        None => Err(invalid("the body is empty; write an object".to_owned())),
         // As a list of members in order it would be taken too.
         Some(b'[') => Err(invalid(
-            "the body is a list; write one object with one RRset, and a request for each".to_owned(),
+            "the body is a list; write one object, and a request for each".to_owned(),
         )),
-        Some(_) => serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string())),
+        Some(_) => match format {
+            Format::Json => serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string())),
+            Format::Yaml => {
+                let read = serde_saphyr::from_slice(bytes);
+                read.map_err(|error| invalid(error.to_string()))
+            }
+        },
     }
 }
 
@@ -149,21 +259,13 @@ pub(super) fn parse_value(rtype: RecordType, text: &str) -> Result<Rdata, Proble
 pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let is_json = match (types.next(), types.next()) {
-        (Some(only), None) => only.to_str().is_ok_and(|text| {
-            let essence = text.split(';').next().unwrap_or_default();
-            essence.trim().eq_ignore_ascii_case("application/json")
-        }),
+        (Some(only), None) => media::essence(only).is_some_and(|essence| essence == "application/json"),
         _ => false,
     };
     if is_json {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        "send the header `Content-Type: application/json`",
-    )
-    .header(header::ACCEPT, "application/json"))
+    Err(media::unsupported("application/json"))
 }
 
 fn agree<T: PartialEq + std::fmt::Display>(
@@ -232,12 +334,18 @@ fn parse_ttl(number: &Number) -> Result<u32, Problem> {
     })
 }
 
-async fn read(state: &ApiState, parts: &Parts, body: Body) -> Result<(Vec<u8>, Held), Problem> {
+/// The whole body, of `limit` octets at most.
+pub(super) async fn read(
+    state: &ApiState,
+    parts: &Parts,
+    body: Body,
+    limit: usize,
+) -> Result<(Vec<u8>, Held), Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            format!("a body has at most {LIMIT_BYTES} octets"),
+            format!("a body has at most {limit} octets"),
         )
     };
     let overloaded = || {
@@ -252,10 +360,10 @@ async fn read(state: &ApiState, parts: &Parts, body: Body) -> Result<(Vec<u8>, H
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
         .or(body.size_hint().exact());
     let expects = headers.contains_key(header::EXPECT);
-    if expects && announced.is_some_and(|length| length > LIMIT_BYTES as u64) {
+    if expects && announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let collecting = tokio::time::timeout(PATIENCE, collect(body, &state.0.bodies));
+    let collecting = tokio::time::timeout(PATIENCE, collect(body, &state.0.bodies, limit));
     // While its client sends, the connection has no work in hand.
     let collected = match parts.extensions.get::<Place>() {
         None => collecting.await,
@@ -294,7 +402,7 @@ fn causes(error: &axum::Error) -> String {
 }
 
 /// What a body holds of the room for all.
-type Held = Option<OwnedSemaphorePermit>;
+pub(super) type Held = Option<OwnedSemaphorePermit>;
 
 /// What came of a body.
 enum Collected {
@@ -304,7 +412,7 @@ enum Collected {
     Broken(axum::Error),
 }
 
-async fn collect(body: Body, room: &Arc<Semaphore>) -> Collected {
+async fn collect(body: Body, room: &Arc<Semaphore>, limit: usize) -> Collected {
     let mut stream = body.into_data_stream();
     let (mut bytes, mut total) = (Vec::new(), 0);
     let mut held: Held = None;
@@ -317,7 +425,7 @@ async fn collect(body: Body, room: &Arc<Semaphore>) -> Collected {
         if total > DRAIN_BYTES {
             break;
         }
-        if total > LIMIT_BYTES {
+        if total > limit {
             (bytes, held) = (Vec::new(), None);
             continue;
         }
@@ -326,7 +434,7 @@ async fn collect(body: Body, room: &Arc<Semaphore>) -> Collected {
         }
         bytes.extend_from_slice(&chunk);
     }
-    if total > LIMIT_BYTES {
+    if total > limit {
         return Collected::TooLarge;
     }
     Collected::Whole(bytes, held)

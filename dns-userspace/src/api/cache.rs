@@ -2,33 +2,55 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
-use super::{ApiState, pieces};
+use super::{ApiState, access, pieces};
+use crate::principal::Principal;
 use crate::resolve::{Cache, CachedAnswer, Forwarder};
 
 /// Entries that are listed at most.
 const MOST_LISTED: usize = 1000;
 
-#[derive(Serialize)]
-struct Listed {
+/// Answers of upstream servers that are kept.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CachedAnswers)]
+pub(super) struct Listed {
     entries: Vec<CachedAnswer>,
     /// Those that were found and are not listed.
     more: usize,
 }
 
-#[derive(Serialize)]
-struct Flushed {
+/// How many answers were taken out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FlushedAnswers)]
+pub(super) struct Flushed {
     removed: usize,
 }
 
-/// `GET /api/v1/cache`
-pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+/// Answers of upstream servers that are kept: the first 1000.
+#[utoipa::path(
+    get, path = "/api/v1/cache", operation_id = "listCache", tag = "forwarding",
+    params(("name" = Option<String>, Query, description = "The question's name")),
+    responses(
+        (status = 200, description = "The answers", body = Listed),
+        (status = 404, description = "`not_found`: there is no cache", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "the cache")?;
     let parameters = Parameters::read(&uri, &["name"])?;
     let name = parameters.name("name")?;
     let (forwarder, cache) = cache(&state)?;
@@ -40,8 +62,25 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     Ok(pieces::json(StatusCode::OK, &Listed { entries, more }))
 }
 
-/// `DELETE /api/v1/cache`
-pub(super) async fn flush(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+/// Takes answers of upstream servers out of the cache.
+#[utoipa::path(
+    delete, path = "/api/v1/cache", operation_id = "flushCache", tag = "forwarding",
+    params(
+        ("name" = Option<String>, Query, description = "The question's name; without it, all answers"),
+        ("tree" = Option<bool>, Query, description = "Whether names below `name` go too; needs `name`"),
+    ),
+    responses(
+        (status = 200, description = "How many were taken out", body = Flushed),
+        (status = 404, description = "`not_found`: there is no cache", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn flush(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "a flush of the cache")?;
     let parameters = Parameters::read(&uri, &["name", "tree"])?;
     let name = parameters.name("name")?;
     let with_tree = match parameters.get("tree") {

@@ -12,12 +12,13 @@ use imbl::ordmap::RangedIter;
 use imbl::shared_ptr::DefaultSharedPtr;
 
 use crate::model::name::{Name, NameKey};
+use crate::model::rdata;
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::{Node, Snapshot, Zone};
 use crate::model::views::ViewName;
 
 /// Which RRsets are wanted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Filter {
     /// The records of this view instead of the default's.
     pub(super) view: Option<ViewName>,
@@ -25,6 +26,34 @@ pub(super) struct Filter {
     pub(super) rtype: Option<RecordType>,
     /// By the zone's apex.
     pub(super) zone: Option<NameKey>,
+    /// Names at or below one of these; none is all. It is what the one who asks may see.
+    pub(super) within: Vec<NameKey>,
+    /// By a part of the name, of a value, of the source or of the note, in lower case.
+    pub(super) text: Option<Box<str>>,
+}
+
+impl Filter {
+    /// Whether the one who asks may see what is at a name.
+    pub(super) fn has_name(&self, key: &NameKey) -> bool {
+        self.within.is_empty() || self.within.iter().any(|zone| key.is_at_or_below(zone))
+    }
+
+    /// Whether an RRset has the text that is looked for.
+    pub(super) fn has_text(&self, owner: &Name, rrset: &RrSet) -> bool {
+        let Some(text) = &self.text else {
+            return true;
+        };
+        let has = |part: &str| part.to_ascii_lowercase().contains(&**text);
+        let note = &rrset.handling.keeping().note;
+        has(&owner.to_string())
+            || has(rrset.origin.label())
+            || rrset.origin.object().is_some_and(has)
+            || note.as_deref().is_some_and(has)
+            || rrset
+                .rdatas
+                .iter()
+                .any(|value| has(&rdata::format_value(rrset.rtype, value)))
+    }
 }
 
 /// An RRset's place in the order.
@@ -35,6 +64,15 @@ pub(super) struct Position {
 }
 
 impl Position {
+    pub(super) fn new(key: NameKey, rtype: RecordType) -> Self {
+        Self { key, rtype }
+    }
+
+    /// Whether an RRset there comes behind this one.
+    pub(super) fn is_before(&self, key: &NameKey, rtype: RecordType) -> bool {
+        (key, rtype) > (&self.key, self.rtype)
+    }
+
     /// As a cursor that clients hand back.
     pub(super) fn encode(&self) -> String {
         let mut bytes = self.rtype.0.to_be_bytes().to_vec();
@@ -62,10 +100,13 @@ pub(super) fn walk(
 ) -> (Option<Position>, bool) {
     let mut last = None;
     let mut visit = |key: &NameKey, node: &Arc<Node>| {
+        if !filter.has_name(key) {
+            return false;
+        }
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));
-            if is_wanted && is_behind {
+            if is_wanted && is_behind && filter.has_text(&node.owner(key), rrset) {
                 if !take(&node.owner(key), rrset) {
                     return true;
                 }

@@ -54,6 +54,27 @@ impl Parameters {
             .map_err(|detail| Problem::bad_request("invalid_parameter", detail))
     }
 
+    /// A switch: `true`, or `false`, which it is where it is not given.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Problem> {
+        match self.get(key) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(Problem::bad_request(
+                "invalid_parameter",
+                format!("`{key}` is `{other}`, and not true or false"),
+            )),
+        }
+    }
+
+    /// How many there may be in a page.
+    pub(super) fn limit(&self, default: usize, most: usize) -> Result<usize, Problem> {
+        let Some(text) = self.get("limit") else {
+            return Ok(default);
+        };
+        let limit = text.parse().ok().filter(|limit| (1..=most).contains(limit));
+        limit.ok_or_else(|| Problem::bad_request("invalid_parameter", format!("`limit` is a number from 1 to {most}")))
+    }
+
     pub(super) fn rtype(&self) -> Result<Option<RecordType>, Problem> {
         self.get("type").map(parse_type).transpose()
     }
@@ -125,7 +146,15 @@ pub(super) fn location(view: Option<&ViewName>, name: &Name, rtype: RecordType) 
     location
 }
 
-fn percent_encode(text: &str, encoded: &mut String) {
+/// The part of the path behind `prefix`, up to the next `/`, decoded.
+pub(super) fn segment(uri: &Uri, prefix: &str) -> Result<String, Problem> {
+    let rest = uri.path().strip_prefix(prefix).unwrap_or_default();
+    let encoded = rest.split('/').next().unwrap_or_default();
+    percent_decode(encoded)
+        .ok_or_else(|| Problem::bad_request("invalid_name", format!("`{encoded}` is not percent-encoded UTF-8")))
+}
+
+pub(super) fn percent_encode(text: &str, encoded: &mut String) {
     for byte in text.bytes() {
         match byte {
             b'-' | b'.' | b'_' | b'~' | b'*' => encoded.push(char::from(byte)),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::control::ControlError;
 use crate::model::record::Clash;
+use crate::model::source::Origin;
 use crate::observe::figures::HttpFigures;
 use crate::store::{Refusal, Refused};
 
@@ -18,6 +19,10 @@ use crate::store::{Refusal, Refused};
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 /// When a client may try again that found the database locked, the disk full, or the server starting or overloaded.
 const RETRY_AFTER_SECS: &str = "1";
+
+/// The `code` of the problem that a response is, for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProblemCode(pub(super) &'static str);
 
 /// One error, on its way to the client.
 #[derive(Debug)]
@@ -60,9 +65,32 @@ impl Problem {
         self
     }
 
+    /// What programs look at.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Where in the body the fault is (RFC 6901), in front of what was said of that before.
+    pub(super) fn at(self, pointer: String) -> Self {
+        let rest = self.members.get("pointer").and_then(Value::as_str).unwrap_or_default();
+        let pointer = format!("{pointer}{rest}");
+        self.member("pointer", pointer)
+    }
+
     pub(super) fn header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
+    }
+
+    /// When the client may try again.
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    /// What the scope of the one who asks does not have.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
     /// The body alone.
@@ -88,6 +116,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.extend(self.headers);
+        response.extensions_mut().insert(ProblemCode(self.code));
         response
     }
 }
@@ -123,16 +152,31 @@ impl From<Refusal> for Problem {
                 Clash::Cname => "cname_conflict",
                 Clash::Alias => "alias_conflict",
             }),
-            Refusal::OwnedBy { origin, .. } => match origin.label() {
-                "zone_file" | "config" => conflict("managed_by_file").member("file", origin.to_string()),
-                _ => conflict("owned_by").member("source", origin.to_string()),
-            },
+            Refusal::OwnedBy { origin, .. } => owned_by(conflict, &origin),
+            Refusal::TooManyRemoved(removed) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "deletion_guard", detail)
+                .member("removed", removed.removed)
+                .member("records", removed.records)
+                .member("max_delete_ratio", removed.max_delete_ratio),
+            Refusal::Locked { note, .. } => conflict("locked").member("note", note.as_deref()),
+            Refusal::ZoneExists(_) => conflict("exists"),
+            Refusal::ZoneOwnedBy { origin, .. } => owned_by(conflict, &origin),
+            Refusal::OutOfZone { .. } | Refusal::NoSoa(_) => Self::bad_request("invalid_value", detail),
+            Refusal::VersionConflict { held, .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "version_conflict", detail).member("version", held)
+            }
             Refusal::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
             Refusal::SoaInView => Self::bad_request("invalid_type", detail),
             Refusal::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
             Refusal::TooLarge { .. } => Self::bad_request("invalid_value", detail),
             Refusal::TooManyTypes { .. } => conflict("too_many_types"),
         }
+    }
+}
+
+fn owned_by(conflict: impl FnOnce(&'static str) -> Problem, origin: &Origin) -> Problem {
+    match origin.label() {
+        "zone_file" | "config" => conflict("managed_by_file").member("file", origin.to_string()),
+        _ => conflict("owned_by").member("source", origin.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::problem::{MEDIA_TYPE, Problem};
+use super::security::HEADERS;
 
 /// A stream that completes the parser's answers.
 pub(super) struct WithProblems<S> {
@@ -109,6 +110,9 @@ fn completed(bytes: &[u8]) -> Option<Vec<u8>> {
         answer.push_str(line);
         answer.push_str("\r\n");
     }
+    for (name, value) in HEADERS {
+        answer.push_str(&format!("{name}: {value}\r\n"));
+    }
     let length = body.len();
     answer.push_str(&format!(
         "content-type: {MEDIA_TYPE}\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -126,6 +130,7 @@ mod tests {
         let answer = String::from_utf8(completed(bare).expect("completed")).expect("text");
         assert!(answer.contains("\"code\":\"headers_too_large\"") && answer.contains("connection: close\r\n"));
         assert_eq!(answer.matches("content-length").count(), 1);
+        assert!(answer.contains("\r\nx-content-type-options: nosniff\r\n"));
         for other in [
             &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..],
             b"HTTP/1.1 204 No Content\r\ndate: x\r\n\r\n",

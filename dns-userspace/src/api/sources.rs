@@ -2,27 +2,32 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use humantime_serde::re::humantime::format_rfc3339_seconds;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::body::require_json;
+use super::connection::Peer;
+use super::openapi::ProblemBody;
 use super::parameters::{Parameters, segments};
 use super::problem::Problem;
-use super::{ApiState, pieces};
+use super::{ApiState, access, pieces};
+use crate::principal::Principal;
 use crate::source::{RegisteredSource, Registry};
 
 /// All watched sources.
-#[derive(Serialize)]
-struct SourceList {
+#[derive(Serialize, ToSchema)]
+pub(super) struct SourceList {
     sources: Vec<SourceView>,
 }
 
 /// One of them.
-#[derive(Serialize)]
-struct SourceView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = WatchedSource)]
+pub(super) struct SourceView {
     kind: String,
     name: String,
     state: &'static str,
@@ -44,13 +49,18 @@ struct SourceView {
 }
 
 /// An object, and what there is to say of it.
-#[derive(Serialize)]
-struct ObjectView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = WatchedObject)]
+pub(super) struct ObjectView {
     object: String,
     reason: String,
 }
 
-/// `GET /api/v1/sources`
+/// The watched sources, and how each is.
+#[utoipa::path(
+    get, path = "/api/v1/sources", operation_id = "listSources", tag = "sources",
+    responses((status = 200, description = "All of them", body = SourceList))
+)]
 pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let sources = &state.serving()?.sources;
@@ -67,12 +77,31 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     ))
 }
 
-/// `POST /api/v1/sources/{kind}/{name}/sync`
-pub(super) async fn sync(State(state): State<ApiState>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+/// Has a source look at all of its world again.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{kind}/{name}/sync", operation_id = "syncSource", tag = "sources",
+    params(
+        ("kind" = String, Path, description = "The kind of the source, such as `hosts_file`"),
+        ("name" = String, Path, description = "Its name in the configuration"),
+        ("Content-Type" = Option<String>, Header,
+            description = "`application/json` is needed where no credential is, though there is no body"),
+    ),
+    responses(
+        (status = 202, description = "The source, as it is; it looks soon", body = SourceView),
+        (status = 404, description = "`not_found`: there is no such source", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn sync(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    peer: Option<Extension<Peer>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "a sync")?;
     Parameters::read(&uri, &[])?;
-    if state.0.token.is_none() {
-        require_json(&headers)?;
-    }
+    access::refuse_pages(&state, peer.as_deref(), &headers)?;
     let path = segments(&uri, "/api/v1/sources/")?;
     let [kind, name, _] = path.as_slice() else {
         return Err(Problem::internal("the path is not the route's"));

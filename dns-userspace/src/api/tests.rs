@@ -1,11 +1,17 @@
 mod access;
-mod client;
+mod authentication;
+pub(super) mod client;
+mod doors;
+mod history;
 mod limits;
 mod names;
 mod protocol;
 mod reading;
 mod starting;
+mod tokens;
+mod versions;
 mod writing;
+mod zones;
 
 /// The handler of `/api/v1/panic`.
 pub(super) async fn panics() -> axum::response::Response {

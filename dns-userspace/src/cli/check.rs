@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::process::ExitCode;
 
 use dns_userspace::config::{ConfigSource, ConfigWithZones};
 
@@ -26,6 +27,17 @@ pub struct CheckFailed {
     pub errors: usize,
 }
 
+/// `hotdns check`: the summary goes to standard output, errors and warnings to standard error.
+pub(crate) fn report(source: &ConfigSource) -> ExitCode {
+    match check(source, &mut std::io::stderr().lock()) {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 /// Validates the configuration and every zone file, and writes every error and warning to `report`.
 ///
 /// A report that cannot be written changes nothing in the result.
@@ -48,6 +60,7 @@ pub fn check(source: &ConfigSource, report: &mut dyn Write) -> Result<Summary, C
         zones,
         unchanged: _,
         clashes,
+        shown: _,
     } = &desired;
     warnings.iter().for_each(|warning| lines.warning(warning));
     clashes.iter().for_each(|clash| lines.error(clash));

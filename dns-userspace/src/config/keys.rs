@@ -32,15 +32,21 @@ use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
 use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
+use super::targets::TargetsConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
+use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
-use super::{Overrides, acl, backend, cache, chaos, dns_port, edns, files, forward, http, http_port, limits, listen};
-use super::{log_format, log_level, metrics, rate_limit, records, rules, sources, storage, tcp, ttl_bounds};
-use super::{views, xdp, zones};
+use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
+use super::{
+    limits, listen, log_format, log_level, metrics, rate_limit, records, rules, sources, storage, targets, tcp,
+};
+use super::{ttl_bounds, views, xdp, zone_template, zones};
+use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
 use crate::rules::Rule;
+use crate::store::Guard;
 
 /// What a key is read from.
 pub(super) struct Input<'a> {
@@ -108,9 +114,12 @@ keys! {
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),
+    history: HistoryLimits = (),
+    changes: Guard = (),
     files: FilesConfig = (),
     http: HttpConfig = (http_port, listen),
     ttl_bounds: TtlBounds = (),
+    zone_template: ZoneTemplate = (ttl_bounds),
     edns: EdnsConfig = (),
     chaos: ChaosConfig = (),
     tcp: TcpConfig = (),
@@ -126,6 +135,7 @@ keys! {
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
     sources: Vec<ConfiguredSource> = (backend),
+    targets: TargetsConfig = (),
 }
 
 impl Config {

@@ -66,6 +66,8 @@ pub enum ConfigProblem {
     NotUtf8,
     #[error("the file is larger than {most}: move records into zone files")]
     FileTooLarge { most: Size },
+    #[error("there is no configuration: give `--config FILE`, or set DNS_ZONE and DNS_IP_ADDRESS in the environment")]
+    NoConfiguration,
     #[error("not valid YAML ({message}): mind indentation, colons and quotes")]
     Syntax { message: String },
     #[error("a second YAML document: keep the configuration in one document, remove this `---`")]
@@ -112,6 +114,8 @@ pub enum ConfigProblem {
         section: String,
         example: &'static str,
     },
+    #[error("`{key}`: `{text}` is not an IPv4 or IPv6 address: write one such as 192.0.2.53")]
+    NoAddress { key: String, text: String },
     #[error("`{key}` is {value}: write a number from {min} to {max}{}", in_units(.unit))]
     OutOfRange {
         key: String,
@@ -186,6 +190,20 @@ pub enum ConfigProblem {
     DuplicateSource { name: String, first: FilePosition },
     #[error("`{name}` is no name of a source: write 1 to 64 letters, digits, `-`, `_` and `.`, without a dot in front")]
     BadSourceName { name: String },
+    #[error("`{key}` is `{text}`, which is no URL of a server: {reason}; write http://127.0.0.1:8500 or https://NAME")]
+    BadUrl {
+        key: String,
+        text: String,
+        reason: &'static str,
+    },
+    #[error("`{key}` is `{text}`: write an IP address, such as 192.0.2.1")]
+    BadTarget { key: String, text: String },
+    #[error("{name} is `{text}`: {reason}")]
+    BadVariable {
+        name: &'static str,
+        text: String,
+        reason: String,
+    },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },
     #[error("`{key}`: {address} is covered by {by}: remove one of the two")]
@@ -267,6 +285,16 @@ pub enum ConfigProblem {
     )]
     BadToken { path: String },
 
+    #[error("`http.auth.basic_file`: {error}")]
+    BadPasswordFile { error: String },
+    #[error("`http.auth.jwt.jwks`: {error}")]
+    BadKeys { error: String },
+    #[error("`http.auth.header.name` is `{text}`: {remedy}")]
+    BadHeaderName { text: String, remedy: &'static str },
+    #[error("`http.tls`: {error}")]
+    BadCertificate { error: String },
+    #[error("`http.tokens_file`: {error}")]
+    BadTokensFile { error: String },
     #[error("`edns.cookie_secret_file`: {path} {error}")]
     BadCookieSecrets { path: String, error: SecretsError },
 
@@ -445,6 +473,15 @@ impl Findings {
     pub(super) fn command_line_error(&mut self, problem: ConfigProblem) {
         self.push(ConfigError {
             file: Path::new("command line").into(),
+            at: None,
+            problem,
+        });
+    }
+
+    /// A problem that a variable of the environment brought.
+    pub(super) fn environment_error(&mut self, problem: ConfigProblem) {
+        self.push(ConfigError {
+            file: Path::new("environment").into(),
             at: None,
             problem,
         });

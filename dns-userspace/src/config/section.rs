@@ -231,6 +231,20 @@ impl<'a> CheckedMapping<'a> {
         within
     }
 
+    /// A number from 0 to 1.
+    pub(super) fn ratio(&self, key: &'static str, example: &'static str, findings: &mut Findings) -> Option<f64> {
+        let node = self.get(key)?;
+        let number = match &node.kind {
+            YamlKind::Scalar { text, plain: true } => text.parse::<f64>().ok(),
+            _ => None,
+        };
+        let ratio = number.filter(|ratio| (0.0..=1.0).contains(ratio));
+        if ratio.is_none() {
+            findings.error(node.at, self.wrong_type(key, node, "a number from 0 to 1", example));
+        }
+        ratio
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&self, key: &'static str, example: &'static str, findings: &mut Findings) -> Option<bool> {
         let node = self.get(key)?;

@@ -29,6 +29,8 @@ pub struct ConfigWithZones {
     /// RRsets of `records` that are also in a zone file, or cannot stand beside its: errors at a check; at start-up
     /// warnings, and the zone file's are served; for a reload see [`ConfigWithZones::for_reload`].
     pub clashes: Vec<RecordClash>,
+    /// The configuration file as JSON, secrets masked.
+    pub shown: serde_json::Value,
 }
 
 /// A configured zone and its zone file.
@@ -120,7 +122,11 @@ impl ConfigWithZones {
 
     /// The same, but for the zones that are still as they are in `before`.
     pub(crate) fn read_changed_zone_files(loaded: Loaded, before: &ReadZones) -> Self {
-        let Loaded { config, warnings } = loaded;
+        let Loaded {
+            config,
+            warnings,
+            shown,
+        } = loaded;
         let mut budget = Budget::new(config.limits.memory);
         let are_unchanged = before.unchanged(&config);
         are_unchanged.values().for_each(|octets| budget.keep(*octets));
@@ -150,6 +156,7 @@ impl ConfigWithZones {
             zones,
             unchanged,
             clashes,
+            shown,
         }
     }
 

@@ -26,7 +26,11 @@ use crate::store::{Change, TtlRules};
 const LOGGED_ZONES: usize = 100;
 
 /// A request to read the files again.
-pub(super) type Request = oneshot::Sender<Result<ReloadReport, ControlError>>;
+pub(super) struct Request {
+    pub(super) reply: oneshot::Sender<Result<ReloadReport, ControlError>>,
+    /// Whether the deletion guard lets all go.
+    pub(super) force: bool,
+}
 
 /// What the files say now, for the writer: all of it, or nothing.
 pub(super) struct FileBatch {
@@ -38,6 +42,8 @@ pub(super) struct FileBatch {
     pub(super) failed: Vec<Failure>,
     /// Changed keys that only a restart brings into force.
     pub(super) restart_needed: Vec<String>,
+    /// Whether the deletion guard lets all go.
+    pub(super) force: bool,
 }
 
 impl FileBatch {
@@ -172,9 +178,9 @@ impl Files {
     /// Reloads when asked to, until nobody can ask any more.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>, writer: mpsc::Sender<Command>) {
         while let Some(request) = requests.blocking_recv() {
-            let result = self.reload(&writer);
+            let result = self.reload(&writer, request.force);
             self.log(&result);
-            let _ = request.send(result);
+            let _ = request.reply.send(result);
         }
     }
 
@@ -209,7 +215,7 @@ impl Files {
     }
 
     /// Reads the files again, and has the writer serve what they say.
-    fn reload(&mut self, writer: &mpsc::Sender<Command>) -> Result<ReloadReport, ControlError> {
+    fn reload(&mut self, writer: &mpsc::Sender<Command>, force: bool) -> Result<ReloadReport, ControlError> {
         let token = self.token.clone().map(|file| file.read().map(|token| (file, token)));
         let loaded = catch_unwind(AssertUnwindSafe(|| self.loader.load()))
             .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
@@ -223,7 +229,8 @@ impl Files {
                 return Err(ControlError::ReloadFailed(errors));
             }
         };
-        let (batch, zones) = self.batch(desired);
+        let (mut batch, zones) = self.batch(desired);
+        batch.force = force;
         let failed = batch.failed.len();
         let (reply, answer) = oneshot::channel();
         writer
@@ -233,7 +240,9 @@ impl Files {
         // What is not served before the records in the database are read is taken all the same.
         if matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
             self.zones = zones;
-            self.loader.was_taken();
+            if !matches!(&result, Ok(report) if report.held_back > 0) {
+                self.loader.was_taken();
+            }
             self.observer.reload_failures(failed);
             if let Some((file, token)) = token {
                 file.install(token);
@@ -253,6 +262,7 @@ impl Files {
             rules,
             failed,
             restart_needed,
+            force: false,
         };
         (batch, zones)
     }

@@ -11,10 +11,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use imbl::OrdMap;
 use tokio::sync::watch;
 
 use super::publication::Publication;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::Snapshot;
+use crate::model::views::ViewName;
 
 /// Publications that are kept at most.
 const MOST_PUBLICATIONS: usize = 1024;
@@ -25,13 +29,19 @@ const MOST_NAMES: usize = 100_000;
 pub struct History {
     ring: Mutex<Ring>,
     newest: watch::Sender<u64>,
+    disabled: Mutex<Disabled>,
 }
+
+/// RRsets that the API keeps and that are not served, by view, owner and type, with their owners as they are written.
+pub type Disabled = OrdMap<(Option<ViewName>, NameKey, RecordType), (Name, Arc<RrSet>)>;
 
 #[derive(Default)]
 struct Ring {
     publications: VecDeque<Arc<Publication>>,
     names: usize,
     present: Arc<Snapshot>,
+    /// The version of the latest change, seen or not.
+    version: u64,
 }
 
 /// What a subscriber is told.
@@ -55,6 +65,7 @@ impl Default for History {
         Self {
             ring: Mutex::default(),
             newest: watch::Sender::new(0),
+            disabled: Mutex::default(),
         }
     }
 }
@@ -69,13 +80,31 @@ impl History {
         }
     }
 
+    /// What is kept and not served. A clone costs nothing.
+    pub fn disabled(&self) -> Disabled {
+        self.disabled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is kept and not served.
+    pub(super) fn change_disabled(&self, change: impl FnOnce(&mut Disabled)) {
+        change(&mut self.disabled.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The version of the latest change.
+    pub fn version(&self) -> u64 {
+        self.ring().version
+    }
+
     /// Adds the latest publication.
     pub(super) fn push(&self, publication: Arc<Publication>) {
-        if !publication.is_visible() {
-            return;
-        }
         let version = publication.version();
         let mut ring = self.ring();
+        ring.version = version;
+        if !publication.is_visible() {
+            drop(ring);
+            self.newest.send_replace(version);
+            return;
+        }
         ring.present = publication.new.clone();
         ring.names += names_of(&publication);
         ring.publications.push_back(publication);
@@ -113,11 +142,12 @@ impl Subscription {
     /// The next event, if it is there already.
     pub fn poll(&mut self) -> Option<Event> {
         let ring = self.history.ring();
-        let present = ring.present.version;
+        let (seen, latest) = (ring.present.version, ring.version);
         let event = match self.known {
-            Some(known) if known == present => return None,
+            Some(known) if (seen..=latest).contains(&known) => return None,
             Some(known) => {
-                let next = ring.publications.iter().find(|next| next.old.version == known);
+                let holds = |next: &&Arc<Publication>| (next.old.version..next.version()).contains(&known);
+                let next = ring.publications.iter().find(holds);
                 next.map(|next| Event::Published(Arc::clone(next)))
             }
             None => None,
@@ -126,7 +156,7 @@ impl Subscription {
         drop(ring);
         self.known = Some(match &event {
             Event::Published(publication) => publication.version(),
-            Event::Reset(snapshot) => snapshot.version,
+            Event::Reset(snapshot) => snapshot.version.max(latest),
         });
         Some(event)
     }
@@ -144,14 +174,10 @@ mod tests {
                 ..Snapshot::default()
             })
         };
-        let names = (0..names).map(|number| {
-            format!("n{number}.x.")
-                .parse::<crate::model::name::Name>()
-                .expect("a name")
-                .key()
-        });
+        let names = (0..names).map(|number| format!("n{number}.x.").parse::<Name>().expect("a name").key());
         Arc::new(Publication {
             causes: Vec::new(),
+            version: from + 1,
             time: std::time::SystemTime::UNIX_EPOCH,
             old: snapshot(from),
             new: snapshot(from + 1),
@@ -161,6 +187,7 @@ mod tests {
             },
             serials: Vec::new(),
             edited: Vec::new(),
+            past: Arc::default(),
         })
     }
 

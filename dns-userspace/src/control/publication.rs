@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::past::Past;
 use crate::model::name::{Name, NameKey};
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
@@ -12,6 +13,8 @@ use crate::store::{Delta, EditedRrset, Plan};
 pub struct Publication {
     /// Who caused it, in the order in which their change sets were applied.
     pub causes: Vec<Cause>,
+    /// The version of the latest change in it; that of the new snapshot, unless that change is not seen there.
+    pub version: u64,
     /// When it was planned.
     pub time: SystemTime,
     /// What was served before.
@@ -24,6 +27,8 @@ pub struct Publication {
     pub serials: Vec<ZoneSerial>,
     /// RRsets that were edited one by one, as their layers have them: what a journal keeps.
     pub edited: Vec<EditedRrset>,
+    /// What each change set has changed, in their order.
+    pub past: Arc<[Past]>,
 }
 
 /// Who caused a publication.
@@ -71,6 +76,8 @@ pub struct ZoneSerial {
     pub index: u32,
     /// The serial.
     pub serial: u32,
+    /// The version at which the zone changed last.
+    pub version: u64,
 }
 
 impl Publication {
@@ -81,21 +88,24 @@ impl Publication {
             .filter(|apex| !plan.snapshot.zones.contains_key(*apex))
             .cloned()
             .collect();
-        plan.set_serials(serials.iter().map(|zone| (zone.apex.key(), zone.serial)), gone.iter());
+        let serials_of_zones = serials.iter().map(|zone| (zone.apex.key(), zone.serial, zone.version));
+        plan.set_serials(serials_of_zones, gone.iter());
         Self {
             causes,
+            version: plan.version(),
             time: SystemTime::now(),
             old,
             new: plan.snapshot.clone(),
             delta: plan.delta.clone(),
             serials,
             edited: plan.edited.clone(),
+            past: Arc::default(),
         }
     }
 
-    /// The version of the new snapshot.
+    /// The version of the latest change in it.
     pub fn version(&self) -> u64 {
-        self.new.version
+        self.version
     }
 
     /// Whether any record that is served differs.

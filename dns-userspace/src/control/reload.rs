@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tracing::warn;
+use utoipa::ToSchema;
 
 use super::ControlError;
 use super::census::{differing_views, node_changes, own};
 use super::files::FileBatch;
+use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
 use crate::model::access::AccessList;
@@ -15,7 +18,7 @@ use crate::model::record::RrSet;
 use crate::model::snapshot::{Node, Snapshot};
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
-use crate::store::{ConfiguredView, Conflict, Plan, TtlRules};
+use crate::store::{Change, ConfiguredView, Conflict, Plan, Refusal, Refused, TtlRules};
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
@@ -68,7 +71,7 @@ impl<F: FnMut() -> Result<Desired, Vec<String>> + Send> LoadFiles for F {
 }
 
 /// What a reload did, as the API answers it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadReport {
     /// RRsets served now and not before.
     pub added: Vec<RrsetRef>,
@@ -82,10 +85,13 @@ pub struct ReloadReport {
     pub restart_needed: Vec<String>,
     /// How many RRsets were added, changed and removed: the lists end at 10,000.
     pub counts: Counts,
+    /// Zones that the deletion guard has held back: their files are to be read again.
+    #[serde(skip)]
+    pub held_back: usize,
 }
 
 /// Numbers of RRsets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counts {
     /// Of `added`.
     pub added: usize,
@@ -96,7 +102,7 @@ pub struct Counts {
 }
 
 /// An RRset's name and type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RrsetRef {
     /// The owner.
     pub name: String,
@@ -108,7 +114,7 @@ pub struct RrsetRef {
 }
 
 /// One entry of `failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Failure {
     /// A zone file that has errors.
@@ -147,12 +153,25 @@ impl Writer {
         let FileBatch {
             changes,
             rules,
-            failed,
+            mut failed,
             restart_needed,
+            force,
         } = batch;
         let old = self.store.snapshot();
-        let plan = self.store.plan(changes);
-        let plan = self.serve(plan, vec![Cause::reload()], Durability::WhereOpen)?;
+        let broken = failed.len();
+        let plan = match force {
+            true => self.store.plan(changes),
+            false => self.plan_guarded(changes, &mut failed)?,
+        };
+        let held_back = failed.len() - broken;
+        let made = Made {
+            cause: Cause::reload(),
+            version: plan.version(),
+            comment: None,
+            kind: PastKind::Reload,
+        };
+        let plan = self.serve(plan, vec![made], Durability::WhereOpen)?;
+        self.note_change(&SourceId::config(), plan.delta.is_empty().then_some("unchanged"));
         self.rules = rules;
         if plan.delta.views_redefined {
             self.warn_of_views();
@@ -163,7 +182,45 @@ impl Writer {
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
         report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
+        report.held_back = held_back;
         Ok(report)
+    }
+}
+
+impl Writer {
+    /// The state after these changes. A zone whose file has lost too much keeps what it had; where the configuration
+    /// file has, nothing is changed.
+    fn plan_guarded(&self, changes: Vec<Change>, failed: &mut Vec<Failure>) -> Result<Plan, ControlError> {
+        let mut draft = self.store.draft();
+        for change in changes {
+            let zone = match &change {
+                Change::PutZone { apex, content, .. } => {
+                    let records = content.as_ref().ok();
+                    let file = records.and_then(|records| records.first()?.1.origin.object().map(str::to_owned));
+                    Some((apex.clone(), file.unwrap_or_default()))
+                }
+                _ => None,
+            };
+            let Err(removed) = draft.change_guarded(change, &self.guard()) else {
+                continue;
+            };
+            let Some((apex, file)) = zone else {
+                return Err(Refused {
+                    edit: Refused::ALL,
+                    refusal: Refusal::TooManyRemoved(removed),
+                }
+                .into());
+            };
+            warn!("zone {apex}: {removed}; its last content is kept");
+            self.note_change(&SourceId::zone_files(), Some("refused"));
+            failed.push(Failure::ZoneFile {
+                zone: apex.to_string(),
+                file,
+                error: removed.to_string(),
+            });
+        }
+        draft.count();
+        Ok(draft.finish())
     }
 }
 

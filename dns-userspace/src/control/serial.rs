@@ -59,8 +59,8 @@ impl Book {
         }
     }
 
-    /// Which serials a plan is to be served with.
-    pub(super) fn turn(&self, old: &Snapshot, plan: &Plan) -> Turn {
+    /// Which serials a plan is to be served with. At the `start` a zone that says what it said before keeps its version.
+    pub(super) fn turn(&self, old: &Snapshot, plan: &Plan, start: bool) -> Turn {
         let mut turn = Turn {
             save: Vec::new(),
             publish: Vec::new(),
@@ -101,15 +101,21 @@ impl Book {
                 Some(known) => known.serial.wrapping_add(1),
                 None => own,
             };
+            let version = match known {
+                Some(known) if start && known.fingerprint == fingerprint && known.version != 0 => known.version,
+                _ => plan.snapshot.version,
+            };
             turn.publish.push(ZoneSerial {
                 apex: zone.apex.clone(),
                 index: zone.index,
                 serial,
+                version,
             });
             let served = ServedSerial {
                 apex: zone.apex.clone(),
                 serial,
                 fingerprint,
+                version,
             };
             if known != Some(&served) {
                 turn.next.push(served);
@@ -149,12 +155,14 @@ impl Book {
                         served.serial = served.serial.wrapping_add(1);
                         served.fingerprint = live.fingerprint;
                     }
+                    served.version = snapshot.version;
                     *live = served.clone();
                     if let Some(zone) = snapshot.zones.get(&key) {
                         publish.push(ZoneSerial {
                             apex: zone.apex.clone(),
                             index: zone.index,
                             serial: served.serial,
+                            version: served.version,
                         });
                     }
                     self.unsaved.insert(key, served);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -11,16 +11,20 @@ use tracing::{error, info, warn};
 use super::census::Census;
 use super::files::FileBatch;
 use super::history::History;
+use super::past::{Made, Past, PastKind, Seen, compare_with_served, encode};
 use super::publication::{Cause, Publication};
-use super::reload;
 use super::serial::{Book, Turn};
-use super::{Command, ControlError, Kept, Observer, Planes};
-use crate::journal::{Entry, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError, awaited};
+use super::{Command, ControlError, Kept, Observer, Outcome, Planes, differences, reload};
+use crate::journal::{
+    Entry, HistoryLimits, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError, awaited,
+};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
-use crate::store::{self, ChangeSet, ConflictChange, EditRules, EditedRrset, Plan, Store, TtlRules, Written};
+use crate::store::{
+    self, ChangeSet, ConflictChange, EditRules, EditedRrset, Guard, Plan, Store, Terms, TtlRules, Written,
+};
 
 /// Commands in one transaction at most.
 const GROUP: usize = 4096;
@@ -34,12 +38,21 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After this long the log says in its new words what is wrong with the database.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
+/// RRsets of a change without edits, such as a reload, above which the history says only that it was made.
+const MOST_DIFFERENCES: usize = 20_000;
+/// How often the history is looked through for what is over its limits.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
 /// What a writer works with.
 pub(super) struct Parts {
     pub(super) observer: Arc<dyn Observer>,
     /// Whether nothing is served until the records in the database are read.
     pub(super) storage_required: bool,
     pub(super) journal: Box<dyn Journal>,
+    /// How much history is kept.
+    pub(super) limits: HistoryLimits,
+    /// How much one change may remove.
+    pub(super) guard: Guard,
     /// The watched sources that are configured.
     pub(super) sources: Vec<SourceId>,
     pub(super) planes: Box<dyn Planes>,
@@ -68,6 +81,8 @@ pub(super) struct Writer {
     awaiting: Option<FileBatch>,
     /// If no command comes until then the planes may clean up; `None`: they need not.
     rests_at: Option<Instant>,
+    /// When the history is looked through next.
+    prunes_at: Instant,
 }
 
 /// What to do where a write to the database fails.
@@ -79,12 +94,14 @@ pub(super) enum Durability {
     WhereOpen,
 }
 
-type Reply = oneshot::Sender<Result<Vec<Written>, ControlError>>;
+type Reply = oneshot::Sender<Result<Outcome, ControlError>>;
 
 /// A command's result, to be sent once the group is through.
 struct Verdict {
     reply: Reply,
-    result: Result<Vec<Written>, ControlError>,
+    result: Result<Outcome, ControlError>,
+    /// Whose change it is, for the metrics.
+    source: SourceId,
     /// Whether it stands even if the group's transaction fails.
     stands: bool,
 }
@@ -108,6 +125,7 @@ impl Writer {
             last_look: Instant::now(),
             awaiting: None,
             rests_at: None,
+            prunes_at: Instant::now(),
         };
         match stored {
             Some(stored) => writer.begin(initial, stored),
@@ -124,11 +142,13 @@ impl Writer {
     /// Serves the first state.
     fn begin(&mut self, initial: FileBatch, stored: Stored) {
         self.rules = initial.rules;
+        self.store.go_on_from(stored.version);
         self.book = Book::new(stored.serials);
         let mut changes = initial.changes;
         changes.extend(self.reset_of_api(stored.rrsets));
         changes.extend(self.take_watched(stored.watched));
-        self.serve_regardless(self.store.plan(changes), Cause::start());
+        self.serve_regardless(self.store.plan(changes), Cause::start(), PastKind::Start);
+        self.list_disabled();
         self.warn_of_views();
         self.keep_unsaved();
         // What the files were read into is gone now.
@@ -197,14 +217,28 @@ impl Writer {
         let mut changes = Vec::new();
         for command in group {
             match command {
-                Command::Apply(set, reply) => changes.push((set, reply)),
+                Command::Apply(set, terms, reply) => changes.push((set, terms, reply)),
+                Command::Try(set, terms, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let _ = reply.send(self.try_out(set, &terms));
+                }
+                Command::Past(query, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let rows = self.parts.journal.history(query);
+                    let _ = reply.send(rows.map_err(|error| ControlError::StorageLocked(error.to_string())));
+                }
+                Command::Backup(path, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let copied = self.parts.journal.backup(&path);
+                    let _ = reply.send(copied.map_err(|error| ControlError::StorageLocked(error.to_string())));
+                }
                 Command::Files(batch, reply) => {
                     self.change(std::mem::take(&mut changes));
                     let _ = reply.send(self.install(batch));
                 }
-                Command::Watched(set, progress, reply) => {
+                Command::Watched(set, terms, progress, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.watched(set, progress));
+                    let _ = reply.send(self.watched(set, &terms, progress));
                 }
                 Command::Kept(source, reply) => {
                     self.change(std::mem::take(&mut changes));
@@ -222,12 +256,12 @@ impl Writer {
     }
 
     /// Applies change sets, each on top of those before it: one transaction and one publication for all.
-    fn change(&mut self, sets: Vec<(ChangeSet, Reply)>) {
+    fn change(&mut self, sets: Vec<(ChangeSet, Terms, Reply)>) {
         if sets.is_empty() {
             return;
         }
         if let Some(refusal) = self.not_ready() {
-            for (_, reply) in sets {
+            for (.., reply) in sets {
                 let _ = reply.send(Err(refusal.clone()));
             }
             return;
@@ -235,40 +269,92 @@ impl Writer {
         let rules = EditRules { ttl: self.rules };
         let mut draft = self.store.draft();
         let mut verdicts = Vec::with_capacity(sets.len());
-        let mut causes: Vec<Cause> = Vec::new();
-        for (set, reply) in sets {
+        let mut made: Vec<Made> = Vec::new();
+        for (set, terms, reply) in sets {
+            let source = set.source.clone();
             let cause = Cause {
-                source: set.source.clone(),
+                source: source.clone(),
                 actor: set.actor.clone(),
             };
             let depends = draft.touches(&set);
-            let result = draft.apply(set, &rules).map_err(ControlError::from);
+            let version = draft.version();
+            let result = draft
+                .apply_on(set, &terms, &rules, &self.parts.guard)
+                .map_err(ControlError::from);
             let stands = result.is_err() && !depends;
-            if result.is_ok() && !causes.contains(&cause) {
-                causes.push(cause);
+            let result = result.map(|written| Outcome {
+                written,
+                version: draft.version(),
+                diff: draft.changed_since(version).cloned().collect(),
+            });
+            if draft.version() > version {
+                made.push(Made {
+                    cause,
+                    version: draft.version(),
+                    comment: terms.comment,
+                    kind: PastKind::Edits,
+                });
             }
-            verdicts.push(Verdict { reply, result, stands });
+            verdicts.push(Verdict {
+                reply,
+                result,
+                source,
+                stands,
+            });
         }
         let outcome = match draft.is_empty() {
             true => Ok(()),
             false => {
                 let plan = draft.finish();
-                self.serve(plan, causes, Durability::Required).map(drop)
+                self.serve(plan, made, Durability::Required).map(drop)
             }
         };
         // Who is told that the database cannot be written finds the metrics saying so.
         self.tell();
-        for Verdict { reply, result, stands } in verdicts {
+        for verdict in verdicts {
+            let Verdict {
+                reply,
+                result,
+                source,
+                stands,
+            } = verdict;
             let result = match &outcome {
                 Err(error) if !stands => Err(error.clone()),
                 _ => result,
             };
+            let word = match &result {
+                Ok(outcome) if outcome.diff.is_empty() => "unchanged",
+                Ok(_) => "applied",
+                Err(ControlError::Refused(_)) => "refused",
+                Err(_) => "failed",
+            };
+            self.parts.observer.change(source.kind(), word);
             let _ = reply.send(result);
         }
     }
 
+    /// What a change set would do.
+    fn try_out(&mut self, set: ChangeSet, terms: &Terms) -> Result<Outcome, ControlError> {
+        if let Some(refusal) = self.not_ready() {
+            return Err(refusal);
+        }
+        let mut draft = self.store.draft();
+        let before = draft.version();
+        let written = draft.apply_on(set, terms, &EditRules { ttl: self.rules }, &self.parts.guard)?;
+        Ok(Outcome {
+            written,
+            version: before,
+            diff: draft.changed_since(before).cloned().collect(),
+        })
+    }
+
     /// Makes what a watched source says what is served, whether or not it can be kept: its world says it again.
-    fn watched(&mut self, set: ChangeSet, progress: Option<Progress>) -> Result<Vec<Written>, ControlError> {
+    fn watched(
+        &mut self,
+        set: ChangeSet,
+        terms: &Terms,
+        progress: Option<Progress>,
+    ) -> Result<Vec<Written>, ControlError> {
         if let Some(refusal) = self.not_ready() {
             return Err(refusal);
         }
@@ -278,7 +364,10 @@ impl Writer {
             actor: set.actor.clone(),
         };
         let mut draft = self.store.draft();
-        let written = draft.apply(set, &EditRules { ttl: self.rules })?;
+        let rules = EditRules { ttl: self.rules };
+        let written = draft.apply_on(set, terms, &rules, &self.parts.guard).inspect_err(|_| {
+            self.parts.observer.change(source.kind(), "refused");
+        })?;
         let has_changes = !draft.is_empty();
         let mut entries: Vec<Entry> = Vec::new();
         if let Some(progress) = progress {
@@ -289,15 +378,23 @@ impl Writer {
             self.keep(&source, &entries);
             return Ok(written);
         }
+        let made = Made {
+            cause,
+            version: draft.version(),
+            comment: None,
+            kind: PastKind::Edits,
+        };
         let mut plan = draft.finish();
-        let (publication, turn) = self.prepare(&mut plan, vec![cause]);
+        let (publication, turn) = self.prepare(&mut plan, &[made]);
         entries.extend(entries_of(&publication.edited));
+        entries.extend(encode(&publication.past).map(Entry::History));
         // What was not kept before is kept whole by and by, and this with it.
         let is_kept = !self.unsaved.contains(&source);
         let saved = is_kept && self.parts.journal.append(&entries, &turn.save).is_ok();
         if !saved {
-            self.unsaved.insert(source);
+            self.unsaved.insert(source.clone());
         }
+        self.note_change(&source, None);
         self.publish(&plan, publication, turn, saved);
         Ok(written)
     }
@@ -378,11 +475,13 @@ impl Writer {
     pub(super) fn serve(
         &mut self,
         mut plan: Plan,
-        causes: Vec<Cause>,
+        made: Vec<Made>,
         durability: Durability,
     ) -> Result<Plan, ControlError> {
-        let (publication, turn) = self.prepare(&mut plan, causes);
-        let saved = match self.parts.journal.append(&entries_of(&publication.edited), &turn.save) {
+        let (publication, turn) = self.prepare(&mut plan, &made);
+        let mut entries = entries_of(&publication.edited);
+        entries.extend(encode(&publication.past).map(Entry::History));
+        let saved = match self.parts.journal.append(&entries, &turn.save) {
             Ok(()) => true,
             Err(_) if durability == Durability::WhereOpen && self.parts.journal.unavailable().is_some() => false,
             Err(WriteError::Unavailable(reason)) => return Err(ControlError::StorageLocked(reason)),
@@ -396,18 +495,34 @@ impl Writer {
     }
 
     /// Serves what is on disk, or in files, already: a failed write of serials is made up for with the next one.
-    fn serve_regardless(&mut self, mut plan: Plan, cause: Cause) {
-        let (publication, turn) = self.prepare(&mut plan, vec![cause]);
-        let saved = self.parts.journal.append(&[], &turn.save).is_ok();
+    fn serve_regardless(&mut self, mut plan: Plan, cause: Cause, kind: PastKind) {
+        let made = Made {
+            cause,
+            version: plan.version(),
+            comment: None,
+            kind,
+        };
+        let (publication, turn) = self.prepare(&mut plan, &[made]);
+        let entries: Vec<Entry> = encode(&publication.past).map(Entry::History).into_iter().collect();
+        let saved = self.parts.journal.append(&entries, &turn.save).is_ok();
         self.publish(&plan, publication, turn, saved);
     }
 
     /// Decides which serials a plan is served with.
-    fn prepare(&self, plan: &mut Plan, causes: Vec<Cause>) -> (Publication, Turn) {
+    fn prepare(&self, plan: &mut Plan, made: &[Made]) -> (Publication, Turn) {
         let old = self.store.snapshot();
-        let mut turn = self.book.turn(&old, plan);
+        let is_start = made.iter().any(|made| made.kind == PastKind::Start);
+        let mut turn = self.book.turn(&old, plan, is_start);
         let serials = std::mem::take(&mut turn.publish);
-        (Publication::new(old, plan, serials, causes), turn)
+        let mut causes: Vec<Cause> = Vec::new();
+        for made in made {
+            if !causes.contains(&made.cause) {
+                causes.push(made.cause.clone());
+            }
+        }
+        let mut publication = Publication::new(old, plan, serials, causes);
+        publication.past = past_of(plan, &publication, made).into();
+        (publication, turn)
     }
 
     fn publish(&mut self, plan: &Plan, publication: Publication, turn: Turn, saved: bool) {
@@ -417,8 +532,52 @@ impl Writer {
         self.book.commit(turn, saved);
         self.census.follow(&publication.old, plan);
         self.parts.observer.records(&self.census.by_kind());
+        self.parts.observer.version(publication.version);
         self.note_conflicts(plan);
+        self.note_disabled(&publication);
         self.history.push(publication);
+    }
+
+    /// Keeps the list of what is disabled in step.
+    fn note_disabled(&self, publication: &Publication) {
+        let is_disabled =
+            |rrset: &Option<Arc<RrSet>>| rrset.as_ref().is_some_and(|one| one.handling.keeping().disabled);
+        let place = |edited: &EditedRrset| (edited.view.clone(), edited.owner.key(), edited.rtype);
+        let edited = publication.edited.iter();
+        let touched = edited.filter(|edited| is_disabled(&edited.before) || is_disabled(&edited.after));
+        for edited in touched {
+            self.history.change_disabled(
+                |all| match edited.after.as_ref().filter(|_| is_disabled(&edited.after)) {
+                    Some(rrset) => drop(all.insert(place(edited), (edited.owner.clone(), rrset.clone()))),
+                    None => drop(all.remove(&place(edited))),
+                },
+            );
+        }
+    }
+
+    /// The list of what is disabled, made anew from what was read.
+    fn list_disabled(&self) {
+        self.history.change_disabled(|all| {
+            all.clear();
+            for (view, key, node) in self.store.records_of(&SourceId::api()) {
+                for rrset in node.rrsets.iter().filter(|rrset| rrset.handling.keeping().disabled) {
+                    all.insert(
+                        (view.cloned(), key.clone(), rrset.rtype),
+                        (node.owner(key), rrset.clone()),
+                    );
+                }
+            }
+        });
+    }
+
+    /// Counts a change: one that was applied, where nothing else is said.
+    pub(super) fn note_change(&self, source: &SourceId, result: Option<&'static str>) {
+        self.parts.observer.change(source.kind(), result.unwrap_or("applied"));
+    }
+
+    /// How much one change may remove.
+    pub(super) fn guard(&self) -> Guard {
+        self.parts.guard
     }
 
     /// Logs conflicts that are new, and says all of them in the metrics.
@@ -480,13 +639,23 @@ impl Writer {
             }
         }
         self.keep_unsaved();
+        self.prune();
         self.tell();
         // It may have taken a while.
         self.last_look = Instant::now();
     }
 
+    /// Forgets the history that is over its limits, a part at a time.
+    fn prune(&mut self) {
+        if self.prunes_at <= Instant::now() {
+            let has_more = self.parts.journal.prune(self.parts.limits, unix_millis());
+            self.prunes_at = Instant::now() + if has_more { LOOK_EVERY } else { PRUNE_EVERY };
+        }
+    }
+
     /// Takes in what a database holds that could not be read, or not be written, before.
     fn merge(&mut self, stored: Stored) {
+        self.store.go_on_from(stored.version);
         let mut changes = self.reset_of_api(stored.rrsets);
         changes.extend(self.take_watched(stored.watched));
         let raised = self.book.merge(stored.serials, &self.store.snapshot());
@@ -497,7 +666,8 @@ impl Writer {
             self.store.commit(&plan);
             self.history.push(Arc::new(publication));
         }
-        self.serve_regardless(self.store.plan(changes), Cause::storage());
+        self.serve_regardless(self.store.plan(changes), Cause::storage(), PastKind::Reload);
+        self.list_disabled();
     }
 
     /// Says how the database is: in the metrics, to `/ready` and, where that has changed, in the log.
@@ -551,6 +721,38 @@ impl Writer {
         });
         resets.collect()
     }
+}
+
+/// What the history keeps of a plan; nothing where it changes nothing.
+fn past_of(plan: &Plan, publication: &Publication, made: &[Made]) -> Vec<Past> {
+    if plan.version() == publication.old.version && plan.applied.is_empty() {
+        return Vec::new();
+    }
+    let time = unix_millis();
+    let is_of_edits = made.iter().all(|made| made.kind == PastKind::Edits) && !plan.applied.is_empty();
+    let needs_served = !is_of_edits && made.iter().any(|made| made.kind != PastKind::Start);
+    let served = (needs_served && plan.delta.names.len() <= MOST_DIFFERENCES)
+        .then(|| differences::between(&publication.old, &publication.new, &plan.delta));
+    let past = made.iter().map(|made| {
+        let applied = plan.applied.iter().find(|applied| applied.version == made.version);
+        made.past(time, applied, served.as_deref())
+    });
+    let mut past: Vec<Past> = past.collect();
+    if is_of_edits {
+        let seen = Seen {
+            old: &publication.old,
+            new: &publication.new,
+            delta: &plan.delta,
+            has_conflicts_changed: !plan.conflict_changes.is_empty(),
+        };
+        compare_with_served(&mut past, &plan.edited, &seen);
+    }
+    past
+}
+
+fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Edited RRsets as the journal takes them.

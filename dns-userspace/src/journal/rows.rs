@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row};
 use super::{API, KeptRrset, Progress, Refusal, ServedSerial, Stored, schema};
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
-use crate::model::record::{Handling, Order, Rdatas, RecordType, RrSet, Wildcard};
+use crate::model::record::{Handling, Keeping, Order, Rdatas, RecordType, RrSet, Wildcard};
 use crate::model::source::Origin;
 
 /// The weights of an order, two octets each; `None` where it has none.
@@ -21,22 +21,23 @@ pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Stored, R
     let version = schema::version(connection).map_err(|error| Refusal::from_sqlite(path, error))?;
     // An older database that can only be read stays as it is.
     let since = match version {
-        1 => "0, NULL, 0, '', 'api', NULL, NULL FROM api_rrsets",
-        2 => "rr_order, weights, one_label, '', 'api', NULL, NULL FROM api_rrsets",
-        3 => "rr_order, weights, one_label, view, 'api', NULL, NULL FROM api_rrsets",
-        _ => "rr_order, weights, one_label, view, source, object, since FROM rrsets",
+        1 => "0, NULL, 0, '', 'api', NULL, NULL, 0, 0, 0, NULL FROM api_rrsets",
+        2 => "rr_order, weights, one_label, '', 'api', NULL, NULL, 0, 0, 0, NULL FROM api_rrsets",
+        3 => "rr_order, weights, one_label, view, 'api', NULL, NULL, 0, 0, 0, NULL FROM api_rrsets",
+        4 => "rr_order, weights, one_label, view, source, object, since, 0, 0, 0, NULL FROM rrsets",
+        _ => "rr_order, weights, one_label, view, source, object, since, version, locked, disabled, note FROM rrsets",
+    };
+    let serials = match version {
+        1..=4 => "SELECT apex_key, serial, apex, fingerprint, 0 FROM served_serials",
+        _ => "SELECT apex_key, serial, apex, fingerprint, version FROM served_serials",
     };
     let query = format!("SELECT owner_key, rtype, owner, ttl, rdatas, {since} ORDER BY 10, 9, owner_key, rtype");
     let mut stored = Stored {
-        serials: read(
-            connection,
-            path,
-            "SELECT apex_key, serial, apex, fingerprint FROM served_serials",
-            serial,
-        )?,
+        serials: read(connection, path, serials, serial)?,
         ..Stored::default()
     };
     for (source, kept) in read(connection, path, &query, rrset)? {
+        stored.version = stored.version.max(kept.rrset.origin.version());
         match source.as_str() {
             API => stored.rrsets.push((kept.view, kept.owner, kept.rrset)),
             _ => stored.watched.entry(source).or_default().rrsets.push(kept),
@@ -47,6 +48,15 @@ pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Stored, R
         for (source, progress) in read(connection, path, query, progress)? {
             stored.watched.entry(source).or_default().progress = Some(progress);
         }
+    }
+    if version >= 5 {
+        let last = "SELECT coalesce(max(last), 0) FROM history";
+        let last = read(connection, path, last, |row| {
+            row.get::<_, i64>(0).map_err(|error| error.to_string())
+        })?;
+        let of_serials = stored.serials.iter().map(|served| served.version);
+        let all = last.iter().map(|last| last.cast_unsigned()).chain(of_serials);
+        stored.version = all.fold(stored.version, u64::max);
     }
     Ok(stored)
 }
@@ -89,8 +99,8 @@ fn rrset(row: &Row<'_>) -> Result<(String, KeptRrset), String> {
         rtype,
         ttl,
         rdatas,
-        origin: Origin::api(),
-        handling,
+        origin: Origin::api().at_version(version(row, 12).map_err(|()| wrong("no version"))?),
+        handling: handling.kept(keeping(row).ok_or_else(|| wrong("a lock that cannot be"))?),
     };
     let view: String = row.get(8).map_err(|_| wrong("no view"))?;
     let source = row.get(9).map_err(|_| wrong("no source"))?;
@@ -124,6 +134,20 @@ fn handling(row: &Row<'_>, values: usize) -> Option<Handling> {
     (rest.is_empty() && order.weights().len() == expected).then(|| Handling::new(order, wildcard))
 }
 
+/// How it is kept, in columns 13 to 15.
+fn keeping(row: &Row<'_>) -> Option<Keeping> {
+    let note: Option<String> = row.get(15).ok()?;
+    Some(Keeping {
+        locked: row.get(13).ok()?,
+        disabled: row.get(14).ok()?,
+        note: note.map(Into::into),
+    })
+}
+
+fn version(row: &Row<'_>, column: usize) -> Result<u64, ()> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(|_| ())
+}
+
 fn progress(row: &Row<'_>) -> Result<(String, Progress), String> {
     let source: String = row.get(0).map_err(|_| "a source has no name".to_owned())?;
     let wrong = |what: &str| format!("the source {source} has {what}");
@@ -140,6 +164,7 @@ fn serial(row: &Row<'_>) -> Result<ServedSerial, String> {
     Ok(ServedSerial {
         serial: row.get(1).map_err(wrong)?,
         fingerprint: row.get::<_, i64>(3).map_err(wrong)?.cast_unsigned(),
+        version: row.get::<_, i64>(4).map_err(wrong)?.cast_unsigned(),
         apex: apex.clone(),
     })
 }

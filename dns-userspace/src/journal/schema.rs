@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Refusal, StorageError};
 
 /// The version of the layout below.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 /// "hotd": marks the file as ours (`PRAGMA application_id`).
 pub(super) const APPLICATION_ID: i64 = 0x686F_7464;
 
@@ -26,6 +26,10 @@ const LAYOUT: &str = "
         one_label INTEGER NOT NULL DEFAULT 0,
         object TEXT,
         since INTEGER,
+        version INTEGER NOT NULL DEFAULT 0,
+        locked INTEGER NOT NULL DEFAULT 0,
+        disabled INTEGER NOT NULL DEFAULT 0,
+        note TEXT,
         PRIMARY KEY (source, view, owner_key, rtype)
     ) WITHOUT ROWID;
     CREATE TABLE sources (
@@ -37,8 +41,16 @@ const LAYOUT: &str = "
         apex_key BLOB NOT NULL PRIMARY KEY,
         apex TEXT NOT NULL,
         serial INTEGER NOT NULL,
-        fingerprint INTEGER NOT NULL
+        fingerprint INTEGER NOT NULL,
+        version INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
+    CREATE TABLE history (
+        last INTEGER PRIMARY KEY,
+        first INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        octets INTEGER NOT NULL,
+        changes BLOB NOT NULL
+    );
 ";
 
 /// From each version to the next, beginning with 1.
@@ -91,6 +103,20 @@ const MIGRATIONS: [&str; VERSION as usize - 1] = [
         resume TEXT,
         synced INTEGER NOT NULL
     ) WITHOUT ROWID;
+",
+    "
+    ALTER TABLE rrsets ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rrsets ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rrsets ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rrsets ADD COLUMN note TEXT;
+    ALTER TABLE served_serials ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE history (
+        last INTEGER PRIMARY KEY,
+        first INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        octets INTEGER NOT NULL,
+        changes BLOB NOT NULL
+    );
 ",
 ];
 

@@ -21,6 +21,7 @@ fn served(serial: u32) -> ServedSerial {
         apex: name("Example.com."),
         serial,
         fingerprint: u64::MAX - 1,
+        version: 0,
     }
 }
 
@@ -261,6 +262,8 @@ fn a_database_of_the_first_version_gets_what_it_lacks() {
              INSERT INTO first SELECT owner_key, rtype, owner, ttl, rdatas FROM rrsets;
              DROP TABLE rrsets;
              DROP TABLE sources;
+             DROP TABLE history;
+             ALTER TABLE served_serials DROP COLUMN version;
              ALTER TABLE first RENAME TO api_rrsets;
              UPDATE schema_version SET version = 1;
              PRAGMA wal_checkpoint(TRUNCATE);",
@@ -554,4 +557,157 @@ fn the_log_of_a_database_is_not_taken_for_its_replacements() {
         folder.path().join("hotdns.db-wal.replaced").exists(),
         "nothing is deleted"
     );
+}
+
+fn row(version: u64, octets: usize) -> HistoryRow {
+    HistoryRow {
+        first: version,
+        last: version,
+        time: version * 1000,
+        changes: vec![7; octets],
+    }
+}
+
+fn lasts(storage: &Storage, after: u64, before: u64, newest_first: bool) -> Vec<u64> {
+    let query = HistoryQuery {
+        after,
+        before,
+        newest_first,
+        limit: 100,
+    };
+    storage
+        .read_history(query)
+        .expect("read")
+        .iter()
+        .map(|row| row.last)
+        .collect()
+}
+
+#[test]
+fn history_is_read_both_ways_and_kept_within_limits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    for version in 1..=9 {
+        storage
+            .write(&[Entry::History(row(version, 100))], &[])
+            .expect("written");
+    }
+    let group = HistoryRow {
+        first: 10,
+        last: 14,
+        ..row(14, 100)
+    };
+    storage.write(&[Entry::History(group.clone())], &[]).expect("written");
+    assert_eq!(lasts(&storage, 7, u64::MAX, false), [8, 9, 14]);
+    assert_eq!(lasts(&storage, 0, 3, true), [2, 1]);
+    assert_eq!(
+        lasts(&storage, 8, 12, true),
+        [14, 9],
+        "the row that has the version is in it"
+    );
+    assert_eq!(lasts(&storage, 8, 10, true), [9]);
+    let query = HistoryQuery {
+        after: 13,
+        before: u64::MAX,
+        newest_first: false,
+        limit: 1,
+    };
+    assert_eq!(storage.read_history(query).expect("read"), [group]);
+
+    let limits = HistoryLimits {
+        max_age: Duration::from_secs(10),
+        max_bytes: 1 << 20,
+    };
+    assert!(!storage.prune_history(limits, 14_000));
+    assert_eq!(lasts(&storage, 0, u64::MAX, false), [4, 5, 6, 7, 8, 9, 14], "by age");
+    let limits = HistoryLimits {
+        max_age: Duration::from_secs(1000),
+        max_bytes: 250,
+    };
+    storage.prune_history(limits, 14_000);
+    assert_eq!(lasts(&storage, 0, u64::MAX, false), [9, 14], "by size");
+    storage.prune_history(HistoryLimits { max_bytes: 0, ..limits }, u64::MAX);
+    assert_eq!(lasts(&storage, 0, u64::MAX, false), [14], "the latest stays");
+    drop(storage);
+    assert_eq!(open(folder.path()).1.version, 14);
+}
+
+#[test]
+fn a_backup_is_made_while_it_is_open_and_restored_while_it_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("backup.db");
+    let state = folder.path().join("state");
+    let (mut storage, _) = open(&state);
+    storage
+        .write(
+            &[Entry::Put(None, name("a.x."), address(2)), Entry::History(row(5, 10))],
+            &[served(3)],
+        )
+        .expect("written");
+    storage.copy_to(&backup).expect("copied");
+    assert!(
+        storage
+            .copy_to(&backup)
+            .expect_err("it is there")
+            .to_string()
+            .contains("already")
+    );
+    storage
+        .write(&[Entry::Put(None, name("b.x."), address(2))], &[])
+        .expect("written on");
+    assert!(matches!(restore(&backup, &state), Err(RestoreError::Held(_))));
+    drop(storage);
+
+    let restored = restore(&backup, &state).expect("restored");
+    assert_eq!((restored.rrsets, restored.version), (1, 5));
+    let (_storage, stored) = open(&state);
+    assert_eq!((stored.rrsets.len(), stored.version), (1, 5));
+    let before = restored.before.expect("kept");
+    assert_eq!(read_only(&before).ok().expect("whole").rrsets.len(), 2);
+    let elsewhere = restore(&backup, &folder.path().join("new")).expect("restored");
+    assert_eq!(elsewhere.before, None);
+    std::fs::write(&backup, "no database").expect("written");
+    assert!(matches!(
+        restore(&backup, &folder.path().join("new")),
+        Err(RestoreError::Backup { .. })
+    ));
+    assert_eq!(open(&folder.path().join("new")).1.rrsets.len(), 1, "as it was");
+}
+
+#[test]
+fn a_database_of_version_4_gets_versions_and_a_history() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    storage
+        .write(&[Entry::Put(None, name("a.x."), address(2))], &[served(3)])
+        .expect("written");
+    drop(storage);
+    let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
+    connection
+        .execute_batch(
+            "DROP TABLE history;
+             ALTER TABLE served_serials DROP COLUMN version;
+             ALTER TABLE rrsets DROP COLUMN version;
+             ALTER TABLE rrsets DROP COLUMN locked;
+             ALTER TABLE rrsets DROP COLUMN disabled;
+             ALTER TABLE rrsets DROP COLUMN note;
+             UPDATE schema_version SET version = 4;
+             PRAGMA wal_checkpoint(TRUNCATE);",
+        )
+        .expect("as it was");
+    drop(connection);
+    let path = folder.path().join(FILE_NAME);
+    assert_eq!(read_only(&path).ok().expect("read as it is").rrsets[0].2, *address(2));
+    let (mut storage, stored) = open(folder.path());
+    assert_eq!((stored.rrsets.len(), stored.version), (1, 0));
+    let changed = Arc::new(RrSet {
+        origin: Origin::api().at_version(9),
+        ..(*address(3)).clone()
+    });
+    storage
+        .write(&[Entry::Put(None, name("a.x."), changed)], &[])
+        .expect("written");
+    drop(storage);
+    let (_storage, stored) = open(folder.path());
+    assert_eq!((stored.version, stored.rrsets[0].2.origin.version()), (9, 9));
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 mod handling;
 
-pub use handling::{Handling, Order, Wildcard};
+pub use handling::{Handling, Keeping, Order, Wildcard};
 
 use crate::model::name::Name;
 use crate::model::octets::Octets;

@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub is_withheld: bool,
     /// The SOA serial that each zone is served with, by apex. The trees of views leave it to the default.
     pub serials: OrdMap<NameKey, u32>,
+    /// The version at which each zone changed last, by apex. The trees of views leave it to the default.
+    pub versions: OrdMap<NameKey, u64>,
 }
 
 /// The views that are configured.
@@ -124,6 +126,15 @@ impl Snapshot {
     /// The SOA serial that a zone is served with.
     pub fn serial(&self, apex: &NameKey) -> Option<u32> {
         self.serials.get(apex).copied()
+    }
+
+    /// The version at which an RRset at `key` got what it says. That of its zone, where that is older: a zone that says
+    /// after a restart what it said before has the versions that it had.
+    pub fn version_of(&self, key: &NameKey, rrset: &RrSet) -> u64 {
+        let version = rrset.origin.version();
+        let zone = key.lineage().find(|apex| self.zones.contains_key(*apex));
+        let of_zone = zone.and_then(|apex| self.versions.get(apex).copied());
+        of_zone.map_or(version, |of_zone| version.min(of_zone))
     }
 
     /// The zone that holds `key`: the deepest with an apex at or above it.

@@ -146,11 +146,23 @@ impl fmt::Debug for SourceId {
     }
 }
 
-/// Where an RRset comes from: a source, and the object of it, such as a file or `Ingress monitoring/grafana`.
+/// Where an RRset comes from: a source, and the object of it, such as a file or `Ingress monitoring/grafana`. With it
+/// goes the version at which the RRset got what it says now; origins are compared without it.
 ///
 /// A clone costs nothing: all RRsets of one zone file share one origin.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Origin(Arc<OriginParts>);
+#[derive(Clone)]
+pub struct Origin {
+    parts: Arc<OriginParts>,
+    version: u64,
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.parts, &other.parts) || self.parts == other.parts
+    }
+}
+
+impl Eq for Origin {}
 
 #[derive(PartialEq, Eq)]
 struct OriginParts {
@@ -162,20 +174,20 @@ struct OriginParts {
 impl Origin {
     /// Of a source without objects.
     pub fn of(source: SourceId) -> Self {
-        Self(Arc::new(OriginParts {
+        Self::from(OriginParts {
             source,
             object: None,
             since: None,
-        }))
+        })
     }
 
     /// Of one object of a source; `since` is when the object was made, in seconds of Unix time, where it is known.
     pub fn of_object(source: SourceId, object: impl Into<Box<str>>, since: Option<u64>) -> Self {
-        Self(Arc::new(OriginParts {
+        Self::from(OriginParts {
             source,
             object: Some(object.into()),
             since,
-        }))
+        })
     }
 
     /// The HTTP API.
@@ -200,22 +212,45 @@ impl Origin {
 
     /// The source.
     pub fn source(&self) -> &SourceId {
-        &self.0.source
+        &self.parts.source
     }
 
     /// The closed word for metrics and the API: the kind of the source.
     pub fn label(&self) -> &str {
-        self.0.source.kind()
+        self.parts.source.kind()
     }
 
     /// The object, such as the path of a file.
     pub fn object(&self) -> Option<&str> {
-        self.0.object.as_deref()
+        self.parts.object.as_deref()
+    }
+
+    /// The version at which the RRset got what it says now; 0 where it has none yet.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The same, of an RRset that got what it says at this version.
+    #[must_use]
+    pub fn at_version(&self, version: u64) -> Self {
+        Self {
+            parts: Arc::clone(&self.parts),
+            version,
+        }
     }
 
     /// When the object was made, in seconds of Unix time, where it is known.
     pub fn since(&self) -> Option<u64> {
-        self.0.since
+        self.parts.since
+    }
+}
+
+impl From<OriginParts> for Origin {
+    fn from(parts: OriginParts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            version: 0,
+        }
     }
 }
 
@@ -223,12 +258,12 @@ impl fmt::Display for Origin {
     /// The object of a file alone: its path says all. Of others the source comes first.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_file = matches!(self.label(), "zone_file" | "config");
-        match &self.0.object {
+        match &self.parts.object {
             Some(object) if is_file => f.write_str(object),
-            Some(object) => write!(f, "{}, {object}", self.0.source),
+            Some(object) => write!(f, "{}, {object}", self.parts.source),
             None if self.label() == "api" => f.write_str("the API"),
             None if self.label() == "config" => f.write_str("the configuration file"),
-            None => write!(f, "{}", self.0.source),
+            None => write!(f, "{}", self.parts.source),
         }
     }
 }

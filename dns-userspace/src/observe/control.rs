@@ -37,4 +37,12 @@ impl Observer for Told {
     fn storage(&self, status: StorageStatus) {
         self.readiness.set_storage(status);
     }
+
+    fn version(&self, version: u64) {
+        self.metrics.set_version(version);
+    }
+
+    fn change(&self, source: &str, result: &'static str) {
+        self.metrics.count_change(source, result);
+    }
 }

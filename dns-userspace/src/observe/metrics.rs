@@ -12,13 +12,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::observe::figures::{CacheFigures, Figures, HttpFigures};
 use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
 use crate::source::Registry as Sources;
 use crate::store::Conflicts;
+use crate::target::TargetFigures;
 
 mod cache;
 mod denied;
@@ -50,6 +51,8 @@ pub struct Metrics {
     new_conflicts: Mutex<Option<Conflicts>>,
     conflicts_total: IntGauge,
     reload_failures: IntCounter,
+    version: IntGauge,
+    changes: IntCounterVec,
 }
 
 impl Metrics {
@@ -78,6 +81,15 @@ impl Metrics {
             "Configuration files and zone files that could not be loaded.",
         )
         .expect("the name and help are constants");
+        let version = gauge("hotdns_version", "The version of the latest change.");
+        let changes = IntCounterVec::new(
+            Opts::new(
+                "hotdns_changes_total",
+                "Change sets, by the kind of their source and what became of them.",
+            ),
+            &["source", "result"],
+        )
+        .expect("the name and help are constants");
         let build_info = gauges(
             "hotdns_build_info",
             "Always 1; the labels say what is running.",
@@ -87,7 +99,7 @@ impl Metrics {
         for source in ["zone_file", "config", "api"] {
             records.with_label_values(&[source]).set(0);
         }
-        let collectors: [Box<dyn prometheus::core::Collector>; 10] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 12] = [
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
             Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
             Box::new(denied::DeniedCollector::new(Arc::clone(&sockets), xdp.clone())),
@@ -96,6 +108,8 @@ impl Metrics {
             Box::new(conflicts.clone()),
             Box::new(conflicts_total.clone()),
             Box::new(reload_failures.clone()),
+            Box::new(version.clone()),
+            Box::new(changes.clone()),
             Box::new(build_info),
             Box::new(prometheus::process_collector::ProcessCollector::for_self()),
         ];
@@ -111,6 +125,8 @@ impl Metrics {
             new_conflicts: Mutex::default(),
             conflicts_total,
             reload_failures,
+            version,
+            changes,
         }
     }
 
@@ -210,6 +226,13 @@ impl Metrics {
         registered.expect("sources are shown once");
     }
 
+    /// Shows what targets count.
+    pub(crate) fn show_targets(&self, figures: &TargetFigures) {
+        for collector in figures.collectors() {
+            self.registry.register(collector).expect("targets are shown once");
+        }
+    }
+
     /// The content type of [`Metrics::render`].
     pub fn content_type() -> &'static str {
         prometheus::TEXT_FORMAT
@@ -250,6 +273,14 @@ impl Metrics {
             ];
             self.conflicts.with_label_values(&labels).set(1);
         }
+    }
+
+    pub(crate) fn set_version(&self, version: u64) {
+        self.version.set(i64::try_from(version).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn count_change(&self, source: &str, result: &str) {
+        self.changes.with_label_values(&[source, result]).inc();
     }
 
     pub(crate) fn count_reload_failures(&self, units: usize) {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use dns_common::cookie::words;
 use dns_common::limit::{Limits, Pace};
 use ipnet::IpNet;
@@ -27,7 +28,7 @@ use self::watched::WatchedFiles;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity};
-use crate::api::{Serving, View};
+use crate::api::{Inside, Serving, View};
 use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, RateLimitConfig};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
@@ -40,17 +41,18 @@ use crate::observe::control::Told;
 use crate::observe::figures::Figures;
 use crate::observe::metrics::{Metrics, XdpFigures};
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
 use crate::rules::RuleBook;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
+use crate::serve::explain::Explainer;
 use crate::serve::gate::Gate;
 use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
 use crate::source::Registry;
+use crate::target::{self, TargetFigures};
 
 /// Everything that runs.
 pub(super) struct System {
@@ -65,17 +67,12 @@ impl System {
     /// Starts the parts; an error stops those that were started.
     pub(super) async fn start(source: ConfigSource, loaded: Loaded, spawner: Spawner) -> anyhow::Result<Self> {
         let config = loaded.config.clone();
-        let token = config
-            .http
-            .token_file
-            .as_deref()
-            .map(TokenFile::load)
-            .transpose()?
-            .map(Arc::new);
+        let credentials = http::credentials(&config)?;
+        let token = credentials.token.clone();
         let limit = files::raise_limit(config.tcp.connections());
         // The probes answer from here on; ready is said when sockets and tables serve.
         let readiness = Arc::new(Readiness::default());
-        let http = Http::start(&config, token.clone(), &readiness, &spawner).await?;
+        let http = Http::start(&config, credentials, &readiness, &spawner).await?;
         let reading = tokio::task::spawn_blocking(move || ConfigWithZones::read_zone_files(loaded));
         let desired = reading.await.context("the zone files could not be read")?;
         announce(&desired);
@@ -117,9 +114,18 @@ impl System {
         });
         let rules: Arc<RuleBook> = Arc::default();
         let watched = Arc::new(WatchedFiles::default());
-        let loader = control::FileLoader::new(source, &desired, Arc::clone(&watched), Arc::clone(&rules));
+        let shown: control::Shown = Arc::new(ArcSwap::from_pointee(desired.shown.clone()));
+        let file = source.path.display().to_string();
+        let loader = control::FileLoader::new(
+            source,
+            &desired,
+            Arc::clone(&watched),
+            Arc::clone(&rules),
+            Arc::clone(&shown),
+        );
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
-        let (token_file, secrets) = (token.clone(), Arc::clone(&cookies));
+        let (token_file, secrets) = (token, Arc::clone(&cookies));
+        let (limits, guard) = (config.history, config.changes);
         let initial = control::desired(desired, Vec::new());
         let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
@@ -127,6 +133,8 @@ impl System {
             let settings = Settings {
                 journal: Box::new(storage),
                 stored,
+                history: limits,
+                guard,
                 storage_required,
                 sources: ids,
                 loader: Box::new(loader),
@@ -136,7 +144,11 @@ impl System {
             };
             anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
         });
-        let Control { handle, thread, .. } = started.await.context("the control thread could not be started")??;
+        let Control {
+            handle,
+            thread,
+            history,
+        } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
         if config.files.watch {
@@ -149,9 +161,22 @@ impl System {
                 Ok(())
             });
         }
-        for task in sources.tasks(&handle, &spawner.stopping()) {
+        for task in sources.tasks(&handle, &history, &spawner.stopping()) {
             spawner.spawn("source", async move {
                 task.await;
+                Ok(())
+            });
+        }
+        let figures = Arc::new(TargetFigures::default());
+        let targets = target::tasks(&config.targets, &history, &sources, &figures, &spawner.stopping());
+        if !targets.is_empty() {
+            metrics.show_targets(&figures);
+        }
+        for task in targets {
+            let stopping = spawner.stopping();
+            spawner.spawn("target", async move {
+                task.await;
+                stopping.cancelled().await;
                 Ok(())
             });
         }
@@ -176,6 +201,21 @@ impl System {
             metrics: Arc::clone(&metrics),
             forwarder: forwarder.clone(),
             sources: Arc::clone(&sources),
+            inside: Some(Inside {
+                explainer: Explainer {
+                    served: Arc::clone(&served),
+                    environment,
+                    recursion: Arc::clone(&recursion),
+                    gate: Arc::clone(&gate),
+                    cookies: Arc::clone(&cookies),
+                    program: program.clone(),
+                },
+                listening: listening.clone(),
+                configuration: Arc::new(move || shown.load_full()),
+                file,
+            }),
+            zones: config.zone_template.clone(),
+            history: Arc::clone(&history),
         });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let answerers: AnswererFactory = Arc::new(move || {

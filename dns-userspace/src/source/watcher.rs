@@ -29,7 +29,7 @@ use super::world::{Change, Event, Listing, Object, World};
 use crate::control::{ControlError, ControlHandle};
 use crate::journal::Progress;
 use crate::model::source::SourceId;
-use crate::store::{ChangeSet, Edit};
+use crate::store::{ChangeSet, Edit, Refusal, Terms};
 
 /// Broken objects that a report names.
 const MOST_BROKEN: usize = 20;
@@ -225,7 +225,7 @@ impl<W: World> Watcher<W> {
         }
         let is_empty = claimants.iter().all(|claimant| claimant.claims.is_empty());
         let had = had.max(self.claims.rrsets());
-        if is_empty && had > 0 && !std::mem::take(&mut self.is_told) {
+        if is_empty && had > 0 && !self.is_told {
             let since = *self.doubted_since.get_or_insert_with(Instant::now);
             if since.elapsed() < self.settings.confirm_after {
                 return Err(Pause::Doubted(format!(
@@ -237,10 +237,12 @@ impl<W: World> Watcher<W> {
                 )));
             }
         }
-        self.is_told = false;
+        // Whoever asks for a list has looked: the deletion guard lets all go then.
+        let force = std::mem::take(&mut self.is_told) || is_empty;
         self.doubted_since = None;
         self.claims.reset(claimants);
-        self.submit(vec![Edit::SetAll(self.claims.all())], resume).await?;
+        self.submit(vec![Edit::SetAll(self.claims.all())], resume, force)
+            .await?;
         self.synced();
         Ok(())
     }
@@ -266,7 +268,7 @@ impl<W: World> Watcher<W> {
                 ended = self.note(event, &mut edits, &mut resume);
             }
             if (!edits.is_empty() || resume.is_some())
-                && let Err(pause) = self.submit(edits, resume).await
+                && let Err(pause) = self.submit(edits, resume, false).await
             {
                 return pause;
             }
@@ -322,7 +324,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    async fn submit(&mut self, edits: Vec<Edit>, resume: Option<String>) -> Result<(), Pause> {
+    async fn submit(&mut self, edits: Vec<Edit>, resume: Option<String>, force: bool) -> Result<(), Pause> {
         let progress = Progress { resume, synced: now() };
         loop {
             let set = ChangeSet {
@@ -330,10 +332,20 @@ impl<W: World> Watcher<W> {
                 actor: "sync".into(),
                 edits: edits.clone(),
             };
-            match self.control.watched(set, Some(progress.clone())).await {
+            let control = self.control.on(Terms {
+                force,
+                ..Terms::default()
+            });
+            match control.watched(set, Some(progress.clone())).await {
                 Ok(_) => return Ok(()),
                 Err(ControlError::Stopped) => return Err(Pause::Stopped),
                 Err(ControlError::NotReady(_)) => sleep(WRITER_PAUSE).await,
+                Err(error) if matches!(error.refusal(), Some(Refusal::TooManyRemoved(_))) => {
+                    return Err(Pause::Doubted(format!(
+                        "{error}, with POST /api/v1/sources/{}/sync; what was served stays",
+                        self.source.key()
+                    )));
+                }
                 Err(error) => return Err(Pause::Away(error.to_string())),
             }
         }

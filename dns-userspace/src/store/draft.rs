@@ -7,7 +7,7 @@ use super::edit::{ChangeSet, EditRules};
 use super::layers::{Dirty, Layers};
 use super::merge::{home_given, is_zone, merge_given};
 use super::plan::next_state;
-use super::{Change, EditedRrset, Place, Plan, Refused, State, views};
+use super::{Change, EditedRrset, Expected, Guard, Place, Plan, Refusal, Refused, State, Subject, Terms, views};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::source::SourceId;
@@ -15,14 +15,30 @@ use crate::model::views::{ViewClients, ViewName};
 
 /// The next state while it is being made. Dropping it changes nothing.
 pub struct Draft<'s> {
-    base: &'s State,
+    pub(super) base: &'s State,
     revision: u64,
-    layers: Layers,
+    pub(super) layers: Layers,
     views: Arc<[ViewClients]>,
     dirty: Dirty,
     edited: BTreeMap<(SourceId, At, RecordType), Name>,
     /// Names of `edited`.
     names: BTreeSet<At>,
+    applied: Vec<Applied>,
+    /// The version of the set that was applied last.
+    version: u64,
+    /// Zones that the set which is being applied deletes.
+    pub(super) deleted: BTreeSet<NameKey>,
+    /// Whether that set hides RRsets of other sources.
+    pub(super) takes_over: bool,
+}
+
+/// What one change set has changed.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The version that it made.
+    pub version: u64,
+    /// RRsets that were edited one by one and differ in their layer, each once.
+    pub edited: Vec<EditedRrset>,
 }
 
 /// A name in a view, or in the default.
@@ -55,17 +71,36 @@ impl<'s> Draft<'s> {
             dirty: Dirty::default(),
             edited: BTreeMap::new(),
             names: BTreeSet::new(),
+            applied: Vec::new(),
+            version: base.version,
+            deleted: BTreeSet::new(),
+            takes_over: false,
         }
     }
 
     /// Applies a change set on top of those before it: whole, or not at all. One outcome for each edit.
     pub fn apply(&mut self, set: ChangeSet, rules: &EditRules) -> Result<Vec<Written>, Refused> {
+        self.apply_on(set, &Terms::default(), rules, &Guard::default())
+    }
+
+    /// The same, if all is as the set expects it, and the guard lets it.
+    pub fn apply_on(
+        &mut self,
+        set: ChangeSet,
+        terms: &Terms,
+        rules: &EditRules,
+        guard: &Guard,
+    ) -> Result<Vec<Written>, Refused> {
         let (layers, views) = (self.layers.clone(), self.views.clone());
+        self.deleted.clear();
+        self.takes_over = terms.takeover;
         let ChangeSet { source, edits, .. } = set;
         let mut written = Vec::with_capacity(edits.len());
         let mut edited = Vec::new();
         for (number, edit) in edits.into_iter().enumerate() {
-            match self.edit(&source, edit, rules, &mut edited) {
+            let expected = terms.expects.iter().filter(|expected| expected.edit == number);
+            let met = self.meets(expected);
+            match met.and_then(|()| self.edit(&source, edit, rules, &mut edited)) {
                 Ok(outcome) => written.push(outcome),
                 Err(refusal) => {
                     // The dirty names stay: a name that does not differ costs one merge.
@@ -75,11 +110,111 @@ impl<'s> Draft<'s> {
                 }
             }
         }
+        let mut seen = BTreeSet::new();
+        let first = edited.iter().filter(|(at, rtype, _)| seen.insert((at, *rtype)));
+        let changed: Vec<EditedRrset> = first
+            .filter_map(|(at, rtype, owner)| {
+                edited_between(&layers, &self.layers, source.clone(), at.clone(), *rtype, owner.clone())
+            })
+            .collect();
+        if terms.is_guarded
+            && !terms.force
+            && let Err(removed) = self.check_removals(guard, &source, &changed, &self.deleted)
+        {
+            self.layers = layers;
+            self.views = views;
+            return Err(Refused {
+                edit: Refused::ALL,
+                refusal: Refusal::TooManyRemoved(removed),
+            });
+        }
+        if written.iter().any(|outcome| outcome.changed) {
+            self.count();
+        }
         for (at, rtype, owner) in edited {
             self.names.insert(at.clone());
             self.edited.entry((source.clone(), at, rtype)).or_insert(owner);
         }
+        if !changed.is_empty() {
+            self.applied.push(Applied {
+                version: self.version,
+                edited: changed,
+            });
+        }
         Ok(written)
+    }
+
+    /// An error where something is not as it is expected to be.
+    fn meets<'t>(&self, expected: impl Iterator<Item = &'t Expected>) -> Result<(), Refusal> {
+        for Expected { subject, condition, .. } in expected {
+            let held = match subject {
+                Subject::Rrset { view, owner, rtype } => {
+                    let at = At {
+                        view: view.clone(),
+                        key: owner.key(),
+                    };
+                    let (_, served) = self.served(&at);
+                    let served = served.iter().find(|rrset| rrset.rtype == *rtype);
+                    // What is disabled is there, and not served.
+                    let kept = || self.own(&SourceId::api(), &at, *rtype);
+                    served.or_else(kept).map(|rrset| self.version_of(&at.key, rrset))
+                }
+                Subject::Zone(apex) => self.version_of_zone(&apex.key()),
+            };
+            if !condition.is_met(held) {
+                return Err(Refusal::VersionConflict {
+                    subject: subject.clone(),
+                    wanted: condition.clone(),
+                    held,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The version of an RRset, as it is shown to those who ask.
+    fn version_of(&self, key: &NameKey, rrset: &RrSet) -> u64 {
+        match rrset.origin.version() {
+            of_this_draft if of_this_draft > self.base.version => of_this_draft,
+            _ => self.base.snapshot.version_of(key, rrset),
+        }
+    }
+
+    /// The version of a zone: that of the latest set which changed something at or below its apex.
+    fn version_of_zone(&self, apex: &NameKey) -> Option<u64> {
+        if !is_zone(&self.layers, apex.as_bytes()) {
+            return None;
+        }
+        let touched = |applied: &&Applied| {
+            applied
+                .edited
+                .iter()
+                .any(|edited| edited.owner.key().is_at_or_below(apex))
+        };
+        let here = self.applied.iter().rev().find(touched).map(|applied| applied.version);
+        let known = self.base.snapshot.versions.get(apex).copied();
+        here.or(known).or(Some(self.base.version))
+    }
+
+    /// The version that an edit makes.
+    pub(super) fn next_version(&self) -> u64 {
+        self.version + 1
+    }
+
+    /// What was applied since the last version is one more.
+    pub fn count(&mut self) {
+        self.version += 1;
+    }
+
+    /// The version of the set that was applied last.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What the sets after this version have changed.
+    pub fn changed_since(&self, version: u64) -> impl Iterator<Item = &EditedRrset> {
+        let later = self.applied.iter().filter(move |applied| applied.version > version);
+        later.flat_map(|applied| &applied.edited)
     }
 
     /// Applies one change to a layer.
@@ -87,13 +222,17 @@ impl<'s> Draft<'s> {
         if let Change::Views(views) = &change {
             self.views = views.iter().map(|view| view.view.clone()).collect();
         }
-        self.layers.apply(change, &mut self.dirty);
+        let version = self.next_version();
+        self.layers.apply(change, version, &mut self.dirty);
     }
 
-    /// Whether an applied set has edited something at a name that this set edits too.
+    /// Whether an applied set has edited something at a name that this set edits too, or may have.
     pub fn touches(&self, set: &ChangeSet) -> bool {
-        let mut names = set.edits.iter().filter_map(|edit| edit.at());
-        names.any(|at| self.names.contains(&at))
+        let mut edits = set.edits.iter();
+        edits.any(|edit| match edit.at() {
+            Some(at) => self.names.contains(&at),
+            None => !self.names.is_empty(),
+        })
     }
 
     /// Whether nothing was applied.
@@ -108,27 +247,17 @@ impl<'s> Draft<'s> {
 
     /// The plan of all that was applied.
     pub fn finish(self) -> Plan {
-        let edited = self
+        let edited: Vec<EditedRrset> = self
             .edited
             .into_iter()
-            .map(|((source, at, rtype), owner)| {
-                let in_layer = |layers: &Layers| {
-                    let layer = layers.by_source.get(&source)?;
-                    let node = layer.records_in(at.view.as_ref())?.get(&at.key)?;
-                    node.rrset(rtype).cloned()
-                };
-                EditedRrset {
-                    before: in_layer(&self.base.layers),
-                    after: in_layer(&self.layers),
-                    source,
-                    view: at.view,
-                    owner,
-                    rtype,
-                }
+            .filter_map(|((source, at, rtype), owner)| {
+                edited_between(&self.base.layers, &self.layers, source, at, rtype, owner)
             })
-            .filter(|edited| edited.before != edited.after)
             .collect();
-        let (mut next, delta) = next_state(self.base, self.layers, self.views, self.dirty);
+        let (mut next, delta) = next_state(self.base, self.layers, self.views, self.dirty, self.version);
+        if delta.is_empty() && edited.is_empty() && self.applied.is_empty() {
+            next.version = self.base.version;
+        }
         let conflict_changes = next.conflicts.take_changes();
         Plan {
             snapshot: next.snapshot.clone(),
@@ -136,6 +265,7 @@ impl<'s> Draft<'s> {
             conflicts: next.conflicts.clone(),
             conflict_changes,
             edited,
+            applied: self.applied,
             next,
             revision: self.revision,
         }
@@ -227,4 +357,31 @@ impl<'s> Draft<'s> {
         let node = merge_given(&self.layers, &Place::new(key, Some(key)), is_zone).node?;
         node.rrset(RecordType::SOA).cloned()
     }
+}
+
+/// How an RRset of a source differs between two states of the layers; `None` where it does not.
+fn edited_between(
+    before: &Layers,
+    after: &Layers,
+    source: SourceId,
+    at: At,
+    rtype: RecordType,
+    owner: Name,
+) -> Option<EditedRrset> {
+    let in_layer = |layers: &Layers| {
+        let layer = layers.by_source.get(&source)?;
+        let node = layer.records_in(at.view.as_ref())?.get(&at.key)?;
+        node.rrset(rtype).cloned()
+    };
+    let (before, after) = (in_layer(before), in_layer(after));
+    let version = |rrset: &Option<Arc<RrSet>>| rrset.as_ref().map(|rrset| rrset.origin.version());
+    let differs = before != after || version(&before) != version(&after);
+    differs.then(|| EditedRrset {
+        before,
+        after,
+        source,
+        view: at.view,
+        owner,
+        rtype,
+    })
 }

@@ -12,7 +12,7 @@ use super::{Change, Refusal, Refused};
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{
-    Handling, MOST_OF_MESSAGE, Order, Rdata, RdataList, RecordType, RrSet, Wildcard, octets_of_answer,
+    Handling, Keeping, MOST_OF_MESSAGE, Order, Rdata, RdataList, RecordType, RrSet, Wildcard, octets_of_answer,
 };
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
@@ -64,6 +64,19 @@ pub enum Edit {
         /// The values.
         rdatas: Vec<Rdata>,
     },
+    /// Adds one value with its TTL, which all values of the RRset get; of a type with one value it replaces that.
+    Upsert {
+        /// The view; `None` is the default.
+        view: Option<ViewName>,
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+        /// The TTL.
+        ttl: u32,
+        /// The value.
+        rdata: Rdata,
+    },
     /// Removes values of an RRset; with the last value the RRset goes.
     RemoveValues {
         /// The view; `None` is the default.
@@ -106,7 +119,35 @@ pub enum Edit {
     SetAll(Vec<(Option<ViewName>, Name, Arc<RrSet>)>),
     /// What a source knows whole: see [`Change`].
     Apply(Change),
+    /// Makes a zone, with its SOA and other records in the default.
+    CreateZone {
+        /// The name of the zone.
+        apex: Name,
+        /// Its records.
+        records: Vec<ZoneRecord>,
+    },
+    /// Deletes a zone, with all that the source has in it.
+    DeleteZone {
+        /// The name of the zone.
+        apex: Name,
+    },
 }
+
+/// An RRset of a zone that is made.
+#[derive(Debug, Clone)]
+pub struct ZoneRecord {
+    /// The owner.
+    pub owner: Name,
+    /// The type.
+    pub rtype: RecordType,
+    /// What is asked beside the values.
+    pub wanted: Wanted,
+    /// The values.
+    pub rdatas: Vec<Rdata>,
+}
+
+/// RRsets that edits have changed.
+pub(super) type Edited = Vec<(At, RecordType, Name)>;
 
 impl Edit {
     /// The name that is edited, where it is one.
@@ -114,6 +155,7 @@ impl Edit {
         match self {
             Self::AddValues { view, owner, .. }
             | Self::Put { view, owner, .. }
+            | Self::Upsert { view, owner, .. }
             | Self::RemoveValues { view, owner, .. }
             | Self::Delete { view, owner, .. }
             | Self::Set { view, owner, .. }
@@ -121,7 +163,7 @@ impl Edit {
                 view: view.clone(),
                 key: owner.key(),
             }),
-            Self::SetAll(_) | Self::Apply(_) => None,
+            Self::SetAll(_) | Self::Apply(_) | Self::CreateZone { .. } | Self::DeleteZone { .. } => None,
         }
     }
 }
@@ -169,6 +211,33 @@ pub struct Wanted {
     pub order: Option<Order>,
     /// What its wildcard stands for.
     pub wildcard: Option<Wildcard>,
+    /// How it is to be kept.
+    pub keeping: KeepingWanted,
+}
+
+/// What a request says of how an RRset is to be kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeepingWanted {
+    /// Whether no change of it is made until it is unlocked.
+    pub locked: Option<bool>,
+    /// Whether it is kept and not served.
+    pub disabled: Option<bool>,
+    /// What is written about it; an empty text removes it.
+    pub note: Option<Box<str>>,
+}
+
+impl KeepingWanted {
+    /// How an RRset is kept that was kept so before. What is not said stays as it is.
+    fn of(&self, before: &Keeping) -> Keeping {
+        Keeping {
+            locked: self.locked.unwrap_or(before.locked),
+            disabled: self.disabled.unwrap_or(before.disabled),
+            note: match &self.note {
+                Some(note) => (!note.is_empty()).then(|| note.clone()),
+                None => before.note.clone(),
+            },
+        }
+    }
 }
 
 impl From<Option<u32>> for Wanted {
@@ -322,7 +391,7 @@ impl Draft<'_> {
         source: &SourceId,
         edit: Edit,
         rules: &EditRules,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Result<Written, Refusal> {
         match edit {
             Edit::AddValues {
@@ -344,6 +413,16 @@ impl Draft<'_> {
             } => {
                 let target = self.target(source, view, owner, rtype)?;
                 self.put(target, wanted, rdatas, rules, edited)
+            }
+            Edit::Upsert {
+                view,
+                owner,
+                rtype,
+                ttl,
+                rdata,
+            } => {
+                let target = self.target(source, view, owner, rtype)?;
+                self.upsert(target, ttl, rdata, rules, edited)
             }
             Edit::RemoveValues {
                 view,
@@ -369,6 +448,8 @@ impl Draft<'_> {
             Edit::Set { view, owner, rrset } => Ok(self.set(source, view, owner, rrset, edited)),
             Edit::Unset { view, owner, rtype } => Ok(self.unset(source, view, owner, rtype, edited)),
             Edit::SetAll(all) => Ok(self.set_all(source, all, edited)),
+            Edit::CreateZone { apex, records } => self.create_zone(source, apex, records, rules, edited),
+            Edit::DeleteZone { apex } => self.delete_zone(source, apex, edited),
             Edit::Apply(change) => {
                 self.change(change);
                 Ok(Written {
@@ -404,18 +485,30 @@ impl Draft<'_> {
         }
     }
 
+    /// An RRset that an edit changes, at the version that this makes.
+    fn stamped(&self, rrset: RrSet) -> RrSet {
+        RrSet {
+            origin: rrset.origin.at_version(self.next_version()),
+            ..rrset
+        }
+    }
+
     fn set(
         &mut self,
         source: &SourceId,
         view: Option<ViewName>,
         owner: Name,
         rrset: Arc<RrSet>,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Written {
         let (key, rtype) = (owner.key(), rrset.rtype);
         let at = At { view, key };
         let held = self.own(source, &at, rtype).cloned();
         let changed = held.as_ref() != Some(&rrset);
+        let rrset = match changed {
+            true => Arc::new(self.stamped((*rrset).clone())),
+            false => rrset,
+        };
         if changed {
             self.change(Change::Put {
                 source: source.clone(),
@@ -439,7 +532,7 @@ impl Draft<'_> {
         view: Option<ViewName>,
         owner: Name,
         rtype: RecordType,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Written {
         let at = At { view, key: owner.key() };
         if self.own(source, &at, rtype).is_some() {
@@ -457,7 +550,7 @@ impl Draft<'_> {
         &mut self,
         source: &SourceId,
         all: Vec<(Option<ViewName>, Name, Arc<RrSet>)>,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Written {
         let places = all.iter().map(|(view, owner, rrset)| {
             let key = owner.key();
@@ -494,12 +587,18 @@ impl Draft<'_> {
         wanted: Wanted,
         rdatas: Vec<Rdata>,
         rules: &EditRules,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Result<Written, Refusal> {
         let present = self.admit(&target, wanted.ttl, rules)?;
         let Target { at, owner, rtype, .. } = &target;
         let (owner, rtype, serial) = (owner.clone(), *rtype, self.served_serial(&at.key));
         let held = present.held.clone();
+        unlocked(&owner, held.as_deref(), &wanted.keeping)?;
+        let before = held
+            .as_deref()
+            .map_or_else(Keeping::default, |held| held.handling.keeping().clone());
+        let keeping = wanted.keeping.of(&before);
+        let is_kept_alike = keeping == before;
         let mut values = held.as_deref().map_or_else(Values::default, Values::of);
         let before = values.rdatas.len();
         let conflict = |held: &RrSet| Refusal::OrderConflict {
@@ -533,7 +632,7 @@ impl Draft<'_> {
             if lacks_weights || !weighs_alike {
                 return Err(conflict(held));
             }
-            if values.rdatas.len() == before {
+            if values.rdatas.len() == before && is_kept_alike {
                 return Ok(Written {
                     owner: present.owner.unwrap_or(owner),
                     rrset: Some(held.clone()),
@@ -543,7 +642,7 @@ impl Draft<'_> {
             }
         }
         let order = wanted.order.or_else(|| Some(held.as_ref()?.handling.order().clone()));
-        let handling = Handling::new(values.order(order), wildcard);
+        let handling = Handling::new(values.order(order), wildcard).kept(keeping);
         self.accept(target, present, wanted.ttl, values.rdatas, handling, rules, edited)
     }
 
@@ -553,7 +652,7 @@ impl Draft<'_> {
         wanted: Wanted,
         rdatas: Vec<Rdata>,
         rules: &EditRules,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Result<Written, Refusal> {
         let present = self.admit(&target, wanted.ttl, rules)?;
         let (rtype, serial) = (target.rtype, self.served_serial(&target.at.key));
@@ -565,9 +664,62 @@ impl Draft<'_> {
                 rtype,
             });
         }
+        unlocked(&target.owner, present.held.as_deref(), &wanted.keeping)?;
         let wildcard = wildcard(&target, &wanted, &present.served, None)?;
-        let handling = Handling::new(values.order(wanted.order), wildcard);
+        // A note stays until another one is written; a lock and a switch are as the request says, or off.
+        let before = Keeping {
+            note: present
+                .held
+                .as_ref()
+                .and_then(|held| held.handling.keeping().note.clone()),
+            ..Keeping::default()
+        };
+        let keeping = wanted.keeping.of(&before);
+        let handling = Handling::new(values.order(wanted.order), wildcard).kept(keeping);
         self.accept(target, present, wanted.ttl, values.rdatas, handling, rules, edited)
+    }
+
+    fn upsert(
+        &mut self,
+        target: Target,
+        ttl: u32,
+        rdata: Rdata,
+        rules: &EditRules,
+        edited: &mut Edited,
+    ) -> Result<Written, Refusal> {
+        let present = self.admit(&target, Some(ttl), rules)?;
+        unlocked(&target.owner, present.held.as_deref(), &KeepingWanted::default())?;
+        let (rtype, serial) = (target.rtype, self.served_serial(&target.at.key));
+        let held = present.held.as_deref().filter(|_| !rtype.is_singleton());
+        let mut values = held.map_or_else(Values::default, Values::of);
+        // To a weighted RRset nothing is added without a weight.
+        if !values.add(rtype, &[rdata], None, serial) || !(values.weights.is_empty() || values.have_weights()) {
+            return Err(Refusal::OrderConflict {
+                owner: target.owner,
+                rtype,
+                held: held.map_or(Order::Fixed, |held| held.handling.order().clone()),
+            });
+        }
+        let handling = match &present.held {
+            Some(held) => held.handling.clone(),
+            None => Handling::new(
+                Order::Fixed,
+                wildcard(&target, &Wanted::default(), &present.served, None)?,
+            ),
+        };
+        self.accept(target, present, Some(ttl), values.rdatas, handling, rules, edited)
+    }
+
+    /// Puts one RRset of a zone that is made.
+    pub(super) fn put_record(
+        &mut self,
+        source: &SourceId,
+        record: ZoneRecord,
+        rules: &EditRules,
+        edited: &mut Edited,
+    ) -> Result<Written, Refusal> {
+        let target = self.target(source, None, record.owner, record.rtype)?;
+        self.put(target, record.wanted, record.rdatas, rules, edited)
     }
 
     /// What is there, or why the source may not put an RRset there.
@@ -587,7 +739,10 @@ impl Draft<'_> {
         }
         let (known_owner, served) = self.served(at);
         if let Some(held) = served.iter().find(|rrset| rrset.rtype == *rtype) {
-            is_own(source, owner, held)?;
+            let hides = self.takes_over && *source < held.origin.source();
+            if !hides {
+                is_own(source, owner, held)?;
+            }
         }
         let soa = at.view.as_ref().and_then(|_| self.soa_at(&at.key));
         for other in served.iter().chain(&soa).filter(|rrset| rrset.rtype != *rtype) {
@@ -623,7 +778,7 @@ impl Draft<'_> {
         rdatas: RdataList,
         handling: Handling,
         rules: &EditRules,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Result<Written, Refusal> {
         let Target {
             source,
@@ -642,15 +797,17 @@ impl Draft<'_> {
         }
         let owner = present.owner.unwrap_or(owner);
         let held = present.held;
-        let rrset = Arc::new(RrSet {
-            rtype,
-            ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(rules.ttl.default),
-            rdatas: rdatas.into(),
-            origin: held
-                .as_ref()
-                .map_or_else(|| origin_of(source), |held| held.origin.clone()),
-            handling,
-        });
+        let rrset = Arc::new(
+            self.stamped(RrSet {
+                rtype,
+                ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(rules.ttl.default),
+                rdatas: rdatas.into(),
+                origin: held
+                    .as_ref()
+                    .map_or_else(|| origin_of(source), |held| held.origin.clone()),
+                handling,
+            }),
+        );
         let created = held.is_none();
         if let Some(held) = held.filter(|held| *held == rrset) {
             return Ok(Written {
@@ -675,12 +832,7 @@ impl Draft<'_> {
         })
     }
 
-    fn remove_values(
-        &mut self,
-        target: Target,
-        rdatas: &[Rdata],
-        edited: &mut Vec<(At, RecordType, Name)>,
-    ) -> Result<Written, Refusal> {
+    fn remove_values(&mut self, target: Target, rdatas: &[Rdata], edited: &mut Edited) -> Result<Written, Refusal> {
         let (held, owner) = self.present(&target)?;
         let Target { source, at, rtype, .. } = target;
         let serial = self.served_serial(&at.key);
@@ -694,6 +846,7 @@ impl Draft<'_> {
             }
         }
         is_own(source, &target.owner, &held)?;
+        is_unlocked(&target.owner, &held)?;
         let mut left = Values::default();
         for (place, rdata) in values.rdatas.iter().enumerate() {
             if !goes[place] {
@@ -705,11 +858,11 @@ impl Draft<'_> {
             return Ok(self.take_away(source, at, owner, rtype, edited));
         }
         let order = left.order(Some(held.handling.order().clone()));
-        let rrset = Arc::new(RrSet {
+        let rrset = Arc::new(self.stamped(RrSet {
             handling: Handling::new(order, held.handling.wildcard()),
             rdatas: left.rdatas.into(),
             ..(*held).clone()
-        });
+        }));
         self.change(Change::Put {
             source: source.clone(),
             view: at.view.clone(),
@@ -725,19 +878,14 @@ impl Draft<'_> {
         })
     }
 
-    fn delete(&mut self, target: Target, edited: &mut Vec<(At, RecordType, Name)>) -> Result<Written, Refusal> {
+    fn delete(&mut self, target: Target, edited: &mut Edited) -> Result<Written, Refusal> {
         let (held, owner) = self.present(&target)?;
         is_own(target.source, &target.owner, &held)?;
+        is_unlocked(&target.owner, &held)?;
         Ok(self.take_away(target.source, target.at, owner, target.rtype, edited))
     }
 
-    fn delete_all(
-        &mut self,
-        source: &SourceId,
-        at: At,
-        owner: Name,
-        edited: &mut Vec<(At, RecordType, Name)>,
-    ) -> Result<Written, Refusal> {
+    fn delete_all(&mut self, source: &SourceId, at: At, owner: Name, edited: &mut Edited) -> Result<Written, Refusal> {
         let own = self.all_own(source, &at);
         let (known_owner, served) = self.served(&at);
         if own.is_empty() {
@@ -747,6 +895,9 @@ impl Draft<'_> {
             is_own(source, &owner, first)?;
         }
         let owner = known_owner.unwrap_or(owner);
+        for rrset in &own {
+            is_unlocked(&owner, rrset)?;
+        }
         for rrset in own {
             self.take_away(source, at.clone(), owner.clone(), rrset.rtype, edited);
         }
@@ -773,13 +924,13 @@ impl Draft<'_> {
         Ok((held.ok_or_else(missing)?, known_owner.unwrap_or_else(|| owner.clone())))
     }
 
-    fn take_away(
+    pub(super) fn take_away(
         &mut self,
         source: &SourceId,
         at: At,
         owner: Name,
         rtype: RecordType,
-        edited: &mut Vec<(At, RecordType, Name)>,
+        edited: &mut Edited,
     ) -> Written {
         self.change(Change::Delete {
             source: source.clone(),
@@ -813,6 +964,27 @@ fn is_own(source: &SourceId, owner: &Name, rrset: &RrSet) -> Result<(), Refusal>
         rtype: rrset.rtype,
         origin: rrset.origin.clone(),
     })
+}
+
+/// An error where the RRset is locked.
+pub(super) fn is_unlocked(owner: &Name, rrset: &RrSet) -> Result<(), Refusal> {
+    let keeping = rrset.handling.keeping();
+    if !keeping.locked {
+        return Ok(());
+    }
+    Err(Refusal::Locked {
+        owner: owner.clone(),
+        rtype: rrset.rtype,
+        note: keeping.note.clone(),
+    })
+}
+
+/// The same, unless the request unlocks it.
+fn unlocked(owner: &Name, held: Option<&RrSet>, wanted: &KeepingWanted) -> Result<(), Refusal> {
+    match held.filter(|_| wanted.locked != Some(false)) {
+        Some(held) => is_unlocked(owner, held),
+        None => Ok(()),
+    }
 }
 
 /// What the wildcard is to stand for: what the request says, or else the name's other RRsets, or the RRset itself.

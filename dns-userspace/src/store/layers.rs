@@ -96,8 +96,9 @@ impl Dirty {
 }
 
 impl Layers {
-    /// Applies one change and adds the names at which its layer may differ now to `dirty`.
-    pub(super) fn apply(&mut self, change: Change, dirty: &mut Dirty) {
+    /// Applies one change and adds the names at which its layer may differ now to `dirty`. RRsets that differ and have
+    /// no version get this one.
+    pub(super) fn apply(&mut self, change: Change, version: u64, dirty: &mut Dirty) {
         match change {
             Change::PutZone { source, apex, content } => {
                 let key = apex.key();
@@ -109,7 +110,7 @@ impl Layers {
                             .into_iter()
                             .filter(|(owner, _)| owner.is_at_or_below(&apex))
                             .collect();
-                        replace(&mut old, inside, &mut dirty.default);
+                        replace(&mut old, inside, version, &mut dirty.default);
                         Ok(old)
                     }
                     Err(reason) => {
@@ -139,7 +140,12 @@ impl Layers {
             }
             Change::Reset { source, view, records } => {
                 let layer = self.by_source.entry(source).or_default();
-                replace(layer.records_in_mut(view.as_ref()), records, dirty.of(view.as_ref()));
+                replace(
+                    layer.records_in_mut(view.as_ref()),
+                    records,
+                    version,
+                    dirty.of(view.as_ref()),
+                );
             }
             Change::Views(views) => {
                 let layer = self.by_source.entry(SourceId::config()).or_default();
@@ -147,10 +153,11 @@ impl Layers {
                 for ConfiguredView { view, records } in views {
                     left.remove(&view.name);
                     let dirty = dirty.of(Some(&view.name));
-                    replace(layer.records_in_mut(Some(&view.name)), records, dirty);
+                    replace(layer.records_in_mut(Some(&view.name)), records, version, dirty);
                 }
                 for name in left {
-                    replace(layer.records_in_mut(Some(&name)), Vec::new(), dirty.of(Some(&name)));
+                    let dirty = dirty.of(Some(&name));
+                    replace(layer.records_in_mut(Some(&name)), Vec::new(), version, dirty);
                 }
             }
             Change::Put {
@@ -221,8 +228,14 @@ pub(super) fn keys_below<'a>(nodes: &'a Nodes, key: &'a NameKey) -> impl Iterato
         .take_while(|found| found.is_at_or_below(key))
 }
 
-/// Whether two nodes are served alike, and listed alike.
+/// Whether two nodes are served alike, and listed alike, their versions included.
 pub(super) fn is_same(one: &Node, other: &Node) -> bool {
+    let mut pairs = one.rrsets.iter().zip(&other.rrsets);
+    says_the_same(one, other) && pairs.all(|(one, other)| one.origin.version() == other.origin.version())
+}
+
+/// Whether two nodes say the same, whenever they came to.
+fn says_the_same(one: &Node, other: &Node) -> bool {
     one.has_owner_of(other) && one.rrsets == other.rrsets
 }
 
@@ -248,8 +261,8 @@ fn put(nodes: &mut Nodes, key: &NameKey, owner: &Name, rtype: RecordType, rrset:
 }
 
 /// Makes `records` the content of `nodes`. Nodes that stay the same stay the very same.
-fn replace(nodes: &mut Nodes, records: Vec<(Name, RrSet)>, dirty: &mut Vec<NameKey>) {
-    let new = Grouped::new(records);
+fn replace(nodes: &mut Nodes, records: Vec<(Name, RrSet)>, version: u64, dirty: &mut Vec<NameKey>) {
+    let new = Grouped::new(records, version);
     if nodes.is_empty() {
         let new: Vec<_> = new.map(|(key, node)| (key, Arc::new(node))).collect();
         dirty.extend(new.iter().map(|(key, _)| key.clone()));
@@ -264,9 +277,21 @@ fn replace(nodes: &mut Nodes, records: Vec<(Name, RrSet)>, dirty: &mut Vec<NameK
             dirty.push(gone.clone());
         }
         let before = old.next_if(|(at, _)| **at == key);
-        if before.is_none_or(|(_, before)| !is_same(before, &node)) {
-            dirty.push(key.clone());
-            nodes.insert(key, Arc::new(node));
+        match before {
+            Some((_, before)) if says_the_same(before, &node) => {}
+            Some((_, before)) => {
+                let rrsets = node.rrsets.iter().map(|rrset| {
+                    let known = before.rrset(rrset.rtype).filter(|known| *known == rrset);
+                    Arc::clone(known.unwrap_or(rrset))
+                });
+                let node = Node::new(&node.owner(&key), rrsets.collect());
+                dirty.push(key.clone());
+                nodes.insert(key, Arc::new(node));
+            }
+            None => {
+                dirty.push(key.clone());
+                nodes.insert(key, Arc::new(node));
+            }
         }
     }
     for (gone, _) in old {
@@ -290,17 +315,24 @@ fn fill(nodes: &mut Nodes, new: Vec<(NameKey, Arc<Node>)>) {
 }
 
 /// RRsets as nodes in canonical order. An RRset that comes in parts is put together, its TTL the smallest.
-struct Grouped(Peekable<vec::IntoIter<(NameKey, Name, RrSet)>>);
+struct Grouped {
+    records: Peekable<vec::IntoIter<(NameKey, Name, RrSet)>>,
+    /// What RRsets without a version get.
+    version: u64,
+}
 
 impl Grouped {
-    fn new(records: Vec<(Name, RrSet)>) -> Self {
+    fn new(records: Vec<(Name, RrSet)>, version: u64) -> Self {
         let mut records: Vec<_> = records
             .into_iter()
             .filter(|(_, rrset)| !rrset.rdatas.is_empty())
             .map(|(owner, rrset)| (owner.key(), owner, rrset))
             .collect();
         records.sort_by(|(one, _, a), (other, _, b)| one.cmp(other).then(a.rtype.cmp(&b.rtype)));
-        Self(records.into_iter().peekable())
+        Self {
+            records: records.into_iter().peekable(),
+            version,
+        }
     }
 }
 
@@ -308,14 +340,18 @@ impl Iterator for Grouped {
     type Item = (NameKey, Node);
 
     fn next(&mut self) -> Option<(NameKey, Node)> {
-        let (key, owner, first) = self.0.next()?;
+        let (key, owner, first) = self.records.next()?;
         let mut rrsets = Vec::new();
         let mut next = Some(first);
         while let Some(first) = next {
             let is_part = |(at, _, rrset): &(NameKey, Name, RrSet)| *at == key && rrset.rtype == first.rtype;
-            let parts = std::iter::from_fn(|| Some(self.0.next_if(is_part)?.2)).collect();
-            rrsets.push(Arc::new(put_together(first, parts)));
-            next = self.0.next_if(|(at, ..)| *at == key).map(|(_, _, rrset)| rrset);
+            let parts = std::iter::from_fn(|| Some(self.records.next_if(is_part)?.2)).collect();
+            let mut whole = put_together(first, parts);
+            if whole.origin.version() == 0 {
+                whole.origin = whole.origin.at_version(self.version);
+            }
+            rrsets.push(Arc::new(whole));
+            next = self.records.next_if(|(at, ..)| *at == key).map(|(_, _, rrset)| rrset);
         }
         Some((key, Node::new(&owner, rrsets)))
     }
@@ -360,7 +396,7 @@ mod tests {
             (Name::parse("a.x.").expect("a name"), rrset)
         };
         let parts: Vec<_> = (0..100_000).map(part).collect();
-        let (nodes, steps) = work::steps(|| Grouped::new(parts).collect::<Vec<_>>());
+        let (nodes, steps) = work::steps(|| Grouped::new(parts, 1).collect::<Vec<_>>());
         let [(_, node)] = &nodes[..] else { panic!("{nodes:?}") };
         assert_eq!((node.rrsets[0].ttl, node.rrsets[0].rdatas.len()), (994, 50_000));
         assert!(node.rrsets[0].rdatas.iter().is_sorted());

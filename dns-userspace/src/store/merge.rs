@@ -72,7 +72,7 @@ pub(super) fn merge_given(layers: &Layers, place: &Place, is_zone: impl Fn(&[u8]
         {
             merging.add(&owner, rrset, true, None);
         }
-        for rrset in layer.records.get(key).into_iter().flat_map(|node| &node.rrsets) {
+        for rrset in layer.records.get(key).into_iter().flat_map(|node| enabled(node)) {
             let is_here = home_given(&is_zone, key, rrset.rtype) == apex.as_ref().map(NameKey::as_bytes);
             let makes_no_zone = is_here && rrset.rtype == RecordType::SOA && !is_zone(key.as_bytes());
             let blocker = makes_no_zone
@@ -87,6 +87,15 @@ pub(super) fn merge_given(layers: &Layers, place: &Place, is_zone: impl Fn(&[u8]
     served.sort_by_key(|rrset| rrset.rtype);
     let node = (!served.is_empty()).then(|| Arc::new(Node::new(&owner, served)));
     Merged { node, conflicts }
+}
+
+/// The RRsets at a node that are served: not those that are kept alone.
+pub(super) fn enabled(node: &Node) -> impl Iterator<Item = &Arc<RrSet>> {
+    node.rrsets.iter().filter(|rrset| is_enabled(rrset))
+}
+
+fn is_enabled(rrset: &Arc<RrSet>) -> bool {
+    !rrset.handling.keeping().disabled
 }
 
 #[derive(Default)]
@@ -142,7 +151,13 @@ impl Standing {
 /// Whether a zone begins at `key`: one that a source declares, or one that an SOA record makes.
 pub(super) fn is_zone(layers: &Layers, key: &[u8]) -> bool {
     layers.in_order().any(|(source, layer)| {
-        let soa = || layer.records.get(key)?.rrset(RecordType::SOA);
+        let soa = || {
+            layer
+                .records
+                .get(key)?
+                .rrset(RecordType::SOA)
+                .filter(|soa| is_enabled(soa))
+        };
         layer.zones.contains_key(key) || soa().is_some_and(|soa| soa_blocker(layers, key, source, soa).is_none())
     })
 }
@@ -172,7 +187,7 @@ pub(super) fn home_given<'k>(
 fn soa_blocker(layers: &Layers, key: &[u8], source: &SourceId, soa: &RrSet) -> Option<Arc<RrSet>> {
     let mut standing = Standing::default();
     for (_, layer) in layers.in_order().take_while(|(other, _)| *other < source) {
-        let records = layer.records.get(key).into_iter().flat_map(|node| &node.rrsets);
+        let records = layer.records.get(key).into_iter().flat_map(|node| enabled(node));
         let zones_above = NameKey::lineage_of(key)
             .skip(1)
             .filter_map(|apex| layer.zones.get(apex));

@@ -18,9 +18,15 @@ use crate::model::record::RecordType;
 use crate::model::snapshot::{Snapshot, Zone};
 use crate::model::views::ViewClients;
 
-/// The state whose layers are `layers` and whose views are `views`, and how it differs from `old`; at most the names in
-/// `dirty` differ in the layers.
-pub(super) fn next_state(old: &State, layers: Layers, views: Arc<[ViewClients]>, dirty: Dirty) -> (State, Delta) {
+/// The state whose layers are `layers` and whose views are `views`, at this version, and how it differs from `old`; at
+/// most the names in `dirty` differ in the layers.
+pub(super) fn next_state(
+    old: &State,
+    layers: Layers,
+    views: Arc<[ViewClients]>,
+    dirty: Dirty,
+    version: u64,
+) -> (State, Delta) {
     let Dirty {
         default: mut names,
         of_views,
@@ -30,6 +36,7 @@ pub(super) fn next_state(old: &State, layers: Layers, views: Arc<[ViewClients]>,
     let mut state = State {
         layers,
         views,
+        version,
         ..old.clone()
     };
     sort(&mut names);
@@ -48,13 +55,10 @@ pub(super) fn next_state(old: &State, layers: Layers, views: Arc<[ViewClients]>,
         of_views,
         redefined,
     );
-    let is_same = delta.names.is_empty()
-        && delta.zones.is_empty()
-        && delta.access.is_empty()
-        && delta.views.iter().all(Vec::is_empty);
-    if is_same && !redefined {
+    if delta.is_empty() {
         return (state, Delta::default());
     }
+    snapshot.version = version;
     state.snapshot = Arc::new(snapshot);
     (state, delta)
 }
@@ -259,7 +263,6 @@ impl<'s> Next<'s> {
         for (apex, zone) in self.open {
             self.new.zones.insert(apex, Arc::new(zone));
         }
-        self.new.version += 1;
         let zones = self.zones.into_iter();
         let zones = zones
             .map(|(apex, (index, change))| ZoneDelta { apex, index, change })

@@ -4,6 +4,7 @@ use crate::model::name::Name;
 use crate::model::record::{Clash, Order, RecordType, Wildcard};
 use crate::model::source::Origin;
 use crate::model::views::ViewName;
+use crate::store::{Condition, Subject, TooManyRemoved};
 
 /// A change set that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,11 @@ pub struct Refused {
     pub edit: usize,
     /// What is wrong with it.
     pub refusal: Refusal,
+}
+
+impl Refused {
+    /// The position of no edit: all of them together are at fault.
+    pub const ALL: usize = usize::MAX;
 }
 
 /// What is wrong with an edit, with what a person needs to know.
@@ -90,6 +96,51 @@ pub enum Refusal {
         /// Whose it is.
         origin: Origin,
     },
+    /// It is not at the version that was expected.
+    #[error("{subject} {}, and the change expects {wanted}: read it again, and decide anew", shown_version(.held))]
+    VersionConflict {
+        /// What was looked at.
+        subject: Subject,
+        /// What was expected.
+        wanted: Condition,
+        /// Its version; `None` where it is not there.
+        held: Option<u64>,
+    },
+    /// More would go than the deletion guard lets go.
+    #[error(transparent)]
+    TooManyRemoved(TooManyRemoved),
+    /// The RRset is locked.
+    #[error("{owner} {rtype} is locked{}; put it with `locked: false` to unlock it", because(.note))]
+    Locked {
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+        /// What was written about it.
+        note: Option<Box<str>>,
+    },
+    /// There is such a zone already.
+    #[error("there is a zone {0} already")]
+    ZoneExists(Name),
+    /// The zone is another source's.
+    #[error("the zone {apex} comes from {origin}; {}", remedy(.origin))]
+    ZoneOwnedBy {
+        /// The zone.
+        apex: Name,
+        /// Whose it is.
+        origin: Origin,
+    },
+    /// A record that is not in the zone that it is given with.
+    #[error("{owner} is not in the zone {apex}")]
+    OutOfZone {
+        /// The record's owner.
+        owner: Name,
+        /// The zone.
+        apex: Name,
+    },
+    /// A zone without an SOA record.
+    #[error("the zone {0} needs an SOA record at its apex")]
+    NoSoa(Name),
     /// An SOA record in a view.
     #[error("a view has no SOA records: a zone has one, with one serial, for all clients; put it into the default")]
     SoaInView,
@@ -126,6 +177,17 @@ pub enum Refusal {
         /// How many there may be.
         limit: usize,
     },
+}
+
+fn because(note: &Option<Box<str>>) -> String {
+    note.as_ref().map_or_else(String::new, |note| format!(" ({note})"))
+}
+
+fn shown_version(held: &Option<u64>) -> String {
+    held.map_or_else(
+        || "is not there".to_owned(),
+        |version| format!("is at version {version}"),
+    )
 }
 
 fn remedy(origin: &Origin) -> &str {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::layers::{Layers, Nodes, is_same, keys_below};
-use super::merge::{Merged, Standing, home};
+use super::merge::{Merged, Standing, enabled, home};
 use super::{Conflict, Delta, Place, State, ZoneChange, ZoneDelta};
 use crate::model::name::NameKey;
 use crate::model::record::{RecordType, RrSet};
@@ -258,7 +258,7 @@ pub(super) fn merge(layers: &Layers, view: &ViewName, key: &NameKey, soa: Option
     };
     let mut served = Standing::default();
     let mut conflicts = Vec::new();
-    let rrsets = layers.records_at(Some(view), key).flat_map(|node| &node.rrsets);
+    let rrsets = layers.records_at(Some(view), key).flat_map(|node| enabled(node));
     // A zone has one SOA, with one serial, for all: nothing puts another one into a view.
     for rrset in rrsets.filter(|rrset| rrset.rtype != RecordType::SOA) {
         let at_apex = soa.filter(|soa| rrset.rtype.clash(soa.rtype).is_some());

@@ -22,8 +22,8 @@ const MOST_REPEATED: u64 = 64 << 20;
 
 /// The files that are being read, each included by the one before.
 pub(super) struct Nesting {
-    /// The zone file's folder, symbolic links resolved.
-    folder: PathBuf,
+    /// The zone file's folder, symbolic links resolved; `None` for a text that is in no folder.
+    folder: Option<PathBuf>,
     /// Resolved paths.
     open: Vec<PathBuf>,
     /// How many were entered.
@@ -42,8 +42,19 @@ impl Nesting {
             _ => Path::new(".").canonicalize()?,
         };
         Ok(Self {
-            folder,
+            folder: Some(folder),
             open: vec![zone_file.canonicalize()?],
+            entered: 0,
+            read: HashMap::new(),
+            repeated: 0,
+        })
+    }
+
+    /// Of a text that is no file. What it includes is in `folder`; without one it includes nothing.
+    pub(super) fn of_text(folder: Option<&Path>) -> std::io::Result<Self> {
+        Ok(Self {
+            folder: folder.map(Path::canonicalize).transpose()?,
+            open: Vec::new(),
             entered: 0,
             read: HashMap::new(),
             repeated: 0,
@@ -58,6 +69,9 @@ impl Nesting {
         path: &[u8],
         meter: &mut Meter<'_>,
     ) -> Result<(Rc<SourceFile>, bool), ZoneFileProblem> {
+        let Some(folder) = &self.folder else {
+            return Err(ZoneFileProblem::IncludeInText);
+        };
         if self.open.len() >= MAX_DEPTH {
             return Err(ZoneFileProblem::IncludeDepth { limit: MAX_DEPTH });
         }
@@ -67,7 +81,7 @@ impl Nesting {
         }
         let shown_as = from.parent().unwrap_or(Path::new("")).join(OsStr::from_bytes(path));
         let resolved = shown_as.canonicalize().map_err(ZoneFileProblem::IncludeIo)?;
-        if !resolved.starts_with(&self.folder) {
+        if !resolved.starts_with(folder) {
             return Err(ZoneFileProblem::IncludeOutside);
         }
         if self.open.contains(&resolved) {

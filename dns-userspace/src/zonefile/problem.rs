@@ -45,6 +45,8 @@ pub(super) enum ZoneFileProblem {
     IncludeIo(io::Error),
     #[error("an included file must lie in the folder of the zone file (symbolic links count by their target)")]
     IncludeOutside,
+    #[error("`$INCLUDE` reads files of the server, which a text from elsewhere must not: put the records in its place")]
+    IncludeInText,
     #[error("this file includes itself, directly or through another")]
     IncludeLoop,
     #[error("files may include each other up to {limit} deep")]

@@ -44,6 +44,30 @@ pub(super) fn load(
             }]));
         }
     };
+    read(source, nesting, meter, apex, shown_as)
+}
+
+/// Reads a text that is no file. What it includes is in `folder`; without one it includes nothing.
+pub(super) fn load_text(
+    text: &[u8],
+    shown: &Path,
+    folder: Option<&Path>,
+    apex: &Name,
+    shown_as: Arc<str>,
+    budget: &mut Budget,
+) -> Result<ZoneContent, LoadError> {
+    let nesting = Nesting::of_text(folder).map_err(LoadError::Unreadable)?;
+    let source = SourceFile::of_text(shown, text);
+    read(source, nesting, Meter::new(budget), apex, shown_as)
+}
+
+fn read(
+    source: SourceFile,
+    nesting: Nesting,
+    meter: Meter<'_>,
+    apex: &Name,
+    shown_as: Arc<str>,
+) -> Result<ZoneContent, LoadError> {
     let mut reader = MasterFileReader {
         sources: Vec::new(),
         nesting,
@@ -415,14 +439,12 @@ impl MasterFileReader<'_> {
             let file = self.sources[0].path.display();
             warnings.push(format!("{file}: and {} more warnings", checked.warnings.more));
         }
+        let files = self.sources.iter();
+        let files = files.filter_map(|source| Some((source.path.clone(), source.stamp?)));
         Ok(ZoneContent {
             rrsets: checked.rrsets,
             warnings,
-            files: self
-                .sources
-                .iter()
-                .map(|source| (source.path.clone(), source.stamp))
-                .collect(),
+            files: files.collect(),
             octets,
         })
     }

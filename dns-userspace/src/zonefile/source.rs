@@ -29,8 +29,8 @@ pub(super) struct SourceFile {
     pub(super) path: PathBuf,
     /// Its content, without a byte order mark.
     pub(super) octets: Vec<u8>,
-    /// What the file system said of it.
-    pub(super) stamp: FileStamp,
+    /// What the file was; `None` for text of no file.
+    pub(super) stamp: Option<FileStamp>,
 }
 
 /// A part of one of the files, for messages.
@@ -80,8 +80,17 @@ impl SourceFile {
         Ok(Self {
             path: shown_as.to_owned(),
             octets,
-            stamp,
+            stamp: Some(stamp),
         })
+    }
+
+    /// A text that is no file.
+    pub(super) fn of_text(shown_as: &Path, text: &[u8]) -> Self {
+        Self {
+            path: shown_as.to_owned(),
+            octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
+            stamp: None,
+        }
     }
 
     /// How many lines in it begin with an owner, as far as can be told from their first octet.

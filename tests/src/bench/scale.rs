@@ -17,7 +17,7 @@ use clap::Args;
 use dns_userspace::answer::{Admission, Environment};
 use dns_userspace::control::{Control, ControlHandle, Desired, DesiredZone, Observer, Planes, Publication, Settings};
 use dns_userspace::cookies::Cookies;
-use dns_userspace::journal::{Entry, Journal, ServedSerial, StorageStatus, Stored, Trouble, WriteError};
+use dns_userspace::journal::{Entry, HistoryLimits, Journal, ServedSerial, StorageStatus, Stored, Trouble, WriteError};
 use dns_userspace::lines::CompileOptions;
 use dns_userspace::message::Limit;
 use dns_userspace::model::name::Name;
@@ -26,7 +26,7 @@ use dns_userspace::model::record::{Handling, RecordType, RrSet};
 use dns_userspace::model::source::Origin;
 use dns_userspace::model::views::ViewClients;
 use dns_userspace::serve::xdp::Publisher;
-use dns_userspace::store::{ConfiguredView, Conflicts, TtlRules};
+use dns_userspace::store::{ConfiguredView, Conflicts, Guard, TtlRules};
 use tokio::runtime::Runtime;
 
 use crate::planes::on_heap;
@@ -121,6 +121,8 @@ impl Writer {
         let settings = Settings {
             journal: Box::new(NoJournal),
             stored: Some(Stored::default()),
+            history: HistoryLimits::default(),
+            guard: Guard::default(),
             sources: Vec::new(),
             storage_required: true,
             loader: Box::new(|| Err(vec!["this bench reloads nothing".to_owned()])),

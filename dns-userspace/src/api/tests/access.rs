@@ -206,7 +206,8 @@ async fn without_a_token_only_json_may_change_anything() {
 fn without_a_token_only_loopback_connections_may() {
     use std::net::SocketAddr;
 
-    use super::super::access::{LocalAddress, direct_and_local};
+    use super::super::access::direct_and_local;
+    use super::super::connection::Peer;
 
     let request = |local: Option<&str>| {
         let mut request = axum::extract::Request::get("/api/v1/records")
@@ -215,9 +216,9 @@ fn without_a_token_only_loopback_connections_may() {
             .expect("a request");
         if let Some(local) = local {
             let local: SocketAddr = local.parse().expect("an address");
-            request.extensions_mut().insert(LocalAddress(local));
+            request.extensions_mut().insert(Peer::Network { local, remote: local });
         }
-        request
+        request.into_parts().0
     };
     for local in ["127.0.0.1:8080", "127.1.2.3:1", "[::1]:8080", "[::ffff:127.0.0.1]:80"] {
         assert!(direct_and_local(&request(Some(local))).is_ok(), "{local}");

@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::{ApiState, MAX_CONNECTIONS, Serving, View, serve};
+use super::super::{ApiState, Listeners, MAX_CONNECTIONS, Serving, View, serve};
 use crate::control::Desired;
 use crate::control::tests::fixture::Fixture;
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
+use crate::principal::{Credentials, TokenFile};
 
-pub(super) struct Server {
+pub(in crate::api) struct Server {
     pub(super) fixture: Fixture,
     pub(super) address: SocketAddr,
     pub(super) api: ApiState,
@@ -26,24 +26,24 @@ pub(super) struct Server {
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HashMap<String, String>,
-    pub(super) body: String,
+pub(in crate::api) struct Answer {
+    pub(in crate::api) status: u16,
+    pub(in crate::api) headers: HashMap<String, String>,
+    pub(in crate::api) body: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::api) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(in crate::api) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
     /// Checks that this is a whole problem with that status and code.
     #[track_caller]
-    pub(super) fn is_problem(&self, status: u16, code: &str) {
+    pub(in crate::api) fn is_problem(&self, status: u16, code: &str) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let json = self.json();
         assert_eq!((self.status, json["code"].as_str()), (status, Some(code)), "{self:?}");
@@ -54,37 +54,77 @@ impl Answer {
         }
     }
 
-    /// Checks for a success and gives the body, where there is one.
+    /// Checks for a success and gives the body, where there is one: without versions and objects, which differ from
+    /// run to run. [`Self::json`] has them.
     #[track_caller]
-    pub(super) fn is(&self, status: u16) -> Value {
+    pub(in crate::api) fn is(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
-        if self.body.is_empty() { Value::Null } else { self.json() }
+        if self.body.is_empty() {
+            return Value::Null;
+        }
+        let mut body = self.json();
+        let without = |value: &mut Value| {
+            if let Some(members) = value.as_object_mut() {
+                members.remove("version");
+                members.remove("object");
+            }
+        };
+        without(&mut body);
+        for record in body
+            .get_mut("records")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            without(record);
+        }
+        body
     }
 }
 
 impl Server {
-    pub(super) async fn new(initial: Desired) -> Self {
+    pub(in crate::api) async fn new(initial: Desired) -> Self {
         Self::on(Fixture::new(initial)).await
     }
 
-    pub(super) async fn with_token(initial: Desired, token: Arc<TokenFile>) -> Self {
+    pub(in crate::api) async fn with_token(initial: Desired, token: Arc<TokenFile>) -> Self {
         Self::on(Fixture::with_token(initial, token)).await
     }
 
-    pub(super) async fn on(fixture: Fixture) -> Self {
+    pub(in crate::api) async fn on(fixture: Fixture) -> Self {
         let server = Self::starting(fixture).await;
         server.start();
         server
     }
 
     /// A server that answers the probes alone, with little room, until [`Self::start`].
-    pub(super) async fn starting(fixture: Fixture) -> Self {
+    pub(in crate::api) async fn starting(fixture: Fixture) -> Self {
+        let credentials = Credentials {
+            token: fixture.token.clone(),
+            ..Credentials::default()
+        };
+        Self::serving(fixture, credentials, None).await
+    }
+
+    /// The same, with these credentials and this rate.
+    pub(in crate::api) async fn serving(fixture: Fixture, credentials: Credentials, rate: Option<(u32, u32)>) -> Self {
+        Self::at(fixture, credentials, rate, Listeners::default()).await
+    }
+
+    /// The same, on more than an address.
+    pub(in crate::api) async fn at(
+        fixture: Fixture,
+        credentials: Credentials,
+        rate: Option<(u32, u32)>,
+        mut listeners: Listeners,
+    ) -> Self {
         let readiness = fixture.readiness.clone();
-        let api = ApiState::new(fixture.token.clone(), Arc::clone(&readiness));
+        let api = ApiState::new(credentials, rate, Arc::clone(&readiness));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");
+        listeners.tcp.push(listener);
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(vec![listener], api.clone(), shutdown.clone()));
+        let serving = tokio::spawn(serve(listeners, api.clone(), shutdown.clone()));
         Self {
             fixture,
             address,
@@ -96,7 +136,7 @@ impl Server {
         }
     }
 
-    pub(super) fn serving_parts(&self) -> Serving {
+    pub(in crate::api) fn serving_parts(&self) -> Serving {
         let served = self.fixture.served.clone();
         Serving {
             control: self.fixture.handle(),
@@ -106,17 +146,20 @@ impl Server {
             metrics: self.fixture.metrics.clone(),
             forwarder: None,
             sources: Arc::default(),
+            inside: None,
+            zones: Default::default(),
+            history: self.fixture.history(),
         }
     }
 
-    pub(super) fn start(&self) {
+    pub(in crate::api) fn start(&self) {
         self.api.start(self.serving_parts());
         self.api.raise_room(MAX_CONNECTIONS);
         self.readiness.serve();
     }
 
     /// Sends bytes as they are and reads until the server closes.
-    pub(super) async fn raw(&self, request: &[u8]) -> Answer {
+    pub(in crate::api) async fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
         // The server may answer, and close, before it has read all.
         let _ = stream.write_all(request).await;
@@ -124,7 +167,7 @@ impl Server {
     }
 
     /// One request as a well-behaved local client sends it, with more header lines.
-    pub(super) async fn send(&self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+    pub(in crate::api) async fn send(&self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
         let length = body.len();
         let request = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\
@@ -133,27 +176,27 @@ impl Server {
         self.raw(request.as_bytes()).await
     }
 
-    pub(super) async fn get(&self, target: &str) -> Answer {
+    pub(in crate::api) async fn get(&self, target: &str) -> Answer {
         self.send("GET", target, "", "").await
     }
 
-    pub(super) async fn delete(&self, target: &str) -> Answer {
+    pub(in crate::api) async fn delete(&self, target: &str) -> Answer {
         self.send("DELETE", target, "", "").await
     }
 
-    pub(super) async fn post(&self, target: &str, body: &str) -> Answer {
+    pub(in crate::api) async fn post(&self, target: &str, body: &str) -> Answer {
         self.send("POST", target, "Content-Type: application/json\r\n", body)
             .await
     }
 
-    pub(super) async fn put(&self, target: &str, body: &str) -> Answer {
+    pub(in crate::api) async fn put(&self, target: &str, body: &str) -> Answer {
         self.send("PUT", target, "Content-Type: application/json\r\n", body)
             .await
     }
 }
 
 /// Reads until the server closes: one answer.
-pub(super) async fn read_answer(stream: &mut TcpStream) -> Answer {
+pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     let text = String::from_utf8(bytes).expect("text");

@@ -207,13 +207,10 @@ async fn two_requests_and_the_end_of_writing_get_two_answers() {
 }
 
 #[tokio::test]
-async fn changes_under_a_condition_are_refused_and_not_made() {
+async fn changes_under_a_condition_on_times_are_refused_and_not_made() {
     let server = server().await;
     let body = r#"{"name":"a.x.","type":"A","value":["192.0.2.1"]}"#;
     for condition in [
-        "If-Match: \"1\"",
-        "If-Match: *",
-        "If-None-Match: *",
         "If-Unmodified-Since: Sat, 29 Oct 1994 19:43:31 GMT",
         "If-Modified-Since: Sat, 29 Oct 1994 19:43:31 GMT",
         "If-Range: \"1\"",

@@ -193,6 +193,7 @@ async fn where_none_is_required_changes_are_refused_until_there_is_one() {
         apex: name("x."),
         serial: 40,
         fingerprint: 1,
+        version: 0,
     };
     other
         .write(&[Entry::Put(None, name("kept.x."), kept.into())], &[serial])

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::{Control, ControlHandle, Desired, DesiredZone, Planes, Publication, Settings};
+use super::super::{Control, ControlHandle, Desired, DesiredZone, History, Planes, Publication, Settings};
 use crate::cookies::Cookies;
-use crate::journal::Storage;
 use crate::journal::faults::Shared;
+use crate::journal::{HistoryLimits, Storage};
 use crate::model::name::Name;
 use crate::model::rdata::{format_value, parse_value};
 use crate::model::record::{Handling, Rdata, RecordType, RrSet};
@@ -19,7 +19,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::TokenFile;
 use crate::source::Registry;
-use crate::store::TtlRules;
+use crate::store::{Guard, TtlRules};
 
 pub(crate) const RULES: TtlRules = TtlRules {
     min: 60,
@@ -118,6 +118,8 @@ impl Fixture {
         let settings = Settings {
             journal: Box::new(storage.with_faults(faults.clone())),
             stored,
+            history: HistoryLimits::default(),
+            guard: Guard::default(),
             sources,
             storage_required: required,
             loader: Box::new({
@@ -164,6 +166,10 @@ impl Fixture {
 
     pub(crate) fn handle(&self) -> ControlHandle {
         self.control.as_ref().expect("running").handle.clone()
+    }
+
+    pub(crate) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.control.as_ref().expect("running").history)
     }
 
     pub(crate) fn storage_path(&self) -> &Path {

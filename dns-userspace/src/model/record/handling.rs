@@ -7,7 +7,25 @@ use dns_common::order::kind;
 
 /// The order and the wildcard of an RRset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Handling(Option<Box<(Order, Wildcard)>>);
+pub struct Handling(Option<Box<Parts>>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Parts {
+    order: Order,
+    wildcard: Wildcard,
+    keeping: Keeping,
+}
+
+/// How an RRset is kept, beside how it is answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Keeping {
+    /// No change of it is made until it is unlocked.
+    pub locked: bool,
+    /// It is kept, and not served.
+    pub disabled: bool,
+    /// What somebody wrote about it.
+    pub note: Option<Box<str>>,
+}
 
 /// The order in which the RRs of an RRset are answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -36,18 +54,42 @@ pub enum Wildcard {
 impl Handling {
     /// An RRset's order and its wildcard.
     pub fn new(order: Order, wildcard: Wildcard) -> Self {
-        let is_default = order == Order::Fixed && wildcard == Wildcard::Rfc4592;
-        Self((!is_default).then(|| Box::new((order, wildcard))))
+        Self::of(order, wildcard, Keeping::default())
+    }
+
+    fn of(order: Order, wildcard: Wildcard, keeping: Keeping) -> Self {
+        let parts = Parts {
+            order,
+            wildcard,
+            keeping,
+        };
+        Self((parts != Parts::default()).then(|| Box::new(parts)))
+    }
+
+    /// The same, of an RRset that is kept so.
+    #[must_use]
+    pub fn kept(&self, keeping: Keeping) -> Self {
+        Self::of(self.order().clone(), self.wildcard(), keeping)
     }
 
     /// The order of its RRs.
     pub fn order(&self) -> &Order {
-        self.0.as_ref().map_or(&Order::Fixed, |own| &own.0)
+        self.0.as_ref().map_or(&Order::Fixed, |own| &own.order)
     }
 
     /// What its wildcard stands for.
     pub fn wildcard(&self) -> Wildcard {
-        self.0.as_ref().map_or(Wildcard::Rfc4592, |own| own.1)
+        self.0.as_ref().map_or(Wildcard::Rfc4592, |own| own.wildcard)
+    }
+
+    /// How it is kept.
+    pub fn keeping(&self) -> &Keeping {
+        static DEFAULT: Keeping = Keeping {
+            locked: false,
+            disabled: false,
+            note: None,
+        };
+        self.0.as_ref().map_or(&DEFAULT, |own| &own.keeping)
     }
 }
 

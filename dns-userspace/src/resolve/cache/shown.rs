@@ -11,7 +11,7 @@ use crate::model::rdata;
 use crate::model::record::RecordType;
 
 /// An answer in the cache, as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct CachedAnswer {
     /// The question's name.
     pub name: String,

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
 use super::watched::WatchedFiles;
 use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
 use crate::control::{self, LoadFiles, Planes, Publication};
 use crate::rules::{Rule, RuleBook};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
+
+/// The configuration file as JSON, as it was loaded last.
+pub(super) type Shown = Arc<ArcSwap<Value>>;
 
 /// Reads the configuration file and what has changed of the zone files.
 pub(super) struct FileLoader {
@@ -22,6 +28,7 @@ pub(super) struct FileLoader {
     watched: Arc<WatchedFiles>,
     /// The rules in force.
     rules: Arc<RuleBook>,
+    shown: Shown,
 }
 
 /// What is known of files that were read.
@@ -29,6 +36,7 @@ struct Taken {
     known: Known,
     zones: ReadZones,
     rules: Vec<Rule>,
+    shown: Value,
 }
 
 impl FileLoader {
@@ -38,11 +46,13 @@ impl FileLoader {
         read: &ConfigWithZones,
         watched: Arc<WatchedFiles>,
         rules: Arc<RuleBook>,
+        shown: Shown,
     ) -> Self {
         let taken = Taken {
             known: Known::of(&read.config),
             zones: ReadZones::of(read, &ReadZones::default()),
             rules: read.config.rules.clone(),
+            shown: Value::Null,
         };
         watched.show(&read.config, &taken.zones);
         Self {
@@ -52,6 +62,7 @@ impl FileLoader {
             read: None,
             watched,
             rules,
+            shown,
         }
     }
 }
@@ -72,6 +83,7 @@ impl LoadFiles for FileLoader {
             known: Known::of(&read.config),
             zones,
             rules: read.config.rules.clone(),
+            shown: read.shown.clone(),
         });
         let restart = Config::restart_needed(&self.running, &read.config);
         let mut restart: Vec<_> = restart.into_iter().map(str::to_owned).collect();
@@ -86,7 +98,8 @@ impl LoadFiles for FileLoader {
     }
 
     fn was_taken(&mut self) {
-        if let Some(read) = self.read.take() {
+        if let Some(mut read) = self.read.take() {
+            self.shown.store(Arc::new(read.shown.take()));
             self.taken = read;
             replace_rules(&self.rules, &self.taken.rules);
         }

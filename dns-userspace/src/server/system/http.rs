@@ -10,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
-use crate::api::ApiState;
-use crate::config::Config;
+use crate::api::{ApiState, Listeners};
+use crate::config::{Config, TlsConfig};
 use crate::observe::readiness::Readiness;
-use crate::principal::TokenFile;
+use crate::principal::{Credentials, PasswordFile, TokenFile, TokensFile, TrustedHeader, Verification};
 use crate::serve::sockets::{Refusal, family, scope};
+use crate::tls::Certificates;
+
+mod local_socket;
 
 /// The listeners, served.
 pub(super) struct Http {
@@ -27,16 +30,24 @@ impl Http {
     /// Serves `http.listen`: the probes, and the rest once [`ApiState::start`] was called.
     pub(super) async fn start(
         config: &Config,
-        token: Option<Arc<TokenFile>>,
+        credentials: Credentials,
         readiness: &Arc<Readiness>,
         spawner: &Spawner,
     ) -> anyhow::Result<Self> {
-        let listeners = bind(config, token.is_some()).await?;
-        let api = ApiState::new(token, Arc::clone(readiness));
+        let tls = certificates(config)?;
+        let socket = local_socket::bind(&config.http.socket)?;
+        let (socket, file) = socket.map_or((None, None), |(socket, file)| (Some(socket), Some(file)));
+        let listeners = Listeners {
+            tcp: bind(config, credentials.are_needed()).await?,
+            tls,
+            socket,
+        };
+        let api = ApiState::new(credentials, config.http.rate_limit, Arc::clone(readiness));
         let stops = CancellationToken::new();
         let serving = crate::api::serve(listeners, api.clone(), stops.clone());
         spawner.spawn("http", async move {
             serving.await;
+            drop(file);
             Ok(())
         });
         Ok(Self { api, stops })
@@ -48,16 +59,70 @@ impl Http {
     }
 }
 
+/// Reads what clients can show to say who they are.
+pub(super) fn credentials(config: &Config) -> anyhow::Result<Credentials> {
+    let token = config.http.token_file.as_deref().map(TokenFile::load).transpose()?;
+    let tokens = config.http.tokens_file.as_deref().map(TokensFile::load).transpose();
+    let tokens = tokens.map_err(|error| anyhow::anyhow!("http.tokens_file: {error}"))?;
+    let auth = &config.http.auth;
+    let passwords = auth.basic_file.as_deref().map(PasswordFile::load).transpose();
+    let passwords = passwords.map_err(|error| anyhow::anyhow!("http.auth.basic_file: {error}"))?;
+    let jwt = auth
+        .jwt
+        .as_ref()
+        .map(|jwt| Verification::new(&jwt.issuer, &jwt.audience, &jwt.jwks));
+    let jwt = jwt.transpose();
+    let jwt = jwt.map_err(|error| anyhow::anyhow!("http.auth.jwt.jwks: {error}"))?;
+    Ok(Credentials {
+        token: token.map(Arc::new),
+        tokens: tokens.map(Arc::new),
+        passwords: passwords.map(Arc::new),
+        jwt: jwt.map(Arc::new),
+        header: auth.header.as_ref().map(|header| TrustedHeader {
+            name: header.name.clone(),
+            from: header.from.clone().into(),
+        }),
+    })
+}
+
+/// What `http.tls` asks for.
+fn certificates(config: &Config) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let certificates = match &config.http.tls {
+        None => return Ok(None),
+        Some(TlsConfig::Files { cert, key }) => Certificates::of_files("http.tls", cert, key, PROTOCOLS),
+        Some(TlsConfig::SelfSigned) => {
+            let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            // Not every host's name is one that a certificate can have.
+            let host = host.trim().to_owned();
+            names.extend((host.is_ascii() && !host.is_empty()).then_some(host));
+            let addresses = config.http.listen.iter().map(SocketAddr::ip);
+            names.extend(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
+            Certificates::self_signed(names, PROTOCOLS)
+        }
+    };
+    let certificates = certificates.map_err(|error| anyhow::anyhow!("http.tls: {error}"))?;
+    if let Certificates::SelfSigned { fingerprint, .. } = &certificates {
+        warn!(
+            "HTTP is served with a SELF-SIGNED certificate that was made just now and differs at each start: clients \
+             cannot verify it. Set `http.tls.cert` and `http.tls.key`. Its SHA-256 fingerprint is {fingerprint}"
+        );
+    }
+    Ok(Some(Arc::new(certificates)))
+}
+
+/// The protocol of ALPN.
+const PROTOCOLS: &[&str] = &["http/1.1"];
+
 /// Binds `http.listen`.
-async fn bind(config: &Config, has_token: bool) -> anyhow::Result<Vec<TcpListener>> {
+async fn bind(config: &Config, has_credentials: bool) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for &address in &config.http.listen {
         listeners.push(bind_one(address).await?);
-        if !has_token && !address.ip().is_loopback() {
+        if !has_credentials && !address.ip().is_loopback() {
             warn!(
                 "HTTP on {address} serves the probes and metrics alone: the API answers 403 there until \
-                 `http.token_file` \
-                 is set"
+                 `http.token_file` or `http.tokens_file` is set"
             );
         }
     }

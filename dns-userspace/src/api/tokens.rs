@@ -1,0 +1,215 @@
+//! `/api/v1/tokens`: bearer tokens with a scope, in `http.tokens_file`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use humantime_serde::re::humantime;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::{self, LIMIT_BYTES};
+use super::media::Format;
+use super::openapi::ProblemBody;
+use super::parameters::Parameters;
+use super::problem::Problem;
+use super::{ApiState, access, pieces};
+use crate::principal::{MakeTokenError, Principal, Scope, ScopeText, TokenShown, TokensFile, Wish, now, parse_time};
+
+/// A token that is to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewToken {
+    /// 1 to 64 visible characters, no other token's.
+    name: String,
+    /// What it may do; without it, everything.
+    #[serde(default)]
+    scope: ScopeText,
+    /// When it ends (RFC 3339); never, where it is left out.
+    #[schema(format = DateTime)]
+    expires: Option<String>,
+    /// In the place of `expires`: how long it lasts, such as `90d`.
+    expires_in: Option<String>,
+}
+
+/// A token that was made, with its secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MadeToken {
+    #[serde(flatten)]
+    shown: TokenShown,
+    /// The bearer token itself. It is shown this once and kept nowhere.
+    secret: String,
+}
+
+/// All tokens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TokenList {
+    tokens: Vec<TokenShown>,
+}
+
+/// All tokens, without their secrets.
+#[utoipa::path(
+    get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "tokens",
+    responses(
+        (status = 200, description = "All tokens", body = TokenList),
+        (status = 409, description = "`no_tokens_file`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "the list of tokens")?;
+    Parameters::read(&uri, &[])?;
+    let tokens = file(&state)?.list();
+    Ok(pieces::json(StatusCode::OK, &TokenList { tokens }))
+}
+
+/// Makes a token. Its secret is shown this once.
+#[utoipa::path(
+    post, path = "/api/v1/tokens", operation_id = "createToken", tag = "tokens",
+    request_body = NewToken,
+    responses(
+        (status = 201, description = "The token", body = MadeToken,
+            headers(("Location" = String, description = "Where it can be deleted"))),
+        (status = 409, description = "`exists`, `no_tokens_file`, `tokens_file_broken`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    request: Request,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "a new token")?;
+    let (parts, body) = request.into_parts();
+    Parameters::read(&parts.uri, &[])?;
+    let file = file(&state)?;
+    let format = Format::of_body(&parts.headers)?;
+    let (bytes, _held) = body::read(&state, &parts, body, LIMIT_BYTES).await?;
+    let new = body::parse::<NewToken>(&bytes, format)?;
+    let wish = wish(new)?;
+    check_within(&asker, &wish)?;
+    let made = tokio::task::spawn_blocking(move || file.make(&wish)).await;
+    let made = made.map_err(|error| Problem::internal(&error.to_string()))?;
+    let (shown, secret) = made?;
+    let location = format!("/api/v1/tokens/{}", shown.id);
+    let mut response = pieces::json(StatusCode::CREATED, &MadeToken { shown, secret });
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(
+        HeaderValue::try_from(location)
+            .ok()
+            .map(|location| (header::LOCATION, location)),
+    );
+    Ok(response)
+}
+
+/// Deletes a token: it is good for nothing from then on.
+#[utoipa::path(
+    delete, path = "/api/v1/tokens/{id}", operation_id = "deleteToken", tag = "tokens",
+    params(("id" = String, Path, description = "`id` of the token")),
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`no_tokens_file`, `tokens_file_broken`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "the end of a token")?;
+    Parameters::read(&uri, &[])?;
+    let file = file(&state)?;
+    let deleted = tokio::task::spawn_blocking(move || file.delete(&id)).await;
+    deleted.map_err(|error| Problem::internal(&error.to_string()))??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn file(state: &ApiState) -> Result<Arc<TokensFile>, Problem> {
+    state.0.credentials.tokens.clone().ok_or_else(|| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "no_tokens_file",
+            "there is no file to keep tokens in: set `http.tokens_file` in the configuration and restart",
+        )
+    })
+}
+
+fn wish(new: NewToken) -> Result<Wish, Problem> {
+    let invalid = |detail: String| Problem::bad_request("invalid_body", detail);
+    let scope = Scope::try_from(&new.scope).map_err(|error| invalid(error.to_string()))?;
+    let expires = match (new.expires, new.expires_in) {
+        (Some(_), Some(_)) => return Err(invalid("`expires` and `expires_in`: write one of the two".to_owned())),
+        (Some(time), None) => Some(parse_time("expires", &time).map_err(invalid)?),
+        (None, Some(text)) => {
+            let wrong = || invalid(format!("`expires_in` is `{text}`: write a duration such as 90d or 12h"));
+            let lasts: Duration = humantime::parse_duration(&text).map_err(|_| wrong())?;
+            // The longest that a time can be written with.
+            Some(
+                now()
+                    .checked_add(lasts.as_secs())
+                    .filter(|end| *end < END_OF_TIME)
+                    .ok_or_else(wrong)?,
+            )
+        }
+        (None, None) => None,
+    };
+    if expires.is_some_and(|expires| expires <= now()) {
+        return Err(invalid("`expires` has passed already".to_owned()));
+    }
+    Ok(Wish {
+        name: new.name,
+        scope,
+        expires,
+    })
+}
+
+/// The year 10000.
+const END_OF_TIME: u64 = 253_402_300_800;
+
+/// Nobody makes a token that may do more than themselves, or lasts longer.
+fn check_within(asker: &Principal, wish: &Wish) -> Result<(), Problem> {
+    let own = &asker.scope().methods;
+    let wanted = &wish.scope.methods;
+    if !own.is_empty() && (wanted.is_empty() || wanted.iter().any(|method| !own.contains(method))) {
+        let detail = format!(
+            "{} may send {} alone, and so may the tokens that it makes: set `scope.methods`",
+            asker.name(),
+            own.join(", ")
+        );
+        return Err(Problem::forbidden(detail));
+    }
+    if let Some(end) = asker.expires()
+        && wish.expires.is_none_or(|expires| expires > end)
+    {
+        let detail = format!(
+            "{} ends, and the tokens that it makes end no later: set `expires`",
+            asker.name()
+        );
+        return Err(Problem::forbidden(detail));
+    }
+    Ok(())
+}
+
+impl From<MakeTokenError> for Problem {
+    fn from(error: MakeTokenError) -> Self {
+        let detail = error.to_string();
+        match error {
+            MakeTokenError::BadName => Self::bad_request("invalid_body", detail),
+            MakeTokenError::Exists(_) => Self::new(StatusCode::CONFLICT, "exists", detail),
+            MakeTokenError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            MakeTokenError::Broken(_) => Self::new(StatusCode::CONFLICT, "tokens_file_broken", detail),
+            MakeTokenError::Unwritable { .. } => Self::storage_locked(detail),
+            MakeTokenError::NoRandomness(_) => Self::internal(&detail),
+        }
+    }
+}
