@@ -288,10 +288,10 @@ impl Forwarder {
             asking.set = set;
             self.prefetch(&asking);
         }
-        let leaves = |target: &Vec<u8>| {
+        let leaves = |target: &[u8]| {
             Name::from_wire(target).map_or(true, |target| self.is_elsewhere(&target, qtype, set, client))
         };
-        if entry.alias_targets(query.name).iter().any(leaves) {
+        if entry.alias_targets().any(leaves) {
             return false;
         }
         let edns = self.edns(query, client, None);

@@ -122,6 +122,11 @@ fn seed_000_a_template_answers_one_label_and_all_else_goes_upstream_in_both_plan
                 "hotdns_upstream_queries_total{server=\"127.0.0.2:53\",upstream=\"default\"}"
             )? == 2.0
         );
+        if interface == "lo" {
+            let foreign = metric(&namespace, &server, "hotdns_xdp_passed_total{reason=\"foreign\"}")?;
+            ensure!(foreign >= 5.0, "XDP has passed {foreign} of the names that rules and upstream answer");
+            ensure!(metric(&namespace, &server, "hotdns_xdp_answers_total")? >= 1.0);
+        }
         let listed = call(&namespace, &server, "GET", "/api/v1/rules")?;
         ensure!(listed.json["rules"][0]["name"] == "wild", "{}", listed.text);
         let paused = call(&namespace, &server, "POST", "/api/v1/rules/wild/pause?for=1m")?;

@@ -11,6 +11,8 @@ use crate::host::memory::Size;
 use crate::model::access::Access;
 use crate::model::record::{Handling, Order, RecordType, Wildcard};
 
+mod forwarding;
+
 /// A folder with a configuration file in it.
 struct Folder(TempDir);
 

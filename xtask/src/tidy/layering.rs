@@ -35,9 +35,13 @@ const SPAWNING_FILES: &[&str] = &[
     "dns-userspace/src/target.rs",
     "dns-userspace/src/target/tests/",
     // Work that would hold up a request: it ends with the request.
+    "dns-userspace/src/api/cache.rs",
     "dns-userspace/src/api/page.rs",
     "dns-userspace/src/api/records.rs",
     "dns-userspace/src/api/scrape.rs",
+    // Connections to upstream servers, and trials of those that rest: each ends by itself within seconds.
+    "dns-userspace/src/resolve/tls.rs",
+    "dns-userspace/src/resolve/upstream.rs",
     // Tests are their own supervisors.
     "dns-userspace/src/control/tests/",
     "dns-userspace/src/serve/tcp/tests.rs",

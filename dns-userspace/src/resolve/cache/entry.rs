@@ -5,6 +5,7 @@
 //! own case. What is written anew for each client is the header, the question, the TTLs and the OPT.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::super::reply::Query;
 use super::is_kept;
 use crate::config::CacheConfig;
 use crate::message::{Edns, HEADER_BYTES, Message, QUESTION_TAIL_BYTES, Record, RecordWriter};
+use crate::model::name::wire_name_length;
 use crate::model::record::RecordType;
 
 const CLASS_IN: u16 = 1;
@@ -40,14 +42,13 @@ pub(in crate::resolve) struct Entry {
     ttl: u32,
     failure: Option<Box<Failure>>,
     rcode: u8,
-    has_aliases: bool,
     is_fetched: AtomicBool,
     /// Until when upstream is not asked again where this is over; milliseconds.
     rests: AtomicU64,
     answers: u16,
     authorities: u16,
     body_bytes: u16,
-    /// The body, and behind it where in it the TTLs stand, two octets each.
+    /// The body; where in it the TTLs stand, two octets each; and the targets of aliases.
     octets: Box<[u8]>,
 }
 
@@ -118,12 +119,13 @@ impl Entry {
         let mut octets = writer.out.split_off(body_at);
         let body_bytes = u16::try_from(octets.len()).ok()?;
         octets.extend_from_slice(&places);
+        let aliases = chain.records.iter().filter(|record| record.rtype == CNAME);
+        aliases.for_each(|alias| octets.extend_from_slice(&alias.rdata));
         Some(Self {
             stored: now,
             ttl,
             failure: None,
             rcode: rcode as u8,
-            has_aliases: chain.has_aliases,
             is_fetched: AtomicBool::new(false),
             rests: AtomicU64::new(0),
             answers: chain.records.len() as u16,
@@ -139,7 +141,6 @@ impl Entry {
             ttl,
             failure: Some(Box::new(failure)),
             rcode: 2,
-            has_aliases: false,
             is_fetched: AtomicBool::new(false),
             rests: AtomicU64::new(0),
             answers: 0,
@@ -197,14 +198,19 @@ impl Entry {
     }
 
     /// The targets of its aliases, in wire form.
-    pub(in crate::resolve) fn alias_targets(&self, name: &[u8]) -> Vec<Vec<u8>> {
-        if !self.has_aliases {
-            return Vec::new();
-        }
-        let message = self.message(name, 1, Given::Aged(0));
-        let records = message.iter().flat_map(|message| &message.answer);
-        let aliases = records.filter(|record| record.rtype == CNAME);
-        aliases.map(|record| record.rdata.clone()).collect()
+    pub(in crate::resolve) fn alias_targets(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.octets[self.places().end..];
+        std::iter::from_fn(move || {
+            let (target, behind) = rest.split_at_checked(wire_name_length(rest)?)?;
+            rest = behind;
+            Some(target)
+        })
+    }
+
+    /// Where the places of the TTLs stand.
+    fn places(&self) -> Range<usize> {
+        let start = usize::from(self.body_bytes);
+        start..start + 2 * (usize::from(self.answers) + usize::from(self.authorities))
     }
 
     /// Writes the reply to `query`, which asks what this answers, to `out`. False, and nothing is written, where it has
@@ -236,7 +242,10 @@ impl Entry {
     }
 
     fn write_body(&self, given: Given, out: &mut Vec<u8>) {
-        let (body, places) = self.octets.split_at(usize::from(self.body_bytes));
+        let (body, places) = (
+            &self.octets[..usize::from(self.body_bytes)],
+            &self.octets[self.places()],
+        );
         let start = out.len();
         out.extend_from_slice(body);
         for place in places.chunks_exact(2) {
@@ -270,18 +279,17 @@ struct Chain<'a> {
     records: Vec<&'a Record>,
     /// The last name, in lower case.
     end: Vec<u8>,
-    has_aliases: bool,
     /// Whether the question's type is there.
     is_complete: bool,
 }
 
 impl<'a> Chain<'a> {
-    /// `None` where it has more aliases than any honest one: each costs a walk over the section.
+    /// `None` where an alias is malformed, or there are more than in any honest answer: each costs a walk over the
+    /// section.
     fn of(asking: &Asking, answer: &'a [Record]) -> Option<Self> {
         let mut chain = Self {
             records: Vec::new(),
             end: asking.name.to_ascii_lowercase(),
-            has_aliases: false,
             is_complete: false,
         };
         let at = |owner: &[u8], rtype: u16| {
@@ -309,7 +317,8 @@ impl<'a> Chain<'a> {
             let Some(alias) = at(&owner, CNAME).next().filter(|_| seen.insert(owner.clone())) else {
                 return Some(chain);
             };
-            if seen.len() > MOST_ALIASES {
+            let is_name = wire_name_length(&alias.rdata) == Some(alias.rdata.len());
+            if seen.len() > MOST_ALIASES || !is_name {
                 return None;
             }
             // RFC 6672 §3.1: the DNAME from which an alias was made stands before it.
@@ -326,7 +335,6 @@ impl<'a> Chain<'a> {
             }
             chain.records.push(alias);
             chain.records.extend(signatures(&owner, CNAME));
-            chain.has_aliases = true;
             chain.end = alias.rdata.to_ascii_lowercase();
         }
     }

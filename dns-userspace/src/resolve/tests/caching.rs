@@ -381,3 +381,34 @@ async fn memory_is_bounded() {
     assert!(figures.evictions.load(Ordering::Relaxed) > 100);
     assert!(figures.entries.load(Ordering::Relaxed) > 100);
 }
+
+#[tokio::test]
+async fn a_kept_alias_is_given_at_once_unless_it_leads_to_what_is_ours_now() {
+    let upstream = Upstream::start(|query, _| {
+        let mut records = b"\xC0\x0C\0\x05\0\x01\0\0\0\x3C\0\x0B".to_vec();
+        records.extend_from_slice(b"\x04host\x04ours\0");
+        records.extend_from_slice(b"\x04host\x04ours\0\0\x01\0\x01\0\0\0\x3C\0\x04\xC0\0\x02\x42");
+        vec![respond(query, 0, [2, 0, 0], &records)]
+    })
+    .await;
+    let alone = Caching::of(&upstream);
+    alone.name("www.example.").await;
+    let mut out = Vec::new();
+    let arrival = Arrival::by(Protocol::Udp, CLIENT);
+    let query = testing::query(7, "www.example.");
+    assert!(alone.forwarder.answer_at_once(&query, &arrival, &mut out));
+    assert_eq!(Message::read(&out).unwrap().answer[1].rdata, [192, 0, 2, 0x42]);
+    // The same entry, where the name is ours.
+    let cache = alone.forwarder.cache().cloned();
+    let beside = forwarder(&[upstream.address])
+        .beside(Arc::new(chains::Ours))
+        .keeping(cache);
+    let beside = Arc::new(beside);
+    assert!(!beside.answer_at_once(&query, &arrival, &mut out));
+    assert!(matches!(
+        beside.take_on(&query, None, &arrival, &mut out),
+        Disposition::Reply
+    ));
+    assert_eq!(Message::read(&out).unwrap().answer[1].rdata, [10, 0, 0, 1]);
+    assert_eq!(asked(&upstream), 1);
+}
