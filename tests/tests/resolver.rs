@@ -124,7 +124,10 @@ fn seed_000_a_template_answers_one_label_and_all_else_goes_upstream_in_both_plan
         );
         if interface == "lo" {
             let foreign = metric(&namespace, &server, "hotdns_xdp_passed_total{reason=\"foreign\"}")?;
-            ensure!(foreign >= 5.0, "XDP has passed {foreign} of the names that rules and upstream answer");
+            ensure!(
+                foreign >= 5.0,
+                "XDP has passed {foreign} of the names that rules and upstream answer"
+            );
             ensure!(metric(&namespace, &server, "hotdns_xdp_answers_total")? >= 1.0);
         }
         let listed = call(&namespace, &server, "GET", "/api/v1/rules")?;
