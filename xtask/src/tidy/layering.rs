@@ -84,7 +84,10 @@ const RULES: &[Rule] = &[
     Rule {
         places: &["dns-userspace/src/"],
         // A token that is in a variable, named by `token_env`, is read where it is sent.
-        exceptions: &["dns-userspace/src/main.rs", "dns-userspace/src/target/technitium/api.rs"],
+        exceptions: &[
+            "dns-userspace/src/main.rs",
+            "dns-userspace/src/target/technitium/api.rs",
+        ],
         names: &[
             "std::env",
             "env::args",
