@@ -269,7 +269,7 @@ mod tests {
             "DNS_API_TOKEN",
             "HEALTH_PROBE_ADDRESS",
         ] {
-            let named = format!("the variable {variable} ");
+            let named = format!(": {variable} is `");
             assert!(said.iter().any(|error| error.contains(&named)), "{variable}: {said:?}");
         }
         assert!(!environment(false, &[("LOG_LEVEL", "info")]).has_source());

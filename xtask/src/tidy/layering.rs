@@ -97,7 +97,6 @@ const RULES: &[Rule] = &[
         exceptions: &[
             "dns-userspace/src/main.rs",
             "dns-userspace/src/cli/",
-            "dns-userspace/src/cli.rs",
             "dns-userspace/src/target/technitium/api.rs",
         ],
         names: &[
