@@ -239,6 +239,9 @@ pub enum End {
     NotOurs,
     /// The answer is a chain whose last alias leads to this name, which is not ours.
     ChainLeaves(Name),
+    /// The answer is NXDOMAIN of a zone whose missing names are looked up elsewhere, for clients that may: the
+    /// question's name, or this one where a chain leads there.
+    FallsThrough(Option<Name>),
     /// The zone has no content; sections empty, SERVFAIL.
     ZoneFailed,
     /// An ALIAS whose addresses are asked has none to give, for this reason; sections empty, SERVFAIL.

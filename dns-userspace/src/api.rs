@@ -33,6 +33,7 @@ use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::Credentials;
+use crate::resolve::Forwarder;
 use crate::source::Registry;
 
 mod access;
@@ -41,6 +42,7 @@ mod audit;
 mod authentication;
 mod backup;
 mod body;
+mod cache;
 mod changes;
 mod connection;
 mod docs;
@@ -61,6 +63,7 @@ mod problem;
 mod rate;
 mod records;
 mod refusal;
+mod rules;
 mod scrape;
 mod security;
 mod sources;
@@ -93,6 +96,8 @@ pub struct Serving {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
+    /// What answers for names that are not ours, where something does.
+    pub forwarder: Option<Arc<Forwarder>>,
     /// The watched sources.
     pub sources: Arc<Registry>,
     /// What the server can say of itself.
@@ -232,7 +237,9 @@ impl Routes {
 fn routes() -> Routes {
     let routes = Routes::default()
         .route("/health", get(probes::health))
+        .route("/healthz", get(probes::healthz))
         .route("/ready", get(probes::ready))
+        .route("/readyz", get(probes::readyz))
         .route("/metrics", get(probes::metrics))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(docs::page))
@@ -243,6 +250,9 @@ fn routes() -> Routes {
             "/api/v1/records/{name}",
             get(records::show).put(records::put).delete(records::delete),
         )
+        .route("/api/v1/cache", get(cache::list).delete(cache::flush))
+        .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/reload", post(records::reload))
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/test-dns", get(explain::test_dns))

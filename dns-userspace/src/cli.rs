@@ -5,6 +5,7 @@ mod changes;
 pub(crate) mod check;
 mod connection;
 mod database;
+mod discovery;
 mod doctor;
 mod explain;
 mod failure;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dns_userspace::config::{ConfigSource, Overrides, XdpMode};
+use dns_userspace::config::{ConfigSource, Environment, Overrides, XdpMode};
 use dns_userspace::server;
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
@@ -82,6 +83,8 @@ pub(crate) enum Verb {
     Backup(database::BackupArgs),
     /// Put a backup in the place of the database of a server that is stopped.
     Restore(database::RestoreArgs),
+    /// Move from one proxy or registry to another: convert and validate tags, compare routers with names.
+    Discovery(discovery::DiscoveryArgs),
     /// Make a running server read its files again.
     Reload(reload::ReloadArgs),
     /// Print the script that completes hotdns' command line in a shell.
@@ -96,6 +99,9 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
     let outcome = match verb {
         Verb::Run(run) => return server::run(run.into_source()),
         Verb::Check(check) => return check::report(&check.into_source()),
+        Verb::Discovery(args) => {
+            return discovery::perform(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+        }
         Verb::Init(args) => init::init(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Status(args) => status::status(&args),
@@ -129,9 +135,12 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
 /// Arguments of `hotdns run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration file (YAML).
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …).
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
     config: PathBuf,
+    /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.
+    #[arg(long)]
+    dev_mode: bool,
     /// Serve DNS on this address, in the place of the file's `listen`; repeatable.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
@@ -159,6 +168,7 @@ impl RunArgs {
     pub(crate) fn into_source(self) -> ConfigSource {
         let Self {
             config,
+            dev_mode,
             listen,
             http,
             interface,
@@ -171,6 +181,8 @@ impl RunArgs {
                 http,
                 interfaces: interface,
                 xdp_mode: xdp,
+                dev_mode,
+                environment: environment(),
             },
         }
     }
@@ -181,9 +193,18 @@ impl CheckArgs {
     pub(crate) fn into_source(self) -> ConfigSource {
         ConfigSource {
             path: self.config,
-            overrides: Overrides::default(),
+            overrides: Overrides {
+                environment: environment(),
+                ..Overrides::default()
+            },
         }
     }
+}
+
+/// The variables of the environment that stand for keys of the configuration.
+fn environment() -> Environment {
+    let read = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    Environment::new(Environment::names().filter_map(read))
 }
 
 #[cfg(test)]

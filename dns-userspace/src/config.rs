@@ -16,13 +16,16 @@ mod acl;
 mod address;
 mod address_list;
 mod backend;
+mod cache;
 mod changes;
 mod chaos;
 mod choice;
 mod dns_port;
 mod document;
 mod edns;
+mod environment;
 mod files;
+mod forward;
 mod history;
 mod http;
 mod http_port;
@@ -37,11 +40,13 @@ mod problem;
 mod rate_limit;
 mod query_log;
 mod records;
+mod rules;
 mod secret_file;
 mod section;
 mod shown;
 mod sources;
 mod storage;
+mod targets;
 mod tcp;
 mod ttl_bounds;
 mod unchanged;
@@ -54,11 +59,15 @@ mod zones;
 use std::path::PathBuf;
 
 pub use self::backend::{BackendConfig, UpstreamConfig};
+pub use self::cache::{CacheConfig, StaleConfig};
 pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
 pub use self::edns::EdnsConfig;
 pub use self::files::FilesConfig;
+pub use self::forward::{
+    DEFAULT_SET, FailoverOn, ForwardConfig, Policy, Route, RouteTarget, UpstreamServer, UpstreamSet, UpstreamTransport,
+};
 pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
 pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
@@ -70,8 +79,12 @@ pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::query_log::{QueryLogConfig, Sink};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
-pub use self::sources::{ConfiguredSource, HostsSource, SourceSettings};
+pub use self::sources::{
+    CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
+    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind,
+};
 pub use self::storage::StorageConfig;
+pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
@@ -91,6 +104,47 @@ pub struct Overrides {
     pub interfaces: Vec<String>,
     /// `--xdp`, in the place of `xdp.mode`.
     pub xdp_mode: Option<XdpMode>,
+    /// `--dev-mode`: names go into `/etc/hosts`, and not to Technitium; see `environment`.
+    pub dev_mode: bool,
+    /// Variables of the environment, which stand for keys that the file leaves out.
+    pub environment: Environment,
+}
+
+/// Variables of the environment that mean something to hotdns. Some are secret, so none is shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(std::collections::BTreeMap<String, String>);
+
+impl Environment {
+    /// The variables that are read.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::DISCOVERY.iter().chain(&environment::NAMES).copied()
+    }
+
+    /// Those of HinD.
+    const DISCOVERY: &[&str] = &[
+        "CONSUL_HTTP_ADDR",
+        "CONSUL_HTTP_TOKEN",
+        "DOMAIN_SUFFIX",
+        "NOMAD_ADDR",
+        "NOMAD_TOKEN",
+        "TRAEFIK_PROVIDER_PRIMARY",
+    ];
+
+    /// These variables.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(variables.into_iter().collect())
+    }
+
+    /// The value of a variable; an empty one is none.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// A configuration that can be used, and what is odd about it.
@@ -107,7 +161,7 @@ pub struct Loaded {
 /// Where the configuration comes from, at start and at each reload.
 #[derive(Debug, Clone)]
 pub struct ConfigSource {
-    /// The file.
+    /// The file; empty where the environment stands in its place.
     pub path: PathBuf,
     /// What the command line overrides.
     pub overrides: Overrides,

@@ -471,6 +471,7 @@ fn with_other_negatives<'a>(old: &Snapshot, new: &Snapshot, delta: &'a Delta) ->
         Some((
             zone.index,
             zone.failed.is_some(),
+            zone.falls_through,
             zone.rrset(&delta.apex, RecordType::SOA).cloned(),
         ))
     };

@@ -1,8 +1,8 @@
-//! Names that are not ours: upstream servers, asked in order.
+//! Names that are not ours: special names, the cache, and upstream servers.
 //!
 //! ```text
-//! client's query ─► Query ─► Flights: equal questions are one ─► for each server: UDP, twice ─TC─► TCP ─► Message
-//!                                                                error, time-out, bad rcode: the next
+//! client's query ─► Query ─► in the cache ─────────────────────────────────────────────────► reply, from the worker itself
+//!                     └────► Walk: ours, special, cached ─► Flights: equal questions are one ─► Upstream: a set of servers
 //!        reply ◄─ write: the client's ID and question, within its limit ◄─ legs: our chain, theirs, ours again …
 //! ```
 //!
@@ -10,59 +10,80 @@
 //! own query asked for (with or without OPT, of its size) and nothing malformed. RDATA of unknown types is kept octet
 //! for octet (RFC 3597).
 //!
-//! The time-out is the whole budget of a query. Each server in turn may use an equal share of what is left, so a dead
-//! first server does not use up the time of the second. RFC 1035 §7, RFC 5452, RFC 5625, RFC 6891, RFC 8914.
+//! RFC 1035 §7, RFC 5452, RFC 5625, RFC 6891, RFC 8914.
 
+use std::cell::LazyCell;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use futures_util::{StreamExt, future, stream};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::{PartialChain, Resumed};
+use crate::answer::PartialChain;
+use crate::config::{Route, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
-use crate::message::{Edns, Limit, Mark, Message};
-use crate::model::name::Name;
+use crate::message::{Edns, ExtendedError, InfoCode, Limit, Mark};
+use crate::model::name::{MAX_NAME_BYTES, Name};
 use crate::model::record::RecordType;
 use crate::observe::figures::Figures;
+use crate::observe::metrics::UpstreamMetrics;
 use crate::query::{Arrival, Disposition, Job, failure};
+use crate::rules::{RuleBook, Verdict};
 
+mod breaker;
+mod cache;
 mod chain;
+mod clock;
 mod exchange;
 mod failure;
 mod flights;
+mod pending;
 mod reply;
+mod routes;
+mod special;
+mod tls;
+mod upstream;
+mod walk;
 
+pub use cache::{Cache, CachedAnswer};
+use cache::{Entry, Given, Key, Look};
 pub use chain::LocalData;
-use chain::{Leg, leg_of};
+pub use clock::Clock;
 use exchange::Asking;
 use failure::Failure;
-use flights::{Answer, Flights};
+use flights::{Answer, Flight, Flights};
+use pending::Pending;
+pub use pending::Permit;
 use reply::Query;
+use routes::{Routes, Target};
+use upstream::Upstream;
+use walk::{Progress, Walk};
 
 const SERVFAIL: u8 = 2;
-const CLASS_IN: u16 = 1;
 /// A loop is in the log once in this time.
 const LOOP_SAID: Duration = Duration::from_secs(60);
 
 /// What a forwarder needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardSettings {
-    /// Asked in this order; never empty.
-    pub servers: Vec<SocketAddr>,
+    /// Sets of servers. One called [`crate::config::DEFAULT_SET`] is asked for what no route names.
+    pub sets: Vec<UpstreamSet>,
+    /// Which names go to which set.
+    pub routes: Vec<Route>,
     /// Where we listen: a server that is one of these, at an address of this host, is not asked.
     pub listening: Vec<SocketAddr>,
-    /// For a query as a whole, over all servers.
-    pub timeout: Duration,
     /// Our own `edns.udp_payload`: the largest reply to a client over UDP.
     pub udp_payload: u16,
     /// Our own `edns.nsid`.
     pub nsid: Option<Box<str>>,
     /// Queries that may be on their way at once. Each question has a socket.
     pub in_flight: usize,
+    /// Those of one client among them.
+    pub in_flight_per_client: usize,
     /// `backend.max_cname_depth`: a chain is not followed upstream once it has so many aliases.
     pub max_cname_depth: u8,
 }
@@ -70,62 +91,52 @@ pub struct ForwardSettings {
 impl ForwardSettings {
     /// The largest value that `in_flight` has a use for; less where there are fewer descriptors.
     pub const MOST_IN_FLIGHT: usize = 10_000;
+    /// `in_flight_per_client`.
+    pub const PER_CLIENT: usize = 1000;
 }
 
 /// Resolves queries through upstream servers.
 #[derive(Debug)]
 pub struct Forwarder {
     settings: ForwardSettings,
-    upstream: Arc<Upstream>,
+    sets: Box<[Arc<Upstream>]>,
+    routes: Routes,
     cookies: Arc<Cookies>,
-    slots: Arc<Semaphore>,
+    pending: Arc<Pending>,
     flights: Arc<Flights>,
     local: Option<Arc<dyn LocalData>>,
+    cache: Option<Arc<Cache>>,
+    rules: Arc<RuleBook>,
     figures: Arc<Figures>,
     loop_said: Mutex<Option<Instant>>,
-}
-
-/// The servers that are asked.
-#[derive(Debug)]
-struct Upstream {
-    servers: Box<[Server]>,
-    timeout: Duration,
-}
-
-#[derive(Debug)]
-struct Server {
-    address: SocketAddr,
-    /// Whether it is this server itself, as far as is known.
-    is_ourselves: AtomicBool,
-}
-
-/// The right to one query on its way; gives it back when dropped.
-#[derive(Debug)]
-pub struct Permit {
-    _slot: OwnedSemaphorePermit,
+    /// For what goes on though no client waits for it.
+    runtime: Option<Handle>,
 }
 
 impl Forwarder {
-    /// A forwarder with nothing on its way, which knows no data of ours.
-    pub fn new(settings: ForwardSettings, cookies: Arc<Cookies>) -> Self {
-        let slots = Arc::new(Semaphore::new(settings.in_flight.min(Semaphore::MAX_PERMITS)));
-        let servers = settings.servers.iter().map(|&address| Server {
-            address,
-            is_ourselves: AtomicBool::new(false),
-        });
-        let upstream = Upstream {
-            servers: servers.collect(),
-            timeout: settings.timeout,
+    /// A forwarder with nothing on its way, which knows no data of ours and keeps nothing.
+    pub fn new(settings: ForwardSettings, cookies: Arc<Cookies>, clock: &Clock, metrics: &UpstreamMetrics) -> Self {
+        let sets = settings.sets.iter();
+        let tls = LazyCell::new(tls::client_config);
+        let sets = sets.map(|set| Arc::new(Upstream::new(set.clone(), clock.clone(), metrics, || Arc::clone(&tls))));
+        let number_of = |name: Option<&str>| {
+            let name = name.unwrap_or(crate::config::DEFAULT_SET);
+            let place = settings.sets.iter().position(|set| *set.name == *name)?;
+            u16::try_from(place).ok()
         };
         Self {
-            settings,
-            upstream: Arc::new(upstream),
+            sets: sets.collect(),
+            routes: Routes::new(&settings.routes, number_of),
             cookies,
-            slots,
+            pending: Arc::new(Pending::new(settings.in_flight, settings.in_flight_per_client)),
             flights: Arc::default(),
             local: None,
+            cache: None,
+            rules: Arc::default(),
             figures: Arc::default(),
             loop_said: Mutex::default(),
+            runtime: Handle::try_current().ok(),
+            settings,
         }
     }
 
@@ -137,43 +148,53 @@ impl Forwarder {
         }
     }
 
+    /// The same, keeping answers there.
+    pub fn keeping(self, cache: Option<Arc<Cache>>) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// The same, with these rules.
+    pub fn ruled(self, rules: Arc<RuleBook>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Arc<RuleBook> {
+        &self.rules
+    }
+
     /// The same, counting there.
     pub fn counting(self, figures: Arc<Figures>) -> Self {
         Self { figures, ..self }
     }
 
-    /// Asks no server that is ourselves, now that this host has these addresses, and says what has changed. Whether a
-    /// server is left to be asked.
-    pub fn follow(&self, host: &HostAddresses) -> bool {
-        let mut is_any_left = false;
-        for server in &self.upstream.servers {
-            let address = server.address;
-            let is_ourselves = host.is_ourselves(address, &self.settings.listening);
-            is_any_left |= !is_ourselves;
-            match (server.is_ourselves.swap(is_ourselves, Ordering::Relaxed), is_ourselves) {
-                (false, true) => tracing::warn!(
-                    "`backend.upstream.servers` names {address}, which is this server now: it is not asked as long as \
-                     that is so"
-                ),
-                (true, false) => tracing::info!(
-                    "{address} of `backend.upstream.servers` is not this server any more: it is asked again"
-                ),
-                _ => {}
-            }
-        }
-        is_any_left
+    /// The cache, where there is one.
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
+    }
+
+    /// The name of the set with this number.
+    pub fn set_name(&self, number: u16) -> &str {
+        self.sets.get(usize::from(number)).map_or("?", |set| set.name())
+    }
+
+    /// Asks no server that is ourselves, now that this host has these addresses, and says what has changed. The sets
+    /// that have no server left to be asked.
+    pub fn follow(&self, host: &HostAddresses) -> Vec<&str> {
+        let dead = self
+            .sets
+            .iter()
+            .filter(|set| !set.follow(host, &self.settings.listening));
+        dead.map(|set| set.name()).collect()
     }
 
     /// A permit for one more query; `None` where too many are on their way. The caller keeps it until the reply.
-    pub fn admit(&self) -> Option<Permit> {
-        Arc::clone(&self.slots)
-            .try_acquire_owned()
-            .ok()
-            .map(|slot| Permit { _slot: slot })
+    pub fn admit(&self, client: IpAddr) -> Option<Permit> {
+        self.pending.admit(client)
     }
 
-    /// Takes on a client's `query`, or the end of the `chain` that began with us: a job, or SERVFAIL in `out` where too
-    /// many are on their way.
+    /// Takes on a client's `query`, or the end of the `chain` that began with us: the reply is in `out` where upstream
+    /// need not be asked, or where too many are on their way; else it is a job.
     pub fn take_on(
         self: &Arc<Self>,
         query: &[u8],
@@ -182,25 +203,103 @@ impl Forwarder {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let &Arrival { client, limit, .. } = arrival;
-        let Some(permit) = self.admit() else {
+        let Some(parsed) = Query::read(query) else {
+            return failure(query, SERVFAIL, out);
+        };
+        let octets = parsed.limit(limit, self.settings.udp_payload);
+        if chain.is_none() && self.answer_from_cache(&parsed, client, octets, out) {
+            return Disposition::Reply;
+        }
+        let mut walk = Walk::new(self, &parsed, client, octets, chain.as_ref());
+        let stale = match walk.advance(self) {
+            Ok(Progress::Done) => {
+                *out = self.write(&parsed, Ok(walk), client, octets);
+                return Disposition::Reply;
+            }
+            Err(Failure::Dropped) => return Disposition::Silence,
+            Err(failure) => {
+                *out = self.write(&parsed, Err(failure), client, octets);
+                return Disposition::Reply;
+            }
+            Ok(Progress::Ask(stale)) => stale,
+        };
+        let Some(permit) = self.admit(client) else {
             self.figures.forward_overflow.fetch_add(1, Ordering::Relaxed);
-            out.clear();
-            out.extend_from_slice(&self.decline(query, client));
-            return if out.is_empty() {
-                Disposition::Silence
-            } else {
-                Disposition::Reply
-            };
+            *out = self.write(&parsed, Err(Failure::Overloaded), client, octets);
+            return Disposition::Reply;
         };
         let (forwarder, query) = (Arc::clone(self), query.to_vec());
-        Disposition::Later(Job::one(async move {
-            let reply = match chain {
-                Some(chain) => forwarder.complete(&query, &chain, client, limit).await,
-                None => forwarder.forward(&query, client, limit).await,
+        let reply = async move {
+            let Some(parsed) = Query::read(&query) else {
+                return Some(bare_servfail(&query));
             };
+            let walked = forwarder.go_on(walk, stale, &parsed, client).await;
             drop(permit);
-            reply
-        }))
+            // A rule may drop what an alias leads to.
+            let is_dropped = matches!(walked, Err(Failure::Dropped));
+            (!is_dropped).then(|| forwarder.write(&parsed, walked, client, octets))
+        };
+        Disposition::Later(Job::many(stream::once(reply).filter_map(future::ready)))
+    }
+
+    /// Writes the reply to a client's `query` to `out` where the cache has it as it is to be given. The name is known to
+    /// be none of ours.
+    pub fn answer_at_once(&self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> bool {
+        let Some(parsed) = Query::read(query).filter(|_| self.cache.is_some()) else {
+            return false;
+        };
+        let octets = parsed.limit(arrival.limit, self.settings.udp_payload);
+        self.answer_from_cache(&parsed, arrival.client, octets, out)
+    }
+
+    fn answer_from_cache(&self, query: &Query<'_>, client: IpAddr, limit: usize, out: &mut Vec<u8>) -> bool {
+        let Some(cache) = &self.cache else {
+            return false;
+        };
+        let qtype = RecordType(query.qtype);
+        if !self.rules.is_empty() && self.rules.evaluate(query.name, qtype, client, true) != Verdict::Pass {
+            return false;
+        }
+        let mut name = [0; MAX_NAME_BYTES];
+        let Some(name) = name.get_mut(..query.name.len()) else {
+            return false;
+        };
+        name.copy_from_slice(query.name);
+        name.make_ascii_lowercase();
+        let Target::Set(set) = *self.routes.of(name) else {
+            return false;
+        };
+        let view = self.local.as_ref().map_or(0, |local| local.view_of(client));
+        let key = Key::new(
+            name,
+            query.qtype,
+            query.qclass,
+            query.dnssec_ok(),
+            query.checking_disabled,
+            view,
+            set,
+        );
+        let now = cache.now();
+        let Look::Fresh(entry, is_due) = cache.look(key.octets(), now) else {
+            return false;
+        };
+        if is_due {
+            let mut asking = self.asking(query, client, limit, None);
+            asking.set = set;
+            self.prefetch(&asking);
+        }
+        let leaves = |target: &Vec<u8>| {
+            Name::from_wire(target).map_or(true, |target| self.is_elsewhere(&target, qtype, set, client))
+        };
+        if entry.alias_targets(query.name).iter().any(leaves) {
+            return false;
+        }
+        let edns = self.edns(query, client, None);
+        let is_written = entry.write(query, Given::Aged(entry.age(now)), edns, limit, out);
+        if is_written {
+            cache.count(true);
+        }
+        is_written
     }
 
     /// The reply to a client's `query`, as upstream has it, or SERVFAIL. RA=1 and AA=0.
@@ -217,10 +316,7 @@ impl Forwarder {
     /// The reply to a `query` that cannot be sent upstream now: SERVFAIL.
     pub fn decline(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
         match Query::read(query) {
-            Some(query) => {
-                let edns = self.edns(&query, client, Some(&Failure::Overloaded));
-                reply::write(&query, &[], false, edns, usize::from(u16::MAX))
-            }
+            Some(query) => self.write(&query, Err(Failure::Overloaded), client, usize::from(u16::MAX)),
             None => bare_servfail(query),
         }
     }
@@ -230,14 +326,31 @@ impl Forwarder {
             return bare_servfail(query);
         };
         let limit = query.limit(limit, self.settings.udp_payload);
-        let legs = self.legs(&query, client, limit, chain).await;
-        let edns = self.edns(&query, client, legs.as_ref().err());
-        let legs = legs.as_deref().unwrap_or_default();
-        reply::write(&query, legs, chain.is_some(), edns, limit)
+        let mut walk = Walk::new(self, &query, client, limit, chain);
+        let walked = match walk.advance(self) {
+            Ok(Progress::Done) => Ok(walk),
+            Ok(Progress::Ask(stale)) => self.go_on(walk, stale, &query, client).await,
+            Err(failure) => Err(failure),
+        };
+        self.write(&query, walked, client, limit)
+    }
+
+    fn write(&self, query: &Query<'_>, walked: Result<Walk, Failure>, client: IpAddr, limit: usize) -> Vec<u8> {
+        match walked {
+            Ok(walk) => {
+                let edns = self.edns(query, client, walk.note.map(InfoCode::alone));
+                let begins_here = walk.begins_here;
+                reply::write(query, &walk.named_as_asked(), SERVFAIL, begins_here, edns, limit)
+            }
+            Err(failure) => {
+                let edns = self.edns(query, client, failure.extended_error());
+                reply::write(query, &[], failure.rcode(), false, edns, limit)
+            }
+        }
     }
 
     /// Our OPT, where the client has one.
-    fn edns<'a>(&'a self, query: &Query<'_>, client: IpAddr, failure: Option<&'a Failure>) -> Option<Edns<'a>> {
+    fn edns<'a>(&'a self, query: &Query<'_>, client: IpAddr, error: Option<ExtendedError<'a>>) -> Option<Edns<'a>> {
         let asked = query.edns.as_ref()?;
         let client_cookie = asked.options.client_cookie;
         Some(Edns {
@@ -246,95 +359,96 @@ impl Forwarder {
             extended_rcode: 0,
             cookie: client_cookie.map(|cookie| self.cookies.source(client).cookie(cookie)),
             nsid: self.settings.nsid.as_deref().filter(|_| asked.options.nsid),
-            error: failure.and_then(Failure::extended_error),
+            error,
         })
     }
 
-    /// The answer, from upstream and from us in turn, where a chain of aliases leads to and fro.
-    async fn legs(
+    /// Goes on with a walk that needs upstream, to its end.
+    async fn go_on(
         &self,
+        mut walk: Walk,
+        mut stale: Option<Arc<Entry>>,
         query: &Query<'_>,
         client: IpAddr,
-        limit: usize,
-        chain: Option<&PartialChain>,
-    ) -> Result<Vec<Leg>, Failure> {
-        let deadline = Instant::now() + self.settings.timeout;
-        let mark = query.mark().unwrap_or_else(|| Mark {
-            trace: rand::random(),
-            hops: 0,
-        });
+    ) -> Result<Walk, Failure> {
+        let deadline = Instant::now() + walk.timeout(self);
+        let mark = query.mark().unwrap_or_else(new_mark);
         if self.flights.is_loop(mark) {
             self.report_loop(client, query);
             return Err(Failure::Loop);
         }
-        let mut asking = Asking {
-            name: chain.map_or(query.name, |chain| chain.target.as_wire()).into(),
-            qtype: query.qtype,
-            qclass: query.qclass,
-            checking_disabled: query.checking_disabled,
-            authentic_data: query.authentic_data,
-            dnssec_ok: query.dnssec_ok(),
-            // Where the client could not be given more than a truncated reply has, it asks again over TCP itself.
-            whole: limit > usize::from(exchange::UDP_PAYLOAD),
-        };
-        let mut legs: Vec<Leg> = chain.map(|chain| Leg::of_ours(chain, query.name)).into_iter().collect();
-        let mut asked = Vec::new();
+        let mut is_first = true;
         loop {
-            // A question on its way has a time of its own, which began no later than the client's.
-            let flight = self.flights.join(&asking, mark, self.upstream.resolve(&asking, mark));
-            let message = if asked.is_empty() {
-                flight.await?
-            } else {
-                timeout_at(deadline, flight).await.unwrap_or(Err(Failure::Silence))?
+            let flight = self.fetch(&walk.asking, mark);
+            let goes_on = match stale {
+                Some(entry) => match self.wait_beside(flight, deadline).await {
+                    Some(message) => walk.accept(self, message)?,
+                    None => walk.accept_stale(self, &entry)?,
+                },
+                // A question on its way has a time of its own, which began no later than the client's.
+                None if is_first => walk.accept(self, flight.await?)?,
+                None => {
+                    let message = timeout_at(deadline, flight).await.unwrap_or(Err(Failure::Silence))?;
+                    walk.accept(self, message)?
+                }
             };
-            let Some(next) = self.go_on(message, &asking, client, &mut legs)? else {
-                return Ok(legs);
-            };
-            asked.push(asking.in_lower_case().name);
-            asking.name = next.as_wire().into();
-            let aliases: usize = legs.iter().map(Leg::aliases).sum();
-            // A circle ends at its last new alias, a long chain at the last permitted one: as in our own data.
-            if asked.contains(&asking.in_lower_case().name) || aliases >= usize::from(self.settings.max_cname_depth) {
-                return Ok(legs);
+            is_first = false;
+            if !goes_on {
+                return Ok(walk);
+            }
+            match walk.advance(self)? {
+                Progress::Done => return Ok(walk),
+                Progress::Ask(next) => stale = next,
             }
         }
     }
 
-    /// Adds upstream's message to the legs, and our data where its chain leads to them; the name that upstream is to be
-    /// asked for then, if the chain leaves our data again.
-    fn go_on(
-        &self,
-        message: Arc<Message>,
-        asking: &Asking,
-        client: IpAddr,
-        legs: &mut Vec<Leg>,
-    ) -> Result<Option<Name>, Failure> {
-        let qtype = RecordType(asking.qtype);
-        let local = self
-            .local
-            .as_ref()
-            .filter(|_| asking.qclass == CLASS_IN && !matches!(qtype, RecordType::CNAME | RecordType::ANY));
-        let Some(local) = local else {
-            legs.push(Leg::new(message));
-            return Ok(None);
-        };
-        let (leg, target) = leg_of(message, &asking.name, &mut |name| local.is_ours(name, qtype, client));
-        legs.push(leg);
-        let Some(target) = target else {
-            return Ok(None);
-        };
-        let mut ours = Vec::new();
-        match local.answer(&target, qtype, client, &mut ours) {
-            Resumed::Answered(next) => {
-                // It is of our making, so it can be read.
-                let message = Message::read(&ours).ok_or(Failure::Malformed)?;
-                legs.push(Leg::new(Arc::new(message)));
-                Ok(next)
-            }
-            // It has changed this very moment: upstream is asked.
-            Resumed::NotOurs => Ok(Some(target)),
-            Resumed::Failed(code, text) => Err(Failure::OurData(code, text)),
+    /// Upstream's answer, if it comes before the client is to get what is over. It is fetched to its end in any case.
+    async fn wait_beside(&self, flight: Flight, deadline: Instant) -> Option<Arc<crate::message::Message>> {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(flight.clone());
         }
+        let wait = self.cache.as_ref().map_or(Duration::ZERO, |cache| cache.client_wait());
+        let wait = wait.min(deadline.saturating_duration_since(Instant::now()));
+        timeout(wait, flight).await.ok()?.ok()
+    }
+
+    /// The question, on its way to its set of servers. The answer is kept.
+    fn fetch(&self, asking: &Asking, mark: Mark) -> Flight {
+        let upstream = Arc::clone(&self.sets[usize::from(asking.set)]);
+        let (cache, kept) = (self.cache.clone(), asking.clone());
+        let asked = upstream.resolve(asking.clone(), mark);
+        self.flights.join(asking, mark, async move {
+            let answer: Answer = asked.await;
+            if let Some(cache) = cache {
+                match &answer {
+                    Ok(message) => cache.keep(&kept, message),
+                    Err(failure) => cache.keep_failure(&kept, failure),
+                }
+            }
+            answer
+        })
+    }
+
+    /// Fetches an answer anew; nobody waits for it.
+    fn prefetch(&self, asking: &Asking) {
+        let (Some(runtime), Some(cache)) = (&self.runtime, &self.cache) else {
+            return;
+        };
+        // It takes the place of a query, but of no client's.
+        let Some(permit) = self.pending.admit_nobody() else {
+            return;
+        };
+        cache.count_prefetch();
+        let flight = self.fetch(asking, new_mark());
+        runtime.spawn(async move {
+            drop(flight.await);
+            drop(permit);
+        });
+    }
+
+    fn max_aliases(&self) -> usize {
+        usize::from(self.settings.max_cname_depth)
     }
 
     fn report_loop(&self, client: IpAddr, query: &Query<'_>) {
@@ -355,46 +469,11 @@ impl Forwarder {
     }
 }
 
-impl Upstream {
-    /// The first good reply: an answer, or that there is none (NXDOMAIN is final).
-    fn resolve(self: &Arc<Self>, asking: &Asking, mark: Mark) -> impl Future<Output = Answer> + Send + 'static {
-        let (upstream, asking) = (Arc::clone(self), asking.clone());
-        let mark = Mark {
-            hops: mark.hops.saturating_add(1),
-            ..mark
-        };
-        async move {
-            let servers: Vec<SocketAddr> = upstream
-                .servers
-                .iter()
-                .filter(|server| !server.is_ourselves.load(Ordering::Relaxed))
-                .map(|server| server.address)
-                .collect();
-            if servers.is_empty() {
-                return Err(Failure::Ourselves);
-            }
-            let mut failure = Failure::Silence;
-            let deadline = Instant::now() + upstream.timeout;
-            for (place, server) in servers.iter().enumerate() {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let share = left / u32::try_from(servers.len() - place).unwrap_or(u32::MAX);
-                match exchange::ask(*server, &asking, mark, share).await {
-                    Ok(message) if message.is_answer() => return Ok(Arc::new(message)),
-                    Ok(message) => {
-                        failure = Failure::Error;
-                        tracing::debug!(%server, rcode = message.rcode(), "an upstream server has no answer");
-                    }
-                    Err(error) => {
-                        tracing::debug!(%server, %error, "an upstream server failed");
-                        // What a server has said says more than that another said nothing.
-                        if error.failure() != Failure::Silence {
-                            failure = error.failure();
-                        }
-                    }
-                }
-            }
-            Err(failure)
-        }
+/// The mark of a query that no forwarder has sent yet.
+fn new_mark() -> Mark {
+    Mark {
+        trace: rand::random(),
+        hops: 0,
     }
 }
 

@@ -10,10 +10,21 @@
 //! A new source is a folder with a [`World`], a registration, and a section of the configuration. Connecting anew,
 //! pauses between attempts, doubts, restarts, status and the merge of several objects at one name are the driver's.
 
+mod caddy;
+mod checks;
 mod claims;
+mod consul;
+mod consul_kv;
+pub mod disagreement;
 mod hosts;
+mod kubernetes;
+mod nomad;
+mod peer;
+mod polled;
 mod registry;
+pub mod services;
 mod status;
+mod traefik;
 mod watcher;
 mod world;
 

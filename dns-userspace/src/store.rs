@@ -101,6 +101,8 @@ pub enum Change {
     },
     /// Replaces all access lists of zones.
     Access(Vec<(Name, Arc<AccessList>)>),
+    /// Replaces the list of zones whose missing names are looked up elsewhere.
+    Fallthrough(Vec<Name>),
     /// Replaces `views`, and all of `records` of the configuration that are in one of them.
     Views(Vec<ConfiguredView>),
 }

@@ -110,7 +110,14 @@ pub fn load(path: &Path, apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent,
 
 /// Reads the zone `apex` from a text, such as the body of a request. `$INCLUDE` is an error in it.
 pub fn read_text(text: &[u8], apex: &Name, shown_as: Arc<str>) -> Result<ZoneContent, Vec<ZoneFileError>> {
-    let read = reader::load_text(text, apex, shown_as, &mut Budget::unlimited());
+    let read = reader::load_text(
+        text,
+        Path::new(&*shown_as.clone()),
+        None,
+        apex,
+        shown_as,
+        &mut Budget::unlimited(),
+    );
     read.map_err(|error| match error {
         LoadError::Errors(errors) => errors,
         LoadError::Unreadable(_) => Vec::new(),
@@ -125,4 +132,32 @@ pub fn load_within(
     budget: &mut Budget,
 ) -> Result<ZoneContent, LoadError> {
     reader::load(path, apex, shown_as, budget)
+}
+
+/// Reads the zone `apex` from a text that messages name `path`; what it includes is in `folder`.
+pub fn load_text(
+    text: &str,
+    path: &Path,
+    folder: &Path,
+    apex: &Name,
+    shown_as: Arc<str>,
+) -> Result<ZoneContent, Vec<ZoneFileError>> {
+    let outcome = reader::load_text(
+        text.as_bytes(),
+        path,
+        Some(folder),
+        apex,
+        shown_as,
+        &mut Budget::unlimited(),
+    );
+    outcome.map_err(|error| match error {
+        LoadError::Errors(errors) => errors,
+        LoadError::Unreadable(error) => vec![ZoneFileError {
+            file: folder.to_owned(),
+            line: 0,
+            column: 0,
+            text: String::new(),
+            message: format!("the folder of the zone's files cannot be read: {error}"),
+        }],
+    })
 }

@@ -16,6 +16,7 @@
 //!
 //! The machine is shared and noisy: every figure is a ratio to what was measured beside it, in turn, in the same run.
 
+pub mod cache;
 pub mod change;
 pub mod churn;
 pub mod circuit;

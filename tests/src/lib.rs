@@ -2,10 +2,12 @@
 
 pub mod bench;
 pub mod differential;
+pub mod discovery;
 pub mod documents;
 pub mod frames;
 pub mod fuzzing;
 pub mod kernel;
+pub mod kubernetes;
 pub mod net;
 pub mod planes;
 pub mod queries;

@@ -18,6 +18,8 @@ pub struct Server {
     running: Option<Running>,
     namespace: Option<String>,
     forbidden: Option<i64>,
+    /// Variables of its environment.
+    environment: Vec<(String, String)>,
     /// Where it answers DNS.
     pub dns: SocketAddr,
     /// Where it answers HTTP.
@@ -164,6 +166,23 @@ impl Server {
         Ok(server)
     }
 
+    /// The same with these variables in its environment.
+    pub fn start_with(
+        namespace: &Namespace,
+        interface: &str,
+        environment: &[(&str, &str)],
+        more: &str,
+    ) -> Result<Self> {
+        let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, "auto", more)?;
+        server.namespace = Some(namespace.name().to_owned());
+        let environment = environment.iter();
+        server.environment = environment
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        server.run()?;
+        Ok(server)
+    }
+
     fn prepare(address: Ipv4Addr, interface: &str, mode: &str, more: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -191,6 +210,7 @@ impl Server {
             running: None,
             namespace: None,
             forbidden: None,
+            environment: Vec::new(),
             dns,
             http,
         };
@@ -210,6 +230,7 @@ impl Server {
             None => Command::new(program()?),
         };
         command.args(["run", "--config"]).arg(self.path("hotdns.yaml"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(call) = self.forbidden {
             forbid(&mut command, call);
         }

@@ -633,6 +633,7 @@ pub fn describe(changes: &[Change]) -> String {
         Change::DropZone { apex, .. } => format!("no zone {apex}"),
         Change::Reset { records, .. } => format!("records{}", list(records)),
         Change::Access(lists) => format!("access {lists:?}"),
+        Change::Fallthrough(apexes) => format!("fallthrough {apexes:?}"),
         Change::Views(views) => {
             let one = |view: &ConfiguredView| format!("\nview {:?}{}", view.view, list(&view.records));
             format!("views{}", views.iter().map(one).collect::<String>())

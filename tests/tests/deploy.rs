@@ -47,7 +47,7 @@ fn configurations_are_valid() -> Result<()> {
         "hotdns.yaml",
         "compose/nginx-hotdns.yaml",
         "compose/traefik-hotdns.yaml",
-        "kubernetes/base/hotdns.yaml",
+        "kubernetes-dns/base/hotdns.yaml",
     ] {
         let said = check(&deploy(file))?;
         ensure!(said.starts_with("ok: ") && !said.contains("warning"), "{file}: {said}");
@@ -148,12 +148,12 @@ fn manifests_are_rendered() -> Result<()> {
         return Ok(());
     }
     let render = |folder: &str| run(Command::new("kubectl").arg("kustomize").arg(deploy(folder)));
-    let base = render("kubernetes/base")?;
+    let base = render("kubernetes-dns/base")?;
     ensure!(
         base.contains("kind: Deployment") && base.contains("hotdns.yaml: |"),
         "{base}"
     );
-    let overlay = render("kubernetes/overlays/host-network")?;
+    let overlay = render("kubernetes-dns/overlays/host-network")?;
     ensure!(
         overlay.contains("kind: DaemonSet") && !overlay.contains("kind: Deployment"),
         "{overlay}"

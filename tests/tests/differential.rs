@@ -353,7 +353,7 @@ impl Run {
         let resolution = resolve(snapshot, name, qtype, &options, &mut |_| {});
         let is_final = match &resolution.end {
             End::Final => true,
-            End::ChainLeaves(_) => !self.generator.has_upstream(),
+            End::ChainLeaves(_) | End::FallsThrough(_) => !self.generator.has_upstream(),
             End::NotOurs => !self.planes.environment.recursion_available && !is_below_overlay(snapshot, name),
             End::ZoneFailed | End::AliasFailed(_) => false,
         };

@@ -12,8 +12,10 @@ mod build;
 mod ci;
 mod coredns;
 mod dist;
+mod discovery;
 mod fuzz;
 mod kernels;
+mod kubernetes;
 mod packages;
 mod privilege;
 mod process;
@@ -71,6 +73,9 @@ enum Command {
         /// Load the XDP program and run it on Linux 6.1 and 6.12 in QEMU, instead of the suite
         #[arg(long)]
         kernels: bool,
+        /// Run hotdns beside a real Kubernetes API (etcd, kube-apiserver, kubectl), instead of the suite
+        #[arg(long, conflicts_with = "kernels")]
+        kubernetes: bool,
         /// Run the long comparisons with other servers and of both planes (release build), instead of the suite
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
@@ -80,6 +85,8 @@ enum Command {
         /// With --package: pack this program instead of building one for release
         #[arg(long, requires = "package", value_name = "FILE")]
         program: Option<PathBuf>,
+        /// Run hotdns beside a real Consul, Traefik and Caddy, instead of the suite; says which of them are missing
+        discovery: bool,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]
         cases: Option<u64>,
@@ -139,6 +146,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Dist { program } => dist::dist(program.as_deref()),
         Command::Run { arguments } => serve::serve(&arguments),
         Command::Test { kernels: true, .. } => kernels::test(),
+        Command::Test { kubernetes: true, .. } => kubernetes::test(),
         Command::Test {
             package: true, program, ..
         } => dist::trial::try_package(program.as_deref()),
@@ -149,6 +157,7 @@ fn perform(command: Command) -> Result<()> {
             arguments,
             ..
         } => suite::differential(cases, seed, &arguments),
+        Command::Test { discovery: true, .. } => discovery::test(),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

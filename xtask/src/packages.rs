@@ -91,6 +91,11 @@ pub(crate) const TOOLS: &[Tool] = &[
         needed_by: NeededBy::Tests,
     },
     Tool {
+        program: "unbound",
+        package: "unbound",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
         program: "nsd",
         package: "nsd",
         needed_by: NeededBy::Tests,

@@ -111,6 +111,7 @@ enum Step<'s> {
     Negative {
         name_error: bool,
         soa: Option<Section>,
+        falls_through: bool,
     },
     Referral {
         zone: &'s Zone,
@@ -176,9 +177,16 @@ impl<'s, 'c> Search<'s, 'c> {
                 }
                 Step::Answer(sections) => resolution.answer.extend(sections),
                 // RFC 6604 §3: the RCODE is that of the last name of the chain.
-                Step::Negative { name_error, soa } => {
+                Step::Negative {
+                    name_error,
+                    soa,
+                    falls_through,
+                } => {
                     if name_error {
                         resolution.rcode = rcode::NXDOMAIN;
+                    }
+                    if falls_through {
+                        resolution.end = End::FallsThrough(seen.last().cloned());
                     }
                     if !name_error || self.options.return_soa_on_nxdomain {
                         resolution.authority.extend(soa);
@@ -346,6 +354,7 @@ impl<'s, 'c> Search<'s, 'c> {
             step: Step::Negative {
                 name_error: false,
                 soa: None,
+                falls_through: false,
             },
             suffix_labels: 0,
         };
@@ -561,7 +570,11 @@ fn negative<'s>(zone: &Zone, apex: &[u8], key: &[u8], name_error: bool) -> Found
         ..section(Owner::Name(zone.apex.clone()), soa)
     });
     Found {
-        step: Step::Negative { name_error, soa },
+        step: Step::Negative {
+            name_error,
+            soa,
+            falls_through: name_error && zone.falls_through,
+        },
         suffix_labels: labels(key),
     }
 }

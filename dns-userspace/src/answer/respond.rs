@@ -86,8 +86,8 @@ pub fn respond(
         may_ask_upstream = false;
     }
     match std::mem::replace(&mut resolution.end, End::Final) {
-        End::NotOurs if may_ask_upstream => return Outcome::Forward,
-        End::ChainLeaves(target) if may_ask_upstream => {
+        End::NotOurs | End::FallsThrough(None) if may_ask_upstream => return Outcome::Forward,
+        End::ChainLeaves(target) | End::FallsThrough(Some(target)) if may_ask_upstream => {
             return Outcome::CompleteUpstream(PartialChain {
                 target,
                 qtype: question.qtype,
@@ -109,7 +109,7 @@ pub fn respond(
             };
             encode(&resolution, &question, &framing.with_error(error), serials, out, None);
         }
-        End::Final | End::ChainLeaves(_) => {
+        End::Final | End::ChainLeaves(_) | End::FallsThrough(_) => {
             encode(&resolution, &question, &framing, serials, out, None);
         }
     }
@@ -140,14 +140,20 @@ pub fn resume(
 ) -> Resumed {
     out.clear();
     let snapshot = snapshot.for_client(environment.cookies.client);
-    let resolution = resolve_unheard(snapshot, name, qtype, &environment.resolve_options());
+    let mut resolution = resolve_unheard(snapshot, name, qtype, &environment.resolve_options());
     let leads_to = match &resolution.end {
         End::ZoneFailed => return Resumed::Failed(InfoCode::InvalidData, ZONE_FAILED.to_owned()),
         End::AliasFailed(fault) => return Resumed::Failed(InfoCode::Other, fault.to_string()),
         _ if !is_answer(&resolution) => return Resumed::NotOurs,
-        End::ChainLeaves(target) => Some(target.clone()),
+        End::FallsThrough(None) => return Resumed::NotOurs,
+        End::ChainLeaves(target) | End::FallsThrough(Some(target)) => Some(target.clone()),
         End::NotOurs | End::Final => None,
     };
+    if matches!(resolution.end, End::FallsThrough(_)) {
+        // Whether the name exists is said by whoever is asked next.
+        resolution.rcode = rcode::NOERROR;
+        resolution.authority.clear();
+    }
     let question = Question {
         name: name.as_wire(),
         qtype,
@@ -170,7 +176,11 @@ pub fn resume(
 pub fn is_ours(name: &Name, qtype: RecordType, snapshot: &Snapshot, environment: &Environment<'_>) -> bool {
     let snapshot = snapshot.for_client(environment.cookies.client);
     let resolution = resolve_unheard(snapshot, name, qtype, &environment.resolve_options());
-    matches!(resolution.end, End::ZoneFailed | End::AliasFailed(_)) || is_answer(&resolution)
+    match resolution.end {
+        End::ZoneFailed | End::AliasFailed(_) => true,
+        End::FallsThrough(None) => false,
+        _ => is_answer(&resolution),
+    }
 }
 
 /// A referral for the name itself has AA=0, and so has REFUSED.

@@ -21,9 +21,11 @@ use crate::model::name::{Name, NameKey};
 use crate::principal::Principal;
 
 /// Paths that everyone may ask for: the probes, and a page that shows nothing without the document.
-const OPEN_PATHS: [&str; 6] = [
+const OPEN_PATHS: [&str; 8] = [
     "/health",
+    "/healthz",
     "/ready",
+    "/readyz",
     "/metrics",
     "/docs",
     "/docs/page.js",

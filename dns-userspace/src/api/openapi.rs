@@ -16,7 +16,9 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::pieces;
 use super::problem::MEDIA_TYPE;
-use super::{backup, changes, docs, explain, history, hosted, probes, records, sources, tokens, watch, zones};
+use super::{
+    backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch, zones,
+};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -46,6 +48,7 @@ pub(super) struct ProblemBody {
         (name = "records", description = "What is served"),
         (name = "zones", description = "Zones as a whole"),
         (name = "hosted zones", description = "Zones and single records, with the paths of an older API"),
+        (name = "forwarding", description = "Names that are not ours"),
         (name = "sources", description = "Worlds that are watched"),
         (name = "tokens", description = "Who may do what"),
         (name = "server", description = "The server itself"),
@@ -55,7 +58,9 @@ pub(super) struct ProblemBody {
     modifiers(&InCommon),
     paths(
         probes::health,
+        probes::healthz,
         probes::ready,
+        probes::readyz,
         probes::metrics,
         document,
         docs::page,
@@ -67,6 +72,10 @@ pub(super) struct ProblemBody {
         records::put,
         records::delete,
         records::reload,
+        cache::list,
+        cache::flush,
+        rules::list,
+        rules::pause,
         sources::list,
         sources::sync,
         backup::backup,

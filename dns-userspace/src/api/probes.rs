@@ -91,6 +91,28 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Response {
     pieces::json(StatusCode::OK, &status)
 }
 
+/// The same as `/health`, under the name that Kubernetes uses.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "healthz", tag = "probes", security(()),
+    responses((status = 200, description = "The process runs", body = Status))
+)]
+pub(super) async fn healthz() -> Response {
+    health().await
+}
+
+/// The same as `/ready`, under the name that Kubernetes uses.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "probes", security(()),
+    responses(
+        (status = 200, description = "The server answers", body = Status),
+        (status = 503, description = "`not_ready`, with the reason", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn readyz(state: State<ApiState>) -> Response {
+    ready(state).await
+}
+
 fn degraded(sources: &Registry) -> Vec<DegradedSource> {
     let degraded = sources.iter().filter_map(|source| {
         let report = source.status.report();

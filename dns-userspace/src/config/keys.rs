@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use super::acl::Acl;
 use super::backend::BackendConfig;
+use super::cache::CacheConfig;
 use super::chaos::ChaosConfig;
 use super::document::YamlNode;
 use super::edns::EdnsConfig;
 use super::files::FilesConfig;
+use super::forward::ForwardConfig;
 use super::http::HttpConfig;
 use super::limits::LimitsConfig;
 use super::log_format::LogFormat;
@@ -31,18 +33,21 @@ use super::records::ConfiguredRecord;
 use super::section::CheckedMapping;
 use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
+use super::targets::TargetsConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
-use super::{Overrides, acl, backend, changes, chaos, dns_port, edns, files, history, http, http_port, limits, listen};
+use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
 use super::{
-    log_format, log_level, metrics, query_log, rate_limit, records, sources, storage, tcp, ttl_bounds, views, xdp,
+    limits, listen, log_format, log_level, metrics, query_log, rate_limit, records, rules, sources, storage, targets,
+    tcp,
 };
-use super::{zone_template, zones};
+use super::{ttl_bounds, views, xdp, zone_template, zones};
 use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
+use crate::rules::Rule;
 use crate::store::Guard;
 
 /// What a key is read from.
@@ -127,12 +132,21 @@ keys! {
     query_log: QueryLogConfig = (),
     zones: Vec<ConfiguredZone> = (),
     backend: BackendConfig = (ttl_bounds, listen),
+    forward: ForwardConfig = (listen),
+    cache: CacheConfig = (),
+    rules: Vec<Rule> = (),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
     sources: Vec<ConfiguredSource> = (backend),
+    targets: TargetsConfig = (),
 }
 
 impl Config {
+    /// Whether names that are not ours are looked at by anything but our own data: upstream servers, routes, rules.
+    pub fn resolves(&self) -> bool {
+        self.backend.upstream.enabled || !self.forward.routes.is_empty() || !self.rules.is_empty()
+    }
+
     /// The keys that differ between two configurations and take effect only at a restart, in the order of the table.
     /// For example `["xdp.mode"]` where `xdp: {mode: auto}` became `xdp: {mode: native}`.
     pub fn restart_needed(old: &Self, new: &Self) -> Vec<&'static str> {

@@ -3,8 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::keys::{Applies, Input, TopLevelKey};
-use super::problem::{ConfigProblem, Findings};
-use super::section::Text;
+use super::problem::Findings;
 use crate::host::memory::{self, Size};
 
 /// `limits`.
@@ -25,20 +24,7 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> LimitsConfig {
     let section = input.root.section("limits", KEY.keys, findings);
-    let given = section.text("memory", "memory: 512MiB", findings);
-    let memory = given.and_then(|Text { at, text }| {
-        let size = Size::parse(text).filter(|size| MEMORY.contains(size));
-        if size.is_none() {
-            let problem = ConfigProblem::BadSize {
-                key: section.path("memory"),
-                text: text.to_owned(),
-                min: *MEMORY.start(),
-                max: *MEMORY.end(),
-            };
-            findings.error(at, problem);
-        }
-        size
-    });
+    let memory = section.size("memory", "memory: 512MiB", &MEMORY, findings);
     LimitsConfig {
         memory: memory.unwrap_or_else(default_memory),
     }

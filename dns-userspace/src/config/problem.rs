@@ -66,6 +66,8 @@ pub enum ConfigProblem {
     NotUtf8,
     #[error("the file is larger than {most}: move records into zone files")]
     FileTooLarge { most: Size },
+    #[error("there is no configuration: give `--config FILE`, or set DNS_ZONE and DNS_IP_ADDRESS in the environment")]
+    NoConfiguration,
     #[error("not valid YAML ({message}): mind indentation, colons and quotes")]
     Syntax { message: String },
     #[error("a second YAML document: keep the configuration in one document, remove this `---`")]
@@ -188,6 +190,20 @@ pub enum ConfigProblem {
     DuplicateSource { name: String, first: FilePosition },
     #[error("`{name}` is no name of a source: write 1 to 64 letters, digits, `-`, `_` and `.`, without a dot in front")]
     BadSourceName { name: String },
+    #[error("`{key}` is `{text}`, which is no URL of a server: {reason}; write http://127.0.0.1:8500 or https://NAME")]
+    BadUrl {
+        key: String,
+        text: String,
+        reason: &'static str,
+    },
+    #[error("`{key}` is `{text}`: write an IP address, such as 192.0.2.1")]
+    BadTarget { key: String, text: String },
+    #[error("{name} is `{text}`: {reason}")]
+    BadVariable {
+        name: &'static str,
+        text: String,
+        reason: String,
+    },
     #[error("`{key}`: {address} is there already: remove one of the two")]
     DuplicateAddress { key: String, address: String },
     #[error("`{key}`: {address} is covered by {by}: remove one of the two")]
@@ -229,6 +245,35 @@ pub enum ConfigProblem {
          in a circle, write another server"
     )]
     UpstreamIsSelf { server: SocketAddr, listen: SocketAddr },
+    #[error("`forward.upstreams`: {server} is this server itself ({listen} in `listen`): write another server")]
+    SetServerIsSelf { server: SocketAddr, listen: SocketAddr },
+    #[error(
+        "`{key}`: `{text}` is no upstream server: write an address such as 10.0.0.2 or 10.0.0.2:53, or \
+         tls://192.0.2.9#dns.example for DNS over TLS (an address, and the name in the server's certificate)"
+    )]
+    BadUpstreamServer { key: String, text: String },
+    #[error("`{name}` cannot be the name of an upstream set: write another one, such as `corp`")]
+    ReservedUpstream { name: String },
+    #[error("the upstream set `{name}` is given a second time (first at {first}): remove one of the two")]
+    DuplicateUpstream { name: String, first: FilePosition },
+    #[error("there is no upstream set `{name}`: write `never`, `default`{}", or_one_of(.known))]
+    UnknownUpstream { name: String, known: Vec<String> },
+    #[error("the route of {zone} is given a second time (first at {first}): remove one of the two")]
+    DuplicateRoute { zone: Name, first: FilePosition },
+    #[error("the rule `{name}` is given a second time (first at {first}): give one of the two another name")]
+    DuplicateRule { name: String, first: FilePosition },
+    #[error("a rule does one thing: write exactly one of `template`, `block` and `rewrite` in it")]
+    NotOneAction,
+    #[error("write exactly one of `name`, `suffix` and `match`: the names that are replaced")]
+    NotOneScope,
+    #[error("a `template` for all names there are: add `zone: traefik.` or `match: '^([^.]+)\\.traefik\\.$'`")]
+    TemplateForAll,
+    #[error("`sinkhole` is for `answer: sinkhole` alone: write that, or remove the addresses")]
+    SinkholeWithoutAnswer,
+    #[error("`{key}`: {error}")]
+    BadRule { key: &'static str, error: String },
+    #[error("`cache.min_ttl` is {min}, more than `cache.max_ttl`, {max}: raise one or lower the other")]
+    CacheBoundsReversed { min: u32, max: u32 },
     #[error(
         "`http.token_file`: {path} cannot be read ({error}): create it, for example with `openssl rand -hex 32`, \
          readable for the server's user alone"
@@ -433,6 +478,15 @@ impl Findings {
         });
     }
 
+    /// A problem that a variable of the environment brought.
+    pub(super) fn environment_error(&mut self, problem: ConfigProblem) {
+        self.push(ConfigError {
+            file: Path::new("environment").into(),
+            at: None,
+            problem,
+        });
+    }
+
     /// A problem at a place of the file or, with none, of the command line.
     pub(super) fn error_at(&mut self, at: Option<FilePosition>, problem: ConfigProblem) {
         match at {
@@ -494,6 +548,13 @@ fn known_views(known: &[String]) -> String {
     match known {
         [] => String::new(),
         known => format!(", or write one of `{}`", known.join("`, `")),
+    }
+}
+
+fn or_one_of(known: &[String]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!(" or one of `{}`", known.join("`, `")),
     }
 }
 

@@ -12,6 +12,7 @@ use super::address::parse_prefix;
 use super::choice::ClosedList;
 use super::document::{FilePosition, YamlKind, YamlNode};
 use super::problem::{ConfigProblem, Findings};
+use crate::host::memory::Size;
 use crate::model::name::Name;
 
 /// A mapping whose keys are checked: no unknown ones, none twice.
@@ -339,6 +340,19 @@ impl<'a> CheckedMapping<'a> {
         Some(texts)
     }
 
+    /// A text, or a list of texts.
+    pub(super) fn text_or_texts(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Vec<Text<'a>>> {
+        match &self.get(key)?.kind {
+            YamlKind::Sequence(_) => self.texts(key, example, findings),
+            _ => self.text(key, example, findings).map(|text| vec![text]),
+        }
+    }
+
     /// Text of 1 to `most` octets.
     pub(super) fn short_text(
         &self,
@@ -383,6 +397,28 @@ impl<'a> CheckedMapping<'a> {
             findings.error(at, problem);
         }
         duration
+    }
+
+    /// A size with its unit, within `range`.
+    pub(super) fn size(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        range: &RangeInclusive<Size>,
+        findings: &mut Findings,
+    ) -> Option<Size> {
+        let Text { at, text } = self.text(key, example, findings)?;
+        let size = Size::parse(text).filter(|size| range.contains(size));
+        if size.is_none() {
+            let problem = ConfigProblem::BadSize {
+                key: self.path(key),
+                text: text.to_owned(),
+                min: *range.start(),
+                max: *range.end(),
+            };
+            findings.error(at, problem);
+        }
+        size
     }
 
     /// A list of address prefixes; `None` where it is not given.

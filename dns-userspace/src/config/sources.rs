@@ -10,13 +10,33 @@
 //! The order of the kinds and of their instances in the file is their precedence: where two sources bring RRsets that
 //! exclude each other, those of the source that stands first are served.
 
+mod caddy;
+mod checks;
+mod consul;
+mod consul_kv;
+mod environment;
 mod hosts;
+mod kubernetes;
+mod naming;
+mod nomad;
+mod peer;
+mod proxy;
+mod traefik;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::checks::{CheckKind, CheckSettings};
+pub use self::consul::ConsulSource;
+pub use self::consul_kv::ConsulKvSource;
 pub use self::hosts::HostsSource;
+pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, WatchedKind};
+pub use self::naming::Naming;
+pub use self::nomad::NomadSource;
+pub use self::peer::{PeerSettings, Secret};
+pub use self::proxy::ProxySource;
+use super::Environment;
 use super::backend::BackendConfig;
 use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};
@@ -50,6 +70,7 @@ struct Surroundings<'a> {
     base: &'a Path,
     /// `backend.default_ttl`.
     default_ttl: u32,
+    environment: &'a Environment,
 }
 
 macro_rules! kinds {
@@ -75,6 +96,12 @@ macro_rules! kinds {
 
 kinds! {
     hosts: Hosts(HostsSource),
+    kubernetes: Kubernetes(KubernetesSource),
+    consul: Consul(ConsulSource),
+    consul_kv: ConsulKv(ConsulKvSource),
+    nomad: Nomad(NomadSource),
+    traefik: Traefik(ProxySource),
+    caddy: Caddy(ProxySource),
 }
 
 const EXAMPLE: &str = "hosts: [{name: lan, path: /etc/hosts}]";
@@ -91,7 +118,11 @@ pub(super) fn read(input: &Input<'_>, backend: &BackendConfig, findings: &mut Fi
     let around = Surroundings {
         base: input.base,
         default_ttl: backend.default_ttl,
+        environment: &input.overrides.environment,
     };
+    if input.root.position("sources").is_none() {
+        return environment::sources(&around, findings);
+    }
     let mut sources = Vec::new();
     for kind in section
         .keys()

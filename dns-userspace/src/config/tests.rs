@@ -1,3 +1,5 @@
+mod discovery;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -205,6 +207,8 @@ fn the_command_line_replaces_the_files_values() {
         http: Some("127.0.0.1:9090".to_owned()),
         interfaces: vec!["lo".to_owned()],
         xdp_mode: Some(XdpMode::Generic),
+        dev_mode: false,
+        environment: Environment::default(),
     };
     let config = source.load().expect("valid").config;
     assert_eq!(config.listen.len(), 2);

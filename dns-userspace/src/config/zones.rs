@@ -22,12 +22,14 @@ pub struct ConfiguredZone {
     pub shown_as: Arc<str>,
     /// `acl`: who may ask for its names.
     pub access: Acl,
+    /// `fallthrough`: whether names that it lacks are looked up elsewhere.
+    pub falls_through: bool,
     /// Where the configuration names the file.
     pub file_at: FilePosition,
 }
 
 const EXAMPLE: &str = "zones: [{name: example.com., file: example.com.zone}]";
-const ITEM_KEYS: &[&str] = &["name", "file", "acl"];
+const ITEM_KEYS: &[&str] = &["name", "file", "acl", "fallthrough"];
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
@@ -45,6 +47,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Configured
         }
         let name = section.required_text("name", "name: example.com.", findings);
         let access = acl::read_in(&section, findings);
+        let falls_through = section.boolean("fallthrough", "fallthrough: true", findings);
         let file = section.required_text("file", "file: zones/example.com.zone", findings);
         let apex = name.and_then(|name| name.to_name("name", findings));
         if let (Some(apex), Some(name)) = (&apex, name) {
@@ -76,6 +79,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Configured
                 file: input.base.join(file.text),
                 shown_as: file.text.into(),
                 access,
+                falls_through: falls_through.unwrap_or(false),
                 file_at: file.at,
             });
         }

@@ -147,6 +147,7 @@ fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
         .collect();
     step.changes.extend(removed);
     step.changes.push(Change::Access(desired.access));
+    step.changes.push(Change::Fallthrough(desired.fallthrough));
     step.changes.push(Change::config_records(desired.records));
     step.changes.push(Change::Views(desired.views));
     step

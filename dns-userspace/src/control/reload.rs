@@ -36,6 +36,8 @@ pub struct Desired {
     pub unchanged: Vec<Name>,
     /// `acl` of those zones that have one.
     pub access: Vec<(Name, Arc<AccessList>)>,
+    /// Those of the zones whose `fallthrough` is true.
+    pub fallthrough: Vec<Name>,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub ttl: TtlRules,
     /// Changed keys that only a restart brings into force, such as `dns_port`. Empty at start-up.

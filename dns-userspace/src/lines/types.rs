@@ -56,7 +56,7 @@ impl Compiler<'_> {
             let resolution = self.resolve(question, asked);
             let is_final = match resolution.end {
                 End::Final => true,
-                End::ChainLeaves(_) => !self.options.has_upstream,
+                End::ChainLeaves(_) | End::FallsThrough(_) => !self.options.has_upstream,
                 End::NotOurs | End::ZoneFailed | End::AliasFailed(_) => false,
             };
             if !is_final && others.is_none() {

@@ -45,10 +45,11 @@ pub(super) fn touches(between: Between<'_>, delta: &Delta, names: &mut BTreeSet<
     }
 }
 
-/// Whether there is a zone at `apex`, and what all of its lines depend on: whether it failed, and its number.
-pub(super) fn state(snapshot: &Snapshot, apex: &NameKey) -> Option<(bool, u32)> {
+/// Whether there is a zone at `apex`, and what all of its lines depend on: whether it failed, its number, and whether
+/// names that it lacks are looked up elsewhere.
+pub(super) fn state(snapshot: &Snapshot, apex: &NameKey) -> Option<(bool, u32, bool)> {
     let zone = snapshot.zones.get(apex)?;
-    Some((zone.failed.is_some(), zone.index))
+    Some((zone.failed.is_some(), zone.index, zone.falls_through))
 }
 
 /// Whether a zone begins at `key` or below it.
@@ -59,7 +60,8 @@ pub(super) fn is_at_or_below(snapshot: &Snapshot, key: &NameKey) -> bool {
 
 /// Compiles a zone's NODATA and NXDOMAIN; `None` where they are userspace's.
 pub fn negatives(snapshot: &Snapshot, zone: &Zone, options: &CompileOptions) -> Option<ZoneNegatives> {
-    if zone.failed.is_some() {
+    // What a zone lacks that falls through is for userspace to look up. Its NODATA are in the same entry.
+    if zone.failed.is_some() || (zone.falls_through && options.has_upstream) {
         return None;
     }
     let key = zone.apex.key();

@@ -41,10 +41,16 @@ pub struct ExtendedError<'a> {
 pub enum InfoCode {
     /// None of the others; the text says what.
     Other = 0,
+    /// What is over is given, since there is no other answer (RFC 8767).
+    StaleAnswer = 3,
     /// The server starts, and does not know its records yet.
     NotReady = 14,
+    /// A rule of the operator's blocks the name.
+    Blocked = 15,
     /// The client may not ask.
     Prohibited = 18,
+    /// As [`InfoCode::StaleAnswer`], of NXDOMAIN.
+    StaleNxdomain = 19,
     /// The name is in no zone of ours, and not forwarded for this client.
     NotAuthoritative = 20,
     /// An operation that this server does not have.

@@ -73,6 +73,8 @@ pub struct Zone {
     pub index: u32,
     /// Why the zone cannot answer (its names get SERVFAIL), if it cannot.
     pub failed: Option<Arc<str>>,
+    /// Whether names that it lacks are looked up elsewhere, for clients that may.
+    pub falls_through: bool,
     /// Every owner name with data, the apex included, data below zone cuts included.
     pub nodes: OrdMap<NameKey, Arc<Node>>,
 }

@@ -53,3 +53,22 @@ pub struct HttpFigures {
     /// Requests that were answered 503 `overloaded`.
     pub overloaded: AtomicU64,
 }
+
+/// The cache of upstream answers.
+#[derive(Debug, Default)]
+pub struct CacheFigures {
+    /// Questions that it had an answer to.
+    pub hits: AtomicU64,
+    /// Questions that it had none to, or one that was over.
+    pub misses: AtomicU64,
+    /// Questions that were answered with what was over.
+    pub stale: AtomicU64,
+    /// Answers that were fetched anew before they were over.
+    pub prefetch: AtomicU64,
+    /// Answers that went for want of room.
+    pub evictions: AtomicU64,
+    /// Memory that it takes; goes up and down.
+    pub bytes: AtomicU64,
+    /// Answers in it; goes up and down.
+    pub entries: AtomicU64,
+}

@@ -14,14 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use crate::observe::figures::Figures;
-use crate::observe::figures::HttpFigures;
+use crate::observe::figures::{CacheFigures, Figures, HttpFigures};
 use crate::observe::latency::Latency;
 use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
 use crate::source::Registry as Sources;
 use crate::store::Conflicts;
+use crate::target::TargetFigures;
 
+mod cache;
 mod coredns;
 mod denied;
 mod http;
@@ -30,10 +31,12 @@ mod readiness;
 mod sockets;
 mod sources;
 mod table;
+mod upstreams;
 mod xdp;
 mod zones;
 
 pub use queries::QueryCounters;
+pub use upstreams::{UpstreamMetrics, UpstreamServerMetrics};
 pub use xdp::{XdpFigures, XdpReading};
 
 /// Series of `hotdns_conflicts` at most: a file can bring any number.
@@ -207,6 +210,35 @@ impl Metrics {
         registered.expect("HTTP is shown once");
     }
 
+    /// Shows upstream servers too, from now on.
+    ///
+    /// # Panics
+    /// If they are shown already.
+    pub fn show_upstreams(&self, upstreams: &UpstreamMetrics) {
+        let UpstreamMetrics {
+            queries,
+            failures,
+            seconds,
+            up,
+        } = upstreams.clone();
+        let collectors: [Box<dyn prometheus::core::Collector>; 4] =
+            [Box::new(queries), Box::new(failures), Box::new(seconds), Box::new(up)];
+        for collector in collectors {
+            self.registry
+                .register(collector)
+                .expect("upstream servers are shown once");
+        }
+    }
+
+    /// Shows the cache too, from now on.
+    ///
+    /// # Panics
+    /// If it is shown already.
+    pub fn show_cache(&self, figures: Box<dyn Fn() -> Arc<CacheFigures> + Send + Sync>) {
+        let registered = self.registry.register(Box::new(cache::CacheCollector::new(figures)));
+        registered.expect("one cache is shown");
+    }
+
     /// Shows the watched sources too, from now on.
     ///
     /// # Panics
@@ -215,6 +247,13 @@ impl Metrics {
         let collector = sources::SourcesCollector::new(sources);
         let registered = self.registry.register(Box::new(collector));
         registered.expect("sources are shown once");
+    }
+
+    /// Shows what targets count.
+    pub(crate) fn show_targets(&self, figures: &TargetFigures) {
+        for collector in figures.collectors() {
+            self.registry.register(collector).expect("targets are shown once");
+        }
     }
 
     /// The content type of [`Metrics::render`].

@@ -25,6 +25,10 @@ const RRSIG: u16 = 46;
 pub trait LocalData: std::fmt::Debug + Send + Sync {
     /// Whether our data have something to say to this name; a name that we delegate is not ours.
     fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool;
+    /// Whether the client may ask for the name: what the access list of its zone says.
+    fn may_ask(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool;
+    /// The number of the view that the client is in.
+    fn view_of(&self, client: IpAddr) -> u16;
     /// Our answer, as [`crate::answer::resume`] gives it.
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed;
 }
@@ -67,6 +71,18 @@ impl Leg {
             }
         }
         Self::new(Arc::new(Message::of_answer(answer)))
+    }
+
+    /// The same, with `asked` as the owner of what `found` has; both in wire form.
+    pub(super) fn renamed(mut self, found: &[u8], asked: &[u8]) -> Self {
+        let has = |record: &Record| record.owner.eq_ignore_ascii_case(found);
+        if self.message.answer.iter().any(has) {
+            let message = Arc::make_mut(&mut self.message);
+            for record in message.answer.iter_mut().filter(|record| has(record)) {
+                record.owner = asked.to_vec();
+            }
+        }
+        self
     }
 
     /// The message as it is.

@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
+use super::tls::TlsServer;
 use crate::message::{MARK_BYTES, Mark, Message};
 
 /// What we say that we take over UDP: what passes unfragmented nearly everywhere (DNS flag day 2020).
@@ -21,6 +22,8 @@ pub(super) const UDP_PAYLOAD: u16 = 1232;
 const UDP_ROOM: usize = 4096;
 /// A query over UDP is sent a second time when there is no reply within this, or within half of the time there is.
 const RESEND: Duration = Duration::from_secs(1);
+/// How long a reply is still waited for after an ICMP error.
+const ICMP_PATIENCE: Duration = Duration::from_millis(100);
 const FORMERR: u16 = 1;
 const SERVFAIL: u16 = 2;
 const NOTIMP: u16 = 4;
@@ -44,6 +47,10 @@ pub(super) struct Asking {
     pub(super) dnssec_ok: bool,
     /// Whether a truncated reply is to be fetched whole over TCP.
     pub(super) whole: bool,
+    /// The view of the clients that ask.
+    pub(super) view: u16,
+    /// The set of servers that is asked.
+    pub(super) set: u16,
 }
 
 /// Why there is no reply.
@@ -99,8 +106,40 @@ enum Reply {
     CutOff,
 }
 
-/// Asks `server`, for `time` at most.
-pub(super) async fn ask(server: SocketAddr, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
+/// How a server is reached.
+#[derive(Debug)]
+pub(super) enum Channel {
+    /// Over UDP, and TCP where that does not do.
+    Plain(SocketAddr),
+    /// Over TLS.
+    Tls(TlsServer),
+}
+
+/// Asks a server, for `time` at most.
+pub(super) async fn ask(channel: &Channel, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
+    match channel {
+        Channel::Plain(address) => ask_plainly(*address, asking, mark, time).await,
+        Channel::Tls(server) => timeout_at(Instant::now() + time, ask_over_tls(server, asking, mark))
+            .await
+            .map_err(|_| Failed::TimedOut)?,
+    }
+}
+
+async fn ask_over_tls(server: &TlsServer, asking: &Asking, mark: Mark) -> Result<Message, Failed> {
+    let mut extension = Extension::Marked(mark);
+    loop {
+        let query = asking.encode(extension);
+        let reply = server.ask(&query).await?;
+        let head = asking.head_of_reply(&query, &reply);
+        let message = head.and_then(|_| Message::read(&reply)).ok_or(Failed::Garbled)?;
+        match extension.less(&message) {
+            Some(less) => extension = less,
+            None => return Ok(message),
+        }
+    }
+}
+
+async fn ask_plainly(server: SocketAddr, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
     let deadline = Instant::now() + time;
     let mut extension = Extension::Marked(mark);
     loop {
@@ -151,8 +190,25 @@ async fn ask_udp(server: SocketAddr, asking: &Asking, query: &[u8], deadline: In
 async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8]) -> Result<Reply, Failed> {
     // An octet more than there is room for tells that there was more.
     let mut buffer = vec![0; UDP_ROOM + 1];
+    let mut refused = None;
     loop {
-        let length = socket.recv(&mut buffer).await?;
+        let received = match refused {
+            None => socket.recv(&mut buffer).await,
+            Some(until) => match timeout_at(until, socket.recv(&mut buffer)).await {
+                Ok(received) => received,
+                Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
+            },
+        };
+        let length = match received {
+            Ok(length) => length,
+            // Anyone can send an ICMP error: the reply may be on its way all the same.
+            Err(error) if refused.is_none_or(|until| Instant::now() < until) => {
+                refused.get_or_insert(Instant::now() + ICMP_PATIENCE);
+                tracing::debug!(%error, "an ICMP error instead of a reply");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let bytes = &buffer[..length];
         let Some(head) = asking.head_of_reply(query, bytes) else {
             continue;

@@ -166,6 +166,8 @@ mod tests {
             authentic_data: false,
             dnssec_ok: false,
             whole: false,
+            view: 0,
+            set: 0,
         }
     }
 

@@ -1,6 +1,5 @@
 //! From a client's query to the reply that it gets.
 
-use super::SERVFAIL;
 use super::chain::Leg;
 use crate::message::{Edns, Limit, Mark, QUESTION_TAIL_BYTES, QueryEdns, Record, RecordWriter, parse};
 
@@ -10,7 +9,8 @@ const TC: u16 = 0x0200;
 /// What of a client's query matters here.
 pub(super) struct Query<'a> {
     header: &'a [u8; 12],
-    question: &'a [u8],
+    /// Name, QTYPE and QCLASS, as they came.
+    pub(super) question: &'a [u8],
     pub(super) name: &'a [u8],
     pub(super) qtype: u16,
     pub(super) qclass: u16,
@@ -48,13 +48,25 @@ impl<'a> Query<'a> {
         self.edns.as_ref().is_some_and(|edns| edns.dnssec_ok)
     }
 
+    /// The first four octets of a reply: QR, opcode and RD as asked, RA; CD is copied (RFC 4035 §3.2.2). AD stays 0:
+    /// nothing was validated here.
+    pub(super) fn head(&self, rcode: u8) -> [u8; 4] {
+        let header = self.header;
+        [
+            header[0],
+            header[1],
+            0x80 | header[2] & 0x79,
+            RA | header[3] & 0x10 | rcode & 0x0F,
+        ]
+    }
+
     /// Octets that a reply may have.
     pub(super) fn limit(&self, limit: Limit, udp_payload: u16) -> usize {
         limit.octets(self.edns.map(|edns| edns.udp_payload), udp_payload).into()
     }
 }
 
-/// The reply, with this OPT, from the legs of the answer (SERVFAIL where there are none). AA is about the first owner
+/// The reply, with this OPT, from the legs of the answer (`failure` where there are none). AA is about the first owner
 /// name in the answer section (RFC 1035 §4.1.1): `begins_here` where that is ours.
 ///
 /// Where it is too large, what does not fit is left out from the end by whole RRsets; TC says so unless only additional
@@ -62,22 +74,15 @@ impl<'a> Query<'a> {
 pub(super) fn write(
     query: &Query<'_>,
     legs: &[Leg],
+    failure: u8,
     begins_here: bool,
     edns: Option<Edns<'_>>,
     limit: usize,
 ) -> Vec<u8> {
-    let header = query.header;
     let mut out = Vec::with_capacity(512);
     // RFC 6604 §3: the RCODE is that of the last name of a chain.
     let last = legs.last();
-    let rcode = last.map_or(SERVFAIL, |leg| leg.message().rcode() as u8 & 0x0F);
-    // QR, opcode and RD as asked, RA; CD is copied (RFC 4035 §3.2.2). AD stays 0: nothing was validated here.
-    out.extend_from_slice(&[
-        header[0],
-        header[1],
-        0x80 | header[2] & 0x79,
-        RA | header[3] & 0x10 | rcode,
-    ]);
+    out.extend_from_slice(&query.head(last.map_or(failure, |leg| leg.message().rcode() as u8)));
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(query.question);
     let mut writer = RecordWriter::new(out, query.name);

@@ -1,7 +1,7 @@
 //! Against upstream servers that are real sockets on loopback and misbehave as told.
 
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hickory_proto::op::{Message as Read, ResponseCode};
 use hickory_proto::rr::{RData, RecordType as Type};
@@ -11,13 +11,20 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
+use crate::answer::Resumed;
+use crate::config::{FailoverOn, Policy, UpstreamServer};
+use crate::message::{Message, Protocol};
 use crate::model::record::RrSet;
 use crate::model::record::{Handling, RecordType};
 use crate::model::source::Origin;
 use crate::serve::worker::testing;
 
+mod attacks;
+mod caching;
 mod chains;
 mod loops;
+mod routing;
+mod ruled;
 mod truncated;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -128,16 +135,36 @@ fn forwarder(servers: &[SocketAddr]) -> Forwarder {
 }
 
 fn forwarder_within(servers: &[SocketAddr], timeout: Duration) -> Forwarder {
-    let settings = ForwardSettings {
-        servers: servers.to_vec(),
+    make(settings(servers, timeout))
+}
+
+/// One set, the default.
+fn settings(servers: &[SocketAddr], timeout: Duration) -> ForwardSettings {
+    ForwardSettings {
+        sets: vec![set(crate::config::DEFAULT_SET, servers, timeout)],
+        routes: Vec::new(),
         listening: Vec::new(),
-        timeout,
         udp_payload: 1232,
         nsid: Some("ns1".into()),
         in_flight: 100,
+        in_flight_per_client: 100,
         max_cname_depth: 10,
-    };
-    Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap()))
+    }
+}
+
+fn set(name: &str, servers: &[SocketAddr], timeout: Duration) -> UpstreamSet {
+    UpstreamSet {
+        name: name.into(),
+        servers: servers.iter().copied().map(UpstreamServer::plain).collect(),
+        policy: Policy::Sequential,
+        failover_on: FailoverOn::ALL,
+        timeout,
+    }
+}
+
+fn make(settings: ForwardSettings) -> Forwarder {
+    let cookies = Arc::new(Cookies::new(None).unwrap());
+    Forwarder::new(settings, cookies, &Clock::system(), &UpstreamMetrics::default())
 }
 
 async fn ask(servers: &[SocketAddr], query: &[u8]) -> Vec<u8> {
@@ -488,20 +515,14 @@ async fn a_chain_of_ours_is_completed() {
 
 #[tokio::test]
 async fn the_number_of_queries_on_their_way_is_bounded() {
-    let settings = ForwardSettings {
-        servers: vec![nobody().await],
-        listening: Vec::new(),
-        timeout: Duration::from_secs(1),
-        udp_payload: 1232,
-        nsid: None,
+    let forwarder = make(ForwardSettings {
         in_flight: 1,
-        max_cname_depth: 10,
-    };
-    let forwarder = Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap()));
-    let permit = forwarder.admit();
-    assert!(permit.is_some() && forwarder.admit().is_none());
+        ..settings(&[nobody().await], Duration::from_secs(1))
+    });
+    let permit = forwarder.admit(CLIENT);
+    assert!(permit.is_some() && forwarder.admit(CLIENT).is_none());
     drop(permit);
-    assert!(forwarder.admit().is_some());
+    assert!(forwarder.admit(CLIENT).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -516,7 +537,7 @@ async fn forwarding_holds_up_neither_udp_nor_tcp() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(server).await.unwrap();
     let mut buffer = [0; 512];
-    for (id, name) in [(1, "forward.test."), (2, "chain.test."), (3, "a.test.")] {
+    for (id, name) in [(1, "forward.example."), (2, "chain.test."), (3, "a.test.")] {
         socket.send(&testing::query(id, name)).await.unwrap();
     }
     let mut order = Vec::new();
@@ -532,7 +553,7 @@ async fn forwarding_holds_up_neither_udp_nor_tcp() {
     // RFC 7766 §7: out of order over TCP.
     let mut stream = TcpStream::connect(server).await.unwrap();
     let mut queries = Vec::new();
-    for (id, name) in [(1, "forward.test."), (2, "a.test.")] {
+    for (id, name) in [(1, "forward.example."), (2, "a.test.")] {
         let query = testing::query(id, name);
         queries.extend_from_slice(&(query.len() as u16).to_be_bytes());
         queries.extend_from_slice(&query);

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use dns_common::order::next;
+use dns_common::reason::PassReason;
 use ipnet::IpNet;
 
 use super::gate::{Denied, Gate};
@@ -18,6 +19,7 @@ use crate::answer::{
 };
 use crate::cookies::Cookies;
 use crate::message::HEADER_BYTES;
+use crate::model::access::Access;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::observe::latency::{Latency, ONE_IN, Plane};
@@ -172,6 +174,14 @@ impl LocalData for LocalChains {
         is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
     }
 
+    fn may_ask(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
+        self.served.snapshot_guard().access(name, qtype, client) == Access::Allowed
+    }
+
+    fn view_of(&self, client: IpAddr) -> u16 {
+        self.served.snapshot_guard().views.clients.view_of(client)
+    }
+
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
         let (snapshot, environment) = (self.served.snapshot_guard(), self.environment(client));
         resume(name, qtype, &snapshot, &*self.served, &environment, out)
@@ -240,12 +250,24 @@ impl LocalAnswerer {
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
         self.plane = Plane::Reference;
-        if self.fast.answer(query, &environment, out) == Fast::Answered {
-            self.plane = Plane::FastPath;
-            if let Some(counter) = counter {
-                counter.count(arrival.protocol, self.fast.zone(), out);
+        match self.fast.answer(query, &environment, out) {
+            Fast::Answered => {
+                self.plane = Plane::FastPath;
+                if let Some(counter) = counter {
+                    counter.count(arrival.protocol, self.fast.zone(), out);
+                }
+                return Disposition::Reply;
             }
-            return Disposition::Reply;
+            // None of our names, recursion is desired, and this client may have it.
+            Fast::Pass(PassReason::Foreign)
+                if admission == Admission::Admitted
+                    && let Some(forwarder) = &self.forwarder
+                    && forwarder.answer_at_once(query, arrival, out) =>
+            {
+                self.plane = Plane::Upstream;
+                return Disposition::Reply;
+            }
+            Fast::Pass(_) => {}
         }
         let snapshot = self.served.snapshot_guard();
         match respond(query, &snapshot, &*self.served, &environment, out) {

@@ -43,6 +43,7 @@ use crate::observe::metrics::{Metrics, XdpFigures};
 use crate::observe::readiness::Readiness;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
+use crate::rules::RuleBook;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::explain::Explainer;
 use crate::serve::gate::Gate;
@@ -52,6 +53,7 @@ use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
 use crate::source::Registry;
+use crate::target::{self, TargetFigures};
 
 /// Everything that runs.
 pub(super) struct System {
@@ -81,7 +83,7 @@ impl System {
         let cookies = Arc::new(Cookies::new(config.edns.cookie_secret_file.as_deref())?);
         let environment = environment(&config, &cookies);
         let identity = Arc::new(identity(&config));
-        let options = CompileOptions::of(&environment, config.backend.upstream.enabled);
+        let options = CompileOptions::of(&environment, config.resolves());
         let recursion = recursion(&config);
         let sockets = Arc::new(Figures::default());
         let gate = Arc::new(gate(&config, &sockets)?);
@@ -114,10 +116,17 @@ impl System {
             readiness: Arc::clone(&readiness),
             sources: Arc::clone(&sources),
         });
+        let rules: Arc<RuleBook> = Arc::default();
         let watched = Arc::new(WatchedFiles::default());
         let shown: control::Shown = Arc::new(ArcSwap::from_pointee(desired.shown.clone()));
         let file = source.path.display().to_string();
-        let loader = control::FileLoader::new(source, &desired, Arc::clone(&watched), Arc::clone(&shown));
+        let loader = control::FileLoader::new(
+            source,
+            &desired,
+            Arc::clone(&watched),
+            Arc::clone(&rules),
+            Arc::clone(&shown),
+        );
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
         let (token_file, secrets) = (token, Arc::clone(&cookies));
         let (limits, guard) = (config.history, config.changes);
@@ -141,15 +150,60 @@ impl System {
         });
         let Control {
             handle,
-            history,
             thread,
+            history,
         } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
+        if config.files.watch {
+            let (control, stopping) = (handle.clone(), spawner.stopping());
+            spawner.spawn("files", async move {
+                tokio::select! {
+                    () = watched.follow(&control) => {}
+                    () = stopping.cancelled() => {}
+                }
+                Ok(())
+            });
+        }
+        for task in sources.tasks(&handle, &history, &spawner.stopping()) {
+            spawner.spawn("source", async move {
+                task.await;
+                Ok(())
+            });
+        }
+        let figures = Arc::new(TargetFigures::default());
+        let targets = target::tasks(&config.targets, &history, &sources, &figures, &spawner.stopping());
+        if !targets.is_empty() {
+            metrics.show_targets(&figures);
+        }
+        for task in targets {
+            let stopping = spawner.stopping();
+            spawner.spawn("target", async move {
+                task.await;
+                stopping.cancelled().await;
+                Ok(())
+            });
+        }
+        let shares = Shares::of(limit, files::open(), workers(), &config);
+        http.api.raise_room(shares.http);
+
+        let local = LocalChains::new(Arc::clone(&served), environment);
+        let in_flight = shares.forwards;
+        let forwarder = forward::start(
+            &config,
+            &listening,
+            in_flight,
+            &cookies,
+            (local, rules),
+            &metrics,
+            &spawner,
+        )
+        .await?;
         http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
+            forwarder: forwarder.clone(),
             sources: Arc::clone(&sources),
             inside: Some(Inside {
                 explainer: Explainer {
@@ -165,39 +219,8 @@ impl System {
                 file,
             }),
             zones: config.zone_template.clone(),
-            history,
+            history: Arc::clone(&history),
         });
-        if config.files.watch {
-            let (control, stopping) = (handle.clone(), spawner.stopping());
-            spawner.spawn("files", async move {
-                tokio::select! {
-                    () = watched.follow(&control) => {}
-                    () = stopping.cancelled() => {}
-                }
-                Ok(())
-            });
-        }
-        for task in sources.tasks(&handle, &spawner.stopping()) {
-            spawner.spawn("source", async move {
-                task.await;
-                Ok(())
-            });
-        }
-        let shares = Shares::of(limit, files::open(), workers(), &config);
-        http.api.raise_room(shares.http);
-
-        let local = LocalChains::new(Arc::clone(&served), environment);
-        let in_flight = shares.forwards;
-        let forwarder = forward::start(
-            &config,
-            &listening,
-            in_flight,
-            &cookies,
-            local,
-            metrics.sockets(),
-            &spawner,
-        )
-        .await?;
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let latency = metrics.latency();
         let log = QueryLog::start(&config.query_log, metrics.sockets()).context("the query log cannot be started")?;
@@ -365,9 +388,8 @@ fn identity(config: &Config) -> Identity {
 
 /// The clients that may use the upstream; none where there is none.
 fn recursion(config: &Config) -> Arc<[IpNet]> {
-    let upstream = &config.backend.upstream;
-    if upstream.enabled {
-        upstream.allow.clone().into()
+    if config.resolves() {
+        config.backend.upstream.allow.clone().into()
     } else {
         Arc::default()
     }

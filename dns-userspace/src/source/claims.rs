@@ -9,7 +9,10 @@
 //!
 //! - Values of one type are joined: two Ingresses `www.example.org` with 192.0.2.1 and 192.0.2.2 make one RRset of
 //!   both. Its TTL is the smallest.
+//!   The order is the oldest object's.
 //! - Of a type that has one value at most (CNAME, ALIAS, DNAME, SOA) the oldest object's is taken.
+//! - Where one object gives its values a weight, the RRset is answered by weight; values without one count as 1.
+//! - A wildcard stands for names of one more label alone where all that ask for it say so.
 //! - An RRset that cannot be beside one of an older object is left out: an A beside an older CNAME, say.
 //!
 //! Who is left out is told ([`Claims::left_out`]). The result depends on the objects alone, and not on the order in
@@ -20,7 +23,7 @@ use std::sync::Arc;
 
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
-use crate::model::record::{Handling, Rdata, RdataList, RecordType, RrSet};
+use crate::model::record::{Handling, Order, Rdata, RdataList, RecordType, RrSet, Wildcard};
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::model::work;
@@ -39,6 +42,8 @@ pub struct Claim {
     pub ttl: u32,
     /// The values, in uncompressed wire form.
     pub rdatas: Vec<Rdata>,
+    /// The order of the values with their weights, and what a wildcard stands for.
+    pub handling: Handling,
 }
 
 /// An object and all that it asks for.
@@ -120,6 +125,11 @@ struct Joined {
     ttl: u32,
     seen: HashSet<Rdata>,
     rdatas: RdataList,
+    /// The order that the oldest object asks for.
+    order: Order,
+    /// One for each value; `None` where its object gives none.
+    weights: Vec<Option<u16>>,
+    wildcard: Wildcard,
     /// The oldest object, and how many others there are.
     first: Rank,
     others: usize,
@@ -361,6 +371,9 @@ impl Joined {
             ttl: claim.ttl,
             seen: HashSet::new(),
             rdatas: RdataList::default(),
+            order: claim.handling.order().clone(),
+            weights: Vec::new(),
+            wildcard: claim.handling.wildcard(),
             first: rank.clone(),
             others: 0,
         }
@@ -369,14 +382,28 @@ impl Joined {
     fn add(&mut self, claim: &Claim, rank: &Rank) {
         self.ttl = self.ttl.min(claim.ttl);
         self.others += usize::from(*rank != self.first);
-        for rdata in &claim.rdatas {
+        if claim.handling.wildcard() == Wildcard::Rfc4592 {
+            self.wildcard = Wildcard::Rfc4592;
+        }
+        let given = claim.handling.order().weights().iter().copied().map(Some);
+        for (rdata, weight) in claim.rdatas.iter().zip(given.chain(std::iter::repeat(None))) {
             if claim.rtype.is_singleton() && !self.rdatas.is_empty() {
                 break;
             }
             if self.seen.insert(rdata::canonical(claim.rtype, rdata)) {
                 self.rdatas.push(rdata);
+                self.weights.push(weight);
             }
         }
+    }
+
+    fn handling(&self) -> Handling {
+        let order = match self.weights.iter().any(Option::is_some) {
+            true => Order::Weighted(self.weights.iter().map(|weight| weight.unwrap_or(1)).collect()),
+            false => self.order.clone(),
+        };
+        let wildcard = Some(self.wildcard).filter(|_| self.owner.is_wildcard());
+        Handling::new(order, wildcard.unwrap_or_default())
     }
 
     fn finish(self, source: &SourceId, rtype: RecordType) -> (Name, Arc<RrSet>) {
@@ -385,12 +412,13 @@ impl Joined {
             0 => self.first.key.to_string(),
             others => format!("{} and {others} more", self.first.key),
         };
+        let handling = self.handling();
         let rrset = RrSet {
             rtype,
             ttl: self.ttl,
             rdatas: self.rdatas.into(),
             origin: Origin::of_object(source.clone(), object, since),
-            handling: Handling::default(),
+            handling,
         };
         (self.owner, Arc::new(rrset))
     }

@@ -16,7 +16,7 @@ use crate::config::HostsSource;
 use crate::host::files::read_text;
 use crate::host::watch::FileWatch;
 use crate::model::name::Name;
-use crate::model::record::{Rdata, RecordType};
+use crate::model::record::{Handling, Rdata, RecordType};
 
 /// The largest file that is read, in octets: some 300,000 hosts.
 const MOST_OCTETS: u64 = 16 << 20;
@@ -153,6 +153,7 @@ fn claims(address: IpAddr, names: &[Name], settings: &HostsSource) -> Vec<Claim>
         rtype,
         ttl: settings.ttl,
         rdatas: vec![rdata],
+        handling: Handling::default(),
     };
     let mut claims: Vec<Claim> = Vec::with_capacity(names.len() + 1);
     for (place, name) in names.iter().enumerate() {

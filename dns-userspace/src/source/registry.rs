@@ -17,10 +17,16 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::caddy::Caddy;
+use super::consul::Consul;
+use super::consul_kv::ConsulKv;
 use super::hosts::Hosts;
+use super::kubernetes::{KubernetesWorld, Reporting};
+use super::nomad::Nomad;
+use super::traefik::Traefik;
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
 use crate::config::{ConfiguredSource, SourceSettings};
-use crate::control::ControlHandle;
+use crate::control::{ControlHandle, History};
 use crate::model::source::SourceId;
 use crate::store::Conflicts;
 
@@ -96,6 +102,7 @@ impl Registry {
     pub fn tasks(
         &self,
         control: &ControlHandle,
+        history: &Arc<History>,
         stop: &CancellationToken,
     ) -> Vec<impl Future<Output = ()> + Send + use<>> {
         let tasks = self.iter().map(|source| {
@@ -103,6 +110,7 @@ impl Registry {
                 status: Arc::clone(&source.status),
                 requests: source.requests.clone(),
                 control: control.clone(),
+                history: Arc::clone(history),
                 stop: stop.clone(),
             };
             let configured = source.configured.clone();
@@ -117,6 +125,7 @@ struct Task {
     status: Arc<Status>,
     requests: SyncRequests,
     control: ControlHandle,
+    history: Arc<History>,
     stop: CancellationToken,
 }
 
@@ -159,5 +168,17 @@ impl Task {
 fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
     match configured.settings.clone() {
         SourceSettings::Hosts(settings) => task.world(configured, Hosts::new(settings)),
+        SourceSettings::Kubernetes(settings) => {
+            let reporting = settings.report.then(|| Reporting {
+                history: Arc::clone(&task.history),
+                source: configured.id.clone(),
+            });
+            task.world(configured, KubernetesWorld::new(settings, reporting))
+        }
+        SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
+        SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),
+        SourceSettings::Nomad(settings) => task.world(configured, Nomad::new(settings)),
+        SourceSettings::Traefik(settings) => task.world(configured, Traefik::new(settings)),
+        SourceSettings::Caddy(settings) => task.world(configured, Caddy::new(settings)),
     }
 }

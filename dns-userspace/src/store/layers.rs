@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::vec;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
 use super::{Change, ConfiguredView};
 use crate::model::access::AccessList;
@@ -26,6 +26,8 @@ pub(super) struct Layers {
     pub(super) by_source: OrdMap<SourceId, Layer>,
     /// Access lists of zones, by apex.
     pub(super) access: OrdMap<NameKey, Arc<AccessList>>,
+    /// Apexes of zones whose missing names are looked up elsewhere.
+    pub(super) fallthrough: OrdSet<NameKey>,
 }
 
 /// What one source says.
@@ -129,6 +131,12 @@ impl Layers {
             Change::Access(lists) => {
                 self.access = lists.into_iter().map(|(apex, list)| (apex.key(), list)).collect();
                 dirty.access = true;
+            }
+            Change::Fallthrough(apexes) => {
+                let new: OrdSet<NameKey> = apexes.iter().map(Name::key).collect();
+                let differing = self.fallthrough.clone().symmetric_difference(new.clone());
+                dirty.default.extend(differing);
+                self.fallthrough = new;
             }
             Change::Reset { source, view, records } => {
                 let layer = self.by_source.entry(source).or_default();

@@ -138,6 +138,7 @@ impl<'s> Next<'s> {
             apex: apex_name(&self.state.layers, key),
             index,
             failed: failure(&self.state.layers, key),
+            falls_through: self.state.layers.fallthrough.contains(key),
             // Shared with the layer; what other sources change is copied on the way.
             nodes: declared
                 .and_then(|zone| zone.content.as_ref().ok())
@@ -151,9 +152,11 @@ impl<'s> Next<'s> {
     fn rename_zone(&mut self, key: &NameKey, zone: &Zone) {
         let apex = apex_name(&self.state.layers, key);
         let failed = failure(&self.state.layers, key);
-        if zone.apex.as_wire() != apex.as_wire() || zone.failed != failed {
+        let falls_through = self.state.layers.fallthrough.contains(key);
+        if zone.apex.as_wire() != apex.as_wire() || zone.failed != failed || zone.falls_through != falls_through {
             let open = self.open_zone(key);
             open.apex = apex;
+            open.falls_through = falls_through;
             open.failed = failed;
             self.note_zone(key, zone.index, ZoneChange::Changed);
             self.names.push(key.clone());

@@ -50,15 +50,15 @@ impl Nesting {
         })
     }
 
-    /// Of a text that is no file: it includes none.
-    pub(super) fn none() -> Self {
-        Self {
-            folder: None,
+    /// Of a text that is no file. What it includes is in `folder`; without one it includes nothing.
+    pub(super) fn of_text(folder: Option<&Path>) -> std::io::Result<Self> {
+        Ok(Self {
+            folder: folder.map(Path::canonicalize).transpose()?,
             open: Vec::new(),
             entered: 0,
             read: HashMap::new(),
             repeated: 0,
-        }
+        })
     }
 
     /// Reads the file that `from` names `path`, relative to its own folder; one that was read before is not read again.

@@ -47,19 +47,18 @@ pub(super) fn load(
     read(source, nesting, meter, apex, shown_as)
 }
 
-/// Reads a zone from a text that is in no file, and includes none.
+/// Reads a text that is no file. What it includes is in `folder`; without one it includes nothing.
 pub(super) fn load_text(
     text: &[u8],
+    shown: &Path,
+    folder: Option<&Path>,
     apex: &Name,
     shown_as: Arc<str>,
     budget: &mut Budget,
 ) -> Result<ZoneContent, LoadError> {
-    let source = SourceFile {
-        path: Path::new(&*shown_as).to_owned(),
-        stamp: None,
-        octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
-    };
-    read(source, Nesting::none(), Meter::new(budget), apex, shown_as)
+    let nesting = Nesting::of_text(folder).map_err(LoadError::Unreadable)?;
+    let source = SourceFile::of_text(shown, text);
+    read(source, nesting, Meter::new(budget), apex, shown_as)
 }
 
 fn read(
@@ -440,14 +439,12 @@ impl MasterFileReader<'_> {
             let file = self.sources[0].path.display();
             warnings.push(format!("{file}: and {} more warnings", checked.warnings.more));
         }
+        let files = self.sources.iter();
+        let files = files.filter_map(|source| Some((source.path.clone(), source.stamp?)));
         Ok(ZoneContent {
             rrsets: checked.rrsets,
             warnings,
-            files: self
-                .sources
-                .iter()
-                .filter_map(|source| Some((source.path.clone(), source.stamp?)))
-                .collect(),
+            files: files.collect(),
             octets,
         })
     }

@@ -29,7 +29,7 @@ pub(super) struct SourceFile {
     pub(super) path: PathBuf,
     /// Its content, without a byte order mark.
     pub(super) octets: Vec<u8>,
-    /// What the file system said of it.
+    /// What the file was; `None` for text of no file.
     pub(super) stamp: Option<FileStamp>,
 }
 
@@ -73,15 +73,24 @@ impl SourceFile {
         file.read_to_end(&mut octets)?;
         let grown = (octets.len() as u64).saturating_sub(announced);
         meter.take_file(grown).map_err(Unread::TooLarge)?;
-        let stamp = Some(FileStamp::of(&metadata, &octets));
+        let stamp = FileStamp::of(&metadata, &octets);
         if octets.starts_with(b"\xEF\xBB\xBF") {
             octets.drain(..3);
         }
         Ok(Self {
             path: shown_as.to_owned(),
             octets,
-            stamp,
+            stamp: Some(stamp),
         })
+    }
+
+    /// A text that is no file.
+    pub(super) fn of_text(shown_as: &Path, text: &[u8]) -> Self {
+        Self {
+            path: shown_as.to_owned(),
+            octets: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).to_vec(),
+            stamp: None,
+        }
     }
 
     /// How many lines in it begin with an owner, as far as can be told from their first octet.

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use super::circuit::{Circuit, processors};
-use super::load::{Features, Load, Returns, VLAN_ADDRESSES};
+use super::load::{Features, Load, Returns, UPSTREAM, VLAN_ADDRESSES};
 use super::object;
 use super::zone::Zone;
 use crate::net::{Running, run};
@@ -39,6 +39,10 @@ pub enum Contestant {
     PowerDns,
     /// CoreDNS, with its plugin `file`.
     CoreDns,
+    /// Unbound, which forwards and keeps answers.
+    Unbound,
+    /// dnsdist, which forwards and keeps answers.
+    Dnsdist,
 }
 
 impl Contestant {
@@ -55,6 +59,8 @@ impl Contestant {
             Self::Bind => "BIND, sockets",
             Self::PowerDns => "PowerDNS, sockets",
             Self::CoreDns => "CoreDNS, sockets",
+            Self::Unbound => "Unbound, sockets",
+            Self::Dnsdist => "dnsdist, sockets",
         }
     }
 
@@ -91,7 +97,13 @@ impl Contestant {
     /// configured for a load is hotdns's.
     pub fn takes(self, load: &Load) -> bool {
         let is_ours = self.is_xdp_program() || self == Self::HotdnsSockets;
-        (load.vlan.is_none() || self != Self::KnotXdp) && (load.features == Features::None || is_ours)
+        let forwards = matches!(self, Self::Unbound | Self::Dnsdist);
+        let can = match load.features {
+            Features::None => !forwards,
+            Features::Cache => forwards || self == Self::HotdnsSockets,
+            _ => is_ours,
+        };
+        (load.vlan.is_none() || self != Self::KnotXdp) && can
     }
 
     /// What it is, in its own words; an error says why it cannot take part.
@@ -119,6 +131,8 @@ impl Contestant {
             Self::Bind => first_line("named", "-v"),
             Self::PowerDns => first_line("pdns_server", "--version"),
             Self::CoreDns => first_line("coredns", "-version"),
+            Self::Unbound => first_line("unbound", "-V"),
+            Self::Dnsdist => first_line("dnsdist", "--version"),
         }
     }
 
@@ -145,6 +159,9 @@ impl Contestant {
             .map(|zone| Ok((zone.origin.clone(), zone.write(folder.path())?.display().to_string())))
             .collect::<Result<Vec<_>>>()?;
         let features = loads.first().map_or(Features::None, |load| load.features);
+        let upstream = (features == Features::Cache)
+            .then(|| launch_upstream(&circuit, folder.path(), &files))
+            .transpose()?;
         let process = match self {
             Self::Bounce => None,
             _ => Some(self.launch(&circuit, folder.path(), &files, features)?),
@@ -152,6 +169,7 @@ impl Contestant {
         let mut stage = Stage {
             contestant: self,
             process,
+            _upstream: upstream,
             files,
             features,
             _link: link,
@@ -190,7 +208,10 @@ impl Contestant {
                     .map(|address| format!("\"{address}\""))
                     .collect::<Vec<_>>()
                     .join(", ");
-                let zones = each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n"));
+                let zones = match features {
+                    Features::Cache => "  []\n".to_owned(),
+                    _ => each(&|origin, file| format!("  - name: {origin}\n    file: {file}\n")),
+                };
                 let text = format!(
                     "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: \
                      {{path: {root}/storage}}\n\
@@ -265,6 +286,36 @@ impl Contestant {
                 });
                 ("Corefile", text)
             }
+            Self::Unbound => {
+                let interfaces: String = addresses
+                    .iter()
+                    .map(|address| format!("  interface: {address}\n"))
+                    .collect();
+                let (upstream, port) = UPSTREAM;
+                let text = format!(
+                    "server:\n{interfaces}  num-threads: {workers}\n  so-reuseport: yes\n  do-daemonize: no\n  \
+                     username: \"\"\n  chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  directory: \"{root}\"\n  \
+                     module-config: iterator\n  access-control: 0.0.0.0/0 allow\n  access-control: ::/0 allow\n  \
+                     do-not-query-localhost: no\n  msg-cache-size: 256m\n  rrset-cache-size: 256m\n  \
+                     msg-cache-slabs: 8\n  rrset-cache-slabs: 8\n  minimal-responses: yes\n  \
+                     local-zone: \"test.\" nodefault\nforward-zone:\n  name: \".\"\n  forward-addr: \
+                     {upstream}@{port}\nremote-control:\n  control-enable: no\n"
+                );
+                ("unbound.conf", text)
+            }
+            Self::Dnsdist => {
+                let listen: String = (0..workers)
+                    .flat_map(|_| &addresses)
+                    .map(|address| format!("addLocal(\"{}\", {{reusePort=true}})\n", bracketed(address)))
+                    .collect();
+                let (upstream, port) = UPSTREAM;
+                let text = format!(
+                    "setACL({{\"0.0.0.0/0\", \"::/0\"}})\n{listen}newServer({{address=\"{upstream}:{port}\", \
+                     healthCheckMode=\"up\"}})\nsetSecurityPollSuffix(\"\")\npc = newPacketCache(1000000, \
+                     {{numberOfShards=8}})\ngetPool(\"\"):setCache(pc)\n"
+                );
+                ("dnsdist.conf", text)
+            }
         };
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -286,11 +337,56 @@ impl Contestant {
             }
             Self::PowerDns => ("pdns_server".to_owned(), vec![format!("--config-dir={root}")]),
             Self::CoreDns => ("coredns".to_owned(), vec!["-conf".to_owned(), path]),
+            Self::Unbound => ("unbound".to_owned(), vec!["-dp".to_owned(), "-c".to_owned(), path]),
+            Self::Dnsdist => (
+                "dnsdist".to_owned(),
+                ["--supervised", "--disable-syslog", "-C", &path]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
         };
         let mut command = circuit.server.command(&program);
         command.args(arguments);
         Running::start(command, &folder.join("log"))
     }
+}
+
+fn bracketed(address: &str) -> String {
+    if address.contains(':') {
+        format!("[{address}]:53")
+    } else {
+        format!("{address}:53")
+    }
+}
+
+/// Knot DNS with these zones, for contestants that forward.
+fn launch_upstream(circuit: &Circuit, folder: &Path, zones: &[(String, String)]) -> Result<Running> {
+    let root = folder.join("upstream");
+    fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    let (address, port) = UPSTREAM;
+    let zones: String = zones
+        .iter()
+        .map(|(origin, file)| format!("  - domain: {origin}\n    file: {file}\n    journal-content: none\n"))
+        .collect();
+    let root = root.display();
+    let text = format!(
+        "server:\n  rundir: {root}\n  user: root\n  listen: {address}@{port}\ndatabase:\n  storage: {root}\nzone:\n{zones}"
+    );
+    let path = folder.join("upstream/knot.conf");
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut command = circuit.server.command("knotd");
+    command.arg("-c").arg(&path);
+    let mut running = Running::start(command, &folder.join("upstream/log"))?;
+    running.wait_until("answering as the upstream server", Duration::from_secs(60), || {
+        let server = format!("@{address}");
+        let (port, origin) = (port.to_string(), zones.split_whitespace().nth(2).unwrap_or("."));
+        let asked = circuit.server.run(
+            "dig",
+            &[&server, "-p", &port, "+short", "+time=1", "+tries=1", origin, "SOA"],
+        );
+        asked.is_ok_and(|text| !text.trim().is_empty())
+    })?;
+    Ok(running)
 }
 
 /// A contestant that runs, with the circuit it is measured in.
@@ -299,6 +395,7 @@ pub struct Stage {
     pub contestant: Contestant,
     /// Its process; the limit has none.
     pub process: Option<Running>,
+    _upstream: Option<Running>,
     files: Vec<(String, String)>,
     features: Features,
     _link: Option<XdpLink>,

@@ -56,7 +56,12 @@ pub enum Features {
     All,
     /// Rate limits that bind, for each address.
     RateLimits,
+    /// No zone, but an upstream server that has it at [`UPSTREAM`], and a cache.
+    Cache,
 }
+
+/// Where the upstream server of [`Features::Cache`] is, in the server's namespace.
+pub const UPSTREAM: (&str, u16) = ("127.0.0.1", 5300);
 
 impl Features {
     /// The keys.
@@ -72,6 +77,10 @@ impl Features {
                  records: [{name: office.bench.test., type: A, ttl: 300, value: [192.0.2.1], view: office}]\n\
                  acl: {deny: [\"198.51.100.0/24\", \"2001:db8:1::/48\"]}\n\
                  rate_limit: {enabled: true, rate: 1000000000, burst: 1000000}\n"
+            }
+            Self::Cache => {
+                "backend: {upstream: {enabled: true, servers: [\"127.0.0.1:5300\"]}}\n\
+                 forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 256MiB}\n"
             }
             Self::RateLimits => "rate_limit: {enabled: true, rate: 100, burst: 50, ipv4_prefix: 32}\n",
         }
@@ -352,6 +361,8 @@ impl Load {
             None => self.zone.name(number),
         };
         Query {
+            // Who forwards wants to be asked to.
+            flags: if self.features == Features::Cache { 0x0100 } else { 0 },
             edns: self.edns.clone(),
             ..Query::new(&wire_name(&name), self.qtype)
         }

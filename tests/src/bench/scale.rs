@@ -211,6 +211,7 @@ fn desired(options: &Options, zones: usize) -> Result<Desired> {
         zones: zones.collect::<Result<_>>()?,
         unchanged: Vec::new(),
         access: Vec::new(),
+        fallthrough: Vec::new(),
         ttl: TtlRules {
             min: 0,
             max: 86_400,

@@ -144,6 +144,7 @@ impl Server {
                 snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
             },
             metrics: self.fixture.metrics.clone(),
+            forwarder: None,
             sources: Arc::default(),
             inside: None,
             zones: Default::default(),

@@ -256,6 +256,7 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
         zones,
         unchanged: Vec::new(),
         access: Vec::new(),
+        fallthrough: Vec::new(),
         ttl: RULES,
         restart_needed: Vec::new(),
     }

@@ -5,12 +5,20 @@ use crate::message::InfoCode;
 
 /// Names below `ours.`, but for `cut.ours.`, are ours.
 #[derive(Debug)]
-struct Ours;
+pub(super) struct Ours;
 
 impl LocalData for Ours {
     fn is_ours(&self, name: &Name, _: RecordType, _: IpAddr) -> bool {
         let name = name.to_string().to_ascii_lowercase();
         (name == "ours." || name.ends_with(".ours.")) && !name.ends_with("cut.ours.")
+    }
+
+    fn may_ask(&self, name: &Name, _: RecordType, _: IpAddr) -> bool {
+        name.to_string() != "secret.ours."
+    }
+
+    fn view_of(&self, _: IpAddr) -> u16 {
+        0
     }
 
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {

@@ -200,12 +200,8 @@ async fn held() -> (SocketAddr, Arc<AtomicUsize>, watch::Sender<bool>) {
 #[tokio::test]
 async fn equal_questions_on_their_way_are_one() {
     let (address, queries, release) = held().await;
-    let settings = ForwardSettings {
-        // Half of it is longer than the second after which a query is sent again.
-        timeout: Duration::from_secs(60),
-        ..forwarder(&[address]).settings
-    };
-    let forwarder = Arc::new(Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap())));
+    // Half of it is longer than the second after which a query is sent again.
+    let forwarder = Arc::new(forwarder_within(&[address], Duration::from_secs(60)));
     let start = |query: Vec<u8>| {
         let forwarder = Arc::clone(&forwarder);
         tokio::spawn(async move { forwarder.forward(&query, CLIENT, Limit::Datagram).await })
@@ -248,15 +244,14 @@ async fn equal_questions_on_their_way_are_one() {
 async fn a_server_that_is_ourselves_is_not_asked() {
     let (ours, other) = (Upstream::start(good).await, Upstream::start(good).await);
     let start = |servers: &[SocketAddr]| {
-        let settings = ForwardSettings {
+        make(ForwardSettings {
             listening: vec![ours.address],
-            ..forwarder(servers).settings
-        };
-        Forwarder::new(settings, Arc::new(Cookies::new(None).unwrap()))
+            ..settings(servers, BUDGET)
+        })
     };
     let host = HostAddresses::default();
     let alone = start(&[ours.address]);
-    assert!(!alone.follow(&host));
+    assert_eq!(alone.follow(&host), ["default"]);
     let query = with_opt(testing::query(1, "a."), 1232, false);
     let reply = alone.forward(&query, CLIENT, Limit::Datagram).await;
     assert_eq!(
@@ -265,7 +260,7 @@ async fn a_server_that_is_ourselves_is_not_asked() {
     );
 
     let both = start(&[ours.address, other.address]);
-    assert!(both.follow(&host));
+    assert!(both.follow(&host).is_empty());
     assert_eq!(both.forward(&query, CLIENT, Limit::Datagram).await[7], 1);
     assert_eq!(ours.queries.load(Ordering::SeqCst), 0);
     assert_eq!(other.queries.load(Ordering::SeqCst), 1);

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::watched::WatchedFiles;
 use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
 use crate::control::{self, LoadFiles, Planes, Publication};
+use crate::rules::{Rule, RuleBook};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
 
@@ -25,6 +26,8 @@ pub(super) struct FileLoader {
     /// What was read since, which may be taken.
     read: Option<Taken>,
     watched: Arc<WatchedFiles>,
+    /// The rules in force.
+    rules: Arc<RuleBook>,
     shown: Shown,
 }
 
@@ -32,15 +35,23 @@ pub(super) struct FileLoader {
 struct Taken {
     known: Known,
     zones: ReadZones,
+    rules: Vec<Rule>,
     shown: Value,
 }
 
 impl FileLoader {
     /// For a process that was started with `read`.
-    pub(super) fn new(source: ConfigSource, read: &ConfigWithZones, watched: Arc<WatchedFiles>, shown: Shown) -> Self {
+    pub(super) fn new(
+        source: ConfigSource,
+        read: &ConfigWithZones,
+        watched: Arc<WatchedFiles>,
+        rules: Arc<RuleBook>,
+        shown: Shown,
+    ) -> Self {
         let taken = Taken {
             known: Known::of(&read.config),
             zones: ReadZones::of(read, &ReadZones::default()),
+            rules: read.config.rules.clone(),
             shown: Value::Null,
         };
         watched.show(&read.config, &taken.zones);
@@ -50,6 +61,7 @@ impl FileLoader {
             taken,
             read: None,
             watched,
+            rules,
             shown,
         }
     }
@@ -70,10 +82,16 @@ impl LoadFiles for FileLoader {
         self.read = Some(Taken {
             known: Known::of(&read.config),
             zones,
+            rules: read.config.rules.clone(),
             shown: read.shown.clone(),
         });
         let restart = Config::restart_needed(&self.running, &read.config);
-        let mut desired = desired(read, restart.into_iter().map(str::to_owned).collect());
+        let mut restart: Vec<_> = restart.into_iter().map(str::to_owned).collect();
+        // Where names that are not ours are looked at by nothing, there is nothing that asks the rules.
+        if !self.running.resolves() && !read.config.rules.is_empty() {
+            restart.push("rules".to_owned());
+        }
+        let mut desired = desired(read, restart);
         // These keys take a restart.
         desired.ttl = ttl_rules(&self.running);
         Ok(desired)
@@ -83,7 +101,15 @@ impl LoadFiles for FileLoader {
         if let Some(mut read) = self.read.take() {
             self.shown.store(Arc::new(read.shown.take()));
             self.taken = read;
+            replace_rules(&self.rules, &self.taken.rules);
         }
+    }
+}
+
+/// Puts these rules into force, and says which of their lists cannot be read.
+pub(super) fn replace_rules(book: &RuleBook, rules: &[Rule]) {
+    for error in book.replace(rules) {
+        tracing::error!("{error}");
     }
 }
 
@@ -95,6 +121,8 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
     let access = read.config.zones.iter();
     let access = access.filter_map(|zone| Some((zone.apex.clone(), Arc::clone(zone.access.as_ref()?))));
     let access = access.collect();
+    let fallthrough = read.config.zones.iter().filter(|zone| zone.falls_through);
+    let fallthrough = fallthrough.map(|zone| zone.apex.clone()).collect();
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,
@@ -114,6 +142,7 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
         zones: zones.collect(),
         unchanged: read.unchanged.into_iter().map(|zone| zone.apex).collect(),
         access,
+        fallthrough,
         ttl,
         restart_needed,
     }

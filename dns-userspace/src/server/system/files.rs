@@ -70,12 +70,7 @@ impl Shares {
                 needed + least
             );
         }
-        Self::from_left(
-            limit,
-            left,
-            config.backend.upstream.enabled,
-            config.tcp.connections() as usize,
-        )
+        Self::from_left(limit, left, config.resolves(), config.tcp.connections() as usize)
     }
 
     fn from_left(limit: u64, left: usize, forwards: bool, most_tcp: usize) -> Self {

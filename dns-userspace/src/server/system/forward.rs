@@ -9,12 +9,14 @@ use rtnetlink::MulticastGroup;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
+use super::control::replace_rules;
 use super::netlink::{self, Changes, Connection};
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, UpstreamServer, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
-use crate::observe::figures::Figures;
-use crate::resolve::{ForwardSettings, Forwarder};
+use crate::observe::metrics::{Metrics, UpstreamMetrics};
+use crate::resolve::{Cache, Clock, ForwardSettings, Forwarder};
+use crate::rules::RuleBook;
 use crate::serve::answerer::LocalChains;
 
 /// Addresses are read again so often whatever the kernel says, since its messages may be lost.
@@ -28,25 +30,43 @@ pub(super) async fn start(
     listening: &[SocketAddr],
     in_flight: usize,
     cookies: &Arc<Cookies>,
-    local: LocalChains,
-    figures: Arc<Figures>,
+    (local, rules): (LocalChains, Arc<RuleBook>),
+    metrics: &Metrics,
     spawner: &Spawner,
 ) -> anyhow::Result<Option<Arc<Forwarder>>> {
-    let upstream = &config.backend.upstream;
-    if !upstream.enabled {
+    if !config.resolves() {
         return Ok(None);
     }
     let settings = ForwardSettings {
-        servers: upstream.servers.clone(),
+        sets: sets(config),
+        routes: config.forward.routes.clone(),
         listening: listening.to_vec(),
-        timeout: upstream.timeout,
         udp_payload: config.edns.udp_payload,
         nsid: config.edns.nsid.clone(),
         in_flight,
+        in_flight_per_client: ForwardSettings::PER_CLIENT,
         max_cname_depth: config.backend.max_cname_depth,
     };
-    let forwarder = Forwarder::new(settings, Arc::clone(cookies));
-    let forwarder = Arc::new(forwarder.beside(Arc::new(local)).counting(figures));
+    let (given, book) = (config.rules.clone(), Arc::clone(&rules));
+    tokio::task::spawn_blocking(move || replace_rules(&book, &given)).await?;
+    let clock = Clock::system();
+    let servers = UpstreamMetrics::default();
+    let cache = config.cache.enabled.then(|| {
+        let cache = Cache::new(config.cache, clock.clone(), Arc::default());
+        Arc::new(cache)
+    });
+    metrics.show_upstreams(&servers);
+    if let Some(cache) = &cache {
+        let cache = Arc::clone(cache);
+        metrics.show_cache(Box::new(move || Arc::clone(cache.figures())));
+    }
+    let forwarder = Forwarder::new(settings, Arc::clone(cookies), &clock, &servers);
+    let forwarder = forwarder
+        .beside(Arc::new(local))
+        .keeping(cache)
+        .ruled(rules)
+        .counting(metrics.sockets());
+    let forwarder = Arc::new(forwarder);
     // Before the addresses are read, so that no change falls between.
     let changes = match netlink::connect(&GROUPS) {
         Ok(Connection { run, changes, .. }) => {
@@ -70,10 +90,17 @@ pub(super) async fn start(
         warn!(%error, "the addresses of this host cannot be listed: of them, loopback alone is known");
         HostAddresses::default()
     });
-    if !forwarder.follow(&host) {
-        let servers = upstream.servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
+    if let Some(dead) = forwarder.follow(&host).first() {
+        let set = sets(config).into_iter().find(|set| *set.name == **dead);
+        let servers = set.map_or_else(Vec::new, |set| set.servers);
+        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+        let key = if *dead == DEFAULT_SET {
+            "backend.upstream.servers".to_owned()
+        } else {
+            format!("`{dead}` of `forward.upstreams")
+        };
         bail!(
-            "`backend.upstream.servers` names {}, which is this server: name another resolver",
+            "`{key}` names {}, which is this server: name another resolver",
             servers.join(", ")
         );
     }
@@ -87,9 +114,26 @@ pub(super) async fn start(
     Ok(Some(forwarder))
 }
 
+/// The sets of servers: that of `backend.upstream`, where it is enabled, and those of `forward.upstreams`.
+fn sets(config: &Config) -> Vec<UpstreamSet> {
+    let upstream = &config.backend.upstream;
+    let default = upstream.enabled.then(|| UpstreamSet {
+        name: DEFAULT_SET.into(),
+        servers: upstream.servers.iter().copied().map(UpstreamServer::plain).collect(),
+        policy: Policy::Sequential,
+        failover_on: FailoverOn::ALL,
+        timeout: upstream.timeout,
+    });
+    default
+        .into_iter()
+        .chain(config.forward.upstreams.iter().cloned())
+        .collect()
+}
+
 async fn follow(forwarder: &Forwarder, mut changes: Changes) {
     let mut tick = tokio::time::interval(LOOK_AGAIN);
-    let (mut is_followed, mut is_any_left) = (true, true);
+    let mut is_followed = true;
+    let mut dead: Vec<String> = Vec::new();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -103,13 +147,11 @@ async fn follow(forwarder: &Forwarder, mut changes: Changes) {
         }
         match tokio::task::spawn_blocking(HostAddresses::read).await {
             Ok(Ok(host)) => {
-                let were_any = std::mem::replace(&mut is_any_left, forwarder.follow(&host));
-                if were_any && !is_any_left {
-                    warn!(
-                        "every server of `backend.upstream.servers` is this server now: what is to be forwarded gets \
-                         SERVFAIL"
-                    );
+                let now: Vec<String> = forwarder.follow(&host).into_iter().map(str::to_owned).collect();
+                for set in now.iter().filter(|set| !dead.contains(set)) {
+                    warn!("every server of the upstream set `{set}` is this server now: what goes there gets SERVFAIL");
                 }
+                dead = now;
             }
             Ok(Err(error)) => warn!(%error, "the addresses of this host cannot be listed: those before hold"),
             Err(error) => warn!(%error, "the addresses of this host were not listed"),

@@ -1,4 +1,4 @@
-//! `files.watch`: reloads when the configuration file, a zone file or one that it includes has changed.
+//! `files.watch`: reloads when the configuration file, a zone file, one that it includes or a block list has changed.
 //!
 //! ```text
 //! FileLoader ─ which files, as they were read ─► WatchedFiles ─► task ─ changed? ─► ControlHandle::reload
@@ -54,13 +54,15 @@ impl WatchedFiles {
             .into_iter()
             .flatten()
             .map(|path| (path.to_path_buf(), FileStamp::at(path)));
+        let lists = config.rules.iter().flat_map(|rule| rule.files());
+        let lists = lists.map(|path| (path.clone(), FileStamp::at(path)));
         let read = zones.files().map(|(path, stamp)| (path.clone(), stamp));
         let mut files = self.lock();
         let configuration = files
             .get(&*config.file)
             .copied()
             .unwrap_or_else(|| FileStamp::at(&config.file));
-        *files = secrets.chain(read).collect();
+        *files = secrets.chain(lists).chain(read).collect();
         files.insert(config.file.to_path_buf(), configuration);
         self.news.notify_one();
     }

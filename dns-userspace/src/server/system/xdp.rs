@@ -62,7 +62,7 @@ pub(super) fn table_loader(
     let loader = TableLoader {
         settings: Settings {
             udp_payload: config.edns.udp_payload,
-            has_upstream: u16::from(config.backend.upstream.enabled),
+            has_upstream: u16::from(config.resolves()),
             has_nsid: u16::from(config.edns.nsid.is_some()),
             has_access: u16::from(gate.access.is_some()),
             per_zone: u16::from(config.metrics.per_zone),

@@ -3,6 +3,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::model::record::Wildcard;
 use crate::model::source::{SourceInfo, precedence};
 
 fn source() -> SourceId {
@@ -22,6 +23,7 @@ fn claim(owner: &str, rtype: RecordType, ttl: u32, value: &str) -> Claim {
         rtype,
         ttl,
         rdatas: vec![rdata::parse_value(rtype, value).expect("a value")],
+        handling: Handling::default(),
     }
 }
 
@@ -43,6 +45,19 @@ fn shown(claims: &Claims) -> Vec<String> {
         format!("{owner} {} {} {} ({object})", rrset.ttl, rrset.rtype, values.join(" "))
     })
     .collect()
+}
+
+#[test]
+fn weights_stay_with_their_values() {
+    let weighted = |value: &str, weight: u16| Claim {
+        handling: Handling::new(Order::Weighted(Box::from([weight])), Wildcard::OneLabel),
+        ..claim("*.x.", RecordType::A, 60, value)
+    };
+    let mut claims = Claims::new(source());
+    claims.apply(object("b", 2, vec![claim("*.x.", RecordType::A, 60, "192.0.2.2")]));
+    claims.apply(object("a", 1, vec![weighted("192.0.2.1", 7), weighted("192.0.2.3", 9)]));
+    let (_, _, rrset) = &claims.all()[0];
+    assert_eq!(rrset.handling.order().weights(), [7, 9, 1]);
 }
 
 #[test]
@@ -204,4 +219,35 @@ fn any_order_of_events_gives_what_a_fresh_list_gives() {
             }
         }
     }
+}
+
+#[test]
+fn weights_and_wildcards_of_several_objects_are_joined() {
+    let wild = |wildcard, weight: Option<u16>, value: &str| Claim {
+        handling: Handling::new(
+            weight.map_or(Order::Fixed, |weight| Order::Weighted([weight].into())),
+            wildcard,
+        ),
+        ..claim("*.x.", RecordType::A, 60, value)
+    };
+    let mut claims = Claims::new(source());
+    claims.apply(object(
+        "ingress",
+        1,
+        vec![wild(Wildcard::OneLabel, Some(3), "192.0.2.1")],
+    ));
+    let (_, _, rrset) = claims.all().remove(0);
+    assert_eq!(rrset.handling.wildcard(), Wildcard::OneLabel);
+    claims.apply(object("gateway", 2, vec![wild(Wildcard::Rfc4592, None, "192.0.2.2")]));
+    let (_, _, rrset) = claims.all().remove(0);
+    let both = Handling::new(Order::Weighted([3, 1].into()), Wildcard::Rfc4592);
+    assert_eq!(rrset.handling, both);
+    assert_eq!(
+        claims
+            .apply(object("new", 3, vec![claim("y.x.", RecordType::A, 60, "192.0.2.1")]))
+            .len(),
+        1
+    );
+    let (_, _, plain) = claims.all().pop().expect("y.x.");
+    assert_eq!(plain.handling, Handling::default());
 }

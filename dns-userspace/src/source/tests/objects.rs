@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::super::{Change, Claim, Event, Listing, Object, World, WorldError};
 use crate::model::rdata;
-use crate::model::record::RecordType;
+use crate::model::record::{Handling, RecordType};
 
 /// The file, and what it said last.
 pub(super) struct Objects {
@@ -68,6 +68,7 @@ fn claims(value: &Value) -> Result<Vec<Claim>, String> {
         rtype: RecordType::A,
         ttl: 60,
         rdatas,
+        handling: Handling::default(),
     };
     Ok(if claim.rdatas.is_empty() {
         Vec::new()

@@ -1,0 +1,66 @@
+//! `checks` of a source of services: our own checks of its instances.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::problem::Findings;
+use super::super::section::CheckedMapping;
+
+/// How instances are checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSettings {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// The path of HTTP checks.
+    pub path: Arc<str>,
+    /// The time between two checks of one instance.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// Checks in a row that have to pass before an instance that failed is served again.
+    pub rise: u32,
+    /// Checks in a row that have to fail before an instance is served no more.
+    pub fall: u32,
+}
+
+/// What is asked of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckKind {
+    /// A connection.
+    Tcp,
+    /// A status from 200 to 399.
+    Http,
+}
+
+const KEYS: &[&str] = &["type", "path", "interval", "timeout", "rise", "fall"];
+const TYPES: &[&str] = &["tcp", "http"];
+const INTERVAL: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+
+/// Reads `checks`; nothing where it is absent.
+pub(super) fn read(section: &CheckedMapping<'_>, findings: &mut Findings) -> Option<CheckSettings> {
+    if !section.has_value("checks") {
+        return None;
+    }
+    let checks = section.section("checks", KEYS, findings);
+    let kind = match checks.word("type", TYPES, findings) {
+        Some("http") => CheckKind::Http,
+        _ => CheckKind::Tcp,
+    };
+    let path = checks.short_text("path", "path: /health", 1024, findings);
+    let count = |key, example, findings: &mut Findings| checks.number(key, 1..=100_u32, "checks", example, findings);
+    Some(CheckSettings {
+        kind,
+        path: path.map_or_else(|| "/".into(), Arc::from),
+        interval: checks
+            .duration("interval", "interval: 30s", &TIMES, findings)
+            .unwrap_or(INTERVAL),
+        timeout: checks
+            .duration("timeout", "timeout: 5s", &TIMES, findings)
+            .unwrap_or(TIMEOUT),
+        rise: count("rise", "rise: 2", findings).unwrap_or(1),
+        fall: count("fall", "fall: 2", findings).unwrap_or(1),
+    })
+}

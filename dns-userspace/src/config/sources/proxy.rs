@@ -1,0 +1,57 @@
+//! Proxies that are asked for their hosts: the same keys for Traefik and Caddy.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::super::problem::{ConfigProblem, Findings};
+use super::super::section::CheckedMapping;
+use super::peer::PeerSettings;
+use super::{Surroundings, naming, peer};
+
+/// An instance of `sources.traefik` or `sources.caddy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxySource {
+    /// Its API.
+    pub peer: PeerSettings,
+    /// The addresses at which it serves: where all names lead.
+    pub targets: Vec<IpAddr>,
+    /// The TTL of all records, in seconds.
+    pub ttl: u32,
+    /// The time between two looks at it.
+    pub poll: Duration,
+    /// Whether rules without a syntax of their own are of Traefik 2.
+    pub is_v2: bool,
+}
+
+const POLL: Duration = Duration::from_secs(5);
+const POLLS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+
+/// Reads a proxy of `kind`, whose API is at `default_url` by default.
+pub(super) fn read(
+    section: &CheckedMapping<'_>,
+    around: &Surroundings<'_>,
+    kind: &str,
+    default_url: &'static str,
+    findings: &mut Findings,
+) -> Option<ProxySource> {
+    let targets = peer::addresses(section, "targets", findings);
+    if !section.has_value("targets") {
+        let problem = ConfigProblem::MissingKey {
+            key: "targets",
+            section: format!("a source of `sources.{kind}`"),
+            example: "targets: [192.0.2.1]",
+        };
+        findings.error(section.at, problem);
+    }
+    let ttl = around.ttl(section, findings);
+    let poll = section.duration("poll", "poll: 5s", &POLLS, findings).unwrap_or(POLL);
+    let is_v2 = naming::is_v2(section, findings);
+    Some(ProxySource {
+        peer: peer::read(section, around, default_url, "basic_file", findings)?,
+        targets,
+        ttl,
+        poll,
+        is_v2,
+    })
+}

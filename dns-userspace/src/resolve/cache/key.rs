@@ -1,0 +1,80 @@
+//! What an entry is found by.
+//!
+//! ```text
+//! 3www7example0 │ type 2 │ class 2 │ DO, CD 1 │ view 2 │ set 2
+//! ```
+
+use super::super::exchange::Asking;
+
+/// Octets behind the name.
+const TAIL_BYTES: usize = 9;
+/// Of a name, and what is behind it.
+const MOST_BYTES: usize = 255 + TAIL_BYTES;
+
+/// A key that is being looked up.
+pub(in crate::resolve) struct Key {
+    octets: [u8; MOST_BYTES],
+    length: usize,
+}
+
+impl Key {
+    /// The key of a question that goes to a set of servers, for the clients of a view.
+    pub(in crate::resolve) fn of(asking: &Asking) -> Self {
+        Self::new(
+            &asking.name,
+            asking.qtype,
+            asking.qclass,
+            asking.dnssec_ok,
+            asking.checking_disabled,
+            asking.view,
+            asking.set,
+        )
+    }
+
+    /// The same from its parts; the name in wire form, in any case.
+    pub(in crate::resolve) fn new(
+        name: &[u8],
+        qtype: u16,
+        qclass: u16,
+        dnssec_ok: bool,
+        checking_disabled: bool,
+        view: u16,
+        set: u16,
+    ) -> Self {
+        let name = &name[..name.len().min(MOST_BYTES - TAIL_BYTES)];
+        let mut octets = [0; MOST_BYTES];
+        octets[..name.len()].copy_from_slice(name);
+        octets[..name.len()].make_ascii_lowercase();
+        let flags = u8::from(dnssec_ok) | u8::from(checking_disabled) << 1;
+        let ([t1, t0], [c1, c0]) = (qtype.to_be_bytes(), qclass.to_be_bytes());
+        let ([v1, v0], [s1, s0]) = (view.to_be_bytes(), set.to_be_bytes());
+        let length = name.len() + TAIL_BYTES;
+        octets[name.len()..length].copy_from_slice(&[t1, t0, c1, c0, flags, v1, v0, s1, s0]);
+        Self { octets, length }
+    }
+
+    pub(in crate::resolve) fn octets(&self) -> &[u8] {
+        &self.octets[..self.length]
+    }
+
+    pub(super) fn into_boxed(self) -> Box<[u8]> {
+        self.octets().into()
+    }
+}
+
+/// The name in a key, in wire form and lower case.
+pub(super) fn name_of(key: &[u8]) -> &[u8] {
+    &key[..key.len().saturating_sub(TAIL_BYTES)]
+}
+
+/// What is behind it: type, class, DO, CD, set.
+pub(super) fn tail_of(key: &[u8]) -> Option<(u16, u16, bool, bool, u16)> {
+    let &[t1, t0, c1, c0, flags, _, _, s1, s0] = key.last_chunk::<TAIL_BYTES>()?;
+    Some((
+        u16::from_be_bytes([t1, t0]),
+        u16::from_be_bytes([c1, c0]),
+        flags & 1 != 0,
+        flags & 2 != 0,
+        u16::from_be_bytes([s1, s0]),
+    ))
+}

@@ -1,0 +1,124 @@
+//! Checks of real connections: targets that fail, come back, and are slow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::*;
+
+fn settings(kind: CheckKind) -> CheckSettings {
+    CheckSettings {
+        kind,
+        path: "/health".into(),
+        interval: Duration::from_millis(20),
+        timeout: Duration::from_millis(300),
+        rise: 2,
+        fall: 2,
+    }
+}
+
+fn instance(port: u16, tags: &[&str]) -> Instance {
+    Instance {
+        id: port.to_string(),
+        address: "127.0.0.1".into(),
+        port: Some(port),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        is_passing: true,
+        ..Instance::default()
+    }
+}
+
+/// A server whose status is what the number says; 0 never answers.
+async fn server() -> (u16, Arc<AtomicU16>) {
+    let status = Arc::new(AtomicU16::new(200));
+    let answer = |State(status): State<Arc<AtomicU16>>| async move {
+        match status.load(Ordering::SeqCst) {
+            0 => pending().await,
+            status => StatusCode::from_u16(status).expect("a status"),
+        }
+    };
+    let app = Router::new()
+        .route("/health", get(answer))
+        .with_state(Arc::clone(&status));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (port, status)
+}
+
+/// Whether the instances pass, after the next change.
+async fn after_change(checks: &mut Checks, instances: &[Instance]) -> Vec<bool> {
+    timeout(Duration::from_secs(10), checks.changed())
+        .await
+        .expect("a change");
+    checks
+        .judged(instances.iter())
+        .iter()
+        .map(|instance| instance.is_passing)
+        .collect()
+}
+
+#[tokio::test]
+async fn an_http_target_fails_and_comes_back() {
+    let (port, status) = server().await;
+    let instances = [instance(port, &[])];
+    let mut checks = Checks::new(Some(settings(CheckKind::Http)));
+    checks.set(instances.iter());
+    assert!(
+        timeout(Duration::from_millis(100), checks.changed()).await.is_err(),
+        "it passes"
+    );
+    for wrong in [500, 404, 0] {
+        status.store(wrong, Ordering::SeqCst);
+        assert_eq!(after_change(&mut checks, &instances).await, [false], "{wrong}");
+        status.store(302, Ordering::SeqCst);
+        assert_eq!(after_change(&mut checks, &instances).await, [true]);
+    }
+    // The tag of an instance says another path.
+    let tagged = [instance(
+        port,
+        &["traefik.http.services.a.loadbalancer.healthcheck.path=/other"],
+    )];
+    checks.set(tagged.iter());
+    assert_eq!(after_change(&mut checks, &tagged).await, [false]);
+}
+
+#[tokio::test]
+async fn a_tcp_target_that_nobody_listens_on_fails() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let instances = [&listener, &closed].map(|of| instance(of.local_addr().expect("an address").port(), &[]));
+    drop(closed);
+    let mut checks = Checks::new(Some(settings(CheckKind::Tcp)));
+    checks.set(instances.iter());
+    assert_eq!(after_change(&mut checks, &instances).await, [true, false]);
+    checks.set(instances[..1].iter());
+    assert_eq!(checks.targets.len(), 1);
+}
+
+#[tokio::test]
+async fn without_settings_nothing_is_checked() {
+    let mut checks = Checks::new(None);
+    let instances = [instance(1, &[])];
+    checks.set(instances.iter());
+    assert!(timeout(Duration::from_millis(50), checks.changed()).await.is_err());
+    assert!(checks.judged(instances.iter())[0].is_passing);
+}
+
+#[test]
+fn single_failures_do_not_count() {
+    let mut health = Health {
+        is_passing: true,
+        against: 0,
+        generation: 0,
+    };
+    let settings = settings(CheckKind::Tcp);
+    let outcomes = [false, true, false, false, true, false, true, true];
+    let changes: Vec<bool> = outcomes.iter().map(|passes| health.take(*passes, &settings)).collect();
+    assert_eq!(changes, [false, false, false, true, false, false, false, true]);
+}

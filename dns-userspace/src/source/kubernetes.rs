@@ -1,0 +1,25 @@
+//! Kubernetes: objects of a cluster become records.
+//!
+//! ```text
+//! API ─ list, watch ─► Cluster ─ what each object asks for ─► the driver of watched sources
+//!  (one task a kind)   (pure: objects, and who depends on whom)
+//! ```
+//!
+//! Which kinds are read is in `kinds`, what each means in `objects/`, one file for a kind. `docs/kubernetes.md` is for
+//! users.
+
+mod annotations;
+mod cluster;
+mod connect;
+mod follow;
+mod kinds;
+mod objects;
+mod report;
+mod settings;
+mod world;
+
+pub use self::report::Reporting;
+pub use self::world::KubernetesWorld;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! How a cluster is reached: a kubeconfig and one of its contexts, `KUBECONFIG`, or the pod's own service account.
+
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::config::KubernetesSource;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A watch says something within this time: the server ends each after [`super::follow::WATCH_SECONDS`].
+const READ_TIMEOUT: Duration = Duration::from_secs(super::follow::WATCH_SECONDS + 30);
+
+/// A client of the cluster. Credentials are read anew, and renewed while it lives.
+pub async fn connect(access: &KubernetesSource) -> Result<Client, String> {
+    let options = KubeConfigOptions {
+        context: access.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = match (&access.kubeconfig, &access.context) {
+        (Some(path), _) => {
+            let kubeconfig =
+                Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), chain(&error)))?;
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+            config.map_err(|error| format!("{}: {}", path.display(), chain(&error)))?
+        }
+        (None, Some(_)) => {
+            let config = Config::from_kubeconfig(&options).await;
+            config.map_err(|error| format!("the kubeconfig: {}", chain(&error)))?
+        }
+        (None, None) => Config::infer().await.map_err(|error| {
+            format!(
+                "no cluster: set `kubeconfig`, the variable KUBECONFIG, or run in a pod with a service account: {}",
+                chain(&error)
+            )
+        })?,
+    };
+    let mut config = config;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config).map_err(|error| chain(&error))
+}
+
+/// An error with its causes, each said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            said = format!("{said}: {text}");
+        }
+        cause = error.source();
+    }
+    said
+}

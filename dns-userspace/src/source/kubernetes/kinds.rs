@@ -1,0 +1,116 @@
+//! The kinds of objects that are read, and where the API has them.
+
+/// A kind of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Ingress v1.
+    Ingress,
+    /// Which class is the default.
+    IngressClass,
+    /// Service v1.
+    Service,
+    /// Endpoints of Services.
+    EndpointSlice,
+    /// Namespaces: labels, and preview environments.
+    Namespace,
+    /// Gateway API: listeners.
+    Gateway,
+    /// Gateway API.
+    HttpRoute,
+    /// Gateway API.
+    GrpcRoute,
+    /// Gateway API.
+    TlsRoute,
+    /// Traefik.
+    IngressRoute,
+    /// Traefik.
+    IngressRouteTcp,
+    /// external-dns.
+    DnsEndpoint,
+    /// Our own.
+    RecordSet,
+    /// One ConfigMap with records.
+    ConfigMap,
+}
+
+/// Where the API has a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The group; empty for the core.
+    pub group: &'static str,
+    /// The versions, the one that is preferred first.
+    pub versions: &'static [&'static str],
+    /// The name in paths.
+    pub plural: &'static str,
+    /// As people write it.
+    pub name: &'static str,
+    /// Whether its objects are in namespaces.
+    pub is_namespaced: bool,
+}
+
+const GATEWAY: &str = "gateway.networking.k8s.io";
+const TRAEFIK: &str = "traefik.io";
+
+impl Kind {
+    /// What is watched where nothing is said: all but the ConfigMap.
+    pub fn default_watch() -> Vec<Self> {
+        use Kind as K;
+        [
+            K::Ingress,
+            K::IngressRoute,
+            K::IngressRouteTcp,
+            K::HttpRoute,
+            K::GrpcRoute,
+            K::TlsRoute,
+            K::Service,
+            K::DnsEndpoint,
+            K::RecordSet,
+        ]
+        .into()
+    }
+
+    /// Where the API has it.
+    pub const fn place(self) -> Place {
+        let (group, versions, plural, name): (_, &'static [&'static str], _, _) = match self {
+            Self::Ingress => ("networking.k8s.io", &["v1"], "ingresses", "Ingress"),
+            Self::IngressClass => ("networking.k8s.io", &["v1"], "ingressclasses", "IngressClass"),
+            Self::Service => ("", &["v1"], "services", "Service"),
+            Self::EndpointSlice => ("discovery.k8s.io", &["v1"], "endpointslices", "EndpointSlice"),
+            Self::Namespace => ("", &["v1"], "namespaces", "Namespace"),
+            Self::Gateway => (GATEWAY, &["v1", "v1beta1"], "gateways", "Gateway"),
+            Self::HttpRoute => (GATEWAY, &["v1", "v1beta1"], "httproutes", "HTTPRoute"),
+            Self::GrpcRoute => (GATEWAY, &["v1", "v1alpha2"], "grpcroutes", "GRPCRoute"),
+            Self::TlsRoute => (GATEWAY, &["v1", "v1alpha3", "v1alpha2"], "tlsroutes", "TLSRoute"),
+            Self::IngressRoute => (TRAEFIK, &["v1alpha1"], "ingressroutes", "IngressRoute"),
+            Self::IngressRouteTcp => (TRAEFIK, &["v1alpha1"], "ingressroutetcps", "IngressRouteTCP"),
+            Self::DnsEndpoint => ("externaldns.k8s.io", &["v1alpha1"], "dnsendpoints", "DNSEndpoint"),
+            Self::RecordSet => ("hotdns.io", &["v1alpha1"], "recordsets", "RecordSet"),
+            Self::ConfigMap => ("", &["v1"], "configmaps", "ConfigMap"),
+        };
+        Place {
+            group,
+            versions,
+            plural,
+            name,
+            is_namespaced: !matches!(self, Self::IngressClass | Self::Namespace),
+        }
+    }
+
+    /// As people write it.
+    pub const fn name(self) -> &'static str {
+        self.place().name
+    }
+
+    /// Whether it is a route of the Gateway API.
+    pub const fn is_route(self) -> bool {
+        matches!(self, Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute)
+    }
+
+    /// Whether names of its own are published, in contrast to what is read for others' sake.
+    pub const fn is_published(self) -> bool {
+        !matches!(
+            self,
+            Self::IngressClass | Self::EndpointSlice | Self::Namespace | Self::Gateway
+        )
+    }
+}

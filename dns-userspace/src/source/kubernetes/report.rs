@@ -1,0 +1,279 @@
+//! What became of objects, written back to them: a condition in the status of RecordSets, and an Event for each object that cannot
+//! be understood.
+//!
+//! ```text
+//! Cluster ─ what each asks for ─► Reports ─┐
+//! history ─ what is served ────────────────┴─► Synced: True, or False with the reason
+//! ```
+//!
+//! Only what differs from the last status is written. What cannot be written is said in the log, and tried again with the next
+//! change.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::{Method, Request};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::connect::chain;
+use super::kinds::Kind;
+use super::objects::{Condition, Object, ObjectKey, Outcome};
+use crate::control::{Event, History};
+use crate::model::snapshot::Snapshot;
+use crate::model::source::SourceId;
+use crate::source::Claim;
+
+/// Changes that come within this time are one look at all objects.
+const GATHER: Duration = Duration::from_millis(300);
+/// Octets of the note of an Event at most (events.k8s.io/v1).
+const MOST_NOTE: usize = 1024;
+
+/// Where reports come from and go.
+#[derive(Clone)]
+pub struct Reporting {
+    /// What is served.
+    pub history: Arc<History>,
+    /// Whose objects these are.
+    pub source: SourceId,
+}
+
+/// What is to be reported, by object.
+#[derive(Default)]
+pub(super) struct Reports {
+    objects: Mutex<BTreeMap<ObjectKey, Reported>>,
+    changed: Notify,
+}
+
+#[derive(Clone)]
+struct Reported {
+    uid: Box<str>,
+    generation: i64,
+    outcome: Result<Vec<Claim>, String>,
+    notes: Vec<String>,
+    /// What the object's status says.
+    said: Option<Condition>,
+}
+
+impl Reports {
+    /// An object as it is now; `None` where it is gone.
+    pub(super) fn set(&self, key: &ObjectKey, object: Option<(&Object, &Outcome)>) {
+        let mut objects = self.objects();
+        match object {
+            Some((object, outcome)) if key.kind == Kind::RecordSet || outcome.claims.is_err() => {
+                let reported = Reported {
+                    uid: object.meta.uid.clone(),
+                    generation: object.meta.generation,
+                    outcome: outcome.claims.clone(),
+                    notes: outcome.notes.clone(),
+                    said: object.condition().cloned(),
+                };
+                objects.insert(key.clone(), reported);
+            }
+            _ => {
+                objects.remove(key);
+            }
+        }
+        drop(objects);
+        self.changed.notify_one();
+    }
+
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Reported>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports until it is dropped.
+pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Reporting) {
+    let mut served = reporting.history.subscribe(None);
+    let mut snapshot: Arc<Snapshot> = Arc::default();
+    let mut written: BTreeMap<ObjectKey, Condition> = BTreeMap::new();
+    let mut told: BTreeMap<ObjectKey, String> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            event = served.next() => match event {
+                Some(event) => take(&mut snapshot, event),
+                None => return,
+            },
+            () = reports.changed.notified() => {}
+        }
+        tokio::time::sleep(GATHER).await;
+        while let Some(event) = served.poll() {
+            take(&mut snapshot, event);
+        }
+        let objects = reports.objects().clone();
+        written.retain(|key, _| objects.contains_key(key));
+        told.retain(|key, _| objects.contains_key(key));
+        for (key, reported) in objects {
+            if key.kind == Kind::RecordSet {
+                let condition = condition(&reported, &snapshot, &reporting.source);
+                let known = written.get(&key).or(reported.said.as_ref());
+                if !known.is_some_and(|known| known.is_the_same(&condition)) {
+                    match write_status(&client, &key, &condition, known).await {
+                        Ok(()) => {
+                            written.insert(key.clone(), condition);
+                        }
+                        Err(error) => warn!("{key}: its status cannot be written: {}", chain(&error)),
+                    }
+                }
+            }
+            if let Err(reason) = &reported.outcome
+                && told.get(&key) != Some(reason)
+            {
+                match write_event(&client, &key, &reported.uid, reason).await {
+                    Ok(()) => {}
+                    Err(error) => warn!("{key}: an Event cannot be written: {}", chain(&error)),
+                }
+                told.insert(key, reason.clone());
+            }
+        }
+    }
+}
+
+fn take(snapshot: &mut Arc<Snapshot>, event: Event) {
+    *snapshot = match event {
+        Event::Reset(now) => now,
+        Event::Published(publication) => Arc::clone(&publication.new),
+    };
+}
+
+/// What the status of an object is to say.
+fn condition(reported: &Reported, snapshot: &Snapshot, source: &SourceId) -> Condition {
+    let (status, reason, message) = match &reported.outcome {
+        Err(error) => ("False", "Invalid", error.clone()),
+        Ok(claims) if claims.is_empty() => ("False", "NotPublished", reported.notes.join("; ")),
+        Ok(claims) => match claims.iter().find_map(|claim| unserved(claim, snapshot, source)) {
+            Some(message) => ("False", "NotServed", message),
+            None => ("True", "Served", "it is served".to_owned()),
+        },
+    };
+    Condition {
+        condition: "Synced".to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: reported.generation,
+        last_transition_time: None,
+    }
+}
+
+/// Why a claim is not served; `None` where it is.
+fn unserved(claim: &Claim, snapshot: &Snapshot, source: &SourceId) -> Option<String> {
+    let tree = match &claim.view {
+        None => Some(snapshot),
+        Some(view) => snapshot.view(view).map(|view| &*view.tree),
+    };
+    let Claim { owner, rtype, .. } = claim;
+    let Some(tree) = tree else {
+        return Some(format!(
+            "there is no view `{}`",
+            claim.view.as_deref().unwrap_or_default()
+        ));
+    };
+    let node = tree.node(&owner.key());
+    let Some(rrset) = node.and_then(|node| node.excluding(*rtype)) else {
+        return Some(format!("{owner} {rtype} is not served yet"));
+    };
+    let is_ours = rrset.origin.source() == source && rrset.rtype == *rtype;
+    let holds = |rdata: &[u8]| {
+        rrset
+            .rdatas
+            .iter()
+            .any(|held| crate::model::rdata::same_value(*rtype, held, rdata))
+    };
+    if is_ours && claim.rdatas.iter().all(|rdata| holds(rdata)) {
+        return None;
+    }
+    Some(format!("{owner} {} of {} is served", rrset.rtype, rrset.origin))
+}
+
+async fn write_status(
+    client: &Client,
+    key: &ObjectKey,
+    condition: &Condition,
+    before: Option<&Condition>,
+) -> Result<(), kube::Error> {
+    let now = now();
+    let since = before.filter(|before| before.status == condition.status);
+    let since = since.and_then(|before| before.last_transition_time.clone());
+    let patch = json!({"status": {
+        "observedGeneration": condition.observed_generation,
+        "lastSyncTime": now,
+        "conditions": [{
+            "type": condition.condition,
+            "status": condition.status,
+            "reason": condition.reason,
+            "message": condition.message,
+            "observedGeneration": condition.observed_generation,
+            "lastTransitionTime": since.unwrap_or_else(|| now.clone()),
+        }],
+    }});
+    let place = key.kind.place();
+    let path = format!(
+        "/apis/{}/{}/namespaces/{}/{}/{}/status",
+        place.group, place.versions[0], key.namespace, place.plural, key.name
+    );
+    send(client, Method::PATCH, &path, "application/merge-patch+json", &patch).await
+}
+
+async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) -> Result<(), kube::Error> {
+    let place = key.kind.place();
+    let version = match place.group {
+        "" => place.versions[0].to_owned(),
+        group => format!("{group}/{}", place.versions[0]),
+    };
+    let namespace = if key.namespace.is_empty() {
+        "default"
+    } else {
+        &*key.namespace
+    };
+    let end = reason
+        .char_indices()
+        .map(|(at, _)| at)
+        .take_while(|at| *at < MOST_NOTE - 4)
+        .last();
+    let note = end
+        .and_then(|end| reason.get(..end))
+        .filter(|_| reason.len() >= MOST_NOTE);
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": format!("{}.", key.name), "namespace": namespace},
+        "eventTime": now(),
+        "reportingController": "hotdns.io/hotdns",
+        "reportingInstance": format!("hotdns-{}", std::process::id()),
+        "action": "Publish",
+        "reason": "NotUnderstood",
+        "type": "Warning",
+        "note": note.unwrap_or(reason),
+        "regarding": {
+            "apiVersion": version,
+            "kind": key.kind.name(),
+            "namespace": &*key.namespace,
+            "name": &*key.name,
+            "uid": uid,
+        },
+    });
+    let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    send(client, Method::POST, &path, "application/json", &event).await
+}
+
+async fn send(client: &Client, method: Method, path: &str, content: &str, body: &Value) -> Result<(), kube::Error> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content);
+    let request = request
+        .body(body.to_string().into_bytes())
+        .map_err(kube::Error::HttpError)?;
+    client.request_text(request).await.map(drop)
+}
+
+/// As the API writes times with microseconds.
+fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}

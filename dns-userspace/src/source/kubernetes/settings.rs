@@ -1,0 +1,67 @@
+//! The keys of the source, as the rest of this room asks for them.
+
+use std::net::IpAddr;
+
+use super::kinds::Kind;
+use crate::config::{KubernetesSource, WatchedKind};
+use crate::model::name::Name;
+
+/// What is published of objects: the keys of the source.
+pub type Publishing = KubernetesSource;
+
+/// The kinds whose names are published.
+pub fn watched(settings: &KubernetesSource) -> Vec<Kind> {
+    match &settings.watch {
+        Some(kinds) => kinds.iter().copied().map(Kind::from).collect(),
+        None => Kind::default_watch(),
+    }
+}
+
+impl From<WatchedKind> for Kind {
+    fn from(kind: WatchedKind) -> Self {
+        match kind {
+            WatchedKind::Ingress => Self::Ingress,
+            WatchedKind::IngressRoute => Self::IngressRoute,
+            WatchedKind::IngressRouteTcp => Self::IngressRouteTcp,
+            WatchedKind::HttpRoute => Self::HttpRoute,
+            WatchedKind::GrpcRoute => Self::GrpcRoute,
+            WatchedKind::TlsRoute => Self::TlsRoute,
+            WatchedKind::Service => Self::Service,
+            WatchedKind::DnsEndpoint => Self::DnsEndpoint,
+            WatchedKind::RecordSet => Self::RecordSet,
+            WatchedKind::ConfigMap => Self::ConfigMap,
+        }
+    }
+}
+
+impl KubernetesSource {
+    /// The zone that a name is in: of the configured ones the longest. `None`: the name is not published.
+    pub fn zone_of(&self, name: &Name) -> Option<&Name> {
+        let zones = self.zones.iter().filter(|zone| name.is_at_or_below(zone));
+        zones.max_by_key(|zone| zone.label_count())
+    }
+
+    /// Whether a name is published.
+    pub fn is_published(&self, name: &Name) -> bool {
+        self.zones.is_empty() || self.zone_of(name).is_some()
+    }
+}
+
+/// Where a name leads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// To an address.
+    Address(IpAddr),
+    /// To another name.
+    Host(String),
+}
+
+impl Target {
+    /// From text: an address, or a name without its final dot.
+    pub fn parse(text: &str) -> Self {
+        match text.parse() {
+            Ok(address) => Self::Address(address),
+            Err(_) => Self::Host(text.trim_end_matches('.').to_owned()),
+        }
+    }
+}

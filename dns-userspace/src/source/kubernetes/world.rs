@@ -1,0 +1,270 @@
+//! A cluster as a world: all its kinds together, listed and followed.
+//!
+//! Where one kind's watch finds the cluster away, the whole world is away: what it said last is served, and the driver
+//! lists it again. A kind that the cluster does not serve, or that we may not list, does not hold up the others.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+
+use super::cluster::Cluster;
+use super::connect::connect;
+use super::follow::{Scope, Told, follow};
+use super::kinds::Kind;
+use super::objects::ObjectKey;
+use super::report::{Reporting, Reports, report};
+use super::settings::watched;
+use crate::config::KubernetesSource;
+use crate::source::{Change, Event, Listing, Object, World, WorldError};
+
+/// How long the first lists may take, all together.
+const LIST_TIMEOUT: Duration = Duration::from_secs(120);
+/// What is told and not yet taken.
+const QUEUE: usize = 1024;
+/// EndpointSlices of Services that have no address of their own.
+const HEADLESS: &str = "service.kubernetes.io/headless";
+
+/// A cluster.
+pub struct KubernetesWorld {
+    settings: Arc<KubernetesSource>,
+    cluster: Cluster,
+    /// What is refused to us, and what the server says of it.
+    refused: BTreeMap<String, String>,
+    changes: VecDeque<Change>,
+    told: Option<mpsc::Receiver<Told>>,
+    tasks: JoinSet<()>,
+    /// What is reported to objects, where that is wanted.
+    reports: Option<(Arc<Reports>, Reporting)>,
+}
+
+impl KubernetesWorld {
+    /// A cluster that nothing is known of; with `reporting`, objects are told what became of them.
+    pub fn new(settings: KubernetesSource, reporting: Option<Reporting>) -> Self {
+        let settings = Arc::new(settings);
+        Self {
+            cluster: Cluster::new(Arc::clone(&settings)),
+            settings,
+            refused: BTreeMap::new(),
+            changes: VecDeque::new(),
+            told: None,
+            tasks: JoinSet::new(),
+            reports: reporting.map(|reporting| (Arc::default(), reporting)),
+        }
+    }
+
+    /// Takes what is told; the objects that may ask for something else now.
+    fn take(&mut self, told: Told) -> Result<BTreeSet<ObjectKey>, WorldError> {
+        let now = Instant::now();
+        Ok(match told {
+            Told::Listed(scope, objects) => {
+                let mut touched = self.permit(&scope);
+                touched.append(&mut self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now));
+                touched
+            }
+            Told::Applied(Ok(object)) => self.cluster.apply(*object, now),
+            Told::Applied(Err((key, error))) => self.cluster.apply_unread(key, error),
+            Told::Deleted(key) => self.cluster.delete(&key),
+            Told::Absent(scope) => {
+                self.permit(&scope);
+                self.cluster
+                    .reset(scope.kind, scope.namespace.as_deref(), Vec::new(), now)
+            }
+            Told::Refused(scope, reason) => {
+                let key = scope.to_string();
+                if !self.refused.contains_key(&key) {
+                    self.changes.push_back(Change::Applied(refused(&key, &reason)));
+                }
+                self.refused.insert(key, reason);
+                match scope.kind {
+                    Kind::Gateway => self.cluster.set_gateways(false),
+                    _ => BTreeSet::new(),
+                }
+            }
+            Told::Failed(error) => return Err(WorldError(error)),
+        })
+    }
+
+    /// A kind may be listed; what asks for something else now.
+    fn permit(&mut self, scope: &Scope) -> BTreeSet<ObjectKey> {
+        let key = scope.to_string();
+        if self.refused.remove(&key).is_some() {
+            self.changes.push_back(Change::Deleted(key.into()));
+        }
+        match scope.kind {
+            Kind::Gateway => self.cluster.set_gateways(true),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    fn note(&mut self, keys: BTreeSet<ObjectKey>) {
+        for key in keys.into_iter().filter(|key| key.kind.is_published()) {
+            let change = match self.object(&key) {
+                Some(object) => Change::Applied(object),
+                None => Change::Deleted(key.to_string().into()),
+            };
+            self.changes.push_back(change);
+        }
+    }
+
+    /// An object as the driver takes it; `None` where it asks for nothing.
+    fn object(&self, key: &ObjectKey) -> Option<Object> {
+        let outcome = self.cluster.outcome(key);
+        if let Some((reports, _)) = &self.reports {
+            reports.set(key, self.cluster.object(key).zip(outcome.as_ref()));
+        }
+        let outcome = outcome?;
+        for note in &outcome.notes {
+            tracing::debug!(object = %key, "not published: {note}");
+        }
+        if outcome.claims.as_ref().is_ok_and(Vec::is_empty) {
+            return None;
+        }
+        Some(Object {
+            key: key.to_string().into(),
+            since: self.cluster.object(key).map_or(0, |object| object.meta.created),
+            claims: outcome.claims,
+        })
+    }
+}
+
+impl World for KubernetesWorld {
+    async fn list(&mut self) -> Result<Listing, WorldError> {
+        self.tasks = JoinSet::new();
+        self.changes.clear();
+        let client = connect(&self.settings).await.map_err(WorldError)?;
+        let scopes = scopes(&self.settings);
+        let (sender, mut told) = mpsc::channel(QUEUE);
+        let mut waiting = scopes.len();
+        for scope in scopes {
+            self.tasks.spawn(follow(client.clone(), scope, sender.clone()));
+        }
+        if let Some((reports, reporting)) = &self.reports {
+            self.tasks.spawn(report(client, Arc::clone(reports), reporting.clone()));
+        }
+        let until = tokio::time::Instant::now() + LIST_TIMEOUT;
+        while waiting > 0 {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            let Ok(Some(what)) = timeout(left, told.recv()).await else {
+                let seconds = LIST_TIMEOUT.as_secs();
+                return Err(WorldError(format!("its lists did not end within {seconds} s")));
+            };
+            if let Told::Refused(scope, reason) = &what
+                && self.settings.watch.is_some()
+                && watched(&self.settings).contains(&scope.kind)
+            {
+                return Err(WorldError(refusal(&scope.to_string(), reason)));
+            }
+            waiting -= usize::from(matches!(what, Told::Listed(..) | Told::Absent(_) | Told::Refused(..)));
+            self.take(what)?;
+        }
+        self.told = Some(told);
+        self.changes.clear();
+        let keys: BTreeSet<ObjectKey> = self.cluster.keys().cloned().collect();
+        let mut objects: Vec<Object> = keys.iter().filter_map(|key| self.object(key)).collect();
+        objects.extend(self.refused.iter().map(|(key, reason)| refused(key, reason)));
+        Ok(Listing { objects, resume: None })
+    }
+
+    async fn next(&mut self) -> Result<Event, WorldError> {
+        loop {
+            if let Some(change) = self.changes.pop_front() {
+                return Ok(Event { change, resume: None });
+            }
+            let Some(told) = &mut self.told else {
+                return Err(WorldError("it was not listed".to_owned()));
+            };
+            let expiry = self.cluster.next_expiry();
+            let expired = async {
+                match expiry {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let what = tokio::select! {
+                what = told.recv() => Some(what),
+                () = expired => None,
+            };
+            let touched = match what {
+                Some(Some(what)) => self.take(what)?,
+                Some(None) => return Err(WorldError("all of its watches ended".to_owned())),
+                None => self.cluster.expire(Instant::now()),
+            };
+            self.note(touched);
+        }
+    }
+}
+
+/// What is refused, as an object that cannot be understood: it is reported, and the others are served.
+fn refused(key: &str, reason: &str) -> Object {
+    Object {
+        key: key.into(),
+        since: 0,
+        claims: Err(refusal(key, reason)),
+    }
+}
+
+fn refusal(what: &str, reason: &str) -> String {
+    format!(
+        "{what} may not be listed; give the service account `get`, `list` and `watch` for them, or leave the kind out \
+             of `watch`: {reason}"
+    )
+}
+
+impl std::fmt::Display for Scope {
+    /// `all of Ingress`, `all of Ingress in demo`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "all of {}", self.kind.name())?;
+        match &self.namespace {
+            Some(namespace) => write!(f, " in {namespace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is followed: the kinds that are published, and those that say more of them.
+fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
+    let watch = watched(settings);
+    let has = |kind| watch.contains(&kind);
+    let mut scopes = Vec::new();
+    let mut add = |kind: Kind, labels: Option<&str>| {
+        let scope = |namespace: Option<&String>| Scope {
+            kind,
+            namespace: namespace.cloned(),
+            labels: labels.map(str::to_owned),
+            name: None,
+        };
+        match settings.namespaces.is_empty() || !kind.place().is_namespaced {
+            true => scopes.push(scope(None)),
+            false => scopes.extend(settings.namespaces.iter().map(|namespace| scope(Some(namespace)))),
+        }
+    };
+    for kind in watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
+        add(*kind, settings.selector.as_deref());
+    }
+    if has(Kind::Service) {
+        add(Kind::EndpointSlice, Some(HEADLESS));
+    }
+    if has(Kind::Ingress) {
+        add(Kind::IngressClass, None);
+    }
+    if watch.iter().any(|kind| kind.is_route()) {
+        add(Kind::Gateway, None);
+    }
+    if watch.iter().any(|kind| *kind != Kind::ConfigMap) {
+        add(Kind::Namespace, None);
+    }
+    if has(Kind::ConfigMap) {
+        let place = &settings.config_map;
+        scopes.push(Scope {
+            kind: Kind::ConfigMap,
+            namespace: Some(place.namespace.clone()),
+            labels: None,
+            name: Some(place.name.clone()),
+        });
+    }
+    scopes
+}

@@ -1,0 +1,335 @@
+//! `sources.nomad`: the native services of a Nomad.
+//!
+//! ```text
+//! 1. GET /v1/event/stream?topic=Service    opened first, so that nothing is lost between list and stream
+//! 2. GET /v1/services, /v1/service/NAME    the list; events that are older than it are skipped
+//! 3. the stream                            one registration at a time; silent for 90 s: all is listed anew
+//! ```
+//!
+//! The stream may skip events without a word (its buffer is short), so all is listed anew now and then. Where it cannot
+//! be had, all is listed every 15 s. `docs/discovery.md` is for users.
+
+mod answers;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use self::answers::{Message, Namespace, Registration};
+use super::checks::Checks;
+use super::peer::{Credential, Lines, Peer, encoded};
+use super::services::{self, Instance};
+use super::{Change, Event, Listing, Object, World, WorldError};
+use crate::config::NomadSource;
+
+/// For a reply.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the request for the stream has before the list begins.
+const HEAD_START: Duration = Duration::from_millis(300);
+/// A stream sends something every 30 s at the latest.
+const LONGEST_SILENCE: Duration = Duration::from_secs(90);
+/// How often all is listed beside the stream.
+const RESYNC: Duration = Duration::from_secs(300);
+/// How often all is listed without a stream.
+const REFRESH: Duration = Duration::from_secs(15);
+/// Requests at a time while services are listed.
+const AT_A_TIME: usize = 16;
+const INDEX: &str = "x-nomad-index";
+
+/// The services of a Nomad.
+pub(super) struct Nomad {
+    settings: NomadSource,
+    peer: Option<Arc<Peer>>,
+    /// The index of the list: events up to it are in it.
+    listed_at: u64,
+    services: BTreeMap<Key, Known>,
+    checks: Checks,
+    events: Events,
+    /// When all is listed anew.
+    resync: Instant,
+    news: VecDeque<Event>,
+}
+
+/// A namespace and a service in it.
+type Key = (String, String);
+
+/// A service as it was last.
+#[derive(Default)]
+struct Known {
+    /// Its instances, by their IDs, each with the index of its last change.
+    instances: BTreeMap<String, (u64, Instance)>,
+    /// Those that are served, by their IDs.
+    served: Vec<String>,
+    objects: BTreeMap<Arc<str>, Object>,
+}
+
+enum Events {
+    Opening(BoxFuture<'static, Result<Lines, WorldError>>),
+    Open(Lines),
+    /// The stream cannot be had.
+    Absent,
+}
+
+impl Nomad {
+    pub(super) fn new(settings: NomadSource) -> Self {
+        Self {
+            checks: Checks::new(settings.checks.clone()),
+            settings,
+            peer: None,
+            listed_at: 0,
+            services: BTreeMap::new(),
+            events: Events::Absent,
+            resync: Instant::now(),
+            news: VecDeque::new(),
+        }
+    }
+
+    fn peer(&mut self) -> Result<Arc<Peer>, WorldError> {
+        if let Some(peer) = &self.peer {
+            return Ok(Arc::clone(peer));
+        }
+        let peer = Arc::new(Peer::new(
+            "Nomad",
+            self.settings.peer.clone(),
+            Credential::Header("X-Nomad-Token"),
+        )?);
+        self.peer = Some(Arc::clone(&peer));
+        Ok(peer)
+    }
+
+    /// Opens the stream, as far as it opens at once.
+    async fn open(&mut self, peer: &Arc<Peer>) {
+        let namespace = encoded(&self.settings.namespace);
+        let mut opening: BoxFuture<'static, _> =
+            Box::pin(peer.lines(format!("/v1/event/stream?topic=Service&namespace={namespace}")));
+        self.events = match timeout(HEAD_START, &mut opening).await {
+            Ok(Ok(lines)) => Events::Open(lines),
+            Ok(Err(_)) => Events::Absent,
+            Err(_) => Events::Opening(opening),
+        };
+    }
+
+    async fn list_all(&mut self, peer: &Arc<Peer>) -> Result<Listing, WorldError> {
+        let namespace = encoded(&self.settings.namespace);
+        let listed = peer
+            .get(&format!("/v1/services?namespace={namespace}"), TIMEOUT)
+            .await?;
+        let namespaces: Vec<Namespace> = listed.json()?;
+        let keys = namespaces.into_iter().flat_map(Namespace::into_services);
+        let keys: BTreeSet<Key> = keys.collect();
+        let asked = stream::iter(keys).map(|key| async move {
+            let path = format!("/v1/service/{}?namespace={}", encoded(&key.1), encoded(&key.0));
+            let answer = peer.ask(&path, TIMEOUT).await?;
+            // One that is gone by now.
+            let is_gone = answer.status.as_u16() == 404;
+            let registrations: Vec<Registration> = if is_gone { Vec::new() } else { answer.checked()?.json()? };
+            Ok::<_, WorldError>((key, registrations))
+        });
+        let replies: Vec<Result<(Key, Vec<Registration>), WorldError>> =
+            asked.buffer_unordered(AT_A_TIME).collect().await;
+        let mut now: BTreeMap<Key, Known> = BTreeMap::new();
+        for reply in replies {
+            let (key, registrations) = reply?;
+            let known = now.entry(key).or_default();
+            for registration in registrations {
+                let (index, instance) = registration.into_instance();
+                known.instances.insert(instance.id.clone(), (index, instance));
+            }
+        }
+        now.retain(|_, known| !known.instances.is_empty());
+        for (key, known) in &mut now {
+            if let Some(before) = self.services.get_mut(key) {
+                known.served = std::mem::take(&mut before.served);
+            }
+        }
+        self.services = now;
+        self.check();
+        self.listed_at = listed.number(INDEX).unwrap_or(0);
+        let keys: Vec<Key> = self.services.keys().cloned().collect();
+        let mut objects = Vec::new();
+        for key in keys {
+            let described = self.describe(&key);
+            objects.extend(described.values().cloned());
+            self.services.entry(key).or_default().objects = described;
+        }
+        Ok(Listing { objects, resume: None })
+    }
+
+    /// Checks the instances of all services, those that have come included.
+    fn check(&mut self) {
+        let instances = self.services.values().flat_map(|known| known.instances.values());
+        self.checks.set(instances.map(|(_, instance)| instance));
+    }
+
+    /// The objects that a service is now.
+    fn describe(&mut self, key: &Key) -> BTreeMap<Arc<str>, Object> {
+        let Some(known) = self.services.get_mut(key) else {
+            return BTreeMap::new();
+        };
+        let judged = self
+            .checks
+            .judged(known.instances.values().map(|(_, instance)| instance));
+        let instances: Vec<Instance> = services::served(&judged, &known.served).into_iter().cloned().collect();
+        known.served = instances.iter().map(|instance| instance.id.clone()).collect();
+        let objects = services::objects(&key.1, 0, &instances, &self.settings.naming);
+        let named = objects.into_iter().map(|mut object| {
+            // The same service may be in two namespaces.
+            if key.0 != "default" {
+                object.key = format!("{} in {}", object.key, key.0).into();
+            }
+            (Arc::clone(&object.key), object)
+        });
+        named.collect()
+    }
+
+    /// Takes one line of the stream.
+    fn take(&mut self, line: &[u8]) -> Result<(), WorldError> {
+        let wrong = |error| WorldError(format!("Nomad's stream of events cannot be understood: {error}"));
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let message: Message = serde_json::from_slice(line).map_err(wrong)?;
+        for event in message.events {
+            if event.topic != "Service" || event.index <= self.listed_at {
+                continue;
+            }
+            let Some(registration) = event.payload.service else {
+                continue;
+            };
+            let key = (registration.namespace.clone(), registration.service_name.clone());
+            let (index, instance) = registration.into_instance();
+            let id = instance.id.clone();
+            let known = self.services.entry(key.clone()).or_default();
+            let is_older = known
+                .instances
+                .get(&id)
+                .is_some_and(|(at, _)| *at > event.index.max(index));
+            match event.kind.as_str() {
+                _ if is_older => continue,
+                "ServiceRegistration" => drop(known.instances.insert(id, (event.index, instance))),
+                "ServiceDeregistration" => drop(known.instances.remove(&id)),
+                _ => continue,
+            }
+            self.check();
+            self.tell(&key);
+        }
+        Ok(())
+    }
+
+    /// Tells what of a service is another now.
+    fn tell(&mut self, key: &Key) {
+        let objects = self.describe(key);
+        let Some(known) = self.services.get_mut(key) else {
+            return;
+        };
+        let is_gone = known.instances.is_empty();
+        let objects = if is_gone { BTreeMap::new() } else { objects };
+        let gone = known.objects.keys().filter(|key| !objects.contains_key(*key)).cloned();
+        let other = objects
+            .values()
+            .filter(|object| known.objects.get(&object.key) != Some(*object))
+            .cloned();
+        let changes: Vec<Change> = gone.map(Change::Deleted).chain(other.map(Change::Applied)).collect();
+        known.objects = objects;
+        if is_gone {
+            self.services.remove(key);
+        }
+        // That all are gone, a list has to say.
+        let changes = if self.services.is_empty() {
+            vec![Change::Relist]
+        } else {
+            changes
+        };
+        self.news
+            .extend(changes.into_iter().map(|change| Event { change, resume: None }));
+    }
+}
+
+impl World for Nomad {
+    async fn list(&mut self) -> Result<Listing, WorldError> {
+        self.news.clear();
+        let peer = self.peer()?;
+        self.open(&peer).await;
+        let listing = self.list_all(&peer).await?;
+        let every = if matches!(self.events, Events::Absent) {
+            REFRESH
+        } else {
+            RESYNC
+        };
+        self.resync = Instant::now() + every;
+        Ok(listing)
+    }
+
+    async fn next(&mut self) -> Result<Event, WorldError> {
+        let relist = Event {
+            change: Change::Relist,
+            resume: None,
+        };
+        loop {
+            if let Some(event) = self.news.pop_front() {
+                return Ok(event);
+            }
+            let event = tokio::select! {
+                event = self.events.next(self.resync) => event?,
+                () = self.checks.changed() => {
+                    let keys: Vec<Key> = self.services.keys().cloned().collect();
+                    keys.iter().for_each(|key| self.tell(key));
+                    continue;
+                }
+            };
+            match event {
+                Told::Line(line) => self.take(&line)?,
+                Told::Opened => {}
+                Told::Refused => self.resync = Instant::now() + REFRESH,
+                Told::Silence => return Ok(relist),
+            }
+        }
+    }
+}
+
+/// What comes of waiting for the stream.
+enum Told {
+    /// A line, which may be empty.
+    Line(Vec<u8>),
+    /// The stream is there.
+    Opened,
+    /// It cannot be had.
+    Refused,
+    /// It says nothing, or it is time to list all anew.
+    Silence,
+}
+
+impl Events {
+    /// Waits for what comes next, until `resync` at most. Dropping the future loses nothing.
+    async fn next(&mut self, resync: Instant) -> Result<Told, WorldError> {
+        match self {
+            Self::Absent => {
+                sleep_until(resync).await;
+                Ok(Told::Silence)
+            }
+            Self::Opening(opening) => {
+                let (events, told) = match timeout_at(resync, opening).await {
+                    Ok(Ok(lines)) => (Self::Open(lines), Told::Opened),
+                    Ok(Err(_)) => (Self::Absent, Told::Refused),
+                    Err(_) => return Ok(Told::Silence),
+                };
+                *self = events;
+                Ok(told)
+            }
+            Self::Open(lines) => {
+                let until = resync.min(Instant::now() + LONGEST_SILENCE);
+                match timeout_at(until, lines.next()).await {
+                    Ok(line) => Ok(Told::Line(line?)),
+                    Err(_) => Ok(Told::Silence),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

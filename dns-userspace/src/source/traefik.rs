@@ -1,0 +1,229 @@
+//! `sources.traefik`: the routers of a Traefik, from its API.
+//!
+//! ```text
+//! GET /api/rawdata ─ routers, tcpRouters ─ rules ─► Router a@file: a.example.org. A, AAAA of `targets`
+//! ```
+//!
+//! Traefik's API has no way to wait for a change: it is asked every few seconds, and what it says is compared. The API
+//! shows all providers, with default rules applied. A router that is disabled has no names; nor has one below another
+//! router, whose hosts are among those of the other. `docs/discovery.md` is for users.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::disagreement::{Disagreement, RoutedRule};
+use super::peer::{Answer, Credential, Peer};
+use super::polled::{Objects, Polled};
+use super::services::of_targets;
+use super::{Claim, Event, Listing, Object, World, WorldError};
+use crate::config::ProxySource;
+use crate::model::record::Wildcard;
+use crate::traefik_rule::{self, Dialect, Rule};
+
+/// For a reply.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Pages of a list at most.
+const MOST_PAGES: u64 = 1000;
+
+/// The routers of a Traefik.
+pub(super) struct Traefik {
+    settings: ProxySource,
+    peer: Option<Arc<Peer>>,
+    polled: Polled,
+}
+
+/// `/api/rawdata`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawData {
+    routers: BTreeMap<String, Router>,
+    tcp_routers: BTreeMap<String, Router>,
+}
+
+/// A router, as all paths show it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Router {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    rule: String,
+    #[serde(default)]
+    rule_syntax: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    parent_refs: Vec<String>,
+}
+
+impl Traefik {
+    pub(super) fn new(settings: ProxySource) -> Self {
+        Self {
+            settings,
+            peer: None,
+            polled: Polled::default(),
+        }
+    }
+
+    fn peer(&mut self) -> Result<Arc<Peer>, WorldError> {
+        if let Some(peer) = &self.peer {
+            return Ok(Arc::clone(peer));
+        }
+        let peer = Arc::new(Peer::new("Traefik", self.settings.peer.clone(), Credential::Basic)?);
+        self.peer = Some(Arc::clone(&peer));
+        Ok(peer)
+    }
+
+    async fn read(&mut self) -> Result<Objects, WorldError> {
+        let peer = self.peer()?;
+        let routers = routers(&peer).await?.into_iter();
+        let objects = routers.map(|(key, router, is_http)| {
+            let claims = self.claims(&router, is_http);
+            (Arc::clone(&key), Object { key, since: 0, claims })
+        });
+        Ok(objects.collect())
+    }
+
+    fn claims(&self, router: &Router, is_http: bool) -> Result<Vec<Claim>, String> {
+        if !router.has_names() {
+            return Ok(Vec::new());
+        }
+        let rule = router.rule(is_http, self.settings.is_v2)?;
+        let names = traefik_rule::hosts(&rule);
+        if names.is_empty()
+            && let Some(unknown) = names.underivable.first()
+        {
+            return Err(format!(
+                "no name can be derived from `{}`: {}",
+                unknown.what, unknown.reason
+            ));
+        }
+        let targets: BTreeMap<IpAddr, u16> = self.settings.targets.iter().map(|target| (*target, 1)).collect();
+        let any_depth = names
+            .exact
+            .iter()
+            .chain(&names.any_depth)
+            .map(|name| (name, Wildcard::Rfc4592));
+        let all = any_depth.chain(names.one_label.iter().map(|name| (name, Wildcard::OneLabel)));
+        let claims = all.flat_map(|(name, wildcard)| of_targets(name, targets.clone(), wildcard, self.settings.ttl));
+        Ok(claims.collect())
+    }
+}
+
+impl Router {
+    /// Whether its rule says which names it has.
+    fn has_names(&self) -> bool {
+        self.status != "disabled" && self.parent_refs.is_empty()
+    }
+
+    fn rule(&self, is_http: bool, is_v2: bool) -> Result<Rule, String> {
+        let own = match self.rule_syntax.as_str() {
+            "v2" | "v3" => Some(self.rule_syntax.as_str()),
+            _ => is_v2.then_some("v2"),
+        };
+        let dialect = if is_http { Dialect::http(own) } else { Dialect::tcp(own) };
+        traefik_rule::parse(&self.rule, dialect).map_err(|error| error.to_string())
+    }
+}
+
+/// All routers but Traefik's own, each with its key, and whether it is one of HTTP.
+async fn routers(peer: &Peer) -> Result<Vec<(Arc<str>, Router, bool)>, WorldError> {
+    let answer = peer.ask("/api/rawdata", TIMEOUT).await?;
+    let data = match answer.status.as_u16() {
+        404 => RawData {
+            routers: listed(peer, "/api/http/routers", &answer).await?,
+            tcp_routers: listed(peer, "/api/tcp/routers", &answer).await?,
+        },
+        _ => answer.checked()?.json()?,
+    };
+    let http = data.routers.into_iter().map(|(name, router)| (name, router, true));
+    let tcp = data.tcp_routers.into_iter().map(|(name, router)| (name, router, false));
+    let own = http.chain(tcp).filter(|(name, ..)| !name.ends_with("@internal"));
+    let named = own.map(|(name, router, is_http)| {
+        let kind = if is_http { "Router" } else { "TCP router" };
+        (Arc::from(format!("{kind} {name}")), router, is_http)
+    });
+    Ok(named.collect())
+}
+
+/// The rules of all routers, and those that cannot be read.
+pub(super) async fn routed(peer: &Peer, is_v2: bool) -> Result<(Vec<RoutedRule>, Vec<Disagreement>), WorldError> {
+    let (mut routed, mut broken) = (Vec::new(), Vec::new());
+    for (key, router, is_http) in routers(peer).await? {
+        if !router.has_names() {
+            continue;
+        }
+        let router_name = key.to_string();
+        match router.rule(is_http, is_v2) {
+            Ok(rule) => routed.push(RoutedRule {
+                router: router_name,
+                names: traefik_rule::hosts(&rule),
+                rule,
+            }),
+            Err(reason) => broken.push(Disagreement::Underivable {
+                router: router_name,
+                reason,
+            }),
+        }
+    }
+    Ok((routed, broken))
+}
+
+/// A list of routers, page by page. `rawdata` is the reply that has no raw data.
+async fn listed(peer: &Peer, path: &str, rawdata: &Answer) -> Result<BTreeMap<String, Router>, WorldError> {
+    let mut routers = BTreeMap::new();
+    let mut page = 1;
+    while page <= MOST_PAGES {
+        let answer = peer.ask(&format!("{path}?page={page}&per_page=100"), TIMEOUT).await?;
+        if answer.status.as_u16() == 404 {
+            let is_up = peer
+                .ask("/ping", TIMEOUT)
+                .await
+                .is_ok_and(|ping| ping.status.as_u16() == 200);
+            let error = rawdata
+                .clone()
+                .checked()
+                .map_or_else(|error| error.0, |_| String::new());
+            return Err(WorldError(match is_up {
+                true => {
+                    format!("{error}: Traefik serves, and its API is off: set `api.insecure`, or route api@internal")
+                }
+                false => format!("{error}: it is no API of Traefik"),
+            }));
+        }
+        let answer = answer.checked()?;
+        let all: Vec<Router> = answer.json()?;
+        routers.extend(all.into_iter().map(|router| (router.name.clone(), router)));
+        match answer.number("x-next-page") {
+            Some(next) if next > page => page = next,
+            // After the last page comes page 1.
+            _ => break,
+        }
+    }
+    Ok(routers)
+}
+
+impl World for Traefik {
+    async fn list(&mut self) -> Result<Listing, WorldError> {
+        let now = self.read().await?;
+        Ok(self.polled.list(now))
+    }
+
+    async fn next(&mut self) -> Result<Event, WorldError> {
+        loop {
+            if let Some(event) = self.polled.next() {
+                return Ok(event);
+            }
+            tokio::time::sleep(self.settings.poll).await;
+            let now = self.read().await?;
+            self.polled.take(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

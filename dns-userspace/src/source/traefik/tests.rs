@@ -1,0 +1,159 @@
+//! A Traefik that is replayed: what it recorded, and what goes wrong with one.
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::super::Change;
+use super::super::peer::testing::{Player, Reply};
+use super::*;
+use crate::config::PeerSettings;
+use crate::model::rdata;
+
+const RAW: &str = "/api/rawdata";
+
+fn settings(player: &Player) -> ProxySource {
+    ProxySource {
+        peer: PeerSettings {
+            url: player.url.as_str().into(),
+            secret_file: None,
+            secret: None,
+            ca: None,
+        },
+        targets: vec!["198.51.100.7".parse().expect("an address")],
+        ttl: 60,
+        poll: Duration::from_millis(20),
+        is_v2: false,
+    }
+}
+
+async fn recorded() -> Player {
+    let player = Player::start().await;
+    player.set(RAW, Reply::ok(include_str!("../recorded/traefik-v3.7-rawdata.json")));
+    player
+}
+
+/// `key: owner TYPE value`, or the error.
+fn shown(objects: &[Object]) -> Vec<String> {
+    let lines = objects.iter().flat_map(|object| match &object.claims {
+        Err(reason) => vec![format!("{}: {reason}", object.key)],
+        Ok(claims) => claims
+            .iter()
+            .map(|claim| {
+                let value = rdata::format_value(claim.rtype, &claim.rdatas[0]);
+                format!("{}: {} {} {value}", object.key, claim.owner, claim.rtype)
+            })
+            .collect(),
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn the_recorded_routers_are_named() {
+    let player = recorded().await;
+    let objects = Traefik::new(settings(&player)).list().await.expect("a list").objects;
+    let lines = shown(&objects);
+    for wanted in [
+        "Router a@file: a.peers.test. A 198.51.100.7",
+        "Router b@file: b.peers.test. A 198.51.100.7",
+        "Router b@file: *.w.peers.test. A 198.51.100.7",
+        "Router consul@consulcatalog: consul.consul.test. A 198.51.100.7",
+        "Router demo-ing-ing-peers-test@kubernetes: ing.peers.test. A 198.51.100.7",
+    ] {
+        assert!(lines.contains(&wanted.to_owned()), "{wanted}: {lines:#?}");
+    }
+    assert!(!lines.iter().any(|line| line.contains("@internal")));
+}
+
+#[tokio::test]
+async fn the_lists_page_by_page_say_the_same_as_the_raw_data() {
+    let player = recorded().await;
+    let raw = Traefik::new(settings(&player)).list().await.expect("a list").objects;
+    player.set(RAW, Reply::error(404, "404 page not found"));
+    let http = Reply::ok(include_str!("../recorded/traefik-v3.7-http-routers.json"));
+    player.set("/api/http/routers", http.with("X-Next-Page", 1));
+    player.set(
+        "/api/tcp/routers",
+        Reply::ok(include_str!("../recorded/traefik-v3.7-tcp-routers.json")),
+    );
+    let listed = Traefik::new(settings(&player)).list().await.expect("a list").objects;
+    assert_eq!(listed, raw);
+}
+
+#[tokio::test]
+async fn changes_are_told_and_a_traefik_without_routers_is_asked_again() {
+    let player = Player::start().await;
+    let data = |routers: Value| player.set(RAW, Reply::ok(json!({ "routers": routers }).to_string()));
+    data(json!({"a@file": {"rule": "Host(`a.x`)", "status": "enabled"}, "b@file": {"rule": "Host(`b.x`)"}}));
+    let mut world = Traefik::new(settings(&player));
+    assert_eq!(world.list().await.expect("a list").objects.len(), 2);
+    data(json!({"a@file": {"rule": "Host(`a.x`)", "status": "disabled"}, "c@file": {"rule": "Host(`c.x`)"}}));
+    let mut changes = Vec::new();
+    for _ in 0..3 {
+        let event = timeout(Duration::from_secs(10), world.next())
+            .await
+            .expect("in time")
+            .expect("an event");
+        changes.push(match event.change {
+            Change::Applied(object) => format!("{} {}", object.key, object.claims.expect("claims").len()),
+            Change::Deleted(key) => format!("- {key}"),
+            Change::Relist => "relist".to_owned(),
+        });
+    }
+    assert_eq!(changes, ["- Router b@file", "Router a@file 0", "Router c@file 1"]);
+    data(json!({}));
+    let event = timeout(Duration::from_secs(10), world.next())
+        .await
+        .expect("in time")
+        .expect("an event");
+    assert!(matches!(event.change, Change::Relist));
+}
+
+#[tokio::test]
+async fn a_rule_that_gives_no_name_is_reported_on_its_router() {
+    let player = Player::start().await;
+    let routers = json!({
+        "bad@file": {"rule": "Hots(`a.x`)"},
+        "odd@file": {"rule": "HostRegexp(`^w[0-9]+\\.x$`)"},
+        "path@file": {"rule": "PathPrefix(`/x`)"},
+        "child@file": {"rule": "Host(`child.x`)", "parentRefs": ["path@file"]},
+        "old@file": {"rule": "HostRegexp(`{s:[a-z0-9-]+}.traefik`)", "ruleSyntax": "v2"},
+    });
+    player.set(
+        RAW,
+        Reply::ok(json!({"routers": routers, "tcpRouters": {"db@file": {"rule": "HostSNI(`db.x`)"}}}).to_string()),
+    );
+    let lines = shown(&Traefik::new(settings(&player)).list().await.expect("a list").objects);
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    assert!(lines[0].starts_with("Router bad@file: the rule"), "{lines:#?}");
+    assert!(
+        lines[1].starts_with("Router odd@file: no name can be derived"),
+        "{lines:#?}"
+    );
+    assert_eq!(lines[2], "Router old@file: *.traefik. A 198.51.100.7");
+    assert_eq!(lines[3], "TCP router db@file: db.x. A 198.51.100.7");
+}
+
+#[tokio::test]
+async fn an_api_that_is_off_or_closed_is_told_so() {
+    let player = Player::start().await;
+    let error = Traefik::new(settings(&player)).list().await.expect_err("404");
+    assert!(error.0.contains("no API of Traefik"), "{error}");
+    player.set("/ping", Reply::ok("OK"));
+    let error = Traefik::new(settings(&player)).list().await.expect_err("404");
+    assert!(error.0.contains("api.insecure"), "{error}");
+    player.set(RAW, Reply::error(401, "401 Unauthorized"));
+    let error = Traefik::new(settings(&player)).list().await.expect_err("401");
+    assert!(error.0.contains("check the token"), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_is_shown_by_basic_authentication() {
+    let player = recorded().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("basic");
+    std::fs::write(&file, "ann:secret\n").expect("written");
+    let mut settings = settings(&player);
+    settings.peer.secret_file = Some(file.as_path().into());
+    Traefik::new(settings).list().await.expect("a list");
+    assert_eq!(player.asked()[0].headers["authorization"], "Basic YW5uOnNlY3JldA==");
+}

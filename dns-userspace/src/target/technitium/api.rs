@@ -1,0 +1,222 @@
+//! Technitium's HTTP API, as far as records need it: form parameters in, JSON out. It answers HTTP 200 to errors too;
+//! `status` says which.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::plan::{Held, RecordId, Wish};
+use super::shown;
+use crate::config::{TechnitiumConfig, TokenPlace};
+use crate::host::files;
+use crate::model::name::Name;
+use crate::model::record::RecordType;
+use crate::target::Around;
+
+/// How long a request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The API of one server.
+pub(super) struct Api {
+    agent: ureq::Agent,
+    url: Box<str>,
+    token: TokenPlace,
+    /// Between two requests.
+    pace: Duration,
+    last: Option<Instant>,
+}
+
+/// Why a request has no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// The record is there already.
+    #[error("{0}")]
+    Exists(String),
+    /// There is no such record.
+    #[error("{0}")]
+    Absent(String),
+    /// The server refuses the change.
+    #[error("{endpoint} is refused: {message}")]
+    Refused {
+        /// The endpoint.
+        endpoint: &'static str,
+        /// What the server says.
+        message: String,
+    },
+    /// The server cannot be asked, or not with this token.
+    #[error("{0}")]
+    Away(String),
+}
+
+impl ApiError {
+    /// Whether every other request would fail alike.
+    pub(super) fn is_of_all(&self) -> bool {
+        matches!(self, Self::Away(_))
+    }
+}
+
+const ADD: &str = "/api/zones/records/add";
+const UPDATE: &str = "/api/zones/records/update";
+const DELETE: &str = "/api/zones/records/delete";
+const GET: &str = "/api/zones/records/get";
+
+impl Api {
+    pub(super) fn new(config: &TechnitiumConfig) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .build();
+        Self {
+            agent: agent.into(),
+            url: config.url.clone(),
+            token: config.token.clone(),
+            pace: Duration::from_secs(1) / u32::from(config.max_rate.max(1)),
+            last: None,
+        }
+    }
+
+    /// All records of a zone that we could have made.
+    pub(super) fn records(&mut self, zone: &Name, around: &Around) -> Result<Vec<(RecordId, Held)>, ApiError> {
+        let zone_text = shown(zone);
+        let form = [
+            ("domain", zone_text.as_str()),
+            ("zone", &zone_text),
+            ("listZone", "true"),
+        ];
+        let reply = self.call(GET, &form, around)?;
+        let records = reply["response"]["records"].as_array().cloned().unwrap_or_default();
+        Ok(records.iter().filter_map(|record| read(record, zone)).collect())
+    }
+
+    pub(super) fn add(&mut self, id: &RecordId, wish: &Wish, around: &Around) -> Result<(), ApiError> {
+        let (hostname, zone, ttl) = (id.hostname(), shown(&wish.zone), wish.ttl.to_string());
+        let rtype = id.rtype.to_string();
+        let form = [
+            ("domain", hostname.as_str()),
+            ("zone", &zone),
+            ("type", &rtype),
+            ("ttl", &ttl),
+            ("overwrite", "false"),
+            ("comments", &wish.comment),
+            (parameter(id.rtype).0, &id.value),
+        ];
+        self.call(ADD, &form, around).map(drop)
+    }
+
+    pub(super) fn update(&mut self, id: &RecordId, wish: &Wish, around: &Around) -> Result<(), ApiError> {
+        let (hostname, zone, ttl) = (id.hostname(), shown(&wish.zone), wish.ttl.to_string());
+        let rtype = id.rtype.to_string();
+        let (old, new) = parameter(id.rtype);
+        let form = [
+            ("domain", hostname.as_str()),
+            ("zone", &zone),
+            ("type", &rtype),
+            ("ttl", &ttl),
+            ("comments", &wish.comment),
+            (old, &id.value),
+            (new, &id.value),
+        ];
+        self.call(UPDATE, &form, around).map(drop)
+    }
+
+    pub(super) fn delete(&mut self, id: &RecordId, held: &Held, around: &Around) -> Result<(), ApiError> {
+        let (hostname, zone, rtype) = (id.hostname(), shown(&held.zone), id.rtype.to_string());
+        let form = [
+            ("domain", hostname.as_str()),
+            ("zone", &zone),
+            ("type", &rtype),
+            (parameter(id.rtype).0, &id.value),
+        ];
+        self.call(DELETE, &form, around).map(drop)
+    }
+
+    fn call(&mut self, endpoint: &'static str, form: &[(&str, &str)], around: &Around) -> Result<Value, ApiError> {
+        if let Some(wait) = self.last.and_then(|last| self.pace.checked_sub(last.elapsed())) {
+            std::thread::sleep(wait);
+        }
+        self.last = Some(Instant::now());
+        let token = self.token()?;
+        // Servers before version 15 know the parameter alone.
+        let form: Vec<(&str, &str)> = form.iter().copied().chain([("token", token.as_str())]).collect();
+        let start = Instant::now();
+        let sent = self
+            .agent
+            .post(format!("{}{endpoint}", self.url))
+            .header("authorization", format!("Bearer {token}"))
+            .send_form(form);
+        let took = start.elapsed();
+        let away = |reason: &dyn std::fmt::Display| ApiError::Away(format!("{}{endpoint}: {reason}", self.url));
+        let mut response = sent.map_err(|error| {
+            around.figures.count_request(endpoint, "error", took);
+            away(&error)
+        })?;
+        let status = response.status();
+        around.figures.count_request(endpoint, status.as_str(), took);
+        let text = response.body_mut().read_to_string().map_err(|error| away(&error))?;
+        if !status.is_success() {
+            return Err(away(&format!("HTTP {status}")));
+        }
+        let reply: Value =
+            serde_json::from_str(&text).map_err(|error| away(&format!("its answer is no JSON: {error}")))?;
+        let message = reply["errorMessage"]
+            .as_str()
+            .unwrap_or("it does not say why")
+            .to_owned();
+        match reply["status"].as_str() {
+            Some("ok") => Ok(reply),
+            Some("invalid-token" | "2fa-required") => Err(away(&format!("the token is refused: {message}"))),
+            _ if message.contains("already exists") => Err(ApiError::Exists(message)),
+            _ if message.contains("no such record exists") => Err(ApiError::Absent(message)),
+            _ => Err(ApiError::Refused { endpoint, message }),
+        }
+    }
+
+    fn token(&self) -> Result<String, ApiError> {
+        match &self.token {
+            TokenPlace::Variable(name) => std::env::var(&**name)
+                .map(|token| token.trim().to_owned())
+                .map_err(|error| ApiError::Away(format!("its token, the variable {name}: {error}"))),
+            TokenPlace::File(path) => files::read_text(path, files::MOST_OF_A_SECRET)
+                .map(|token| token.trim().to_owned())
+                .map_err(|error| ApiError::Away(format!("its token, {}: {error}", path.display()))),
+        }
+    }
+}
+
+/// The parameter that has the value of a type, and the one that has its new value.
+fn parameter(rtype: RecordType) -> (&'static str, &'static str) {
+    match rtype {
+        RecordType::CNAME => ("cname", "cname"),
+        RecordType::PTR => ("ptrName", "newPtrName"),
+        RecordType::NS => ("nameServer", "newNameServer"),
+        RecordType::TXT => ("text", "newText"),
+        _ => ("ipAddress", "newIpAddress"),
+    }
+}
+
+/// A record of the API; `None` for types that we do not write.
+fn read(record: &Value, zone: &Name) -> Option<(RecordId, Held)> {
+    let rtype: RecordType = record["type"].as_str()?.parse().ok()?;
+    let field = match rtype {
+        RecordType::A | RecordType::AAAA | RecordType::CNAME | RecordType::PTR | RecordType::NS | RecordType::TXT => {
+            parameter(rtype).0
+        }
+        _ => return None,
+    };
+    let value = record["rData"][field].as_str()?;
+    let id = RecordId {
+        owner: Name::parse_given(record["name"].as_str()?).ok()?.to_lowercase(),
+        rtype,
+        value: match rtype {
+            RecordType::CNAME | RecordType::PTR | RecordType::NS => value.to_lowercase(),
+            RecordType::AAAA => value.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
+            _ => value.to_owned(),
+        },
+    };
+    let held = Held {
+        zone: zone.clone(),
+        ttl: u32::try_from(record["ttl"].as_u64()?).ok()?,
+        comment: record["comments"].as_str().unwrap_or_default().to_owned(),
+    };
+    Some((id, held))
+}

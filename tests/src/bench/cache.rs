@@ -1,0 +1,183 @@
+//! `bench cache`: answers that hotdns, Unbound and dnsdist have kept, from sockets, in turn.
+//!
+//! Each has an upstream server of its own (Knot DNS, in its namespace) with the same zone. Every name is asked once, so
+//! that each has all answers. Then, in each round, each contestant is measured in the closed loop. No reply may be
+//! wrong, and the upstream servers have nothing to do.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use super::circuit::Frames;
+use super::contestant::{Contestant, Stage};
+use super::load::{self, Features, Load, Returns};
+use super::report::{median, with_commas};
+use super::stream::{self, Shape};
+
+/// What to measure, and how long.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// How many names are asked.
+    #[arg(long, default_value_t = 10_000)]
+    names: u64,
+    /// How long one measurement takes, in seconds.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// How often everything is measured, in turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// UDP packets under way in the closed loop.
+    #[arg(long, default_value_t = 128)]
+    in_flight: usize,
+    /// TCP connections, each with 32 queries under way: what an answer takes without the kernel's part of UDP. 0 leaves
+    /// it out.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Who takes part; by default hotdns, Unbound and dnsdist.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Contestant>,
+}
+
+const ALL: [Contestant; 3] = [Contestant::HotdnsSockets, Contestant::Unbound, Contestant::Dnsdist];
+/// Of the best of the others.
+const GOAL: f64 = 1.2;
+/// Queries under way while every name is asked once.
+const WARMING: usize = 32;
+
+/// Measures and reports; an error where a reply was wrong, or hotdns misses what it is to reach.
+pub fn run(options: &Options) -> Result<()> {
+    ensure!(
+        options.names > 0 && options.rounds > 0 && options.in_flight > 0 && options.seconds > 0.0,
+        "--names, --rounds, --in-flight and --seconds must be above 0"
+    );
+    let mut loads = load::named(options.names, &["a"])?;
+    loads[0].features = Features::Cache;
+    let load = &loads[0];
+    let mut stages = Vec::new();
+    for contestant in ALL {
+        if !options.only.is_empty() && !options.only.contains(&contestant) {
+            continue;
+        }
+        eprint!("\r\x1b[Kstarting {}", contestant.title());
+        let version = contestant.version()?;
+        let mut stage = contestant
+            .start(std::slice::from_ref(&load.zone), std::slice::from_ref(load))
+            .with_context(|| format!("cannot measure {}", contestant.title()))?;
+        warm(&mut stage, load)?;
+        stages.push((stage, version, Vec::new(), Vec::new()));
+    }
+    for round in 0..options.rounds {
+        let places = stages.len();
+        // Nobody is always the one who is measured after the same other.
+        for place in 0..places {
+            let (stage, _, rates, tcp) = &mut stages[(place + round) % places];
+            eprint!(
+                "\r\x1b[Kround {} of {}: {}",
+                round + 1,
+                options.rounds,
+                stage.contestant.title()
+            );
+            rates.push(rate(stage, load, options)?);
+            if options.connections > 0 {
+                let shape = Shape {
+                    connections: options.connections,
+                    depth: 32,
+                };
+                let time = Duration::from_secs_f64(options.seconds / 2.0);
+                // dnsdist closes connections with so many queries.
+                tcp.push(stream::rate(&stage.circuit, load, shape, time).unwrap_or_default());
+            }
+        }
+    }
+    eprint!("\r\x1b[K");
+    println!(
+        "{} names, {} rounds of {} s, medians of answers a second from the cache",
+        with_commas(options.names as f64),
+        options.rounds,
+        options.seconds
+    );
+    for (stage, version, rates, tcp) in &stages {
+        println!(
+            "{:<18} UDP {:>11}   TCP {:>11}   {:?}   {version}",
+            stage.contestant.title(),
+            with_commas(median(rates)),
+            with_commas(if tcp.is_empty() { 0.0 } else { median(tcp) }),
+            rates.iter().map(|rate| *rate as u64).collect::<Vec<_>>()
+        );
+    }
+    let rates_of = |wanted: Contestant| {
+        stages
+            .iter()
+            .find(|(stage, ..)| stage.contestant == wanted)
+            .map(|(_, _, rates, _)| rates)
+    };
+    let Some(own) = rates_of(Contestant::HotdnsSockets) else {
+        return Ok(());
+    };
+    let ratios = ALL[1..].iter().filter_map(|other| {
+        let ratios: Vec<f64> = own
+            .iter()
+            .zip(rates_of(*other)?)
+            .map(|(own, other)| own / other)
+            .collect();
+        Some(median(&ratios))
+    });
+    if let Some(worst) = ratios.reduce(f64::min) {
+        println!("hotdns over the best of the others: {worst:.2} (to reach: {GOAL})");
+        ensure!(
+            worst >= GOAL,
+            "hotdns is to reach {GOAL} times the best of the others, and reaches {worst:.2}"
+        );
+    }
+    Ok(())
+}
+
+/// Every name is asked once, and answered.
+fn warm(stage: &mut Stage, load: &Load) -> Result<()> {
+    let title = stage.contestant.title();
+    let socket = stage.circuit.client_socket(stage.circuit.server_address(load))?;
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut left: Vec<u64> = (0..load.numbers).collect();
+    for _ in 0..20 {
+        let mut lost = Vec::new();
+        for numbers in left.chunks(WARMING) {
+            for &number in numbers {
+                let mut query = load.query(number);
+                query.id = number as u16;
+                socket.send(&query.build())?;
+            }
+            let mut waiting: Vec<u64> = numbers.to_vec();
+            let mut reply = [0; 4096];
+            while !waiting.is_empty() {
+                let Ok(length) = socket.recv(&mut reply) else {
+                    break;
+                };
+                let is_answer = length > 12 && reply[3] & 15 == 0 && reply[7] != 0;
+                waiting.retain(|number| !is_answer || (*number as u16).to_be_bytes() != reply[..2]);
+            }
+            lost.extend(waiting);
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        left = lost;
+    }
+    anyhow::bail!("{title}: {} names are not answered", left.len())
+}
+
+fn rate(stage: &mut Stage, load: &Load, options: &Options) -> Result<f64> {
+    let time = Duration::from_secs_f64(options.seconds);
+    let sample = stage
+        .circuit
+        .sample(load, Returns::Replies, Frames::Full, options.in_flight, time)?;
+    let title = stage.contestant.title();
+    ensure!(sample.replies() > 0, "{title}: no replies");
+    ensure!(
+        sample.wrong(load) == 0.0,
+        "{title}: {:.4} % of the replies are wrong (by RCODE: {:?})",
+        100.0 * sample.wrong(load),
+        sample.rcodes
+    );
+    Ok(sample.rate())
+}

@@ -1,0 +1,251 @@
+//! The running server beside a real Consul and a real Traefik: `cargo xtask test --discovery`.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tests::discovery::{Caddy, Consul, Traefik};
+use tests::server::{Server, eventually, program};
+
+fn source(server: &Server, kind: &str) -> Result<Value> {
+    let reply = server.request("GET", "/api/v1/sources", None)?;
+    let sources = reply.json["sources"].as_array().context("sources")?;
+    sources
+        .iter()
+        .find(|source| source["kind"] == kind)
+        .cloned()
+        .context("the source")
+}
+
+fn dig(server: &Server, name: &str, rtype: &str) -> Result<Vec<String>> {
+    let text = server.dig(&[name, rtype, "+short"])?;
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    Ok(lines)
+}
+
+fn answers(server: &Server, name: &str, rtype: &str, wanted: &[&str]) -> Result<Duration> {
+    let start = Instant::now();
+    eventually(&format!("{name} {rtype} {wanted:?}"), || {
+        Ok(dig(server, name, rtype)? == wanted)
+    })?;
+    Ok(start.elapsed())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn services_of_a_real_consul_are_followed_and_outlive_it() -> Result<()> {
+    let mut consul = Consul::start()?;
+    let server = Server::start(&format!(
+        "sources: {{consul: [{{name: dc1, address: \"http://{}\", suffix: dev.test., domain: consul., ttl: 5}}]}}\n",
+        consul.http()
+    ))?;
+    eventually("in step", || Ok(source(&server, "consul")?["state"] == "synced"))?;
+    let rule = "traefik.http.routers.app.rule=Host(`app.test`) || HostRegexp(`^[^.]+\\.apps\\.test$`)";
+    consul.register("web", "web1", "192.0.2.1", &["traefik.enable=true", rule, "v1"])?;
+    answers(&server, "web.dev.test", "A", &["192.0.2.1"])?;
+    answers(&server, "app.test", "A", &["192.0.2.1"])?;
+    answers(&server, "any.apps.test", "A", &["192.0.2.1"])?;
+    ensure!(dig(&server, "two.labels.apps.test", "A")?.is_empty());
+    answers(
+        &server,
+        "_web._tcp.dev.test",
+        "SRV",
+        &["1 1 8080 c0000201.addr.dev.test."],
+    )?;
+
+    // From the registry's word to the answer: the time of a change, and of a check that fails.
+    consul.register("web", "web2", "192.0.2.2", &["traefik.enable=true"])?;
+    let added = answers(&server, "web.dev.test", "A", &["192.0.2.1", "192.0.2.2"])?;
+    consul.set_check("web1", "fail")?;
+    let failed = answers(&server, "web.dev.test", "A", &["192.0.2.2"])?;
+    println!("a new instance is served after {added:?}, one that fails is not after {failed:?}");
+    ensure!(added < Duration::from_secs(2) && failed < Duration::from_secs(2));
+    consul.set_check("web2", "fail")?;
+    std::thread::sleep(Duration::from_millis(500));
+    answers(&server, "web.dev.test", "A", &["192.0.2.2"])?;
+    consul.set_check("web1", "pass")?;
+    consul.set_check("web2", "pass")?;
+    answers(&server, "web.dev.test", "A", &["192.0.2.1", "192.0.2.2"])?;
+
+    // The names of its own DNS server: the same addresses.
+    for name in [
+        "web.service.consul",
+        "v1.web.service.consul",
+        "web.service.dc1.consul",
+        "vm.node.consul",
+        "consul.service.consul",
+    ] {
+        let theirs = consul.dig(name, "A")?;
+        ensure!(!theirs.is_empty(), "{name}");
+        eventually(name, || Ok(dig(&server, name, "A")? == theirs))?;
+    }
+    for name in [
+        "_web._tcp.service.consul",
+        "_web._v1.service.consul",
+        "web.service.consul",
+    ] {
+        let ports = |lines: Vec<String>| -> Vec<String> {
+            lines
+                .iter()
+                .filter_map(|line| line.split(' ').nth(2).map(str::to_owned))
+                .collect()
+        };
+        ensure!(
+            ports(dig(&server, name, "SRV")?) == ports(consul.dig(name, "SRV")?),
+            "{name}"
+        );
+    }
+
+    // Away, and back without its memory.
+    consul.kill()?;
+    eventually("away", || Ok(source(&server, "consul")?["state"] == "degraded"))?;
+    answers(&server, "app.test", "A", &["192.0.2.1"])?;
+    consul.run()?;
+    consul.register("web", "web3", "192.0.2.3", &["traefik.enable=true"])?;
+    answers(&server, "web.dev.test", "A", &["192.0.2.3"])?;
+    answers(&server, "app.test", "A", &[])?;
+    consul.put("/v1/agent/service/deregister/web3", None)?;
+    answers(&server, "web.dev.test", "A", &[])?;
+    ensure!(source(&server, "consul")?["state"] == "synced");
+    Ok(())
+}
+
+const DYNAMIC: &str = "http:
+  services: {s: {loadBalancer: {servers: [{url: \"http://127.0.0.1:1\"}]}}}
+  routers:
+    one: {rule: \"Host(`one.edge.test`) && PathPrefix(`/`)\", service: s}
+    wild: {rule: \"HostRegexp(`^.+\\\\.w\\\\.edge\\\\.test$`) || Host(`*.l.edge.test`)\", service: s}
+";
+
+#[test]
+#[ignore = "needs Consul and Traefik: cargo xtask test --discovery"]
+fn a_real_traefik_routes_each_name_that_is_served() -> Result<()> {
+    let consul = Consul::start()?;
+    consul.register(
+        "web",
+        "web1",
+        "192.0.2.1",
+        &[
+            "traefik.enable=true",
+            "traefik.http.routers.w.rule=Host(`web.edge.test`)",
+        ],
+    )?;
+    let traefik = Traefik::start(&consul, DYNAMIC)?;
+    let server = Server::start(&format!(
+        "sources: {{traefik: [{{name: edge, address: \"http://{}\", targets: [192.0.2.7], ttl: 60, poll: 200ms}}]}}\n",
+        traefik.api
+    ))?;
+    for name in [
+        "one.edge.test",
+        "web.edge.test",
+        "a.w.edge.test",
+        "a.b.w.edge.test",
+        "a.l.edge.test",
+    ] {
+        answers(&server, name, "A", &["192.0.2.7"])?;
+        ensure!(traefik.routes(name)?, "Traefik has no route for {name}");
+    }
+    for name in ["two.edge.test", "w.edge.test", "a.b.l.edge.test"] {
+        ensure!(dig(&server, name, "A")?.is_empty() && !traefik.routes(name)?, "{name}");
+    }
+    traefik.write(&DYNAMIC.replace("one.edge.test", "two.edge.test"))?;
+    answers(&server, "two.edge.test", "A", &["192.0.2.7"])?;
+    answers(&server, "one.edge.test", "A", &[])?;
+    ensure!(source(&server, "traefik")?["skipped_count"] == 0);
+
+    // The report of the two: nothing, then a name that leads to Traefik and that no router takes.
+    let report = || {
+        let mut command = Command::new(program()?);
+        command.args(["discovery", "report", "--target", "192.0.2.7"]);
+        command.args(["--traefik", &format!("http://{}", traefik.api)]);
+        let output = command
+            .args(["--server", &format!("http://{}", server.http)])
+            .output()?;
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        Ok::<_, anyhow::Error>((output.status.success(), text))
+    };
+    let (is_fine, text) = report()?;
+    ensure!(is_fine && text.is_empty(), "{text}");
+    let body = json!({"name": "old.edge.test", "type": "A", "value": ["192.0.2.7"]});
+    ensure!(server.request("POST", "/api/v1/records", Some(&body))?.status == 201);
+    let (is_fine, text) = report()?;
+    ensure!(
+        !is_fine && text.trim() == "old.edge.test. leads to the proxy, and no router takes it",
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn records_in_a_real_key_value_store_are_followed() -> Result<()> {
+    let consul = Consul::start()?;
+    let server = Server::start(&format!(
+        "sources: {{consul_kv: [{{name: kv, address: \"http://{}\"}}]}}\n",
+        consul.http()
+    ))?;
+    let record = |address: &str| json!({"name": "kv.test", "type": "A", "value": [address]});
+    consul.put("/v1/kv/hotdns/records/one", Some(&record("192.0.2.1")))?;
+    answers(&server, "kv.test", "A", &["192.0.2.1"])?;
+    consul.put("/v1/kv/hotdns/records/bad", Some(&json!({"name": "x"})))?;
+    consul.put("/v1/kv/hotdns/records/one", Some(&record("192.0.2.2")))?;
+    let changed = answers(&server, "kv.test", "A", &["192.0.2.2"])?;
+    println!("a changed key is served after {changed:?}");
+    eventually("the bad key is told", || {
+        Ok(source(&server, "consul_kv")?["skipped_count"] == 1)
+    })?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn an_instance_that_hotdns_finds_failing_leaves_within_an_interval() -> Result<()> {
+    let consul = Consul::start()?;
+    let listeners: Vec<TcpListener> = [1, 2]
+        .iter()
+        .map(|host| TcpListener::bind((Ipv4Addr::new(127, 0, 0, *host), 0)))
+        .collect::<Result<_, _>>()?;
+    for (number, listener) in (1..).zip(&listeners) {
+        let address = listener.local_addr()?;
+        let body = json!({
+            "ID": format!("own{number}"), "Name": "own", "Address": address.ip(), "Port": address.port(),
+            "Tags": ["traefik.enable=true"],
+        });
+        consul.put("/v1/agent/service/register", Some(&body))?;
+    }
+    let server = Server::start(&format!(
+        "sources: {{consul: [{{name: dc1, address: \"http://{}\", suffix: dev.test., checks: {{interval: 500ms}}}}]}}\n",
+        consul.http()
+    ))?;
+    answers(&server, "own.dev.test", "A", &["127.0.0.1", "127.0.0.2"])?;
+    let mut listeners = listeners.into_iter();
+    let (first, second) = (listeners.next(), listeners.next());
+    drop(second);
+    let left = answers(&server, "own.dev.test", "A", &["127.0.0.1"])?;
+    println!("with an interval of 500 ms, an instance that fails is not served after {left:?}");
+    ensure!(left < Duration::from_secs(2));
+    drop(first);
+    std::thread::sleep(Duration::from_secs(1));
+    answers(&server, "own.dev.test", "A", &["127.0.0.1"])?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Caddy: cargo xtask test --discovery"]
+fn the_hosts_of_a_real_caddyfile_are_named() -> Result<()> {
+    let caddy = Caddy::start("http://a.caddy.test {\n respond \"a\"\n}\nhttp://*.w.caddy.test {\n respond \"w\"\n}\n")?;
+    let server = Server::start(&format!(
+        "sources: {{caddy: [{{name: c, address: \"http://{}\", targets: [192.0.2.8], poll: 200ms}}]}}\n",
+        caddy.admin
+    ))?;
+    answers(&server, "a.caddy.test", "A", &["192.0.2.8"])?;
+    answers(&server, "any.w.caddy.test", "A", &["192.0.2.8"])?;
+    ensure!(dig(&server, "b.any.w.caddy.test", "A")?.is_empty());
+    caddy.load("http://b.caddy.test {\n respond \"b\"\n}\n")?;
+    answers(&server, "b.caddy.test", "A", &["192.0.2.8"])?;
+    answers(&server, "a.caddy.test", "A", &[])?;
+    Ok(())
+}
