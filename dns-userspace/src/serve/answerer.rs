@@ -264,6 +264,7 @@ impl LocalAnswerer {
                     && let Some(forwarder) = &self.forwarder
                     && forwarder.answer_at_once(query, arrival, out) =>
             {
+                self.plane = Plane::Upstream;
                 return Disposition::Reply;
             }
             Fast::Pass(_) => {}
