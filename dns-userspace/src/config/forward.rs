@@ -105,11 +105,11 @@ choices! {
 /// After which faults the next server is asked. After others the fault is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailoverOn {
-    /// [`Fault::Network`].
+    /// `Fault::Network`.
     pub network: bool,
-    /// [`Fault::Servfail`].
+    /// `Fault::Servfail`.
     pub servfail: bool,
-    /// [`Fault::Refused`].
+    /// `Fault::Refused`.
     pub refused: bool,
 }
 
