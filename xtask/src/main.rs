@@ -86,6 +86,7 @@ enum Command {
         #[arg(long, requires = "package", value_name = "FILE")]
         program: Option<PathBuf>,
         /// Run hotdns beside a real Consul, Traefik and Caddy, instead of the suite; says which of them are missing
+        #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package"])]
         discovery: bool,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]

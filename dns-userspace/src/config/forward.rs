@@ -105,11 +105,11 @@ choices! {
 /// After which faults the next server is asked. After others the fault is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailoverOn {
-    /// `Fault::Network`.
+    /// A server that does not answer, or cannot be reached.
     pub network: bool,
-    /// `Fault::Servfail`.
+    /// SERVFAIL.
     pub servfail: bool,
-    /// `Fault::Refused`.
+    /// REFUSED, and every other code that is no answer.
     pub refused: bool,
 }
 
