@@ -159,7 +159,8 @@ fn is_refused(path: &Path, apex: &Name) -> bool {
 /// Zone file → wire → API → presentation: the same octets everywhere.
 #[test]
 fn every_type_comes_back_as_it_was_written() {
-    let server = Server::start("").expect("a server");
+    // One zone is put in the place of another: nearly all records go.
+    let server = Server::start("changes: {max_delete_ratio: 1}\n").expect("a server");
     let files = corpus("zone");
     for name in ["types", "generic", "escapes"] {
         let path = files
