@@ -242,8 +242,8 @@ impl Forwarder {
         Disposition::Later(Job::many(stream::once(reply).filter_map(future::ready)))
     }
 
-    /// Writes the reply to a client's `query` to `out` where the cache has it as it is to be given. The name is known to
-    /// be none of ours.
+    /// Writes the reply to a client's `query` to `out` where the cache has it as it is to be given. The name is known
+    /// to be none of ours.
     pub fn answer_at_once(&self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> bool {
         let Some(parsed) = Query::read(query).filter(|_| self.cache.is_some()) else {
             return false;

@@ -1,7 +1,7 @@
 //! Real registries and proxies for tests: Consul, Traefik and Caddy, each in a folder of its own, on ports of its own.
 //!
-//! Their programs are in `$HOTDNS_PEERS`, or in `~/.cache/hotdns-peers/bin`. `cargo xtask test --discovery` says which of
-//! them are missing.
+//! Their programs are in `$HOTDNS_PEERS`, or in `~/.cache/hotdns-peers/bin`. `cargo xtask test --discovery` says which
+//! of them are missing.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -286,8 +286,8 @@ pub(super) async fn records(
     Ok(pieces::json(StatusCode::OK, &records))
 }
 
-/// Adds a record, or changes its TTL: a value that is not there is added, beside those that are; of a type that has one value it replaces
-/// that. All records of one name and type have one TTL: the one that is given last.
+/// Adds a record, or changes its TTL: a value that is not there is added, beside those that are; of a type that has one
+/// value it replaces that. All records of one name and type have one TTL: the one that is given last.
 #[utoipa::path(
     post, path = "/v1/zones/{zone}/records", operation_id = "upsertRecord", tag = "hosted zones",
     params(("zone" = String, Path, description = "The apex; the final dot is optional")),

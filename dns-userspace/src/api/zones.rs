@@ -413,7 +413,8 @@ pub(super) async fn import(State(state): State<ApiState>, request: Request) -> R
         let mut terms = Terms { force, ..asked.clone() };
         terms.expects.extend(seen);
         let outcome = match changes::submit(&state, &parts, edits, terms, dry_run).await {
-            // The zone changed while the edits were made: they are made anew, unless the client has said what it expects.
+            // The zone changed while the edits were made: they are made anew, unless the client has said what it
+            // expects.
             Err(problem)
                 if problem.code() == "version_conflict" && asked.expects.is_empty() && attempt < IMPORT_TRIES =>
             {

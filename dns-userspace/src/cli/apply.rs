@@ -1,5 +1,6 @@
-//! `hotdns diff` and `hotdns apply`: files that say how records are to be. `hotdns import` is an apply of other programs'
-//! files; `hotdns convert` makes one file of another without a server, and `hotdns export` a file of what is served.
+//! `hotdns diff` and `hotdns apply`: files that say how records are to be. `hotdns import` is an apply of other
+//! programs' files; `hotdns convert` makes one file of another without a server, and `hotdns export` a file of what is
+//! served.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

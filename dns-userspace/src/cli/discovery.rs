@@ -21,8 +21,8 @@ pub(crate) struct DiscoveryArgs {
 enum DiscoveryVerb {
     /// Convert the tags in a service or job file: between `urlprefix-` (Caddy, fabio) and Traefik's.
     ///
-    /// Reads JSON of Consul and Nomad, and job files in HCL. Writes the file to standard output, and what cannot be said
-    /// to standard error.
+    /// Reads JSON of Consul and Nomad, and job files in HCL. Writes the file to standard output, and what cannot be
+    /// said to standard error.
     Convert {
         /// Whose tags are wanted.
         #[arg(long)]

@@ -20,8 +20,8 @@ const NODE_OCTETS: u64 = 256;
 
 /// Reads a configuration file.
 ///
-/// Where no file is named, the environment is the configuration. Where the file has no Kubernetes source and the environment
-/// says one, that is added, with its targets.
+/// Where no file is named, the environment is the configuration. Where the file has no Kubernetes source and the
+/// environment says one, that is added, with its targets.
 pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<ConfigError>> {
     let environment = CatalystEnvironment::of(overrides);
     let place = Path::new(environment::PLACE);

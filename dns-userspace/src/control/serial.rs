@@ -59,7 +59,8 @@ impl Book {
         }
     }
 
-    /// Which serials a plan is to be served with. At the `start` a zone that says what it said before keeps its version.
+    /// Which serials a plan is to be served with. At the `start` a zone that says what it said before keeps its
+    /// version.
     pub(super) fn turn(&self, old: &Snapshot, plan: &Plan, start: bool) -> Turn {
         let mut turn = Turn {
             save: Vec::new(),

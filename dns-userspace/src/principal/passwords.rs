@@ -5,8 +5,8 @@
 //! bob:$6$…           SHA-512-crypt
 //! ```
 //!
-//! A check takes a processor some hundredth of a second, on purpose. So what was right is remembered, as a MAC with a key
-//! of this process, for as long as the file says the same of the user.
+//! A check takes a processor some hundredth of a second, on purpose. So what was right is remembered, as a MAC with a
+//! key of this process, for as long as the file says the same of the user.
 
 use std::collections::HashMap;
 use std::path::Path;

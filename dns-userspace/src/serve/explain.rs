@@ -1,8 +1,8 @@
 //! Why a query gets the answer that it gets: from which plane, zone, view, source, object and record.
 //!
-//! The query is made and given to the answering core on the shared table, as a socket's worker does. Where that answers,
-//! the XDP program does too, which runs the same core on the same table; where it passes, its reason is the program's.
-//! What is in the answer is looked up in the snapshot as the reference answerer does.
+//! The query is made and given to the answering core on the shared table, as a socket's worker does. Where that
+//! answers, the XDP program does too, which runs the same core on the same table; where it passes, its reason is the
+//! program's. What is in the answer is looked up in the snapshot as the reference answerer does.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -37,8 +37,8 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(55 * 17 / 16 + 10)
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests at a time that do not wait at Consul.
 const AT_A_TIME: usize = 16;
-/// Consul takes 200 connections of one client by default. Of more services than this, the checks of all are waited for in
-/// one query, which says whom to ask; and each is asked in turn after a change of the catalog.
+/// Consul takes 200 connections of one client by default. Of more services than this, the checks of all are waited for
+/// in one query, which says whom to ask; and each is asked in turn after a change of the catalog.
 const MOST_WAITING: usize = 150;
 /// How long it takes to ask all of them.
 const IN_TURN: Duration = Duration::from_secs(15);

@@ -1,4 +1,5 @@
-//! What targets count. The names of Technitium's figures are those of catalyst-dns-sync, whose dashboards go on to work.
+//! What targets count. The names of Technitium's figures are those of catalyst-dns-sync, whose dashboards go on to
+//! work.
 
 use std::time::Duration;
 

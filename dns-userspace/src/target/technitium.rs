@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A record is ours where its comment says so: `hotdns/TARGET: SOURCE, OBJECT`. Others are never touched, and a
-//! record that somebody made by hand stays what it is when we want the same one. A record of ours is deleted only while its source is in step, or is
-//! not configured any more: a cluster that is away says nothing about its names.
+//! record that somebody made by hand stays what it is when we want the same one. A record of ours is deleted only while
+//! its source is in step, or is not configured any more: a cluster that is away says nothing about its names.
 
 mod api;
 mod plan;

@@ -113,8 +113,8 @@ fn make_any_label(octets: &[u8]) -> bool {
     wanted.all(|octet| octets.contains(&octet))
 }
 
-/// Whether these are `[a-z0-9]([a-z0-9-]*[a-z0-9])?`: every label that begins and ends with no hyphen, as those of hosts
-/// do (RFC 1123 §2.1).
+/// Whether these are `[a-z0-9]([a-z0-9-]*[a-z0-9])?`: every label that begins and ends with no hyphen, as those of
+/// hosts do (RFC 1123 §2.1).
 fn make_host_label(first: &Hir, second: &Hir) -> bool {
     let is_end = |octets: &[u8]| {
         let mut wanted = (b'a'..=b'z').chain(b'0'..=b'9');

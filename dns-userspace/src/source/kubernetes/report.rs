@@ -1,13 +1,13 @@
-//! What became of objects, written back to them: a condition in the status of RecordSets, and an Event for each object that cannot
-//! be understood.
+//! What became of objects, written back to them: a condition in the status of RecordSets, and an Event for each object
+//! that cannot be understood.
 //!
 //! ```text
 //! Cluster ─ what each asks for ─► Reports ─┐
 //! history ─ what is served ────────────────┴─► Synced: True, or False with the reason
 //! ```
 //!
-//! Only what differs from the last status is written. What cannot be written is said in the log, and tried again with the next
-//! change.
+//! Only what differs from the last status is written. What cannot be written is said in the log, and tried again with
+//! the next change.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! A server for tests that gives recorded replies, and waits as registries do.
 //!
-//! A reply with an index is kept back while the client already has that index (`?index=…`), until another one is set. An
-//! endless reply is one of lines, which are sent to all who ask for it.
+//! A reply with an index is kept back while the client already has that index (`?index=…`), until another one is set.
+//! An endless reply is one of lines, which are sent to all who ask for it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,5 +1,5 @@
-//! HTTPRoute, GRPCRoute and TLSRoute (`gateway.networking.k8s.io`): their host names, as far as a listener that accepted
-//! them has these too.
+//! HTTPRoute, GRPCRoute and TLSRoute (`gateway.networking.k8s.io`): their host names, as far as a listener that
+//! accepted them has these too.
 //!
 //! | listener | route | published |
 //! |---|---|---|
@@ -10,8 +10,8 @@
 //!
 //! `*.s` stands for names of any depth below `s`, and not for `s`.
 //!
-//! Where Gateways may not be listed, a route that one of them has accepted is published with its own names, and leads to
-//! the configured targets.
+//! Where Gateways may not be listed, a route that one of them has accepted is published with its own names, and leads
+//! to the configured targets.
 //!
 //! A route counts at a Gateway where the Gateway's controller says `Accepted` of it. A route whose new specification
 //! the controller has not looked at yet is published as it is now: its names would vanish at each change otherwise.
