@@ -16,10 +16,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::peer::{Credential, Peer};
-use super::polled::{Objects, Polled};
+use super::polled::{Objects, Readable};
 use super::services::of_targets;
 use super::traefik::outside_of_zones;
-use super::{Claim, Event, Listing, Object, World, WorldError};
+use super::{Claim, Object, WorldError};
 use crate::config::{ProxySource, is_within};
 use crate::model::name::Name;
 use crate::model::record::Wildcard;
@@ -33,7 +33,6 @@ const MOST_DEPTH: usize = 32;
 pub(super) struct Caddy {
     settings: ProxySource,
     peer: Option<Arc<Peer>>,
-    polled: Polled,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,15 +55,7 @@ struct Handler {
     routes: Vec<Route>,
 }
 
-impl Caddy {
-    pub(super) fn new(settings: ProxySource) -> Self {
-        Self {
-            settings,
-            peer: None,
-            polled: Polled::default(),
-        }
-    }
-
+impl Readable for Caddy {
     async fn read(&mut self) -> Result<Objects, WorldError> {
         let peer = match &self.peer {
             Some(peer) => Arc::clone(peer),
@@ -93,6 +84,16 @@ impl Caddy {
             }
         }
         Ok(objects)
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.settings.poll).await;
+    }
+}
+
+impl Caddy {
+    pub(super) fn new(settings: ProxySource) -> Self {
+        Self { settings, peer: None }
     }
 
     fn claims(&self, host: &str) -> Result<Vec<Claim>, String> {
@@ -131,24 +132,6 @@ fn collect(routes: &[Route], depth: usize, hosts: &mut BTreeSet<String>) {
                 .for_each(|handler| collect(&handler.routes, depth - 1, hosts));
         }
         hosts.extend(own.into_iter().map(|host| host.to_ascii_lowercase()));
-    }
-}
-
-impl World for Caddy {
-    async fn list(&mut self) -> Result<Listing, WorldError> {
-        let now = self.read().await?;
-        Ok(self.polled.list(now))
-    }
-
-    async fn next(&mut self) -> Result<Event, WorldError> {
-        loop {
-            if let Some(event) = self.polled.next() {
-                return Ok(event);
-            }
-            tokio::time::sleep(self.settings.poll).await;
-            let now = self.read().await?;
-            self.polled.take(now);
-        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Change, Claim, Event, Listing, Object, World, WorldError};
+use super::polled::{Objects, Readable};
+use super::{Claim, Object, WorldError};
 use crate::config::HostsSource;
 use crate::host::files::read_text;
 use crate::host::watch::FileWatch;
@@ -25,10 +26,6 @@ const MOST_OCTETS: u64 = 16 << 20;
 pub(super) struct Hosts {
     settings: HostsSource,
     watch: FileWatch,
-    /// What it said last, by address.
-    known: BTreeMap<Arc<str>, Object>,
-    /// What of it is still to be told.
-    news: Vec<Event>,
 }
 
 impl Hosts {
@@ -36,12 +33,12 @@ impl Hosts {
         Self {
             watch: FileWatch::new(vec![settings.path.to_path_buf()]),
             settings,
-            known: BTreeMap::new(),
-            news: Vec::new(),
         }
     }
+}
 
-    async fn read(&self) -> Result<BTreeMap<Arc<str>, Object>, WorldError> {
+impl Readable for Hosts {
+    async fn read(&mut self) -> Result<Objects, WorldError> {
         let settings = self.settings.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let text = read_text(&settings.path, MOST_OCTETS);
@@ -50,51 +47,16 @@ impl Hosts {
         });
         reading.await.map_err(|error| WorldError(error.to_string()))?
     }
-}
 
-impl World for Hosts {
-    async fn list(&mut self) -> Result<Listing, WorldError> {
-        self.news.clear();
-        self.known = self.read().await?;
-        Ok(Listing {
-            objects: self.known.values().cloned().collect(),
-            resume: None,
-        })
-    }
-
-    async fn next(&mut self) -> Result<Event, WorldError> {
-        loop {
-            if let Some(event) = self.news.pop() {
-                return Ok(event);
-            }
-            self.watch.next().await;
-            let now = self.read().await?;
-            let is_empty = now
-                .values()
-                .all(|object| object.claims.as_ref().is_ok_and(Vec::is_empty));
-            let changes: Vec<Change> = if is_empty && !self.known.is_empty() {
-                // An editor that empties the file before it writes: the driver doubts that list.
-                vec![Change::Relist]
-            } else {
-                let gone = self.known.keys().filter(|key| !now.contains_key(*key)).cloned();
-                let other = now.iter().filter(|(key, object)| self.known.get(*key) != Some(*object));
-                let other = other.map(|(_, object)| Change::Applied(object.clone()));
-                gone.map(Change::Deleted).chain(other).collect()
-            };
-            self.known = now;
-            self.news = changes
-                .into_iter()
-                .rev()
-                .map(|change| Event { change, resume: None })
-                .collect();
-        }
+    async fn pause(&mut self) {
+        self.watch.next().await;
     }
 }
 
 /// The objects of a file: one for each address, and one for each line whose address cannot be read.
-fn parse(text: &str, settings: &HostsSource) -> BTreeMap<Arc<str>, Object> {
+fn parse(text: &str, settings: &HostsSource) -> Objects {
     let mut hosts: BTreeMap<IpAddr, Result<Vec<Name>, String>> = BTreeMap::new();
-    let mut objects = BTreeMap::new();
+    let mut objects = Objects::new();
     for (line, number) in text.lines().zip(1..) {
         let line = line.split('#').next().unwrap_or_default();
         let mut words = line.split_ascii_whitespace();

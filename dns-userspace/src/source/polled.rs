@@ -1,12 +1,55 @@
 //! Worlds that have no way to wait for a change: they are asked every few seconds, and what they say is compared.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
 use std::sync::Arc;
 
-use super::{Change, Event, Listing, Object};
+use super::{Change, Event, Listing, Object, World, WorldError};
 
 /// Objects by their keys.
 pub(super) type Objects = BTreeMap<Arc<str>, Object>;
+
+/// What can be read whole, again and again.
+pub(super) trait Readable: Send + 'static {
+    /// All objects, as they are now.
+    fn read(&mut self) -> impl Future<Output = Result<Objects, WorldError>> + Send;
+
+    /// Waits until it is worth reading again. Dropping the future loses nothing.
+    fn pause(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// The world of what can be read whole.
+pub(super) struct Polling<R> {
+    readable: R,
+    polled: Polled,
+}
+
+impl<R> Polling<R> {
+    pub(super) fn new(readable: R) -> Self {
+        Self {
+            readable,
+            polled: Polled::default(),
+        }
+    }
+}
+
+impl<R: Readable> World for Polling<R> {
+    async fn list(&mut self) -> Result<Listing, WorldError> {
+        let now = self.readable.read().await?;
+        Ok(self.polled.list(now))
+    }
+
+    async fn next(&mut self) -> Result<Event, WorldError> {
+        loop {
+            if let Some(event) = self.polled.next() {
+                return Ok(event);
+            }
+            self.readable.pause().await;
+            let now = self.readable.read().await?;
+            self.polled.take(now);
+        }
+    }
+}
 
 /// What a world said last, and what of it is still to be told.
 #[derive(Debug, Default)]

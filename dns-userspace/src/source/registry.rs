@@ -23,6 +23,7 @@ use super::consul_kv::ConsulKv;
 use super::hosts::Hosts;
 use super::kubernetes::{KubernetesFigures, KubernetesWorld, Reporting};
 use super::nomad::Nomad;
+use super::polled::Polling;
 use super::traefik::Traefik;
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
 use crate::config::{ConfiguredSource, SourceSettings};
@@ -179,7 +180,7 @@ impl Task {
 /// Watches the world of a source: one arm for each kind.
 fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
     match configured.settings.clone() {
-        SourceSettings::Hosts(settings) => task.world(configured, Hosts::new(settings)),
+        SourceSettings::Hosts(settings) => task.world(configured, Polling::new(Hosts::new(settings))),
         SourceSettings::Kubernetes(settings) => {
             let reporting = settings.report.then(|| Reporting {
                 history: Arc::clone(&task.history),
@@ -193,7 +194,7 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
         SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
         SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),
         SourceSettings::Nomad(settings) => task.world(configured, Nomad::new(settings)),
-        SourceSettings::Traefik(settings) => task.world(configured, Traefik::new(settings)),
-        SourceSettings::Caddy(settings) => task.world(configured, Caddy::new(settings)),
+        SourceSettings::Traefik(settings) => task.world(configured, Polling::new(Traefik::new(settings))),
+        SourceSettings::Caddy(settings) => task.world(configured, Polling::new(Caddy::new(settings))),
     }
 }

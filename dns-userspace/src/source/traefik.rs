@@ -17,9 +17,9 @@ use serde::Deserialize;
 
 use super::disagreement::{Disagreement, RoutedRule};
 use super::peer::{Answer, Credential, Peer};
-use super::polled::{Objects, Polled};
+use super::polled::{Objects, Readable};
 use super::services::of_targets;
-use super::{Claim, Event, Listing, Object, World, WorldError};
+use super::{Claim, Object, WorldError};
 use crate::config::{ProxySource, is_within};
 use crate::model::name::Name;
 use crate::model::record::Wildcard;
@@ -34,7 +34,6 @@ const MOST_PAGES: u64 = 1000;
 pub(super) struct Traefik {
     settings: ProxySource,
     peer: Option<Arc<Peer>>,
-    polled: Polled,
 }
 
 /// `/api/rawdata`.
@@ -61,13 +60,25 @@ struct Router {
     parent_refs: Vec<String>,
 }
 
+impl Readable for Traefik {
+    async fn read(&mut self) -> Result<Objects, WorldError> {
+        let peer = self.peer()?;
+        let routers = routers(&peer).await?.into_iter();
+        let objects = routers.map(|(key, router, is_http)| {
+            let claims = self.claims(&router, is_http);
+            (Arc::clone(&key), Object { key, since: 0, claims })
+        });
+        Ok(objects.collect())
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.settings.poll).await;
+    }
+}
+
 impl Traefik {
     pub(super) fn new(settings: ProxySource) -> Self {
-        Self {
-            settings,
-            peer: None,
-            polled: Polled::default(),
-        }
+        Self { settings, peer: None }
     }
 
     fn peer(&mut self) -> Result<Arc<Peer>, WorldError> {
@@ -77,16 +88,6 @@ impl Traefik {
         let peer = Arc::new(Peer::new("Traefik", self.settings.peer.clone(), Credential::Basic)?);
         self.peer = Some(Arc::clone(&peer));
         Ok(peer)
-    }
-
-    async fn read(&mut self) -> Result<Objects, WorldError> {
-        let peer = self.peer()?;
-        let routers = routers(&peer).await?.into_iter();
-        let objects = routers.map(|(key, router, is_http)| {
-            let claims = self.claims(&router, is_http);
-            (Arc::clone(&key), Object { key, since: 0, claims })
-        });
-        Ok(objects.collect())
     }
 
     fn claims(&self, router: &Router, is_http: bool) -> Result<Vec<Claim>, String> {
@@ -215,24 +216,6 @@ async fn listed(peer: &Peer, path: &str, rawdata: &Answer) -> Result<BTreeMap<St
         }
     }
     Ok(routers)
-}
-
-impl World for Traefik {
-    async fn list(&mut self) -> Result<Listing, WorldError> {
-        let now = self.read().await?;
-        Ok(self.polled.list(now))
-    }
-
-    async fn next(&mut self) -> Result<Event, WorldError> {
-        loop {
-            if let Some(event) = self.polled.next() {
-                return Ok(event);
-            }
-            tokio::time::sleep(self.settings.poll).await;
-            let now = self.read().await?;
-            self.polled.take(now);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::super::Change;
 use super::super::peer::testing::{Player, Reply};
+use super::super::polled::Polling;
+use super::super::{Change, World};
 use super::*;
 use crate::config::PeerSettings;
 use crate::model::rdata;
@@ -61,7 +62,7 @@ async fn hosts_of_sites_are_named_and_followed() {
         "/config/",
         config(["A.example.org", "*.w.example.org", "nested.example.org"]),
     );
-    let mut world = Caddy::new(settings(&player));
+    let mut world = Polling::new(Caddy::new(settings(&player)));
     let objects = world.list().await.expect("a list").objects;
     let lines: Vec<String> = objects.iter().map(shown).collect();
     assert_eq!(
@@ -100,7 +101,7 @@ async fn a_caddy_without_configuration_has_no_names() {
     let player = Player::start().await;
     player.set("/config/", Reply::ok("null\n"));
     assert!(
-        Caddy::new(settings(&player))
+        Polling::new(Caddy::new(settings(&player)))
             .list()
             .await
             .expect("a list")

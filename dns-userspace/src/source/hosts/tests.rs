@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::super::polled::Polling;
+use super::super::{Change, World};
 use super::*;
 
 fn settings(path: &Path) -> HostsSource {
@@ -79,9 +81,9 @@ async fn changes_of_the_file_are_told_one_by_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hosts");
     std::fs::write(&path, "192.0.2.1 a\n192.0.2.2 b\n192.0.2.3 c\n").expect("written");
-    let mut hosts = Hosts::new(settings(&path));
+    let mut hosts = Polling::new(Hosts::new(settings(&path)));
     assert_eq!(hosts.list().await.expect("read").objects.len(), 3);
-    let next = async |hosts: &mut Hosts| timeout(Duration::from_secs(5), hosts.next()).await.expect("in time");
+    let next = async |hosts: &mut Polling<Hosts>| timeout(Duration::from_secs(5), hosts.next()).await.expect("in time");
     std::fs::write(folder.path().join("new"), "192.0.2.1 a\n192.0.2.2 b b2\n192.0.2.4 d\n").expect("written");
     std::fs::rename(folder.path().join("new"), &path).expect("renamed");
     let mut told = Vec::new();

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::super::Change;
 use super::super::peer::testing::{Player, Reply};
+use super::super::polled::Polling;
+use super::super::{Change, World};
 use super::*;
 use crate::config::PeerSettings;
 use crate::model::rdata;
@@ -51,7 +52,11 @@ fn shown(objects: &[Object]) -> Vec<String> {
 #[tokio::test]
 async fn the_recorded_routers_are_named() {
     let player = recorded().await;
-    let objects = Traefik::new(settings(&player)).list().await.expect("a list").objects;
+    let objects = Polling::new(Traefik::new(settings(&player)))
+        .list()
+        .await
+        .expect("a list")
+        .objects;
     let lines = shown(&objects);
     for wanted in [
         "Router a@file: a.peers.test. A 198.51.100.7",
@@ -68,7 +73,11 @@ async fn the_recorded_routers_are_named() {
 #[tokio::test]
 async fn the_lists_page_by_page_say_the_same_as_the_raw_data() {
     let player = recorded().await;
-    let raw = Traefik::new(settings(&player)).list().await.expect("a list").objects;
+    let raw = Polling::new(Traefik::new(settings(&player)))
+        .list()
+        .await
+        .expect("a list")
+        .objects;
     player.set(RAW, Reply::error(404, "404 page not found"));
     let http = Reply::ok(include_str!("../recorded/traefik-v3.7-http-routers.json"));
     player.set("/api/http/routers", http.with("X-Next-Page", 1));
@@ -76,7 +85,11 @@ async fn the_lists_page_by_page_say_the_same_as_the_raw_data() {
         "/api/tcp/routers",
         Reply::ok(include_str!("../recorded/traefik-v3.7-tcp-routers.json")),
     );
-    let listed = Traefik::new(settings(&player)).list().await.expect("a list").objects;
+    let listed = Polling::new(Traefik::new(settings(&player)))
+        .list()
+        .await
+        .expect("a list")
+        .objects;
     assert_eq!(listed, raw);
 }
 
@@ -85,7 +98,7 @@ async fn changes_are_told_and_a_traefik_without_routers_is_asked_again() {
     let player = Player::start().await;
     let data = |routers: Value| player.set(RAW, Reply::ok(json!({ "routers": routers }).to_string()));
     data(json!({"a@file": {"rule": "Host(`a.x`)", "status": "enabled"}, "b@file": {"rule": "Host(`b.x`)"}}));
-    let mut world = Traefik::new(settings(&player));
+    let mut world = Polling::new(Traefik::new(settings(&player)));
     assert_eq!(world.list().await.expect("a list").objects.len(), 2);
     data(json!({"a@file": {"rule": "Host(`a.x`)", "status": "disabled"}, "c@file": {"rule": "Host(`c.x`)"}}));
     let mut changes = Vec::new();
@@ -123,7 +136,13 @@ async fn a_rule_that_gives_no_name_is_reported_on_its_router() {
         RAW,
         Reply::ok(json!({"routers": routers, "tcpRouters": {"db@file": {"rule": "HostSNI(`db.x`)"}}}).to_string()),
     );
-    let lines = shown(&Traefik::new(settings(&player)).list().await.expect("a list").objects);
+    let lines = shown(
+        &Polling::new(Traefik::new(settings(&player)))
+            .list()
+            .await
+            .expect("a list")
+            .objects,
+    );
     assert_eq!(lines.len(), 4, "{lines:#?}");
     assert!(lines[0].starts_with("Router bad@file: the rule"), "{lines:#?}");
     assert!(
@@ -137,13 +156,22 @@ async fn a_rule_that_gives_no_name_is_reported_on_its_router() {
 #[tokio::test]
 async fn an_api_that_is_off_or_closed_is_told_so() {
     let player = Player::start().await;
-    let error = Traefik::new(settings(&player)).list().await.expect_err("404");
+    let error = Polling::new(Traefik::new(settings(&player)))
+        .list()
+        .await
+        .expect_err("404");
     assert!(error.0.contains("no API of Traefik"), "{error}");
     player.set("/ping", Reply::ok("OK"));
-    let error = Traefik::new(settings(&player)).list().await.expect_err("404");
+    let error = Polling::new(Traefik::new(settings(&player)))
+        .list()
+        .await
+        .expect_err("404");
     assert!(error.0.contains("api.insecure"), "{error}");
     player.set(RAW, Reply::error(401, "401 Unauthorized"));
-    let error = Traefik::new(settings(&player)).list().await.expect_err("401");
+    let error = Polling::new(Traefik::new(settings(&player)))
+        .list()
+        .await
+        .expect_err("401");
     assert!(error.0.contains("check the token"), "{error}");
 }
 
@@ -155,6 +183,6 @@ async fn a_password_is_shown_by_basic_authentication() {
     std::fs::write(&file, "ann:secret\n").expect("written");
     let mut settings = settings(&player);
     settings.peer.secret_file = Some(file.as_path().into());
-    Traefik::new(settings).list().await.expect("a list");
+    Polling::new(Traefik::new(settings)).list().await.expect("a list");
     assert_eq!(player.asked()[0].headers["authorization"], "Basic YW5uOnNlY3JldA==");
 }
