@@ -149,13 +149,23 @@ impl RuleBook {
     /// What the rules say to a question of class IN; the name in wire form. `may_rewrite`: whether the name may be
     /// replaced by another.
     pub(crate) fn evaluate(&self, name: &[u8], qtype: RecordType, client: IpAddr, may_rewrite: bool) -> Verdict {
+        let found = self.first(name, qtype, client, may_rewrite);
+        found.map_or(Verdict::Pass, |(_, verdict)| verdict)
+    }
+
+    /// The same with the name of the rule that says it: the first that has something to say.
+    pub(crate) fn first(
+        &self,
+        name: &[u8],
+        qtype: RecordType,
+        client: IpAddr,
+        may_rewrite: bool,
+    ) -> Option<(Arc<str>, Verdict)> {
         let rules = self.rules.load();
         if rules.is_empty() {
-            return Verdict::Pass;
+            return None;
         }
-        let Some(asked) = Asked::new(name, qtype) else {
-            return Verdict::Pass;
-        };
+        let asked = Asked::new(name, qtype)?;
         for Active { rule, list } in &**rules {
             let is_for_client = rule
                 .clients
@@ -174,10 +184,10 @@ impl RuleBook {
                 Action::Rewrite(_) => Verdict::Pass,
             };
             if verdict != Verdict::Pass {
-                return verdict;
+                return Some((Arc::clone(&rule.name), verdict));
             }
         }
-        Verdict::Pass
+        None
     }
 
     /// Switches a rule off for a time; zero switches it on. False where there is no such rule.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::net::{Namespace, PATIENCE, Running, is_skipped};
 use tests::server::{HttpReply, Server, eventually};
 
@@ -130,6 +130,19 @@ fn seed_000_a_template_answers_one_label_and_all_else_goes_upstream_in_both_plan
             );
             ensure!(metric(&namespace, &server, "hotdns_xdp_answers_total")? >= 1.0);
         }
+        // Who answers, and by which rule; a client outside may have none of it.
+        let explained = |name: &str, client: &str| -> Result<(Value, Value)> {
+            let path = format!("/api/v1/explain?name={name}&type=A&client={client}");
+            let reply = call(&namespace, &server, "GET", &path)?;
+            ensure!(reply.status == 200, "{}", reply.text);
+            Ok((reply.json["answered_by"].clone(), reply.json["rule"].clone()))
+        };
+        ensure!(explained("test.traefik", "127.0.0.1")? == (json!("reference"), json!("wild")));
+        ensure!(explained("www.svc", "127.0.0.1")?.1 == "db");
+        ensure!(explained("www.example.net", "127.0.0.1")? == (json!("cache"), Value::Null));
+        ensure!(explained("new.example.net", "127.0.0.1")? == (json!("upstream"), Value::Null));
+        ensure!(explained("local", "127.0.0.1")? == (json!("reference"), Value::Null));
+        ensure!(explained("test.traefik", "192.0.2.99")? == (json!("refused"), Value::Null));
         let listed = call(&namespace, &server, "GET", "/api/v1/rules")?;
         ensure!(listed.json["rules"][0]["name"] == "wild", "{}", listed.text);
         let paused = call(&namespace, &server, "POST", "/api/v1/rules/wild/pause?for=1m")?;

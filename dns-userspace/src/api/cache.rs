@@ -106,7 +106,7 @@ pub(super) async fn flush(
 }
 
 /// To look through a large cache takes a while: away from the threads that serve requests.
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Problem::internal(&error.to_string()))
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::net::UdpSocket;
 use utoipa::ToSchema;
 
+use super::cache::in_background;
 use super::connection::Peer;
 use super::openapi::ProblemBody;
 use super::page::{Record, record};
@@ -26,7 +27,7 @@ use crate::model::name::Name;
 use crate::model::rdata::format_value;
 use crate::model::record::{RecordType, RrSet};
 use crate::principal::Principal;
-use crate::serve::explain::{Explainer, query, rcode_label};
+use crate::serve::explain::{AnsweredBy, Explainer, query, rcode_label};
 
 /// What this server can say of itself.
 pub struct Inside {
@@ -52,7 +53,7 @@ pub(super) struct Explained {
     r#type: String,
     /// Of this client.
     client: String,
-    /// `xdp`, `fast_path`, `reference`, `upstream` or `refused`.
+    /// `xdp`, `fast_path`, `reference`, `cache`, `upstream` or `refused`.
     answered_by: &'static str,
     /// Why XDP and the fast path pass the query, where they do: a `reason` of the metrics.
     #[schema(required)]
@@ -118,6 +119,14 @@ pub(super) async fn explain(
     let snapshot = state.served()?;
     let found = state.inside()?.explainer.explain(&name, rtype, client);
     access::readable(&reader, found.view.as_deref(), Some(&name))?;
+    let (forwarder, asked) = (state.serving()?.forwarder.clone(), name.clone());
+    // A chain that leaves our data begins with aliases of ours.
+    let is_foreign = found.answered_by == AnsweredBy::Upstream && found.answer.is_empty();
+    let foreign = match forwarder.filter(|_| is_foreign) {
+        // Its cache may be large.
+        Some(forwarder) => Some(in_background(move || forwarder.explain(&asked, rtype, client)).await?),
+        None => None,
+    };
     let last = found.answer.last();
     let view = found.view.as_ref();
     // What an alias leads to may be in a zone that the one who asks may not read.
@@ -127,14 +136,16 @@ pub(super) async fn explain(
         name: name.to_string(),
         r#type: rtype.to_string(),
         client: client.to_string(),
-        answered_by: found.answered_by.label(),
+        answered_by: foreign
+            .as_ref()
+            .map_or(found.answered_by.label(), |foreign| foreign.answered_by),
         pass_reason: found.pass_reason,
         rcode: found.rcode,
         zone: found.zone.map(|zone| zone.to_string()),
         view: found.view.as_deref().map(str::to_owned),
         source: last.map(|(_, rrset)| rrset.origin.source().key()),
         object: last.and_then(|(_, rrset)| rrset.origin.object().map(str::to_owned)),
-        rule: None,
+        rule: foreign.as_ref().and_then(|foreign| foreign.rule.clone()),
         wildcard: found.wildcard.map(|wildcard| wildcard.to_string()),
         record: last.filter(|(owner, _)| readable(owner)).map(show),
         answer: found
@@ -143,7 +154,11 @@ pub(super) async fn explain(
             .filter(|(owner, _)| readable(owner))
             .map(show)
             .collect(),
-        steps: found.steps,
+        steps: found
+            .steps
+            .into_iter()
+            .chain(foreign.into_iter().flat_map(|foreign| foreign.steps))
+            .collect(),
     };
     Ok(pieces::json(StatusCode::OK, &explained))
 }

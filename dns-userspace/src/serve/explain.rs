@@ -235,6 +235,7 @@ impl Explanation {
         }
         if self.answer.is_empty()
             && let Some(rcode) = self.rcode
+            && rcode != "REFUSED"
         {
             steps.push(format!("There is nothing of this type: {rcode}."));
         }
