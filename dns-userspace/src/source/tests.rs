@@ -208,6 +208,42 @@ async fn a_second_empty_list_confirms_the_first() {
     watching.stop().await;
 }
 
+/// A registry that lost its memory: the deletion guard holds its first list.
+#[tokio::test]
+async fn a_world_that_lost_most_of_it_is_doubted_until_a_second_list() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("objects.json");
+    let many = (0..30).map(|number| {
+        let owner = format!("h{number}.x.");
+        (owner.clone(), thing(1, &owner, &["192.0.2.1"]))
+    });
+    let many: Value = serde_json::Map::from_iter(many).into();
+    write(&path, &many);
+    let watching = Watching::start(folder, settings());
+    watching.serves("h29.x.", &["192.0.2.1"]).await;
+    let folder = watching.stop().await;
+    write(&path, &json!({"new": thing(2, "new.x.", &["192.0.2.2"])}));
+    let watching = Watching::start(folder, settings());
+    let report = watching.is(SourceState::Degraded).await;
+    let error = report.error.expect("a reason");
+    assert!(
+        error.contains("would lose") && error.contains("objects/shelf/sync"),
+        "{error}"
+    );
+    assert_eq!(watching.fixture.values("h29.x.", A), ["192.0.2.1"]);
+    let folder = watching.stop().await;
+
+    let confirm = WatcherSettings {
+        confirm_after: Duration::from_millis(40),
+        ..settings()
+    };
+    let watching = Watching::start(folder, confirm);
+    watching.serves("new.x.", &["192.0.2.2"]).await;
+    watching.serves("h29.x.", &[]).await;
+    watching.is(SourceState::Synced).await;
+    watching.stop().await;
+}
+
 #[tokio::test]
 async fn what_was_served_is_served_after_a_restart_whose_world_is_away() {
     let watching = Watching::new(json!({

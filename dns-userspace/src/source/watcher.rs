@@ -237,12 +237,16 @@ impl<W: World> Watcher<W> {
                 )));
             }
         }
-        // Whoever asks for a list has looked: the deletion guard lets all go then.
-        let force = std::mem::take(&mut self.is_told) || is_empty;
-        self.doubted_since = None;
+        // Whoever asks for a list has looked, and a second list has confirmed the first: the deletion guard lets all go.
+        let is_confirmed = |since: Instant| since.elapsed() >= self.settings.confirm_after;
+        let force = std::mem::take(&mut self.is_told) || self.doubted_since.is_some_and(is_confirmed);
         self.claims.reset(claimants);
-        self.submit(vec![Edit::SetAll(self.claims.all())], resume, force)
-            .await?;
+        let outcome = self.submit(vec![Edit::SetAll(self.claims.all())], resume, force).await;
+        if matches!(outcome, Err(Pause::Doubted(_))) {
+            self.doubted_since.get_or_insert_with(Instant::now);
+        }
+        outcome?;
+        self.doubted_since = None;
         self.synced();
         Ok(())
     }
@@ -342,8 +346,10 @@ impl<W: World> Watcher<W> {
                 Err(ControlError::NotReady(_)) => sleep(WRITER_PAUSE).await,
                 Err(error) if matches!(error.refusal(), Some(Refusal::TooManyRemoved(_))) => {
                     return Err(Pause::Doubted(format!(
-                        "{error}, with POST /api/v1/sources/{}/sync; what was served stays",
-                        self.source.key()
+                        "{error}, with POST /api/v1/sources/{}/sync; what was served stays until then, or until a \
+                         second list in {} s says the same",
+                        self.source.key(),
+                        self.settings.confirm_after.as_secs(),
                     )));
                 }
                 Err(error) => return Err(Pause::Away(error.to_string())),
