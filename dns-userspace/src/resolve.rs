@@ -1,8 +1,8 @@
 //! Names that are not ours: special names, the cache, and upstream servers.
 //!
 //! ```text
-//! client's query ─► Query ─► in the cache ─────────────────────────────────────────────────► reply, from the worker itself
-//!                     └────► Walk: ours, special, cached ─► Flights: equal questions are one ─► Upstream: a set of servers
+//! client's query ─► Query ─► in the cache ────────────────────────────────────────────► reply, from the worker itself
+//!                     └────► Walk: ours, special, cached ─► Flights: equal questions are one ─► Upstream: servers
 //!        reply ◄─ write: the client's ID and question, within its limit ◄─ legs: our chain, theirs, ours again …
 //! ```
 //!
@@ -26,7 +26,7 @@ use crate::answer::PartialChain;
 use crate::config::{Route, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
-use crate::message::{Edns, ExtendedError, InfoCode, Limit, Mark};
+use crate::message::{Edns, ExtendedError, InfoCode, Mark};
 use crate::model::name::{MAX_NAME_BYTES, Name};
 use crate::model::record::RecordType;
 use crate::observe::figures::Figures;
@@ -209,9 +209,6 @@ impl Forwarder {
             return failure(query, SERVFAIL, out);
         };
         let octets = parsed.limit(limit, self.settings.udp_payload);
-        if chain.is_none() && self.answer_from_cache(&parsed, client, octets, out) {
-            return Disposition::Reply;
-        }
         let mut walk = Walk::new(self, &parsed, client, octets, chain.as_ref());
         let stale = match walk.advance(self) {
             Ok(Progress::Done) => {
@@ -302,39 +299,6 @@ impl Forwarder {
             cache.count(true);
         }
         is_written
-    }
-
-    /// The reply to a client's `query`, as upstream has it, or SERVFAIL. RA=1 and AA=0.
-    pub async fn forward(&self, query: &[u8], client: IpAddr, limit: Limit) -> Vec<u8> {
-        self.reply(query, client, limit, None).await
-    }
-
-    /// As [`Forwarder::forward`], for a chain that began with us: upstream resolves its target, and its sections follow
-    /// ours. AA=1: it tells of the first owner name in the answer section (RFC 1035 §4.1.1).
-    pub async fn complete(&self, query: &[u8], chain: &PartialChain, client: IpAddr, limit: Limit) -> Vec<u8> {
-        self.reply(query, client, limit, Some(chain)).await
-    }
-
-    /// The reply to a `query` that cannot be sent upstream now: SERVFAIL.
-    pub fn decline(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
-        match Query::read(query) {
-            Some(query) => self.write(&query, Err(Failure::Overloaded), client, usize::from(u16::MAX)),
-            None => bare_servfail(query),
-        }
-    }
-
-    async fn reply(&self, query: &[u8], client: IpAddr, limit: Limit, chain: Option<&PartialChain>) -> Vec<u8> {
-        let Some(query) = Query::read(query) else {
-            return bare_servfail(query);
-        };
-        let limit = query.limit(limit, self.settings.udp_payload);
-        let mut walk = Walk::new(self, &query, client, limit, chain);
-        let walked = match walk.advance(self) {
-            Ok(Progress::Done) => Ok(walk),
-            Ok(Progress::Ask(stale)) => self.go_on(walk, stale, &query, client).await,
-            Err(failure) => Err(failure),
-        };
-        self.write(&query, walked, client, limit)
     }
 
     fn write(&self, query: &Query<'_>, walked: Result<Walk, Failure>, client: IpAddr, limit: usize) -> Vec<u8> {

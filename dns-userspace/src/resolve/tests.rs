@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::answer::Resumed;
 use crate::config::{FailoverOn, Policy, UpstreamServer};
-use crate::message::{Message, Protocol};
+use crate::message::{Limit, Message, Protocol};
 use crate::model::record::RrSet;
 use crate::model::record::{Handling, RecordType};
 use crate::model::source::Origin;
@@ -28,6 +28,42 @@ mod ruled;
 mod truncated;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// What a client gets in the end, without a worker and its jobs.
+impl Forwarder {
+    /// The reply to a client's `query`, as upstream has it, or SERVFAIL. RA=1 and AA=0.
+    pub async fn forward(&self, query: &[u8], client: IpAddr, limit: Limit) -> Vec<u8> {
+        self.reply(query, client, limit, None).await
+    }
+
+    /// As [`Forwarder::forward`], for a chain that began with us: upstream resolves its target, and its sections follow
+    /// ours. AA=1: it tells of the first owner name in the answer section (RFC 1035 §4.1.1).
+    pub async fn complete(&self, query: &[u8], chain: &PartialChain, client: IpAddr, limit: Limit) -> Vec<u8> {
+        self.reply(query, client, limit, Some(chain)).await
+    }
+
+    /// The reply to a `query` that cannot be sent upstream now: SERVFAIL.
+    pub fn decline(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
+        match Query::read(query) {
+            Some(query) => self.write(&query, Err(Failure::Overloaded), client, usize::from(u16::MAX)),
+            None => bare_servfail(query),
+        }
+    }
+
+    async fn reply(&self, query: &[u8], client: IpAddr, limit: Limit, chain: Option<&PartialChain>) -> Vec<u8> {
+        let Some(query) = Query::read(query) else {
+            return bare_servfail(query);
+        };
+        let limit = query.limit(limit, self.settings.udp_payload);
+        let mut walk = Walk::new(self, &query, client, limit, chain);
+        let walked = match walk.advance(self) {
+            Ok(Progress::Done) => Ok(walk),
+            Ok(Progress::Ask(stale)) => self.go_on(walk, stale, &query, client).await,
+            Err(failure) => Err(failure),
+        };
+        self.write(&query, walked, client, limit)
+    }
+}
 
 /// Makes replies from the query as it came and whether it came over TCP; each is sent, in order.
 type Script = fn(&[u8], bool) -> Vec<Vec<u8>>;
