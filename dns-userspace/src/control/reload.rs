@@ -7,17 +7,16 @@ use tracing::warn;
 use utoipa::ToSchema;
 
 use super::ControlError;
-use super::census::{differing_views, node_changes, own};
+use super::differences::{self, Changed};
 use super::files::FileBatch;
 use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
 use crate::model::access::AccessList;
-use crate::model::name::{Name, NameKey};
+use crate::model::name::Name;
 use crate::model::record::RrSet;
-use crate::model::snapshot::{Node, Snapshot};
+use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
-use crate::model::views::ViewName;
 use crate::store::{Change, ConfiguredView, Conflict, Plan, Refusal, Refused, TtlRules};
 
 /// The longest list in a reply; the counts are of all.
@@ -263,36 +262,21 @@ fn is_same(one: &RrSet, other: &RrSet) -> bool {
 /// RRsets that differ between what was served and what a plan serves.
 fn compare(old: &Snapshot, plan: &Plan) -> ReloadReport {
     let mut report = ReloadReport::default();
-    let mut names: Vec<&NameKey> = plan.delta.names.iter().collect();
-    names.sort_unstable();
-    names.dedup();
-    for key in names {
-        note_changes(
-            &mut report,
+    differences::each(old, &plan.snapshot, &plan.delta, |changed| {
+        let Changed {
+            view,
             key,
-            old.node(key).map(|node| &**node),
-            plan.snapshot.node(key).map(|node| &**node),
-            None,
-        );
-    }
-    for view in differing_views(old, &plan.snapshot, &plan.delta) {
-        node_changes(&own(old, view), &own(&plan.snapshot, view), |key, before, after| {
-            note_changes(&mut report, key, before, after, Some(view));
-        });
-    }
-    report
-}
-
-fn note_changes(
-    report: &mut ReloadReport,
-    key: &NameKey,
-    before: Option<&Node>,
-    after: Option<&Node>,
-    view: Option<&ViewName>,
-) {
-    let rrset_of = |node: Option<&Node>, rtype| node.and_then(|node| node.rrset(rtype).cloned());
-    let rrsets = |node: Option<&Node>| node.map_or_else(Vec::new, |node| node.rrsets.to_vec());
-    let note = |list: &mut Vec<RrsetRef>, count: &mut usize, node: Option<&Node>, rrset: &RrSet| {
+            nodes,
+            rrsets,
+        } = changed;
+        let (list, count, node, rrset) = match (rrsets.old, rrsets.new) {
+            (None, Some(new)) => (&mut report.added, &mut report.counts.added, nodes.new, new),
+            (Some(old), Some(new)) if !is_same(old, new) => {
+                (&mut report.changed, &mut report.counts.changed, nodes.new, new)
+            }
+            (Some(old), None) => (&mut report.removed, &mut report.counts.removed, nodes.old, old),
+            (Some(_), Some(_)) | (None, None) => return,
+        };
         *count += 1;
         if list.len() < LIST_LIMIT {
             list.push(RrsetRef {
@@ -301,17 +285,6 @@ fn note_changes(
                 view: view.map(|view| view.to_string()),
             });
         }
-    };
-    for rrset in &rrsets(after) {
-        match rrset_of(before, rrset.rtype) {
-            None => note(&mut report.added, &mut report.counts.added, after, rrset),
-            Some(was) if !is_same(&was, rrset) => {
-                note(&mut report.changed, &mut report.counts.changed, after, rrset);
-            }
-            Some(_) => {}
-        }
-    }
-    for rrset in rrsets(before).iter().filter(|was| rrset_of(after, was.rtype).is_none()) {
-        note(&mut report.removed, &mut report.counts.removed, before, rrset);
-    }
+    });
+    report
 }
