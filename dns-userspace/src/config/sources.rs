@@ -191,6 +191,11 @@ impl Surroundings<'_> {
         }
     }
 
+    /// What a variable of the environment says, which is not shown.
+    fn secret(&self, variable: &str) -> Option<Secret> {
+        self.environment.get(variable).map(|secret| Secret(secret.into()))
+    }
+
     /// `ttl`, in seconds; the default is `backend.default_ttl`.
     fn ttl(&self, section: &CheckedMapping<'_>, findings: &mut Findings) -> u32 {
         let ttl = section.number("ttl", 0..=MAX_TTL, "seconds", "ttl: 300", findings);

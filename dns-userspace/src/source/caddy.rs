@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::peer::{Credential, Peer};
+use super::peer::{Credential, LatePeer};
 use super::polled::{Objects, Readable};
 use super::services::of_targets;
 use super::traefik::outside_of_zones;
@@ -32,7 +32,7 @@ const MOST_DEPTH: usize = 32;
 /// The hosts of a Caddy.
 pub(super) struct Caddy {
     settings: ProxySource,
-    peer: Option<Arc<Peer>>,
+    peer: LatePeer,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,14 +57,7 @@ struct Handler {
 
 impl Readable for Caddy {
     async fn read(&mut self) -> Result<Objects, WorldError> {
-        let peer = match &self.peer {
-            Some(peer) => Arc::clone(peer),
-            None => {
-                let peer = Arc::new(Peer::new("Caddy", self.settings.peer.clone(), Credential::Basic)?);
-                self.peer = Some(Arc::clone(&peer));
-                peer
-            }
-        };
+        let peer = self.peer.get()?;
         let config: Value = peer.get("/config/", TIMEOUT).await?.json()?;
         let servers = config.pointer("/apps/http/servers").and_then(Value::as_object);
         let mut objects = Objects::new();
@@ -93,7 +86,10 @@ impl Readable for Caddy {
 
 impl Caddy {
     pub(super) fn new(settings: ProxySource) -> Self {
-        Self { settings, peer: None }
+        Self {
+            peer: LatePeer::new("Caddy", settings.peer.clone(), Credential::Basic),
+            settings,
+        }
     }
 
     fn claims(&self, host: &str) -> Result<Vec<Claim>, String> {

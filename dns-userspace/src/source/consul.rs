@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 pub(super) use self::place::Place;
 use self::taking::hidden;
 use super::checks::Checks;
-use super::peer::{Answer, Credential, Peer};
+use super::peer::{Answer, Credential, LatePeer, Peer};
 use super::services::Instance;
 use super::{Event, Listing, Object, World, WorldError};
 use crate::config::ConsulSource;
@@ -48,7 +48,7 @@ pub(super) const INDEX: &str = "x-consul-index";
 /// The services of a Consul.
 pub(super) struct Consul {
     settings: ConsulSource,
-    peer: Option<Arc<Peer>>,
+    peer: LatePeer,
     catalog: Place,
     nodes: Place,
     states: Place,
@@ -103,8 +103,8 @@ impl Consul {
     pub(super) fn new(settings: ConsulSource) -> Self {
         Self {
             checks: Checks::new(settings.checks.clone()),
+            peer: LatePeer::new("Consul", settings.peer.clone(), Credential::Header("X-Consul-Token")),
             settings,
-            peer: None,
             catalog: Place::default(),
             nodes: Place::default(),
             states: Place::default(),
@@ -119,26 +119,11 @@ impl Consul {
         }
     }
 
-    fn peer(&mut self) -> Result<Arc<Peer>, WorldError> {
-        if let Some(peer) = &self.peer {
-            return Ok(Arc::clone(peer));
-        }
-        let credential = Credential::Header("X-Consul-Token");
-        let peer = Arc::new(Peer::new("Consul", self.settings.peer.clone(), credential)?);
-        self.peer = Some(Arc::clone(&peer));
-        Ok(peer)
-    }
-
     async fn list_all(&mut self, peer: &Arc<Peer>) -> Result<Listing, WorldError> {
         let catalog = peer.get(&self.path(&Query::Catalog), TIMEOUT).await?;
         let selected = self.selected(catalog.json()?);
         let is_filtered = catalog.says(FILTERED);
-        let gone: Vec<String> = self
-            .services
-            .keys()
-            .filter(|name| !selected.contains(*name))
-            .cloned()
-            .collect();
+        let gone = self.gone(&selected);
         if is_filtered && (selected.is_empty() || (!self.is_filtered && !gone.is_empty())) {
             return Err(hidden(&gone));
         }
@@ -183,7 +168,7 @@ impl World for Consul {
     async fn list(&mut self) -> Result<Listing, WorldError> {
         self.answers.clear();
         self.news.clear();
-        let peer = self.peer()?;
+        let peer = self.peer.get()?;
         let listing = match self.list_all(&peer).await {
             // Without a leader, any server tells what it knows.
             Err(error) if !self.is_stale && error.0.contains(": 500 ") => {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::consul::{INDEX, LONGEST_WAIT, Place, WAIT};
-use super::peer::{Answer, Credential, Peer, encoded};
+use super::peer::{Answer, Credential, LatePeer, encoded};
 use super::polled::{Objects, Polled};
 use super::{Claim, Event, Listing, Object, World, WorldError};
 use crate::config::ConsulKvSource;
@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The records below one prefix.
 pub(super) struct ConsulKv {
     settings: ConsulKvSource,
-    peer: Option<Arc<Peer>>,
+    peer: LatePeer,
     place: Place,
     polled: Polled,
     /// The reply that is waited for.
@@ -73,22 +73,12 @@ enum Values {
 impl ConsulKv {
     pub(super) fn new(settings: ConsulKvSource) -> Self {
         Self {
+            peer: LatePeer::new("Consul", settings.peer.clone(), Credential::Header("X-Consul-Token")),
             settings,
-            peer: None,
             place: Place::default(),
             polled: Polled::default(),
             waiting: None,
         }
-    }
-
-    fn peer(&mut self) -> Result<Arc<Peer>, WorldError> {
-        if let Some(peer) = &self.peer {
-            return Ok(Arc::clone(peer));
-        }
-        let credential = Credential::Header("X-Consul-Token");
-        let peer = Arc::new(Peer::new("Consul", self.settings.peer.clone(), credential)?);
-        self.peer = Some(Arc::clone(&peer));
-        Ok(peer)
     }
 
     fn path(&self) -> String {
@@ -168,7 +158,7 @@ fn claim(record: Value, default_ttl: u32) -> Result<Claim, String> {
 impl World for ConsulKv {
     async fn list(&mut self) -> Result<Listing, WorldError> {
         self.waiting = None;
-        let peer = self.peer()?;
+        let peer = self.peer.get()?;
         self.place = Place::default();
         let answer = peer.ask(&self.path(), TIMEOUT).await?;
         let objects = self.objects(answer)?;
@@ -181,7 +171,7 @@ impl World for ConsulKv {
                 return Ok(event);
             }
             if self.waiting.is_none() {
-                let peer = self.peer()?;
+                let peer = self.peer.get()?;
                 let pause = self.place.pause();
                 let mut path = self.path();
                 match self.place.index() {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use self::answers::{Message, Namespace, Registration};
 use super::checks::Checks;
-use super::peer::{Credential, Lines, Peer, encoded};
+use super::peer::{Credential, LatePeer, Lines, Peer, encoded};
 use super::services::{self, Instance};
 use super::{Change, Event, Listing, Object, World, WorldError};
 use crate::config::NomadSource;
@@ -43,7 +43,7 @@ const INDEX: &str = "x-nomad-index";
 /// The services of a Nomad.
 pub(super) struct Nomad {
     settings: NomadSource,
-    peer: Option<Arc<Peer>>,
+    peer: LatePeer,
     /// The index of the list: events up to it are in it.
     listed_at: u64,
     services: BTreeMap<Key, Known>,
@@ -78,27 +78,14 @@ impl Nomad {
     pub(super) fn new(settings: NomadSource) -> Self {
         Self {
             checks: Checks::new(settings.checks.clone()),
+            peer: LatePeer::new("Nomad", settings.peer.clone(), Credential::Header("X-Nomad-Token")),
             settings,
-            peer: None,
             listed_at: 0,
             services: BTreeMap::new(),
             events: Events::Absent,
             resync: Instant::now(),
             news: VecDeque::new(),
         }
-    }
-
-    fn peer(&mut self) -> Result<Arc<Peer>, WorldError> {
-        if let Some(peer) = &self.peer {
-            return Ok(Arc::clone(peer));
-        }
-        let peer = Arc::new(Peer::new(
-            "Nomad",
-            self.settings.peer.clone(),
-            Credential::Header("X-Nomad-Token"),
-        )?);
-        self.peer = Some(Arc::clone(&peer));
-        Ok(peer)
     }
 
     /// Opens the stream, as far as it opens at once.
@@ -252,7 +239,7 @@ impl Nomad {
 impl World for Nomad {
     async fn list(&mut self) -> Result<Listing, WorldError> {
         self.news.clear();
-        let peer = self.peer()?;
+        let peer = self.peer.get()?;
         self.open(&peer).await;
         let listing = self.list_all(&peer).await?;
         let every = if matches!(self.events, Events::Absent) {

@@ -54,6 +54,41 @@ pub(super) struct Peer {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
+/// A server that is asked when it is needed first: until its certificates can be read there is no [`Peer`].
+pub(super) struct LatePeer {
+    kind: &'static str,
+    settings: PeerSettings,
+    credential: Credential,
+    made: Option<Arc<Peer>>,
+}
+
+impl LatePeer {
+    /// A server that people call `kind`.
+    pub(super) fn new(kind: &'static str, settings: PeerSettings, credential: Credential) -> Self {
+        Self {
+            kind,
+            settings,
+            credential,
+            made: None,
+        }
+    }
+
+    /// The server; an error is not remembered.
+    pub(super) fn get(&mut self) -> Result<Arc<Peer>, WorldError> {
+        if let Some(peer) = &self.made {
+            return Ok(Arc::clone(peer));
+        }
+        let peer = Arc::new(Peer::new(self.kind, self.settings.clone(), self.credential)?);
+        self.made = Some(Arc::clone(&peer));
+        Ok(peer)
+    }
+
+    /// The server, where it was needed before.
+    pub(super) fn made(&self) -> Option<Arc<Peer>> {
+        self.made.clone()
+    }
+}
+
 /// A reply.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {

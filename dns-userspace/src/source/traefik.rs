@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::disagreement::{Disagreement, RoutedRule};
-use super::peer::{Answer, Credential, Peer};
+use super::peer::{Answer, Credential, LatePeer, Peer};
 use super::polled::{Objects, Readable};
 use super::services::of_targets;
 use super::{Claim, Object, WorldError};
@@ -33,7 +33,7 @@ const MOST_PAGES: u64 = 1000;
 /// The routers of a Traefik.
 pub(super) struct Traefik {
     settings: ProxySource,
-    peer: Option<Arc<Peer>>,
+    peer: LatePeer,
 }
 
 /// `/api/rawdata`.
@@ -62,7 +62,7 @@ struct Router {
 
 impl Readable for Traefik {
     async fn read(&mut self) -> Result<Objects, WorldError> {
-        let peer = self.peer()?;
+        let peer = self.peer.get()?;
         let routers = routers(&peer).await?.into_iter();
         let objects = routers.map(|(key, router, is_http)| {
             let claims = self.claims(&router, is_http);
@@ -78,16 +78,10 @@ impl Readable for Traefik {
 
 impl Traefik {
     pub(super) fn new(settings: ProxySource) -> Self {
-        Self { settings, peer: None }
-    }
-
-    fn peer(&mut self) -> Result<Arc<Peer>, WorldError> {
-        if let Some(peer) = &self.peer {
-            return Ok(Arc::clone(peer));
+        Self {
+            peer: LatePeer::new("Traefik", settings.peer.clone(), Credential::Basic),
+            settings,
         }
-        let peer = Arc::new(Peer::new("Traefik", self.settings.peer.clone(), Credential::Basic)?);
-        self.peer = Some(Arc::clone(&peer));
-        Ok(peer)
     }
 
     fn claims(&self, router: &Router, is_http: bool) -> Result<Vec<Claim>, String> {

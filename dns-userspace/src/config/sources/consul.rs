@@ -6,7 +6,7 @@ use super::super::problem::Findings;
 use super::super::section::CheckedMapping;
 use super::checks::CheckSettings;
 use super::naming::Naming;
-use super::peer::{PeerSettings, Secret};
+use super::peer::PeerSettings;
 use super::{Surroundings, checks, naming, peer};
 
 /// An instance of `sources.consul`.
@@ -58,7 +58,7 @@ pub(super) fn read(
     let datacenter = word("datacenter", "datacenter: dc1", findings);
     let namespace = word("namespace", "namespace: default", findings);
     let mut peer = peer::read(section, around, ADDRESS, "token_file", findings)?;
-    peer.secret = around.environment.get(TOKEN).map(|token| Secret(token.into()));
+    peer.secret = around.secret(TOKEN);
     Some(ConsulSource {
         peer,
         datacenter,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::problem::Findings;
 use super::super::section::CheckedMapping;
-use super::peer::{PeerSettings, Secret};
+use super::peer::PeerSettings;
 use super::{Surroundings, consul, peer};
 
 /// An instance of `sources.consul_kv`.
@@ -30,7 +30,7 @@ pub(super) fn read(
     let prefix = section.short_text("prefix", "prefix: hotdns/records/", 512, findings);
     let ttl = around.ttl(section, findings);
     let mut peer = peer::read(section, around, consul::ADDRESS, "token_file", findings)?;
-    peer.secret = around.environment.get(consul::TOKEN).map(|token| Secret(token.into()));
+    peer.secret = around.secret(consul::TOKEN);
     Some(ConsulKvSource {
         peer,
         prefix: prefix.map_or_else(|| PREFIX.into(), Arc::from),

@@ -6,7 +6,7 @@ use super::super::problem::Findings;
 use super::super::section::CheckedMapping;
 use super::checks::CheckSettings;
 use super::naming::Naming;
-use super::peer::{PeerSettings, Secret};
+use super::peer::PeerSettings;
 use super::{Surroundings, checks, naming, peer};
 
 /// An instance of `sources.nomad`.
@@ -54,7 +54,7 @@ pub(super) fn read(
     let checks = checks::read(section, findings);
     let namespace = section.short_text("namespace", "namespace: default", 128, findings);
     let mut peer = peer::read(section, around, ADDRESS, "token_file", findings)?;
-    peer.secret = around.environment.get(TOKEN).map(|token| Secret(token.into()));
+    peer.secret = around.secret(TOKEN);
     Some(NomadSource {
         peer,
         namespace: namespace.map_or_else(|| NAMESPACE.into(), Arc::from),

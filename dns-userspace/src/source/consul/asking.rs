@@ -53,7 +53,7 @@ impl Consul {
     /// Waits for a reply; with a pause it is asked after that, and its reply does not wait for a change. Of many
     /// services none waits by itself.
     pub(super) fn ask(&mut self, query: Query, after: Option<Duration>) {
-        let Some(peer) = self.peer.clone() else { return };
+        let Some(peer) = self.peer.made() else { return };
         let is_of_many = self.has_many() && matches!(query, Query::Service(_));
         let mut turn = 0;
         let mut path = self.path(&query);

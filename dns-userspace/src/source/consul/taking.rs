@@ -121,17 +121,18 @@ impl Consul {
         Ok(())
     }
 
+    /// Services that were selected, and are not any more.
+    pub(super) fn gone(&self, selected: &BTreeSet<String>) -> Vec<String> {
+        let known = self.services.keys();
+        known.filter(|name| !selected.contains(*name)).cloned().collect()
+    }
+
     pub(super) fn note(&mut self, query: Query, turn: u64, answer: &Answer) -> Result<(), WorldError> {
         match &query {
             Query::Catalog => {
                 let selected = self.selected(answer.json()?);
                 let is_filtered = answer.says(FILTERED);
-                let gone: Vec<String> = self
-                    .services
-                    .keys()
-                    .filter(|name| !selected.contains(*name))
-                    .cloned()
-                    .collect();
+                let gone = self.gone(&selected);
                 if !gone.is_empty() {
                     if selected.is_empty() {
                         self.tell([Change::Relist]);
