@@ -188,6 +188,17 @@ impl Format {
 }
 
 impl Imported {
+    /// These records, where nothing is wrong with any.
+    fn of(records: Records, errors: Vec<FormatError>) -> Result<Self, Vec<FormatError>> {
+        match errors.is_empty() {
+            true => Ok(Self {
+                records: records.into_vec(),
+                ..Self::default()
+            }),
+            false => Err(errors),
+        }
+    }
+
     /// Notes something that is not taken over.
     fn leave_out(&mut self, line: usize, text: &str, reason: impl Into<String>) {
         self.left_out.push(LeftOut {

@@ -175,23 +175,21 @@ impl Server {
     ) -> Result<Self> {
         let mut server = Self::prepare(Ipv4Addr::UNSPECIFIED, interface, "auto", more)?;
         server.namespace = Some(namespace.name().to_owned());
-        let environment = environment.iter();
-        server.environment = environment
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        server.run()?;
-        Ok(server)
+        server.run_with_variables(environment)
     }
 
     /// The same on loopback.
     pub fn start_with_variables(environment: &[(&str, &str)], more: &str) -> Result<Self> {
-        let mut server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
-        let environment = environment.iter();
-        server.environment = environment
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        server.run()?;
-        Ok(server)
+        let server = Self::prepare(Ipv4Addr::LOCALHOST, "lo", "auto", more)?;
+        server.run_with_variables(environment)
+    }
+
+    fn run_with_variables(mut self, environment: &[(&str, &str)]) -> Result<Self> {
+        let variables = environment.iter();
+        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.environment = variables.collect();
+        self.run()?;
+        Ok(self)
     }
 
     fn prepare(address: Ipv4Addr, interface: &str, mode: &str, more: &str) -> Result<Self> {

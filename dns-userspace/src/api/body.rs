@@ -230,6 +230,19 @@ pub(super) fn parse_note(note: String) -> Result<Box<str>, Problem> {
     }
 }
 
+/// Reads a body of at most `limit` octets, in the format that it says, as one object. The second value keeps the room
+/// that the body takes until what came of it is made.
+pub(super) async fn read_as<T: DeserializeOwned>(
+    state: &ApiState,
+    parts: &Parts,
+    body: Body,
+    limit: usize,
+) -> Result<(T, Held), Problem> {
+    let format = Format::of_body(&parts.headers)?;
+    let (bytes, held) = read(state, parts, body, limit).await?;
+    Ok((parse(&bytes, format)?, held))
+}
+
 /// The one object that the body is.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], format: Format) -> Result<T, Problem> {
     let invalid = |detail: String| Problem::bad_request("invalid_body", detail);

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::{self, LARGE_LIMIT_BYTES, parse_note};
 use super::edits::{self, Differing, EditBody, ShownDifference, unified};
-use super::media::{Format, prefers};
+use super::media::prefers;
 use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -72,9 +72,7 @@ pub(super) async fn changes(State(state): State<ApiState>, request: Request) -> 
     preconditions::refuse(&parts.headers)?;
     let parameters = Parameters::read(&parts.uri, &["dry_run"])?;
     let dry_run = parameters.flag("dry_run")?;
-    let format = Format::of_body(&parts.headers)?;
-    let (bytes, _held) = body::read(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
-    let asked: ChangesBody = body::parse(&bytes, format)?;
+    let (asked, _held) = body::read_as::<ChangesBody>(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
     if asked.edits.is_empty() || asked.edits.len() > MOST_EDITS {
         return Err(Problem::bad_request(
             "invalid_body",

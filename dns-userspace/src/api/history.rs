@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::body::{self, LIMIT_BYTES, parse_note};
 use super::changes::ChangesAnswer;
 use super::edits::{Differing, ShownDifference, unified};
-use super::media::{Format, prefers};
+use super::media::prefers;
 use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -172,7 +172,8 @@ impl Filter {
         ("name" = Option<String>, Query, description = "Changes of this name"),
         ("actor" = Option<String>, Query, description = "Changes by this actor"),
         ("since" = Option<String>, Query, description = "After a version, a time (RFC 3339), or an age such as 2h"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Entries in the page, 100 by default"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000,
+            description = "Entries in the page, 100 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
     responses((status = 200, description = "A page", body = HistoryPage))
@@ -436,9 +437,7 @@ pub(super) async fn rollback(State(state): State<ApiState>, request: Request) ->
     let parameters = Parameters::read(&parts.uri, &["dry_run"])?;
     let dry_run = parameters.flag("dry_run")?;
     let apex = zones::name_in(&parts.uri)?;
-    let format = Format::of_body(&parts.headers)?;
-    let (bytes, _held) = body::read(&state, &parts, body, LIMIT_BYTES).await?;
-    let asked: RollbackBody = body::parse(&bytes, format)?;
+    let (asked, _held) = body::read_as::<RollbackBody>(&state, &parts, body, LIMIT_BYTES).await?;
     let snapshot = state.served()?;
     if asked.to > snapshot.version {
         return Err(Problem::bad_request(

@@ -18,7 +18,6 @@ use utoipa::ToSchema;
 
 use super::body::{self, LARGE_LIMIT_BYTES, LIMIT_BYTES, parse_value};
 use super::connection::Peer;
-use super::media::Format;
 use super::openapi::ProblemBody;
 use super::page::aside;
 use super::parameters::{Parameters, parse_name, parse_type, segment};
@@ -203,9 +202,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     let (parts, body) = request.into_parts();
     let serving = state.serving()?;
     Parameters::read(&parts.uri, &[])?;
-    let format = Format::of_body(&parts.headers)?;
-    let (bytes, _held) = body::read(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
-    let asked: ZoneBody = body::parse(&bytes, format)?;
+    let (asked, _held) = body::read_as::<ZoneBody>(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
     let apex = parse_name(&asked.name)?;
     let mut records: Vec<ZoneRecord> = Vec::new();
     for (place, record) in asked.records.iter().enumerate() {
@@ -304,9 +301,7 @@ pub(super) async fn upsert(State(state): State<ApiState>, request: Request) -> R
     let (parts, body) = request.into_parts();
     Parameters::read(&parts.uri, &[])?;
     let apex = zone_in(&parts.uri)?;
-    let format = Format::of_body(&parts.headers)?;
-    let (bytes, _held) = body::read(&state, &parts, body, LIMIT_BYTES).await?;
-    let body: RecordBody = body::parse(&bytes, format)?;
+    let (body, _held) = body::read_as::<RecordBody>(&state, &parts, body, LIMIT_BYTES).await?;
     find(&*state.served()?, &apex)?;
     let Asked {
         owner,

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::{self, LIMIT_BYTES};
-use super::media::Format;
 use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -89,9 +88,7 @@ pub(super) async fn create(
     let (parts, body) = request.into_parts();
     Parameters::read(&parts.uri, &[])?;
     let file = file(&state)?;
-    let format = Format::of_body(&parts.headers)?;
-    let (bytes, _held) = body::read(&state, &parts, body, LIMIT_BYTES).await?;
-    let new = body::parse::<NewToken>(&bytes, format)?;
+    let (new, _held) = body::read_as::<NewToken>(&state, &parts, body, LIMIT_BYTES).await?;
     let wish = wish(new)?;
     check_within(&asker, &wish)?;
     let made = tokio::task::spawn_blocking(move || file.make(&wish)).await;

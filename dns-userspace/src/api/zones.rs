@@ -160,9 +160,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     preconditions::refuse(&parts.headers)?;
     let parameters = Parameters::read(&parts.uri, &["dry_run"])?;
     let dry_run = parameters.flag("dry_run")?;
-    let format = Format::of_body(&parts.headers)?;
-    let (bytes, _held) = body::read(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
-    let asked: ZoneBody = body::parse(&bytes, format)?;
+    let (asked, _held) = body::read_as::<ZoneBody>(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
     let apex = parse_name(&asked.name)?;
     let records = zone_records(&serving.zones, &apex, asked.records)?;
     let edit = Edit::CreateZone {

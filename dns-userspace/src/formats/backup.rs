@@ -57,14 +57,7 @@ pub(super) fn read(text: &str) -> Result<Imported, Vec<FormatError>> {
             errors.push(FormatError::whole(format!("/records/{number}: {message}")));
         }
     }
-    if errors.is_empty() {
-        Ok(Imported {
-            records: records.into_vec(),
-            ..Imported::default()
-        })
-    } else {
-        Err(errors)
-    }
+    Imported::of(records, errors)
 }
 
 pub(super) fn write(records: &[Record], zone: Option<&Name>) -> Result<(String, Vec<LeftOut>), FormatError> {

@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_a_valid_configuration() {
-        let text = ".:9053 {\n forward . 1.1.1.1\n template IN A x {\n match ^([^.]+)\\.x\\.$\n answer \"{{ .Name }} 60 \
-                    IN A 192.0.2.1\"\n }\n chaos\n}\n";
+        let text = ".:9053 {\n forward . 1.1.1.1\n template IN A x {\n match ^([^.]+)\\.x\\.$\n \
+                    answer \"{{ .Name }} 60 IN A 192.0.2.1\"\n }\n chaos\n}\n";
         let source = Source {
             text,
             shown_as: Path::new("Corefile"),

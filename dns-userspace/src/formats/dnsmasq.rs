@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::hosts::type_of;
 use super::{Imported, Records};
+use crate::model::name::Name;
 
 pub(super) fn read(text: &str) -> Imported {
     let mut imported = Imported::default();
@@ -122,7 +123,8 @@ impl Reader {
                 self.records.add(name, type_of(address), ttl, &address.to_string())?;
             }
             if let Some(first) = names.first() {
-                self.records.add(&reverse(address), "PTR", ttl, first)?;
+                self.records
+                    .add(&Name::of_address(address).to_string(), "PTR", ttl, first)?;
             }
         }
         Ok(())
@@ -235,21 +237,6 @@ fn server(value: &str) -> Result<String, String> {
         .parse()
         .map_err(|_| "no port".to_owned())?;
     Ok(std::net::SocketAddr::new(address, port).to_string())
-}
-
-/// The name of an address in reverse (RFC 1035 §3.5, RFC 3596 §2.5).
-fn reverse(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            format!("{d}.{c}.{b}.{a}.in-addr.arpa.")
-        }
-        IpAddr::V6(address) => {
-            let octets = address.octets();
-            let nibbles = octets.iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
-            nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa."
-        }
-    }
 }
 
 /// Parts between commas; commas within quotes do not count.

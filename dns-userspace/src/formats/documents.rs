@@ -33,14 +33,7 @@ pub(super) fn read(text: &str) -> Result<Imported, Vec<FormatError>> {
             Err(message) => errors.push(FormatError::whole(format!("/records/{number}: {message}"))),
         }
     }
-    if errors.is_empty() {
-        Ok(Imported {
-            records: records.into_vec(),
-            ..Imported::default()
-        })
-    } else {
-        Err(errors)
-    }
+    Imported::of(records, errors)
 }
 
 fn record(mut item: Value) -> Result<Record, String> {

@@ -9,7 +9,7 @@ use crate::model::rdata::{format_value, parse_value};
 use crate::model::record::RecordType;
 
 /// An RRset in words, with the members that the API and the configuration have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The owner, absolute.
     pub name: String,
@@ -62,13 +62,7 @@ impl Record {
             r#type: rtype.to_string(),
             ttl,
             value: vec![value],
-            view: None,
-            order: None,
-            weights: None,
-            wildcard: None,
-            disabled: None,
-            locked: None,
-            note: None,
+            ..Self::default()
         })
     }
 

@@ -38,14 +38,7 @@ pub(super) fn read(text: &str) -> Result<Imported, Vec<FormatError>> {
             Err(message) => errors.push(FormatError::at(line, message)),
         }
     }
-    if errors.is_empty() {
-        Ok(Imported {
-            records: records.into_vec(),
-            ..Imported::default()
-        })
-    } else {
-        Err(errors)
-    }
+    Imported::of(records, errors)
 }
 
 fn record(name: &str, rtype: &str, ttl: &str, value: &str, view: &str) -> Result<Record, String> {

@@ -23,13 +23,7 @@ pub(super) fn read(text: &str, source: Source<'_>) -> Result<Imported, Vec<Forma
             .iter()
             .map(|rdata| format_value(rrset.rtype, rdata))
             .collect(),
-        view: None,
-        order: None,
-        weights: None,
-        wildcard: None,
-        disabled: None,
-        locked: None,
-        note: None,
+        ..Record::default()
     });
     Ok(Imported {
         records: records.collect(),
