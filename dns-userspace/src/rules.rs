@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! name, type, client ─► rule 1 ─ does not concern it ─► rule 2 ─► … ─► Pass: the cache, upstream
-//!                          └► template: an answer │ block: NXDOMAIN, NODATA, addresses, nothing │ rewrite: another name
+//!                          └► template: an answer │ block: NXDOMAIN, NODATA, addresses, none │ rewrite: another name
 //! ```
 //!
 //! Rules are tried in the order of the configuration; the first that has something to say decides. Names of our zones

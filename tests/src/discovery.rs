@@ -257,8 +257,8 @@ impl Traefik {
         let configuration = format!(
             "global: {{checkNewVersion: false, sendAnonymousUsage: false}}\napi: {{insecure: true}}\nping: {{}}\n\
              entryPoints: {{traefik: {{address: \"{api}\"}}, web: {{address: \"{web}\"}}}}\n\
-             providers:\n  file: {{filename: {0}/dynamic.yaml, watch: true}}\n  consulCatalog: {{exposedByDefault: false, \
-             refreshInterval: 1s, endpoint: {{address: \"{1}\"}}}}\n",
+             providers:\n  file: {{filename: {0}/dynamic.yaml, watch: true}}\n  consulCatalog: \
+             {{exposedByDefault: false, refreshInterval: 1s, endpoint: {{address: \"{1}\"}}}}\n",
             folder.path().display(),
             consul.http(),
         );

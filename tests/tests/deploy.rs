@@ -259,7 +259,8 @@ fn every_panel_of_the_dashboard_has_data() -> Result<()> {
     let server = tests::server::Server::start("")?;
     let port = tests::server::free_port()?;
     let config = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: hotdns, static_configs: [{{targets: ['{}']}}]}}]\n",
+        "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: hotdns, \
+         static_configs: [{{targets: ['{}']}}]}}]\n",
         server.http
     );
     server.write("prometheus.yaml", &config)?;

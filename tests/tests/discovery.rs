@@ -267,7 +267,8 @@ fn an_instance_that_hotdns_finds_failing_leaves_within_an_interval() -> Result<(
         consul.put("/v1/agent/service/register", Some(&body))?;
     }
     let server = Server::start(&format!(
-        "sources: {{consul: [{{name: dc1, address: \"http://{}\", suffix: dev.test., checks: {{interval: 500ms}}}}]}}\n",
+        "sources: {{consul: [{{name: dc1, address: \"http://{}\", suffix: dev.test., checks: \
+         {{interval: 500ms}}}}]}}\n",
         consul.http()
     ))?;
     answers(&server, "own.dev.test", "A", &["127.0.0.1", "127.0.0.2"])?;

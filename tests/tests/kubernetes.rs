@@ -28,7 +28,8 @@ spec: {name: example.test, type: MX, values: ["10 mail.example.test."]}
 
 fn config(kubeconfig: &std::path::Path, more: &str) -> String {
     format!(
-        "sources: {{kubernetes: [{{name: test, kubeconfig: \"{}\", zones: [example.test], targets: [192.0.2.54]{more}}}]}}\n",
+        "sources: {{kubernetes: [{{name: test, kubeconfig: \"{}\", zones: [example.test], \
+         targets: [192.0.2.54]{more}}}]}}\n",
         kubeconfig.display()
     )
 }

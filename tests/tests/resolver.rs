@@ -80,7 +80,8 @@ fn seed_000_a_template_answers_one_label_and_all_else_goes_upstream_in_both_plan
         "127.0.0.2",
         &["www.example.net. 300 IN A 192.0.2.7"],
     )?;
-    let rules = "listen: [\"127.0.0.1:53\"]\nbackend: {upstream: {enabled: true, servers: [\"127.0.0.2\"]}}\nrules:\n  - \
+    let rules = "listen: [\"127.0.0.1:53\"]\nbackend: {upstream: {enabled: true, servers: [\"127.0.0.2\"]}}\n\
+                 rules:\n  - \
                  {name: wild, template: {type: A, zone: traefik., match: '^([^.]+)\\.traefik\\.$', answer: \
                  \"{{ .Name }} 60 IN A 172.20.0.3\", fallthrough: true}}\n  - {name: db, rewrite: {match: \
                  '^(.+)\\.svc\\.$', to: \"$1.example.com.\"}}\n";
@@ -179,8 +180,10 @@ fn routes_lead_to_their_servers_and_answers_are_kept_shown_and_flushed() -> Resu
     )?;
     let corp = "$TTL 300\n@ SOA ns hostmaster 1 7200 3600 1209600 60\n@ NS ns\nns A 10.0.0.1\nwww A 10.0.0.7\n";
     let _knot = knot(&namespace, folder.path(), "127.0.0.3", "corp.example.", corp)?;
-    let config = "listen: [\"127.0.0.1:53\"]\nbackend: {upstream: {enabled: true, servers: [\"127.0.0.2\"], timeout: 2s}}\n\
-                  forward:\n  upstreams: [{name: corp, servers: [\"127.0.0.3\", \"127.0.0.4\"], policy: fastest, timeout: 2s}]\n  \
+    let config = "listen: [\"127.0.0.1:53\"]\nbackend: {upstream: {enabled: true, servers: [\"127.0.0.2\"], \
+                  timeout: 2s}}\n\
+                  forward:\n  upstreams: [{name: corp, servers: [\"127.0.0.3\", \"127.0.0.4\"], policy: fastest, \
+                  timeout: 2s}]\n  \
                   routes: [{zone: corp.example., to: corp}, {zone: secret.example., to: never}]\n\
                   cache: {stale: {client_wait: 100ms}}\n\
                   rules: [{name: ads, block: {names: [ads.example]}}]\n";
@@ -268,7 +271,8 @@ fn rules_and_their_lists_are_read_again_at_a_reload_and_a_bad_one_changes_nothin
     let namespace = Namespace::new("rules")?;
     let config = |rules: &str| {
         format!(
-            "listen: [\"127.0.0.1:53\"]\nrules: [{{name: fixed, template: {{match: '^fixed\\.$', answer: \"{{name}} A 192.0.2.1\"}}}}, {rules}]\n"
+            "listen: [\"127.0.0.1:53\"]\nrules: [{{name: fixed, template: {{match: '^fixed\\.$', \
+             answer: \"{{name}} A 192.0.2.1\"}}}}, {rules}]\n"
         )
     };
     let server = Server::start_in(&namespace, "lo", &config("{name: ads, block: {names: [ads.example]}}"))?;
@@ -438,7 +442,8 @@ fn an_upstream_server_over_tls_is_asked_on_one_connection_where_it_proves_its_na
         ("tls://127.0.0.2#other.example", false),
     ] {
         let config = format!(
-            "listen: [\"127.0.0.1:53\"]\nforward: {{upstreams: [{{name: private, servers: [\"{server}\"], timeout: 3s}}], \
+            "listen: [\"127.0.0.1:53\"]\nforward: {{upstreams: [{{name: private, servers: [\"{server}\"], \
+             timeout: 3s}}], \
              routes: [{{zone: ., to: private}}]}}\n"
         );
         let hotdns = Server::start_with(&namespace, "none0", &environment, &config)?;

@@ -1,7 +1,7 @@
 //! JSON web tokens (RFC 7519) of an identity provider, verified with its keys (JWKS, RFC 7517).
 //!
 //! ```text
-//! token ─ header: algorithm, key ID ─► key of the set ─► signature, issuer, audience, times ─► claim `hotdns` ─► Principal
+//! token ─ algorithm, key ID ─► key of the set ─► signature, issuer, audience, times ─► claim `hotdns` ─► Principal
 //! ```
 //!
 //! Only signatures with a public key count: RS, PS, ES and EdDSA. The claim `hotdns` is a scope as tokens have it;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! closed ── 3 times in a row no reply ──► open, 1 s ── the pause is over ──► one query tries it, beside another server
-//!   ▲                                       ▲                                  │ no reply: open, twice as long (60 s at most)
+//!   ▲                                       ▲                                  │ no reply: open, twice as long, to 60 s
 //!   └──────────────── a reply ──────────────┴──────────────────────────────────┘
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! The way from a question to its answer: our data, special names, the cache, and upstream, for each name of a chain.
 //!
 //! ```text
-//! name ─► ours? ─► a rule? ─► special? ─► in the cache? ─► Ask: the caller asks upstream, and goes on with what it says
+//! name ─► ours? ─► a rule? ─► special? ─► in the cache? ─► Ask: the caller asks upstream, goes on with what it says
 //!   ▲       └─────────┴──────────┴──────────────┴─ the chain leads to another name ─┐
 //!   └───────────────────────────────────────────────────────────────────────────────┘
 //! ```

@@ -237,7 +237,8 @@ impl<W: World> Watcher<W> {
                 )));
             }
         }
-        // Whoever asks for a list has looked, and a second list has confirmed the first: the deletion guard lets all go.
+        // Whoever asks for a list has looked, and a second list has confirmed the first: the deletion guard lets all
+        // go.
         let is_confirmed = |since: Instant| since.elapsed() >= self.settings.confirm_after;
         let force = std::mem::take(&mut self.is_told) || self.doubted_since.is_some_and(is_confirmed);
         self.claims.reset(claimants);

@@ -99,7 +99,8 @@ fn description(parts: &Parts, root: &Path) -> Result<String> {
     let size = size.split_whitespace().next().context("du says no size")?.to_owned();
     let libc = newest_glibc(&process::read(Command::new("objdump").arg("-T").arg(&parts.program))?);
     Ok(format!(
-        "Package: hotdns\nVersion: {}-1\nArchitecture: {}\nMaintainer: hotdns <hotdns@localhost>\nInstalled-Size: {size}\n\
+        "Package: hotdns\nVersion: {}-1\nArchitecture: {}\nMaintainer: hotdns <hotdns@localhost>\n\
+         Installed-Size: {size}\n\
          Depends: libc6 (>= {libc}), libgcc-s1\nSuggests: bind9-dnsutils\nSection: net\nPriority: optional\n\
          Provides: dns-server\nDescription: DNS server that answers at the network card\n\
          \x20hotdns serves zones and single records. Names that are asked for often are\n\

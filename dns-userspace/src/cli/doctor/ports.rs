@@ -70,12 +70,15 @@ fn fix(holders: &[(String, SocketAddr)], wanted: SocketAddr) -> String {
     let is_wide = wanted.ip().is_unspecified();
     let name = holders.first().map_or("", |(name, _)| name.as_str());
     match name {
-        "systemd-resolve" => "serve on this host's own addresses alone, as in `listen: [\"192.0.2.1\"]`; or switch its stub \
-                              off:\nmkdir -p /etc/systemd/resolved.conf.d\nprintf '[Resolve]\\nDNSStubListener=no\\n' > \
+        "systemd-resolve" => "serve on this host's own addresses alone, as in `listen: [\"192.0.2.1\"]`; \
+                              or switch its stub off:\n\
+                              mkdir -p /etc/systemd/resolved.conf.d\n\
+                              printf '[Resolve]\\nDNSStubListener=no\\n' > \
                               /etc/systemd/resolved.conf.d/hotdns.conf\nsystemctl restart systemd-resolved"
             .to_owned(),
         "dnsmasq" | "named" | "unbound" | "coredns" | "pdns_server" | "knotd" | "nsd" if is_wide => format!(
-            "stop it (systemctl disable --now {name}), or give `listen` addresses that it does not hold; `hotdns convert` \
+            "stop it (systemctl disable --now {name}), or give `listen` addresses that it does not hold; \
+             `hotdns convert` \
              reads its configuration"
         ),
         _ if is_wide => "stop it, or give `listen` addresses that it does not hold".to_owned(),

@@ -5,7 +5,8 @@ use super::*;
 const SOURCES: &str = r#"sources:
   consul:
     - {name: dc1, address: "https://consul.example:8501/base/", token_file: token, ca: ca.pem, suffix: dev.example.com,
-       exposed_by_default: true, ttl: 5, targets: [192.0.2.1, "2001:db8::1"], domain: consul, meta_txt: true, order: random, zones: [example.com],
+       exposed_by_default: true, ttl: 5, targets: [192.0.2.1, "2001:db8::1"], domain: consul, meta_txt: true,
+       order: random, zones: [example.com],
        rule_syntax: v2, datacenter: dc1, namespace: team}
   nomad: [{name: n}]
   traefik: [{name: t, targets: [192.0.2.1]}]

@@ -8,11 +8,14 @@ fn sets_routes_cache_and_rules_are_read() {
     let text = r#"
 forward:
   upstreams:
-    - {name: corp, servers: ["10.0.0.2", "tls://192.0.2.9#dns.example"], policy: fastest, failover_on: [network], timeout: 2s}
+    - {name: corp, servers: ["10.0.0.2", "tls://192.0.2.9#dns.example"], policy: fastest,
+       failover_on: [network], timeout: 2s}
   routes: [{zone: corp.example., to: corp}, {zone: internal., to: never}, {zone: a.corp.example, to: default}]
-cache: {enabled: true, max_bytes: 64MiB, min_ttl: 0, max_ttl: 86400, negative_max_ttl: 3600, stale: {max_age: 1d, client_wait: 1800ms}, prefetch: true}
+cache: {enabled: true, max_bytes: 64MiB, min_ttl: 0, max_ttl: 86400, negative_max_ttl: 3600,
+        stale: {max_age: 1d, client_wait: 1800ms}, prefetch: true}
 rules:
-  - {name: wild, template: {type: A, zone: traefik., match: '^([^.]+)\.traefik\.$', answer: "{name} 60 IN A 172.20.0.3", fallthrough: true}}
+  - {name: wild, template: {type: A, zone: traefik., match: '^([^.]+)\.traefik\.$', answer: "{name} 60 IN A 172.20.0.3",
+     fallthrough: true}}
   - {name: ads, block: {files: [hosts.txt], answer: nxdomain}}
   - {name: db, rewrite: {match: '^(.+)\.traefik\.$', to: "$1.db."}, clients: [10.0.0.0/8]}
   - {name: sink, block: {names: [ads.example], answer: sinkhole}}

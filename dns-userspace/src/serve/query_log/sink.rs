@@ -90,7 +90,10 @@ impl Output {
         self.open = None;
         if !std::mem::replace(&mut self.is_failing, true) {
             let to = &self.sink;
-            warn!(?to, %error, "the query log cannot be written; queries are answered, and those that are not logged counted");
+            warn!(
+                ?to, %error,
+                "the query log cannot be written; queries are answered, and those that are not logged counted"
+            );
         }
     }
 }

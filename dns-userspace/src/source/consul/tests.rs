@@ -323,7 +323,10 @@ async fn of_many_services_the_checks_of_all_say_whom_to_ask() {
     let states = |index: u64, status: &str| {
         let all: Vec<Value> = names
             .iter()
-            .map(|name| json!({"Node": "vm", "CheckID": name, "ServiceName": name, "Status": if name == "s7" { status } else { "passing" }}))
+            .map(|name| {
+                let status = if name == "s7" { status } else { "passing" };
+                json!({"Node": "vm", "CheckID": name, "ServiceName": name, "Status": status})
+            })
             .collect();
         Reply::ok(Value::from(all).to_string()).with("X-Consul-Index", index)
     };

@@ -22,7 +22,8 @@ fn world(player: &Player) -> ConsulKv {
 fn store(index: u64, entries: &[(&str, &str)]) -> Reply {
     let entries = entries.iter().map(|(key, value)| {
         let value = data_encoding::BASE64.encode(value.as_bytes());
-        json!({"LockIndex": 0, "Key": format!("hotdns/records/{key}"), "Flags": 0, "Value": value, "ModifyIndex": index})
+        let key = format!("hotdns/records/{key}");
+        json!({"LockIndex": 0, "Key": key, "Flags": 0, "Value": value, "ModifyIndex": index})
     });
     Reply::ok(Value::from_iter(entries).to_string()).with("X-Consul-Index", index)
 }

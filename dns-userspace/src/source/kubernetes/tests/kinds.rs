@@ -233,8 +233,8 @@ fn a_config_map_says_records_as_the_configuration_does() {
             json!({"data": {"config.yaml": text}}),
         ))
     };
-    let text = "dns_port: 53\nhttp_port: 8080\nlog_level: info\nrecords:\n  - name: www.peers.test.\n    type: A\n    ttl: \
-                300\n    value:\n      - 192.168.1.1\n";
+    let text = "dns_port: 53\nhttp_port: 8080\nlog_level: info\n\
+                records:\n  - name: www.peers.test.\n    type: A\n    ttl: 300\n    value:\n      - 192.168.1.1\n";
     assert_eq!(map(text), ["www.peers.test. 300 A 192.168.1.1"]);
     let wrong = map("records:\n  - name: www.peers.test.\n    type: A\n    value: [192.168.1]\n");
     assert!(
