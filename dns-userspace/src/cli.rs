@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod history;
 mod init;
+mod mark;
 mod output;
 mod plan;
 mod record;
@@ -99,9 +100,7 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
     let outcome = match verb {
         Verb::Run(run) => return server::run(run.into_source()),
         Verb::Check(check) => return check::report(&check.into_source()),
-        Verb::Discovery(args) => {
-            return discovery::perform(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
-        }
+        Verb::Discovery(args) => discovery::discovery(args),
         Verb::Init(args) => init::init(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Status(args) => status::status(&args),

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use arc_swap::ArcSwap;
 
 use crate::host::files;
@@ -59,6 +58,22 @@ pub enum SecretsError {
     },
 }
 
+/// Why there are no secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum CookiesError {
+    /// The file has none to give.
+    #[error("edns.cookie_secret_file {}: {reason}", file.display())]
+    File {
+        /// Its path.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: SecretsError,
+    },
+    /// The operating system gives no random octets.
+    #[error("no randomness for the secret of DNS cookies: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
 /// The secrets and the time, as all planes see them.
 pub struct Cookies {
     file: Option<PathBuf>,
@@ -87,19 +102,21 @@ impl Secrets {
         }
     }
 
-    fn random() -> anyhow::Result<Secret> {
+    fn random() -> Result<Secret, getrandom::Error> {
         let mut secret = [0; SECRET_BYTES];
-        getrandom::fill(&mut secret)
-            .map_err(|error| anyhow::anyhow!("no randomness for the secret of DNS cookies: {error}"))?;
+        getrandom::fill(&mut secret)?;
         Ok(secret)
     }
 }
 
 impl Cookies {
     /// The secrets of `file`, or random ones.
-    pub fn new(file: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn new(file: Option<&Path>) -> Result<Self, CookiesError> {
         let secrets = match file {
-            Some(file) => Secrets::read(file).with_context(|| format!("edns.cookie_secret_file {}", file.display()))?,
+            Some(file) => Secrets::read(file).map_err(|reason| CookiesError::File {
+                file: file.to_owned(),
+                reason,
+            })?,
             None => Secrets {
                 current: Secrets::random()?,
                 previous: Secrets::random()?,
@@ -133,7 +150,7 @@ impl Cookies {
     }
 
     /// Draws a new secret where the one that was drawn is `age` old and that is old enough; whether it did.
-    pub fn rotate(&self, age: Duration) -> anyhow::Result<bool> {
+    pub fn rotate(&self, age: Duration) -> Result<bool, CookiesError> {
         let is_due = self.file.is_none() && age >= ROTATE_AFTER;
         if is_due {
             let previous = self.secrets().current;

@@ -7,6 +7,7 @@
 //!   flood    the same circuits: random names, and the dearest queries
 //!   churn    a closed loop and checkers, while thousands of names change each second
 //!   sockets  the same circuits, without XDP: open loops that overload, TCP, idle connections
+//!   api      a running hotdns: changes over HTTP, one by one and in sets, searches, a restart
 //!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
 //!   soak     a running hotdns: reloads, broken files, interfaces, API load and hostile clients, against a model
 //!   scale    the writer in this process: one change, with ten zones and with a hundred thousand
@@ -16,6 +17,7 @@
 //!
 //! The machine is shared and noisy: every figure is a ratio to what was measured beside it, in turn, in the same run.
 
+pub mod api;
 pub mod cache;
 pub mod change;
 pub mod churn;

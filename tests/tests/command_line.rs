@@ -542,6 +542,41 @@ fn rrsets_are_locked_and_disabled() -> Result<()> {
     let enabled = hotdns(&server, &["record", "enable", "a.example.com", "A"])?;
     ensure!(enabled.code == 0, "{}", enabled.err);
     ensure!(server.dig(&["+short", "a.example.com"])?.contains("192.0.2.1"));
+    let missing = hotdns(&server, &["record", "lock", "nowhere.example.com"])?;
+    ensure!(missing.code == 3, "{} {}", missing.code, missing.err);
+    Ok(())
+}
+
+#[test]
+fn all_that_a_filter_finds_is_locked_and_disabled() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start("")?;
+    for (name, address) in [("a", "192.0.2.1"), ("b", "192.0.2.2"), ("c", "192.0.2.20")] {
+        hotdns(&server, &["record", "set", &format!("{name}.example.com"), "A", address])?;
+    }
+    let verb = |verb: &str, more: &[&str]| -> Result<Said> {
+        let line = [&["record", verb, "--query", "192.0.2.2"], more].concat();
+        let outcome = hotdns(&server, &line)?;
+        ensure!(outcome.code == 0, "{verb}: {}", outcome.err);
+        Ok(outcome)
+    };
+    let tried = verb("disable", &["--dry-run"])?;
+    ensure!(tried.out.contains("b.example.com") && tried.out.contains("c.example.com"), "{}", tried.out);
+    ensure!(server.dig(&["+short", "b.example.com"])?.contains("192.0.2.2"));
+    verb("disable", &["--note", "old"])?;
+    for name in ["b", "c"] {
+        ensure!(server.dig(&["+short", &format!("{name}.example.com")])?.trim().is_empty());
+    }
+    ensure!(server.dig(&["+short", "a.example.com"])?.contains("192.0.2.1"));
+    verb("enable", &[])?;
+    ensure!(server.dig(&["+short", "c.example.com"])?.contains("192.0.2.20"));
+    verb("lock", &["--zone", "example.com"])?;
+    let refused = hotdns(&server, &["record", "remove", "b.example.com"])?;
+    ensure!(refused.code == 4, "{} {}", refused.code, refused.err);
+    let free = hotdns(&server, &["record", "remove", "a.example.com"])?;
+    ensure!(free.code == 0, "{}", free.err);
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod discovery;
 mod fuzz;
 mod kernels;
 mod kubernetes;
+mod openapi;
 mod packages;
 mod privilege;
 mod process;
@@ -88,6 +89,12 @@ enum Command {
         /// Run hotdns beside a real Consul, Traefik and Caddy, instead of the suite; says which of them are missing
         #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package"])]
         discovery: bool,
+        /// Use the API as its OpenAPI document describes it: schemathesis, a client in Python and one in TypeScript
+        #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package", "discovery"])]
+        openapi: bool,
+        /// With --openapi: how many examples schemathesis makes for each operation
+        #[arg(long, requires = "openapi", default_value_t = 30)]
+        examples: u32,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]
         cases: Option<u64>,
@@ -159,6 +166,11 @@ fn perform(command: Command) -> Result<()> {
             ..
         } => suite::differential(cases, seed, &arguments),
         Command::Test { discovery: true, .. } => discovery::test(),
+        Command::Test {
+            openapi: true,
+            examples,
+            ..
+        } => openapi::test(examples),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

@@ -11,6 +11,7 @@ use futures_util::stream;
 use hyper::body::Bytes;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use utoipa::ToSchema;
 
 use super::openapi::ProblemBody;
 use super::parameters::Parameters;
@@ -19,11 +20,16 @@ use super::problem::Problem;
 use super::{ApiState, access, preconditions};
 use crate::principal::Principal;
 
+/// The octets of a database.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(super) struct Database(#[expect(dead_code, reason = "it only describes an answer")] Vec<u8>);
+
 /// A copy of the database as it is now. It has all records: only a scope that limits none of them may have it.
 #[utoipa::path(
     get, path = "/api/v1/backup", operation_id = "backup", tag = "server",
     responses(
-        (status = 200, description = "The database (SQLite)", body = Vec<u8>, content_type = "application/vnd.sqlite3"),
+        (status = 200, description = "The database (SQLite)", body = Database, content_type = "application/vnd.sqlite3"),
         (status = 503, description = "`storage_locked`", body = ProblemBody,
             content_type = "application/problem+json"),
     )

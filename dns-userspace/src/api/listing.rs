@@ -4,6 +4,7 @@
 //! exists all the while is listed once. Zones can lie inside each other and between overlays, so a page is a merge of
 //! ordered maps; what a deeper zone hides is left out.
 
+use std::fmt::Write;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -38,23 +39,31 @@ impl Filter {
         self.within.is_empty() || self.within.iter().any(|zone| key.is_at_or_below(zone))
     }
 
-    /// Whether an RRset has the text that is looked for.
-    pub(super) fn has_text(&self, owner: &Name, rrset: &RrSet) -> bool {
+    /// Whether an RRset has the text that is looked for. `room` is for the texts: one for a whole walk, since a search
+    /// looks at every record there is.
+    pub(super) fn has_text(&self, owner: &Name, rrset: &RrSet, room: &mut String) -> bool {
         let Some(text) = &self.text else {
             return true;
         };
-        let has = |part: &str| part.to_ascii_lowercase().contains(&**text);
-        let note = &rrset.handling.keeping().note;
-        has(&owner.to_string())
-            || has(rrset.origin.label())
-            || rrset.origin.object().is_some_and(has)
-            || note.as_deref().is_some_and(has)
-            || rrset
-                .rdatas
-                .iter()
-                .any(|value| has(&rdata::format_value(rrset.rtype, value)))
+        room.clear();
+        // Nothing can go wrong with a string.
+        let _ = write!(room, "{owner}");
+        let note = rrset.handling.keeping().note.as_deref();
+        for part in [Some(rrset.origin.label()), rrset.origin.object(), note].into_iter().flatten() {
+            room.push(BETWEEN);
+            room.push_str(part);
+        }
+        for value in rrset.rdatas.iter() {
+            room.push(BETWEEN);
+            rdata::append_value(rrset.rtype, value, room);
+        }
+        room.make_ascii_lowercase();
+        room.contains(&**text)
     }
 }
+
+/// Between the parts that are searched: no name, value, source or note has it.
+const BETWEEN: char = '\0';
 
 /// An RRset's place in the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +107,7 @@ pub(super) fn walk(
     after: Option<&Position>,
     mut take: impl FnMut(&Name, &RrSet) -> bool,
 ) -> (Option<Position>, bool) {
-    let mut last = None;
+    let (mut last, mut room) = (None, String::new());
     let mut visit = |key: &NameKey, node: &Arc<Node>| {
         if !filter.has_name(key) {
             return false;
@@ -106,7 +115,7 @@ pub(super) fn walk(
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));
-            if is_wanted && is_behind && filter.has_text(&node.owner(key), rrset) {
+            if is_wanted && is_behind && filter.has_text(&node.owner(key), rrset, &mut room) {
                 if !take(&node.owner(key), rrset) {
                     return true;
                 }

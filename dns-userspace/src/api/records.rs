@@ -94,7 +94,7 @@ fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: 
             && filter.rtype.is_none_or(|wanted| wanted == rtype)
             && filter.zone.as_ref().is_none_or(in_zone)
             && after.is_none_or(|after| after.is_before(key, rtype))
-            && filter.has_text(owner, rrset)
+            && filter.has_text(owner, rrset, &mut String::new())
     };
     let mut found = all
         .iter()

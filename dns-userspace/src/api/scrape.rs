@@ -20,6 +20,17 @@ const LIFE: Duration = Duration::from_secs(1);
 /// Octets of all texts that are held.
 const MOST_BYTES: usize = 32 << 20;
 
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ScrapeError {
+    /// A metric cannot be written as text.
+    #[error("a metric cannot be shown: {0}")]
+    Metric(#[from] prometheus::Error),
+    /// The thread that makes the text panicked, or the server ends.
+    #[error("the metrics were not made: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
 /// The texts.
 #[derive(Debug, Default)]
 pub(super) struct Scrapes(Mutex<Held>);
@@ -32,16 +43,16 @@ struct Held {
 
 impl Scrapes {
     /// The metrics: made now or, where they are many, within the last second.
-    pub(super) async fn text(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<Vec<u8>>> {
+    pub(super) async fn text(&self, metrics: &Arc<Metrics>) -> Result<Arc<Vec<u8>>, ScrapeError> {
         let metrics = Arc::clone(metrics);
-        self.newest(LIFE, move || Ok(metrics.render()?)).await
+        self.newest(LIFE, move || metrics.render()).await
     }
 
     async fn newest(
         &self,
         life: Duration,
-        render: impl FnOnce() -> anyhow::Result<Vec<u8>> + Send + 'static,
-    ) -> anyhow::Result<Arc<Vec<u8>>> {
+        render: impl FnOnce() -> Result<Vec<u8>, prometheus::Error> + Send + 'static,
+    ) -> Result<Arc<Vec<u8>>, ScrapeError> {
         let mut held = self.0.lock().await;
         if let Some((made, text)) = held.texts.back()
             && text.len() > LARGE_BYTES

@@ -1,14 +1,16 @@
 //! `hotdns discovery`: tools for moving from one proxy or registry to another.
 
-use std::io::{Read, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use dns_userspace::config::PeerSettings;
 use dns_userspace::source::disagreement::report;
-use dns_userspace::source::services::convert::{Dialect, convert_document, validate_document};
+use dns_userspace::source::services::convert::{Dialect, DocumentError, convert_document, validate_document};
+
+use super::failure::Failure;
+use super::files::read;
 
 /// Arguments of `hotdns discovery`.
 #[derive(Debug, Args)]
@@ -67,40 +69,35 @@ enum To {
     Urlprefix,
 }
 
-/// Does what is asked; errors and findings are written to `errors`.
-pub(crate) fn perform(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> ExitCode {
-    match run(args, out, errors) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            // Nobody may read it any more.
-            let _ = writeln!(errors, "{error:#}");
-            ExitCode::FAILURE
-        }
+/// Does what is asked; findings are written to standard error, and are a failure.
+pub(crate) fn discovery(args: DiscoveryArgs) -> Result<(), Failure> {
+    match run(args, &mut io::stdout().lock(), &mut io::stderr().lock())? {
+        true => Ok(()),
+        false => Err(Failure::Findings),
     }
 }
 
 /// Whether nothing was found.
-fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> anyhow::Result<bool> {
+fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> Result<bool, Failure> {
     match args.verb {
         DiscoveryVerb::Convert { to, file } => {
             let to = match to {
                 To::Traefik => Dialect::Traefik,
                 To::Urlprefix => Dialect::UrlPrefix,
             };
-            let (text, notes) = convert_document(&read(&file)?, to)?;
+            let (text, notes) = convert_document(&read(&file)?, to).map_err(in_file(&file))?;
             for note in &notes {
-                writeln!(errors, "{note}")?;
+                writeln!(errors, "{note}").map_err(unwritten)?;
             }
-            out.write_all(text.as_bytes())?;
+            out.write_all(text.as_bytes()).map_err(unwritten)?;
             Ok(true)
         }
         DiscoveryVerb::Validate { files } => {
             let mut is_fine = true;
             for file in &files {
-                for problem in validate_document(&read(file)?)? {
+                for problem in validate_document(&read(file)?).map_err(in_file(file))? {
                     is_fine = false;
-                    writeln!(errors, "{}: {problem}", file.display())?;
+                    writeln!(errors, "{}: {problem}", file.display()).map_err(unwritten)?;
                 }
             }
             Ok(is_fine)
@@ -113,32 +110,38 @@ fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> an
             target,
             v2,
         } => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::Text(format!("no runtime: {error}")))?;
             let asked = report(peer(&traefik, basic_file)?, v2, peer(&server, token_file)?, &target);
-            let found = runtime.block_on(asked)?;
+            let found = runtime.block_on(asked).map_err(|error| Failure::Text(error.to_string()))?;
             for disagreement in &found {
-                writeln!(out, "{disagreement}")?;
+                writeln!(out, "{disagreement}").map_err(unwritten)?;
             }
             Ok(found.is_empty())
         }
     }
 }
 
-fn peer(url: &str, secret_file: Option<PathBuf>) -> anyhow::Result<PeerSettings> {
-    let peer = PeerSettings::new(url).map_err(|reason| anyhow::anyhow!("`{url}` is no URL of a server: {reason}"))?;
+fn peer(url: &str, secret_file: Option<PathBuf>) -> Result<PeerSettings, Failure> {
+    let peer = PeerSettings::new(url)
+        .map_err(|reason| Failure::Usage(format!("`{url}` is no URL of a server: {reason}")))?;
     Ok(PeerSettings {
         secret_file: secret_file.map(Into::into),
         ..peer
     })
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
+/// An error in a file's text, with the file's name.
+fn in_file(file: &Path) -> impl Fn(DocumentError) -> Failure {
+    move |error| Failure::Text(format!("{}: {error}", file.display()))
+}
+
+/// The failure of an output that nobody takes.
+fn unwritten(error: io::Error) -> Failure {
+    Failure::File {
+        path: "the output".to_owned(),
+        error,
     }
-    std::fs::read_to_string(file).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::connection::{Client, Payload, ServerArgs, encoded, path_with};
 use super::failure::Failure;
+use super::mark::{self, Mark, MarkArgs};
 use super::output::{OutputFormat, cell, table};
 
 /// The most that the API gives in one page.
@@ -31,13 +32,13 @@ enum RecordVerb {
     Add(ChangeArgs),
     /// Remove values, an RRset, or all of the API's records at a name.
     Remove(RemoveArgs),
-    /// Lock an RRset: nobody changes it until it is unlocked.
+    /// Lock RRsets: nobody changes them until they are unlocked.
     Lock(MarkArgs),
-    /// Unlock an RRset.
+    /// Unlock RRsets.
     Unlock(MarkArgs),
-    /// Keep an RRset and do not serve it.
+    /// Keep RRsets and do not serve them.
     Disable(MarkArgs),
-    /// Serve an RRset again.
+    /// Serve RRsets again.
     Enable(MarkArgs),
 }
 
@@ -55,6 +56,12 @@ struct ListArgs {
     /// The records of this view.
     #[arg(long)]
     view: Option<String>,
+    /// Only those with this text in their name, value, source or note.
+    #[arg(long, value_name = "TEXT")]
+    query: Option<String>,
+    /// Those that are kept and not served.
+    #[arg(long)]
+    disabled: bool,
     /// At most so many RRsets.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -110,20 +117,6 @@ struct RemoveArgs {
     view: Option<String>,
 }
 
-#[derive(Debug, Args)]
-struct MarkArgs {
-    /// The name, absolute; the final dot is optional.
-    name: String,
-    /// The type.
-    r#type: String,
-    /// Why, for whoever finds it so.
-    #[arg(long, value_name = "TEXT")]
-    note: Option<String>,
-    /// The view that it is in.
-    #[arg(long)]
-    view: Option<String>,
-}
-
 /// Does what `hotdns record` was asked for.
 pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
     let client = args.server.connect()?;
@@ -135,6 +128,8 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
                 rtype: list.r#type.as_deref(),
                 zone: list.zone.as_deref(),
                 view: list.view.as_deref(),
+                text: list.query.as_deref(),
+                disabled: list.disabled,
             };
             print(output, records(&client, &filter, list.limit)?)
         }
@@ -156,27 +151,11 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
             print(output, vec![answer.json()?])
         }
         RecordVerb::Remove(remove) => remove_records(&client, remove),
-        RecordVerb::Lock(asked) => print(output, vec![mark(&client, asked, "locked", true)?]),
-        RecordVerb::Unlock(asked) => print(output, vec![mark(&client, asked, "locked", false)?]),
-        RecordVerb::Disable(asked) => print(output, vec![mark(&client, asked, "disabled", true)?]),
-        RecordVerb::Enable(asked) => print(output, vec![mark(&client, asked, "disabled", false)?]),
+        RecordVerb::Lock(asked) => mark::mark(&client, output, asked, Mark::Locked(true)),
+        RecordVerb::Unlock(asked) => mark::mark(&client, output, asked, Mark::Locked(false)),
+        RecordVerb::Disable(asked) => mark::mark(&client, output, asked, Mark::Disabled(true)),
+        RecordVerb::Enable(asked) => mark::mark(&client, output, asked, Mark::Disabled(false)),
     }
-}
-
-/// Sends an RRset back with one member changed, if nobody else has changed it meanwhile.
-fn mark(client: &Client, asked: &MarkArgs, member: &str, value: bool) -> Result<Value, Failure> {
-    let path = format!("/api/v1/records/{}", encoded(&asked.name));
-    let parameters = [("type", Some(asked.r#type.as_str())), ("view", asked.view.as_deref())];
-    let path = path_with(&path, &parameters);
-    let mut found = client.call("GET", &path, Payload::None)?.json()?;
-    let mut rrset = found["records"][0].take();
-    rrset[member] = json!(value);
-    if let Some(note) = &asked.note {
-        rrset["note"] = json!(note);
-    }
-    let version = rrset["version"].as_u64().map(|version| format!("\"{version}\""));
-    let headers: Vec<(&str, &str)> = version.iter().map(|version| ("if-match", version.as_str())).collect();
-    client.call_with("PUT", &path, Payload::Json(&rrset), &headers)?.json()
 }
 
 fn remove_records(client: &Client, remove: &RemoveArgs) -> Result<(), Failure> {
@@ -219,6 +198,9 @@ pub(crate) struct Filter<'a> {
     pub(crate) rtype: Option<&'a str>,
     pub(crate) zone: Option<&'a str>,
     pub(crate) view: Option<&'a str>,
+    pub(crate) text: Option<&'a str>,
+    /// Those that are kept and not served, and no others.
+    pub(crate) disabled: bool,
 }
 
 /// All records, page by page, up to `limit`.
@@ -235,6 +217,8 @@ pub(crate) fn records(client: &Client, filter: &Filter<'_>, limit: Option<usize>
                 ("type", filter.rtype),
                 ("zone", filter.zone),
                 ("view", filter.view),
+                ("q", filter.text),
+                ("disabled", filter.disabled.then_some("true")),
                 ("limit", Some(&page)),
                 ("cursor", cursor.as_deref()),
             ],

@@ -91,6 +91,11 @@ pub fn format_value(rtype: RecordType, rdata: &[u8]) -> String {
     format::format(rtype, rdata)
 }
 
+/// [`format_value`], behind what is in `out`: for those who look at many values.
+pub fn append_value(rtype: RecordType, rdata: &[u8], out: &mut String) {
+    format::append(rtype, rdata, out);
+}
+
 /// Whether `rdata` is well-formed for its type. For a type without a layout, any octets up to 65,535 are.
 pub fn is_well_formed(rtype: RecordType, rdata: &[u8]) -> bool {
     walk::is_well_formed(rtype, rdata)

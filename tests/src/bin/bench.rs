@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tests::bench::{cache, change, churn, flood, fuzz, hot, pass, scale, size, soak, sockets};
+use tests::bench::{api, cache, change, churn, flood, fuzz, hot, pass, scale, size, soak, sockets};
 use tests::net::missing_privileges;
 
 /// Measures hotdns, beside the limit of the path and other servers.
@@ -29,6 +29,8 @@ enum Bench {
     Sockets(sockets::Options),
     /// Answers from the cache, from sockets, beside Unbound and dnsdist.
     Cache(cache::Options),
+    /// How many changes the HTTP API takes, one by one and in sets; searches; a restart.
+    Api(api::Options),
     /// How long changes, reloads and restarts take, under load.
     Change(change::Options),
     /// An hour of reloads, broken files, interfaces that come and go, API load and hostile clients, against a model.
@@ -62,6 +64,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Churn(options) => churn::run(options),
         Bench::Sockets(options) => sockets::run(options),
         Bench::Cache(options) => cache::run(options),
+        Bench::Api(options) => api::run(options),
         Bench::Change(options) => change::run(options),
         Bench::Soak(options) => soak::run(options),
         Bench::Scale(options) => scale::run(options),

@@ -12,31 +12,45 @@ use crate::model::record::RecordType;
 
 /// The value, in its type's own format where it has one that gives the same octets back, else as `\# LENGTH HEX`.
 pub(super) fn format(rtype: RecordType, rdata: &[u8]) -> String {
-    own_format(rtype, rdata).unwrap_or_else(|| generic(rdata))
+    let mut out = String::with_capacity(rdata.len() * 2);
+    append(rtype, rdata, &mut out);
+    out
 }
 
-fn generic(rdata: &[u8]) -> String {
-    match rdata {
-        [] => "\\# 0".to_owned(),
-        _ => format!("\\# {} {}", rdata.len(), HEXLOWER.encode(rdata)),
+/// [`format`], behind what is in `out`.
+pub(super) fn append(rtype: RecordType, rdata: &[u8], out: &mut String) {
+    let start = out.len();
+    if own_format(rtype, rdata, out).is_none() {
+        out.truncate(start);
+        generic(rdata, out);
     }
 }
 
-fn own_format(rtype: RecordType, rdata: &[u8]) -> Option<String> {
+fn generic(rdata: &[u8], out: &mut String) {
+    let _ = write!(out, "\\# {}", rdata.len());
+    if !rdata.is_empty() {
+        out.push(' ');
+        HEXLOWER.encode_append(rdata, out);
+    }
+}
+
+/// Where it gives `None`, `out` has a part of the value.
+fn own_format(rtype: RecordType, rdata: &[u8], out: &mut String) -> Option<()> {
     let layout = layout(rtype)?;
-    let mut out = String::with_capacity(rdata.len() * 2);
+    let start = out.len();
     let mut at = 0;
     for field in layout.fields {
         let length = walk::length(field.kind, rdata, at)?;
         if at > 0 && !brings_own_blank(field.kind) {
             out.push(' ');
         }
-        part(field.kind, rdata, &rdata[at..at + length], &mut out)?;
+        part(field.kind, rdata, &rdata[at..at + length], out)?;
         at += length;
     }
     // An empty last part leaves the blank in front of it; an empty value has no format of its own.
-    out.truncate(out.trim_end_matches(' ').len());
-    (at == rdata.len() && !out.is_empty()).then_some(out)
+    let end = out[start..].trim_end_matches(' ').len();
+    out.truncate(start + end);
+    (at == rdata.len() && end > 0).then_some(())
 }
 
 fn brings_own_blank(kind: Kind) -> bool {

@@ -1,0 +1,322 @@
+//! `bench api`: how many changes the HTTP API takes, and how long each waits.
+//!
+//! 1. Clients with connections that stay open put single records, while few records are kept, and again while many are.
+//! 2. The same under the load of a closed loop, which takes all processors.
+//! 3. Change sets of 1,000 records each, until the store is full; then one set of 10,000.
+//! 4. `?q=` over all records, with a text that one record has, and with one that none has.
+//! 5. SIGKILL and a new start with all these records.
+//!
+//! Every reply's status is read; an unexpected one is an error.
+
+mod client;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::client::Client;
+use super::change::Api;
+use super::circuit::Frames;
+use super::contestant::{Contestant, Stage};
+use super::load::{self, Load, Returns};
+use super::report::{percentile, with_commas};
+
+/// What to measure.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Records in the store, at most
+    #[arg(long, default_value_t = 100_000)]
+    records: u32,
+    /// Clients at the same time
+    #[arg(long, default_value_t = 100)]
+    clients: u32,
+    /// Single changes of all clients together, each time they are measured
+    #[arg(long, default_value_t = 20_000)]
+    changes: u32,
+    /// Seconds of single changes under the load of the closed loop
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Packets under way in the closed loop
+    #[arg(long, default_value_t = 8)]
+    in_flight: usize,
+    /// Searches of each kind
+    #[arg(long, default_value_t = 50)]
+    searches: u32,
+    /// Also write what was measured, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What is to be reached.
+#[derive(Clone, Copy)]
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Goal {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::AtMost(most) => value <= most,
+        }
+    }
+}
+
+struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    goal: Option<Goal>,
+}
+
+#[derive(Default)]
+struct Figures(Vec<Figure>);
+
+impl Figures {
+    fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, goal: Option<Goal>) {
+        let name = name.into();
+        eprintln!("{name}: {value:.1} {unit}");
+        self.0.push(Figure {
+            name,
+            value,
+            unit,
+            goal,
+        });
+    }
+}
+
+/// Records of one change set.
+const SET: u32 = 1_000;
+/// Records of the one large change set.
+const LARGE_SET: u32 = 10_000;
+/// How long a server may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Measures and reports; an error where a reply is not what it should be, or a goal is missed.
+pub fn run(options: &Options) -> Result<()> {
+    ensure!(
+        options.clients > 0 && options.changes >= options.clients && options.records >= SET,
+        "--clients must be above 0, --changes at least as many, and --records at least {SET}"
+    );
+    let loads = load::named(1_000, &["a"])?;
+    let load = &loads[0];
+    let mut stage = Contestant::Hotdns.start(std::slice::from_ref(&load.zone), &loads)?;
+    let mut figures = Figures::default();
+
+    fill(&stage, load, 0, SET)?;
+    let few = singles(&stage, load, options, None).context("single changes")?;
+    few.show("few records", &mut figures, true);
+
+    let began = Instant::now();
+    fill(&stage, load, SET, options.records).context("change sets")?;
+    let rate = f64::from(options.records - SET) / began.elapsed().as_secs_f64();
+    figures.add("change sets of 1,000", rate, "records/s", Some(Goal::AtLeast(50_000.0)));
+    let began = Instant::now();
+    let first = options.records;
+    in_server(&stage, || Client::connect()?.change_set(&records(load, first, LARGE_SET)))?;
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    figures.add("one change set of 10,000", took, "ms", Some(Goal::AtMost(1_000.0)));
+
+    let many = singles(&stage, load, options, None).context("single changes, many records")?;
+    many.show("many records", &mut figures, true);
+    let ratio = many.rate() / few.rate();
+    figures.add("many to few records", ratio, "of the rate", Some(Goal::AtLeast(0.8)));
+
+    search(&stage, options, &mut figures).context("searches")?;
+    under_load(&mut stage, load, options, &mut figures).context("under load")?;
+    start_again(&mut stage, load, &mut figures).context("kill -9")?;
+    report(options, &figures.0)
+}
+
+/// Runs something in the server's namespace, where the API is.
+fn in_server<T: Send>(stage: &Stage, what: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    stage.circuit.server.enter(what)
+}
+
+fn name(load: &Load, number: u32) -> String {
+    format!("kept-{number}.{}", load.zone.origin)
+}
+
+/// The edits that put records, as JSON.
+fn records(load: &Load, first: u32, count: u32) -> String {
+    let edits: Vec<Value> = (first..first + count)
+        .map(|number| {
+            let address = std::net::Ipv4Addr::from(0x0C00_0000 + number);
+            json!({"op": "put", "name": name(load, number), "type": "A", "ttl": 60, "value": address.to_string()})
+        })
+        .collect();
+    json!({ "edits": edits }).to_string()
+}
+
+/// Fills the store by change sets, up to `end` records.
+fn fill(stage: &Stage, load: &Load, begin: u32, end: u32) -> Result<()> {
+    in_server(stage, || {
+        let mut client = Client::connect()?;
+        let mut first = begin;
+        while first < end {
+            let count = SET.min(end - first);
+            client.change_set(&records(load, first, count))?;
+            first += count;
+        }
+        Ok(())
+    })
+}
+
+/// What single changes took.
+struct Singles {
+    /// Of each change, in milliseconds.
+    took: Vec<f64>,
+    elapsed: Duration,
+}
+
+impl Singles {
+    fn rate(&self) -> f64 {
+        self.took.len() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    fn show(&self, when: &str, figures: &mut Figures, is_idle: bool) {
+        let rate = Goal::AtLeast(if is_idle { 15_000.0 } else { 1_000.0 });
+        figures.add(format!("single changes, {when}"), self.rate(), "changes/s", Some(rate));
+        figures.add(format!("p50, {when}"), percentile(&self.took, 0.5), "ms", None);
+        let goal = is_idle.then_some(Goal::AtMost(50.0));
+        figures.add(format!("p99, {when}"), percentile(&self.took, 0.99), "ms", goal);
+    }
+}
+
+/// Single changes of all clients at once: as many as wanted, or for some time.
+fn singles(stage: &Stage, load: &Load, options: &Options, time: Option<Duration>) -> Result<Singles> {
+    let each = options.changes / options.clients;
+    let barrier = Barrier::new(options.clients as usize + 1);
+    in_server(stage, || {
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..options.clients)
+                .map(|client| {
+                    let barrier = &barrier;
+                    // A new thread is in the namespace of the one that starts it.
+                    scope.spawn(move || -> Result<Vec<f64>> {
+                        let connected = Client::connect();
+                        barrier.wait();
+                        let (mut connection, began) = (connected?, Instant::now());
+                        let mut took = Vec::new();
+                        let is_over = |done: u32| match time {
+                            Some(time) => began.elapsed() >= time,
+                            None => done == each,
+                        };
+                        for change in 0.. {
+                            if is_over(change) {
+                                break;
+                            }
+                            let name = format!("c{client}r{}.{}", change % 10, load.zone.origin);
+                            let address = std::net::Ipv4Addr::from(0x0B00_0000 + (client << 12) + change % (1 << 12));
+                            let start = Instant::now();
+                            connection.put(&name, address)?;
+                            took.push(start.elapsed().as_secs_f64() * 1e3);
+                        }
+                        Ok(took)
+                    })
+                })
+                .collect();
+            barrier.wait();
+            let start = Instant::now();
+            let mut took = Vec::new();
+            for client in clients {
+                took.extend(client.join().map_err(|_| anyhow!("an API client panicked"))??);
+            }
+            Ok(Singles {
+                took,
+                elapsed: start.elapsed(),
+            })
+        })
+    })
+}
+
+/// Searches by a text that is in the middle of one record's name, and by one that is nowhere.
+fn search(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()> {
+    let last = options.records - 1;
+    for (what, text, count) in [
+        ("one match", format!("ept-{last}."), 1),
+        ("no match", "nowhere-at-all".to_owned(), 0),
+    ] {
+        let took = in_server(stage, || {
+            let mut client = Client::connect()?;
+            (0..options.searches)
+                .map(|_| {
+                    let start = Instant::now();
+                    let found = client.search(&text)?;
+                    ensure!(found == count, "`{text}` is found {found} times, not {count}");
+                    Ok(start.elapsed().as_secs_f64() * 1e3)
+                })
+                .collect::<Result<Vec<f64>>>()
+        })?;
+        let goal = Some(Goal::AtMost(20.0));
+        figures.add(format!("?q= with {what}, p50"), percentile(&took, 0.5), "ms", goal);
+    }
+    Ok(())
+}
+
+/// Single changes while the closed loop takes what processors there are.
+fn under_load(stage: &mut Stage, load: &Load, options: &Options, figures: &mut Figures) -> Result<()> {
+    let (returns, in_flight) = (Returns::Replies, options.in_flight);
+    stage.circuit.start(load, returns, Frames::Full, in_flight)?;
+    let measured = singles(stage, load, options, Some(Duration::from_secs_f64(options.seconds)));
+    let sample = stage.circuit.measure(Duration::from_millis(500))?;
+    stage.circuit.stop()?;
+    ensure!(sample.replies() > 0, "the closed loop came to a stand");
+    ensure!(sample.wrong(load) == 0.0, "some of the loop's replies were wrong: {sample:?}");
+    measured?.show("under load", figures, false);
+    figures.add("the load", sample.rate(), "queries/s", None);
+    Ok(())
+}
+
+/// Ends hotdns at once, and waits until it serves all of it again.
+fn start_again(stage: &mut Stage, load: &Load, figures: &mut Figures) -> Result<()> {
+    let start = Instant::now();
+    stage.restart()?;
+    let Stage { process, circuit, .. } = stage;
+    let process = process.as_mut().context("hotdns is not running")?;
+    circuit.server.enter(|| {
+        let api = Api::new();
+        process.wait_until("ready", PATIENCE, || api.is_ready())
+    })?;
+    let took = start.elapsed().as_secs_f64() * 1e3;
+    figures.add("kill -9 to ready", took, "ms", Some(Goal::AtMost(2_000.0)));
+    stage.wait_for_answer(load)
+}
+
+fn report(options: &Options, figures: &[Figure]) -> Result<()> {
+    let mut missed = Vec::new();
+    println!("{} records, {} clients", with_commas(f64::from(options.records)), options.clients);
+    for figure in figures {
+        let Figure { name, value, unit, goal } = figure;
+        let verdict = goal.map_or(String::new(), |goal| {
+            let wanted = match goal {
+                Goal::AtLeast(least) => format!("at least {least}"),
+                Goal::AtMost(most) => format!("at most {most}"),
+            };
+            if goal.is_met(*value) {
+                return format!("good ({wanted})");
+            }
+            missed.push(format!("{name}: {value:.1} {unit}, {wanted}"));
+            format!("MISSED ({wanted})")
+        });
+        println!("{name:<32} {value:>12.1} {unit:<12} {verdict}");
+    }
+    if let Some(path) = &options.json {
+        let values: Vec<Value> = figures
+            .iter()
+            .map(|figure| json!({"name": figure.name, "value": figure.value, "unit": figure.unit}))
+            .collect();
+        let all = json!({"records": options.records, "clients": options.clients, "figures": values});
+        let text = serde_json::to_string_pretty(&all).context("cannot make JSON")?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    ensure!(missed.is_empty(), "missed:\n  {}", missed.join("\n  "));
+    Ok(())
+}
