@@ -80,7 +80,7 @@ pub use self::query_log::{QueryLogConfig, Sink};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::sources::{
-    CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
+    CheckAsk, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
     KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;

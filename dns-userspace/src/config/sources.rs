@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::checks::{CheckKind, CheckSettings};
+pub use self::checks::{CheckAsk, CheckSettings};
 pub use self::consul::ConsulSource;
 pub use self::consul_kv::ConsulKvSource;
 pub use self::hosts::HostsSource;

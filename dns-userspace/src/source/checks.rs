@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::{Request, Uri};
@@ -20,19 +21,19 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::{sleep, timeout};
 
 use super::services::{Instance, Tags};
-use crate::config::{CheckKind, CheckSettings};
+use crate::config::{CheckAsk, CheckSettings};
+use crate::model::name::Name;
 
 /// What is checked, and how.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target {
     address: String,
     port: u16,
-    /// The path of an HTTP check; `None`: a connection is enough.
-    path: Option<String>,
+    ask: CheckAsk,
     interval: Duration,
     timeout: Duration,
 }
@@ -144,14 +145,11 @@ impl Checks {
     fn target(&self, instance: &Instance) -> Option<Target> {
         let settings = self.settings.as_ref()?;
         let tags = Tags::read(&instance.tags, false);
-        let path = match settings.kind {
-            CheckKind::Tcp => tags.check.path,
-            CheckKind::Http => Some(tags.check.path.unwrap_or_else(|| settings.path.to_string())),
-        };
+        let own = tags.check.path.map(|path| CheckAsk::Path(path.into()));
         Some(Target {
             address: instance.address.clone(),
             port: tags.check.port.or(tags.port).or(instance.port)?,
-            path,
+            ask: own.unwrap_or_else(|| settings.ask.clone()),
             interval: tags.check.interval.unwrap_or(settings.interval),
             timeout: tags.check.timeout.unwrap_or(settings.timeout),
         })
@@ -176,11 +174,16 @@ impl Health {
     }
 }
 
-/// Whether a target passes: a connection, or a status from 200 to 399.
+/// Whether a target passes: see [`CheckAsk`].
 async fn check(client: &Client<HttpConnector, Empty<Bytes>>, target: &Target) -> bool {
-    let Some(path) = &target.path else {
-        return TcpStream::connect((target.address.as_str(), target.port)).await.is_ok();
-    };
+    match &target.ask {
+        CheckAsk::Connection => TcpStream::connect((target.address.as_str(), target.port)).await.is_ok(),
+        CheckAsk::Path(path) => answers_http(client, target, path).await,
+        CheckAsk::Name(name) => answers_dns(target, name).await.unwrap_or(false),
+    }
+}
+
+async fn answers_http(client: &Client<HttpConnector, Empty<Bytes>>, target: &Target, path: &str) -> bool {
     let host = match target.address.contains(':') {
         true => format!("[{}]", target.address),
         false => target.address.clone(),
@@ -193,6 +196,34 @@ async fn check(client: &Client<HttpConnector, Empty<Bytes>>, target: &Target) ->
     };
     let reply = client.request(request).await;
     reply.is_ok_and(|reply| reply.status().is_success() || reply.status().is_redirection())
+}
+
+/// Asks for the addresses of a name over UDP, and waits for the reply to that question; what else comes is passed over.
+async fn answers_dns(target: &Target, name: &Name) -> std::io::Result<bool> {
+    let server = lookup_host((target.address.as_str(), target.port)).await?.next();
+    let server = server.ok_or(std::io::ErrorKind::NotFound)?;
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    // RFC 1035 §4.1: ID, RD alone of the flags, one question, its name, type A, class IN.
+    let mut query = rand::random::<[u8; 2]>().to_vec();
+    query.extend_from_slice(&[0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    query.extend_from_slice(name.as_wire());
+    query.extend_from_slice(&[0, 1, 0, 1]);
+    socket.send(&query).await?;
+    let mut reply = [0; 512];
+    loop {
+        let length = socket.recv(&mut reply).await?;
+        let reply = &reply[..length];
+        let is_reply = reply.get(2).is_some_and(|flags| flags & 0x80 != 0) && reply.get(..2) == query.get(..2);
+        let question = reply.get(12..query.len());
+        if is_reply && question.is_some_and(|question| question.eq_ignore_ascii_case(&query[12..])) {
+            return Ok(reply[3] & 0x0F == 0);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -154,13 +154,13 @@ fn checks_have_their_defaults() {
         panic!("{sources:?}")
     };
     let wanted = CheckSettings {
-        kind: CheckKind::Http,
-        path: "/".into(),
+        ask: CheckAsk::Path("/".into()),
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(5),
         rise: 1,
         fall: 3,
     };
     assert_eq!(nomad.checks, Some(wanted));
-    refused("sources: {nomad: [{name: n, checks: {type: dns}}]}\n", "1:44", "tcp");
+    refused("sources: {nomad: [{name: n, checks: {type: ping}}]}\n", "1:44", "tcp");
+    refused("sources: {nomad: [{name: n, checks: {type: dns}}]}\n", "1:37", "checks.name");
 }

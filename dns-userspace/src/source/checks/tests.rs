@@ -11,10 +11,9 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-fn settings(kind: CheckKind) -> CheckSettings {
+fn settings(ask: CheckAsk) -> CheckSettings {
     CheckSettings {
-        kind,
-        path: "/health".into(),
+        ask,
         interval: Duration::from_millis(20),
         timeout: Duration::from_millis(300),
         rise: 2,
@@ -67,7 +66,7 @@ async fn after_change(checks: &mut Checks, instances: &[Instance]) -> Vec<bool> 
 async fn an_http_target_fails_and_comes_back() {
     let (port, status) = server().await;
     let instances = [instance(port, &[])];
-    let mut checks = Checks::new(Some(settings(CheckKind::Http)));
+    let mut checks = Checks::new(Some(settings(CheckAsk::Path("/health".into()))));
     checks.set(instances.iter());
     assert!(
         timeout(Duration::from_millis(100), checks.changed()).await.is_err(),
@@ -94,11 +93,45 @@ async fn a_tcp_target_that_nobody_listens_on_fails() {
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let instances = [&listener, &closed].map(|of| instance(of.local_addr().expect("an address").port(), &[]));
     drop(closed);
-    let mut checks = Checks::new(Some(settings(CheckKind::Tcp)));
+    let mut checks = Checks::new(Some(settings(CheckAsk::Connection)));
     checks.set(instances.iter());
     assert_eq!(after_change(&mut checks, &instances).await, [true, false]);
     checks.set(instances[..1].iter());
     assert_eq!(checks.targets.len(), 1);
+}
+
+#[tokio::test]
+async fn a_dns_target_passes_while_it_answers_with_noerror() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let instances = [instance(socket.local_addr().expect("an address").port(), &[])];
+    let rcode = Arc::new(AtomicU16::new(0));
+    let told = Arc::clone(&rcode);
+    tokio::spawn(async move {
+        let mut query = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut query).await {
+            let rcode = told.load(Ordering::SeqCst);
+            let mut reply = query[..length].to_vec();
+            // Neither a query nor the reply to another question ends the wait.
+            let _ = socket.send_to(&reply, client).await;
+            reply[2] |= 0x80;
+            reply[length - 1] ^= 1;
+            let _ = socket.send_to(&reply, client).await;
+            reply[length - 1] ^= 1;
+            reply[3] = rcode as u8;
+            if rcode < 16 {
+                let _ = socket.send_to(&reply, client).await;
+            }
+        }
+    });
+    let name = "health.example.".parse().expect("a name");
+    let mut checks = Checks::new(Some(settings(CheckAsk::Name(name))));
+    checks.set(instances.iter());
+    for wrong in [2, 3, 5, 99] {
+        rcode.store(wrong, Ordering::SeqCst);
+        assert_eq!(after_change(&mut checks, &instances).await, [false], "{wrong}");
+        rcode.store(0, Ordering::SeqCst);
+        assert_eq!(after_change(&mut checks, &instances).await, [true]);
+    }
 }
 
 #[tokio::test]
@@ -117,7 +150,7 @@ fn single_failures_do_not_count() {
         against: 0,
         generation: 0,
     };
-    let settings = settings(CheckKind::Tcp);
+    let settings = settings(CheckAsk::Connection);
     let outcomes = [false, true, false, false, true, false, true, true];
     let changes: Vec<bool> = outcomes.iter().map(|passes| health.take(*passes, &settings)).collect();
     assert_eq!(changes, [false, false, false, true, false, false, false, true]);
