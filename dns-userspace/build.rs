@@ -1,13 +1,16 @@
 //! Embeds the XDP program's object file, where there is one.
 //!
 //! It is the file that `HOTDNS_EBPF_OBJECT` names, else what `cargo xtask build-ebpf` left in the target folder.
-//! Without one the crate builds too: `dataplane/object.rs` then has none.
+//! Without one, or without the feature `xdp`, the crate builds too: `dataplane/object.rs` then has none.
 
 use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(embedded_object)");
     println!("cargo::rerun-if-env-changed=HOTDNS_EBPF_OBJECT");
+    if std::env::var_os("CARGO_FEATURE_XDP").is_none() {
+        return;
+    }
     let chosen = std::env::var_os("HOTDNS_EBPF_OBJECT").map(PathBuf::from);
     let object = chosen
         .clone()

@@ -15,6 +15,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, post};
@@ -34,6 +35,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::Credentials;
 use crate::resolve::Forwarder;
+use crate::serve::policy::Policies;
 use crate::source::Registry;
 
 mod access;
@@ -96,14 +98,14 @@ pub struct Serving {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
-    /// What answers for names that are not ours, where something does.
-    pub forwarder: Option<Arc<Forwarder>>,
+    /// How queries are answered: what answers for names that are not ours, where something does.
+    pub policies: Arc<Policies>,
     /// The watched sources.
     pub sources: Arc<Registry>,
     /// What the server can say of itself.
     pub inside: Option<Inside>,
     /// What a zone has that is made by its name alone.
-    pub zones: ZoneTemplate,
+    pub zones: Arc<ArcSwap<ZoneTemplate>>,
     /// What was published lately.
     pub history: Arc<History>,
 }
@@ -113,8 +115,8 @@ pub struct Serving {
 pub struct ApiState(Arc<Shared>);
 
 struct Shared {
-    credentials: Credentials,
-    rates: Rates,
+    credentials: ArcSwap<Credentials>,
+    rates: ArcSwap<Rates>,
     readiness: Arc<Readiness>,
     serving: OnceLock<Serving>,
     admissions: Arc<Admissions>,
@@ -139,8 +141,8 @@ impl ApiState {
         let figures: Arc<HttpFigures> = Arc::default();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
-            credentials,
-            rates: Rates::new(rate),
+            credentials: ArcSwap::from_pointee(credentials),
+            rates: ArcSwap::from_pointee(Rates::new(rate)),
             readiness,
             serving: OnceLock::new(),
             admissions: Arc::new(Admissions::new(Arc::clone(&figures))),
@@ -152,6 +154,26 @@ impl ApiState {
             watchers: Arc::new(Semaphore::new(watch::MOST_WATCHERS)),
             stopping: OnceLock::new(),
         }))
+    }
+
+    /// Clients show one of these from now on.
+    pub fn replace_credentials(&self, credentials: Credentials) {
+        self.0.credentials.store(Arc::new(credentials));
+    }
+
+    /// So many requests a second each principal may send from now on, and so many at once.
+    pub fn replace_rate(&self, rate: Option<(u32, u32)>) {
+        self.0.rates.store(Arc::new(Rates::new(rate)));
+    }
+
+    /// What clients may show to say who they are.
+    fn credentials(&self) -> Arc<Credentials> {
+        self.0.credentials.load_full()
+    }
+
+    /// What answers for names that are not ours, where something does; 503 before it is known.
+    fn forwarder(&self) -> Result<Option<Arc<Forwarder>>, Problem> {
+        Ok(self.serving()?.policies.load().forwarder.clone())
     }
 
     /// What is counted of connections.

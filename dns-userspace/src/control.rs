@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 
 use self::files::{FileBatch, Files};
@@ -49,7 +50,7 @@ pub use error::ControlError;
 pub use history::{Disabled, Event, History, Subscription};
 pub use past::{Difference, Past, PastKind, decode};
 pub use publication::{Cause, Publication, ZoneSerial};
-pub use reload::{Desired, DesiredZone, Failure, LoadFiles, ReloadReport, RrsetRef};
+pub use reload::{Desired, DesiredZone, Door, Failure, LoadFiles, Replaced, ReloadReport, RrsetRef};
 pub use serial::is_greater;
 
 /// Commands that wait before senders do.
@@ -63,6 +64,12 @@ pub trait Planes: Send {
 
     /// Answers every question SERVFAIL, from now until something is published: what there is is not known yet.
     fn withhold(&mut self) {}
+
+    /// Puts other settings into force, which whoever asks has left where the planes find them. On an error nothing has
+    /// changed.
+    fn reconfigure(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Called once after changes, when no other has come for a while: time to free what they left behind. Again after
     /// the time that it says, if it says one, and no change comes before.
@@ -113,7 +120,7 @@ pub struct Settings {
     /// Reads the configuration file and the zone files, for a reload.
     pub loader: Box<dyn LoadFiles>,
     /// The token file, which a reload reads again.
-    pub token: Option<Arc<TokenFile>>,
+    pub token: Arc<ArcSwapOption<TokenFile>>,
     /// The secrets of DNS cookies; a reload reads their file again.
     pub cookies: Arc<Cookies>,
     /// Who is told what the writer does.
@@ -182,6 +189,13 @@ enum Command {
     Kept(SourceId, oneshot::Sender<Result<Kept, ControlError>>),
     /// What the files say now.
     Files(FileBatch, oneshot::Sender<Result<ReloadReport, ControlError>>),
+    /// For the planes: what [`Planes::reconfigure`] says.
+    Reconfigure(oneshot::Sender<Result<(), String>>),
+    /// The sources that are configured now.
+    Sources(Vec<SourceId>),
+    /// The records of a source that is not configured any more go, unless the deletion guard holds them; `true`: it is
+    /// not asked.
+    Retire(SourceId, bool, oneshot::Sender<Result<(), ControlError>>),
     /// For the planes to rest after.
     Wake,
     Stop(oneshot::Sender<()>),

@@ -13,10 +13,11 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::host::files;
 use crate::message::CookieSource;
@@ -76,7 +77,8 @@ pub enum CookiesError {
 
 /// The secrets and the time, as all planes see them.
 pub struct Cookies {
-    file: Option<PathBuf>,
+    /// `None`: secrets are drawn.
+    file: ArcSwapOption<PathBuf>,
     secrets: ArcSwap<Secrets>,
     seconds: AtomicU32,
 }
@@ -123,7 +125,7 @@ impl Cookies {
             },
         };
         let cookies = Self {
-            file: file.map(Path::to_owned),
+            file: ArcSwapOption::new(file.map(|file| Arc::new(file.to_owned()))),
             secrets: ArcSwap::from_pointee(secrets),
             seconds: AtomicU32::new(0),
         };
@@ -133,12 +135,18 @@ impl Cookies {
 
     /// What is in the file now; `None` where there is no file.
     pub fn read(&self) -> Result<Option<Secrets>, SecretsError> {
-        self.file.as_deref().map(Secrets::read).transpose()
+        self.file.load().as_deref().map(|file| Secrets::read(file)).transpose()
     }
 
     /// Makes these the secrets in force.
     pub fn install(&self, secrets: Secrets) {
         self.secrets.store(secrets.into());
+    }
+
+    /// Takes secrets from this file from now on, or draws them. Those in force stay good.
+    pub fn take_from(&self, file: Option<&Path>, secrets: Secrets) {
+        self.file.store(file.map(|file| Arc::new(file.to_owned())));
+        self.install(secrets);
     }
 
     /// Reads the clock. The 32 bits of seconds since 1970 may wrap (RFC 9018 §4.3).
@@ -151,7 +159,7 @@ impl Cookies {
 
     /// Draws a new secret where the one that was drawn is `age` old and that is old enough; whether it did.
     pub fn rotate(&self, age: Duration) -> Result<bool, CookiesError> {
-        let is_due = self.file.is_none() && age >= ROTATE_AFTER;
+        let is_due = self.file.load().is_none() && age >= ROTATE_AFTER;
         if is_due {
             let previous = self.secrets().current;
             let current = Secrets::random()?;
@@ -184,7 +192,7 @@ impl fmt::Debug for Cookies {
     /// Without the secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cookies")
-            .field("file", &self.file)
+            .field("file", &self.file.load())
             .finish_non_exhaustive()
     }
 }

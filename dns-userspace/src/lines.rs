@@ -62,7 +62,7 @@ use crate::model::snapshot::Snapshot;
 use crate::table::Entry;
 
 /// The parts of the configuration on which compiled answers depend.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileOptions {
     /// Whether chains that leave our zones are completed upstream: then they are userspace's.
     pub has_upstream: bool,

@@ -116,6 +116,8 @@ pub struct Publisher<H> {
     retry_every: Duration,
     /// Since the last rest.
     was_rebuilt: bool,
+    /// Whether the table is by other options than those in force, and passes all until there is a new one.
+    is_outdated: bool,
 }
 
 impl<H: Home> Publisher<H> {
@@ -140,6 +142,7 @@ impl<H: Home> Publisher<H> {
             refused_at: None,
             retry_every: RETRY_GROWTH,
             was_rebuilt: false,
+            is_outdated: false,
         };
         publisher.install(&Snapshot::default(), [NameKey::ROOT], &mut |_| {})?;
         publisher.show();
@@ -176,6 +179,36 @@ impl<H: Home> Publisher<H> {
         self.served.snapshot.store(Arc::new(Snapshot::withheld()));
     }
 
+    /// Serves what is served by other options, from a new table that the loader makes. `swap` puts what userspace
+    /// answers by into force; it is called while no table answers, so that no client sees half of the change. On an
+    /// error nothing has changed, and `swap` was not called.
+    pub fn reconfigure(&mut self, options: CompileOptions, swap: &mut dyn FnMut()) -> anyhow::Result<()> {
+        let before = std::mem::replace(&mut self.options, options);
+        let snapshot = self.served.snapshot();
+        if snapshot.is_withheld {
+            // The table is closed until there is something to be published.
+            self.is_outdated = true;
+            swap();
+            return Ok(());
+        }
+        let rebuilt = self.rebuild(&snapshot, &mut |stage| {
+            if stage == Stage::Published {
+                swap();
+            }
+        });
+        match rebuilt {
+            Ok(()) => {
+                self.was_rebuilt = true;
+                self.show();
+                Ok(())
+            }
+            Err(error) => {
+                self.options = before;
+                Err(error)
+            }
+        }
+    }
+
     /// Serves `new` from every plane; `delta` is how it differs from what is served. `serials` are the serials to serve
     /// from now on, by zone index, of the zones whose serial moves. What finds no room in the table passes, and
     /// userspace answers it.
@@ -199,11 +232,12 @@ impl<H: Home> Publisher<H> {
             }
         }
         self.serials.extend(serials.iter().copied());
-        if delta.views_redefined {
+        if delta.views_redefined || self.is_outdated {
             if self.grow(new, observe) {
                 return;
             }
-            // Nothing but a new table knows who is in which view. Until there is one, this one passes all.
+            // Nothing but a new table knows who is in which view, or has other options. Until there is one, this one
+            // passes all.
             self.writer.close();
             observe(Stage::Closed);
         } else if self.is_bulk(delta.names.len()) && self.grow(new, observe) {
@@ -245,7 +279,7 @@ impl<H: Home> Publisher<H> {
         for &(zone, serial) in serials {
             self.writer.set_serial(zone, serial);
         }
-        if old.is_withheld && !delta.views_redefined {
+        if old.is_withheld && !delta.views_redefined && !self.is_outdated {
             self.writer.open();
         }
         // Whatever was not written passes, so nothing wrong is answered meanwhile.
@@ -439,6 +473,7 @@ impl<H: Home> Publisher<H> {
         writer.open();
         self.writer = writer;
         self.dependents = dependents;
+        self.is_outdated = false;
         Ok(())
     }
 }

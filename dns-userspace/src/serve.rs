@@ -6,10 +6,15 @@ pub mod fastpath;
 pub mod gate;
 mod job;
 pub mod object;
+pub mod policy;
 pub mod query_log;
 pub mod sockets;
 pub mod stream;
 pub mod tcp;
 pub mod udp;
 pub mod worker;
+#[cfg(feature = "xdp")]
+pub mod xdp;
+#[cfg(not(feature = "xdp"))]
+#[path = "serve/no_xdp.rs"]
 pub mod xdp;

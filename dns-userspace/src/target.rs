@@ -26,7 +26,7 @@ pub use self::figures::TargetFigures;
 use self::hosts_file::HostsFile;
 use self::technitium::Technitium;
 use self::wanted::Wanted;
-use crate::config::TargetsConfig;
+use crate::config::{HostsFileConfig, TargetsConfig, TechnitiumConfig};
 use crate::control::{History, Subscription};
 use crate::source::Registry;
 
@@ -50,29 +50,80 @@ struct Around {
 /// Before a target that failed is tried again, in seconds.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 30];
 
-/// The tasks of all targets, each until `stop`.
-pub fn tasks(
-    config: &TargetsConfig,
-    history: &Arc<History>,
-    sources: &Arc<Registry>,
-    figures: &Arc<TargetFigures>,
-    stop: &CancellationToken,
-) -> Vec<BoxFuture<'static, ()>> {
-    let around = Around {
-        sources: Arc::clone(sources),
-        figures: Arc::clone(figures),
-        stop: stop.clone(),
-    };
-    let mut tasks = Vec::new();
-    for config in &config.technitium {
-        let target = Technitium::new(config.clone());
-        tasks.push(follow(history.subscribe(None), target, around.clone()).boxed());
+/// The targets that run.
+#[derive(Default)]
+pub struct Targets {
+    running: Vec<Running>,
+    /// What they count.
+    pub figures: Arc<TargetFigures>,
+}
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Configured {
+    Technitium(TechnitiumConfig),
+    HostsFile(HostsFileConfig),
+}
+
+/// Its task.
+struct Running {
+    configured: Configured,
+    stop: CancellationToken,
+    /// Is cancelled once it has ended.
+    ended: CancellationToken,
+}
+
+impl Targets {
+    /// These are configured from now on: those that run already and differ in nothing go on, the others are stopped.
+    /// The tasks of those that come, each until `stop`.
+    pub fn replace(
+        &mut self,
+        config: &TargetsConfig,
+        history: &Arc<History>,
+        sources: &Arc<Registry>,
+        stop: &CancellationToken,
+    ) -> Vec<BoxFuture<'static, ()>> {
+        let technitium = config.technitium.iter().cloned().map(Configured::Technitium);
+        let hosts = config.hosts_file.iter().cloned().map(Configured::HostsFile);
+        let wanted: Vec<Configured> = technitium.chain(hosts).collect();
+        let is_wanted = |running: &Running| wanted.contains(&running.configured);
+        let (kept, gone): (Vec<_>, Vec<_>) = self.running.drain(..).partition(is_wanted);
+        self.running = kept;
+        gone.iter().for_each(|running| running.stop.cancel());
+        // A target whose configuration differs may write where another one wrote: one after the other.
+        let gone: Vec<CancellationToken> = gone.into_iter().map(|running| running.ended).collect();
+        let mut tasks = Vec::new();
+        for configured in wanted {
+            if self.running.iter().any(|running| running.configured == configured) {
+                continue;
+            }
+            let around = Around {
+                sources: Arc::clone(sources),
+                figures: Arc::clone(&self.figures),
+                stop: stop.child_token(),
+            };
+            let running = Running {
+                configured: configured.clone(),
+                stop: around.stop.clone(),
+                ended: CancellationToken::new(),
+            };
+            let (ended, before) = (running.ended.clone(), gone.clone());
+            let served = history.subscribe(None);
+            let task = async move {
+                let _ended = ended.drop_guard();
+                for before in before {
+                    before.cancelled().await;
+                }
+                match configured {
+                    Configured::Technitium(config) => follow(served, Technitium::new(config), around).await,
+                    Configured::HostsFile(config) => follow(served, HostsFile::new(config), around).await,
+                }
+            };
+            tasks.push(task.boxed());
+            self.running.push(running);
+        }
+        tasks
     }
-    for config in &config.hosts_file {
-        let target = HostsFile::new(config.clone());
-        tasks.push(follow(history.subscribe(None), target, around.clone()).boxed());
-    }
-    tasks
 }
 
 /// Keeps a target in step with what is served.

@@ -306,6 +306,50 @@ fn the_list_of_a_zone_takes_effect_at_a_reload() -> Result<()> {
 }
 
 #[test]
+fn the_server_s_list_and_limits_take_effect_at_a_reload() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    for interface in ["eth1", "lo"] {
+        let world = World::new(interface, "")?;
+        let file = world.server.path("hotdns.yaml");
+        let open = std::fs::read_to_string(&file)?;
+        let reload = |more: &str, applied: &[&str]| {
+            std::fs::write(&file, format!("{open}{more}"))?;
+            let reply = world
+                .host
+                .enter(|| world.server.request("POST", "/api/v1/reload", None))?;
+            ensure!(reply.status == 200, "{reply:?}");
+            assert_eq!(reply.json["applied"], serde_json::json!(applied), "{reply:?}");
+            Ok(())
+        };
+        let plane = if interface == "lo" { "sockets" } else { "xdp" };
+        reload("acl: {deny: [198.51.100.0/24], action: drop}\n", &["acl"])?;
+        let (allowed, denied) = (world.socket(0)?, world.socket(1)?);
+        denied.send(&www())?;
+        allowed.send(&www())?;
+        allowed.recv(&mut [0; 512])?;
+        let counted = format!("hotdns_acl_denied_total{{action=\"dropped\",plane=\"{plane}\"}}");
+        eventually(&counted, || Ok(world.metric(&counted)? == 1.0))?;
+        reload("rate_limit: {enabled: true, rate: 1, burst: 2, slip: 1}\n", &["acl", "rate_limit"])?;
+        let truncated = |socket: &UdpSocket| -> Result<usize> {
+            let mut truncated = 0;
+            for _ in 0..20 {
+                let mut reply = [0; 512];
+                socket.send(&www())?;
+                socket.recv(&mut reply)?;
+                truncated += usize::from(reply[2] & 2 != 0);
+            }
+            Ok(truncated)
+        };
+        ensure!(truncated(&denied)? >= 10, "{plane} does not limit");
+        reload("", &["rate_limit"])?;
+        assert_eq!(truncated(&denied)?, 0, "{plane} limits still");
+    }
+    Ok(())
+}
+
+#[test]
 fn fragments_are_charged_at_the_card() -> Result<()> {
     if is_skipped() {
         return Ok(());

@@ -98,6 +98,41 @@ pub(crate) fn release() -> Result<PathBuf> {
     Ok(server)
 }
 
+/// The triple of programs that need no library.
+fn static_target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
+}
+
+/// Builds the server for release, linked with musl and with nothing else, and gives its file.
+pub(crate) fn static_release() -> Result<PathBuf> {
+    ebpf_if_possible()?;
+    let target = static_target();
+    let mut build = process::cargo();
+    build.args(["build", "--release", "--package", "dns-userspace", "--bin", SERVER]);
+    process::run(build.args(["--target", &target]).env(static_compiler(&target), "musl-gcc"))?;
+    Ok(workspace::target().join(target).join("release").join(SERVER))
+}
+
+/// The variable that names the C compiler for a target: of SQLite, and of ring.
+fn static_compiler(target: &str) -> String {
+    format!("CC_{}", target.replace('-', "_"))
+}
+
+/// Checks that the server compiles without XDP, for this host, and for the target without glibc where its standard
+/// library is there.
+pub(crate) fn check_portable() -> Result<()> {
+    let check = |arguments: &[&str]| {
+        let mut check = process::cargo();
+        check.args(["check", "--package", "dns-userspace", "--no-default-features"]);
+        check.args(arguments);
+        check
+    };
+    process::run(&mut check(&["--tests"]))?;
+    let target = static_target();
+    process::run(check(&["--target", &target]).env(static_compiler(&target), "musl-gcc"))
+        .with_context(|| format!("`rustup target add {target}` and the package musl-tools may be missing"))
+}
+
 /// The server's file name.
 const SERVER: &str = "hotdns";
 /// Its symbols and lines, which backtraces, `gdb` and `perf` find by a note in the server's file (`.gnu_debuglink`).

@@ -3,13 +3,16 @@
 //! ```text
 //! hotdns (release, stripped) ─┬─► hotdns-VERSION-ARCH.tar.gz
 //! hotdns.debug ───────────────┤   hotdns-VERSION-ARCH.debug
-//! man pages, completions ─────┼─► hotdns_VERSION_ARCH.deb
-//! deploy/, docs/ ─────────────┼─► container/       what the container file copies
-//! Cargo.lock ─────────────────┴─► hotdns.cdx.json, SHA256SUMS
+//! man pages, completions ─────┼─► hotdns_VERSION_ARCH.deb, hotdns-VERSION-1.ARCH.rpm
+//! deploy/, docs/ ─────────────┼─► container/, hotdns-VERSION-ARCH.oci.tar
+//! Cargo.lock ─────────────────┴─► hotdns.cdx.json, SHA256SUMS (with a key: SHA256SUMS.sig, hotdns.signers)
 //! ```
 
 mod deb;
+mod image;
+mod rpm;
 mod sbom;
+mod signature;
 pub(crate) mod trial;
 
 use std::fs;
@@ -19,7 +22,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{build, process, workspace};
+use crate::{build, packages, process, workspace};
 
 /// What a release is made from.
 struct Parts {
@@ -34,23 +37,40 @@ struct Parts {
     architecture: String,
 }
 
-/// Makes a release; of `program`, where one is given, else of a release build.
-pub(crate) fn dist(program: Option<&Path>) -> Result<()> {
-    let parts = Parts::gather(program)?;
+/// What a release is made with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish<'a> {
+    /// This program, instead of a release build.
+    pub(crate) program: Option<&'a Path>,
+    /// A program that needs no library: linked with musl.
+    pub(crate) is_static: bool,
+    /// A private key of OpenSSH, to sign the checksums with.
+    pub(crate) sign_key: Option<&'a Path>,
+}
+
+/// Makes a release.
+pub(crate) fn dist(wish: Wish<'_>) -> Result<()> {
+    packages::set_up_tools(packages::NeededBy::Release)?;
+    let parts = Parts::gather(wish)?;
     let Parts {
         folder,
         version,
         architecture,
         ..
     } = &parts;
-    let stem = format!("hotdns-{version}-{architecture}");
+    let stem = match wish.is_static {
+        true => format!("hotdns-{version}-{architecture}-musl"),
+        false => format!("hotdns-{version}-{architecture}"),
+    };
     if let Some(symbols) = &parts.symbols {
         copy(symbols, &folder.join(format!("{stem}.debug")), 0o644)?;
     }
     let tree = folder.join("tree");
     lay_out(&parts, &tree)?;
     deb::pack(&parts, &tree)?;
+    rpm::pack(&parts, &tree)?;
     container(&parts, &tree)?;
+    image::pack(&parts, &folder.join("container"))?;
     let archive = format!("{stem}.tar.gz");
     let options = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-czf"];
     process::run(
@@ -64,6 +84,9 @@ pub(crate) fn dist(program: Option<&Path>) -> Result<()> {
     fs::remove_dir_all(&tree)?;
     fs::write(folder.join("hotdns.cdx.json"), sbom::of_lock_file(version)?)?;
     checksums(folder)?;
+    if let Some(key) = wish.sign_key {
+        signature::sign(folder, key)?;
+    }
     for entry in files(folder)? {
         let bytes = entry.metadata()?.len();
         println!("{}: {bytes} bytes", workspace::shown(&entry));
@@ -72,9 +95,10 @@ pub(crate) fn dist(program: Option<&Path>) -> Result<()> {
 }
 
 impl Parts {
-    fn gather(program: Option<&Path>) -> Result<Self> {
-        let built = match program {
+    fn gather(wish: Wish<'_>) -> Result<Self> {
+        let built = match wish.program {
             Some(program) => program.to_owned(),
+            None if wish.is_static => build::static_release()?,
             None => build::release()?,
         };
         let folder = workspace::target().join("dist");
@@ -173,7 +197,9 @@ fn container(parts: &Parts, tree: &Path) -> Result<()> {
         0o644,
     )?;
     write(&root.join("etc/group"), "hotdns:x:53:\n", 0o644)?;
-    for line in process::read(Command::new("ldd").arg(&parts.program))?.lines() {
+    // It fails on a static program, which needs no library.
+    let libraries = process::read(Command::new("ldd").arg(&parts.program)).unwrap_or_default();
+    for line in libraries.lines() {
         // `libc.so.6 => /lib/…/libc.so.6 (0x…)`, and the loader as a path alone.
         let Some(path) = line.split_whitespace().find(|word| word.starts_with('/')) else {
             continue;

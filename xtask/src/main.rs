@@ -62,6 +62,12 @@ enum Command {
         /// Pack this program instead of building one for release
         #[arg(long, value_name = "FILE")]
         program: Option<PathBuf>,
+        /// Build a program that needs no library of the host, with musl
+        #[arg(long, conflicts_with = "program")]
+        musl: bool,
+        /// Sign SHA256SUMS with this private key of OpenSSH, such as ~/.ssh/id_ed25519
+        #[arg(long, value_name = "FILE")]
+        sign_key: Option<PathBuf>,
     },
     /// Serve a sample zone on 127.0.0.1:5300, HTTP on 127.0.0.1:8080, with XDP on lo where permitted
     Run {
@@ -95,6 +101,9 @@ enum Command {
         /// With --openapi: how many examples schemathesis makes for each operation
         #[arg(long, requires = "openapi", default_value_t = 30)]
         examples: u32,
+        /// Check that the server compiles without XDP, and for a target without glibc, instead of the suite
+        #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package", "discovery"])]
+        portable: bool,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]
         cases: Option<u64>,
@@ -146,12 +155,25 @@ fn main() -> ExitCode {
     }
 }
 
+fn portable() -> Result<()> {
+    packages::set_up_tools(packages::NeededBy::Static)?;
+    build::check_portable()
+}
+
 fn perform(command: Command) -> Result<()> {
     match command {
         Command::Setup { all } => setup::setup(all),
         Command::BuildEbpf => build::ebpf_or_explain(build::Warnings::Allow).map(|_| ()),
         Command::Build => build::release().map(|_| ()),
-        Command::Dist { program } => dist::dist(program.as_deref()),
+        Command::Dist {
+            program,
+            musl,
+            sign_key,
+        } => dist::dist(dist::Wish {
+            program: program.as_deref(),
+            is_static: musl,
+            sign_key: sign_key.as_deref(),
+        }),
         Command::Run { arguments } => serve::serve(&arguments),
         Command::Test { kernels: true, .. } => kernels::test(),
         Command::Test { kubernetes: true, .. } => kubernetes::test(),
@@ -171,6 +193,7 @@ fn perform(command: Command) -> Result<()> {
             examples,
             ..
         } => openapi::test(examples),
+        Command::Test { portable: true, .. } => portable(),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

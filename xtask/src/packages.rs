@@ -27,14 +27,18 @@ pub(crate) enum NeededBy {
     Kernels,
     /// `fuzz`, which compiles libFuzzer.
     Fuzzing,
+    /// `dist`.
+    Release,
+    /// `dist --musl`, `test --portable`.
+    Static,
     /// `test --package`.
     Package,
 }
 
 impl NeededBy {
-    /// Whether a command needs what another one does: the tests try, too.
+    /// Whether a command needs what another one does: the tests try, too, and a package is made before it is tried.
     fn includes(self, other: Self) -> bool {
-        self == other || (self, other) == (Self::Tests, Self::Trying)
+        self == other || [(Self::Tests, Self::Trying), (Self::Package, Self::Release)].contains(&(self, other))
     }
 }
 
@@ -120,6 +124,16 @@ pub(crate) const TOOLS: &[Tool] = &[
         program: "c++",
         package: "g++",
         needed_by: NeededBy::Fuzzing,
+    },
+    Tool {
+        program: "rpmbuild",
+        package: "rpm",
+        needed_by: NeededBy::Release,
+    },
+    Tool {
+        program: "musl-gcc",
+        package: "musl-tools",
+        needed_by: NeededBy::Static,
     },
     Tool {
         program: "mmdebstrap",

@@ -65,7 +65,7 @@ pub(super) async fn check(State(state): State<ApiState>, request: Request, next:
 
 /// Who asks.
 async fn who(state: &ApiState, request: &Parts) -> Result<Principal, Problem> {
-    let credentials = &state.0.credentials;
+    let credentials = &*state.credentials();
     if let Some(Peer::Socket { user, .. }) = request.extensions.get::<Peer>() {
         let shows_nothing = !request.headers.contains_key(header::AUTHORIZATION);
         let is_trusted = *user == 0 || *user == nix::unistd::geteuid().as_raw();
@@ -88,7 +88,7 @@ async fn who(state: &ApiState, request: &Parts) -> Result<Principal, Problem> {
 
 /// What can be said of a request before its handler reads it.
 fn may_ask(state: &ApiState, principal: &Principal, request: &Request) -> Result<(), Problem> {
-    state.0.rates.request(principal)?;
+    state.0.rates.load().request(principal)?;
     if principal.scope().has_method(request.method().as_str()) {
         return Ok(());
     }
@@ -103,7 +103,7 @@ fn may_ask(state: &ApiState, principal: &Principal, request: &Request) -> Result
 /// making it: no credential is needed, and it did not come over the local socket.
 pub(super) fn refuse_pages(state: &ApiState, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), Problem> {
     let is_local = matches!(peer, Some(Peer::Socket { .. }));
-    match is_local || state.0.credentials.are_needed() {
+    match is_local || state.credentials().are_needed() {
         true => Ok(()),
         false => require_json(headers),
     }

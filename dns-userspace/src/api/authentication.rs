@@ -24,7 +24,7 @@ const LOCAL_CLIENTS: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
 
 /// Who asks; 401 where that is not shown.
 pub(super) async fn authenticate(state: &ApiState, request: &Parts) -> Result<Principal, Problem> {
-    let credentials = &state.0.credentials;
+    let credentials = &*state.credentials();
     let headers = &request.headers;
     let client = match request.extensions.get::<Peer>() {
         Some(Peer::Network { remote, .. }) => Some(remote.ip()),
@@ -92,7 +92,7 @@ async fn basic(
     given: &[u8],
     client: IpAddr,
 ) -> Result<Principal, Problem> {
-    let credentials = &state.0.credentials;
+    let credentials = &*state.credentials();
     let wrong = || unauthorized(credentials, "there is no such user, or the password is another", true);
     let decoded = data_encoding::BASE64.decode(given).map_err(|_| wrong())?;
     let colon = decoded.iter().position(|octet| *octet == b':').ok_or_else(wrong)?;
@@ -105,7 +105,7 @@ async fn basic(
     if passwords.is_known(&user, &password) {
         return Ok(principal);
     }
-    state.0.rates.password(client)?;
+    state.0.rates.load().password(client)?;
     // A check takes a processor long: few at a time, so that answers go on.
     let Ok(_turn) = Arc::clone(&state.0.checks).acquire_owned().await else {
         return Err(problem::overloaded(state.figures(), "no password can be checked"));

@@ -112,8 +112,10 @@ pub(super) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + 
 }
 
 fn cache(state: &ApiState) -> Result<(Arc<Forwarder>, Arc<Cache>), Problem> {
-    let forwarder = state.serving()?.forwarder.as_ref();
-    let found = forwarder.and_then(|forwarder| Some((Arc::clone(forwarder), Arc::clone(forwarder.cache()?))));
+    let found = state.forwarder()?.and_then(|forwarder| {
+        let cache = Arc::clone(forwarder.cache()?);
+        Some((forwarder, cache))
+    });
     found.ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,

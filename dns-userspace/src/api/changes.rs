@@ -88,7 +88,7 @@ pub(super) async fn changes(State(state): State<ApiState>, request: Request) -> 
     };
     let mut edits = Vec::with_capacity(asked.edits.len());
     for (place, value) in asked.edits.into_iter().enumerate() {
-        let read = edits::read(&snapshot, &serving.zones, place, value);
+        let read = edits::read(&snapshot, &serving.zones.load(), place, value);
         let read = read.map_err(|problem| problem.at(format!("/edits/{place}")))?;
         edits.push(read.edit);
         terms.expects.extend(read.expects);

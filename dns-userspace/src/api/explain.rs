@@ -119,7 +119,7 @@ pub(super) async fn explain(
     let snapshot = state.served()?;
     let found = state.inside()?.explainer.explain(&name, rtype, client);
     access::readable(&reader, found.view.as_deref(), Some(&name))?;
-    let (forwarder, asked) = (state.serving()?.forwarder.clone(), name.clone());
+    let (forwarder, asked) = (state.forwarder()?, name.clone());
     // A chain that leaves our data begins with aliases of ours.
     let is_foreign = found.answered_by == AnsweredBy::Upstream && found.answer.is_empty();
     let foreign = match forwarder.filter(|_| is_foreign) {

@@ -225,7 +225,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
             }),
         }
     }
-    complete(&serving.zones, &apex, &mut records)?;
+    complete(&serving.zones.load(), &apex, &mut records)?;
     let edit = Edit::CreateZone {
         apex: apex.clone(),
         records,

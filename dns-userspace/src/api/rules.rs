@@ -99,6 +99,6 @@ pub(super) async fn pause(
 }
 
 fn book(state: &ApiState) -> Result<Option<Arc<RuleBook>>, Problem> {
-    let forwarder = state.serving()?.forwarder.as_ref();
+    let forwarder = state.forwarder()?;
     Ok(forwarder.map(|forwarder| Arc::clone(forwarder.rules())))
 }

@@ -67,7 +67,7 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
     let conflicts = sources.conflicts();
     let sources = sources.iter().map(|source| {
         let count = conflicts.get(source.status.source()).copied().unwrap_or_default();
-        view(source, count)
+        view(&source, count)
     });
     Ok(pieces::json(
         StatusCode::OK,
@@ -114,7 +114,7 @@ pub(super) async fn sync(
         .get(source.status.source())
         .copied()
         .unwrap_or_default();
-    Ok(pieces::json(StatusCode::ACCEPTED, &view(source, count)))
+    Ok(pieces::json(StatusCode::ACCEPTED, &view(&source, count)))
 }
 
 fn no_such(sources: &Registry, kind: &str, name: &str) -> Problem {

@@ -132,11 +132,11 @@ pub(super) async fn delete(
 }
 
 fn file(state: &ApiState) -> Result<Arc<TokensFile>, Problem> {
-    state.0.credentials.tokens.clone().ok_or_else(|| {
+    state.credentials().tokens.clone().ok_or_else(|| {
         Problem::new(
             StatusCode::CONFLICT,
             "no_tokens_file",
-            "there is no file to keep tokens in: set `http.tokens_file` in the configuration and restart",
+            "there is no file to keep tokens in: set `http.tokens_file` in the configuration and reload",
         )
     })
 }

@@ -162,7 +162,7 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     let dry_run = parameters.flag("dry_run")?;
     let (asked, _held) = body::read_as::<ZoneBody>(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
     let apex = parse_name(&asked.name)?;
-    let records = zone_records(&serving.zones, &apex, asked.records)?;
+    let records = zone_records(&serving.zones.load(), &apex, asked.records)?;
     let edit = Edit::CreateZone {
         apex: apex.clone(),
         records,
@@ -404,7 +404,7 @@ pub(super) async fn import(State(state): State<ApiState>, request: Request) -> R
         "yaml" => of_data(&apex, body::parse(&bytes, Format::Yaml)?)?,
         other => return Err(unknown_format(other)),
     };
-    complete(&serving.zones, &apex, &mut records)?;
+    complete(&serving.zones.load(), &apex, &mut records)?;
     let asked = preconditions::terms(&parts.headers, &Subject::Zone(apex.clone()))?;
     for attempt in 1.. {
         let (edits, seen) = edits_of_import(&*state.served()?, &apex, records.clone());

@@ -46,6 +46,9 @@ fn shown(answer: &Value) -> String {
     for failure in list("failed") {
         text.push_str(&format!("\nnot loaded: {}\n", cell(&failure["error"])));
     }
+    for key in list("applied") {
+        text.push_str(&format!("\n`{}` has changed and is in force\n", cell(&key)));
+    }
     for key in list("restart_needed") {
         text.push_str(&format!(
             "\n`{}` has changed and takes effect at a restart\n",

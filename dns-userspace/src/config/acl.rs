@@ -23,7 +23,7 @@ choices! {
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["allow", "deny", "action"],
-    applies: Applies::AtRestart(&[("acl", |old, new| old.acl != new.acl)]),
+    applies: Applies::Live(&[("acl", |old, new| old.acl != new.acl)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Acl {

@@ -69,7 +69,7 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         "return_soa_on_nxdomain",
         "upstream",
     ],
-    applies: Applies::AtRestart(&[
+    applies: Applies::Live(&[
         ("backend.default_ttl", |old, new| {
             old.backend.default_ttl != new.backend.default_ttl
         }),

@@ -59,7 +59,7 @@ const CLIENT_WAIT: Duration = Duration::from_millis(1800);
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: KEYS,
-    applies: Applies::AtRestart(&[("cache", |old, new| old.cache != new.cache)]),
+    applies: Applies::Live(&[("cache", |old, new| old.cache != new.cache)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> CacheConfig {

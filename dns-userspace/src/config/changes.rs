@@ -10,7 +10,7 @@ const RECORDS: RangeInclusive<u32> = 1..=1_000_000_000;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["max_delete_ratio", "min_records"],
-    applies: Applies::AtRestart(&[("changes", |old, new| old.changes != new.changes)]),
+    applies: Applies::Live(&[("changes", |old, new| old.changes != new.changes)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Guard {

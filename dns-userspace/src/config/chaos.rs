@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 255;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["version", "hostname", "id"],
-    applies: Applies::AtRestart(&[("chaos", |old, new| old.chaos != new.chaos)]),
+    applies: Applies::Live(&[("chaos", |old, new| old.chaos != new.chaos)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> ChaosConfig {

@@ -26,7 +26,7 @@ const MAX_NSID_BYTES: usize = 128;
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["udp_payload", "nsid", "cookie_secret_file"],
     // The content of the file of secrets is read anew at each reload.
-    applies: Applies::AtRestart(&[
+    applies: Applies::Live(&[
         ("edns.udp_payload", |old, new| {
             old.edns.udp_payload != new.edns.udp_payload
         }),

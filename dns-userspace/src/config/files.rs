@@ -12,7 +12,7 @@ pub struct FilesConfig {
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["watch"],
-    applies: Applies::AtRestart(&[("files.watch", |old, new| old.files.watch != new.files.watch)]),
+    applies: Applies::Live(&[("files.watch", |old, new| old.files.watch != new.files.watch)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> FilesConfig {

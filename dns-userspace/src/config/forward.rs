@@ -159,7 +159,7 @@ const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration:
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: KEYS,
-    applies: Applies::AtRestart(&[
+    applies: Applies::Live(&[
         ("forward.upstreams", |old, new| {
             old.forward.upstreams != new.forward.upstreams
         }),

@@ -14,7 +14,7 @@ const BYTES: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 50);
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["max_age", "max_bytes"],
-    applies: Applies::AtRestart(&[("history", |old, new| old.history != new.history)]),
+    applies: Applies::Live(&[("history", |old, new| old.history != new.history)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> HistoryLimits {

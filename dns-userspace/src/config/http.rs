@@ -83,20 +83,24 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         "auth",
     ],
     // The content of the token file is read anew at each reload, that of the others once it changes.
-    applies: Applies::AtRestart(&[
-        // Where only the default port moved, `http_port` says it all.
-        ("http.listen", |old, new| {
-            old.http.listen != new.http.listen && old.http_port == new.http_port
-        }),
-        ("http.token_file", |old, new| old.http.token_file != new.http.token_file),
-        ("http.tokens_file", |old, new| {
-            old.http.tokens_file != new.http.tokens_file
-        }),
-        ("http.auth", |old, new| old.http.auth != new.http.auth),
-        ("http.tls", |old, new| old.http.tls != new.http.tls),
-        ("http.socket", |old, new| old.http.socket != new.http.socket),
-        ("http.rate_limit", |old, new| old.http.rate_limit != new.http.rate_limit),
-    ]),
+    applies: Applies::Mixed {
+        live: &[
+            ("http.token_file", |old, new| old.http.token_file != new.http.token_file),
+            ("http.tokens_file", |old, new| {
+                old.http.tokens_file != new.http.tokens_file
+            }),
+            ("http.auth", |old, new| old.http.auth != new.http.auth),
+            ("http.rate_limit", |old, new| old.http.rate_limit != new.http.rate_limit),
+        ],
+        at_restart: &[
+            // Where only the default port moved, `http_port` says it all.
+            ("http.listen", |old, new| {
+                old.http.listen != new.http.listen && old.http_port == new.http_port
+            }),
+            ("http.tls", |old, new| old.http.tls != new.http.tls),
+            ("http.socket", |old, new| old.http.socket != new.http.socket),
+        ],
+    },
 };
 
 pub(super) fn read(input: &Input<'_>, &http_port: &u16, dns: &ListenAddresses, findings: &mut Findings) -> HttpConfig {

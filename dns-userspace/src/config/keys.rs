@@ -67,8 +67,17 @@ pub(super) struct TopLevelKey {
 
 /// When a change of a key takes effect.
 pub(super) enum Applies {
-    /// At the reload that reads it.
+    /// At the reload that reads it, which says what has changed by itself.
     AtReload,
+    /// At the reload that reads it. A reload names the parts that differ.
+    Live(&'static [ComparedPart]),
+    /// Some parts at the reload that reads them, some at the next start.
+    Mixed {
+        /// At the reload.
+        live: &'static [ComparedPart],
+        /// At the next start.
+        at_restart: &'static [ComparedPart],
+    },
     /// At the next start. A reload names the parts that differ.
     AtRestart(&'static [ComparedPart]),
 }
@@ -147,15 +156,39 @@ impl Config {
     /// The keys that differ between two configurations and take effect only at a restart, in the order of the table.
     /// For example `["xdp.mode"]` where `xdp: {mode: auto}` became `xdp: {mode: native}`.
     pub fn restart_needed(old: &Self, new: &Self) -> Vec<&'static str> {
-        let parts = KEYS.iter().flat_map(|key| match key.applies {
-            Applies::AtReload => &[],
-            Applies::AtRestart(parts) => parts,
-        });
-        parts
-            .filter(|(_, differs)| differs(old, new))
-            .map(|(name, _)| *name)
-            .collect()
+        differing(old, new, TopLevelKey::at_restart)
     }
+
+    /// The keys that differ between two configurations and take effect at the reload, in the order of the table;
+    /// `zones` and `records` are not among them.
+    pub fn applied_live(old: &Self, new: &Self) -> Vec<&'static str> {
+        differing(old, new, TopLevelKey::live)
+    }
+}
+
+impl TopLevelKey {
+    fn live(&self) -> &'static [ComparedPart] {
+        match self.applies {
+            Applies::Live(parts) | Applies::Mixed { live: parts, .. } => parts,
+            Applies::AtReload | Applies::AtRestart(_) => &[],
+        }
+    }
+
+    fn at_restart(&self) -> &'static [ComparedPart] {
+        match self.applies {
+            Applies::AtRestart(parts) | Applies::Mixed { at_restart: parts, .. } => parts,
+            Applies::AtReload | Applies::Live(_) => &[],
+        }
+    }
+}
+
+/// Which of the parts that `of` gives differ.
+fn differing(old: &Config, new: &Config, of: fn(&TopLevelKey) -> &'static [ComparedPart]) -> Vec<&'static str> {
+    let parts = KEYS.iter().flat_map(of);
+    parts
+        .filter(|(_, differs)| differs(old, new))
+        .map(|(name, _)| *name)
+        .collect()
 }
 
 #[cfg(test)]
@@ -202,24 +235,23 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_names_the_keys_that_take_effect_at_a_reload() {
+    fn the_documentation_names_the_keys_that_need_a_restart() {
         let page = include_str!("../../../docs/configuration.md");
-        let (_, behind) = page.split_once("## Keys").expect("the section");
-        let (sentence, _) = behind.split_once("take effect at a reload").expect("the sentence");
-        for (name, key) in NAMES.iter().zip(KEYS) {
-            let is_named = sentence.contains(&format!("`{name}`"));
-            assert_eq!(is_named, matches!(key.applies, Applies::AtReload), "{name}");
-        }
+        let (_, behind) = page.split_once("These need a restart:").expect("the sentence");
+        let (sentence, _) = behind.split_once('.').expect("its end");
+        let sentence = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+        let named: Vec<&str> = sentence.split(", ").map(|key| key.trim_matches('`')).collect();
+        let parts = KEYS.iter().flat_map(TopLevelKey::at_restart).map(|(part, _)| *part);
+        let mut parts: Vec<&str> = parts.collect();
+        parts.dedup();
+        assert_eq!(named, parts);
     }
 
     #[test]
-    fn a_key_that_takes_a_restart_is_compared_whole() {
-        for (name, key) in all() {
-            let Applies::AtRestart(parts) = key.applies else {
-                continue;
-            };
-            let is_compared = parts
-                .iter()
+    fn a_key_is_compared_whole() {
+        for (name, key) in all().filter(|(_, key)| !matches!(key.applies, Applies::AtReload)) {
+            let is_compared = (key.live().iter())
+                .chain(key.at_restart())
                 .any(|(part, _)| is_within(&name, part) || is_within(part, &name));
             assert!(is_compared, "{name}");
         }

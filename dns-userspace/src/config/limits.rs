@@ -19,7 +19,7 @@ const MEMORY: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 50);
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["memory"],
     // A reload reads the zone files anew, within the new limit.
-    applies: Applies::AtReload,
+    applies: Applies::Live(&[("limits", |old, new| old.limits != new.limits)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> LimitsConfig {

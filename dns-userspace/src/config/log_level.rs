@@ -22,7 +22,7 @@ choices! {
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
-    applies: Applies::AtRestart(&[("log_level", |old, new| old.log_level != new.log_level)]),
+    applies: Applies::Live(&[("log_level", |old, new| old.log_level != new.log_level)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> LogLevel {

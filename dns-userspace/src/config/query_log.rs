@@ -40,7 +40,7 @@ const MOST_SAMPLED: u32 = 1_000_000;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["to", "sample", "clients", "names", "rcodes"],
-    applies: Applies::AtRestart(&[("query_log", |old, new| old.query_log != new.query_log)]),
+    applies: Applies::Live(&[("query_log", |old, new| old.query_log != new.query_log)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> QueryLogConfig {

@@ -46,7 +46,7 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         "exempt",
         "global",
     ],
-    applies: Applies::AtRestart(&[("rate_limit", |old, new| old.rate_limit != new.rate_limit)]),
+    applies: Applies::Live(&[("rate_limit", |old, new| old.rate_limit != new.rate_limit)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> RateLimitConfig {

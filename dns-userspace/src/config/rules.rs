@@ -39,7 +39,7 @@ const NAME_BYTES: usize = 64;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
-    applies: Applies::AtReload,
+    applies: Applies::Live(&[("rules", |old, new| old.rules != new.rules)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Rule> {

@@ -110,7 +110,7 @@ const MAX_NAME_BYTES: usize = 64;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: NAMES,
-    applies: Applies::AtRestart(&[("sources", |old, new| old.sources != new.sources)]),
+    applies: Applies::Live(&[("sources", |old, new| old.sources != new.sources)]),
 };
 
 pub(super) fn read(input: &Input<'_>, backend: &BackendConfig, findings: &mut Findings) -> Vec<ConfiguredSource> {

@@ -73,7 +73,7 @@ const MOST: usize = 1024;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["technitium", "hosts_file"],
-    applies: Applies::AtRestart(&[("targets", |old, new| old.targets != new.targets)]),
+    applies: Applies::Live(&[("targets", |old, new| old.targets != new.targets)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> TargetsConfig {

@@ -25,7 +25,7 @@ const MOST_CONNECTIONS: u32 = 1 << 20;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["idle_timeout", "max_connections", "max_connections_per_client"],
-    applies: Applies::AtRestart(&[("tcp", |old, new| in_force(&old.tcp) != in_force(&new.tcp))]),
+    applies: Applies::Live(&[("tcp", |old, new| in_force(&old.tcp) != in_force(&new.tcp))]),
 };
 
 /// A default that is written out is no change.

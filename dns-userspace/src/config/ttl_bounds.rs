@@ -18,7 +18,7 @@ pub(super) const MAX_TTL: u32 = 0x7FFF_FFFF;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &["min", "max"],
-    applies: Applies::AtRestart(&[("ttl_bounds", |old, new| old.ttl_bounds != new.ttl_bounds)]),
+    applies: Applies::Live(&[("ttl_bounds", |old, new| old.ttl_bounds != new.ttl_bounds)]),
 };
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> TtlBounds {

@@ -42,7 +42,7 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         "expire",
         "minimum",
     ],
-    applies: Applies::AtRestart(&[("zone_template", |old, new| old.zone_template != new.zone_template)]),
+    applies: Applies::Live(&[("zone_template", |old, new| old.zone_template != new.zone_template)]),
 };
 
 pub(super) fn read(input: &Input<'_>, bounds: &TtlBounds, findings: &mut Findings) -> ZoneTemplate {

@@ -11,16 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::reload::{Counts, Desired, DesiredZone, Failure, LoadFiles, ReloadReport};
+use super::reload::{Counts, Desired, DesiredZone, Door, Failure, LoadFiles, ReloadReport};
 use super::{Command, ControlError, Observer};
 use crate::cookies::Cookies;
+use crate::journal::HistoryLimits;
 use crate::model::name::{Name, NameKey};
 use crate::model::source::SourceId;
 use crate::principal::TokenFile;
-use crate::store::{Change, TtlRules};
+use crate::store::{Change, Guard, TtlRules};
 
 /// Zones whose errors are logged; the reply has those of 10,000.
 const LOGGED_ZONES: usize = 100;
@@ -38,6 +40,10 @@ pub(super) struct FileBatch {
     pub(super) changes: Vec<Change>,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub(super) rules: TtlRules,
+    /// `changes`.
+    pub(super) guard: Guard,
+    /// `history`.
+    pub(super) history: HistoryLimits,
     /// Zone files that could not be loaded.
     pub(super) failed: Vec<Failure>,
     /// Changed keys that only a restart brings into force.
@@ -70,7 +76,7 @@ fn zone_of(change: &Change) -> Option<NameKey> {
 /// The files and what was read from them last.
 pub(super) struct Files {
     loader: Box<dyn LoadFiles>,
-    token: Option<Arc<TokenFile>>,
+    token: Arc<ArcSwapOption<TokenFile>>,
     cookies: Arc<Cookies>,
     observer: Arc<dyn Observer>,
     zones: BTreeMap<NameKey, KnownZone>,
@@ -157,7 +163,7 @@ impl Files {
     /// The files as `initial` has read them, and what that asks of the writer.
     pub(super) fn new(
         loader: Box<dyn LoadFiles>,
-        token: Option<Arc<TokenFile>>,
+        token: Arc<ArcSwapOption<TokenFile>>,
         cookies: Arc<Cookies>,
         observer: Arc<dyn Observer>,
         initial: Desired,
@@ -177,6 +183,7 @@ impl Files {
 
     /// Reloads when asked to, until nobody can ask any more.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>, writer: mpsc::Sender<Command>) {
+        let writer = Door(writer);
         while let Some(request) = requests.blocking_recv() {
             let result = self.reload(&writer, request.force);
             self.log(&result);
@@ -190,6 +197,9 @@ impl Files {
             Ok(report) => {
                 for key in &report.restart_needed {
                     warn!("`{key}` has changed in the configuration file; restart hotdns for it to take effect");
+                }
+                for key in &report.applied {
+                    info!("`{key}` has changed in the configuration file, and is in force");
                 }
                 let Counts {
                     added,
@@ -214,13 +224,18 @@ impl Files {
         }
     }
 
-    /// Reads the files again, and has the writer serve what they say.
-    fn reload(&mut self, writer: &mpsc::Sender<Command>, force: bool) -> Result<ReloadReport, ControlError> {
-        let token = self.token.clone().map(|file| file.read().map(|token| (file, token)));
+    /// Reads the files again, puts the configuration into force, and has the writer serve the records.
+    fn reload(&mut self, writer: &Door, force: bool) -> Result<ReloadReport, ControlError> {
         let loaded = catch_unwind(AssertUnwindSafe(|| self.loader.load()))
             .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
-        let secrets = self.cookies.read();
-        let (desired, token, secrets) = match (loaded, token.transpose(), secrets) {
+        let replaced = self.loader.replaced();
+        let token = self.token.load_full().filter(|_| !replaced.token);
+        let token = token.map(|file| file.read().map(|token| (file, token))).transpose();
+        let secrets = match replaced.cookies {
+            true => Ok(None),
+            false => self.cookies.read(),
+        };
+        let (desired, token, secrets) = match (loaded, token, secrets) {
             (Ok(desired), Ok(token), Ok(secrets)) => (desired, token, secrets),
             (loaded, token, secrets) => {
                 let mut errors = loaded.err().unwrap_or_default();
@@ -229,38 +244,48 @@ impl Files {
                 return Err(ControlError::ReloadFailed(errors));
             }
         };
+        let applied = self.loader.apply(writer).map_err(ControlError::ReloadFailed)?;
         let (mut batch, zones) = self.batch(desired);
         batch.force = force;
         let failed = batch.failed.len();
         let (reply, answer) = oneshot::channel();
-        writer
-            .blocking_send(Command::Files(batch, reply))
-            .map_err(|_| ControlError::Stopped)?;
-        let result = answer.blocking_recv().map_err(|_| ControlError::Stopped)?;
+        let sent = writer.0.blocking_send(Command::Files(batch, reply));
+        sent.map_err(|_| ControlError::Stopped)?;
+        let mut result = answer.blocking_recv().map_err(|_| ControlError::Stopped)?;
         // What is not served before the records in the database are read is taken all the same.
-        if matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
-            self.zones = zones;
-            match &result {
-                Ok(report) if report.held_back > 0 => self.observer.reload_failures(report.held_back),
-                _ => self.loader.was_taken(),
-            }
-            self.observer.reload_failures(failed);
-            if let Some((file, token)) = token {
-                file.install(token);
-            }
-            if let Some(secrets) = secrets {
-                self.cookies.install(secrets);
-            }
+        if !matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
+            self.loader.revert(writer);
+            return result;
+        }
+        self.zones = zones;
+        let held_back = result.as_ref().map_or(0, |report| report.held_back);
+        if held_back > 0 {
+            self.observer.reload_failures(held_back);
+        }
+        let left = self.loader.was_taken(writer, held_back == 0, force);
+        if let Ok(report) = &mut result {
+            report.applied = applied;
+            report.failed.extend(left);
+        }
+        self.observer.reload_failures(failed);
+        if let Some((file, token)) = token {
+            file.install(token);
+        }
+        if let Some(secrets) = secrets {
+            self.cookies.install(secrets);
         }
         result
     }
 
     fn batch(&self, desired: Desired) -> (FileBatch, BTreeMap<NameKey, KnownZone>) {
         let (rules, restart_needed) = (desired.ttl, desired.restart_needed.clone());
+        let (guard, history) = (desired.guard, desired.history);
         let Step { changes, zones, failed } = step(&self.zones, desired);
         let batch = FileBatch {
             changes,
             rules,
+            guard,
+            history,
             failed,
             restart_needed,
             force: false,

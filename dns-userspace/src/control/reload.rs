@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 use utoipa::ToSchema;
 
-use super::ControlError;
+use super::{Command, ControlError};
 use super::differences::{self, Changed};
 use super::files::FileBatch;
 use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
+use crate::journal::HistoryLimits;
 use crate::model::access::AccessList;
 use crate::model::name::Name;
 use crate::model::record::RrSet;
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
-use crate::store::{Change, ConfiguredView, Conflict, Plan, Refusal, Refused, TtlRules};
+use crate::store::{Change, ConfiguredView, Conflict, Guard, Plan, Refusal, Refused, TtlRules};
 
 /// The longest list in a reply; the counts are of all.
 const LIST_LIMIT: usize = 10_000;
@@ -39,6 +41,10 @@ pub struct Desired {
     pub fallthrough: Vec<Name>,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub ttl: TtlRules,
+    /// `changes`.
+    pub guard: Guard,
+    /// `history`.
+    pub history: HistoryLimits,
     /// Changed keys that only a restart brings into force, such as `dns_port`. Empty at start-up.
     pub restart_needed: Vec<String>,
 }
@@ -54,13 +60,73 @@ pub struct DesiredZone {
     pub content: Result<Vec<(Name, RrSet)>, Vec<String>>,
 }
 
-/// Reads the configuration file and the zone files.
+/// Reads the configuration file and the zone files, and puts what is not records into force.
 pub trait LoadFiles: Send {
     /// Reads what has changed; the errors are the configuration file's.
     fn load(&mut self) -> Result<Desired, Vec<String>>;
 
-    /// What was loaded last is served, or will be: what has not changed since need not be loaded again.
-    fn was_taken(&mut self) {}
+    /// Which secrets what was loaded last takes from other files than before: those are not read again.
+    fn replaced(&self) -> Replaced {
+        Replaced::default()
+    }
+
+    /// Puts what was loaded last into force, but for its records; the names of the keys that differ. On an error what
+    /// was in force still is.
+    fn apply(&mut self, writer: &Door) -> Result<Vec<String>, Vec<String>> {
+        let _ = writer;
+        Ok(Vec::new())
+    }
+
+    /// What was applied last is not to stay, since its records were refused.
+    fn revert(&mut self, writer: &Door) {
+        let _ = writer;
+    }
+
+    /// The records of what was loaded last are served, or will be. `is_whole`: none of it was held back, so what has
+    /// not changed since need not be loaded again. `force`: the deletion guard lets all go. What it says could not be
+    /// done.
+    fn was_taken(&mut self, writer: &Door, is_whole: bool, force: bool) -> Vec<Failure> {
+        let _ = (writer, is_whole, force);
+        Vec::new()
+    }
+}
+
+/// Secrets that come from other files than before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// `http.token_file`.
+    pub token: bool,
+    /// `edns.cookie_secret_file`.
+    pub cookies: bool,
+}
+
+/// The way to the writer, for those who put a configuration into force. Its calls block.
+pub struct Door(pub(super) mpsc::Sender<Command>);
+
+impl Door {
+    /// Has the planes take other settings, between two changes: see [`super::Planes::reconfigure`].
+    pub fn reconfigure(&self) -> Result<(), String> {
+        let asked = self.ask(Command::Reconfigure);
+        asked.unwrap_or_else(|| Err(ControlError::Stopped.to_string()))
+    }
+
+    /// These watched sources are configured from now on.
+    pub fn sources(&self, sources: Vec<SourceId>) {
+        // Where the writer has stopped nothing is served any more.
+        let _ = self.0.blocking_send(Command::Sources(sources));
+    }
+
+    /// Takes all records of a source out; refused where the deletion guard holds them.
+    pub fn retire(&self, source: &SourceId, force: bool) -> Result<(), ControlError> {
+        let asked = self.ask(|reply| Command::Retire(source.clone(), force, reply));
+        asked.unwrap_or(Err(ControlError::Stopped))
+    }
+
+    fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.blocking_send(command(reply)).ok()?;
+        answer.blocking_recv().ok()
+    }
 }
 
 impl<F: FnMut() -> Result<Desired, Vec<String>> + Send> LoadFiles for F {
@@ -80,6 +146,8 @@ pub struct ReloadReport {
     pub removed: Vec<RrsetRef>,
     /// Zone files that were not loaded, and RRsets of files that are left out.
     pub failed: Vec<Failure>,
+    /// Changed keys of the configuration file that are in force now, besides `zones` and `records`.
+    pub applied: Vec<String>,
     /// Changed keys of the configuration file that need a restart.
     pub restart_needed: Vec<String>,
     /// How many RRsets were added, changed and removed: the lists end at 10,000.
@@ -125,6 +193,13 @@ pub enum Failure {
         /// The errors, one a line.
         error: String,
     },
+    /// A source that is not configured any more, whose records stay: they are too many to go at once.
+    Source {
+        /// The source, such as `consul/dc1`.
+        source: String,
+        /// What the deletion guard says.
+        error: String,
+    },
     /// An RRset of a file that is left out, because another source's is served.
     LeftOut {
         /// The owner.
@@ -152,6 +227,8 @@ impl Writer {
         let FileBatch {
             changes,
             rules,
+            guard,
+            history,
             mut failed,
             restart_needed,
             force,
@@ -160,7 +237,7 @@ impl Writer {
         let broken = failed.len();
         let plan = match force {
             true => self.store.plan(changes),
-            false => self.plan_guarded(changes, &mut failed)?,
+            false => self.plan_guarded(changes, &guard, &mut failed)?,
         };
         let held_back = failed.len() - broken;
         let made = Made {
@@ -171,7 +248,7 @@ impl Writer {
         };
         let plan = self.serve(plan, vec![made], Durability::WhereOpen)?;
         self.note_change(&SourceId::config(), plan.delta.is_empty().then_some("unchanged"));
-        self.rules = rules;
+        self.take_settings(rules, guard, history);
         if plan.delta.views_redefined {
             self.warn_of_views();
         }
@@ -189,7 +266,12 @@ impl Writer {
 impl Writer {
     /// The state after these changes. A zone whose file has lost too much keeps what it had; where the configuration
     /// file has, nothing is changed.
-    fn plan_guarded(&self, changes: Vec<Change>, failed: &mut Vec<Failure>) -> Result<Plan, ControlError> {
+    fn plan_guarded(
+        &self,
+        changes: Vec<Change>,
+        guard: &Guard,
+        failed: &mut Vec<Failure>,
+    ) -> Result<Plan, ControlError> {
         let mut draft = self.store.draft();
         for change in changes {
             let zone = match &change {
@@ -200,7 +282,7 @@ impl Writer {
                 }
                 _ => None,
             };
-            let Err(removed) = draft.change_guarded(change, &self.guard()) else {
+            let Err(removed) = draft.change_guarded(change, guard) else {
                 continue;
             };
             let Some((apex, file)) = zone else {

@@ -23,7 +23,8 @@ use crate::model::record::{RecordType, RrSet};
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::store::{
-    self, ChangeSet, ConflictChange, EditRules, EditedRrset, Guard, Plan, Store, Terms, TtlRules, Written,
+    self, ChangeSet, ConflictChange, EditRules, EditedRrset, Guard, Plan, Refusal, Refused, Store, Terms, TtlRules,
+    Written,
 };
 
 /// Commands in one transaction at most.
@@ -141,7 +142,7 @@ impl Writer {
 
     /// Serves the first state.
     fn begin(&mut self, initial: FileBatch, stored: Stored) {
-        self.rules = initial.rules;
+        self.take_settings(initial.rules, initial.guard, initial.history);
         self.store.go_on_from(stored.version);
         self.book = Book::new(stored.serials);
         let mut changes = initial.changes;
@@ -243,6 +244,15 @@ impl Writer {
                 Command::Kept(source, reply) => {
                     self.change(std::mem::take(&mut changes));
                     let _ = reply.send(self.kept(&source));
+                }
+                Command::Reconfigure(reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let _ = reply.send(self.parts.planes.reconfigure());
+                }
+                Command::Sources(sources) => self.parts.sources = sources,
+                Command::Retire(source, force, reply) => {
+                    self.change(std::mem::take(&mut changes));
+                    let _ = reply.send(self.retire(&source, force));
                 }
                 Command::Wake => {}
                 Command::Stop(reply) => {
@@ -397,6 +407,47 @@ impl Writer {
         self.note_change(&source, None);
         self.publish(&plan, publication, turn, saved);
         Ok(written)
+    }
+
+    /// Takes all records of a source out, which is not configured any more.
+    fn retire(&mut self, source: &SourceId, force: bool) -> Result<(), ControlError> {
+        if let Some(refusal) = self.not_ready() {
+            return Err(refusal);
+        }
+        let mut views: BTreeSet<Option<ViewName>> = BTreeSet::from([None]);
+        views.extend(self.store.records_of(source).map(|(view, ..)| view.cloned()));
+        let mut draft = self.store.draft();
+        for view in views {
+            let nothing = store::Change::Reset {
+                source: source.clone(),
+                view,
+                records: Vec::new(),
+            };
+            if force {
+                draft.change(nothing);
+            } else if let Err(removed) = draft.change_guarded(nothing, &self.parts.guard) {
+                self.note_change(source, Some("refused"));
+                return Err(Refused {
+                    edit: Refused::ALL,
+                    refusal: Refusal::TooManyRemoved(removed),
+                }
+                .into());
+            }
+        }
+        draft.count();
+        let plan = draft.finish();
+        let made = Made {
+            cause: Cause::reload(),
+            version: plan.version(),
+            comment: None,
+            kind: PastKind::Reload,
+        };
+        self.serve(plan, vec![made], Durability::WhereOpen)?;
+        self.unsaved.remove(source);
+        self.progress.remove(source);
+        self.gone.push(source.key());
+        self.keep_unsaved();
+        Ok(())
     }
 
     fn keep(&mut self, source: &SourceId, entries: &[Entry]) {
@@ -575,9 +626,10 @@ impl Writer {
         self.parts.observer.change(source.kind(), result.unwrap_or("applied"));
     }
 
-    /// How much one change may remove.
-    pub(super) fn guard(&self) -> Guard {
-        self.parts.guard
+    /// What the configuration says of changes is this from now on.
+    pub(super) fn take_settings(&mut self, rules: TtlRules, guard: Guard, limits: HistoryLimits) {
+        self.rules = rules;
+        (self.parts.guard, self.parts.limits) = (guard, limits);
     }
 
     /// Logs conflicts that are new, and says all of them in the metrics.

@@ -244,13 +244,6 @@ impl Metrics {
     /// # Panics
     /// If they are shown already.
     pub fn show_sources(&self, sources: Arc<Sources>) {
-        for collector in sources
-            .kubernetes_figures()
-            .into_iter()
-            .flat_map(|figures| figures.collectors())
-        {
-            self.registry.register(collector).expect("sources are shown once");
-        }
         let collector = sources::SourcesCollector::new(sources);
         let registered = self.registry.register(Box::new(collector));
         registered.expect("sources are shown once");

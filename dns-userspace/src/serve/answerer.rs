@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use dns_common::order::next;
 use dns_common::reason::PassReason;
-use ipnet::IpNet;
 
-use super::gate::{Denied, Gate};
+use super::gate::Denied;
+use super::policy::{Policies, Policy};
 use super::query_log::{Begun, QueryLog};
 use crate::answer::{
-    Admission, Environment, Identity, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume,
+    Admission, Environment, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume,
     zone_asked,
 };
 use crate::cookies::Cookies;
@@ -25,7 +25,7 @@ use crate::model::record::RecordType;
 use crate::observe::latency::{Latency, ONE_IN, Plane};
 use crate::publish::{Served, ZoneCounter};
 use crate::query::{Answerer, Arrival, Disposition, failure};
-use crate::resolve::{Forwarder, LocalData};
+use crate::resolve::LocalData;
 use crate::serve::fastpath::{Fast, Worker};
 
 const FORMERR: u8 = 1;
@@ -35,16 +35,13 @@ const SERVFAIL: u8 = 2;
 pub struct LocalAnswerer {
     served: Arc<Served>,
     fast: Worker,
-    environment: Environment<'static>,
-    identity: Arc<Identity>,
+    policies: Arc<Policies>,
+    /// The one in force, as it was at the last query.
+    policy: Arc<Policy>,
     cookies: Arc<Cookies>,
-    recursion: Arc<[IpNet]>,
-    gate: Arc<Gate>,
-    /// Resolves what is not ours; without it such queries get SERVFAIL.
-    forwarder: Option<Arc<Forwarder>>,
     /// Where answers are counted for each zone, if they are.
     counter: Option<ZoneCounter>,
-    /// Where queries are logged, if they are.
+    /// The policy's log, for this worker.
     log: Option<QueryLog>,
     /// Where it is noted how long answers take.
     latency: Option<Arc<Latency>>,
@@ -57,38 +54,23 @@ pub struct LocalAnswerer {
 }
 
 impl LocalAnswerer {
-    /// Answers from what is served. `recursion` are the clients that may use the upstream, none where there is none;
-    /// transport, RA, cookies, identity, admission and random number of `environment` are set for each query.
-    pub fn new(
-        served: Arc<Served>,
-        environment: Environment<'static>,
-        identity: Arc<Identity>,
-        cookies: Arc<Cookies>,
-        recursion: Arc<[IpNet]>,
-        gate: Arc<Gate>,
-    ) -> Self {
+    /// Answers from what is served, by the policy in force.
+    pub fn new(served: Arc<Served>, policies: Arc<Policies>, cookies: Arc<Cookies>) -> Self {
         let fast = Worker::new(Arc::clone(&served));
+        let policy = policies.current();
         Self {
             served,
             fast,
-            environment,
-            identity,
+            log: log_of(&policy),
+            policy,
+            policies,
             cookies,
-            recursion,
-            gate,
-            forwarder: None,
             counter: None,
-            log: None,
             latency: None,
             since_timed: 0,
             plane: Plane::Reference,
             random: rand::random(),
         }
-    }
-
-    /// The same, with what is not ours resolved upstream.
-    pub fn forwarding(self, forwarder: Option<Arc<Forwarder>>) -> Self {
-        Self { forwarder, ..self }
     }
 
     /// The same, with its answers counted for each zone.
@@ -97,17 +79,26 @@ impl LocalAnswerer {
     }
 }
 
-impl LocalAnswerer {
-    /// The same, with its queries logged.
-    pub fn logging(self, log: Option<QueryLog>) -> Self {
-        Self { log, ..self }
-    }
+/// The log of one more worker.
+fn log_of(policy: &Policy) -> Option<QueryLog> {
+    policy.log.as_deref().map(QueryLog::another)
+}
 
+impl LocalAnswerer {
     /// The same, with some of its answers timed.
     pub fn timing(self, latency: Arc<Latency>) -> Self {
         Self {
             latency: Some(latency),
             ..self
+        }
+    }
+
+    /// Obeys the policy that is in force by now.
+    fn follow_policy(&mut self) {
+        let current = self.policies.load();
+        if !Arc::ptr_eq(&current, &self.policy) {
+            self.policy = arc_swap::Guard::into_inner(current);
+            self.log = log_of(&self.policy);
         }
     }
 
@@ -120,7 +111,7 @@ impl LocalAnswerer {
 
     /// What is not ours, or the end of `chain`.
     fn resolve(&self, query: &[u8], chain: Option<PartialChain>, arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
-        match &self.forwarder {
+        match &self.policy.forwarder {
             Some(forwarder) => forwarder.take_on(query, chain, arrival, out),
             None => failure(query, SERVFAIL, out),
         }
@@ -135,7 +126,7 @@ impl LocalAnswerer {
         if environment.admission == Admission::Admitted
             && is_dropped_by_zone(query, &self.served.snapshot_guard(), environment)
         {
-            self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+            self.policy.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
             return Disposition::Denied;
         }
         // The header is all that can be trusted to be there.
@@ -190,6 +181,7 @@ impl LocalData for LocalChains {
 
 impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
+        self.follow_policy();
         let logged = self.log.as_mut().and_then(|log| log.begin(query, arrival));
         let timed = self.begin_timing();
         if logged.is_none() && timed.is_none() {
@@ -229,7 +221,8 @@ impl Watched {
 impl LocalAnswerer {
     fn decide(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         let client = arrival.client;
-        let admission = match self.gate.admit(arrival, &self.served.table().memory.buckets) {
+        let policy = &*self.policy;
+        let admission = match policy.gate.admit(arrival, &self.served.table().memory.buckets) {
             Ok(Some(admission)) => admission,
             Ok(None) => return Disposition::Silence,
             Err(Denied) => return Disposition::Denied,
@@ -237,12 +230,12 @@ impl LocalAnswerer {
         let environment = Environment {
             limit: arrival.limit,
             is_proven: arrival.is_proven,
-            recursion_available: self.recursion.iter().any(|prefix| prefix.contains(&client)),
+            recursion_available: policy.recursion.iter().any(|prefix| prefix.contains(&client)),
             admission,
             cookies: self.cookies.source(client),
-            identity: Some(&self.identity),
+            identity: Some(&policy.identity),
             random: next(&mut self.random),
-            ..self.environment
+            ..policy.environment
         };
         if arrival.is_cut_off {
             return self.answer_cut_off(query, &environment, out);
@@ -261,7 +254,7 @@ impl LocalAnswerer {
             // None of our names, recursion is desired, and this client may have it.
             Fast::Pass(PassReason::Foreign)
                 if admission == Admission::Admitted
-                    && let Some(forwarder) = &self.forwarder
+                    && let Some(forwarder) = &policy.forwarder
                     && forwarder.answer_at_once(query, arrival, out) =>
             {
                 self.plane = Plane::Upstream;
@@ -281,7 +274,7 @@ impl LocalAnswerer {
             }
             Outcome::Silence => Disposition::Silence,
             Outcome::Denied => {
-                self.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
+                policy.gate.figures.acl_dropped.fetch_add(1, Ordering::Relaxed);
                 Disposition::Denied
             }
             Outcome::Forward => self.resolve(query, None, arrival, out),

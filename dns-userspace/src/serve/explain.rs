@@ -7,10 +7,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 
 use super::fastpath::{Fast, Worker};
-use super::gate::Gate;
+use super::policy::Policies;
 use super::xdp::SharedProgram;
 use crate::answer::{Admission, End, Environment, Resolution, resolve};
 use crate::cookies::Cookies;
@@ -25,12 +24,8 @@ use crate::publish::Served;
 pub struct Explainer {
     /// What is served.
     pub served: Arc<Served>,
-    /// As the answerers have it.
-    pub environment: Environment<'static>,
-    /// The clients that may use the upstream.
-    pub recursion: Arc<[IpNet]>,
-    /// Who may ask.
-    pub gate: Arc<Gate>,
+    /// How the answerers answer.
+    pub policies: Arc<Policies>,
     /// Cookies of the clients.
     pub cookies: Arc<Cookies>,
     /// The XDP program, where there is one.
@@ -123,11 +118,12 @@ impl Explainer {
     }
 
     fn environment_of(&self, client: IpAddr) -> Environment<'static> {
+        let policy = self.policies.load();
         Environment {
-            recursion_available: self.recursion.iter().any(|prefix| prefix.contains(&client)),
+            recursion_available: policy.recursion.iter().any(|prefix| prefix.contains(&client)),
             admission: Admission::Admitted,
             cookies: self.cookies.source(client),
-            ..self.environment
+            ..policy.environment
         }
     }
 
@@ -140,11 +136,9 @@ impl Explainer {
         found: &Resolution,
     ) {
         let steps = &mut explanation.steps;
-        let server = self
-            .gate
-            .access
-            .as_ref()
-            .map_or(Access::Allowed, |list| list.of(client));
+        let policy = self.policies.load();
+        let server = policy.gate.access.as_ref();
+        let server = server.map_or(Access::Allowed, |list| list.of(client));
         let zone = whole.access(name, qtype, client);
         for (access, whose) in [(server, "the server"), (zone, "the zone")] {
             if access != Access::Allowed {
@@ -162,7 +156,7 @@ impl Explainer {
                 return;
             }
         }
-        if self.gate.limits.is_enabled() {
+        if policy.gate.limits.is_enabled() {
             steps.push("There are rate limits, which this answer leaves out.".to_owned());
         }
         let interfaces = self

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::Gate;
+use super::policy::Policies;
 use super::stream::{self, Admission, Admissions, Client, Octets};
 use super::worker::SharedAnswerer;
 use crate::message::Protocol;
@@ -36,7 +36,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     workers: Vec<mpsc::UnboundedSender<Accepted>>,
     admissions: Arc<Admissions>,
-    gate: Arc<Gate>,
+    policies: Arc<Policies>,
     stop: CancellationToken,
 ) {
     let mut next = 0;
@@ -56,7 +56,7 @@ pub(super) async fn accept(
             }
         };
         // A client that gets nothing takes nobody's place meanwhile.
-        if gate.drops(client) {
+        if policies.load().gate.drops(client) {
             continue;
         }
         let Some(admission) = admissions.admit(client) else {

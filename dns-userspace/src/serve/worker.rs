@@ -29,8 +29,8 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::gate::Gate;
 use super::job::{RunningJob, shown};
+use super::policy::Policies;
 use super::sockets::Endpoint;
 use super::stream::{Admissions, StreamSettings};
 use super::{tcp, udp};
@@ -59,7 +59,7 @@ pub struct Parts {
     /// Whether answerers want to know at which interface a datagram came in.
     pub wants_interfaces: bool,
     /// Which clients' connections are closed at once; answerers ask it by themselves for each query.
-    pub gate: Arc<Gate>,
+    pub policies: Arc<Policies>,
 }
 
 /// The running socket plane.
@@ -70,7 +70,6 @@ pub struct Plane {
     jobs: TaskTracker,
     acceptors: JoinSet<()>,
     threads: Vec<thread::JoinHandle<()>>,
-    #[cfg(test)]
     admissions: Arc<Admissions>,
 }
 
@@ -85,7 +84,7 @@ impl Plane {
             figures,
             streams,
             wants_interfaces,
-            gate,
+            policies,
         } = parts;
         let stop = CancellationToken::new();
         let jobs = TaskTracker::new();
@@ -155,7 +154,7 @@ impl Plane {
                 listener,
                 workers.clone(),
                 Arc::clone(&admissions),
-                Arc::clone(&gate),
+                Arc::clone(&policies),
                 stop.clone(),
             ));
         }
@@ -166,7 +165,6 @@ impl Plane {
             jobs,
             acceptors,
             threads,
-            #[cfg(test)]
             admissions,
         })
     }
@@ -174,6 +172,11 @@ impl Plane {
     /// The addresses that are served, with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How many connections there may be, to be changed while they are served.
+    pub fn stream_limits(&self) -> StreamLimits {
+        StreamLimits(Arc::clone(&self.admissions))
     }
 
     /// Rare events so far.
@@ -201,6 +204,18 @@ impl Plane {
             self.jobs.wait().await;
         };
         tokio::time::timeout_at(deadline, all).await.is_ok()
+    }
+}
+
+/// The limits of TCP connections, in force.
+#[derive(Clone)]
+pub struct StreamLimits(Arc<Admissions>);
+
+impl StreamLimits {
+    /// Puts the numbers of connections and the idle time-out of these settings into force. Connections that are open
+    /// stay open.
+    pub fn set(&self, settings: &StreamSettings) {
+        self.0.set(settings);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::error;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
+use tracing_subscriber::{Layer, Registry, reload};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -41,10 +41,26 @@ pub(super) fn start(level: LogLevel, format: LogFormat) {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(filter(level)))
-        .try_init();
+    let (filter, handle) = reload::Layer::new(filter(level));
+    if tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .try_init()
+        .is_ok()
+    {
+        let _ = FILTER.set(handle);
+    }
 }
+
+/// What is in the log from now on.
+pub(super) fn set_level(level: LogLevel) {
+    if let Some(handle) = FILTER.get() {
+        // It fails only where the log is gone.
+        let _ = handle.reload(filter(level));
+    }
+}
+
+/// Changes what the log takes.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Says something as it is: what comes before there is a log, and last words.
 pub(super) fn say(text: &str) {

@@ -5,38 +5,47 @@ mod cookies;
 mod files;
 mod forward;
 mod http;
+mod health;
+#[cfg(feature = "xdp")]
 mod keeper;
+mod live;
 mod netlink;
 mod watched;
+#[cfg(feature = "xdp")]
+mod xdp;
+#[cfg(not(feature = "xdp"))]
+#[path = "system/no_xdp.rs"]
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
-use dns_common::cookie::words;
-use dns_common::limit::{Limits, Pace};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
+use self::control::{Pending, ServerPlanes};
 use self::files::Shares;
+use self::forward::Forwarding;
 use self::http::Http;
+use self::live::{Gates, Live, Makers, SharedLive, run_until_stopped};
 use self::watched::WatchedFiles;
+use self::xdp::TableChoices;
 use super::supervisor::{Service, Spawner};
 use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity};
 use crate::api::{Inside, Serving, View};
-use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, RateLimitConfig};
+use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
 use crate::journal::Storage;
 use crate::lines::CompileOptions;
 use crate::message::Limit;
-use crate::model::access::{Access, AccessList};
 use crate::observe::control::Told;
 use crate::observe::figures::Figures;
 use crate::observe::metrics::{Metrics, XdpFigures};
@@ -44,16 +53,16 @@ use crate::observe::readiness::Readiness;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
 use crate::rules::RuleBook;
-use crate::serve::answerer::{LocalAnswerer, LocalChains};
+use crate::serve::answerer::LocalAnswerer;
 use crate::serve::explain::Explainer;
-use crate::serve::gate::Gate;
-use crate::serve::query_log::QueryLog;
+use crate::serve::gate::Charged;
+use crate::serve::policy::{Policies, Policy};
 use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
 use crate::source::Registry;
-use crate::target::{self, TargetFigures};
+use crate::target::Targets;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -73,7 +82,7 @@ impl System {
         let limit = files::raise_limit(config.tcp.connections());
         // The probes answer from here on; ready is said when sockets and tables serve.
         let readiness = Arc::new(Readiness::default());
-        let http = Http::start(&config, credentials, &readiness, &spawner).await?;
+        let http = Http::start(&config, credentials.clone(), &readiness, &spawner).await?;
         let reading = tokio::task::spawn_blocking(move || ConfigWithZones::read_zone_files(loaded));
         let desired = reading.await.context("the zone files could not be read")?;
         announce(&desired);
@@ -81,14 +90,29 @@ impl System {
         let listening: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
 
         let cookies = Arc::new(Cookies::new(config.edns.cookie_secret_file.as_deref())?);
-        let environment = environment(&config, &cookies);
-        let identity = Arc::new(identity(&config));
-        let options = CompileOptions::of(&environment, config.resolves());
-        let recursion = recursion(&config);
         let sockets = Arc::new(Figures::default());
-        let gate = Arc::new(gate(&config, &sockets)?);
+        let charged: Arc<Charged> = Arc::default();
+        let environment = environment(&config, &cookies);
+        let options = CompileOptions::of(&environment, config.resolves());
+        let gates = Gates {
+            bucket_secret: live::bucket_secret()?,
+            charged: Arc::clone(&charged),
+            figures: Arc::clone(&sockets),
+        };
+        // Until there is a forwarder and a query log: nothing is answered yet.
+        let first = Policy {
+            recursion: recursion(&config),
+            gate: Arc::new(gates.make(&config)),
+            ..Policy::open(environment)
+        };
+        let choices = Arc::new(ArcSwap::from_pointee(TableChoices::of(&config, &listening, &first)));
+        let policies = Arc::new(Policies::new(first));
+        #[cfg(feature = "xdp")]
         let own_room = xdp::own_room(&listening);
-        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room);
+        #[cfg(feature = "xdp")]
+        let loader = xdp::table_loader(&config, &choices, &cookies, &own_room);
+        #[cfg(not(feature = "xdp"))]
+        let loader = xdp::table_loader(&config, &choices);
         let mut publisher = Publisher::new(loader, options)?;
         let counts = config.metrics.per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
@@ -97,7 +121,7 @@ impl System {
             .lock()
             .is_some()
             .then(|| Arc::new(program.clone()) as Arc<dyn XdpFigures>);
-        let metrics = Arc::new(Metrics::new(figures, sockets));
+        let metrics = Arc::new(Metrics::new(figures, Arc::clone(&sockets)));
         metrics.show_table(publisher.figures());
         metrics.show_readiness(Arc::clone(&readiness));
         metrics.show_dropped_lines(logging::lines().dropped());
@@ -120,15 +144,24 @@ impl System {
         let watched = Arc::new(WatchedFiles::default());
         let shown: control::Shown = Arc::new(ArcSwap::from_pointee(desired.shown.clone()));
         let file = source.path.display().to_string();
+        let in_force = SharedLive::default();
         let loader = control::FileLoader::new(
             source,
             &desired,
             Arc::clone(&watched),
-            Arc::clone(&rules),
+            Arc::clone(&in_force),
             Arc::clone(&shown),
         );
+        let pending = Pending::default();
+        let planes = ServerPlanes {
+            publisher,
+            choices: Arc::clone(&choices),
+            policies: Arc::clone(&policies),
+            pending: pending.clone(),
+        };
+        let token = Arc::new(ArcSwapOption::new(token));
         let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
-        let (token_file, secrets) = (token, Arc::clone(&cookies));
+        let (token_file, secrets) = (Arc::clone(&token), Arc::clone(&cookies));
         let (limits, guard) = (config.history, config.changes);
         let initial = control::desired(desired, Vec::new());
         let ids = sources.ids();
@@ -146,7 +179,7 @@ impl System {
                 cookies: secrets,
                 observer,
             };
-            anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
+            anyhow::Ok(Control::start(settings, initial, Box::new(planes))?)
         });
         let Control {
             handle,
@@ -155,62 +188,39 @@ impl System {
         } = started.await.context("the control thread could not be started")??;
         spawner.watch_thread("control", thread);
 
-        if config.files.watch {
-            let (control, stopping) = (handle.clone(), spawner.stopping());
-            spawner.spawn("files", async move {
-                tokio::select! {
-                    () = watched.follow(&control) => {}
-                    () = stopping.cancelled() => {}
-                }
-                Ok(())
-            });
-        }
         for task in sources.tasks(&handle, &history, &spawner.stopping()) {
-            spawner.spawn("source", async move {
-                task.await;
-                Ok(())
-            });
+            run_until_stopped(&spawner, "source", task);
         }
-        let figures = Arc::new(TargetFigures::default());
-        let targets = target::tasks(&config.targets, &history, &sources, &figures, &spawner.stopping());
-        if !targets.is_empty() {
-            metrics.show_targets(&figures);
+        let mut targets = Targets::default();
+        metrics.show_targets(&targets.figures);
+        for task in targets.replace(&config.targets, &history, &sources, &spawner.stopping()) {
+            run_until_stopped(&spawner, "target", task);
         }
-        for task in targets {
-            let stopping = spawner.stopping();
-            spawner.spawn("target", async move {
-                task.await;
-                stopping.cancelled().await;
-                Ok(())
-            });
-        }
-        let shares = Shares::of(limit, files::open(), workers(), &config);
+        let mut makers = Makers {
+            forwarding: Forwarding::new(&listening, &cookies, &served, Arc::clone(&rules), &metrics),
+            cookies: Arc::clone(&cookies),
+            gates,
+            listening: listening.clone(),
+            files: (limit, files::open()),
+        };
+        let shares = makers.shares(&config);
         http.api.raise_room(shares.http);
-
-        let local = LocalChains::new(Arc::clone(&served), environment);
-        let in_flight = shares.forwards;
-        let forwarder = forward::start(
-            &config,
-            &listening,
-            in_flight,
-            &cookies,
-            (local, rules),
-            &metrics,
-            &spawner,
-        )
-        .await?;
+        let given = config.rules.clone();
+        tokio::task::spawn_blocking(move || control::replace_rules(&rules, &given)).await?;
+        let now = makers.first(&config, &policies.current(), &choices, credentials)?;
+        policies.replace(Arc::clone(&now.policy));
+        makers.forwarding.follow(&policies, &metrics, &spawner);
+        let template = Arc::new(ArcSwap::from_pointee(config.zone_template.clone()));
         http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
-            forwarder: forwarder.clone(),
+            policies: Arc::clone(&policies),
             sources: Arc::clone(&sources),
             inside: Some(Inside {
                 explainer: Explainer {
                     served: Arc::clone(&served),
-                    environment,
-                    recursion: Arc::clone(&recursion),
-                    gate: Arc::clone(&gate),
+                    policies: Arc::clone(&policies),
                     cookies: Arc::clone(&cookies),
                     program: program.clone(),
                 },
@@ -218,17 +228,14 @@ impl System {
                 configuration: Arc::new(move || shown.load_full()),
                 file,
             }),
-            zones: config.zone_template.clone(),
+            zones: Arc::clone(&template),
             history: Arc::clone(&history),
         });
-        let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let latency = metrics.latency();
-        let log = QueryLog::start(&config.query_log, metrics.sockets()).context("the query log cannot be started")?;
+        let (answered, obeyed, secrets) = (Arc::clone(&served), Arc::clone(&policies), Arc::clone(&cookies));
         let answerers: AnswererFactory = Arc::new(move || {
-            let answerer = local().forwarding(forwarder.clone());
-            let answerer = answerer
-                .logging(log.as_ref().map(QueryLog::another))
-                .timing(Arc::clone(&latency));
+            let answerer = LocalAnswerer::new(Arc::clone(&answered), Arc::clone(&obeyed), Arc::clone(&secrets));
+            let answerer = answerer.timing(Arc::clone(&latency));
             Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
         });
         let parts = Parts {
@@ -237,13 +244,53 @@ impl System {
             counters: metrics.queries(),
             figures: metrics.sockets(),
             streams: stream_settings(&config, &shares),
-            wants_interfaces: gate.limits.is_enabled() && program.lock().is_some(),
-            gate: Arc::clone(&gate),
+            // What the program has charged, the sockets do not: limits may be switched on while they are served.
+            wants_interfaces: program.lock().is_some(),
+            policies: Arc::clone(&policies),
         };
         let plane = Plane::start(parts).context("the sockets cannot be served")?;
         cookies::keep(cookies, program.clone(), &spawner);
-        let waker = handle.clone();
-        xdp::attach(&config, &listening, program, &gate.charged, own_room, waker, &spawner).await;
+        #[cfg(feature = "xdp")]
+        xdp::attach(
+            &config,
+            &listening,
+            program,
+            &charged,
+            own_room,
+            handle.clone(),
+            &spawner,
+        )
+        .await;
+        let live = Live {
+            makers,
+            now,
+            before: None,
+            policies,
+            pending,
+            token,
+            api: http.api.clone(),
+            template,
+            streams: plane.stream_limits(),
+            watched: Arc::clone(&watched),
+            metrics,
+            sources,
+            targets,
+            retiring: Vec::new(),
+            control: handle.clone(),
+            history,
+            spawner: spawner.clone(),
+            runtime: Handle::current(),
+        };
+        *in_force.lock().unwrap_or_else(PoisonError::into_inner) = Some(live);
+        watched.switch(config.files.watch);
+        let (control, stopping) = (handle.clone(), spawner.stopping());
+        spawner.spawn("files", async move {
+            tokio::select! {
+                () = watched.follow(&control) => {}
+                () = stopping.cancelled() => {}
+            }
+            Ok(())
+        });
         privileges::keep_what_is_needed(needs(&config));
 
         readiness.serve();
@@ -340,42 +387,6 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
     }
 }
 
-/// The server's access list and rate limits.
-fn gate(config: &Config, figures: &Arc<Figures>) -> anyhow::Result<Gate> {
-    let RateLimitConfig {
-        enabled,
-        rate,
-        burst,
-        ipv4_prefix,
-        ipv6_prefix,
-        slip,
-        ref exempt,
-        global,
-    } = config.rate_limit;
-    let mut secret = [0; 16];
-    getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness for rate limits: {error}"))?;
-    let exempt = (!exempt.is_empty()).then(|| Arc::new(AccessList::new(exempt, &[], Access::Refused)));
-    let limits = Limits {
-        prefix: Pace::new(rate, burst),
-        global: global.map_or(Pace::NONE, |(rate, burst)| Pace::new(rate, burst)),
-        secret: words(secret),
-        slip: slip.into(),
-        has_exempt: exempt.is_some().into(),
-        ..Limits::NONE
-    };
-    Ok(Gate {
-        access: config.acl.clone(),
-        limits: if enabled {
-            limits.with_prefixes(ipv4_prefix, ipv6_prefix)
-        } else {
-            Limits::NONE
-        },
-        exempt,
-        charged: Arc::default(),
-        figures: Arc::clone(figures),
-    })
-}
-
 fn identity(config: &Config) -> Identity {
     let ChaosConfig { version, hostname, id } = config.chaos.clone();
     Identity {
@@ -392,29 +403,6 @@ fn recursion(config: &Config) -> Arc<[IpNet]> {
         config.backend.upstream.allow.clone().into()
     } else {
         Arc::default()
-    }
-}
-
-/// Makes what answers from our own data.
-fn local_answerers(
-    served: &Arc<Served>,
-    environment: Environment<'static>,
-    identity: &Arc<Identity>,
-    cookies: &Arc<Cookies>,
-    recursion: &Arc<[IpNet]>,
-    gate: &Arc<Gate>,
-) -> impl Fn() -> LocalAnswerer + Send + Sync + use<> {
-    let (served, identity, recursion) = (Arc::clone(served), Arc::clone(identity), Arc::clone(recursion));
-    let (cookies, gate) = (Arc::clone(cookies), Arc::clone(gate));
-    move || {
-        LocalAnswerer::new(
-            Arc::clone(&served),
-            environment,
-            Arc::clone(&identity),
-            Arc::clone(&cookies),
-            Arc::clone(&recursion),
-            Arc::clone(&gate),
-        )
     }
 }
 

@@ -12,6 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -41,12 +42,28 @@ pub struct RegisteredSource {
     /// Tells it to list its world now.
     pub requests: SyncRequests,
     configured: ConfiguredSource,
+    /// Ends its task.
+    stop: CancellationToken,
+    /// Is cancelled once its task has ended, or where there is none.
+    ended: CancellationToken,
+}
+
+impl RegisteredSource {
+    fn new(configured: ConfiguredSource) -> Self {
+        Self {
+            status: Arc::new(Status::new(configured.id.clone())),
+            requests: SyncRequests::default(),
+            configured,
+            stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        }
+    }
 }
 
 /// All watched sources, in the order of their precedence.
 #[derive(Default)]
 pub struct Registry {
-    sources: Vec<RegisteredSource>,
+    sources: ArcSwap<Vec<Arc<RegisteredSource>>>,
     /// RRsets of any source that are left out because of another source's, as the writer has told last.
     conflicts: Mutex<Conflicts>,
     /// What clusters count.
@@ -56,13 +73,9 @@ pub struct Registry {
 impl Registry {
     /// The sources that are configured; none is watched yet.
     pub fn new(configured: &[ConfiguredSource]) -> Self {
-        let sources = configured.iter().map(|configured| RegisteredSource {
-            status: Arc::new(Status::new(configured.id.clone())),
-            requests: SyncRequests::default(),
-            configured: configured.clone(),
-        });
+        let sources = configured.iter().cloned().map(RegisteredSource::new).map(Arc::new);
         Self {
-            sources: sources.collect(),
+            sources: ArcSwap::from_pointee(sources.collect()),
             conflicts: Mutex::default(),
             figures: Arc::default(),
         }
@@ -86,7 +99,7 @@ impl Registry {
     /// What clusters count, where one is watched.
     pub fn kubernetes_figures(&self) -> Option<&KubernetesFigures> {
         let is_cluster =
-            |source: &RegisteredSource| matches!(source.configured.settings, SourceSettings::Kubernetes(_));
+            |source: Arc<RegisteredSource>| matches!(source.configured.settings, SourceSettings::Kubernetes(_));
         self.iter().any(is_cluster).then_some(&*self.figures)
     }
 
@@ -96,13 +109,14 @@ impl Registry {
     }
 
     /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &RegisteredSource> {
-        self.sources.iter()
+    pub fn iter(&self) -> impl Iterator<Item = Arc<RegisteredSource>> + use<> {
+        let sources = self.sources.load_full();
+        (0..sources.len()).map(move |at| Arc::clone(&sources[at]))
     }
 
     /// A source by its kind and name.
-    pub fn find(&self, kind: &str, name: &str) -> Option<&RegisteredSource> {
-        let is_it = |source: &&RegisteredSource| {
+    pub fn find(&self, kind: &str, name: &str) -> Option<Arc<RegisteredSource>> {
+        let is_it = |source: &Arc<RegisteredSource>| {
             let info = source.configured.id.info();
             &*info.kind == kind && info.name.as_deref() == Some(name)
         };
@@ -116,20 +130,103 @@ impl Registry {
         history: &Arc<History>,
         stop: &CancellationToken,
     ) -> Vec<impl Future<Output = ()> + Send + use<>> {
-        let tasks = self.iter().map(|source| {
-            let task = Task {
-                status: Arc::clone(&source.status),
-                requests: source.requests.clone(),
-                control: control.clone(),
-                history: Arc::clone(history),
-                figures: Arc::clone(&self.figures),
-                stop: stop.clone(),
-            };
-            let configured = source.configured.clone();
-            async move { task.keep_watching(&configured).await }
-        });
+        let tasks = self.iter().map(|source| self.task(source, None, control, history, stop));
         tasks.collect()
     }
+
+    /// The task of one source, which begins once the one `before` it has ended.
+    fn task(
+        &self,
+        source: Arc<RegisteredSource>,
+        before: Option<Arc<RegisteredSource>>,
+        control: &ControlHandle,
+        history: &Arc<History>,
+        stop: &CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let task = Task {
+            status: Arc::clone(&source.status),
+            requests: source.requests.clone(),
+            control: control.clone(),
+            history: Arc::clone(history),
+            figures: Arc::clone(&self.figures),
+            stop: source.stop.clone(),
+        };
+        let stop = stop.clone();
+        async move {
+            let _ended = source.ended.clone().drop_guard();
+            if let Some(before) = before {
+                before.ended.cancelled().await;
+            }
+            let watching = task.keep_watching(&source.configured);
+            let told = async {
+                stop.cancelled().await;
+                source.stop.cancel();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = watching => {}
+                () = told => {}
+            }
+        }
+    }
+
+    /// These are configured from now on: those that are there already and differ in nothing go on. The tasks of those
+    /// that come or differ, and the sources that are gone.
+    pub fn replace(
+        &self,
+        configured: &[ConfiguredSource],
+        control: &ControlHandle,
+        history: &Arc<History>,
+        stop: &CancellationToken,
+    ) -> (Vec<impl Future<Output = ()> + Send + use<>>, Vec<Gone>) {
+        let before: Vec<_> = self.iter().collect();
+        let known = |key: &str| before.iter().find(|source| source.configured.id.key() == key);
+        let mut tasks = Vec::new();
+        let sources = configured.iter().map(|configured| {
+            let old = known(&configured.id.key());
+            if let Some(old) = old
+                && old.configured.settings == configured.settings
+            {
+                return Arc::clone(old);
+            }
+            // Its place among the sources is that of the start: its records are in that layer.
+            let id = old.map_or_else(|| configured.id.clone(), |old| old.configured.id.clone());
+            let settings = configured.settings.clone();
+            let source = Arc::new(RegisteredSource::new(ConfiguredSource { id, settings }));
+            old.inspect(|old| old.stop.cancel());
+            tasks.push(self.task(Arc::clone(&source), old.cloned(), control, history, stop));
+            source
+        });
+        let sources: Vec<_> = sources.collect();
+        let is_left = |id: &SourceId| sources.iter().any(|source| source.configured.id == *id);
+        let gone = before.iter().filter(|source| !is_left(&source.configured.id));
+        let gone = gone.map(|source| {
+            source.stop.cancel();
+            Gone {
+                id: source.configured.id.clone(),
+                ended: source.ended.clone(),
+            }
+        });
+        let gone = gone.collect();
+        self.sources.store(Arc::new(sources));
+        (tasks, gone)
+    }
+
+    /// Whether these sources, at this start, would be merged in another order.
+    pub fn are_in_other_order(&self, configured: &[ConfiguredSource]) -> bool {
+        let mut running: Vec<SourceId> = self.ids();
+        running.sort();
+        let running = running.iter().map(SourceId::key);
+        !running.eq(configured.iter().map(|source| source.id.key()))
+    }
+}
+
+/// A source that is not configured any more.
+pub struct Gone {
+    /// Which one.
+    pub id: SourceId,
+    /// Is cancelled once it changes nothing any more.
+    pub ended: CancellationToken,
 }
 
 /// What the task of one source has.

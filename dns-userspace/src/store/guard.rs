@@ -130,7 +130,8 @@ impl Draft<'_> {
         let after = content(self.layers.by_source.get(&source));
         let what = || match &apex {
             Some(apex) => format!("the zone {apex}"),
-            None => "`records` of the configuration".to_owned(),
+            None if source == SourceId::config() => "`records` of the configuration".to_owned(),
+            None => format!("the source {}", source.key()),
         };
         let checked = guard.check(what, removed_between(&before, &after), &before);
         if checked.is_err() {

@@ -126,7 +126,7 @@ impl Writer {
             sources: Vec::new(),
             storage_required: true,
             loader: Box::new(|| Err(vec!["this bench reloads nothing".to_owned()])),
-            token: None,
+            token: Arc::default(),
             cookies: Arc::new(Cookies::new(None)?),
             observer: Arc::new(Nobody),
         };
@@ -217,6 +217,8 @@ fn desired(options: &Options, zones: usize) -> Result<Desired> {
             max: 86_400,
             default: 300,
         },
+        guard: Guard::default(),
+        history: HistoryLimits::default(),
         restart_needed: Vec::new(),
     })
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use aya::programs::xdp::XdpLink;
 use dns_common::settings::Settings;
-use dns_userspace::answer::{Environment, Identity};
+use dns_userspace::answer::Environment;
 use dns_userspace::cookies::Cookies;
 use dns_userspace::model::name::Name;
 use dns_userspace::model::source::SourceId;
 use dns_userspace::observe::metrics::Metrics;
 use dns_userspace::query::AnswererFactory;
 use dns_userspace::serve::answerer::LocalAnswerer;
+use dns_userspace::serve::policy::{Policies, Policy};
 use dns_userspace::serve::sockets;
 use dns_userspace::serve::stream::StreamSettings;
 use dns_userspace::serve::worker::{Parts, Plane};
@@ -78,15 +79,11 @@ impl Site {
         let endpoints = self.circuit.server.enter(bind)?;
         let (served, cookies) = (Arc::clone(&self.planes.served), Arc::new(Cookies::new(None)?));
         let environment = self.planes.environment;
+        let policies = Arc::new(Policies::new(Policy::open(environment)));
+        let obeyed = Arc::clone(&policies);
         let answerers: AnswererFactory = Arc::new(move || {
-            Box::new(LocalAnswerer::new(
-                Arc::clone(&served),
-                environment,
-                Arc::new(Identity::default()),
-                Arc::clone(&cookies),
-                Arc::default(),
-                Arc::default(),
-            ))
+            let (served, policies) = (Arc::clone(&served), Arc::clone(&obeyed));
+            Box::new(LocalAnswerer::new(served, policies, Arc::clone(&cookies)))
         });
         let metrics = Metrics::new(None, Arc::default());
         let parts = Parts {
@@ -96,7 +93,7 @@ impl Site {
             figures: metrics.sockets(),
             streams: StreamSettings::new(Duration::from_secs(10), 64, None, 1024),
             wants_interfaces: false,
-            gate: Arc::default(),
+            policies,
         };
         let runtime = Runtime::new().context("no runtime")?;
         let sockets = {

@@ -97,11 +97,16 @@ fn changelog(parts: &Parts) -> Result<String> {
 fn description(parts: &Parts, root: &Path) -> Result<String> {
     let size = process::read(Command::new("du").args(["-sk", "--apparent-size"]).arg(root))?;
     let size = size.split_whitespace().next().context("du says no size")?.to_owned();
-    let libc = newest_glibc(&process::read(Command::new("objdump").arg("-T").arg(&parts.program))?);
+    // A static program names no symbols.
+    let symbols = process::read(Command::new("objdump").arg("-T").arg(&parts.program)).unwrap_or_default();
+    let depends = match symbols.contains("GLIBC_") {
+        true => format!("Depends: libc6 (>= {}), libgcc-s1\n", newest_glibc(&symbols)),
+        false => String::new(),
+    };
     Ok(format!(
         "Package: hotdns\nVersion: {}-1\nArchitecture: {}\nMaintainer: hotdns <hotdns@localhost>\n\
          Installed-Size: {size}\n\
-         Depends: libc6 (>= {libc}), libgcc-s1\nSuggests: bind9-dnsutils\nSection: net\nPriority: optional\n\
+         {depends}Suggests: bind9-dnsutils\nSection: net\nPriority: optional\n\
          Provides: dns-server\nDescription: DNS server that answers at the network card\n\
          \x20hotdns serves zones and single records. Names that are asked for often are\n\
          \x20answered by an XDP program, before the kernel's network stack; all else by a\n\

@@ -78,7 +78,10 @@ TimeoutStartSec=120
 /// Tries the package in `target/dist`, which is made first where there is none or `program` is given.
 pub(crate) fn try_package(program: Option<&Path>) -> Result<()> {
     packages::set_up_tools(packages::NeededBy::Package)?;
-    super::dist(program)?;
+    super::dist(super::Wish {
+        program,
+        ..super::Wish::default()
+    })?;
     let package = package()?;
     process::run(
         Command::new("lintian")

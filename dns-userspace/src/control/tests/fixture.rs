@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+
 use super::super::{Control, ControlHandle, Desired, DesiredZone, History, Planes, Publication, Settings};
 use crate::cookies::Cookies;
 use crate::journal::faults::Shared;
@@ -126,7 +128,7 @@ impl Fixture {
                 let files = files.clone();
                 move || files.lock().expect("not poisoned").clone()
             }),
-            token: token.clone(),
+            token: Arc::new(ArcSwapOption::new(token.clone())),
             cookies: Arc::new(Cookies::new(None).expect("randomness")),
             observer: Arc::new(Told {
                 metrics: metrics.clone(),
@@ -258,6 +260,8 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
         access: Vec::new(),
         fallthrough: Vec::new(),
         ttl: RULES,
+        guard: Guard::default(),
+        history: HistoryLimits::default(),
         restart_needed: Vec::new(),
     }
 }

@@ -30,7 +30,11 @@ impl Collector for SourcesCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let families = families(&self.sources);
-        families.iter().flat_map(|family| family.collect()).collect()
+        // Clusters may come and go.
+        let clusters = self.sources.kubernetes_figures().into_iter();
+        let clusters = clusters.flat_map(|figures| figures.collectors());
+        let families = families.into_iter().chain(clusters);
+        families.flat_map(|family| family.collect()).collect()
     }
 }
 

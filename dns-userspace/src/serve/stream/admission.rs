@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,34 +12,49 @@ use crate::observe::figures::Figures;
 /// Who is connected, over all acceptors and workers.
 #[derive(Debug)]
 pub(in crate::serve) struct Admissions {
-    limit: usize,
-    per_client: usize,
+    limit: AtomicUsize,
+    per_client: AtomicUsize,
     by_client: Mutex<HashMap<IpAddr, usize>>,
     /// Octets of replies that wait for their clients, and of what clients have sent that waits to be answered.
     pub(super) waiting: AtomicUsize,
     waiting_limit: usize,
-    idle_timeout: Duration,
+    /// In milliseconds.
+    idle_timeout: AtomicU64,
     figures: Arc<Figures>,
 }
 
 impl Admissions {
     pub(in crate::serve) fn new(settings: &StreamSettings, figures: Arc<Figures>) -> Self {
-        Self {
-            limit: settings.connections,
-            per_client: settings.connections_per_client,
+        let admissions = Self {
+            limit: AtomicUsize::default(),
+            per_client: AtomicUsize::default(),
             by_client: Mutex::default(),
             waiting: AtomicUsize::new(0),
             waiting_limit: settings.waiting_bytes,
-            idle_timeout: settings.idle_timeout,
+            idle_timeout: AtomicU64::default(),
             figures,
-        }
+        };
+        admissions.set(settings);
+        admissions
+    }
+
+    /// Takes the numbers of connections and the idle time-out from these settings, from now on.
+    pub(in crate::serve) fn set(&self, settings: &StreamSettings) {
+        let idle = u64::try_from(settings.idle_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.limit.store(settings.connections, Ordering::Relaxed);
+        self.per_client.store(settings.connections_per_client, Ordering::Relaxed);
+        self.idle_timeout.store(idle, Ordering::Relaxed);
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
     }
 
     pub(in crate::serve) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
         let client = client_key(client);
         let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         let open = by_client.get(&client).copied().unwrap_or(0);
-        if self.open() >= self.limit || open >= self.per_client {
+        if self.open() >= self.limit() || open >= self.per_client.load(Ordering::Relaxed) {
             self.figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -77,10 +92,11 @@ impl Admissions {
 
     /// How long a connection may be idle by now.
     pub(super) fn idle_timeout(&self) -> Duration {
-        let (open, usual) = (self.open(), self.idle_timeout);
-        if open * 10 >= self.limit * 9 {
+        let usual = Duration::from_millis(self.idle_timeout.load(Ordering::Relaxed));
+        let (open, limit) = (self.open(), self.limit());
+        if open * 10 >= limit * 9 {
             usual.min(Duration::from_millis(500))
-        } else if open * 4 >= self.limit * 3 {
+        } else if open * 4 >= limit * 3 {
             usual.min(Duration::from_secs(2))
         } else {
             usual

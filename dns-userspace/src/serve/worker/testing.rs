@@ -4,12 +4,14 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
-use crate::answer::PartialChain;
+use crate::answer::{Environment, PartialChain};
 use crate::message::Protocol;
 use crate::model::name::Name;
 use crate::model::record::{Handling, RecordType, RrSet};
 use crate::model::source::Origin;
 use crate::resolve::Forwarder;
+use crate::serve::gate::Gate;
+use crate::serve::policy::Policy;
 use crate::serve::sockets;
 
 /// `panic`, `silence`, `denied`, `forward`, `chain`, `big` (60,000 octets); anything else is echoed as an answer with
@@ -110,13 +112,13 @@ pub(crate) fn start(listen: &[SocketAddr], forwarder: Option<Forwarder>, streams
         let forwarder = forwarder.clone();
         Box::new(Scripted { forwarder })
     };
-    start_with(Arc::new(answerers), listen, streams, Arc::default())
+    start_with(Arc::new(answerers), listen, streams, Gate::default())
 }
 
 /// As [`start`], with a gate for connections.
 pub(crate) fn start_gated(listen: &[SocketAddr], gate: Gate) -> TestPlane {
     let answerers = Arc::new(|| -> Box<dyn Answerer> { Box::new(Scripted { forwarder: None }) });
-    start_with(answerers, listen, settings(), Arc::new(gate))
+    start_with(answerers, listen, settings(), gate)
 }
 
 /// As [`start`], with answerers of which the first `panics` are not to be had.
@@ -129,16 +131,20 @@ pub(crate) fn start_panicking(panics: usize, listen: &[SocketAddr]) -> TestPlane
         );
         Box::new(Scripted { forwarder: None })
     };
-    start_with(Arc::new(factory), listen, settings(), Arc::default())
+    start_with(Arc::new(factory), listen, settings(), Gate::default())
 }
 
 fn start_with(
     answerers: AnswererFactory,
     listen: &[SocketAddr],
     streams: StreamSettings,
-    gate: Arc<Gate>,
+    gate: Gate,
 ) -> TestPlane {
     let counts = Arc::new(Counts::default());
+    let policy = Policy {
+        gate: Arc::new(gate),
+        ..Policy::open(Environment::DEFAULT)
+    };
     let plane = Plane::start(Parts {
         endpoints: sockets::bind(listen, 0, 2).unwrap(),
         answerers,
@@ -146,7 +152,7 @@ fn start_with(
         figures: Arc::default(),
         streams,
         wants_interfaces: true,
-        gate,
+        policies: Arc::new(Policies::new(policy)),
     })
     .unwrap();
     TestPlane { plane, counts }

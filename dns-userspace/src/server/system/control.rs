@@ -1,15 +1,19 @@
 //! Between the configuration and the control thread: what is desired, at start and at each reload.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use super::live::{Live, SharedLive};
 use super::watched::WatchedFiles;
+use super::xdp::TableChoices;
 use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
-use crate::control::{self, LoadFiles, Planes, Publication};
+use crate::control::{self, Door, Failure, LoadFiles, Planes, Publication, Replaced};
+use crate::lines::CompileOptions;
 use crate::rules::{Rule, RuleBook};
+use crate::serve::policy::{Policies, Policy};
 use crate::serve::xdp::Publisher;
 use crate::store::TtlRules;
 
@@ -26,16 +30,15 @@ pub(super) struct FileLoader {
     /// What was read since, which may be taken.
     read: Option<Taken>,
     watched: Arc<WatchedFiles>,
-    /// The rules in force.
-    rules: Arc<RuleBook>,
+    live: SharedLive,
     shown: Shown,
 }
 
 /// What is known of files that were read.
 struct Taken {
+    config: Config,
     known: Known,
     zones: ReadZones,
-    rules: Vec<Rule>,
     shown: Value,
 }
 
@@ -45,13 +48,13 @@ impl FileLoader {
         source: ConfigSource,
         read: &ConfigWithZones,
         watched: Arc<WatchedFiles>,
-        rules: Arc<RuleBook>,
+        live: SharedLive,
         shown: Shown,
     ) -> Self {
         let taken = Taken {
+            config: read.config.clone(),
             known: Known::of(&read.config),
             zones: ReadZones::of(read, &ReadZones::default()),
-            rules: read.config.rules.clone(),
             shown: Value::Null,
         };
         watched.show(&read.config, &taken.zones);
@@ -61,8 +64,17 @@ impl FileLoader {
             taken,
             read: None,
             watched,
-            rules,
+            live,
             shown,
+        }
+    }
+
+    /// Does something with what was read last and what is in force, where there are both.
+    fn with_live<T: Default>(&self, act: impl FnOnce(&mut Live, &Config) -> T) -> T {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&mut *live, &self.read) {
+            (Some(live), Some(read)) => act(live, &read.config),
+            _ => T::default(),
         }
     }
 }
@@ -79,31 +91,73 @@ impl LoadFiles for FileLoader {
         }
         let zones = ReadZones::of(&read, &self.taken.zones);
         self.watched.show(&read.config, &zones);
+        let mut restart: Vec<_> = Config::restart_needed(&self.running, &read.config)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         self.read = Some(Taken {
+            config: read.config.clone(),
             known: Known::of(&read.config),
             zones,
-            rules: read.config.rules.clone(),
             shown: read.shown.clone(),
         });
-        let restart = Config::restart_needed(&self.running, &read.config);
-        let mut restart: Vec<_> = restart.into_iter().map(str::to_owned).collect();
-        // Where names that are not ours are looked at by nothing, there is nothing that asks the rules.
-        if !self.running.resolves() && !read.config.rules.is_empty() {
-            restart.push("rules".to_owned());
+        // A source that stays keeps its place among the others.
+        if self.with_live(|live, config| live.sources.are_in_other_order(&config.sources)) {
+            restart.push("sources (their order)".to_owned());
         }
-        let mut desired = desired(read, restart);
-        // These keys take a restart.
-        desired.ttl = ttl_rules(&self.running);
-        Ok(desired)
+        Ok(desired(read, restart))
     }
 
-    fn was_taken(&mut self) {
-        if let Some(mut read) = self.read.take() {
-            self.shown.store(Arc::new(read.shown.take()));
-            self.taken = read;
-            replace_rules(&self.rules, &self.taken.rules);
+    fn replaced(&self) -> Replaced {
+        self.with_live(|live, config| live.replaced(config))
+    }
+
+    fn apply(&mut self, writer: &Door) -> Result<Vec<String>, Vec<String>> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&mut *live, &self.read) {
+            (Some(live), Some(read)) => live.apply(&read.config, writer),
+            // The server still starts: the next reload applies what differs.
+            _ => Ok(Vec::new()),
         }
     }
+
+    fn revert(&mut self, writer: &Door) {
+        self.with_live(|live, _| live.revert(writer));
+    }
+
+    fn was_taken(&mut self, writer: &Door, is_whole: bool, force: bool) -> Vec<Failure> {
+        let failures = self.with_live(|live, _| live.was_taken(writer, force));
+        if let Some(mut read) = self.read.take().filter(|_| is_whole) {
+            self.shown.store(Arc::new(read.shown.take()));
+            self.taken = read;
+        }
+        failures
+    }
+}
+
+/// What the planes are to be by, left for the writer's thread.
+#[derive(Clone, Default)]
+pub(super) struct Pending(Arc<Mutex<Option<Reconfiguration>>>);
+
+/// Settings of the planes.
+pub(super) struct Reconfiguration {
+    pub(super) options: CompileOptions,
+    pub(super) choices: Arc<TableChoices>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Pending {
+    pub(super) fn put(&self, wanted: Reconfiguration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+    }
+}
+
+/// The planes of this server: the table with its program, and the policy of the sockets.
+pub(super) struct ServerPlanes {
+    pub(super) publisher: Publisher,
+    pub(super) choices: Arc<ArcSwap<TableChoices>>,
+    pub(super) policies: Arc<Policies>,
+    pub(super) pending: Pending,
 }
 
 /// Puts these rules into force, and says which of their lists cannot be read.
@@ -144,6 +198,8 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
         access,
         fallthrough,
         ttl,
+        guard: read.config.changes,
+        history: read.config.history,
         restart_needed,
     }
 }
@@ -156,21 +212,43 @@ fn ttl_rules(config: &Config) -> TtlRules {
     }
 }
 
-impl Planes for Publisher {
+impl Planes for ServerPlanes {
     fn publish(&mut self, publication: &Publication) {
         let serials: Vec<(u32, u32)> = publication
             .serials
             .iter()
             .map(|zone| (zone.index, zone.serial))
             .collect();
-        Publisher::publish(self, &publication.new, &publication.delta, &serials);
+        self.publisher
+            .publish(&publication.new, &publication.delta, &serials);
     }
 
     fn withhold(&mut self) {
-        Publisher::withhold(self);
+        self.publisher.withhold();
+    }
+
+    fn reconfigure(&mut self) -> Result<(), String> {
+        let wanted = self.pending.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Reconfiguration {
+            options,
+            choices,
+            policy,
+        }) = wanted
+        else {
+            return Ok(());
+        };
+        let before = self.choices.swap(choices);
+        let policies = &self.policies;
+        let done = self
+            .publisher
+            .reconfigure(options, &mut || policies.replace(Arc::clone(&policy)));
+        done.map_err(|error| {
+            self.choices.store(before);
+            format!("{error:#}")
+        })
     }
 
     fn rest(&mut self) -> Option<Duration> {
-        Publisher::rest(self)
+        self.publisher.rest()
     }
 }

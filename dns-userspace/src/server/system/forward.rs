@@ -9,109 +9,172 @@ use rtnetlink::MulticastGroup;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
-use super::control::replace_rules;
 use super::netlink::{self, Changes, Connection};
+use crate::answer::Environment;
 use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, UpstreamServer, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
+use crate::observe::figures::{CacheFigures, Figures};
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
+use crate::publish::Served;
 use crate::resolve::{Cache, Clock, ForwardSettings, Forwarder};
 use crate::rules::RuleBook;
 use crate::serve::answerer::LocalChains;
+use crate::serve::policy::Policies;
 
 /// Addresses are read again so often whatever the kernel says, since its messages may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Each message means "look again".
 const GROUPS: [MulticastGroup; 2] = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
-/// The forwarder, where the configuration wants one, kept in step with the host's addresses.
-pub(super) async fn start(
-    config: &Config,
-    listening: &[SocketAddr],
-    in_flight: usize,
-    cookies: &Arc<Cookies>,
-    (local, rules): (LocalChains, Arc<RuleBook>),
-    metrics: &Metrics,
-    spawner: &Spawner,
-) -> anyhow::Result<Option<Arc<Forwarder>>> {
-    if !config.resolves() {
-        return Ok(None);
-    }
-    let settings = ForwardSettings {
-        sets: sets(config),
-        routes: config.forward.routes.clone(),
-        listening: listening.to_vec(),
-        udp_payload: config.edns.udp_payload,
-        nsid: config.edns.nsid.clone(),
-        in_flight,
-        in_flight_per_client: ForwardSettings::PER_CLIENT,
-        max_cname_depth: config.backend.max_cname_depth,
-    };
-    let (given, book) = (config.rules.clone(), Arc::clone(&rules));
-    tokio::task::spawn_blocking(move || replace_rules(&book, &given)).await?;
-    let clock = Clock::system();
-    let servers = UpstreamMetrics::default();
-    let cache = config.cache.enabled.then(|| {
-        let cache = Cache::new(config.cache, clock.clone(), Arc::default());
-        Arc::new(cache)
-    });
-    metrics.show_upstreams(&servers);
-    if let Some(cache) = &cache {
-        let cache = Arc::clone(cache);
-        metrics.show_cache(Box::new(move || Arc::clone(cache.figures())));
-    }
-    let forwarder = Forwarder::new(settings, Arc::clone(cookies), &clock, &servers);
-    let forwarder = forwarder
-        .beside(Arc::new(local))
-        .keeping(cache)
-        .ruled(rules)
-        .counting(metrics.sockets());
-    let forwarder = Arc::new(forwarder);
-    // Before the addresses are read, so that no change falls between.
-    let changes = match netlink::connect(&GROUPS) {
-        Ok(Connection { run, changes, .. }) => {
-            let stopping = spawner.stopping();
-            // Where it ends, so do the messages, and addresses are looked at by time.
-            spawner.spawn("upstream netlink", async move {
-                tokio::select! {
-                    () = run => stopping.cancelled().await,
-                    () = stopping.cancelled() => {}
-                }
-                Ok(())
-            });
-            changes
+/// What forwarders are made with, besides the configuration.
+pub(super) struct Forwarding {
+    pub(super) listening: Vec<SocketAddr>,
+    pub(super) cookies: Arc<Cookies>,
+    pub(super) served: Arc<Served>,
+    pub(super) rules: Arc<RuleBook>,
+    pub(super) figures: Arc<Figures>,
+    clock: Clock,
+    servers: UpstreamMetrics,
+    cached: Arc<CacheFigures>,
+    /// Whether the host's addresses are followed.
+    is_following: bool,
+}
+
+impl Forwarding {
+    /// For forwarders that ask the rules in `rules`.
+    pub(super) fn new(
+        listening: &[SocketAddr],
+        cookies: &Arc<Cookies>,
+        served: &Arc<Served>,
+        rules: Arc<RuleBook>,
+        metrics: &Metrics,
+    ) -> Self {
+        let servers = UpstreamMetrics::default();
+        metrics.show_upstreams(&servers);
+        Self {
+            listening: listening.to_vec(),
+            cookies: Arc::clone(cookies),
+            served: Arc::clone(served),
+            rules,
+            figures: metrics.sockets(),
+            clock: Clock::system(),
+            servers,
+            cached: Arc::default(),
+            is_following: false,
         }
-        Err(error) => {
-            warn!("the host's addresses are looked at every {LOOK_AGAIN:?} alone, since there is no netlink: {error}");
-            Changes::none()
+    }
+
+    /// The forwarder, where the configuration wants one. That of `before` goes on where nothing of it differs, and its
+    /// cache where the servers are the same. Within a runtime.
+    pub(super) fn make(
+        &self,
+        config: &Config,
+        environment: Environment<'static>,
+        in_flight: usize,
+        before: Option<(&Config, &Arc<Forwarder>)>,
+    ) -> anyhow::Result<Option<Arc<Forwarder>>> {
+        if !config.resolves() {
+            return Ok(None);
         }
-    };
-    let host = HostAddresses::read().unwrap_or_else(|error| {
-        warn!(%error, "the addresses of this host cannot be listed: of them, loopback alone is known");
-        HostAddresses::default()
-    });
-    if let Some(dead) = forwarder.follow(&host).first() {
-        let set = sets(config).into_iter().find(|set| *set.name == **dead);
-        let servers = set.map_or_else(Vec::new, |set| set.servers);
-        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
-        let key = if *dead == DEFAULT_SET {
-            "backend.upstream.servers".to_owned()
-        } else {
-            format!("`{dead}` of `forward.upstreams")
+        if let Some((old, forwarder)) = before
+            && is_same(old, config)
+        {
+            return Ok(Some(Arc::clone(forwarder)));
+        }
+        let settings = ForwardSettings {
+            sets: sets(config),
+            routes: config.forward.routes.clone(),
+            listening: self.listening.clone(),
+            udp_payload: config.edns.udp_payload,
+            nsid: config.edns.nsid.clone(),
+            in_flight,
+            in_flight_per_client: ForwardSettings::PER_CLIENT,
+            max_cname_depth: config.backend.max_cname_depth,
         };
-        bail!(
-            "`{key}` names {}, which is this server: name another resolver",
-            servers.join(", ")
-        );
-    }
-    let (follower, stopping) = (Arc::clone(&forwarder), spawner.stopping());
-    spawner.spawn("upstream addresses", async move {
-        tokio::select! {
-            () = follow(&follower, changes) => Ok(()),
-            () = stopping.cancelled() => Ok(()),
+        let kept = before.filter(|(old, _)| old.cache == config.cache && sets(old) == sets(config));
+        let kept = kept.and_then(|(_, forwarder)| forwarder.cache().cloned());
+        let cache = config.cache.enabled.then(|| {
+            let new = || Arc::new(Cache::new(config.cache, self.clock.clone(), Arc::clone(&self.cached)));
+            kept.unwrap_or_else(new)
+        });
+        let local = LocalChains::new(Arc::clone(&self.served), environment);
+        let forwarder = Forwarder::new(settings, Arc::clone(&self.cookies), &self.clock, &self.servers);
+        let forwarder = forwarder
+            .beside(Arc::new(local))
+            .keeping(cache)
+            .ruled(Arc::clone(&self.rules))
+            .counting(Arc::clone(&self.figures));
+        let host = HostAddresses::read().unwrap_or_else(|error| {
+            warn!(%error, "the addresses of this host cannot be listed: of them, loopback alone is known");
+            HostAddresses::default()
+        });
+        if let Some(dead) = forwarder.follow(&host).first() {
+            let set = sets(config).into_iter().find(|set| *set.name == **dead);
+            let servers = set.map_or_else(Vec::new, |set| set.servers);
+            let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+            let key = if *dead == DEFAULT_SET {
+                "backend.upstream.servers".to_owned()
+            } else {
+                format!("`{dead}` of `forward.upstreams")
+            };
+            bail!(
+                "`{key}` names {}, which is this server: name another resolver",
+                servers.join(", ")
+            );
         }
-    });
-    Ok(Some(forwarder))
+        Ok(Some(Arc::new(forwarder)))
+    }
+
+    /// Keeps the forwarder in force in step with the host's addresses, from the first one on; and shows its cache.
+    /// Within a runtime.
+    pub(super) fn follow(&mut self, policies: &Arc<Policies>, metrics: &Metrics, spawner: &Spawner) {
+        let has_forwarder = policies.load().forwarder.is_some();
+        if self.is_following || !has_forwarder {
+            return;
+        }
+        self.is_following = true;
+        let (policies, cached) = (Arc::clone(policies), Arc::clone(&self.cached));
+        let shown = Arc::clone(&policies);
+        metrics.show_cache(Box::new(move || {
+            let policy = shown.load();
+            let cache = policy.forwarder.as_ref().and_then(|forwarder| forwarder.cache());
+            Arc::clone(cache.map_or(&cached, |cache| cache.figures()))
+        }));
+        // Before the addresses are read again, so that no change falls between.
+        let changes = match netlink::connect(&GROUPS) {
+            Ok(Connection { run, changes, .. }) => {
+                let stopping = spawner.stopping();
+                // Where it ends, so do the messages, and addresses are looked at by time.
+                spawner.spawn("upstream netlink", async move {
+                    tokio::select! {
+                        () = run => stopping.cancelled().await,
+                        () = stopping.cancelled() => {}
+                    }
+                    Ok(())
+                });
+                changes
+            }
+            Err(error) => {
+                warn!(
+                    "the host's addresses are looked at every {LOOK_AGAIN:?} alone, since there is no netlink: {error}"
+                );
+                Changes::none()
+            }
+        };
+        let stopping = spawner.stopping();
+        spawner.spawn("upstream addresses", async move {
+            tokio::select! {
+                () = follow(&policies, changes) => Ok(()),
+                () = stopping.cancelled() => Ok(()),
+            }
+        });
+    }
+}
+
+/// Whether forwarders of these two would be alike.
+fn is_same(old: &Config, new: &Config) -> bool {
+    old.backend == new.backend && old.forward == new.forward && old.cache == new.cache && old.edns == new.edns
 }
 
 /// The sets of servers: that of `backend.upstream`, where it is enabled, and those of `forward.upstreams`.
@@ -130,7 +193,7 @@ fn sets(config: &Config) -> Vec<UpstreamSet> {
         .collect()
 }
 
-async fn follow(forwarder: &Forwarder, mut changes: Changes) {
+async fn follow(policies: &Policies, mut changes: Changes) {
     let mut tick = tokio::time::interval(LOOK_AGAIN);
     let mut is_followed = true;
     let mut dead: Vec<String> = Vec::new();
@@ -147,7 +210,9 @@ async fn follow(forwarder: &Forwarder, mut changes: Changes) {
         }
         match tokio::task::spawn_blocking(HostAddresses::read).await {
             Ok(Ok(host)) => {
-                let now: Vec<String> = forwarder.follow(&host).into_iter().map(str::to_owned).collect();
+                let policy = policies.current();
+                let now = policy.forwarder.as_ref().map(|forwarder| forwarder.follow(&host));
+                let now: Vec<String> = now.into_iter().flatten().map(str::to_owned).collect();
                 for set in now.iter().filter(|set| !dead.contains(set)) {
                     warn!("every server of the upstream set `{set}` is this server now: what goes there gets SERVFAIL");
                 }

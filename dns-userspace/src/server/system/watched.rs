@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct WatchedFiles {
     files: Mutex<BTreeMap<PathBuf, Option<FileStamp>>>,
     /// Said when the list is another one.
     news: Notify,
+    /// `files.watch`.
+    is_on: AtomicBool,
 }
 
 /// How long a file that is being written is waited for. One that is still empty then is read all the same, and so is
@@ -67,10 +70,20 @@ impl WatchedFiles {
         self.news.notify_one();
     }
 
-    /// Reloads when one of the files has changed. Never ends.
+    /// Whether a change of a file is a reload.
+    pub(super) fn switch(&self, is_on: bool) {
+        self.is_on.store(is_on, Ordering::Relaxed);
+        self.news.notify_one();
+    }
+
+    /// Reloads when one of the files has changed, while that is switched on. Never ends.
     pub(super) async fn follow(&self, control: &ControlHandle) {
         let mut watch = FileWatch::new(self.paths());
         loop {
+            while !self.is_on.load(Ordering::Relaxed) {
+                self.news.notified().await;
+                watch.set(self.paths());
+            }
             let hint = tokio::select! {
                 hint = watch.next() => hint,
                 () = self.news.notified() => {

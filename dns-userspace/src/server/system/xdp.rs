@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use dns_common::counters::{RCODES, qtype_of_class};
 use dns_common::hash::Keys;
 use dns_common::reason::{DropReason, PassReason};
@@ -25,6 +26,7 @@ use crate::cookies::Cookies;
 use crate::observe::metrics::{XdpFigures, XdpReading};
 use crate::serve::gate::{Charged, Gate};
 use crate::serve::object::OBJECT;
+use crate::serve::policy::Policy;
 use crate::serve::xdp::own::{self, GROUPS, Listen};
 use crate::serve::xdp::{Constants, Mode, Program, Room};
 use crate::serve::xdp::{Loader, SharedProgram};
@@ -35,11 +37,42 @@ const TICK: Duration = Duration::from_secs(1);
 /// In how many of these what could not be done is tried again.
 const RETRY_TICKS: u32 = 5;
 
-/// What the loader of tables knows.
-struct TableLoader {
+/// What tables and programs are made by, which a reload may replace.
+pub(super) struct TableChoices {
     settings: Settings,
     gate: Arc<Gate>,
     recursion: Arc<[IpNet]>,
+}
+
+impl TableChoices {
+    /// Those of this configuration and the policy that is made from it.
+    pub(super) fn of(config: &Config, listening: &[SocketAddr], policy: &Policy) -> Self {
+        Self {
+            settings: Settings {
+                udp_payload: config.edns.udp_payload,
+                has_upstream: u16::from(config.resolves()),
+                has_nsid: u16::from(config.edns.nsid.is_some()),
+                has_access: u16::from(policy.gate.access.is_some()),
+                per_zone: u16::from(config.metrics.per_zone),
+                ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
+                ..Settings::DEFAULT
+            },
+            gate: Arc::clone(&policy.gate),
+            recursion: Arc::clone(&policy.recursion),
+        }
+    }
+
+    /// Whether tables and programs would be alike.
+    pub(super) fn are_like(&self, other: &Self) -> bool {
+        self.settings == other.settings
+            && Arc::ptr_eq(&self.gate, &other.gate)
+            && self.recursion == other.recursion
+    }
+}
+
+/// What the loader of tables knows.
+struct TableLoader {
+    choices: Arc<ArcSwap<TableChoices>>,
     cookies: Arc<Cookies>,
     /// For how many own addresses the next program has room.
     own_room: Arc<AtomicU32>,
@@ -53,24 +86,12 @@ pub(super) fn own_room(listening: &[SocketAddr]) -> Arc<AtomicU32> {
 /// Where tables are to live: in the program's maps where XDP is asked for and can be had, else on the heap.
 pub(super) fn table_loader(
     config: &Config,
-    listening: &[SocketAddr],
-    recursion: &Arc<[IpNet]>,
+    choices: &Arc<ArcSwap<TableChoices>>,
     cookies: &Arc<Cookies>,
-    gate: &Arc<Gate>,
     own_room: &Arc<AtomicU32>,
 ) -> Loader {
     let loader = TableLoader {
-        settings: Settings {
-            udp_payload: config.edns.udp_payload,
-            has_upstream: u16::from(config.resolves()),
-            has_nsid: u16::from(config.edns.nsid.is_some()),
-            has_access: u16::from(gate.access.is_some()),
-            per_zone: u16::from(config.metrics.per_zone),
-            ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
-            ..Settings::DEFAULT
-        },
-        gate: Arc::clone(gate),
-        recursion: Arc::clone(recursion),
+        choices: Arc::clone(choices),
         cookies: Arc::clone(cookies),
         own_room: Arc::clone(own_room),
     };
@@ -121,23 +142,29 @@ impl TableLoader {
                 .map_or(0, |list: &crate::model::access::AccessList| list.prefixes().count())
         };
         let entries = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let choices = self.choices.load();
+        let TableChoices {
+            settings,
+            gate,
+            recursion,
+        } = &**choices;
         let constants = Constants {
             settings: Settings {
                 lines: sizes.lines,
-                ..self.settings
+                ..*settings
             },
-            limits: self.gate.limits,
+            limits: gate.limits,
             room: Room {
                 own: self.own_room.load(Ordering::Relaxed),
-                access: entries(prefixes(&self.gate.access) + prefixes(&self.gate.exempt)),
+                access: entries(prefixes(&gate.access) + prefixes(&gate.exempt)),
                 // One more for all of IPv4.
-                recursion: entries(self.recursion.len() + 1),
+                recursion: entries(recursion.len() + 1),
             },
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)
             .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;
-        program.set_access(self.gate.access.as_deref(), self.gate.exempt.as_deref())?;
-        program.set_recursion(&self.recursion)?;
+        program.set_access(gate.access.as_deref(), gate.exempt.as_deref())?;
+        program.set_recursion(recursion)?;
         program.set_cookies(self.cookies.seconds(), &self.cookies.secrets())?;
         Ok((program, memory))
     }
@@ -165,7 +192,7 @@ impl TableLoader {
 
     fn on_heap(&self, sizes: Sizes) -> anyhow::Result<Memory> {
         let memory = Memory::on_heap(sizes)?;
-        Ok(if self.gate.limits.is_enabled() {
+        Ok(if self.choices.load().gate.limits.is_enabled() {
             memory.with_buckets()?
         } else {
             memory
