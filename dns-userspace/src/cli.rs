@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod history;
 mod init;
+mod nodes;
 mod output;
 mod plan;
 mod record;
@@ -55,6 +56,8 @@ pub(crate) enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Show whether a server serves, what, and how much.
     Status(status::StatusArgs),
+    /// Show the servers that share an etcd, and which version each serves.
+    Nodes(nodes::NodesArgs),
     /// List and change records of a running server.
     Record(record::RecordArgs),
     /// List and change zones of a running server.
@@ -105,6 +108,7 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Init(args) => init::init(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Status(args) => status::status(&args),
+        Verb::Nodes(args) => nodes::nodes(&args),
         Verb::Record(args) => record::record(&args),
         Verb::Import(args) => apply::import(&args),
         Verb::Export(args) => apply::export(&args),

@@ -43,6 +43,7 @@ mod past;
 mod publication;
 mod reload;
 mod serial;
+mod shared;
 mod writer;
 
 pub use error::ControlError;
@@ -182,7 +183,7 @@ enum Command {
     Kept(SourceId, oneshot::Sender<Result<Kept, ControlError>>),
     /// What the files say now.
     Files(FileBatch, oneshot::Sender<Result<ReloadReport, ControlError>>),
-    /// For the planes to rest after.
+    /// For the planes to rest after, and for what other nodes have changed.
     Wake,
     Stop(oneshot::Sender<()>),
 }

@@ -7,6 +7,7 @@ mod forward;
 mod http;
 mod keeper;
 mod netlink;
+mod storage;
 mod watched;
 mod xdp;
 
@@ -33,7 +34,6 @@ use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded, 
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
-use crate::journal::Storage;
 use crate::lines::CompileOptions;
 use crate::message::Limit;
 use crate::model::access::{Access, AccessList};
@@ -127,33 +127,39 @@ impl System {
             Arc::clone(&rules),
             Arc::clone(&shown),
         );
-        let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
+        let (kept_in, runtime) = (config.storage.clone(), tokio::runtime::Handle::current());
         let (token_file, secrets) = (token, Arc::clone(&cookies));
         let (limits, guard) = (config.history, config.changes);
         let initial = control::desired(desired, Vec::new());
         let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
-            let (storage, stored) = Storage::open(&path)?;
+            let storage::Opened { journal, stored, link } = storage::open(&kept_in, runtime)?;
             let settings = Settings {
-                journal: Box::new(storage),
+                journal,
                 stored,
                 history: limits,
                 guard,
-                storage_required,
+                storage_required: kept_in.required,
                 sources: ids,
                 loader: Box::new(loader),
                 token: token_file,
                 cookies: secrets,
                 observer,
             };
-            anyhow::Ok(Control::start(settings, initial, Box::new(publisher))?)
+            let control = Control::start(settings, initial, Box::new(publisher))?;
+            anyhow::Ok((control, link))
         });
+        let (control, link) = started.await.context("the control thread could not be started")??;
         let Control {
             handle,
             thread,
             history,
-        } = started.await.context("the control thread could not be started")??;
+        } = control;
         spawner.watch_thread("control", thread);
+        let nodes = storage::follow(link, &handle, &spawner);
+        if let Some(nodes) = &nodes {
+            metrics.show_nodes(Arc::clone(nodes));
+        }
 
         if config.files.watch {
             let (control, stopping) = (handle.clone(), spawner.stopping());
@@ -220,6 +226,7 @@ impl System {
             }),
             zones: config.zone_template.clone(),
             history: Arc::clone(&history),
+            nodes,
         });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let latency = metrics.latency();

@@ -149,6 +149,7 @@ impl Server {
             inside: None,
             zones: Default::default(),
             history: self.fixture.history(),
+            nodes: None,
         }
     }
 
