@@ -29,7 +29,7 @@ use self::rate::Rates;
 use self::scrape::Scrapes;
 use crate::config::ZoneTemplate;
 use crate::control::{ControlHandle, History};
-use crate::journal::awaited;
+use crate::journal::{Nodes, awaited};
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
@@ -54,6 +54,7 @@ mod history;
 mod hosted;
 mod listing;
 mod media;
+mod nodes;
 mod openapi;
 mod page;
 mod parameters;
@@ -108,6 +109,8 @@ pub struct Serving {
     pub zones: Arc<ArcSwap<ZoneTemplate>>,
     /// What was published lately.
     pub history: Arc<History>,
+    /// The nodes that share an etcd; `None`: this one is alone.
+    pub nodes: Option<Arc<Nodes>>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -235,6 +238,7 @@ fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_path)
         .layer(from_fn(media::yaml_out))
+        .layer(from_fn_with_state(state.clone(), nodes::wait))
         .layer(from_fn_with_state(state.clone(), access::check))
         .layer(from_fn(audit::log))
         .layer(CatchPanicLayer::custom(problem::panicked))
@@ -280,6 +284,8 @@ fn routes() -> Routes {
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/test-dns", get(explain::test_dns))
         .route("/api/v1/config", get(explain::config))
+        .route("/api/v1/nodes", get(nodes::list))
+        .route("/api/v1/nodes/accept", post(nodes::accept))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))

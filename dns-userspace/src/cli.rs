@@ -13,6 +13,7 @@ mod files;
 mod history;
 mod init;
 mod mark;
+mod nodes;
 mod output;
 mod plan;
 mod record;
@@ -56,6 +57,8 @@ pub(crate) enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Show whether a server serves, what, and how much.
     Status(status::StatusArgs),
+    /// Show the servers that share an etcd, and which version each serves.
+    Nodes(nodes::NodesArgs),
     /// List and change records of a running server.
     Record(record::RecordArgs),
     /// List and change zones of a running server.
@@ -104,6 +107,7 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Init(args) => init::init(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Status(args) => status::status(&args),
+        Verb::Nodes(args) => nodes::nodes(&args),
         Verb::Record(args) => record::record(&args),
         Verb::Import(args) => apply::import(&args),
         Verb::Export(args) => apply::export(&args),

@@ -44,6 +44,7 @@ mod past;
 mod publication;
 mod reload;
 mod serial;
+mod shared;
 mod writer;
 
 pub use error::ControlError;
@@ -196,7 +197,7 @@ enum Command {
     /// The records of a source that is not configured any more go, unless the deletion guard holds them; `true`: it is
     /// not asked.
     Retire(SourceId, bool, oneshot::Sender<Result<(), ControlError>>),
-    /// For the planes to rest after.
+    /// For the planes to rest after, and for what other nodes have changed.
     Wake,
     Stop(oneshot::Sender<()>),
 }

@@ -36,17 +36,23 @@ use crate::model::source::SourceId;
 use crate::model::views::ViewName;
 
 mod diagnosis;
+mod etcd;
 #[cfg(test)]
 pub(crate) mod faults;
 mod identity;
 mod kept;
+mod nodes;
 mod restore;
 mod rows;
 mod schema;
+mod shared;
 mod status;
 
+pub use self::etcd::{EtcdJournal, EtcdSettings, Link as EtcdLink};
 use self::identity::{Identity, Moved};
+pub use self::nodes::{Lagging, Link as NodeLink, Nodes, NodesState};
 pub use self::restore::{RestoreError, Restored, restore};
+pub use self::shared::{Mark, News, SetNote, Shared, SharedChange, SharedZone, Step, Take, Whole, Why};
 pub use self::status::{StorageState, StorageStatus, awaited};
 
 /// The key of the API's RRsets.
@@ -102,6 +108,18 @@ pub enum WriteError {
     /// The database turned out to be damaged.
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// etcd is not reached, or not to be written: may pass.
+    #[error("{0}")]
+    Away(String),
+    /// Another node has written meanwhile: what it wrote has to be known first.
+    #[error("another node has written meanwhile")]
+    Behind,
+    /// It is larger than etcd takes at once.
+    #[error("{0}")]
+    TooLarge(String),
+    /// etcd has not answered: nobody knows whether it was made.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// The serial last served for a zone, and for which content.
@@ -176,6 +194,8 @@ pub enum Entry {
     Progress(SourceId, Progress),
     /// What the change sets of one transaction have changed.
     History(HistoryRow),
+    /// What other nodes are told of a change set. It is not kept here.
+    Set(SetNote),
 }
 
 /// What the change sets of one transaction have changed, as it is kept.
@@ -263,6 +283,11 @@ pub trait Journal: Send {
 
     /// Where it is, for messages.
     fn place(&self) -> String;
+
+    /// The journal as one that several nodes write to, if it is one.
+    fn shared(&mut self) -> Option<&mut dyn Shared> {
+        None
+    }
 }
 
 impl Journal for Storage {
@@ -347,6 +372,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// Whether what a journal holds is not taken.
+    pub fn is_doubt(&self) -> bool {
+        self.state == StorageState::Doubted
+    }
+
     fn new(state: StorageState, reason: impl Into<String>) -> Self {
         Self {
             state,
@@ -639,6 +669,7 @@ fn save(transaction: &rusqlite::Transaction<'_>, changes: &[Entry], serials: &[S
                 params![source.key(), progress.resume, progress.synced.cast_signed()],
             )?,
             Entry::History(row) => kept::save(transaction, row)?,
+            Entry::Set(_) => 0,
         };
     }
     let mut serve = transaction.prepare_cached(

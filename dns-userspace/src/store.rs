@@ -20,6 +20,7 @@
 mod conflict;
 mod draft;
 mod edit;
+mod follow;
 mod guard;
 mod layers;
 mod merge;
@@ -46,6 +47,7 @@ use crate::model::views::{ViewClients, ViewName};
 pub use conflict::{Conflict, ConflictChange, Conflicts};
 pub use draft::{Applied, Draft, Written};
 pub use edit::{ChangeSet, Edit, EditRules, KeepingWanted, TtlRules, Wanted, ZoneRecord};
+pub use follow::{Followed, SHARED_STEP, next_shared};
 pub use refusal::{Refusal, Refused};
 pub use terms::{Condition, Expected, Guard, Subject, Terms, TooManyRemoved};
 
@@ -181,6 +183,8 @@ struct State {
     snapshot: Arc<Snapshot>,
     /// The version of the latest change, whether or not it is seen in the snapshot.
     version: u64,
+    /// Whether the API's changes are shared with other nodes.
+    is_shared: bool,
 }
 
 /// One owner name in one zone, or among the overlays (`None`); or in one view, whatever zone that is in.
@@ -282,6 +286,15 @@ impl Plan {
         self.next.version
     }
 
+    /// All RRsets that a source has then, in the default and in views.
+    pub fn records_of(&self, source: &SourceId) -> impl Iterator<Item = (Option<ViewName>, Name, Arc<RrSet>)> {
+        let nodes = records_of(&self.next.layers, source);
+        nodes.flat_map(|(view, key, node)| {
+            let one = move |rrset: &Arc<RrSet>| (view.cloned(), node.owner(key), rrset.clone());
+            node.rrsets.iter().map(one).collect::<Vec<_>>()
+        })
+    }
+
     /// Puts the SOA serials that zones are served with, and the versions at which they changed last, into the snapshot,
     /// and takes those of zones that are gone out of it.
     pub fn set_serials<'a>(
@@ -341,6 +354,11 @@ impl Store {
         self.state.version = self.state.version.max(version);
     }
 
+    /// The API's changes are shared with other nodes from now on: see [`SHARED_STEP`].
+    pub fn share(&mut self) {
+        self.state.is_shared = true;
+    }
+
     /// A draft of the next state, which change sets are applied to. The store itself stays as it is.
     pub fn draft(&self) -> Draft<'_> {
         Draft::new(&self.state, self.revision)
@@ -381,12 +399,19 @@ impl Store {
         &'s self,
         source: &SourceId,
     ) -> impl Iterator<Item = (Option<&'s ViewName>, &'s NameKey, &'s Arc<Node>)> + use<'s> {
-        let layer = self.state.layers.by_source.get(source).into_iter();
-        layer.flat_map(|layer| {
-            let of_default = layer.records.iter().map(|(key, node)| (None, key, node));
-            let of_views = layer.of_views.iter();
-            of_default
-                .chain(of_views.flat_map(|(view, nodes)| nodes.iter().map(move |(key, node)| (Some(view), key, node))))
-        })
+        records_of(&self.state.layers, source)
     }
+}
+
+fn records_of<'s>(
+    layers: &'s Layers,
+    source: &SourceId,
+) -> impl Iterator<Item = (Option<&'s ViewName>, &'s NameKey, &'s Arc<Node>)> + use<'s> {
+    let layer = layers.by_source.get(source).into_iter();
+    layer.flat_map(|layer| {
+        let of_default = layer.records.iter().map(|(key, node)| (None, key, node));
+        let of_views = layer.of_views.iter();
+        of_default
+            .chain(of_views.flat_map(|(view, nodes)| nodes.iter().map(move |(key, node)| (Some(view), key, node))))
+    })
 }

@@ -17,7 +17,8 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::pieces;
 use super::problem::MEDIA_TYPE;
 use super::{
-    backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch, zones,
+    backup, cache, changes, docs, explain, history, hosted, nodes, probes, records, rules, sources, tokens, watch,
+    zones,
 };
 
 /// An error (RFC 9457).
@@ -49,6 +50,7 @@ pub(super) struct ProblemBody {
         (name = "zones", description = "Zones as a whole"),
         (name = "hosted zones", description = "Zones and single records, with the paths of an older API"),
         (name = "forwarding", description = "Names that are not ours"),
+        (name = "nodes", description = "Nodes that share an etcd"),
         (name = "sources", description = "Worlds that are watched"),
         (name = "tokens", description = "Who may do what"),
         (name = "server", description = "The server itself"),
@@ -76,6 +78,8 @@ pub(super) struct ProblemBody {
         cache::flush,
         rules::list,
         rules::pause,
+        nodes::list,
+        nodes::accept,
         sources::list,
         sources::sync,
         backup::backup,

@@ -55,6 +55,12 @@ impl Problem {
             .header(header::RETRY_AFTER, RETRY_AFTER_SECS)
     }
 
+    /// Changes have to wait for etcd.
+    fn storage_unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", detail)
+            .header(header::RETRY_AFTER, RETRY_AFTER_SECS)
+    }
+
     pub(super) fn internal(detail: &str) -> Self {
         tracing::error!("HTTP: {detail}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
@@ -130,6 +136,9 @@ impl From<ControlError> for Problem {
             ControlError::Refused(Refused { refusal, .. }) => refusal.into(),
             ControlError::Exists { .. } => conflict("exists"),
             ControlError::StorageLocked(_) | ControlError::NotReady(_) => Self::storage_locked(detail),
+            ControlError::StorageUnavailable(_) | ControlError::Overtaken => Self::storage_unavailable(detail),
+            ControlError::OutcomeUnknown(_) => Self::storage_unavailable(detail).member("outcome", "unknown"),
+            ControlError::TooLarge(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "change_too_large", detail),
             ControlError::ReloadFailed(errors) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reload_failed", detail).member("errors", errors)
             }

@@ -57,6 +57,7 @@ fn state(client: &Client, metrics: &Metrics, not_ready: Option<&str>) -> Value {
         "rcodes": whole(&metrics.by("hotdns_queries_total", "rcode")),
         "reload_failures": metrics.sum("hotdns_reload_failures_total") as u64,
         "memory_bytes": metrics.sum("process_resident_memory_bytes") as u64,
+        "nodes": client.call("GET", "/api/v1/nodes", Payload::None).and_then(|answer| answer.json()).ok(),
         "sources": client.call("GET", "/api/v1/sources", Payload::None).and_then(|answer| answer.json()).ok(),
     })
 }
@@ -98,6 +99,14 @@ fn shown(state: &Value) -> String {
     ];
     if let Some(share) = state["xdp_share"].as_f64() {
         rows.insert(6, ("by XDP", format!("{:.1} %", share * 100.0)));
+    }
+    if state["nodes"]["state"].as_str().is_some_and(|state| state != "alone") {
+        let each = state["nodes"]["nodes"].as_array().into_iter().flatten();
+        let names: Vec<String> = each
+            .map(|node| format!("{} ({} behind)", cell(&node["name"]), cell(&node["behind"])))
+            .collect();
+        rows.push(("etcd", super::nodes::summary(&state["nodes"])));
+        rows.push(("nodes", names.join(", ")));
     }
     let sources = state["sources"]
         .as_array()

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::{ConfigProblem, Findings};
 use super::section::Text;
+use crate::journal::EtcdSettings;
+
+mod etcd;
 
 /// `storage`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,17 +16,20 @@ pub struct StorageConfig {
     pub path: PathBuf,
     /// Whether nothing is served until its records are read.
     pub required: bool,
+    /// The etcd that several nodes share.
+    pub etcd: Option<EtcdSettings>,
 }
 
 const DEFAULT_PATH: &str = "/var/lib/hotdns";
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
-    keys: &["path", "required"],
+    keys: &["path", "required", "etcd"],
     applies: Applies::AtRestart(&[
         ("storage.path", |old, new| old.storage.path != new.storage.path),
         ("storage.required", |old, new| {
             old.storage.required != new.storage.required
         }),
+        ("storage.etcd", |old, new| old.storage.etcd != new.storage.etcd),
     ]),
 };
 
@@ -45,5 +51,6 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> StorageConfig 
     StorageConfig {
         path,
         required: required.unwrap_or(true),
+        etcd: etcd::read(&section, input, findings),
     }
 }

@@ -25,6 +25,21 @@ pub enum ControlError {
     /// The database cannot be written at present.
     #[error("{0}; nothing was changed")]
     StorageLocked(String),
+    /// etcd, which many nodes share, cannot be written at present.
+    #[error("{0}; nothing was changed")]
+    StorageUnavailable(String),
+    /// Other nodes have written all the time that was waited for.
+    #[error("other nodes have written first each time; nothing was changed: send it again")]
+    Overtaken,
+    /// The change is larger than etcd takes at once.
+    #[error(
+        "{0}; nothing was changed: make it in smaller parts, or start etcd with a larger `--max-request-bytes` and \
+         `--max-txn-ops`"
+    )]
+    TooLarge(String),
+    /// etcd has not answered whether the change is made.
+    #[error("it is not known whether the change was made: {0}; look before you send it again")]
+    OutcomeUnknown(String),
     /// The records in the database are not read yet, so that nobody knows what a change would change.
     #[error("{0}")]
     NotReady(String),

@@ -12,7 +12,8 @@ use siphasher::sip::SipHasher24;
 
 use super::census::{differing_views, node_changes, own};
 use super::publication::ZoneSerial;
-use crate::journal::ServedSerial;
+use super::shared::SharedZones;
+use crate::journal::{ServedSerial, SharedZone};
 use crate::model::name::NameKey;
 use crate::model::rdata;
 use crate::model::record::{RecordType, RrSet};
@@ -60,8 +61,8 @@ impl Book {
     }
 
     /// Which serials a plan is to be served with. At the `start` a zone that says what it said before keeps its
-    /// version.
-    pub(super) fn turn(&self, old: &Snapshot, plan: &Plan, start: bool) -> Turn {
+    /// version. `shared` are zones as other nodes serve them: no serial is behind theirs.
+    pub(super) fn turn(&self, old: &Snapshot, plan: &Plan, start: bool, shared: &SharedZones) -> Turn {
         let mut turn = Turn {
             save: Vec::new(),
             publish: Vec::new(),
@@ -105,6 +106,10 @@ impl Book {
             let version = match known {
                 Some(known) if start && known.fingerprint == fingerprint && known.version != 0 => known.version,
                 _ => plan.snapshot.version,
+            };
+            let (serial, version) = match shared.get(&delta.apex) {
+                Some(there) => there_or_here(there, known, serial, version),
+                None => (serial, version),
             };
             turn.publish.push(ZoneSerial {
                 apex: zone.apex.clone(),
@@ -173,6 +178,19 @@ impl Book {
         }
         publish
     }
+}
+
+/// The serial and the version of a zone that other nodes serve, too.
+fn there_or_here(there: &SharedZone, known: Option<&ServedSerial>, serial: u32, version: u64) -> (u32, u64) {
+    let is_newer = known.is_none_or(|known| known.version < there.version);
+    (
+        if is_greater(there.serial, serial) {
+            there.serial
+        } else {
+            serial
+        },
+        if is_newer { there.version } else { version },
+    )
 }
 
 fn own_serial(zone: &Zone, apex: &NameKey) -> Option<u32> {

@@ -14,6 +14,7 @@ use super::history::History;
 use super::past::{Made, Past, PastKind, Seen, compare_with_served, encode};
 use super::publication::{Cause, Publication};
 use super::serial::{Book, Turn};
+use super::shared::{self, SharedZones};
 use super::{Command, ControlError, Kept, Observer, Outcome, Planes, differences, reload};
 use crate::journal::{
     Entry, HistoryLimits, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError, awaited,
@@ -60,7 +61,7 @@ pub(super) struct Parts {
 }
 
 pub(super) struct Writer {
-    parts: Parts,
+    pub(super) parts: Parts,
     pub(super) store: Store,
     pub(super) rules: TtlRules,
     book: Book,
@@ -79,11 +80,13 @@ pub(super) struct Writer {
     /// When the database was looked at last.
     last_look: Instant,
     /// What the files say, where that is not served before the records in the database are read.
-    awaiting: Option<FileBatch>,
+    pub(super) awaiting: Option<FileBatch>,
     /// If no command comes until then the planes may clean up; `None`: they need not.
     rests_at: Option<Instant>,
     /// When the history is looked through next.
     prunes_at: Instant,
+    /// Zones as other nodes serve them, while what they have changed is taken in.
+    pub(super) shared_zones: SharedZones,
 }
 
 /// What to do where a write to the database fails.
@@ -105,6 +108,27 @@ struct Verdict {
     source: SourceId,
     /// Whether it stands even if the group's transaction fails.
     stands: bool,
+    /// What was asked, where it may have to be made again.
+    kept: Option<(ChangeSet, Terms)>,
+}
+
+/// What became of change sets that were to be made together.
+enum Attempt {
+    /// Each client is told.
+    Done,
+    /// Another node has written meanwhile.
+    Behind(Vec<(ChangeSet, Terms, Reply)>),
+    /// Together they are more than can be written at once.
+    TooLarge(Vec<(ChangeSet, Terms, Reply)>),
+}
+
+/// The sets of a group, to be made again.
+fn again(verdicts: Vec<Verdict>) -> Vec<(ChangeSet, Terms, Reply)> {
+    let sets = verdicts.into_iter().filter_map(|verdict| {
+        let (set, terms) = verdict.kept?;
+        Some((set, terms, verdict.reply))
+    });
+    sets.collect()
 }
 
 impl Writer {
@@ -127,7 +151,11 @@ impl Writer {
             awaiting: None,
             rests_at: None,
             prunes_at: Instant::now(),
+            shared_zones: SharedZones::new(),
         };
+        if writer.shared().is_some() {
+            writer.store.share();
+        }
         match stored {
             Some(stored) => writer.begin(initial, stored),
             None if writer.parts.storage_required => {
@@ -141,7 +169,7 @@ impl Writer {
     }
 
     /// Serves the first state.
-    fn begin(&mut self, initial: FileBatch, stored: Stored) {
+    pub(super) fn begin(&mut self, initial: FileBatch, stored: Stored) {
         self.take_settings(initial.rules, initial.guard, initial.history);
         self.store.go_on_from(stored.version);
         self.book = Book::new(stored.serials);
@@ -209,6 +237,7 @@ impl Writer {
     /// Commands in order; the reply to a stop, if there was one.
     fn process(&mut self, group: Vec<Command>) -> Option<oneshot::Sender<()>> {
         self.look_at_storage();
+        self.take_news();
         let stopped = self.obey(group);
         self.tell();
         stopped
@@ -276,6 +305,24 @@ impl Writer {
             }
             return;
         }
+        let until = Instant::now() + shared::PATIENCE;
+        let mut groups = vec![sets];
+        while let Some(sets) = groups.pop() {
+            match self.attempt(sets, Instant::now() < until) {
+                Attempt::Done => {}
+                Attempt::Behind(sets) => {
+                    self.wait_for_news(until);
+                    groups.push(sets);
+                }
+                Attempt::TooLarge(sets) => groups.extend(sets.into_iter().rev().map(|set| vec![set])),
+            }
+        }
+    }
+
+    /// Makes change sets together. Where several nodes write, they may have to be made again, on top of what another
+    /// one has written.
+    fn attempt(&mut self, sets: Vec<(ChangeSet, Terms, Reply)>, may_wait: bool) -> Attempt {
+        let is_shared = self.shared().is_some();
         let rules = EditRules { ttl: self.rules };
         let mut draft = self.store.draft();
         let mut verdicts = Vec::with_capacity(sets.len());
@@ -288,6 +335,7 @@ impl Writer {
             };
             let depends = draft.touches(&set);
             let version = draft.version();
+            let kept = is_shared.then(|| (set.clone(), terms.clone()));
             let result = draft
                 .apply_on(set, &terms, &rules, &self.parts.guard)
                 .map_err(ControlError::from);
@@ -310,15 +358,24 @@ impl Writer {
                 result,
                 source,
                 stands,
+                kept,
             });
         }
-        let outcome = match draft.is_empty() {
-            true => Ok(()),
-            false => {
-                let plan = draft.finish();
-                self.serve(plan, made, Durability::Required).map(drop)
-            }
+        let outcome = if is_shared && made.is_empty() {
+            // Refused, or as it is already: by all that is known here, which may not be all there is.
+            drop(draft);
+            self.is_current().map_err(shared::failure)
+        } else if draft.is_empty() {
+            Ok(())
+        } else {
+            let plan = draft.finish();
+            self.serve(plan, made, Durability::Required).map(drop)
         };
+        match &outcome {
+            Err(ControlError::Overtaken) if may_wait => return Attempt::Behind(again(verdicts)),
+            Err(ControlError::TooLarge(_)) if verdicts.len() > 1 => return Attempt::TooLarge(again(verdicts)),
+            _ => {}
+        }
         // Who is told that the database cannot be written finds the metrics saying so.
         self.tell();
         for verdict in verdicts {
@@ -327,6 +384,7 @@ impl Writer {
                 result,
                 source,
                 stands,
+                ..
             } = verdict;
             let result = match &outcome {
                 Err(error) if !stands => Err(error.clone()),
@@ -341,6 +399,7 @@ impl Writer {
             self.parts.observer.change(source.kind(), word);
             let _ = reply.send(result);
         }
+        Attempt::Done
     }
 
     /// What a change set would do.
@@ -532,13 +591,17 @@ impl Writer {
         let (publication, turn) = self.prepare(&mut plan, &made);
         let mut entries = entries_of(&publication.edited);
         entries.extend(encode(&publication.past).map(Entry::History));
+        if durability == Durability::Required && self.shared().is_some() {
+            entries.extend(shared::notes_of(&made, &plan));
+        }
         let saved = match self.parts.journal.append(&entries, &turn.save) {
             Ok(()) => true,
             Err(_) if durability == Durability::WhereOpen && self.parts.journal.unavailable().is_some() => false,
-            Err(WriteError::Unavailable(reason)) => return Err(ControlError::StorageLocked(reason)),
-            Err(error @ WriteError::Damaged(_)) => {
-                error!("{error}");
-                return Err(ControlError::Internal(error.to_string()));
+            Err(error) => {
+                if let WriteError::Damaged(_) = error {
+                    error!("{error}");
+                }
+                return Err(shared::failure(error));
             }
         };
         self.publish(&plan, publication, turn, saved);
@@ -560,10 +623,10 @@ impl Writer {
     }
 
     /// Decides which serials a plan is served with.
-    fn prepare(&self, plan: &mut Plan, made: &[Made]) -> (Publication, Turn) {
+    pub(super) fn prepare(&self, plan: &mut Plan, made: &[Made]) -> (Publication, Turn) {
         let old = self.store.snapshot();
         let is_start = made.iter().any(|made| made.kind == PastKind::Start);
-        let mut turn = self.book.turn(&old, plan, is_start);
+        let mut turn = self.book.turn(&old, plan, is_start, &self.shared_zones);
         let serials = std::mem::take(&mut turn.publish);
         let mut causes: Vec<Cause> = Vec::new();
         for made in made {
@@ -576,7 +639,7 @@ impl Writer {
         (publication, turn)
     }
 
-    fn publish(&mut self, plan: &Plan, publication: Publication, turn: Turn, saved: bool) {
+    pub(super) fn publish(&mut self, plan: &Plan, publication: Publication, turn: Turn, saved: bool) {
         let publication = Arc::new(publication);
         self.parts.planes.publish(&publication);
         self.store.commit(plan);
@@ -587,6 +650,9 @@ impl Writer {
         self.note_conflicts(plan);
         self.note_disabled(&publication);
         self.history.push(publication);
+        if let Some(shared) = self.shared() {
+            shared.served();
+        }
     }
 
     /// Keeps the list of what is disabled in step.
@@ -607,7 +673,7 @@ impl Writer {
     }
 
     /// The list of what is disabled, made anew from what was read.
-    fn list_disabled(&self) {
+    pub(super) fn list_disabled(&self) {
         self.history.change_disabled(|all| {
             all.clear();
             for (view, key, node) in self.store.records_of(&SourceId::api()) {
@@ -723,7 +789,7 @@ impl Writer {
     }
 
     /// Says how the database is: in the metrics, to `/ready` and, where that has changed, in the log.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         let trouble = self.parts.journal.trouble();
         let status = StorageStatus {
             state: trouble.map_or(StorageState::Open, |trouble| trouble.state),
@@ -808,7 +874,7 @@ fn unix_millis() -> u64 {
 }
 
 /// Edited RRsets as the journal takes them.
-fn entries_of(edited: &[EditedRrset]) -> Vec<Entry> {
+pub(super) fn entries_of(edited: &[EditedRrset]) -> Vec<Entry> {
     let entries = edited.iter().map(|edited| match &edited.after {
         Some(rrset) => Entry::Put(edited.view.clone(), edited.owner.clone(), rrset.clone()),
         None => Entry::Delete(

@@ -31,11 +31,15 @@ pub enum StorageState {
     Failing,
     /// Its file was deleted or replaced while it was open.
     Replaced,
+    /// etcd, which many nodes share, is not reached.
+    Away,
+    /// etcd holds something else than this node, and that is not taken.
+    Doubted,
 }
 
 impl StorageState {
     /// All, in the order of the metric.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Starting,
         Self::Open,
         Self::ReadOnly,
@@ -43,6 +47,8 @@ impl StorageState {
         Self::Unavailable,
         Self::Failing,
         Self::Replaced,
+        Self::Away,
+        Self::Doubted,
     ];
 
     /// As the metric and `/ready` say it.
@@ -55,6 +61,8 @@ impl StorageState {
             Self::Unavailable => "unavailable",
             Self::Failing => "failing",
             Self::Replaced => "replaced",
+            Self::Away => "away",
+            Self::Doubted => "doubted",
         }
     }
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use crate::journal::Nodes;
 use crate::observe::figures::{CacheFigures, Figures, HttpFigures};
 use crate::observe::latency::Latency;
 use crate::observe::readiness::Readiness;
@@ -26,6 +27,7 @@ mod cache;
 mod coredns;
 mod denied;
 mod http;
+mod nodes;
 mod queries;
 mod readiness;
 mod sockets;
@@ -237,6 +239,15 @@ impl Metrics {
     pub fn show_cache(&self, figures: Box<dyn Fn() -> Arc<CacheFigures> + Send + Sync>) {
         let registered = self.registry.register(Box::new(cache::CacheCollector::new(figures)));
         registered.expect("one cache is shown");
+    }
+
+    /// Shows the nodes that share an etcd, from now on.
+    ///
+    /// # Panics
+    /// If they are shown already.
+    pub fn show_nodes(&self, nodes: Arc<Nodes>) {
+        let registered = self.registry.register(Box::new(nodes::NodesCollector::new(nodes)));
+        registered.expect("nodes are shown once");
     }
 
     /// Shows the watched sources too, from now on.

@@ -10,6 +10,7 @@ mod health;
 mod keeper;
 mod live;
 mod netlink;
+mod storage;
 mod watched;
 #[cfg(feature = "xdp")]
 mod xdp;
@@ -43,7 +44,6 @@ use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded};
 use crate::control::{Control, ControlHandle, Settings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
-use crate::journal::Storage;
 use crate::lines::CompileOptions;
 use crate::message::Limit;
 use crate::observe::control::Told;
@@ -160,33 +160,39 @@ impl System {
             pending: pending.clone(),
         };
         let token = Arc::new(ArcSwapOption::new(token));
-        let (path, storage_required) = (config.storage.path.clone(), config.storage.required);
+        let (kept_in, runtime) = (config.storage.clone(), Handle::current());
         let (token_file, secrets) = (Arc::clone(&token), Arc::clone(&cookies));
         let (limits, guard) = (config.history, config.changes);
         let initial = control::desired(desired, Vec::new());
         let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
-            let (storage, stored) = Storage::open(&path)?;
+            let storage::Opened { journal, stored, link } = storage::open(&kept_in, runtime)?;
             let settings = Settings {
-                journal: Box::new(storage),
+                journal,
                 stored,
                 history: limits,
                 guard,
-                storage_required,
+                storage_required: kept_in.required,
                 sources: ids,
                 loader: Box::new(loader),
                 token: token_file,
                 cookies: secrets,
                 observer,
             };
-            anyhow::Ok(Control::start(settings, initial, Box::new(planes))?)
+            let control = Control::start(settings, initial, Box::new(planes))?;
+            anyhow::Ok((control, link))
         });
+        let (control, link) = started.await.context("the control thread could not be started")??;
         let Control {
             handle,
             thread,
             history,
-        } = started.await.context("the control thread could not be started")??;
+        } = control;
         spawner.watch_thread("control", thread);
+        let nodes = storage::follow(link, &handle, &spawner);
+        if let Some(nodes) = &nodes {
+            metrics.show_nodes(Arc::clone(nodes));
+        }
 
         for task in sources.tasks(&handle, &history, &spawner.stopping()) {
             run_until_stopped(&spawner, "source", task);
@@ -230,6 +236,7 @@ impl System {
             }),
             zones: Arc::clone(&template),
             history: Arc::clone(&history),
+            nodes,
         });
         let latency = metrics.latency();
         let (answered, obeyed, secrets) = (Arc::clone(&served), Arc::clone(&policies), Arc::clone(&cookies));

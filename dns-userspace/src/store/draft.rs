@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::edit::{ChangeSet, EditRules};
+use super::follow::next_shared;
 use super::layers::{Dirty, Layers};
 use super::merge::{home_given, is_zone, merge_given};
 use super::plan::next_state;
@@ -23,13 +24,15 @@ pub struct Draft<'s> {
     edited: BTreeMap<(SourceId, At, RecordType), Name>,
     /// Names of `edited`.
     names: BTreeSet<At>,
-    applied: Vec<Applied>,
+    pub(super) applied: Vec<Applied>,
     /// The version of the set that was applied last.
     version: u64,
     /// Zones that the set which is being applied deletes.
     pub(super) deleted: BTreeSet<NameKey>,
     /// Whether that set hides RRsets of other sources.
     pub(super) takes_over: bool,
+    /// Whether its version is one that several nodes share.
+    is_shared: bool,
 }
 
 /// What one change set has changed.
@@ -75,6 +78,7 @@ impl<'s> Draft<'s> {
             version: base.version,
             deleted: BTreeSet::new(),
             takes_over: false,
+            is_shared: false,
         }
     }
 
@@ -95,6 +99,7 @@ impl<'s> Draft<'s> {
         self.deleted.clear();
         self.takes_over = terms.takeover;
         let ChangeSet { source, edits, .. } = set;
+        self.is_shared = self.base.is_shared && source == SourceId::api();
         let mut written = Vec::with_capacity(edits.len());
         let mut edited = Vec::new();
         for (number, edit) in edits.into_iter().enumerate() {
@@ -132,8 +137,7 @@ impl<'s> Draft<'s> {
             self.count();
         }
         for (at, rtype, owner) in edited {
-            self.names.insert(at.clone());
-            self.edited.entry((source.clone(), at, rtype)).or_insert(owner);
+            self.note_edited(&source, at, rtype, owner);
         }
         if !changed.is_empty() {
             self.applied.push(Applied {
@@ -198,12 +202,26 @@ impl<'s> Draft<'s> {
 
     /// The version that an edit makes.
     pub(super) fn next_version(&self) -> u64 {
-        self.version + 1
+        match self.is_shared {
+            true => next_shared(self.version),
+            false => self.version + 1,
+        }
+    }
+
+    /// What follows has this version, or the next one that is free here.
+    pub(super) fn advance_to(&mut self, version: u64) {
+        self.version = version.max(self.version + 1);
+    }
+
+    /// An RRset of a source was edited.
+    pub(super) fn note_edited(&mut self, source: &SourceId, at: At, rtype: RecordType, owner: Name) {
+        self.names.insert(at.clone());
+        self.edited.entry((source.clone(), at, rtype)).or_insert(owner);
     }
 
     /// What was applied since the last version is one more.
     pub fn count(&mut self) {
-        self.version += 1;
+        self.version = self.next_version();
     }
 
     /// The version of the set that was applied last.
@@ -360,7 +378,7 @@ impl<'s> Draft<'s> {
 }
 
 /// How an RRset of a source differs between two states of the layers; `None` where it does not.
-fn edited_between(
+pub(super) fn edited_between(
     before: &Layers,
     after: &Layers,
     source: SourceId,

@@ -151,6 +151,7 @@ impl Server {
             inside: None,
             zones: Default::default(),
             history: self.fixture.history(),
+            nodes: None,
         }
     }
 
