@@ -288,6 +288,7 @@ fn routes() -> Routes {
         .route("/api/v1/nodes/accept", post(nodes::accept))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
+        .route("/api/v1/sources/{kind}/{name}/disagreements", get(sources::compare))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete))
         .route("/api/v1/changes", post(changes::changes))

@@ -29,7 +29,7 @@ mod watcher;
 mod world;
 
 pub use self::claims::{Claim, Claimant, Claims, LeftOut};
-pub use self::registry::{Gone, RegisteredSource, Registry};
+pub use self::registry::{CompareError, Gone, RegisteredSource, Registry};
 pub use self::status::{SourceReport, SourceState, Status};
 pub use self::watcher::{SyncRequests, Watcher, WatcherSettings};
 pub use self::world::{Change, Event, Listing, Object, World, WorldError};

@@ -554,7 +554,10 @@ fn all_that_a_filter_finds_is_locked_and_disabled() -> Result<()> {
     }
     let server = Server::start("")?;
     for (name, address) in [("a", "192.0.2.1"), ("b", "192.0.2.2"), ("c", "192.0.2.20")] {
-        hotdns(&server, &["record", "set", &format!("{name}.example.com"), "A", address])?;
+        hotdns(
+            &server,
+            &["record", "set", &format!("{name}.example.com"), "A", address],
+        )?;
     }
     let verb = |verb: &str, more: &[&str]| -> Result<Said> {
         let line = [&["record", verb, "--query", "192.0.2.2"], more].concat();
@@ -563,11 +566,20 @@ fn all_that_a_filter_finds_is_locked_and_disabled() -> Result<()> {
         Ok(outcome)
     };
     let tried = verb("disable", &["--dry-run"])?;
-    ensure!(tried.out.contains("b.example.com") && tried.out.contains("c.example.com"), "{}", tried.out);
+    ensure!(
+        tried.out.contains("b.example.com") && tried.out.contains("c.example.com"),
+        "{}",
+        tried.out
+    );
     ensure!(server.dig(&["+short", "b.example.com"])?.contains("192.0.2.2"));
     verb("disable", &["--note", "old"])?;
     for name in ["b", "c"] {
-        ensure!(server.dig(&["+short", &format!("{name}.example.com")])?.trim().is_empty());
+        ensure!(
+            server
+                .dig(&["+short", &format!("{name}.example.com")])?
+                .trim()
+                .is_empty()
+        );
     }
     ensure!(server.dig(&["+short", "a.example.com"])?.contains("192.0.2.1"));
     verb("enable", &[])?;

@@ -22,7 +22,12 @@ use crate::{process, suite, workspace};
 /// Of PyPI.
 const PYTHON_TOOLS: [&str; 2] = ["schemathesis>=4,<5", "openapi-python-client"];
 /// Of npm.
-const NODE_TOOLS: [&str; 4] = ["openapi-typescript@7", "openapi-fetch@0.17", "typescript@5", "@types/node@20"];
+const NODE_TOOLS: [&str; 4] = [
+    "openapi-typescript@7",
+    "openapi-fetch@0.17",
+    "typescript@5",
+    "@types/node@20",
+];
 
 /// Operations that schemathesis leaves out: one whose answer never ends, and those that would end its server's rest.
 const LEFT_OUT: &str = "^/api/v1/(watch|backup)$";
@@ -76,7 +81,10 @@ fn set_up(folder: &Path) -> Result<()> {
         process::run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
     }
     process::run(Command::new(pip).args(["install", "--quiet"]).args(PYTHON_TOOLS))?;
-    fs::write(folder.join("package.json"), "{\"private\": true, \"type\": \"module\"}\n")?;
+    fs::write(
+        folder.join("package.json"),
+        "{\"private\": true, \"type\": \"module\"}\n",
+    )?;
     process::run(
         Command::new("npm")
             .current_dir(folder)

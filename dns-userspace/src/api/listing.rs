@@ -49,7 +49,10 @@ impl Filter {
         // Nothing can go wrong with a string.
         let _ = write!(room, "{owner}");
         let note = rrset.handling.keeping().note.as_deref();
-        for part in [Some(rrset.origin.label()), rrset.origin.object(), note].into_iter().flatten() {
+        for part in [Some(rrset.origin.label()), rrset.origin.object(), note]
+            .into_iter()
+            .flatten()
+        {
             room.push(BETWEEN);
             room.push_str(part);
         }

@@ -82,6 +82,7 @@ pub(super) struct ProblemBody {
         nodes::accept,
         sources::list,
         sources::sync,
+        sources::compare,
         backup::backup,
         changes::changes,
         history::list,

@@ -16,7 +16,7 @@ use super::parameters::{Parameters, segments};
 use super::problem::Problem;
 use super::{ApiState, access, pieces};
 use crate::principal::Principal;
-use crate::source::{RegisteredSource, Registry};
+use crate::source::{CompareError, RegisteredSource, Registry};
 
 /// All watched sources.
 #[derive(Serialize, ToSchema)]
@@ -115,6 +115,71 @@ pub(super) async fn sync(
         .copied()
         .unwrap_or_default();
     Ok(pieces::json(StatusCode::ACCEPTED, &view(&source, count)))
+}
+
+/// What a proxy and DNS disagree on.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DisagreementList {
+    disagreements: Vec<DisagreementView>,
+}
+
+/// One name or router that they disagree on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProxyDisagreement)]
+pub(super) struct DisagreementView {
+    /// `not_served`, `not_routed`, `wildcard` or `underivable`.
+    kind: &'static str,
+    name: Option<String>,
+    router: Option<String>,
+    /// For people.
+    text: String,
+}
+
+/// Asks a Traefik for its routers now, and compares them with what is served.
+#[utoipa::path(
+    get, path = "/api/v1/sources/{kind}/{name}/disagreements", operation_id = "compareSource", tag = "sources",
+    params(
+        ("kind" = String, Path, description = "The kind of the source: `traefik`"),
+        ("name" = String, Path, description = "Its name in the configuration"),
+    ),
+    responses(
+        (status = 200, description = "What they disagree on; nothing where they agree", body = DisagreementList),
+        (status = 404, description = "`not_found`: there is no such source, or it is no Traefik", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 502, description = "`source_unavailable`: the proxy says nothing", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn compare(
+    State(state): State<ApiState>,
+    Extension(asker): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&asker, "a comparison")?;
+    Parameters::read(&uri, &[])?;
+    let path = segments(&uri, "/api/v1/sources/")?;
+    let [kind, name, _] = path.as_slice() else {
+        return Err(Problem::internal("the path is not the route's"));
+    };
+    let sources = &state.serving()?.sources;
+    let source = sources.find(kind, name).ok_or_else(|| no_such(sources, kind, name))?;
+    let served = state.served()?;
+    let found = source.compare(&served).await.map_err(|error| match error {
+        CompareError::NoProxy => Problem::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
+        CompareError::World(_) => Problem::new(StatusCode::BAD_GATEWAY, "source_unavailable", error.to_string()),
+    })?;
+    let shown = found.iter().map(|found| DisagreementView {
+        kind: found.kind(),
+        name: found.name().map(ToString::to_string),
+        router: found.router().map(str::to_owned),
+        text: found.to_string(),
+    });
+    Ok(pieces::json(
+        StatusCode::OK,
+        &DisagreementList {
+            disagreements: shown.collect(),
+        },
+    ))
 }
 
 fn no_such(sources: &Registry, kind: &str, name: &str) -> Problem {

@@ -113,7 +113,9 @@ fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> Re
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| Failure::Text(format!("no runtime: {error}")))?;
             let asked = report(peer(&traefik, basic_file)?, v2, peer(&server, token_file)?, &target);
-            let found = runtime.block_on(asked).map_err(|error| Failure::Text(error.to_string()))?;
+            let found = runtime
+                .block_on(asked)
+                .map_err(|error| Failure::Text(error.to_string()))?;
             for disagreement in &found {
                 writeln!(out, "{disagreement}").map_err(unwritten)?;
             }
@@ -123,8 +125,8 @@ fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> Re
 }
 
 fn peer(url: &str, secret_file: Option<PathBuf>) -> Result<PeerSettings, Failure> {
-    let peer = PeerSettings::new(url)
-        .map_err(|reason| Failure::Usage(format!("`{url}` is no URL of a server: {reason}")))?;
+    let peer =
+        PeerSettings::new(url).map_err(|reason| Failure::Usage(format!("`{url}` is no URL of a server: {reason}")))?;
     Ok(PeerSettings {
         secret_file: secret_file.map(Into::into),
         ..peer

@@ -85,7 +85,9 @@ pub(crate) fn mark(client: &Client, output: OutputFormat, asked: &MarkArgs, mark
     let is_chosen = asked.name.is_some() || asked.note.is_some();
     marked.retain(|record| is_chosen || record[member].as_bool().unwrap_or(false) != value);
     if foreign > 0 {
-        eprintln!("{foreign} of the RRsets found are not the API's: they are changed where they come from, and left out");
+        eprintln!(
+            "{foreign} of the RRsets found are not the API's: they are changed where they come from, and left out"
+        );
     }
     if marked.is_empty() {
         return match &asked.name {

@@ -197,6 +197,14 @@ impl System {
         for task in sources.tasks(&handle, &history, &spawner.stopping()) {
             run_until_stopped(&spawner, "source", task);
         }
+        let (compared, against, stopping) = (Arc::clone(&sources), Arc::clone(&served), spawner.stopping());
+        spawner.spawn("comparisons", async move {
+            tokio::select! {
+                () = compared.keep_comparing(|| against.snapshot()) => {}
+                () = stopping.cancelled() => {}
+            }
+            Ok(())
+        });
         let mut targets = Targets::default();
         metrics.show_targets(&targets.figures);
         for task in targets.replace(&config.targets, &history, &sources, &spawner.stopping()) {

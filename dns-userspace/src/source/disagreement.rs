@@ -1,5 +1,5 @@
 //! Where a proxy and DNS disagree: names that the proxy routes and DNS lacks, names that lead to the proxy and that it
-//! does not route, and wildcards that mean different things. Pure, but for [`report`], which asks both.
+//! does not route, and wildcards that mean different things. Pure, but for [`compare`] and [`report`], which ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,9 +12,10 @@ use serde::Deserialize;
 use super::WorldError;
 use super::peer::{Credential, Peer, encoded};
 use super::traefik;
-use crate::config::PeerSettings;
+use crate::config::{PeerSettings, ProxySource};
 use crate::model::name::Name;
-use crate::model::record::Wildcard;
+use crate::model::record::{RecordType, RrSet, Wildcard};
+use crate::model::snapshot::{Node, Snapshot};
 use crate::traefik_rule::{Names, Rule};
 
 /// For a reply.
@@ -95,12 +96,107 @@ impl fmt::Display for Disagreement {
     }
 }
 
+impl Disagreement {
+    /// The words for each kind, as the API and the metrics have them.
+    pub const KINDS: [&str; 4] = ["not_served", "not_routed", "wildcard", "underivable"];
+
+    /// One of [`Self::KINDS`].
+    pub fn kind(&self) -> &'static str {
+        let at = match self {
+            Self::NotServed { .. } => 0,
+            Self::NotRouted { .. } => 1,
+            Self::Wildcard { .. } => 2,
+            Self::Underivable { .. } => 3,
+        };
+        Self::KINDS[at]
+    }
+
+    /// The name it is about; a rule that no name can say has none.
+    pub fn name(&self) -> Option<&Name> {
+        match self {
+            Self::NotServed { name, .. } | Self::NotRouted { name } | Self::Wildcard { name, .. } => Some(name),
+            Self::Underivable { .. } => None,
+        }
+    }
+
+    /// The router it is about; a name that no router takes has none.
+    pub fn router(&self) -> Option<&str> {
+        match self {
+            Self::NotServed { router, .. } | Self::Wildcard { router, .. } | Self::Underivable { router, .. } => {
+                Some(router)
+            }
+            Self::NotRouted { .. } => None,
+        }
+    }
+}
+
+/// What DNS serves, as a comparison looks at it.
+pub trait ServedNames {
+    /// What is served at a name itself, where it has an address or an alias.
+    fn get(&self, name: &Name) -> Option<ServedName>;
+
+    /// The names with one of these addresses.
+    fn leading_to(&self, targets: &[IpAddr]) -> Vec<Name>;
+}
+
+impl ServedNames for BTreeMap<Name, ServedName> {
+    fn get(&self, name: &Name) -> Option<ServedName> {
+        BTreeMap::get(self, name).cloned()
+    }
+
+    fn leading_to(&self, targets: &[IpAddr]) -> Vec<Name> {
+        let leads = |known: &ServedName| targets.iter().any(|target| known.addresses.contains(target));
+        self.iter()
+            .filter(|(_, known)| leads(known))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+}
+
+/// What the default view serves: that of clients who are in no view.
+impl ServedNames for Snapshot {
+    fn get(&self, name: &Name) -> Option<ServedName> {
+        let leads = |rtype| {
+            matches!(
+                rtype,
+                RecordType::A | RecordType::AAAA | RecordType::CNAME | RecordType::ALIAS
+            )
+        };
+        let node = self.node(&name.key())?;
+        let mut leading = node.rrsets.iter().filter(|rrset| leads(rrset.rtype)).peekable();
+        let wildcard = leading.peek()?.handling.wildcard();
+        Some(ServedName {
+            wildcard,
+            addresses: leading.flat_map(|rrset| addresses_of(rrset)).collect(),
+        })
+    }
+
+    fn leading_to(&self, targets: &[IpAddr]) -> Vec<Name> {
+        let leads = |node: &Node| {
+            let mut addresses = node.rrsets.iter().flat_map(|rrset| addresses_of(rrset));
+            addresses.any(|address| targets.contains(&address))
+        };
+        let nodes = self.zones.values().flat_map(|zone| zone.nodes.iter());
+        let found = nodes.chain(self.overlays.iter()).filter(|(_, node)| leads(node));
+        found.map(|(key, node)| node.owner(key)).collect()
+    }
+}
+
+/// The addresses of an RRset; none where its type has none.
+fn addresses_of(rrset: &RrSet) -> impl Iterator<Item = IpAddr> + '_ {
+    let is_address = rrset.rtype.is_address();
+    rrset
+        .rdatas
+        .iter()
+        .filter(move |_| is_address)
+        .filter_map(|rdata| match rdata.len() {
+            4 => <[u8; 4]>::try_from(rdata).ok().map(IpAddr::from),
+            _ => <[u8; 16]>::try_from(rdata).ok().map(IpAddr::from),
+        })
+}
+
 /// All disagreements. `targets` are the proxy's addresses; without any, names that no router takes are not looked for.
-pub fn disagreements(
-    routed: &[RoutedRule],
-    served: &BTreeMap<Name, ServedName>,
-    targets: &[IpAddr],
-) -> Vec<Disagreement> {
+pub fn disagreements(routed: &[RoutedRule], served: &dyn ServedNames, targets: &[IpAddr]) -> Vec<Disagreement> {
     let mut found = Vec::new();
     for RoutedRule { router, names, .. } in routed {
         let router = || router.clone();
@@ -132,25 +228,22 @@ pub fn disagreements(
         });
         found.extend(unknown);
     }
-    let to_proxy = served
-        .iter()
-        .filter(|(_, known)| targets.iter().any(|target| known.addresses.contains(target)));
-    for (name, _) in to_proxy {
+    for name in served.leading_to(targets) {
         let host = match name.is_wildcard() {
             true => name.parent().and_then(|base| base.child(b"hotdns-probe")),
             false => Some(name.clone()),
         };
         let is_routed = |host: Name| routed.iter().any(|routed| routed.rule.takes(&host));
         if !host.is_some_and(is_routed) {
-            found.push(Disagreement::NotRouted { name: name.clone() });
+            found.push(Disagreement::NotRouted { name });
         }
     }
     found
 }
 
 /// Whether DNS answers a name: by itself, or by the wildcard above it.
-fn is_covered(served: &BTreeMap<Name, ServedName>, name: &Name) -> bool {
-    if served.contains_key(name) {
+fn is_covered(served: &dyn ServedNames, name: &Name) -> bool {
+    if served.get(name).is_some() {
         return true;
     }
     let mut depth = 0;
@@ -162,12 +255,20 @@ fn is_covered(served: &BTreeMap<Name, ServedName>, name: &Name) -> bool {
             return known.wildcard == Wildcard::Rfc4592 || depth == 1;
         }
         // A name that is there is the closest encloser: wildcards above it do not count (RFC 4592 §2.2.1).
-        if served.contains_key(&base) {
+        if served.get(&base).is_some() {
             return false;
         }
         parent = base.parent();
     }
     false
+}
+
+/// Asks a Traefik, and compares it with what is served.
+pub async fn compare(traefik: &ProxySource, served: &Snapshot) -> Result<Vec<Disagreement>, WorldError> {
+    let peer = Arc::new(Peer::new("Traefik", traefik.peer.clone(), Credential::Basic)?);
+    let (routed, mut found) = traefik::routed(&peer, traefik.is_v2).await?;
+    found.extend(disagreements(&routed, served, &traefik.targets));
+    Ok(found)
 }
 
 /// A page of `/api/v1/records`.

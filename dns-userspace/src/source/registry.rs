@@ -15,25 +15,31 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::caddy::Caddy;
 use super::consul::Consul;
 use super::consul_kv::ConsulKv;
+use super::disagreement::{self, Disagreement};
 use super::hosts::Hosts;
 use super::kubernetes::{KubernetesFigures, KubernetesWorld, Reporting};
 use super::nomad::Nomad;
 use super::polled::Polling;
 use super::traefik::Traefik;
-use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
+use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World, WorldError};
 use crate::config::{ConfiguredSource, SourceSettings};
 use crate::control::{ControlHandle, History};
+use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
 use crate::store::Conflicts;
 
 /// Before a source whose task has panicked is watched anew.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(30);
+
+/// Between two comparisons of a proxy with what is served.
+const BETWEEN_COMPARISONS: Duration = Duration::from_secs(60);
 
 /// One source of this server.
 pub struct RegisteredSource {
@@ -42,6 +48,8 @@ pub struct RegisteredSource {
     /// Tells it to list its world now.
     pub requests: SyncRequests,
     configured: ConfiguredSource,
+    /// How often its proxy and DNS disagreed when they were compared last, by [`Disagreement::KINDS`].
+    disagreements: Mutex<Option<[usize; Disagreement::KINDS.len()]>>,
     /// Ends its task.
     stop: CancellationToken,
     /// Is cancelled once its task has ended, or where there is none.
@@ -54,9 +62,42 @@ impl RegisteredSource {
             status: Arc::new(Status::new(configured.id.clone())),
             requests: SyncRequests::default(),
             configured,
+            disagreements: Mutex::default(),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
         }
+    }
+}
+
+/// Why a proxy and DNS were not compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// The source is no Traefik.
+    #[error("only a source of the kind traefik is compared with what is served")]
+    NoProxy,
+    /// The proxy says nothing.
+    #[error(transparent)]
+    World(#[from] WorldError),
+}
+
+impl RegisteredSource {
+    /// Asks the proxy of this source, and compares it with what is served.
+    pub async fn compare(&self, served: &Snapshot) -> Result<Vec<Disagreement>, CompareError> {
+        let SourceSettings::Traefik(traefik) = &self.configured.settings else {
+            return Err(CompareError::NoProxy);
+        };
+        let found = disagreement::compare(traefik, served).await;
+        let counts = found.as_ref().ok().map(|found| {
+            Disagreement::KINDS.map(|kind| found.iter().filter(|disagreement| disagreement.kind() == kind).count())
+        });
+        *self.disagreements.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        Ok(found?)
+    }
+
+    /// How often its proxy and DNS disagree, by kind; nothing where they were not compared, or the proxy was away.
+    pub fn disagreements(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+        let counts = *self.disagreements.lock().unwrap_or_else(PoisonError::into_inner);
+        Disagreement::KINDS.into_iter().zip(counts.into_iter().flatten())
     }
 }
 
@@ -123,6 +164,17 @@ impl Registry {
         self.iter().find(is_it)
     }
 
+    /// Compares proxies with what is served, each minute; what is found is in the metrics. Never ends.
+    pub async fn keep_comparing(&self, served: impl Fn() -> Arc<Snapshot>) {
+        loop {
+            sleep(BETWEEN_COMPARISONS).await;
+            for source in self.iter() {
+                // Its state says already that a proxy is away.
+                let _ = source.compare(&served()).await;
+            }
+        }
+    }
+
     /// The tasks that watch them, each until `stop`. One that panics is begun anew after a pause, and the others go on.
     pub fn tasks(
         &self,
@@ -130,7 +182,9 @@ impl Registry {
         history: &Arc<History>,
         stop: &CancellationToken,
     ) -> Vec<impl Future<Output = ()> + Send + use<>> {
-        let tasks = self.iter().map(|source| self.task(source, None, control, history, stop));
+        let tasks = self
+            .iter()
+            .map(|source| self.task(source, None, control, history, stop));
         tasks.collect()
     }
 
@@ -254,7 +308,7 @@ impl Task {
                 report.error = Some("its task panicked, see the log".to_owned());
             });
             tokio::select! {
-                () = tokio::time::sleep(PAUSE_AFTER_PANIC) => {}
+                () = sleep(PAUSE_AFTER_PANIC) => {}
                 () = self.requests.asked() => {}
                 () = self.stop.cancelled() => return,
             }

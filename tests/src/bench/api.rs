@@ -120,7 +120,9 @@ pub fn run(options: &Options) -> Result<()> {
     figures.add("change sets of 1,000", rate, "records/s", Some(Goal::AtLeast(50_000.0)));
     let began = Instant::now();
     let first = options.records;
-    in_server(&stage, || Client::connect()?.change_set(&records(load, first, LARGE_SET)))?;
+    in_server(&stage, || {
+        Client::connect()?.change_set(&records(load, first, LARGE_SET))
+    })?;
     let took = began.elapsed().as_secs_f64() * 1e3;
     figures.add("one change set of 10,000", took, "ms", Some(Goal::AtMost(1_000.0)));
 
@@ -269,7 +271,10 @@ fn under_load(stage: &mut Stage, load: &Load, options: &Options, figures: &mut F
     let sample = stage.circuit.measure(Duration::from_millis(500))?;
     stage.circuit.stop()?;
     ensure!(sample.replies() > 0, "the closed loop came to a stand");
-    ensure!(sample.wrong(load) == 0.0, "some of the loop's replies were wrong: {sample:?}");
+    ensure!(
+        sample.wrong(load) == 0.0,
+        "some of the loop's replies were wrong: {sample:?}"
+    );
     measured?.show("under load", figures, false);
     figures.add("the load", sample.rate(), "queries/s", None);
     Ok(())
@@ -292,9 +297,18 @@ fn start_again(stage: &mut Stage, load: &Load, figures: &mut Figures) -> Result<
 
 fn report(options: &Options, figures: &[Figure]) -> Result<()> {
     let mut missed = Vec::new();
-    println!("{} records, {} clients", with_commas(f64::from(options.records)), options.clients);
+    println!(
+        "{} records, {} clients",
+        with_commas(f64::from(options.records)),
+        options.clients
+    );
     for figure in figures {
-        let Figure { name, value, unit, goal } = figure;
+        let Figure {
+            name,
+            value,
+            unit,
+            goal,
+        } = figure;
         let verdict = goal.map_or(String::new(), |goal| {
             let wanted = match goal {
                 Goal::AtLeast(least) => format!("at least {least}"),

@@ -162,5 +162,9 @@ fn checks_have_their_defaults() {
     };
     assert_eq!(nomad.checks, Some(wanted));
     refused("sources: {nomad: [{name: n, checks: {type: ping}}]}\n", "1:44", "tcp");
-    refused("sources: {nomad: [{name: n, checks: {type: dns}}]}\n", "1:37", "checks.name");
+    refused(
+        "sources: {nomad: [{name: n, checks: {type: dns}}]}\n",
+        "1:37",
+        "checks.name",
+    );
 }

@@ -38,7 +38,7 @@ impl Collector for SourcesCollector {
     }
 }
 
-fn families(sources: &Registry) -> [Box<dyn Collector>; 5] {
+fn families(sources: &Registry) -> [Box<dyn Collector>; 6] {
     let of_source = ["kind", "name"];
     let states = gauges(
         "hotdns_source_state",
@@ -65,6 +65,11 @@ fn families(sources: &Registry) -> [Box<dyn Collector>; 5] {
         "Seconds since a watched source was in step with its world; absent where it never was.",
         &of_source,
     );
+    let disagreements = gauges(
+        "hotdns_source_disagreements",
+        "Names and routers on which a Traefik and DNS disagree, by kind; absent where the two are not compared.",
+        &["kind", "name", "disagreement"],
+    );
     for source in sources.iter() {
         let info = source.status.source().info();
         let labels = [&*info.kind, info.name.as_deref().unwrap_or_default()];
@@ -72,6 +77,12 @@ fn families(sources: &Registry) -> [Box<dyn Collector>; 5] {
         for state in SourceState::ALL {
             let labels = [labels[0], labels[1], state.label()];
             states.with_label_values(&labels).set(i64::from(state == report.state));
+        }
+        for (kind, count) in source.disagreements() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            disagreements
+                .with_label_values(&[labels[0], labels[1], kind])
+                .set(count);
         }
         let set = |gauge: &prometheus::IntGaugeVec, value: usize| {
             gauge
@@ -92,5 +103,6 @@ fn families(sources: &Registry) -> [Box<dyn Collector>; 5] {
         Box::new(skipped),
         Box::new(records),
         Box::new(ages),
+        Box::new(disagreements),
     ]
 }

@@ -219,8 +219,7 @@ impl Planes for ServerPlanes {
             .iter()
             .map(|zone| (zone.index, zone.serial))
             .collect();
-        self.publisher
-            .publish(&publication.new, &publication.delta, &serials);
+        self.publisher.publish(&publication.new, &publication.delta, &serials);
     }
 
     fn withhold(&mut self) {

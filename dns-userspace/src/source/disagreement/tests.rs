@@ -68,6 +68,46 @@ fn a_wildcard_ends_at_a_name_below_it() {
 }
 
 #[tokio::test]
+async fn a_traefik_is_compared_with_what_is_served() {
+    let player = Player::start().await;
+    let routers = json!({"a@file": {"rule": "Host(`a.x`)"}, "b@file": {"rule": "Host(`b.x`)"}});
+    player.set("/api/rawdata", Reply::ok(json!({ "routers": routers }).to_string()));
+    let target: IpAddr = "192.0.2.1".parse().expect("an address");
+    let traefik = ProxySource {
+        peer: PeerSettings::new(&player.url).expect("a URL"),
+        targets: vec![target],
+        zones: Vec::new(),
+        ttl: 60,
+        poll: Duration::from_secs(5),
+        is_v2: false,
+    };
+    let rrset = |value: &[u8]| RrSet {
+        rtype: RecordType::A,
+        ttl: 60,
+        rdatas: [Box::<[u8]>::from(value)].into(),
+        origin: crate::model::source::Origin::api(),
+        handling: Default::default(),
+    };
+    let mut served = Snapshot::default();
+    for (name, address) in [
+        ("a.x.", [192, 0, 2, 1]),
+        ("old.x.", [192, 0, 2, 1]),
+        ("mail.x.", [192, 0, 2, 25]),
+    ] {
+        let name: Name = name.parse().expect("a name");
+        let node = Node::new(&name, vec![Arc::new(rrset(&address))]);
+        served.overlays.insert(name.key(), Arc::new(node));
+    }
+    let found = compare(&traefik, &served).await.expect("compared");
+    let found: Vec<_> = found
+        .iter()
+        .map(|found| (found.kind(), found.name().map(ToString::to_string)))
+        .collect();
+    let expected = [("not_served", "b.x."), ("not_routed", "old.x.")].map(|(kind, name)| (kind, Some(name.to_owned())));
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
 async fn both_sides_are_asked() {
     let player = Player::start().await;
     let routers =

@@ -55,7 +55,10 @@ impl Client {
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        self.stream.get_mut().write_all(request.as_bytes()).context("cannot send")?;
+        self.stream
+            .get_mut()
+            .write_all(request.as_bytes())
+            .context("cannot send")?;
         let mut line = String::new();
         self.stream.read_line(&mut line).context("no reply")?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
