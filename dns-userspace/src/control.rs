@@ -50,7 +50,7 @@ pub use error::ControlError;
 pub use history::{Disabled, Event, History, Subscription};
 pub use past::{Difference, Past, PastKind, decode};
 pub use publication::{Cause, Publication, ZoneSerial};
-pub use reload::{Desired, DesiredZone, Door, Failure, LoadFiles, Replaced, ReloadReport, RrsetRef};
+pub use reload::{Desired, DesiredZone, Door, Failure, LoadFiles, ReloadReport, Replaced, RrsetRef};
 pub use serial::is_greater;
 
 /// Commands that wait before senders do.

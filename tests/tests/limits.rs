@@ -331,7 +331,10 @@ fn the_server_s_list_and_limits_take_effect_at_a_reload() -> Result<()> {
         allowed.recv(&mut [0; 512])?;
         let counted = format!("hotdns_acl_denied_total{{action=\"dropped\",plane=\"{plane}\"}}");
         eventually(&counted, || Ok(world.metric(&counted)? == 1.0))?;
-        reload("rate_limit: {enabled: true, rate: 1, burst: 2, slip: 1}\n", &["acl", "rate_limit"])?;
+        reload(
+            "rate_limit: {enabled: true, rate: 1, burst: 2, slip: 1}\n",
+            &["acl", "rate_limit"],
+        )?;
         let truncated = |socket: &UdpSocket| -> Result<usize> {
             let mut truncated = 0;
             for _ in 0..20 {

@@ -109,7 +109,11 @@ pub(crate) fn static_release() -> Result<PathBuf> {
     let target = static_target();
     let mut build = process::cargo();
     build.args(["build", "--release", "--package", "dns-userspace", "--bin", SERVER]);
-    process::run(build.args(["--target", &target]).env(static_compiler(&target), "musl-gcc"))?;
+    process::run(
+        build
+            .args(["--target", &target])
+            .env(static_compiler(&target), "musl-gcc"),
+    )?;
     Ok(workspace::target().join(target).join("release").join(SERVER))
 }
 

@@ -7,12 +7,12 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 use utoipa::ToSchema;
 
-use super::{Command, ControlError};
 use super::differences::{self, Changed};
 use super::files::FileBatch;
 use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
+use super::{Command, ControlError};
 use crate::journal::HistoryLimits;
 use crate::model::access::AccessList;
 use crate::model::name::Name;

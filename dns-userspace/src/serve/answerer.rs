@@ -14,8 +14,7 @@ use super::gate::Denied;
 use super::policy::{Policies, Policy};
 use super::query_log::{Begun, QueryLog};
 use crate::answer::{
-    Admission, Environment, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume,
-    zone_asked,
+    Admission, Environment, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked,
 };
 use crate::cookies::Cookies;
 use crate::message::HEADER_BYTES;

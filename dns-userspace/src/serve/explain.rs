@@ -7,7 +7,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-
 use super::fastpath::{Fast, Worker};
 use super::policy::Policies;
 use super::xdp::SharedProgram;

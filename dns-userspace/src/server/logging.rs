@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tracing::error;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{Layer, Registry, reload};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use self::lines::Lines;
 use crate::config::{LogFormat, LogLevel};

@@ -42,7 +42,8 @@ impl Admissions {
     pub(in crate::serve) fn set(&self, settings: &StreamSettings) {
         let idle = u64::try_from(settings.idle_timeout.as_millis()).unwrap_or(u64::MAX);
         self.limit.store(settings.connections, Ordering::Relaxed);
-        self.per_client.store(settings.connections_per_client, Ordering::Relaxed);
+        self.per_client
+            .store(settings.connections_per_client, Ordering::Relaxed);
         self.idle_timeout.store(idle, Ordering::Relaxed);
     }
 

@@ -134,12 +134,7 @@ pub(crate) fn start_panicking(panics: usize, listen: &[SocketAddr]) -> TestPlane
     start_with(Arc::new(factory), listen, settings(), Gate::default())
 }
 
-fn start_with(
-    answerers: AnswererFactory,
-    listen: &[SocketAddr],
-    streams: StreamSettings,
-    gate: Gate,
-) -> TestPlane {
+fn start_with(answerers: AnswererFactory, listen: &[SocketAddr], streams: StreamSettings, gate: Gate) -> TestPlane {
     let counts = Arc::new(Counts::default());
     let policy = Policy {
         gate: Arc::new(gate),

@@ -299,7 +299,9 @@ impl Live {
                 if moves_secrets {
                     cookies.take_from(file(from).as_deref(), from.secrets);
                 }
-                return Err(format!("a table of answers with these settings cannot be had: {reason}"));
+                return Err(format!(
+                    "a table of answers with these settings cannot be had: {reason}"
+                ));
             }
         }
         let (old, new) = (&from.config, &to.config);
@@ -331,8 +333,13 @@ impl Live {
         let before = self.before.take();
         let config = &self.now.config;
         self.makers.forwarding.follow(&self.policies, &self.metrics, &spawner);
-        if before.as_ref().is_some_and(|before| before.config.sources != config.sources) {
-            let (tasks, gone) = self.sources.replace(&config.sources, &self.control, &self.history, &stopping);
+        if before
+            .as_ref()
+            .is_some_and(|before| before.config.sources != config.sources)
+        {
+            let (tasks, gone) = self
+                .sources
+                .replace(&config.sources, &self.control, &self.history, &stopping);
             writer.sources(self.sources.ids());
             for task in tasks {
                 run_until_stopped(&spawner, "source", task);
@@ -364,7 +371,10 @@ impl Live {
                 warn!("source {}: its task does not end", gone.id.key());
             }
             match writer.retire(&gone.id, force) {
-                Ok(()) => info!("source {}: it is not configured any more, its records are gone", gone.id.key()),
+                Ok(()) => info!(
+                    "source {}: it is not configured any more, its records are gone",
+                    gone.id.key()
+                ),
                 Err(error) => {
                     failures.push(failure(&gone.id, &error));
                     left.push(gone);

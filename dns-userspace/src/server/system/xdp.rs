@@ -64,9 +64,7 @@ impl TableChoices {
 
     /// Whether tables and programs would be alike.
     pub(super) fn are_like(&self, other: &Self) -> bool {
-        self.settings == other.settings
-            && Arc::ptr_eq(&self.gate, &other.gate)
-            && self.recursion == other.recursion
+        self.settings == other.settings && Arc::ptr_eq(&self.gate, &other.gate) && self.recursion == other.recursion
     }
 }
 
