@@ -56,10 +56,12 @@ pub fn blocks() -> Result<Vec<Block>> {
     let mut pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
         .map(str::to_owned)
         .to_vec();
-    for entry in std::fs::read_dir(root.join("docs")).context("cannot list docs")? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".md") && name != CHANGELOG {
-            pages.push(format!("docs/{name}"));
+    for folder in ["docs", "docs/tutorials"] {
+        for entry in std::fs::read_dir(root.join(folder)).context("cannot list docs")? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".md") && name != CHANGELOG {
+                pages.push(format!("{folder}/{name}"));
+            }
         }
     }
     pages.sort();

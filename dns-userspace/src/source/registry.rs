@@ -266,12 +266,16 @@ impl Registry {
         (tasks, gone)
     }
 
-    /// Whether these sources, at this start, would be merged in another order.
-    pub fn are_in_other_order(&self, configured: &[ConfiguredSource]) -> bool {
-        let mut running: Vec<SourceId> = self.ids();
-        running.sort();
-        let running = running.iter().map(SourceId::key);
-        !running.eq(configured.iter().map(|source| source.id.key()))
+    /// Whether these sources, where those that are there keep their places, are merged in another order than a start
+    /// would merge them in.
+    pub fn would_be_in_other_order(&self, configured: &[ConfiguredSource]) -> bool {
+        let ids = self.ids();
+        let place = |source: &ConfiguredSource| {
+            let known = ids.iter().find(|id| id.key() == source.id.key());
+            known.unwrap_or(&source.id).clone()
+        };
+        let places: Vec<SourceId> = configured.iter().map(place).collect();
+        !places.is_sorted()
     }
 }
 

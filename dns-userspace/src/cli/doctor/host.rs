@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dns_userspace::config::Config;
@@ -22,7 +23,7 @@ const ROOM_MIB: u64 = 256;
 
 pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
     let wants_xdp = !wanted_interfaces(config).is_empty();
-    let mut findings = vec![kernel(), privileges(wants_xdp), files(), clock()];
+    let mut findings = vec![kernel(), privileges(wants_xdp), files(), clock(), firewall(wants_xdp)];
     if let Some(config) = config {
         findings.push(storage(&config.storage.path));
     }
@@ -98,7 +99,16 @@ fn clock() -> Finding {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     if seconds >= BUILT {
-        return Finding::ok("clock", "after this program was written");
+        return match is_synchronized() {
+            Some(true) => Finding::ok("clock", "kept by a time service"),
+            Some(false) => Finding::new(
+                State::Warn,
+                "clock",
+                "no time service keeps it",
+                "timedatectl set-ntp true: signatures, cookies and tokens that expire depend on it",
+            ),
+            None => Finding::ok("clock", "after this program was written"),
+        };
     }
     Finding::new(
         State::Warn,
@@ -106,6 +116,51 @@ fn clock() -> Finding {
         "it is before 2026",
         "set it, or start a time service: serials, cookies and tokens that expire depend on it",
     )
+}
+
+/// Whether a time service keeps the clock, where systemd can say.
+fn is_synchronized() -> Option<bool> {
+    let asked = Command::new("timedatectl")
+        .args(["show", "--property=NTPSynchronized", "--value"])
+        .output();
+    let output = asked.ok().filter(|output| output.status.success())?;
+    match String::from_utf8_lossy(&output.stdout).trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether packets are filtered, and what XDP has to do with it.
+fn firewall(wants_xdp: bool) -> Finding {
+    let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
+    let filters = filters(&modules);
+    if filters.is_empty() {
+        return Finding::ok("firewall", "no packet filter is loaded");
+    }
+    let xdp = match wants_xdp {
+        true => "; what XDP answers does not pass it: `acl` and `rate_limit` are for that",
+        false => "",
+    };
+    Finding::new(
+        State::Note,
+        "firewall",
+        format!("{} may filter{xdp}", filters.join(" and ")),
+        "let UDP and TCP port 53 in from your clients, for example: nft add rule inet filter input meta l4proto {tcp, \
+         udp} th dport 53 accept",
+    )
+}
+
+/// Which packet filters have a module loaded.
+fn filters(modules: &str) -> Vec<&'static str> {
+    let is_loaded = |name: &str| modules.lines().any(|line| line.split(' ').next() == Some(name));
+    let known = [
+        ("nf_tables", "nftables"),
+        ("iptable_filter", "iptables"),
+        ("ip6table_filter", "ip6tables"),
+    ];
+    let loaded = known.into_iter().filter(|(module, _)| is_loaded(module));
+    loaded.map(|(_, name)| name).collect()
 }
 
 /// The folder of the database: whether it is there, may be written, and has room.
@@ -145,6 +200,14 @@ fn is_writable(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packet_filters_are_known_by_their_modules() {
+        let modules =
+            "nf_tables 331776 0 - Live 0x0\nnf_tables_extra 1 0 - Live 0x0\niptable_filter 12288 1 - Live 0x0\n";
+        assert_eq!(filters(modules), ["nftables", "iptables"]);
+        assert!(filters("veth 1 0 - Live 0x0\nx_nf_tables 1 0 - Live 0x0\n").is_empty());
+    }
 
     #[test]
     fn releases_are_compared_as_numbers() {

@@ -102,7 +102,7 @@ impl LoadFiles for FileLoader {
             shown: read.shown.clone(),
         });
         // A source that stays keeps its place among the others.
-        if self.with_live(|live, config| live.sources.are_in_other_order(&config.sources)) {
+        if self.with_live(|live, config| live.sources.would_be_in_other_order(&config.sources)) {
             restart.push("sources (their order)".to_owned());
         }
         Ok(desired(read, restart))
