@@ -45,6 +45,7 @@ mod body;
 mod cache;
 mod changes;
 mod connection;
+mod debug;
 mod docs;
 mod edits;
 mod explain;
@@ -69,6 +70,7 @@ mod security;
 mod sources;
 mod templates;
 mod tokens;
+mod top;
 mod watch;
 mod zones;
 
@@ -258,6 +260,10 @@ fn routes() -> Routes {
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/test-dns", get(explain::test_dns))
         .route("/api/v1/config", get(explain::config))
+        .route("/api/v1/top", get(top::top))
+        .route("/api/v1/debug/name", get(debug::name))
+        .route("/api/v1/debug/connections", get(debug::connections))
+        .route("/api/v1/debug/limits", get(debug::limits))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))

@@ -19,6 +19,7 @@ mod reload;
 mod shell;
 mod status;
 mod token;
+mod top;
 mod unix;
 mod watch;
 mod zone;
@@ -55,6 +56,8 @@ pub(crate) enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Show whether a server serves, what, and how much.
     Status(status::StatusArgs),
+    /// Watch a server live: rates, rcodes, latency, what is asked most and by whom.
+    Top(top::TopArgs),
     /// List and change records of a running server.
     Record(record::RecordArgs),
     /// List and change zones of a running server.
@@ -105,6 +108,7 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Init(args) => init::init(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Status(args) => status::status(&args),
+        Verb::Top(args) => top::top(&args),
         Verb::Record(args) => record::record(&args),
         Verb::Import(args) => apply::import(&args),
         Verb::Export(args) => apply::export(&args),

@@ -6,6 +6,7 @@ pub mod fastpath;
 pub mod gate;
 mod job;
 pub mod object;
+pub(crate) mod inspect;
 pub mod query_log;
 pub mod sockets;
 pub mod stream;

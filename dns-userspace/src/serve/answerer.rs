@@ -18,7 +18,7 @@ use crate::answer::{
     zone_asked,
 };
 use crate::cookies::Cookies;
-use crate::message::HEADER_BYTES;
+use crate::message::{HEADER_BYTES, Protocol};
 use crate::model::access::Access;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
@@ -52,6 +52,8 @@ pub struct LocalAnswerer {
     since_timed: u8,
     /// What answered last.
     plane: Plane,
+    /// Why the fast path passed it, where it did.
+    passed: Option<PassReason>,
     /// From which the order of RRs is drawn.
     random: u64,
 }
@@ -82,6 +84,7 @@ impl LocalAnswerer {
             latency: None,
             since_timed: 0,
             plane: Plane::Reference,
+            passed: None,
             random: rand::random(),
         }
     }
@@ -99,8 +102,8 @@ impl LocalAnswerer {
 
 impl LocalAnswerer {
     /// The same, with its queries logged.
-    pub fn logging(self, log: Option<QueryLog>) -> Self {
-        Self { log, ..self }
+    pub fn logging(self, log: QueryLog) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// The same, with some of its answers timed.
@@ -196,7 +199,11 @@ impl Answerer for LocalAnswerer {
             return self.decide(query, arrival, out);
         }
         let disposition = self.decide(query, arrival, out);
-        let watched = Watched { logged, timed };
+        let watched = Watched {
+            logged: logged.map(|logged| logged.passed(self.passed)),
+            timed,
+            protocol: arrival.protocol,
+        };
         match disposition {
             Disposition::Reply => watched.answered(self.plane, out),
             Disposition::Later(job) => {
@@ -213,12 +220,13 @@ impl Answerer for LocalAnswerer {
 struct Watched {
     logged: Option<Begun>,
     timed: Option<(Instant, Arc<Latency>)>,
+    protocol: Protocol,
 }
 
 impl Watched {
     fn answered(self, plane: Plane, reply: &[u8]) {
         if let Some((started, latency)) = self.timed {
-            latency.observe(plane, started.elapsed());
+            latency.observe(plane, self.protocol.label(), reply, started.elapsed());
         }
         if let Some(logged) = self.logged {
             logged.answered(plane, reply);
@@ -229,6 +237,7 @@ impl Watched {
 impl LocalAnswerer {
     fn decide(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         let client = arrival.client;
+        (self.plane, self.passed) = (Plane::Reference, None);
         let admission = match self.gate.admit(arrival, &self.served.table().memory.buckets) {
             Ok(Some(admission)) => admission,
             Ok(None) => return Disposition::Silence,
@@ -249,7 +258,6 @@ impl LocalAnswerer {
         }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
-        self.plane = Plane::Reference;
         match self.fast.answer(query, &environment, out) {
             Fast::Answered => {
                 self.plane = Plane::FastPath;
@@ -264,10 +272,10 @@ impl LocalAnswerer {
                     && let Some(forwarder) = &self.forwarder
                     && forwarder.answer_at_once(query, arrival, out) =>
             {
-                self.plane = Plane::Upstream;
+                (self.plane, self.passed) = (Plane::Cache, Some(PassReason::Foreign));
                 return Disposition::Reply;
             }
-            Fast::Pass(_) => {}
+            Fast::Pass(reason) => self.passed = Some(reason),
         }
         let snapshot = self.served.snapshot_guard();
         match respond(query, &snapshot, &*self.served, &environment, out) {

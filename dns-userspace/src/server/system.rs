@@ -38,20 +38,22 @@ use crate::lines::CompileOptions;
 use crate::message::Limit;
 use crate::model::access::{Access, AccessList};
 use crate::observe::control::Told;
+use crate::observe::dnstap::Dnstap;
 use crate::observe::figures::Figures;
 use crate::observe::metrics::{Metrics, XdpFigures};
 use crate::observe::readiness::Readiness;
+use crate::observe::top::Top;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
 use crate::rules::RuleBook;
 use crate::serve::answerer::{LocalAnswerer, LocalChains};
 use crate::serve::explain::Explainer;
 use crate::serve::gate::Gate;
-use crate::serve::query_log::QueryLog;
+use crate::serve::query_log::{QueryLog, QueryLogParts, tap_settings};
 use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
-use crate::serve::xdp::Publisher;
+use crate::serve::xdp::{Publisher, Taps};
 use crate::source::Registry;
 use crate::target::{self, TargetFigures};
 
@@ -60,6 +62,7 @@ pub(super) struct System {
     control: ControlHandle,
     plane: Mutex<Option<Plane>>,
     readiness: Arc<Readiness>,
+    dnstap: Option<Dnstap>,
     /// It ends last but for the control thread: until then `/ready` says 503.
     http: Http,
 }
@@ -88,7 +91,9 @@ impl System {
         let sockets = Arc::new(Figures::default());
         let gate = Arc::new(gate(&config, &sockets)?);
         let own_room = xdp::own_room(&listening);
-        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room);
+        let taps = Taps::default();
+        let taps_show = tap_settings(&config.query_log, &config.dnstap).one_in != 0;
+        let loader = xdp::table_loader(&config, &listening, &recursion, &cookies, &gate, &own_room, &taps);
         let mut publisher = Publisher::new(loader, options)?;
         let counts = config.metrics.per_zone.then(|| publisher.count_zones());
         let served = publisher.served();
@@ -187,6 +192,8 @@ impl System {
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);
 
+        let dnstap = Dnstap::start(&config.dnstap, &metrics.sockets()).context("dnstap cannot be started")?;
+        let top: Arc<Top> = Arc::default();
         let local = LocalChains::new(Arc::clone(&served), environment);
         let in_flight = shares.forwards;
         let forwarder = forward::start(
@@ -215,6 +222,8 @@ impl System {
                     program: program.clone(),
                 },
                 listening: listening.clone(),
+                top: Arc::clone(&top),
+                shows_xdp: taps_show,
                 configuration: Arc::new(move || shown.load_full()),
                 file,
             }),
@@ -223,12 +232,17 @@ impl System {
         });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let latency = metrics.latency();
-        let log = QueryLog::start(&config.query_log, metrics.sockets()).context("the query log cannot be started")?;
+        let parts = QueryLogParts {
+            figures: metrics.sockets(),
+            served: Arc::clone(&served),
+            taps,
+            dnstap: dnstap.clone(),
+            top,
+        };
+        let log = QueryLog::start(&config, parts).context("the query log cannot be started")?;
         let answerers: AnswererFactory = Arc::new(move || {
             let answerer = local().forwarding(forwarder.clone());
-            let answerer = answerer
-                .logging(log.as_ref().map(QueryLog::another))
-                .timing(Arc::clone(&latency));
+            let answerer = answerer.logging(log.another()).timing(Arc::clone(&latency));
             Box::new(answerer.counting(counts.as_ref().map(ZoneCounts::counter)))
         });
         let parts = Parts {
@@ -252,6 +266,7 @@ impl System {
             control: handle,
             plane: Mutex::new(Some(plane)),
             readiness,
+            dnstap,
             http,
         })
     }
@@ -269,6 +284,9 @@ impl Service for System {
             && !plane.shutdown(limit).await
         {
             warn!("not every query was answered within {} s", limit.as_secs());
+        }
+        if let Some(dnstap) = &self.dnstap {
+            dnstap.end();
         }
         self.http.stop();
         self.control.stop().await;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use super::super::logging;
 use super::watched::WatchedFiles;
-use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
+use crate::config::{Config, ConfigSource, ConfigWithZones, Known, LogFilter, ReadZones};
 use crate::control::{self, LoadFiles, Planes, Publication};
 use crate::rules::{Rule, RuleBook};
 use crate::serve::xdp::Publisher;
@@ -36,6 +37,7 @@ struct Taken {
     known: Known,
     zones: ReadZones,
     rules: Vec<Rule>,
+    log: LogFilter,
     shown: Value,
 }
 
@@ -52,6 +54,7 @@ impl FileLoader {
             known: Known::of(&read.config),
             zones: ReadZones::of(read, &ReadZones::default()),
             rules: read.config.rules.clone(),
+            log: read.config.log_level.clone(),
             shown: Value::Null,
         };
         watched.show(&read.config, &taken.zones);
@@ -83,6 +86,7 @@ impl LoadFiles for FileLoader {
             known: Known::of(&read.config),
             zones,
             rules: read.config.rules.clone(),
+            log: read.config.log_level.clone(),
             shown: read.shown.clone(),
         });
         let restart = Config::restart_needed(&self.running, &read.config);
@@ -102,6 +106,7 @@ impl LoadFiles for FileLoader {
             self.shown.store(Arc::new(read.shown.take()));
             self.taken = read;
             replace_rules(&self.rules, &self.taken.rules);
+            logging::set_filter(&self.taken.log);
         }
     }
 }

@@ -13,6 +13,7 @@ use dns_common::counters::{RCODES, qtype_of_class};
 use dns_common::hash::Keys;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::settings::Settings;
+use dns_common::tap::TapSettings;
 use ipnet::IpNet;
 use tracing::{debug, error, warn};
 
@@ -25,8 +26,9 @@ use crate::cookies::Cookies;
 use crate::observe::metrics::{XdpFigures, XdpReading};
 use crate::serve::gate::{Charged, Gate};
 use crate::serve::object::OBJECT;
+use crate::serve::query_log::tap_settings;
 use crate::serve::xdp::own::{self, GROUPS, Listen};
-use crate::serve::xdp::{Constants, Mode, Program, Room};
+use crate::serve::xdp::{Constants, Mode, Program, Room, Taps};
 use crate::serve::xdp::{Loader, SharedProgram};
 use crate::table::{Ahead, Memory, Sizes, find_grace_period};
 
@@ -43,6 +45,8 @@ struct TableLoader {
     cookies: Arc<Cookies>,
     /// For how many own addresses the next program has room.
     own_room: Arc<AtomicU32>,
+    /// What programs show of their answers, and where that is read.
+    shown: (TapSettings, Taps),
 }
 
 /// For how many entries of own addresses there is to be room, by what this host has now.
@@ -58,6 +62,7 @@ pub(super) fn table_loader(
     cookies: &Arc<Cookies>,
     gate: &Arc<Gate>,
     own_room: &Arc<AtomicU32>,
+    taps: &Taps,
 ) -> Loader {
     let loader = TableLoader {
         settings: Settings {
@@ -73,6 +78,7 @@ pub(super) fn table_loader(
         recursion: Arc::clone(recursion),
         cookies: Arc::clone(cookies),
         own_room: Arc::clone(own_room),
+        shown: (tap_settings(&config.query_log, &config.dnstap), taps.clone()),
     };
     let is_wanted = config.xdp.mode != XdpMode::Off && !config.xdp.interfaces.is_empty();
     let object = is_wanted.then(|| loader.try_out()).and_then(|tried| match tried {
@@ -133,12 +139,16 @@ impl TableLoader {
                 // One more for all of IPv4.
                 recursion: entries(self.recursion.len() + 1),
             },
+            tap: self.shown.0,
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)
             .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;
         program.set_access(self.gate.access.as_deref(), self.gate.exempt.as_deref())?;
         program.set_recursion(&self.recursion)?;
         program.set_cookies(self.cookies.seconds(), &self.cookies.secrets())?;
+        if self.shown.0.one_in != 0 {
+            program.show_in(&self.shown.1)?;
+        }
         Ok((program, memory))
     }
 
