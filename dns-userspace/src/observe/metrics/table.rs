@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dns_common::slot::CLASS_BYTES;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use dns_common::slot::CLASS_BYTES;
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts};
 
 use crate::publish::TableFigures;
