@@ -39,4 +39,5 @@ pub mod search;
 pub mod settings;
 pub mod slot;
 pub mod table;
+pub mod tap;
 pub mod wire;

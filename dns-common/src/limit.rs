@@ -136,6 +136,19 @@ impl Limits {
         self.prefix.interval_ns != 0
     }
 
+    /// The line and the tag of a client's bucket.
+    #[inline(always)]
+    pub fn place(&self, client: [u64; 2]) -> (u32, u64) {
+        let hash = self.hash(client);
+        let index = ((hash >> 32) * (BUCKET_LINES as u64 - 1)) >> 32;
+        (index as u32, (hash & !SLIP_MASK) | TAG)
+    }
+
+    /// Whether the first word of a bucket is that of a bucket with this tag.
+    pub const fn is_of(&self, word: u64, tag: u64) -> bool {
+        word & !SLIP_MASK == tag & !SLIP_MASK
+    }
+
     /// The keyed hash of the client's prefix (NH, and a finish that spreads it over all bits).
     #[inline(always)]
     fn hash(&self, [first, second]: [u64; 2]) -> u64 {
@@ -161,11 +174,9 @@ impl Limits {
 /// the prefix's limit alone.
 #[inline(always)]
 pub fn charge<B: Buckets>(buckets: &B, limits: &Limits, client: [u64; 2], now_ns: u64) -> Charge {
-    let hash = limits.hash(client);
-    let tag = (hash & !SLIP_MASK) | TAG;
-    let index = ((hash >> 32) * (BUCKET_LINES as u64 - 1)) >> 32;
+    let (index, tag) = limits.place(client);
     // What has no memory has no limit.
-    let Some(line) = buckets.line(index as u32) else {
+    let Some(line) = buckets.line(index) else {
         return Charge::Within;
     };
     let place = find(&line, tag);

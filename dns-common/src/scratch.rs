@@ -40,8 +40,8 @@ pub struct State {
     pub client_key: [u32; 5],
     /// The key of a look-up of what a client may: the number of bits, the group, then the address.
     pub access_key: [u32; 6],
-    /// Zero.
-    pub unused: u32,
+    /// How many answers there are until the next one that is shown ([`crate::tap`]).
+    pub until_tapped: u32,
     /// What is known of the frame, in one word of the program's own layout.
     pub frame: u64,
     /// Zero, which zero is added to: an atomic instruction that gives what was there orders all loads before it and

@@ -30,6 +30,8 @@ mod program;
 mod respond;
 #[cfg(target_arch = "bpf")]
 mod steps;
+#[cfg(target_arch = "bpf")]
+mod tap;
 
 use dns_common::reason::{DropReason, PassReason};
 

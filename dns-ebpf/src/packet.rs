@@ -348,3 +348,13 @@ pub fn adjust_tail(ctx: &XdpContext, by: i32) -> bool {
     // SAFETY: the context is the program's own, and every `Packet` is taken anew afterwards.
     unsafe { bpf_xdp_adjust_tail(ctx.ctx, by) == 0 }
 }
+
+/// The same from `at` on, for memory that the program was lent.
+#[inline(always)]
+pub fn load_from<const N: usize>(ctx: &XdpContext, at: u32, to: &mut [u8; N], length: u32, least: u32) -> bool {
+    let Some(length) = bounded(length, least, N as u32) else {
+        return false;
+    };
+    // SAFETY: the context is the program's own, and `to` has room for `length` octets, as just checked.
+    unsafe { bpf_xdp_load_bytes(ctx.ctx, at, to.as_mut_ptr().cast(), length) == 0 }
+}

@@ -12,7 +12,7 @@ use dns_common::opaque::opaque;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::wire::flags;
 
-use crate::{Verdict, maps, parse, respond, steps};
+use crate::{Verdict, maps, parse, respond, steps, tap};
 
 /// The program that is attached to interfaces.
 #[xdp]
@@ -142,6 +142,9 @@ fn answer(ctx: &XdpContext) -> Verdict {
     // What was not admitted was not looked up: the line is another query's.
     if maps::settings().per_zone != 0 && admitted == admission::ADMITTED {
         maps::count_for_zone(state.scratch.found.zone, rcode);
+    }
+    if tap::is_due(state) {
+        tap::show(ctx, &frame, &state.scratch);
     }
     Verdict::Answer
 }

@@ -47,6 +47,7 @@ mod body;
 mod cache;
 mod changes;
 mod connection;
+mod debug;
 mod docs;
 mod edits;
 mod explain;
@@ -72,6 +73,7 @@ mod security;
 mod sources;
 mod templates;
 mod tokens;
+mod top;
 mod watch;
 mod zones;
 
@@ -286,6 +288,10 @@ fn routes() -> Routes {
         .route("/api/v1/config", get(explain::config))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/accept", post(nodes::accept))
+        .route("/api/v1/top", get(top::top))
+        .route("/api/v1/debug/name", get(debug::name))
+        .route("/api/v1/debug/connections", get(debug::connections))
+        .route("/api/v1/debug/limits", get(debug::limits))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/sources/{kind}/{name}/disagreements", get(sources::compare))

@@ -21,6 +21,7 @@ mod reload;
 mod shell;
 mod status;
 mod token;
+mod top;
 mod unix;
 mod watch;
 mod zone;
@@ -59,6 +60,8 @@ pub(crate) enum Verb {
     Status(status::StatusArgs),
     /// Show the servers that share an etcd, and which version each serves.
     Nodes(nodes::NodesArgs),
+    /// Watch a server live: rates, rcodes, latency, what is asked most and by whom.
+    Top(top::TopArgs),
     /// List and change records of a running server.
     Record(record::RecordArgs),
     /// List and change zones of a running server.
@@ -108,6 +111,7 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Status(args) => status::status(&args),
         Verb::Nodes(args) => nodes::nodes(&args),
+        Verb::Top(args) => top::top(&args),
         Verb::Record(args) => record::record(&args),
         Verb::Import(args) => apply::import(&args),
         Verb::Export(args) => apply::export(&args),

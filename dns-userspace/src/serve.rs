@@ -7,6 +7,7 @@ pub mod gate;
 mod job;
 pub mod object;
 pub mod policy;
+pub(crate) mod inspect;
 pub mod query_log;
 pub mod sockets;
 pub mod stream;

@@ -52,7 +52,7 @@ fn run_in_runtime(source: ConfigSource) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    logging::start(loaded.config.log_level, loaded.config.log_format);
+    logging::start(&loaded.config);
     let needs = needs(&loaded.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -20,6 +20,7 @@ use dns_common::counters::Counters;
 use dns_common::limit::Limits;
 use dns_common::reason::PassReason;
 use dns_common::settings::Settings;
+use dns_common::tap::TapSettings;
 use dns_userspace::answer::Environment;
 use dns_userspace::cookies::Secrets;
 use dns_userspace::model::access::AccessList;
@@ -92,6 +93,8 @@ pub struct Guards {
     pub orders_loads: bool,
     /// How many entries maps have room for.
     pub room: Room,
+    /// What is shown of answers.
+    pub tap: TapSettings,
 }
 
 impl Default for Guards {
@@ -102,6 +105,7 @@ impl Default for Guards {
             exempt: None,
             per_zone: false,
             orders_loads: false,
+            tap: TapSettings::OFF,
             room: Room::default(),
         }
     }
@@ -136,6 +140,7 @@ impl Kernel {
                 settings,
                 limits,
                 room: guards.room,
+                tap: guards.tap,
             };
             let (mut program, memory) = Program::load(object()?, &constants, keys, sizes)?;
             program.set_access(guards.access.as_ref(), guards.exempt.as_ref())?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use dns_common::address::{OwnKey, OwnValue, mapped};
 use dns_common::limit::{Limits, Pace};
 use dns_common::settings::Settings;
+use dns_common::tap::TapSettings;
 use dns_userspace::model::record::{Handling, RecordType, RrSet};
 use dns_userspace::model::source::Origin;
 use dns_userspace::serve::gate::Charged;
@@ -460,6 +461,7 @@ impl Attached {
                 settings,
                 limits: limits(),
                 room: Room::default(),
+                tap: TapSettings::OFF,
             };
             let (mut program, memory) = Program::load(object()?, &constants, keys, sizes)?;
             if let Some(fails) = plan.0.lock().expect("no panic").clone() {

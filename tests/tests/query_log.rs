@@ -1,12 +1,13 @@
 //! The query log of the running server: what is in it, that it survives rotation, and that nobody waits for it.
 
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tests::net::is_skipped;
+use tests::net::{Namespace, is_skipped};
 use tests::server::{Server, eventually};
 
 /// Without XDP, whose answers are not logged.
@@ -135,4 +136,311 @@ fn a_collector_that_hangs_holds_nothing_back() -> Result<()> {
     eventually("what was not written is counted", || {
         Ok(server.metric("hotdns_query_log_dropped_total")? > 100.0)
     })
+}
+
+/// A server in a namespace of its own, with XDP on `lo`.
+fn with_xdp(more: &str) -> Result<(Namespace, Server)> {
+    let home = Namespace::new("log")?;
+    home.ip(&["link", "set", "lo", "up"])?;
+    let server = Server::start_in(&home, "lo", more)?;
+    Ok((home, server))
+}
+
+#[test]
+fn answers_of_xdp_are_lines_with_zone_view_and_source() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let (home, server) = with_xdp(
+        "query_log: {to: queries.log}\nviews: [{name: office, clients: [10.0.0.0/8]}]\nrecords: [{name: \
+         www.example.com., type: TXT, ttl: 300, value: [inside], view: office}]\n",
+    )?;
+    for question in [
+        &["www.example.com", "A"][..],
+        &["nope.example.com", "A"],
+        &["big.example.com", "TXT", "+nocookie"],
+    ] {
+        home.enter(|| server.dig(question))?;
+    }
+    eventually("lines", || Ok(lines(&server, "queries.log")?.len() >= 3))?;
+    let mut all = lines(&server, "queries.log")?;
+    all.sort_by_key(|line| line["time"].as_str().map(str::to_owned));
+    let shown = |line: &Value| {
+        [
+            "plane",
+            "name",
+            "rcode",
+            "answers",
+            "zone",
+            "view",
+            "source",
+            "pass_reason",
+            "microseconds",
+        ]
+        .map(|member| line[member].to_string().replace('"', ""))
+        .join(" ")
+    };
+    assert_eq!(
+        all.iter().take(2).map(shown).collect::<Vec<_>>(),
+        [
+            "xdp www.example.com. NOERROR 1 example.com. null zone_file null null",
+            "xdp nope.example.com. NXDOMAIN 0 example.com. null null null null",
+        ],
+        "{}",
+        server.log()
+    );
+    let first = &all[0];
+    ensure!(
+        first["client"] == "127.0.0.1" && first["port"].as_u64() > Some(1023),
+        "{first}"
+    );
+    // The clocks of the program and of the log are the same.
+    let seconds = tests::net::run("date", &["-d", first["time"].as_str().context("a time")?, "+%s"])?;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs();
+    ensure!(now.abs_diff(seconds.trim().parse()?) < 60, "{first}");
+    home.enter(|| {
+        ensure!(server.metric("hotdns_xdp_answers_total")? >= 2.0);
+        ensure!(server.metric("hotdns_xdp_untold_total")? == 0.0);
+        Ok(())
+    })
+}
+
+#[test]
+fn xdp_is_silent_where_it_is_to_be_and_samples_where_it_is_to() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let ask = |home: &Namespace, server: &Server| -> Result<f64> {
+        server.write("queries", "www.example.com A\nmail.example.com A\n")?;
+        let port = server.dns.port().to_string();
+        let path = server.path("queries");
+        let path = path.to_str().context("UTF-8")?;
+        home.run(
+            "dnsperf",
+            &["-s", "127.0.0.1", "-p", &port, "-d", path, "-n", "1000", "-q", "20"],
+        )?;
+        home.enter(|| server.metric("hotdns_xdp_answers_total"))
+    };
+    let (home, server) = with_xdp("query_log: {to: queries.log, xdp: false}\n")?;
+    ensure!(ask(&home, &server)? >= 2000.0);
+    home.enter(|| server.dig(&["www.example.com", "A", "+tcp"]))?;
+    eventually(
+        "the line of a socket",
+        || Ok(!lines(&server, "queries.log")?.is_empty()),
+    )?;
+    let all = lines(&server, "queries.log")?;
+    ensure!(all.iter().all(|line| line["plane"] != "xdp"), "{all:?}");
+    drop(server);
+
+    let (home, server) = with_xdp("query_log: {to: queries.log, sample: 10}\n")?;
+    ensure!(ask(&home, &server)? >= 2000.0);
+    home.enter(|| server.dig(&["www.example.com", "A", "+tcp"]))?;
+    eventually("a tenth", || Ok(lines(&server, "queries.log")?.len() >= 100))?;
+    let count = lines(&server, "queries.log")?.len();
+    ensure!((100..400).contains(&count), "{count}");
+    Ok(())
+}
+
+/// `dnsperf` for a moment, against a server whose sink takes nothing; all is answered, and what is lost is counted.
+fn is_not_held_back(server: &Server) -> Result<()> {
+    server.write("queries", "www.example.com A\nmail.example.com A\n")?;
+    let port = server.dns.port().to_string();
+    let path = server.path("queries");
+    let arguments = [
+        "-s",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-d",
+        path.to_str().context("UTF-8")?,
+        "-l",
+        "2",
+        "-q",
+        "50",
+    ];
+    let said = tests::net::run("dnsperf", &arguments)?;
+    ensure!(said.contains("Queries lost:         0"), "{said}");
+    eventually("what was not written is counted", || {
+        Ok(server.metric("hotdns_query_log_dropped_total")? > 100.0)
+    })
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_holds_nothing_back() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = start("to: off")?;
+    server.stop()?;
+    let pipe = server.path("queries.pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600))?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    server.write("hotdns.yaml", &config.replace("to: off", "to: queries.pipe"))?;
+    server.run()?;
+    is_not_held_back(&server)?;
+    // Somebody reads it at last.
+    let mut first = String::new();
+    BufReader::new(std::fs::File::open(&pipe)?).read_line(&mut first)?;
+    ensure!(first.contains("\"transport\":\"udp\""), "{first}");
+    Ok(())
+}
+
+#[test]
+fn a_file_system_that_is_full_loses_lines_and_no_answers() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = start("to: off")?;
+    server.stop()?;
+    let small = server.path("small");
+    std::fs::create_dir(&small)?;
+    let path = small.to_str().context("UTF-8")?.to_owned();
+    tests::net::run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", &path])?;
+    let outcome = (|| {
+        let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+        server.write("hotdns.yaml", &config.replace("to: off", "to: small/queries.log"))?;
+        server.run()?;
+        is_not_held_back(&server)?;
+        // No line is cut off, and lines come again once there is room.
+        let whole = lines(&server, "small/queries.log")?;
+        std::fs::write(server.path("small/queries.log"), "")?;
+        eventually("lines come again", || {
+            server.dig(&["www.example.com", "A"])?;
+            Ok(!lines(&server, "small/queries.log")?.is_empty())
+        })?;
+        ensure!(whole.len() > 10, "{}", whole.len());
+        Ok(())
+    })();
+    let stopped = server.stop().map(drop);
+    tests::net::run("umount", &[&path])?;
+    outcome.and(stopped)
+}
+
+/// What comes in until `is_enough`.
+fn datagrams(socket: &UdpSocket, is_enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut all = Vec::new();
+    while !is_enough(&all) {
+        let mut datagram = vec![0; 65_536];
+        let length = socket.recv(&mut datagram)?;
+        datagram.truncate(length);
+        all.push(datagram);
+    }
+    Ok(all)
+}
+
+#[test]
+fn gelf_over_udp_and_tcp_for_queries_and_the_log() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let (queries, log) = (UdpSocket::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    let (to, log_to) = (queries.local_addr()?, log.local_addr()?);
+    let mut server = start(&format!("to: 'gelf+udp://{to}'"))?;
+    server.stop()?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    server.write("hotdns.yaml", &format!("{config}log_gelf: gelf+tcp://{log_to}\n"))?;
+    server.run()?;
+    server.dig(&["www.example.com", "A"])?;
+    let got = datagrams(&queries, |all| !all.is_empty())?;
+    let message: Value = serde_json::from_slice(&got[0])?;
+    ensure!(
+        message["version"] == "1.1" && message["_name"] == "www.example.com." && message["_rcode"] == "NOERROR",
+        "{message}"
+    );
+    let short = message["short_message"].as_str();
+    ensure!(short == Some("www.example.com. A NOERROR 127.0.0.1"), "{message}");
+    ensure!(
+        message["timestamp"].is_f64() && message["host"].is_string(),
+        "{message}"
+    );
+    // The log: messages with an octet of zero behind each.
+    let (stream, _) = log.accept()?;
+    let mut read = BufReader::new(stream);
+    let mut found = Vec::new();
+    while !found.iter().any(|message: &Value| message["short_message"] == "ready") {
+        let mut message = Vec::new();
+        read.read_until(0, &mut message)?;
+        ensure!(message.pop() == Some(0), "the stream ended");
+        found.push(serde_json::from_slice(&message)?);
+    }
+    ensure!(found.iter().all(|message| message["version"] == "1.1"), "{found:?}");
+    ensure!(
+        found[0]["level"] == 6 && found[0]["_target"].is_string(),
+        "{}",
+        found[0]
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_asked_most_is_counted_while_somebody_looks() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = start("to: off")?;
+    let top = || Ok::<_, anyhow::Error>(server.request("GET", "/api/v1/top?limit=2", None)?.json);
+    server.dig(&["www.example.com", "A"])?;
+    ensure!(top()?["queries"] == 0, "nobody has looked before");
+    for name in ["www.example.com", "www.example.com", "mail.example.com"] {
+        server.dig(&[name, "A"])?;
+    }
+    eventually("three queries", || Ok(top()?["queries"] == 3))?;
+    let found = top()?;
+    ensure!(
+        found["names"][0] == serde_json::json!({"name": "www.example.com.", "queries": 2}),
+        "{found}"
+    );
+    ensure!(
+        found["clients"] == serde_json::json!([{"client": "127.0.0.1", "queries": 3}]),
+        "{found}"
+    );
+    let program = tests::server::program()?;
+    let url = format!("http://{}", server.http);
+    let frame = tests::net::run(
+        program.to_str().context("UTF-8")?,
+        &["top", "--once", "--interval", "1", "--url", &url],
+    )?;
+    ensure!(
+        frame.contains("www.example.com.") && frame.contains("answers/s"),
+        "{frame}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_part_of_the_log_is_louder_after_a_reload() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = start("to: off")?;
+    let config = std::fs::read_to_string(server.path("hotdns.yaml"))?;
+    // Twice: the second one is logged as the first one says. Lines that it brought.
+    let reload = |level: &str| -> Result<Vec<String>> {
+        server.write("hotdns.yaml", &format!("{config}log_level: {level}\n"))?;
+        let mut before = 0;
+        for _ in 0..2 {
+            before = server.log().lines().count();
+            let reply = server.request("POST", "/api/v1/reload", Some(&serde_json::json!({})))?;
+            ensure!(reply.status == 200, "{reply:?}");
+        }
+        // The log is written by a thread of its own.
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(server.log().lines().skip(before).map(str::to_owned).collect())
+    };
+    let quiet = reload("error")?;
+    ensure!(quiet.is_empty(), "{quiet:?}");
+    let loud = reload("'error,audit=info,control=trace'")?;
+    ensure!(!loud.is_empty(), "{}", server.log());
+    ensure!(
+        loud.iter()
+            .all(|line| line.contains(" audit") || line.contains("::control")),
+        "{loud:?}"
+    );
+    server.write("hotdns.yaml", &format!("{config}log_level: info,nothing=debug\n"))?;
+    let reply = server.request("POST", "/api/v1/reload", Some(&serde_json::json!({})))?;
+    ensure!(reply.status == 422 && reply.text.contains("nothing"), "{reply:?}");
+    Ok(())
 }

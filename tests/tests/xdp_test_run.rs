@@ -16,6 +16,7 @@ use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::Reply;
 use dns_common::slot::CLASS_BYTES;
 use dns_common::table::{Table, word};
+use dns_common::tap::TapSettings;
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::model::access::{Access, AccessList};
 use dns_userspace::model::name::Name;
@@ -191,6 +192,8 @@ fn object_has_its_program_and_maps() -> Result<()> {
             "PerCpuArray",
             size_of::<dns_common::counters::ZoneCounters>() as u32,
         ),
+        ("TAP", "RingBuf", 0),
+        ("TAP_LOST", "PerCpuArray", 8),
     ];
     let maps: BTreeSet<&str> = ebpf.maps().map(|(name, _)| name).collect();
     for (map, kind, value_bytes) in expected {
@@ -271,6 +274,7 @@ fn everything(more: &str, orders_loads: bool) -> Result<Kernel> {
         exempt: Some(AccessList::new(&[far], &[], Access::Refused)),
         per_zone: true,
         orders_loads,
+        tap: TapSettings { one_in: 3, whole: 1 },
         ..Guards::default()
     };
     let mut kernel = Kernel::guarded(environment, true, guards)?;

@@ -95,6 +95,16 @@ pub(crate) const TOOLS: &[Tool] = &[
         needed_by: NeededBy::Tests,
     },
     Tool {
+        program: "fstrm_capture",
+        package: "fstrm-bin",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "dnstap-ldns",
+        package: "dnstap-ldns",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
         program: "unbound",
         package: "unbound",
         needed_by: NeededBy::Tests,

@@ -26,6 +26,7 @@ use crate::message::Message;
 use crate::model::name::Name;
 use crate::model::rdata::format_value;
 use crate::model::record::{RecordType, RrSet};
+use crate::observe::top::Top as TopCounts;
 use crate::principal::Principal;
 use crate::serve::explain::{AnsweredBy, Explainer, query, rcode_label};
 
@@ -35,6 +36,10 @@ pub struct Inside {
     pub explainer: Explainer,
     /// Where DNS is answered.
     pub listening: Vec<SocketAddr>,
+    /// What is asked most.
+    pub(crate) top: Arc<TopCounts>,
+    /// Whether answers of the XDP program are counted there.
+    pub shows_xdp: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The configuration file as it was loaded last, secrets masked.
     pub configuration: Arc<dyn Fn() -> Arc<Value> + Send + Sync>,
     /// Its path.

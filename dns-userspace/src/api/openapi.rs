@@ -20,6 +20,7 @@ use super::{
     backup, cache, changes, docs, explain, history, hosted, nodes, probes, records, rules, sources, tokens, watch,
     zones,
 };
+use super::{debug, top};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -105,6 +106,10 @@ pub(super) struct ProblemBody {
         explain::explain,
         explain::test_dns,
         explain::config,
+        top::top,
+        debug::name,
+        debug::connections,
+        debug::limits,
         tokens::list,
         tokens::create,
         tokens::delete,

@@ -126,7 +126,7 @@ fn shown(state: &Value) -> String {
 }
 
 /// Days, hours, minutes, seconds: the two largest that are not zero.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let parts = [
         (seconds / 86_400, "d"),
         (seconds / 3_600 % 24, "h"),
@@ -143,10 +143,10 @@ fn duration(seconds: u64) -> String {
 }
 
 /// Samples of an exposition (Prometheus text format).
-struct Metrics(Vec<(String, BTreeMap<String, String>, f64)>);
+pub(super) struct Metrics(Vec<(String, BTreeMap<String, String>, f64)>);
 
 impl Metrics {
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let sample = |line: &str| {
             let (series, value) = line.rsplit_once(' ')?;
             let value = value.parse().ok()?;
@@ -165,16 +165,16 @@ impl Metrics {
         )
     }
 
-    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a BTreeMap<String, String>, f64)> {
+    pub(super) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a BTreeMap<String, String>, f64)> {
         let samples = self.0.iter().filter(move |(own, _, _)| own == name);
         samples.map(|(_, labels, value)| (labels, *value))
     }
 
-    fn sum(&self, name: &str) -> f64 {
+    pub(super) fn sum(&self, name: &str) -> f64 {
         self.of(name).map(|(_, value)| value).sum()
     }
 
-    fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
+    pub(super) fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
         let mut sums = BTreeMap::new();
         for (labels, value) in self.of(name) {
             if let Some(of) = labels.get(label) {
@@ -185,7 +185,7 @@ impl Metrics {
         sums
     }
 
-    fn labels<'a>(&'a self, name: &'a str, label: &str) -> Option<&'a str> {
+    pub(super) fn labels<'a>(&'a self, name: &'a str, label: &str) -> Option<&'a str> {
         self.of(name)
             .find_map(|(labels, _)| labels.get(label))
             .map(String::as_str)

@@ -17,14 +17,17 @@ use super::acl::Acl;
 use super::backend::BackendConfig;
 use super::cache::CacheConfig;
 use super::chaos::ChaosConfig;
+use super::collector::GelfTarget;
+use super::dnstap::DnstapConfig;
 use super::document::YamlNode;
 use super::edns::EdnsConfig;
 use super::files::FilesConfig;
 use super::forward::ForwardConfig;
 use super::http::HttpConfig;
 use super::limits::LimitsConfig;
+use super::log_fields::LogFields;
 use super::log_format::LogFormat;
-use super::log_level::LogLevel;
+use super::log_level::LogFilter;
 use super::metrics::MetricsConfig;
 use super::problem::Findings;
 use super::query_log::QueryLogConfig;
@@ -40,6 +43,7 @@ use super::xdp::XdpConfig;
 use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
+use super::{dnstap, log_fields, log_gelf};
 use super::{limits, listen, log_format, log_level, metrics, query_log, rate_limit, records, rules, sources, storage};
 use super::{targets, tcp, ttl_bounds, views, xdp, zone_template, zones};
 use crate::journal::HistoryLimits;
@@ -117,8 +121,10 @@ macro_rules! keys {
 keys! {
     dns_port: u16 = (),
     http_port: u16 = (),
-    log_level: LogLevel = (),
+    log_level: LogFilter = (),
     log_format: LogFormat = (),
+    log_fields: LogFields = (),
+    log_gelf: Option<GelfTarget> = (),
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),
@@ -136,6 +142,7 @@ keys! {
     rate_limit: RateLimitConfig = (),
     metrics: MetricsConfig = (),
     query_log: QueryLogConfig = (),
+    dnstap: DnstapConfig = (),
     zones: Vec<ConfiguredZone> = (),
     backend: BackendConfig = (ttl_bounds, listen),
     forward: ForwardConfig = (listen),

@@ -130,6 +130,13 @@ pub enum ConfigProblem {
         value: String,
         choices: &'static [&'static str],
     },
+    #[error(
+        "`{key}` is `{text}`, which is no collector: write gelf+udp://HOST:PORT or gelf+tcp://HOST:PORT, an IPv6 \
+         address in brackets"
+    )]
+    BadCollector { key: String, text: String },
+    #[error("`{key}` is `{text}`: write unix: and the path of a socket, tcp://HOST:PORT, or off")]
+    BadDnstapTarget { key: String, text: String },
     #[error("`{key}` is empty: {remedy}")]
     Empty { key: String, remedy: &'static str },
     #[error("`{key}` has {bytes} octets: shorten it to {most}")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::collector::{GelfTarget, gelf};
 use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::{ConfigProblem, Findings};
 use super::section::Text;
@@ -23,6 +24,8 @@ pub struct QueryLogConfig {
     pub names: Vec<Name>,
     /// Only queries that were answered so; all where there are none.
     pub rcodes: Vec<u8>,
+    /// Whether what the XDP program answers is written too.
+    pub xdp: bool,
 }
 
 /// Where lines go.
@@ -34,12 +37,14 @@ pub enum Sink {
     File(PathBuf),
     /// A Unix socket (a stream) that somebody listens to.
     Socket(PathBuf),
+    /// A collector that takes GELF.
+    Gelf(GelfTarget),
 }
 
 const MOST_SAMPLED: u32 = 1_000_000;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
-    keys: &["to", "sample", "clients", "names", "rcodes"],
+    keys: &["to", "sample", "clients", "names", "rcodes", "xdp"],
     applies: Applies::Live(&[("query_log", |old, new| old.query_log != new.query_log)]),
 };
 
@@ -47,17 +52,19 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> QueryLogConfig
     let section = input.root.section("query_log", KEY.keys, findings);
     let to = section
         .text("to", "to: stdout", findings)
-        .and_then(|Text { at, text }| match text {
+        .and_then(|given| match given.text {
             "off" => None,
             "stdout" => Some(Sink::Stdout),
             "" => {
                 let problem = ConfigProblem::Empty {
                     key: section.path("to"),
-                    remedy: "write `stdout`, the path of a file, `unix:` and the path of a socket, or `off`",
+                    remedy: "write `stdout`, the path of a file, `unix:` and the path of a socket, `gelf+udp://` or \
+                             `gelf+tcp://` and a collector, or `off`",
                 };
-                findings.error(at, problem);
+                findings.error(given.at, problem);
                 None
             }
+            text if text.starts_with("gelf+") => gelf(section.path("to"), given, findings).map(Sink::Gelf),
             text => Some(match text.strip_prefix("unix:") {
                 Some(path) => Sink::Socket(input.base.join(path)),
                 None => Sink::File(input.base.join(text)),
@@ -98,8 +105,10 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> QueryLogConfig
             }
         }
     }
+    let xdp = section.boolean("xdp", "xdp: false", findings);
     QueryLogConfig {
         to,
+        xdp: xdp.unwrap_or(true),
         sample: sample.unwrap_or(1),
         clients: clients.unwrap_or_default(),
         names,

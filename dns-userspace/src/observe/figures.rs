@@ -1,5 +1,8 @@
 //! Counters as plain values: those who count write them, and the metrics show them.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use crate::message::Protocol;
@@ -21,6 +24,8 @@ pub struct Figures {
     pub tcp_refused: AtomicU64,
     /// Connections that are open; the only one that goes down.
     pub tcp_connections: AtomicU64,
+    /// Those of each IPv4 address, and of each IPv6 /64.
+    pub tcp_clients: Mutex<HashMap<IpAddr, usize>>,
     /// Queries answered SERVFAIL because too many were on their way upstream.
     pub forward_overflow: AtomicU64,
     /// Queries answered SERVFAIL because this server had sent them upstream itself.
@@ -37,6 +42,12 @@ pub struct Figures {
     pub query_log_written: AtomicU64,
     /// Queries that were to be, and were not.
     pub query_log_dropped: AtomicU64,
+    /// Answers of the XDP program that were to be shown, and found no room on their way up.
+    pub xdp_untold: AtomicU64,
+    /// Frames that a dnstap collector has taken.
+    pub dnstap_written: AtomicU64,
+    /// Frames that were to be.
+    pub dnstap_dropped: AtomicU64,
 }
 
 /// Connections, and what limits did to them.

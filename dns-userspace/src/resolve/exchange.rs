@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::Failure;
 use super::tls::TlsServer;
 use crate::message::{MARK_BYTES, Mark, Message};
+use crate::observe::dnstap::ForwarderExchange as Tapped;
 
 /// What we say that we take over UDP: what passes unfragmented nearly everywhere (DNS flag day 2020).
 pub(super) const UDP_PAYLOAD: u16 = 1232;
@@ -129,7 +130,9 @@ async fn ask_over_tls(server: &TlsServer, asking: &Asking, mark: Mark) -> Result
     let mut extension = Extension::Marked(mark);
     loop {
         let query = asking.encode(extension);
+        let tapped = Tapped::query(server.address(), "tls", &query);
         let reply = server.ask(&query).await?;
+        tapped.reply(&reply);
         let head = asking.head_of_reply(&query, &reply);
         let message = head.and_then(|_| Message::read(&reply)).ok_or(Failed::Garbled)?;
         match extension.less(&message) {
@@ -175,19 +178,20 @@ async fn ask_udp(server: SocketAddr, asking: &Asking, query: &[u8], deadline: In
     })
     .await?;
     socket.connect(server).await?;
+    let tapped = Tapped::query(server, "udp", query);
     socket.send(query).await?;
     let now = Instant::now();
     let resend_at = now + RESEND.min(deadline.saturating_duration_since(now) / 2);
-    match timeout_at(resend_at, receive(&socket, asking, query)).await {
+    match timeout_at(resend_at, receive(&socket, asking, query, tapped)).await {
         Ok(received) => received,
         Err(_) => {
             socket.send(query).await?;
-            receive(&socket, asking, query).await
+            receive(&socket, asking, query, tapped).await
         }
     }
 }
 
-async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8]) -> Result<Reply, Failed> {
+async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8], tapped: Tapped) -> Result<Reply, Failed> {
     // An octet more than there is room for tells that there was more.
     let mut buffer = vec![0; UDP_ROOM + 1];
     let mut refused = None;
@@ -213,6 +217,7 @@ async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8]) -> Result<Re
         let Some(head) = asking.head_of_reply(query, bytes) else {
             continue;
         };
+        tapped.reply(bytes);
         if head.flags & TC != 0 {
             return Ok(Reply::Truncated(head));
         }
@@ -223,12 +228,14 @@ async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8]) -> Result<Re
 
 async fn ask_tcp(server: SocketAddr, asking: &Asking, query: &[u8]) -> Result<Message, Failed> {
     let mut stream = TcpStream::connect(server).await?;
+    let tapped = Tapped::query(server, "tcp", query);
     let mut framed = (query.len() as u16).to_be_bytes().to_vec();
     framed.extend_from_slice(query);
     stream.write_all(&framed).await?;
     let length = stream.read_u16().await?;
     let mut buffer = vec![0; usize::from(length)];
     stream.read_exact(&mut buffer).await?;
+    tapped.reply(&buffer);
     let head = asking.head_of_reply(query, &buffer);
     head.and_then(|_| Message::read(&buffer)).ok_or(Failed::Garbled)
 }

@@ -77,6 +77,11 @@ impl TlsServer {
         }
     }
 
+    /// Where it is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The reply to a query, whatever it is.
     pub(super) async fn ask(&self, query: &[u8]) -> io::Result<Vec<u8>> {
         // A server may close a connection at any time: what was sent on an old one is sent again, once.

@@ -17,7 +17,7 @@ use crate::answer::{
     Admission, Environment, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked,
 };
 use crate::cookies::Cookies;
-use crate::message::HEADER_BYTES;
+use crate::message::{HEADER_BYTES, Protocol};
 use crate::model::access::Access;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
@@ -48,6 +48,8 @@ pub struct LocalAnswerer {
     since_timed: u8,
     /// What answered last.
     plane: Plane,
+    /// Why the fast path passed it, where it did.
+    passed: Option<PassReason>,
     /// From which the order of RRs is drawn.
     random: u64,
 }
@@ -68,6 +70,7 @@ impl LocalAnswerer {
             latency: None,
             since_timed: 0,
             plane: Plane::Reference,
+            passed: None,
             random: rand::random(),
         }
     }
@@ -82,6 +85,7 @@ impl LocalAnswerer {
 fn log_of(policy: &Policy) -> Option<QueryLog> {
     policy.log.as_deref().map(QueryLog::another)
 }
+
 
 impl LocalAnswerer {
     /// The same, with some of its answers timed.
@@ -187,7 +191,11 @@ impl Answerer for LocalAnswerer {
             return self.decide(query, arrival, out);
         }
         let disposition = self.decide(query, arrival, out);
-        let watched = Watched { logged, timed };
+        let watched = Watched {
+            logged: logged.map(|logged| logged.passed(self.passed)),
+            timed,
+            protocol: arrival.protocol,
+        };
         match disposition {
             Disposition::Reply => watched.answered(self.plane, out),
             Disposition::Later(job) => {
@@ -204,12 +212,13 @@ impl Answerer for LocalAnswerer {
 struct Watched {
     logged: Option<Begun>,
     timed: Option<(Instant, Arc<Latency>)>,
+    protocol: Protocol,
 }
 
 impl Watched {
     fn answered(self, plane: Plane, reply: &[u8]) {
         if let Some((started, latency)) = self.timed {
-            latency.observe(plane, started.elapsed());
+            latency.observe(plane, self.protocol.label(), reply, started.elapsed());
         }
         if let Some(logged) = self.logged {
             logged.answered(plane, reply);
@@ -220,6 +229,7 @@ impl Watched {
 impl LocalAnswerer {
     fn decide(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         let client = arrival.client;
+        (self.plane, self.passed) = (Plane::Reference, None);
         let policy = &*self.policy;
         let admission = match policy.gate.admit(arrival, &self.served.table().memory.buckets) {
             Ok(Some(admission)) => admission,
@@ -241,7 +251,6 @@ impl LocalAnswerer {
         }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
-        self.plane = Plane::Reference;
         match self.fast.answer(query, &environment, out) {
             Fast::Answered => {
                 self.plane = Plane::FastPath;
@@ -256,10 +265,10 @@ impl LocalAnswerer {
                     && let Some(forwarder) = &policy.forwarder
                     && forwarder.answer_at_once(query, arrival, out) =>
             {
-                self.plane = Plane::Upstream;
+                (self.plane, self.passed) = (Plane::Cache, Some(PassReason::Foreign));
                 return Disposition::Reply;
             }
-            Fast::Pass(_) => {}
+            Fast::Pass(reason) => self.passed = Some(reason),
         }
         let snapshot = self.served.snapshot_guard();
         match respond(query, &snapshot, &*self.served, &environment, out) {

@@ -120,7 +120,7 @@ impl Gate {
 pub struct Denied;
 
 /// The clock of `bpf_ktime_get_ns`.
-fn now_ns() -> u64 {
+pub(super) fn now_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
         let (seconds, rest) = (time.tv_sec() as u64, time.tv_nsec() as u64);
         seconds * 1_000_000_000 + rest

@@ -1,47 +1,75 @@
-//! The query log: one JSON object for each query that sockets answer.
+//! The query log, dnstap and what is asked most: what becomes known of single queries beside their answers.
 //!
 //! ```text
-//! worker: sampled? of such a client? ─► answer ─► copy of query and reply ─ try_send ─► thread: read, filter, write
-//!                                                                             └─ full: counted, and not written
+//! worker: wanted by whom? ─► answer ─► copy of query and reply ─ try_send ─┐   thread `query-log`
+//!                                                └─ full: counted          ├─► read, filter ─┬─► lines ─► Outlet ─► sink
+//! XDP program ─ its ring ─ read every few milliseconds ────────────────────┘                ├─► dnstap
+//!                  └─ full: counted                                                         └─► top
 //! ```
 //!
-//! A worker never waits: what the thread does not keep up with is counted and lost. The thread alone reads messages,
-//! and writes to a sink that may block, fill up, vanish and come back.
+//! A worker never waits: what the threads do not keep up with is counted and lost. The sink has a thread of its own,
+//! since it may block, fill up, vanish and come back.
 
+mod collector;
 mod entry;
+mod line;
+mod outlet;
 mod sink;
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Instant, SystemTime};
 
 use dns_common::order::next;
+use dns_common::reason::PassReason;
+use dns_common::tap::TapSettings;
 use ipnet::IpNet;
 
-use self::entry::Entry;
-use self::sink::Output;
-use crate::config::QueryLogConfig;
+use self::collector::Collector;
+use self::entry::{Entry, Wants};
+use self::outlet::Outlet;
+use super::xdp::Taps;
+use crate::config::{Config, DnstapConfig, QueryLogConfig};
+use crate::observe::dnstap::Dnstap;
 use crate::observe::figures::Figures;
 use crate::observe::latency::Plane;
+use crate::observe::top::Top;
+use crate::publish::Served;
 use crate::query::Arrival;
 
 /// Entries that wait for the thread. An entry is a few hundred octets.
 const WAITING: usize = 8192;
-/// How long the thread keeps lines to itself where no more come.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Lines are handed on at this many octets, or where no more wait.
-const BATCH_BYTES: usize = 64 << 10;
 
 /// Where workers put what they have answered; each has its own.
 pub struct QueryLog {
     sender: SyncSender<Entry>,
-    sample: u32,
-    clients: Arc<[IpNet]>,
+    wishes: Arc<Wishes>,
     figures: Arc<Figures>,
     random: u64,
+}
+
+/// What is wanted of queries, by whom.
+struct Wishes {
+    /// For lines, and for dnstap: one of so many, none being none at all.
+    log: Option<u32>,
+    clients: Vec<IpNet>,
+    dnstap: Option<u32>,
+    top: Arc<Top>,
+}
+
+/// What the thread works with.
+#[derive(Clone)]
+pub(crate) struct QueryLogParts {
+    pub(crate) figures: Arc<Figures>,
+    /// What views, zones and sources are looked up in.
+    pub(crate) served: Arc<Served>,
+    /// What XDP programs show.
+    pub(crate) taps: Taps,
+    pub(crate) dnstap: Option<Dnstap>,
+    pub(crate) top: Arc<Top>,
 }
 
 /// A query that is to be logged once it is answered.
@@ -52,48 +80,57 @@ pub struct Begun {
     entry: Entry,
 }
 
+/// What the XDP program is to show of its answers, so that the query log and dnstap get what they want.
+pub(crate) fn tap_settings(log: &QueryLogConfig, dnstap: &DnstapConfig) -> TapSettings {
+    let logged = (log.to.is_some() && log.xdp).then_some(log.sample);
+    let shown = (dnstap.to.is_some() && dnstap.xdp).then_some(dnstap.sample);
+    TapSettings {
+        one_in: logged.into_iter().chain(shown).min().unwrap_or(0),
+        whole: u32::from(shown.is_some()),
+    }
+}
+
 impl QueryLog {
-    /// Starts the thread, which ends when the last worker's log is dropped; `None` where nothing is to be logged.
-    pub fn start(config: &QueryLogConfig, figures: Arc<Figures>) -> io::Result<Option<Self>> {
-        let Some(sink) = config.to.clone() else {
-            return Ok(None);
+    /// Starts the threads, which end when the last worker's log is dropped.
+    pub(crate) fn start(config: &Config, parts: QueryLogParts) -> io::Result<Self> {
+        let (log, dnstap) = (&config.query_log, &config.dnstap);
+        let outlet = match log.to.clone() {
+            Some(sink) => Some(Outlet::start(sink, Arc::clone(&parts.figures))?),
+            None => None,
         };
+        let wishes = Arc::new(Wishes {
+            log: log.to.is_some().then_some(log.sample),
+            clients: log.clients.clone(),
+            dnstap: dnstap.to.is_some().then_some(dnstap.sample),
+            top: Arc::clone(&parts.top),
+        });
         let (sender, receiver) = sync_channel(WAITING);
-        let writer = Writer {
-            receiver,
-            output: Output::new(sink),
-            config: config.clone(),
-            figures: Arc::clone(&figures),
-        };
+        let figures = Arc::clone(&parts.figures);
+        let collector = Collector::new(receiver, config, parts, outlet, Arc::clone(&wishes));
         let thread = std::thread::Builder::new().name("query-log".into());
-        thread.spawn(move || writer.run())?;
-        Ok(Some(Self {
+        thread.spawn(move || collector.run())?;
+        Ok(Self {
             sender,
-            sample: config.sample,
-            clients: config.clients.clone().into(),
+            wishes,
             figures,
             random: rand::random(),
-        }))
+        })
     }
 
     /// The log of another worker.
     pub fn another(&self) -> Self {
         Self {
             sender: self.sender.clone(),
-            clients: Arc::clone(&self.clients),
+            wishes: Arc::clone(&self.wishes),
             figures: Arc::clone(&self.figures),
             random: rand::random(),
-            sample: self.sample,
         }
     }
 
-    /// Whether this query is logged, and then what is known of it before it is answered.
+    /// Whether somebody wants to know of this query, and then what is known of it before it is answered.
     pub fn begin(&mut self, query: &[u8], arrival: &Arrival) -> Option<Begun> {
-        if self.sample > 1 && !next(&mut self.random).is_multiple_of(u64::from(self.sample)) {
-            return None;
-        }
-        let is_of = |client: IpAddr| self.clients.iter().any(|prefix| prefix.contains(&client));
-        if !self.clients.is_empty() && !is_of(arrival.client) {
+        let wants = self.wishes.of(arrival.client, 1, &mut self.random);
+        if wants.is_empty() {
             return None;
         }
         Some(Begun {
@@ -101,20 +138,53 @@ impl QueryLog {
             figures: Arc::clone(&self.figures),
             started: Instant::now(),
             entry: Entry {
+                wants,
+                weight: 1,
                 time: SystemTime::now(),
-                took: Duration::ZERO,
+                took: None,
                 client: arrival.client,
                 port: arrival.port,
-                protocol: arrival.protocol,
+                server: arrival.at.map(|(_, address)| (address, 0)),
+                transport: arrival.protocol.label(),
                 plane: Plane::Reference,
+                passed: None,
                 query: query.into(),
                 reply: Box::default(),
+                size: 0,
             },
         })
     }
 }
 
+impl Wishes {
+    /// Who wants to know of a query of this client's, which was drawn from `one_in` already.
+    fn of(&self, client: IpAddr, one_in: u32, random: &mut u64) -> Wants {
+        let mut wants = Wants::default();
+        let mut draws = |sample: u32| {
+            let left = sample / one_in.max(1);
+            left <= 1 || next(random).is_multiple_of(u64::from(left))
+        };
+        if let Some(sample) = self.log
+            && draws(sample)
+            && (self.clients.is_empty() || self.clients.iter().any(|prefix| prefix.contains(&client)))
+        {
+            wants.log = true;
+        }
+        if let Some(sample) = self.dnstap {
+            wants.dnstap = draws(sample);
+        }
+        wants.top = self.top.is_wanted();
+        wants
+    }
+}
+
 impl Begun {
+    /// The same, with the reason for which the fast path has passed it.
+    pub fn passed(mut self, reason: Option<PassReason>) -> Self {
+        self.entry.passed = reason;
+        self
+    }
+
     /// Hands on what is known now; never waits.
     pub fn answered(self, plane: Plane, reply: &[u8]) {
         let Self {
@@ -123,65 +193,68 @@ impl Begun {
             started,
             entry,
         } = self;
+        let is_logged = entry.wants.log;
         let entry = Entry {
-            took: started.elapsed(),
+            took: Some(started.elapsed()),
             plane,
+            size: reply.len(),
             reply: reply.into(),
             ..entry
         };
-        if sender.try_send(entry).is_err() {
+        if sender.try_send(entry).is_err() && is_logged {
             figures.query_log_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-/// The thread.
-struct Writer {
-    receiver: Receiver<Entry>,
-    output: Output,
-    config: QueryLogConfig,
-    figures: Arc<Figures>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DnstapTarget, Sink};
 
-impl Writer {
-    fn run(mut self) {
-        let (mut lines, mut count) = (Vec::new(), 0);
-        loop {
-            let ended = match self.receiver.recv_timeout(PAUSE) {
-                Ok(entry) => {
-                    self.take(&entry, &mut lines, &mut count);
-                    while lines.len() < BATCH_BYTES
-                        && let Ok(entry) = self.receiver.try_recv()
-                    {
-                        self.take(&entry, &mut lines, &mut count);
-                    }
-                    false
-                }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            if count > 0 {
-                let written = self.output.write(&lines);
-                let figure = if written {
-                    &self.figures.query_log_written
-                } else {
-                    &self.figures.query_log_dropped
-                };
-                figure.fetch_add(count, Ordering::Relaxed);
-                lines.clear();
-                count = 0;
-            }
-            if ended {
-                return;
-            }
-        }
+    #[test]
+    fn the_program_shows_what_the_one_who_wants_most_needs() {
+        let log = |sample, xdp| QueryLogConfig {
+            to: Some(Sink::Stdout),
+            sample,
+            xdp,
+            ..QueryLogConfig::default()
+        };
+        let dnstap = DnstapConfig {
+            to: Some(DnstapTarget::Tcp("x:1".into())),
+            sample: 10,
+            xdp: true,
+            ..DnstapConfig::default()
+        };
+        let none = DnstapConfig::default();
+        assert_eq!(tap_settings(&QueryLogConfig::default(), &none), TapSettings::OFF);
+        assert_eq!(tap_settings(&log(100, false), &none), TapSettings::OFF);
+        assert_eq!(
+            tap_settings(&log(100, true), &none),
+            TapSettings { one_in: 100, whole: 0 }
+        );
+        assert_eq!(
+            tap_settings(&log(100, true), &dnstap),
+            TapSettings { one_in: 10, whole: 1 }
+        );
     }
 
-    fn take(&self, entry: &Entry, lines: &mut Vec<u8>, count: &mut u64) {
-        if let Some(line) = entry.line(&self.config) {
-            lines.extend_from_slice(line.as_bytes());
-            lines.push(b'\n');
-            *count += 1;
+    #[test]
+    fn each_gets_its_own_share_of_what_was_drawn() {
+        let wishes = Wishes {
+            log: Some(100),
+            clients: vec!["192.0.2.0/24".parse().expect("a prefix")],
+            dnstap: Some(10),
+            top: Arc::default(),
+        };
+        let [ours, other]: [IpAddr; 2] = ["192.0.2.1", "198.51.100.1"].map(|text| text.parse().expect("an address"));
+        let (mut logged, mut random) = (0, 1);
+        for _ in 0..10_000 {
+            let wants = wishes.of(ours, 10, &mut random);
+            assert!(wants.dnstap && !wants.top);
+            logged += u32::from(wants.log);
+            assert!(!wishes.of(other, 10, &mut random).log);
         }
+        assert!((800..1200).contains(&logged), "{logged}");
     }
 }

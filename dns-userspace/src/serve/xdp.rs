@@ -16,6 +16,7 @@ mod faults;
 mod link;
 pub mod own;
 mod own_map;
+mod tap;
 
 use std::collections::{BTreeMap, HashMap as StdHashMap, HashSet};
 use std::net::IpAddr;
@@ -38,6 +39,7 @@ use dns_common::scratch::State;
 use dns_common::settings::Settings;
 use dns_common::slot::CLASS_BYTES;
 use dns_common::table::{EPOCH_WORDS, ZONE_WORDS};
+use dns_common::tap::TapSettings;
 use ipnet::IpNet;
 use nix::errno::Errno;
 
@@ -47,6 +49,7 @@ pub use self::faults::{Faults, Seam};
 use self::link::{Link, Way};
 use self::own_map::OwnMap;
 pub use self::own_map::{Entries, OwnReport};
+pub use self::tap::Taps;
 use super::gate::Charged;
 use crate::cookies::Secrets;
 use crate::model::access::{Access, AccessList};
@@ -75,6 +78,8 @@ pub struct Constants {
     pub limits: Limits,
     /// For how much there is to be room.
     pub room: Room,
+    /// What is shown of answers.
+    pub tap: TapSettings,
 }
 
 /// How many entries maps have room for. Memory is taken as they come.
@@ -124,6 +129,7 @@ impl From<Settings> for Constants {
             settings,
             limits: Limits::NONE,
             room: Room::default(),
+            tap: TapSettings::OFF,
         }
     }
 }
@@ -171,6 +177,8 @@ pub struct Program {
     /// What is added, modulo 2^64, to what is counted there, by the zone's index: the counts of programs that this one
     /// took over from, less those of zones that had the index before.
     zone_offsets: StdHashMap<u32, ZoneCounters>,
+    /// While it is here, what the program shows of its answers is read.
+    shown: Option<tap::Alive>,
     /// Where the program's own log lines come from; `None` where they cannot be read.
     logger: Option<Box<dyn FnMut() + Send>>,
 }
@@ -178,7 +186,12 @@ pub struct Program {
 impl Program {
     /// Loads the object with maps of these sizes, and maps their memory.
     pub fn load(object: &[u8], constants: &Constants, keys: &Keys, sizes: Sizes) -> anyhow::Result<(Self, Memory)> {
-        let Constants { settings, limits, room } = constants;
+        let Constants {
+            settings,
+            limits,
+            room,
+            tap,
+        } = constants;
         let settings = Settings {
             has_views: u16::from(sizes.prefixes != 0),
             ahead_class: sizes.ahead.class as u32,
@@ -198,6 +211,8 @@ impl Program {
             .override_global("KEYS", bytemuck::bytes_of(keys), true)
             .override_global("SETTINGS", bytemuck::bytes_of(&settings), true)
             .override_global("LIMITS", bytemuck::bytes_of(limits), true)
+            .override_global("TAP_SETTINGS", bytemuck::bytes_of(tap), true)
+            .map_max_entries("TAP", tap::ring_bytes(*tap))
             .map_max_entries("ACCESS", room.access.saturating_add(ZONE_PREFIXES))
             .map_max_entries("CLIENTS", sizes.prefixes.max(1))
             .map_max_entries("OWN", room.own)
@@ -273,6 +288,7 @@ impl Program {
                 zone_counters,
                 counted_zones,
                 zone_offsets: StdHashMap::new(),
+                shown: None,
                 logger,
             },
             memory,
@@ -282,6 +298,12 @@ impl Program {
     /// The loaded program, for its logs and statistics.
     pub fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+
+    /// Has what the program shows of its answers read there.
+    pub fn show_in(&mut self, taps: &Taps) -> anyhow::Result<()> {
+        self.shown = Some(taps.add(&mut self.ebpf)?);
+        Ok(())
     }
 
     /// Hands the program's own log lines to the log.

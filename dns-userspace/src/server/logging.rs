@@ -1,5 +1,7 @@
-//! The log: lines of text or JSON objects on standard error, which nobody waits for.
+//! The log: lines of text or JSON objects on standard error, which nobody waits for; and GELF for a collector.
 
+mod event;
+mod gelf;
 mod lines;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -11,11 +13,14 @@ use tracing::error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, reload};
+use tracing_subscriber::{Layer, Registry};
 
+use self::event::Catalyst;
+use self::gelf::GelfLayer;
 use self::lines::Lines;
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{Config, LogFields, LogFilter, LogFormat, LogLevel};
 
 /// What logs as us: the library, and the XDP program through aya-log.
 const OURS: &[&str] = &["audit", "dns_userspace", "hotdns", "dns_ebpf"];
@@ -30,37 +35,42 @@ pub(super) fn lines() -> &'static Lines {
     LINES.get_or_init(Lines::to_standard_error)
 }
 
+/// What is logged, to be changed while the log goes on.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
 /// Starts the log of this process. A second call changes nothing.
-pub(super) fn start(level: LogLevel, format: LogFormat) {
-    let lines = tracing_subscriber::fmt::layer()
+pub(super) fn start(config: &Config) {
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(lines().clone())
         .with_ansi(io::stderr().is_terminal())
         // A closed standard error must not end the server.
         .log_internal_errors(false);
-    let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    let layer = match (config.log_format, config.log_fields) {
+        (LogFormat::Text, _) => layer.boxed(),
+        (LogFormat::Json, LogFields::Hotdns) => layer.json().flatten_event(true).boxed(),
+        (LogFormat::Json, LogFields::Catalyst) => layer.event_format(Catalyst).boxed(),
     };
-    let (filter, handle) = reload::Layer::new(filter(level));
-    if tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .try_init()
-        .is_ok()
-    {
-        let _ = FILTER.set(handle);
+    let mut layers = vec![layer];
+    if let Some(target) = config.log_gelf.clone() {
+        match GelfLayer::start(target, lines().dropped()) {
+            Ok(layer) => layers.push(layer.boxed()),
+            Err(error) => say(&format!("hotdns: the log goes to no collector: {error}")),
+        }
     }
+    let (filter, handle) = reload::Layer::new(targets(&config.log_level));
+    let _ = FILTER.set(handle);
+    let _ = tracing_subscriber::registry()
+        .with(layers.with_filter(filter))
+        .try_init();
 }
 
-/// What is in the log from now on.
-pub(super) fn set_level(level: LogLevel) {
+/// Logs this much from now on.
+pub(super) fn set_filter(filter: &LogFilter) {
     if let Some(handle) = FILTER.get() {
-        // It fails only where the log is gone.
-        let _ = handle.reload(filter(level));
+        // It fails where there is no log any more.
+        let _ = handle.reload(targets(filter));
     }
 }
-
-/// Changes what the log takes.
-static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Says something as it is: what comes before there is a log, and last words.
 pub(super) fn say(text: &str) {
@@ -97,20 +107,39 @@ pub(super) fn flush() {
     lines().flush(PATIENCE, FLUSH_LIMIT);
 }
 
-/// Ours at `level`; what the libraries have to say only from warnings on, or all of it at `trace`.
-fn filter(level: LogLevel) -> Targets {
-    let (ours, others) = match level {
-        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
-        LogLevel::Warn => (LevelFilter::WARN, LevelFilter::WARN),
-        LogLevel::Info => (LevelFilter::INFO, LevelFilter::WARN),
-        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
-        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
+/// Ours at `level`, or that of their part; what the libraries have to say only from warnings on, or all of it at
+/// `trace`.
+fn targets(filter: &LogFilter) -> Targets {
+    let level = level_filter(filter.level);
+    let others = match filter.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn | LogLevel::Info | LogLevel::Debug => LevelFilter::WARN,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
+    let parts = filter.parts.iter().map(|(part, level)| {
+        let target = match &**part {
+            "audit" => "audit".to_owned(),
+            "xdp" => "dns_ebpf".to_owned(),
+            room => format!("dns_userspace::{room}"),
+        };
+        (target, level_filter(*level))
+    });
     Targets::new()
         .with_default(others)
         // It says each error as an error of its own; who asks it says them where they matter.
         .with_target("kube_client", LevelFilter::OFF)
-        .with_targets(OURS.iter().map(|target| (*target, ours)))
+        .with_targets(OURS.iter().map(|target| (*target, level)))
+        .with_targets(parts)
+}
+
+fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +147,10 @@ mod tests {
     use tracing::Level;
 
     use super::*;
+
+    fn filter(level: LogLevel) -> Targets {
+        targets(&level.into())
+    }
 
     #[test]
     fn libraries_are_quiet_below_trace() {
@@ -128,5 +161,23 @@ mod tests {
         assert!(debug.would_enable("hyper::proto", &Level::WARN));
         assert!(filter(LogLevel::Trace).would_enable("hyper::proto", &Level::TRACE));
         assert!(!filter(LogLevel::Error).would_enable("dns_userspace", &Level::WARN));
+    }
+
+    #[test]
+    fn a_part_may_have_a_level_of_its_own() {
+        let parts = [
+            ("resolve", LogLevel::Debug),
+            ("xdp", LogLevel::Error),
+            ("audit", LogLevel::Warn),
+        ];
+        let filter = targets(&LogFilter {
+            level: LogLevel::Info,
+            parts: parts.map(|(part, level)| (part.into(), level)).into(),
+        });
+        assert!(filter.would_enable("dns_userspace::resolve::upstream", &Level::DEBUG));
+        assert!(!filter.would_enable("dns_userspace::serve", &Level::DEBUG));
+        assert!(filter.would_enable("dns_userspace::serve", &Level::INFO));
+        assert!(!filter.would_enable("dns_ebpf", &Level::WARN));
+        assert!(!filter.would_enable("audit", &Level::INFO));
     }
 }

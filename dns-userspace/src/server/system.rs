@@ -47,9 +47,11 @@ use crate::host::privileges;
 use crate::lines::CompileOptions;
 use crate::message::Limit;
 use crate::observe::control::Told;
+use crate::observe::dnstap::Dnstap;
 use crate::observe::figures::Figures;
 use crate::observe::metrics::{Metrics, XdpFigures};
 use crate::observe::readiness::Readiness;
+use crate::observe::top::Top;
 use crate::publish::{Served, ZoneCounts};
 use crate::query::AnswererFactory;
 use crate::rules::RuleBook;
@@ -57,10 +59,11 @@ use crate::serve::answerer::LocalAnswerer;
 use crate::serve::explain::Explainer;
 use crate::serve::gate::Charged;
 use crate::serve::policy::{Policies, Policy};
+use crate::serve::query_log::QueryLogParts;
 use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
-use crate::serve::xdp::Publisher;
+use crate::serve::xdp::{Publisher, Taps};
 use crate::source::Registry;
 use crate::target::Targets;
 
@@ -69,6 +72,7 @@ pub(super) struct System {
     control: ControlHandle,
     plane: Mutex<Option<Plane>>,
     readiness: Arc<Readiness>,
+    dnstap: Option<Dnstap>,
     /// It ends last but for the control thread: until then `/ready` says 503.
     http: Http,
 }
@@ -109,8 +113,9 @@ impl System {
         let policies = Arc::new(Policies::new(first));
         #[cfg(feature = "xdp")]
         let own_room = xdp::own_room(&listening);
+        let taps = Taps::default();
         #[cfg(feature = "xdp")]
-        let loader = xdp::table_loader(&config, &choices, &cookies, &own_room);
+        let loader = xdp::table_loader(&config, &choices, &cookies, &own_room, &taps);
         #[cfg(not(feature = "xdp"))]
         let loader = xdp::table_loader(&config, &choices);
         let mut publisher = Publisher::new(loader, options)?;
@@ -210,7 +215,17 @@ impl System {
         for task in targets.replace(&config.targets, &history, &sources, &spawner.stopping()) {
             run_until_stopped(&spawner, "target", task);
         }
+        let dnstap = Dnstap::start(&config.dnstap, &metrics.sockets()).context("dnstap cannot be started")?;
+        let top: Arc<Top> = Arc::default();
+        let logs = QueryLogParts {
+            figures: metrics.sockets(),
+            served: Arc::clone(&served),
+            taps,
+            dnstap: dnstap.clone(),
+            top: Arc::clone(&top),
+        };
         let mut makers = Makers {
+            logs,
             forwarding: Forwarding::new(&listening, &cookies, &served, Arc::clone(&rules), &metrics),
             cookies: Arc::clone(&cookies),
             gates,
@@ -225,6 +240,7 @@ impl System {
         policies.replace(Arc::clone(&now.policy));
         makers.forwarding.follow(&policies, &metrics, &spawner);
         let template = Arc::new(ArcSwap::from_pointee(config.zone_template.clone()));
+        let choices_now = Arc::clone(&choices);
         http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),
@@ -239,6 +255,8 @@ impl System {
                     program: program.clone(),
                 },
                 listening: listening.clone(),
+                top: Arc::clone(&top),
+                shows_xdp: Arc::new(move || choices_now.load().shows_answers()),
                 configuration: Arc::new(move || shown.load_full()),
                 file,
             }),
@@ -314,6 +332,7 @@ impl System {
             control: handle,
             plane: Mutex::new(Some(plane)),
             readiness,
+            dnstap,
             http,
         })
     }
@@ -331,6 +350,9 @@ impl Service for System {
             && !plane.shutdown(limit).await
         {
             warn!("not every query was answered within {} s", limit.as_secs());
+        }
+        if let Some(dnstap) = &self.dnstap {
+            dnstap.end();
         }
         self.http.stop();
         self.control.stop().await;

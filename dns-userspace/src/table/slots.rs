@@ -209,8 +209,7 @@ impl Slots {
     }
 
     /// Slots in use or waiting, by class.
-    #[cfg(test)]
-    fn used(&self) -> [u32; SLOT_CLASSES] {
+    pub(super) fn used(&self) -> [u32; SLOT_CLASSES] {
         std::array::from_fn(|class| self.free[class].used)
     }
 

@@ -14,7 +14,7 @@ use dns_common::line::{
     CELLS, DIRECTORY_ENTRIES, Half, LACKING, LINE_WORDS, Line, MAX_STEP, MORE, MOST_LISTED, NO_ZONE, OVERFLOW,
     Occupant, Reference, distance, flag,
 };
-use dns_common::slot::class_for;
+use dns_common::slot::{SLOT_CLASSES, class_for};
 use dns_common::table::{Table, ZONE_WORDS, word};
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +148,11 @@ impl TableWriter {
     /// Halves of lines that names live in: two for a wide name.
     pub fn halves(&self) -> usize {
         self.halves
+    }
+
+    /// Slots in use, or waiting to be free, by class.
+    pub fn used_slots(&self) -> [u32; SLOT_CLASSES] {
+        self.slots.used()
     }
 
     /// Names that found no line, or no slot for an answer; they pass.

@@ -56,6 +56,10 @@ pub enum Features {
     All,
     /// Rate limits that bind, for each address.
     RateLimits,
+    /// One answer in 100 is logged, to nowhere.
+    LogSampled,
+    /// Every answer is.
+    Log,
     /// No zone, but an upstream server that has it at [`UPSTREAM`], and a cache.
     Cache,
 }
@@ -82,6 +86,8 @@ impl Features {
                 "backend: {upstream: {enabled: true, servers: [\"127.0.0.1:5300\"]}}\n\
                  forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 256MiB}\n"
             }
+            Self::LogSampled => "query_log: {to: /dev/null, sample: 100}\n",
+            Self::Log => "query_log: {to: /dev/null}\n",
             Self::RateLimits => "rate_limit: {enabled: true, rate: 100, burst: 50, ipv4_prefix: 32}\n",
         }
     }
@@ -311,6 +317,20 @@ pub fn all(names: u64) -> Vec<Load> {
             title: "A; ACL, rate limit, counters",
             target: None,
             features: Features::Limits,
+            ..a.clone()
+        },
+        Load {
+            name: "log-1",
+            title: "A, 1 % in the query log",
+            target: None,
+            features: Features::LogSampled,
+            ..a.clone()
+        },
+        Load {
+            name: "log",
+            title: "A, all in the query log",
+            target: None,
+            features: Features::Log,
             ..a.clone()
         },
         Load {

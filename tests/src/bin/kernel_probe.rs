@@ -8,6 +8,7 @@ use aya::programs::{TestRun, TestRunOptions, Xdp};
 use dns_common::address::{OwnKey, OwnValue, mapped};
 use dns_common::limit::{Limits, Pace};
 use dns_common::settings::Settings;
+use dns_common::tap::TapSettings;
 use dns_userspace::answer::{CookieSource, Environment, Outcome, respond};
 use dns_userspace::cookies::Secrets;
 use dns_userspace::lines::CompileOptions;
@@ -90,6 +91,7 @@ fn probe(everything: bool) -> Result<()> {
             settings,
             limits,
             room: Room::default(),
+            tap: TapSettings::OFF,
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)?;
         if everything {

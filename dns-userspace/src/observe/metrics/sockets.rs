@@ -39,7 +39,7 @@ impl Collector for SocketsCollector {
     }
 }
 
-fn families(figures: &Figures) -> [Box<dyn Collector>; 8] {
+fn families(figures: &Figures) -> [Box<dyn Collector>; 11] {
     [
         counter(
             "hotdns_worker_panics_total",
@@ -76,6 +76,21 @@ fn families(figures: &Figures) -> [Box<dyn Collector>; 8] {
             "hotdns_query_log_dropped_total",
             "Queries that were to be written to the query log and were not, since it could not be written fast enough.",
             &figures.query_log_dropped,
+        ),
+        counter(
+            "hotdns_xdp_untold_total",
+            "Answers of the XDP program that were to be logged and were not, since its ring was full.",
+            &figures.xdp_untold,
+        ),
+        counter(
+            "hotdns_dnstap_written_total",
+            "Frames that a dnstap collector has taken.",
+            &figures.dnstap_written,
+        ),
+        counter(
+            "hotdns_dnstap_dropped_total",
+            "Frames that no dnstap collector has taken, since there was none, or it was too slow.",
+            &figures.dnstap_dropped,
         ),
         connections(&figures.tcp_connections),
     ]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dns_common::slot::CLASS_BYTES;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts};
 
 use crate::publish::TableFigures;
 
@@ -39,7 +40,7 @@ impl Collector for TableCollector {
     }
 }
 
-fn families(figures: &TableFigures) -> [Box<dyn Collector>; 6] {
+fn families(figures: &TableFigures) -> [Box<dyn Collector>; 8] {
     let refused = IntCounter::new(
         "hotdns_table_refused_total",
         "How often a larger table of ready answers could not be had, for want of memory; the log has the reason.",
@@ -47,6 +48,8 @@ fn families(figures: &TableFigures) -> [Box<dyn Collector>; 6] {
     .expect("the names and help are constants");
     refused.inc_by(figures.refused.load(Ordering::Relaxed));
     [
+        fill(figures),
+        slots(figures),
         gauge(
             "hotdns_table_names",
             "Names in the table of ready answers.",
@@ -74,6 +77,33 @@ fn families(figures: &TableFigures) -> [Box<dyn Collector>; 6] {
         ),
         Box::new(refused),
     ]
+}
+
+/// How much of the lines is used.
+fn fill(figures: &TableFigures) -> Box<dyn Collector> {
+    let gauge = Gauge::new(
+        "hotdns_table_fill_ratio",
+        "Share of the room in lines that is used, 0 to 1: the table grows at 0.85.",
+    )
+    .expect("the names and help are constants");
+    let (halves, lines) = (&figures.halves, &figures.lines);
+    let room = 2 * lines.load(Ordering::Relaxed).max(1);
+    gauge.set(halves.load(Ordering::Relaxed) as f64 / room as f64);
+    Box::new(gauge)
+}
+
+/// Slots for larger answers, by their octets.
+fn slots(figures: &TableFigures) -> Box<dyn Collector> {
+    let help = "Slots for ready answers that have no room in lines, by their octets: those in use, and all.";
+    let family = IntGaugeVec::new(Opts::new("hotdns_table_slots", help), &["bytes", "state"])
+        .expect("the names and help are constants");
+    for (bytes, of_class) in CLASS_BYTES.iter().zip(&figures.slots) {
+        for (state, value) in ["all", "used"].into_iter().zip(of_class) {
+            let value = i64::try_from(value.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+            family.with_label_values(&[&bytes.to_string(), state]).set(value);
+        }
+    }
+    Box::new(family)
 }
 
 fn gauge(name: &str, help: &str, value: &AtomicU64) -> Box<dyn Collector> {

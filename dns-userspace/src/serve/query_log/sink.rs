@@ -1,4 +1,5 @@
-//! Where lines go: standard output, a file that may be renamed, a socket whose other end may go and come back.
+//! Where lines go: standard output, a file that may be renamed, a socket whose other end may go and come back, a
+//! collector that takes GELF.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::config::Sink;
+use crate::observe::gelf::GelfSender;
 
 /// How long a socket's other end may take nothing. What waits meanwhile is bounded, and the rest is counted.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,6 +31,7 @@ enum Open {
     Stdout,
     File(File),
     Socket(UnixStream),
+    Gelf(GelfSender),
 }
 
 impl Output {
@@ -41,29 +44,58 @@ impl Output {
         }
     }
 
-    /// Writes whole lines. Whether they were written: what was not is lost, and the next ones are tried anew.
-    pub(super) fn write(&mut self, lines: &[u8]) -> bool {
+    /// Writes whole lines, `count` of them. How many were written: what was not is lost, and the next ones are tried
+    /// anew.
+    pub(super) fn write(&mut self, lines: &[u8], count: u64) -> u64 {
         self.look();
         let outcome = match &mut self.open {
-            None => return false,
+            None => return 0,
             Some(Open::Stdout) => {
                 let mut output = io::stdout().lock();
                 output.write_all(lines).and_then(|()| output.flush())
             }
-            Some(Open::File(file)) => file.write_all(lines),
+            Some(Open::File(file)) => append(file, lines),
             Some(Open::Socket(stream)) => stream.write_all(lines),
+            Some(Open::Gelf(_)) => return self.send_each(lines),
         };
         match outcome {
             Ok(()) => {
-                if std::mem::take(&mut self.is_failing) {
-                    tracing::info!("the query log is written again");
-                }
-                true
+                self.succeed();
+                count
             }
             Err(error) => {
                 self.fail(&error);
-                false
+                0
             }
+        }
+    }
+
+    /// Sends messages that end with an octet of zero each; how many were sent.
+    fn send_each(&mut self, messages: &[u8]) -> u64 {
+        let mut sent = 0;
+        for message in messages
+            .split(|octet| *octet == 0)
+            .filter(|message| !message.is_empty())
+        {
+            let Some(Open::Gelf(sender)) = &mut self.open else {
+                break;
+            };
+            match sender.send(message) {
+                Ok(()) => {
+                    sent += 1;
+                    self.succeed();
+                }
+                // This message alone is too long.
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
+                Err(error) => self.fail(&error),
+            }
+        }
+        sent
+    }
+
+    fn succeed(&mut self) {
+        if std::mem::take(&mut self.is_failing) {
+            tracing::info!("the query log is written again");
         }
     }
 
@@ -107,7 +139,20 @@ fn open(sink: &Sink) -> io::Result<Open> {
             stream.set_write_timeout(Some(PATIENCE))?;
             Ok(Open::Socket(stream))
         }
+        Sink::Gelf(target) => GelfSender::open(target).map(Open::Gelf),
     }
+}
+
+/// Puts whole lines behind those of the file. Where only a part of them finds room, the file is as before: what comes
+/// later does not continue half a line.
+fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?;
+    file.write_all(lines).inspect_err(|_| {
+        // A pipe has no length.
+        if before.is_file() {
+            let _ = file.set_len(before.len());
+        }
+    })
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -133,11 +178,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, rotated) = (folder.path().join("log"), folder.path().join("log.1"));
         let mut output = Output::new(Sink::File(path.clone()));
-        assert!(output.write(b"one\n"));
+        assert_eq!(output.write(b"one\n", 1), 1);
         std::fs::rename(&path, &rotated).expect("renamed");
-        assert!(output.write(b"two\n"), "until it looks again it is the same file");
+        assert_eq!(output.write(b"two\n", 1), 1, "until it looks again it is the same file");
         later(&mut output);
-        assert!(output.write(b"three\n"));
+        assert_eq!(output.write(b"three\n", 1), 1);
         assert_eq!(std::fs::read_to_string(&rotated).expect("read"), "one\ntwo\n");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), "three\n");
     }
@@ -147,14 +192,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("sock");
         let mut output = Output::new(Sink::Socket(path.clone()));
-        assert!(!output.write(b"lost\n"));
+        assert_eq!(output.write(b"lost\n", 1), 0);
         for line in ["one\n", "two\n"] {
             let listener = UnixListener::bind(&path).expect("bound");
             later(&mut output);
             // Where the other end went away, one batch is lost to find out.
-            if !output.write(line.as_bytes()) {
+            if output.write(line.as_bytes(), 1) == 0 {
                 later(&mut output);
-                assert!(output.write(line.as_bytes()));
+                assert_eq!(output.write(line.as_bytes(), 1), 1);
             }
             let (stream, _) = listener.accept().expect("a client");
             let mut read = String::new();
@@ -172,7 +217,7 @@ mod tests {
         let mut output = Output::new(Sink::Socket(path));
         let started = Instant::now();
         let much = vec![b'x'; 16 << 20];
-        assert!(!output.write(&much));
+        assert_eq!(output.write(&much, 1), 0);
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 }

@@ -1,9 +1,8 @@
 //! How many connections there may be, in all and of one client, and how long each may be idle.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::StreamSettings;
@@ -14,7 +13,6 @@ use crate::observe::figures::Figures;
 pub(in crate::serve) struct Admissions {
     limit: AtomicUsize,
     per_client: AtomicUsize,
-    by_client: Mutex<HashMap<IpAddr, usize>>,
     /// Octets of replies that wait for their clients, and of what clients have sent that waits to be answered.
     pub(super) waiting: AtomicUsize,
     waiting_limit: usize,
@@ -28,7 +26,6 @@ impl Admissions {
         let admissions = Self {
             limit: AtomicUsize::default(),
             per_client: AtomicUsize::default(),
-            by_client: Mutex::default(),
             waiting: AtomicUsize::new(0),
             waiting_limit: settings.waiting_bytes,
             idle_timeout: AtomicU64::default(),
@@ -53,7 +50,7 @@ impl Admissions {
 
     pub(in crate::serve) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admission> {
         let client = client_key(client);
-        let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_client = self.figures.tcp_clients.lock().unwrap_or_else(PoisonError::into_inner);
         let open = by_client.get(&client).copied().unwrap_or(0);
         if self.open() >= self.limit() || open >= self.per_client.load(Ordering::Relaxed) {
             self.figures.tcp_refused.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +120,8 @@ pub(in crate::serve) struct Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.admissions.figures.tcp_connections.fetch_sub(1, Ordering::Relaxed);
-        let mut by_client = self.admissions.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_client = self.admissions.figures.tcp_clients.lock();
+        let mut by_client = by_client.unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = by_client.get_mut(&self.client) {
             *open -= 1;
             if *open == 0 {

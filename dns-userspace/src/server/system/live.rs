@@ -39,7 +39,7 @@ use crate::observe::metrics::Metrics;
 use crate::principal::{Credentials, TokenFile};
 use crate::serve::gate::{Charged, Gate};
 use crate::serve::policy::{Policies, Policy};
-use crate::serve::query_log::QueryLog;
+use crate::serve::query_log::{QueryLog, QueryLogParts};
 use crate::serve::worker::StreamLimits;
 use crate::source::{Gone, Registry};
 use crate::target::Targets;
@@ -63,6 +63,8 @@ pub(super) struct Makers {
     pub(super) cookies: Arc<Cookies>,
     pub(super) gates: Gates,
     pub(super) forwarding: Forwarding,
+    /// What query logs work with.
+    pub(super) logs: QueryLogParts,
     /// Where DNS is served.
     pub(super) listening: Vec<SocketAddr>,
     /// The limit of open files, and how many were open before DNS was served.
@@ -123,9 +125,10 @@ impl Makers {
         let in_flight = self.shares(config).forwards;
         let log = match now.filter(|now| now.config.query_log == config.query_log) {
             Some(now) => now.policy.log.clone(),
-            None => QueryLog::start(&config.query_log, Arc::clone(&self.gates.figures))
-                .context("the query log cannot be started")?
-                .map(Arc::new),
+            None => {
+                let log = QueryLog::start(config, self.logs.clone()).context("the query log cannot be started")?;
+                Some(Arc::new(log))
+            }
         };
         Ok(Policy {
             environment,
@@ -319,7 +322,7 @@ impl Live {
             self.streams.set(&stream_settings(new, &self.makers.shares(new)));
         }
         if old.log_level != new.log_level {
-            logging::set_level(new.log_level);
+            logging::set_filter(&new.log_level);
         }
         self.watched.switch(new.files.watch);
         Ok(())

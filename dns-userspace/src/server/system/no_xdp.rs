@@ -26,6 +26,11 @@ impl TableChoices {
         }
     }
 
+    /// Whether programs show some of their answers: there are none.
+    pub(super) fn shows_answers(&self) -> bool {
+        false
+    }
+
     /// Whether tables would be alike.
     pub(super) fn are_like(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.gate, &other.gate)

@@ -14,6 +14,7 @@ use dns_common::counters::{RCODES, qtype_of_class};
 use dns_common::hash::Keys;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::settings::Settings;
+use dns_common::tap::TapSettings;
 use ipnet::IpNet;
 use tracing::{debug, error, warn};
 
@@ -27,8 +28,9 @@ use crate::observe::metrics::{XdpFigures, XdpReading};
 use crate::serve::gate::{Charged, Gate};
 use crate::serve::object::OBJECT;
 use crate::serve::policy::Policy;
+use crate::serve::query_log::tap_settings;
 use crate::serve::xdp::own::{self, GROUPS, Listen};
-use crate::serve::xdp::{Constants, Mode, Program, Room};
+use crate::serve::xdp::{Constants, Mode, Program, Room, Taps};
 use crate::serve::xdp::{Loader, SharedProgram};
 use crate::table::{Ahead, Memory, Sizes, find_grace_period};
 
@@ -42,6 +44,8 @@ pub(super) struct TableChoices {
     settings: Settings,
     gate: Arc<Gate>,
     recursion: Arc<[IpNet]>,
+    /// What programs show of their answers.
+    tap: TapSettings,
 }
 
 impl TableChoices {
@@ -59,12 +63,21 @@ impl TableChoices {
             },
             gate: Arc::clone(&policy.gate),
             recursion: Arc::clone(&policy.recursion),
+            tap: tap_settings(&config.query_log, &config.dnstap),
         }
+    }
+
+    /// Whether programs show some of their answers.
+    pub(super) fn shows_answers(&self) -> bool {
+        self.tap.one_in != 0
     }
 
     /// Whether tables and programs would be alike.
     pub(super) fn are_like(&self, other: &Self) -> bool {
-        self.settings == other.settings && Arc::ptr_eq(&self.gate, &other.gate) && self.recursion == other.recursion
+        self.settings == other.settings
+            && self.tap == other.tap
+            && Arc::ptr_eq(&self.gate, &other.gate)
+            && self.recursion == other.recursion
     }
 }
 
@@ -74,6 +87,8 @@ struct TableLoader {
     cookies: Arc<Cookies>,
     /// For how many own addresses the next program has room.
     own_room: Arc<AtomicU32>,
+    /// Where what programs show is read.
+    taps: Taps,
 }
 
 /// For how many entries of own addresses there is to be room, by what this host has now.
@@ -87,11 +102,13 @@ pub(super) fn table_loader(
     choices: &Arc<ArcSwap<TableChoices>>,
     cookies: &Arc<Cookies>,
     own_room: &Arc<AtomicU32>,
+    taps: &Taps,
 ) -> Loader {
     let loader = TableLoader {
         choices: Arc::clone(choices),
         cookies: Arc::clone(cookies),
         own_room: Arc::clone(own_room),
+        taps: taps.clone(),
     };
     let is_wanted = config.xdp.mode != XdpMode::Off && !config.xdp.interfaces.is_empty();
     let object = is_wanted.then(|| loader.try_out()).and_then(|tried| match tried {
@@ -145,6 +162,7 @@ impl TableLoader {
             settings,
             gate,
             recursion,
+            tap,
         } = &**choices;
         let constants = Constants {
             settings: Settings {
@@ -158,12 +176,16 @@ impl TableLoader {
                 // One more for all of IPv4.
                 recursion: entries(recursion.len() + 1),
             },
+            tap: *tap,
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)
             .context("it needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.18 or newer")?;
         program.set_access(gate.access.as_deref(), gate.exempt.as_deref())?;
         program.set_recursion(recursion)?;
         program.set_cookies(self.cookies.seconds(), &self.cookies.secrets())?;
+        if choices.shows_answers() {
+            program.show_in(&self.taps)?;
+        }
         Ok((program, memory))
     }
 

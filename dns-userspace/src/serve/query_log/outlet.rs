@@ -1,0 +1,92 @@
+//! From the thread that makes lines to the one that writes them: batches, of which few wait.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::sink::Output;
+use crate::config::Sink;
+use crate::observe::figures::Figures;
+
+/// Batches that wait for the sink: 4 MiB.
+const WAITING: usize = 64;
+/// Lines are handed on at this many octets, or where no more wait.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// What a sink takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// JSON objects, each with the end of a line.
+    Lines,
+    /// Messages in GELF, each with an octet of zero.
+    Gelf,
+}
+
+/// Whole lines, and how many.
+#[derive(Default)]
+struct Batch {
+    octets: Vec<u8>,
+    count: u64,
+}
+
+/// Where lines are put.
+pub(super) struct Outlet {
+    sender: SyncSender<Batch>,
+    batch: Batch,
+    shape: Shape,
+    figures: Arc<Figures>,
+}
+
+impl Outlet {
+    /// Starts the thread that writes, which ends once this is dropped.
+    pub(super) fn start(sink: Sink, figures: Arc<Figures>) -> io::Result<Self> {
+        let shape = match sink {
+            Sink::Gelf(_) => Shape::Gelf,
+            Sink::Stdout | Sink::File(_) | Sink::Socket(_) => Shape::Lines,
+        };
+        let (sender, receiver) = sync_channel(WAITING);
+        let counted = Arc::clone(&figures);
+        let thread = std::thread::Builder::new().name("query-log-out".into());
+        thread.spawn(move || write_all(&receiver, Output::new(sink), &counted))?;
+        Ok(Self {
+            sender,
+            batch: Batch::default(),
+            shape,
+            figures,
+        })
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Adds a line, with its end.
+    pub(super) fn push(&mut self, line: impl FnOnce(&mut Vec<u8>)) {
+        line(&mut self.batch.octets);
+        self.batch.count += 1;
+        if self.batch.octets.len() >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Hands on what there is; never waits.
+    pub(super) fn flush(&mut self) {
+        if self.batch.count == 0 {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let count = batch.count;
+        if self.sender.try_send(batch).is_err() {
+            self.figures.query_log_dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write_all(receiver: &Receiver<Batch>, mut output: Output, figures: &Figures) {
+    while let Ok(Batch { octets, count }) = receiver.recv() {
+        let written = output.write(&octets, count);
+        figures.query_log_written.fetch_add(written, Ordering::Relaxed);
+        figures.query_log_dropped.fetch_add(count - written, Ordering::Relaxed);
+    }
+}
