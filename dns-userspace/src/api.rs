@@ -52,6 +52,7 @@ mod history;
 mod hosted;
 mod listing;
 mod media;
+mod objects;
 mod openapi;
 mod page;
 mod parameters;
@@ -260,6 +261,8 @@ fn routes() -> Routes {
         .route("/api/v1/config", get(explain::config))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
+        .route("/api/v1/sources/{kind}/{name}/adopt", post(objects::adopt))
+        .route("/api/v1/kubernetes/objects", get(objects::explain))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete))
         .route("/api/v1/changes", post(changes::changes))

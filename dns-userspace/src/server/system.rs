@@ -117,6 +117,8 @@ impl System {
             sources: Arc::clone(&sources),
         });
         let rules: Arc<RuleBook> = Arc::default();
+        let clusters = sources.iter().filter_map(|source| source.cluster.as_ref());
+        rules.go_through(clusters.filter_map(|cluster| cluster.autopath()).collect());
         let watched = Arc::new(WatchedFiles::default());
         let shown: control::Shown = Arc::new(ArcSwap::from_pointee(desired.shown.clone()));
         let file = source.path.display().to_string();
