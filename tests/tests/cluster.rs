@@ -138,7 +138,10 @@ fn an_object_is_explained_and_names_of_external_dns_are_taken_over() -> Result<(
         ensure!(reply.status == 200, "{body} {reply:?}");
     }
     let shown = hotdns(&server, &["k8s", "explain", "ingress/web/www"])?;
-    ensure!(shown.contains("not served: www.talos00. A of api is served"), "{shown}");
+    ensure!(
+        shown.contains("not served: www.talos00. A of the API is served"),
+        "{shown}"
+    );
     let dry = hotdns(&server, &["k8s", "adopt", "home", "--txt-prefix", "txt."])?;
     ensure!(
         dry.contains("1 records would be taken over, 1 TXT records would go"),

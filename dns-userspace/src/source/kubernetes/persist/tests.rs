@@ -1,10 +1,17 @@
 //! Two sides that change, and what they come to.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
 
 use super::ANY_TTL;
 use super::merge::{clash, merge};
 use crate::config::{RecordSets, are_same, records_of, with_records};
+use crate::model::name::Name;
+use crate::model::record::RecordType;
 
 /// RRsets from `name type ttl value …`, one a line.
 fn sets(lines: &[&str]) -> RecordSets {
@@ -112,4 +119,66 @@ fn types_that_exclude_each_other_are_found() {
     let merged = merge(&sets(&[]), &sets(&["a.x CNAME 1 b.x"]), &sets(&["a.x A 1 192.0.2.3"]));
     assert!(clash(&merged.records).is_some());
     assert!(clash(&sets(&["a.x A 1 192.0.2.3", "b.x CNAME 1 a.x"])).is_none());
+}
+
+/// Both sides add and remove values at random, and what brings them together ends at any point: no value that was
+/// added, and that nobody removed, is lost; once both are brought together they are the same.
+#[test]
+fn nothing_is_lost_whoever_changes_what_and_whenever_it_ends() {
+    for seed in 0..300 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let (mut base, mut api, mut map) = (sets(&[]), sets(&[]), sets(&[]));
+        let mut added: BTreeSet<(&str, u32)> = BTreeSet::new();
+        for number in 0..40 {
+            let owner = *["a.x", "b.x", "c.x"].choose(&mut random).expect("not empty");
+            let side = if random.random_bool(0.5) { &mut api } else { &mut map };
+            let mut values = values_of(side, owner);
+            if random.random_bool(0.6) || values.is_empty() {
+                values.push(number);
+                added.insert((owner, number));
+            } else {
+                let gone = values.swap_remove(random.random_range(0..values.len()));
+                added.remove(&(owner, gone));
+            }
+            set(side, owner, &values);
+            if random.random_bool(0.6) {
+                continue;
+            }
+            let merged = merge(&base, &api, &map).records;
+            // As in a step: the API, the ConfigMap, then what both had.
+            let ends = random.random_range(0..4);
+            if ends > 0 {
+                api = merged.clone();
+            }
+            if ends > 1 {
+                map = merged.clone();
+            }
+            if ends > 2 {
+                base = merged.clone();
+                assert!(are_same(&api, &map), "seed {seed}");
+            }
+            for (owner, number) in &added {
+                assert!(
+                    values_of(&merged, owner).contains(number),
+                    "seed {seed}: {owner} {number} is lost"
+                );
+            }
+        }
+    }
+}
+
+fn values_of(sets: &RecordSets, owner: &str) -> Vec<u32> {
+    let name: Name = format!("{owner}.").parse().expect("a name");
+    let rrset = sets.get(&(name.key(), RecordType::A)).map(|(_, rrset)| rrset);
+    let octets = rrset.into_iter().flat_map(|rrset| &rrset.rdatas);
+    octets.map(|rdata| u32::from(rdata[3])).collect()
+}
+
+fn set(side: &mut RecordSets, owner: &str, values: &[u32]) {
+    let name: Name = format!("{owner}.").parse().expect("a name");
+    side.remove(&(name.key(), RecordType::A));
+    if !values.is_empty() {
+        let values: Vec<String> = values.iter().map(|value| format!("192.0.2.{value}")).collect();
+        side.extend(sets(&[&format!("{owner} A 60 {}", values.join(" "))]));
+    }
 }

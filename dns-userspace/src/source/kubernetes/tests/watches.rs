@@ -182,3 +182,21 @@ async fn a_recorded_watch_gives_the_names_of_its_objects() {
         }
     }
 }
+
+#[tokio::test]
+async fn urgent_objects_come_before_others_that_change_with_them() {
+    let fake = Fake::start().await;
+    let mut urgent = ingress("z", "9", "z.peers.test");
+    urgent["metadata"]["annotations"] = json!({"catalyst-dns-sync.io/priority": "high"});
+    fake.set_list(INGRESSES, "10", json!([ingress("a", "9", "a.peers.test"), urgent]));
+    let namespace = |version: &str| json!({"metadata": {"name": "demo", "resourceVersion": version}});
+    fake.set_list("/api/v1/namespaces", "10", json!([namespace("9")]));
+    fake.add_watch("/api/v1/namespaces", &[event("MODIFIED", namespace("11"))]);
+    let (mut world, _folder) = world(&fake, Some(vec![WatchedKind::Ingress]));
+    assert_eq!(listed(&mut world).await.len(), 2);
+    let changes = [next(&mut world).await, next(&mut world).await];
+    assert_eq!(
+        changes,
+        ["Ingress demo/z: z.peers.test.", "Ingress demo/a: a.peers.test."]
+    );
+}
