@@ -56,6 +56,7 @@ mod hosted;
 mod listing;
 mod media;
 mod nodes;
+mod objects;
 mod openapi;
 mod page;
 mod parameters;
@@ -295,6 +296,8 @@ fn routes() -> Routes {
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/sources/{kind}/{name}/disagreements", get(sources::compare))
+        .route("/api/v1/sources/{kind}/{name}/adopt", post(objects::adopt))
+        .route("/api/v1/kubernetes/objects", get(objects::explain))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete))
         .route("/api/v1/changes", post(changes::changes))

@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod history;
 mod init;
+mod k8s;
 mod mark;
 mod nodes;
 mod output;
@@ -86,6 +87,8 @@ pub(crate) enum Verb {
     Watch(watch::WatchArgs),
     /// List and change who may use the API.
     Token(token::TokenArgs),
+    /// Look at objects of the clusters that a running server watches, and take over names from external-dns.
+    K8s(k8s::K8sArgs),
     /// Move from one proxy or registry to another: convert and validate tags, compare routers with names.
     Discovery(discovery::DiscoveryArgs),
     /// Fetch a copy of a running server's database.
@@ -124,6 +127,7 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Explain(args) => explain::explain(&args),
         Verb::Watch(args) => watch::watch(&args),
         Verb::Token(args) => token::token(&args),
+        Verb::K8s(args) => k8s::k8s(&args),
         Verb::Backup(args) => database::backup(&args),
         Verb::Restore(args) => database::restore(&args),
         Verb::Reload(args) => reload::reload(&args),

@@ -44,6 +44,7 @@ mod problem;
 mod rate_limit;
 mod query_log;
 mod records;
+mod rewrite;
 mod rules;
 mod secret_file;
 mod section;
@@ -86,6 +87,7 @@ pub use self::problem::{ConfigError, ConfigProblem, ConfigWarning};
 pub use self::query_log::{QueryLogConfig, Sink};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
+pub use self::rewrite::{RecordSets, are_same, is_same, records_of, with_records};
 pub use self::sources::{
     CheckAsk, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
     KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,

@@ -24,12 +24,15 @@ use crate::message::Message;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 
+mod autopath;
 mod block;
 mod list;
 mod rewrite;
 mod template;
 mod text;
 
+pub use autopath::Autopath;
+pub(crate) use autopath::{Search, alias};
 pub use block::{Block, BlockAnswer};
 pub use list::{BlockList, ListError};
 pub use rewrite::{Rewrite, Scope};
@@ -81,11 +84,15 @@ pub(crate) enum Verdict {
     Drop,
     /// This name is looked up, and its answer is given for the one that was asked.
     Rewritten(Name),
+    /// The name is an alias of the first of these that is ours.
+    Search(Search),
 }
 
 /// The rules in force. They are replaced as a whole.
 #[derive(Default)]
 pub struct RuleBook {
+    /// Search paths of clusters, which come before the rules.
+    autopaths: ArcSwap<Vec<Arc<Autopath>>>,
     rules: ArcSwap<Vec<Active>>,
     /// By name: until when a rule is off.
     pauses: Mutex<HashMap<Arc<str>, Instant>>,
@@ -141,9 +148,14 @@ impl RuleBook {
         errors
     }
 
+    /// Goes through the search paths of these clusters.
+    pub fn go_through(&self, autopaths: Vec<Arc<Autopath>>) {
+        self.autopaths.store(Arc::new(autopaths));
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.rules.load().is_empty()
+        self.rules.load().is_empty() && self.autopaths.load().is_empty()
     }
 
     /// What the rules say to a question of class IN; the name in wire form. `may_rewrite`: whether the name may be
@@ -161,11 +173,18 @@ impl RuleBook {
         client: IpAddr,
         may_rewrite: bool,
     ) -> Option<(Arc<str>, Verdict)> {
-        let rules = self.rules.load();
-        if rules.is_empty() {
+        let (rules, autopaths) = (self.rules.load(), self.autopaths.load());
+        // Most names are not of a cluster.
+        if rules.is_empty() && !autopaths.iter().any(|autopath| autopath.concerns(name)) {
             return None;
         }
         let asked = Asked::new(name, qtype)?;
+        for autopath in &**autopaths {
+            let verdict = autopath.evaluate(&asked, client);
+            if verdict != Verdict::Pass {
+                return Some((format!("autopath {}", autopath.domain()).into(), verdict));
+            }
+        }
         for Active { rule, list } in &**rules {
             let is_for_client = rule
                 .clients

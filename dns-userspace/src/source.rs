@@ -17,7 +17,7 @@ mod consul;
 mod consul_kv;
 pub mod disagreement;
 mod hosts;
-mod kubernetes;
+pub mod kubernetes;
 mod nomad;
 mod peer;
 mod polled;

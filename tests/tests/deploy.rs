@@ -153,6 +153,18 @@ fn manifests_are_rendered() -> Result<()> {
         base.contains("kind: Deployment") && base.contains("hotdns.yaml: |"),
         "{base}"
     );
+    for (option, right) in [("config-map", "patch"), ("nodes", "- nodes"), ("pods", "- pods")] {
+        let option = render(&format!("kubernetes/options/{option}"))?;
+        ensure!(
+            option.contains(right) && option.contains("namespace: infrastructure"),
+            "{option}"
+        );
+    }
+    let definitions = render("kubernetes/crds")?;
+    ensure!(
+        definitions.contains("name: zones.hotdns.io") && definitions.contains("name: recordsets.hotdns.io"),
+        "{definitions}"
+    );
     let overlay = render("kubernetes-dns/overlays/host-network")?;
     ensure!(
         overlay.contains("kind: DaemonSet") && !overlay.contains("kind: Deployment"),

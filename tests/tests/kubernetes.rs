@@ -192,3 +192,192 @@ fn objects_are_followed_and_outlive_their_api() -> Result<()> {
     })?;
     Ok(())
 }
+
+const ZONE: &str = r#"
+apiVersion: hotdns.io/v1alpha1
+kind: Zone
+metadata: {name: own, namespace: default}
+spec: {name: own.example.test, nameservers: [ns1.own.example.test], addresses: [192.0.2.53], defaults: {ttl: 77}}
+"#;
+
+#[test]
+#[ignore = "needs kube-apiserver, etcd and kubectl: cargo xtask test --kubernetes"]
+fn zones_have_a_status_and_objects_are_explained() -> Result<()> {
+    let cluster = Cluster::start()?;
+    for definition in [
+        include_str!("../../deploy/kubernetes/crds/recordset.yaml"),
+        include_str!("../../deploy/kubernetes/crds/zone.yaml"),
+    ] {
+        cluster.apply(definition)?;
+    }
+    let server = Server::start(&config(&cluster.kubeconfig(), ", report: true"))?;
+    eventually("the definition is established", || Ok(cluster.apply(ZONE).is_ok()))?;
+    answers(&server, "own.example.test", "NS", "ns1.own.example.test.")?;
+    answers(&server, "ns1.own.example.test", "A", "192.0.2.53")?;
+    let absent = server.dig(&["none.own.example.test", "A"])?;
+    ensure!(
+        absent.contains("NXDOMAIN") && absent.contains("hostmaster.own.example.test"),
+        "{absent}"
+    );
+    eventually("kubectl shows that it is synced", || {
+        let shown = cluster.kubectl(&["get", "zones"], None)?;
+        Ok(shown.contains("own.example.test") && shown.contains("True"))
+    })?;
+    let set = SET
+        .replace("name: mail", "name: www")
+        .replace("name: example.test, type: MX", "name: www.own.example.test, type: A")
+        .replace("10 mail.example.test.", "192.0.2.80");
+    cluster.apply(&set)?;
+    answers(&server, "www.own.example.test", "A", "192.0.2.80")?;
+    let full = server.dig(&["www.own.example.test", "A", "+noall", "+answer"])?;
+    ensure!(full.split_whitespace().nth(1) == Some("77"), "{full}");
+    let renamed = cluster.apply(&ZONE.replace("own.example.test,", "other.example.test,"));
+    let refused = renamed.expect_err("a zone keeps its name").to_string();
+    ensure!(refused.contains("does not change"), "{refused}");
+
+    // What an object gives, and what not.
+    let ingress = INGRESS.replace("HOST", "www.own.example.test").replace(
+        "annotations: {",
+        "annotations: {hotdns.io/owner: team-a, hotdns.io/hostname: out.other.org, ",
+    );
+    cluster.apply(&ingress)?;
+    let path = "/api/v1/kubernetes/objects?object=ingress/default/grafana";
+    eventually("the Ingress is known", || {
+        Ok(server.request("GET", path, None)?.status == 200)
+    })?;
+    let reply = server.request("GET", path, None)?;
+    let object = &reply.json["objects"][0];
+    ensure!(
+        object["note"] == "owner: team-a" && object["source"] == "kubernetes/test",
+        "{reply:?}"
+    );
+    ensure!(
+        object["notes"].to_string().contains("out.other.org. is in none"),
+        "{reply:?}"
+    );
+
+    // A NodePort leads to the nodes.
+    drop(server);
+    let watch = ", watch: [service, node]";
+    let server = Server::start(&config(&cluster.kubeconfig(), watch))?;
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
+    cluster.apply(&node.to_string())?;
+    let status = json!({"conditions": [{"type": "Ready", "status": "True"}],
+        "addresses": [{"type": "ExternalIP", "address": "192.0.2.91"}]});
+    cluster.set_status("default", "node/n1", &status)?;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "spec": {"type": "NodePort", "ports": [{"name": "play", "port": 7777, "nodePort": 30777, "protocol": "UDP"}]},
+        "metadata": {"name": "game", "namespace": "default", "annotations": {
+            "hotdns.io/hostname": "game.example.test", "hotdns.io/access": "public"}},
+    });
+    cluster.apply(&service.to_string())?;
+    answers(&server, "game.example.test", "A", "192.0.2.91")?;
+    answers(
+        &server,
+        "_play._udp.game.example.test",
+        "SRV",
+        "0 50 30777 game.example.test.",
+    )
+}
+
+#[test]
+#[ignore = "needs kube-apiserver, etcd and kubectl: cargo xtask test --kubernetes"]
+fn a_config_map_and_the_api_have_the_same_records() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let map = |text: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"config.yaml": text, "other": "theirs"},
+            "metadata": {"name": "jw238dns-config", "namespace": "default"},
+        })
+        .to_string()
+    };
+    let first = "# ours\nrecords:\n  - {name: a.example.test., type: A, ttl: 300, value: [192.0.2.1]}  # the gateway\n";
+    cluster.apply(&map(first))?;
+    let mut server = Server::start(&config(&cluster.kubeconfig(), ", watch: [configmap], persist: true"))?;
+    answers(&server, "a.example.test", "A", "192.0.2.1")?;
+    let text = || -> Result<String> {
+        let path = r"jsonpath={.data.config\.yaml}";
+        cluster.kubectl(&["get", "configmap", "jw238dns-config", "-o", path], None)
+    };
+    let put = |server: &Server, name: &str, value: &str| -> Result<()> {
+        let body = json!({"type": "A", "ttl": 300, "value": [value]});
+        let reply = server.request("PUT", &format!("/api/v1/records/{name}"), Some(&body))?;
+        ensure!(matches!(reply.status, 200 | 201), "{reply:?}");
+        Ok(())
+    };
+    let changed = Instant::now();
+    put(&server, "b.example.test", "192.0.2.2")?;
+    let expected = format!("{first}  - {{name: b.example.test., type: A, ttl: 300, value: [192.0.2.2]}}\n");
+    eventually("it is written back", || Ok(text()?.trim_end() == expected.trim_end()))?;
+    println!("written back {:?} after the change", changed.elapsed());
+
+    // A person and the API write at the same time, again and again.
+    for number in 0..8 {
+        let mine = format!("api{number}.example.test");
+        let writer = || put(&server, &mine, "192.0.2.3");
+        std::thread::scope(|scope| {
+            let by_api = scope.spawn(writer);
+            let mut tried = 0;
+            // As `kubectl edit` does it: what was read is replaced, and a conflict is edited again.
+            let person = loop {
+                let read = cluster.kubectl(&["get", "configmap", "jw238dns-config", "-o", "json"], None)?;
+                let mut object: Value = serde_json::from_str(&read)?;
+                let before = object["data"]["config.yaml"].as_str().context("a text")?.to_owned();
+                let item = format!("  - {{name: man{number}.example.test., type: A, ttl: 300, value: [192.0.2.4]}}\n");
+                object["data"]["config.yaml"] = (before + &item).into();
+                match cluster.kubectl(&["replace", "-f", "-"], Some(&object.to_string())) {
+                    Ok(_) => break Ok(()),
+                    Err(error) if tried == 20 => break Err(error),
+                    Err(_) => tried += 1,
+                }
+            };
+            by_api.join().expect("no panic")?;
+            person
+        })?;
+    }
+    for number in 0..8 {
+        answers(&server, &format!("api{number}.example.test"), "A", "192.0.2.3")?;
+        answers(&server, &format!("man{number}.example.test"), "A", "192.0.2.4")?;
+    }
+    eventually("both sides have all of it", || {
+        let text = text()?;
+        let has = |number: &i32| text.contains(&format!("api{number}.")) && text.contains(&format!("man{number}."));
+        Ok((0..8).all(|number| has(&number)) && text.contains("# the gateway"))
+    })?;
+
+    // While hotdns is away, people take one out; what the API has is not lost.
+    server.kill()?;
+    let kept: Vec<String> = text()?
+        .lines()
+        .filter(|line| !line.contains("man3."))
+        .map(str::to_owned)
+        .collect();
+    let patch = json!({"data": {"config.yaml": kept.join("\n") + "\n"}}).to_string();
+    cluster.kubectl(
+        &["patch", "configmap", "jw238dns-config", "--type=merge", "-p", &patch],
+        None,
+    )?;
+    server.run()?;
+    answers(&server, "man3.example.test", "A", "")?;
+    answers(&server, "man4.example.test", "A", "192.0.2.4")?;
+    ensure!(!text()?.contains("man3."), "{}", text()?);
+
+    // A mistake holds the write-back, and says so.
+    let bad = json!({"data": {"config.yaml": kept.join("\n") + "\n  - {name: x.example.test.}\n"}}).to_string();
+    cluster.kubectl(
+        &["patch", "configmap", "jw238dns-config", "--type=merge", "-p", &bad],
+        None,
+    )?;
+    eventually("it says why", || {
+        let shown = source(&server)?["skipped"].to_string();
+        Ok(shown.contains("write-back to ConfigMap default/jw238dns-config:config.yaml"))
+    })?;
+    answers(&server, "a.example.test", "A", "192.0.2.1")?;
+    let theirs = cluster.kubectl(
+        &["get", "configmap", "jw238dns-config", "-o", "jsonpath={.data.other}"],
+        None,
+    )?;
+    ensure!(theirs == "theirs", "{theirs}");
+    Ok(())
+}

@@ -20,7 +20,7 @@ use super::{
     backup, cache, changes, docs, explain, history, hosted, nodes, probes, records, rules, sources, tokens, watch,
     zones,
 };
-use super::{debug, top};
+use super::{debug, objects, top};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -84,6 +84,8 @@ pub(super) struct ProblemBody {
         sources::list,
         sources::sync,
         sources::compare,
+        objects::adopt,
+        objects::explain,
         backup::backup,
         changes::changes,
         history::list,

@@ -182,7 +182,8 @@ pub(super) async fn compare(
     ))
 }
 
-fn no_such(sources: &Registry, kind: &str, name: &str) -> Problem {
+/// 404: there is no such source.
+pub(super) fn no_such(sources: &Registry, kind: &str, name: &str) -> Problem {
     let known: Vec<String> = sources.iter().map(|source| source.status.source().key()).collect();
     let known = match known.as_slice() {
         [] => "the configuration has no `sources`".to_owned(),

@@ -6,7 +6,7 @@ use super::Forwarder;
 use super::routes::Target;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
-use crate::rules::Verdict;
+use crate::rules::{Search, Verdict};
 
 /// What becomes of a name that is not ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,13 @@ impl Forwarder {
                 Verdict::Drop => {
                     found.answered_by = "refused";
                     format!("The rule `{rule}` blocks {name}: the client gets no reply.")
+                }
+                Verdict::Search(Search(names)) => {
+                    let names: Vec<String> = names.iter().map(Name::to_string).collect();
+                    format!(
+                        "{rule}: the name is an alias of the first of these that is ours: {}.",
+                        names.join(", ")
+                    )
                 }
                 Verdict::Rewritten(other) => {
                     found

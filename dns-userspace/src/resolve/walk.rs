@@ -24,7 +24,7 @@ use crate::answer::{PartialChain, Resumed};
 use crate::message::{InfoCode, Message};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
-use crate::rules::Verdict;
+use crate::rules::{Search, Verdict, alias};
 
 const CLASS_IN: u16 = 1;
 
@@ -200,6 +200,13 @@ impl Walk {
                 message
             }
             Verdict::Answer(message) => message,
+            Verdict::Search(Search(names)) => match self.first_of_ours(forwarder, names) {
+                Some(target) => {
+                    self.may_be_ours = true;
+                    alias(&self.asking.name, &target)
+                }
+                None => return Ok(Ruled::Nothing),
+            },
         };
         let mut aliases = message
             .answer
@@ -213,6 +220,17 @@ impl Walk {
         } else {
             Ruled::Done
         })
+    }
+
+    /// The first name that is ours, or the last one.
+    fn first_of_ours(&self, forwarder: &Forwarder, mut names: Vec<Name>) -> Option<Name> {
+        let last = names.pop();
+        let qtype = RecordType(self.asking.qtype);
+        let is_ours = |name: &Name| {
+            let local = forwarder.local.as_ref();
+            local.is_some_and(|local| local.is_ours(name, qtype, self.client))
+        };
+        names.into_iter().find(is_ours).or(last)
     }
 
     /// The legs, with the names that were replaced as they were asked.

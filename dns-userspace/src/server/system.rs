@@ -146,6 +146,7 @@ impl System {
             sources: Arc::clone(&sources),
         });
         let rules: Arc<RuleBook> = Arc::default();
+        rules.go_through(sources.autopaths());
         let watched = Arc::new(WatchedFiles::default());
         let shown: control::Shown = Arc::new(ArcSwap::from_pointee(desired.shown.clone()));
         let file = source.path.display().to_string();

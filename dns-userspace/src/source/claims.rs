@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
-use crate::model::record::{Handling, Order, Rdata, RdataList, RecordType, RrSet, Wildcard};
+use crate::model::record::{Handling, Keeping, Order, Rdata, RdataList, RecordType, RrSet, Wildcard};
 use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 use crate::model::work;
@@ -108,6 +108,8 @@ pub struct Claims {
     at: BTreeMap<Place, BTreeSet<Rank>>,
     /// What comes of it.
     wanted: BTreeMap<Place, BTreeMap<RecordType, (Name, Arc<RrSet>)>>,
+    /// How many RRsets that is.
+    rrsets: usize,
     /// Places at which somebody is left out, by who it is.
     left_out: BTreeMap<Arc<str>, BTreeMap<Place, Vec<LeftOut>>>,
 }
@@ -127,6 +129,8 @@ struct Joined {
     rdatas: RdataList,
     /// The order that the oldest object asks for.
     order: Order,
+    /// What is written about it: of the oldest object.
+    keeping: Keeping,
     /// One for each value; `None` where its object gives none.
     weights: Vec<Option<u16>>,
     wildcard: Wildcard,
@@ -143,6 +147,7 @@ impl Claims {
             objects: BTreeMap::new(),
             at: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            rrsets: 0,
             left_out: BTreeMap::new(),
         }
     }
@@ -159,7 +164,7 @@ impl Claims {
 
     /// How many RRsets are asked for, once they are merged.
     pub fn rrsets(&self) -> usize {
-        self.wanted.values().map(BTreeMap::len).sum()
+        self.rrsets
     }
 
     /// An object has come, or is another one now.
@@ -272,6 +277,7 @@ impl Claims {
                 self.left_out.entry(key).or_default().insert(place.clone(), all);
             }
             let before = self.wanted.remove(&place).unwrap_or_default();
+            self.rrsets = self.rrsets - before.len() + rrsets.len();
             for (rtype, (owner, _)) in &before {
                 if !rrsets.contains_key(rtype) {
                     edits.push(Edit::Unset {
@@ -372,6 +378,7 @@ impl Joined {
             seen: HashSet::new(),
             rdatas: RdataList::default(),
             order: claim.handling.order().clone(),
+            keeping: claim.handling.keeping().clone(),
             weights: Vec::new(),
             wildcard: claim.handling.wildcard(),
             first: rank.clone(),
@@ -403,7 +410,7 @@ impl Joined {
             false => self.order.clone(),
         };
         let wildcard = Some(self.wildcard).filter(|_| self.owner.is_wildcard());
-        Handling::new(order, wildcard.unwrap_or_default())
+        Handling::new(order, wildcard.unwrap_or_default()).kept(self.keeping.clone())
     }
 
     fn finish(self, source: &SourceId, rtype: RecordType) -> (Name, Arc<RrSet>) {

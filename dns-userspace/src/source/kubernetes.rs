@@ -8,18 +8,24 @@
 //! Which kinds are read is in `kinds`, what each means in `objects/`, one file for a kind. `docs/kubernetes.md` is for
 //! users.
 
+mod adopt;
 mod annotations;
 mod cluster;
 mod connect;
+mod explain;
 mod figures;
 mod follow;
 mod kinds;
 mod objects;
+mod persist;
 mod report;
 mod settings;
 mod world;
 
+pub use self::adopt::{Adoption, Affixes, adoption};
+pub use self::explain::{Explanation, KnownCluster, unserved};
 pub use self::figures::KubernetesFigures;
+pub use self::persist::Persisting;
 pub use self::report::Reporting;
 pub use self::world::KubernetesWorld;
 

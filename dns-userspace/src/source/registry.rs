@@ -24,7 +24,7 @@ use super::consul::Consul;
 use super::consul_kv::ConsulKv;
 use super::disagreement::{self, Disagreement};
 use super::hosts::Hosts;
-use super::kubernetes::{KubernetesFigures, KubernetesWorld, Reporting};
+use super::kubernetes::{KnownCluster, KubernetesFigures, KubernetesWorld, Persisting, Reporting};
 use super::nomad::Nomad;
 use super::polled::Polling;
 use super::traefik::Traefik;
@@ -33,7 +33,8 @@ use crate::config::{ConfiguredSource, SourceSettings};
 use crate::control::{ControlHandle, History};
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
-use crate::store::Conflicts;
+use crate::rules::Autopath;
+use crate::store::{Conflict, Conflicts};
 
 /// Before a source whose task has panicked is watched anew.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(30);
@@ -47,6 +48,8 @@ pub struct RegisteredSource {
     pub status: Arc<Status>,
     /// Tells it to list its world now.
     pub requests: SyncRequests,
+    /// The objects that are known, where it is a cluster.
+    pub cluster: Option<Arc<KnownCluster>>,
     configured: ConfiguredSource,
     /// How often its proxy and DNS disagreed when they were compared last, by [`Disagreement::KINDS`].
     disagreements: Mutex<Option<[usize; Disagreement::KINDS.len()]>>,
@@ -61,6 +64,12 @@ impl RegisteredSource {
         Self {
             status: Arc::new(Status::new(configured.id.clone())),
             requests: SyncRequests::default(),
+            cluster: match &configured.settings {
+                SourceSettings::Kubernetes(settings) => {
+                    Some(Arc::new(KnownCluster::new(Arc::new((**settings).clone()))))
+                }
+                _ => None,
+            },
             configured,
             disagreements: Mutex::default(),
             stop: CancellationToken::new(),
@@ -137,6 +146,13 @@ impl Registry {
         counts
     }
 
+    /// What of a source is left out because of another source's RRsets.
+    pub fn left_out_of(&self, source: &SourceId) -> Vec<Conflict> {
+        let conflicts = self.conflicts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_source = conflicts.iter().filter(|conflict| conflict.left_out.source() == source);
+        of_source.cloned().collect()
+    }
+
     /// What clusters count, where one is watched.
     pub fn kubernetes_figures(&self) -> Option<&KubernetesFigures> {
         let is_cluster =
@@ -146,7 +162,22 @@ impl Registry {
 
     /// What tells them apart, for the writer.
     pub fn ids(&self) -> Vec<SourceId> {
-        self.iter().map(|source| source.configured.id.clone()).collect()
+        let sources = self.iter().flat_map(|source| {
+            let base = match &source.configured.settings {
+                SourceSettings::Kubernetes(settings) if settings.persist => {
+                    Some(Persisting::base_of(&source.configured.id))
+                }
+                _ => None,
+            };
+            [Some(source.configured.id.clone()), base]
+        });
+        sources.flatten().collect()
+    }
+
+    /// The search paths of pods, of the clusters that are asked for them.
+    pub fn autopaths(&self) -> Vec<Arc<Autopath>> {
+        let clusters = self.iter().filter_map(|source| source.cluster.clone());
+        clusters.filter_map(|cluster| cluster.autopath()).collect()
     }
 
     /// One after the other.
@@ -203,6 +234,7 @@ impl Registry {
             control: control.clone(),
             history: Arc::clone(history),
             figures: Arc::clone(&self.figures),
+            cluster: source.cluster.clone(),
             stop: source.stop.clone(),
         };
         let stop = stop.clone();
@@ -294,6 +326,7 @@ struct Task {
     control: ControlHandle,
     history: Arc<History>,
     figures: Arc<KubernetesFigures>,
+    cluster: Option<Arc<KnownCluster>>,
     stop: CancellationToken,
 }
 
@@ -341,10 +374,19 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
                 history: Arc::clone(&task.history),
                 source: configured.id.clone(),
             });
-            task.world(
-                configured,
-                KubernetesWorld::new(*settings, reporting, Arc::clone(&task.figures)),
-            )
+            let persisting = Persisting {
+                history: Arc::clone(&task.history),
+                control: task.control.clone(),
+                base: Persisting::base_of(&configured.id),
+                requests: task.requests.clone(),
+                met: Arc::default(),
+            };
+            let world = KubernetesWorld::new(*settings, reporting, Arc::clone(&task.figures));
+            let world = match &task.cluster {
+                Some(cluster) => world.known_to(Arc::clone(cluster)),
+                None => world,
+            };
+            task.world(configured, world.persisting(persisting))
         }
         SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
         SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),

@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -33,6 +34,8 @@ use crate::store::{ChangeSet, Edit, Refusal, Terms};
 
 /// Broken objects that a report names.
 const MOST_BROKEN: usize = 20;
+/// Notes of objects that the history has of one change set.
+const MOST_NOTES: usize = 3;
 /// Edits that are one change set at most.
 const MOST_EDITS: usize = 10_000;
 /// Before the writer, which still waits for its journal, is asked again.
@@ -64,17 +67,29 @@ impl Default for WatcherSettings {
 
 /// Tells a source to list its world now. A person who does so is believed: no list is doubted then.
 #[derive(Debug, Clone, Default)]
-pub struct SyncRequests(Arc<Notify>);
+pub struct SyncRequests(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    notify: Notify,
+    count: AtomicU64,
+}
 
 impl SyncRequests {
     /// Asks for a list.
     pub fn ask(&self) {
-        self.0.notify_one();
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        self.0.notify.notify_one();
+    }
+
+    /// How often it was asked for.
+    pub(super) fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Relaxed)
     }
 
     /// Waits until somebody asks.
     pub(super) async fn asked(&self) {
-        self.0.notified().await;
+        self.0.notify.notified().await;
     }
 }
 
@@ -339,6 +354,7 @@ impl<W: World> Watcher<W> {
             };
             let control = self.control.on(Terms {
                 force,
+                comment: comment(&edits),
                 ..Terms::default()
             });
             match control.watched(set, Some(progress.clone())).await {
@@ -399,6 +415,23 @@ impl<W: World> Watcher<W> {
             warn!("source {}: {reason}; what it said last is served", self.source.key());
         }
     }
+}
+
+/// What people wrote about the objects of a change, for the history.
+fn comment(edits: &[Edit]) -> Option<Arc<str>> {
+    let mut notes: Vec<&str> = Vec::new();
+    for edit in edits {
+        if let Edit::Set { rrset, .. } = edit
+            && let Some(note) = rrset.handling.keeping().note.as_deref()
+            && !notes.contains(&note)
+        {
+            notes.push(note);
+        }
+        if notes.len() == MOST_NOTES {
+            break;
+        }
+    }
+    (!notes.is_empty()).then(|| notes.join("; ").into())
 }
 
 /// In seconds of Unix time.

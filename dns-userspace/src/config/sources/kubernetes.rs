@@ -32,8 +32,12 @@ choices! {
         Service = "service",
         /// external-dns's DNSEndpoint.
         DnsEndpoint = "dnsendpoint",
+        /// hotdns's own Zone.
+        Zone = "zone",
         /// hotdns's own RecordSet.
         RecordSet = "recordset",
+        /// Nodes, for Services of type NodePort.
+        Node = "node",
         /// One ConfigMap with `records`.
         ConfigMap = "configmap",
     }
@@ -72,6 +76,12 @@ pub struct KubernetesSource {
     pub is_traefik_v2: bool,
     /// The domain of cluster DNS, such as `cluster.local.`; `None`: names inside the cluster are not served.
     pub cluster_domain: Option<Name>,
+    /// Whether pods have names inside the cluster: then they are followed.
+    pub has_pods: bool,
+    /// Whether search paths of pods are gone through for them: then pods are followed.
+    pub autopath: bool,
+    /// Whether the records of the ConfigMap and those of the API are the same: changes by the API are written back.
+    pub persist: bool,
     /// Whether Events and the status of RecordSets are written.
     pub report: bool,
 }
@@ -104,6 +114,9 @@ pub(super) const KEYS: &[&str] = &[
     "hold",
     "traefik_syntax",
     "cluster_domain",
+    "pods",
+    "autopath",
+    "persist",
     "report",
 ];
 pub(super) const REMEDY: &str = "change the object in the cluster";
@@ -131,6 +144,9 @@ impl Default for KubernetesSource {
             hold: Duration::from_secs(300),
             is_traefik_v2: false,
             cluster_domain: None,
+            has_pods: false,
+            autopath: false,
+            persist: false,
             report: false,
         }
     }
@@ -180,6 +196,13 @@ pub(super) fn read(
             .duration("hold", "hold: 5m", &HOLD, findings)
             .unwrap_or(default.hold),
         is_traefik_v2: syntax == Some("v2"),
+        has_pods: section.word("pods", &["disabled", "verified"], findings) == Some("verified"),
+        autopath: section
+            .boolean("autopath", "autopath: true", findings)
+            .unwrap_or(default.autopath),
+        persist: section
+            .boolean("persist", "persist: true", findings)
+            .unwrap_or(default.persist),
         report: section
             .boolean("report", "report: true", findings)
             .unwrap_or(default.report),

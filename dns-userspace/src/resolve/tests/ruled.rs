@@ -2,7 +2,7 @@
 
 use super::chains::Ours;
 use super::*;
-use crate::rules::{Action, Block, BlockAnswer, Pattern, Rewrite, Rule, Scope, Template, Text};
+use crate::rules::{Action, Autopath, Block, BlockAnswer, Pattern, Rewrite, Rule, Scope, Template, Text};
 
 fn forwarder_with(servers: &[SocketAddr], actions: Vec<Action>) -> Arc<Forwarder> {
     let rules: Vec<Rule> = actions
@@ -111,6 +111,66 @@ async fn a_template_answers_at_once_and_its_alias_is_followed() {
         2,
         "what no rule covers goes upstream"
     );
+}
+
+/// Nothing is ours here but `host.two.svc.cluster.local.`
+#[derive(Debug)]
+struct Cluster;
+
+impl LocalData for Cluster {
+    fn is_ours(&self, name: &Name, _: RecordType, _: IpAddr) -> bool {
+        name.to_string() == "host.two.svc.cluster.local."
+    }
+
+    fn may_ask(&self, _: &Name, _: RecordType, _: IpAddr) -> bool {
+        true
+    }
+
+    fn view_of(&self, _: IpAddr) -> u16 {
+        0
+    }
+
+    fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
+        if !self.is_ours(name, qtype, client) {
+            return Resumed::NotOurs;
+        }
+        let query = testing::query(0, &name.to_string());
+        *out = respond(
+            &query,
+            0,
+            [1, 0, 0],
+            b"\xC0\x0C\0\x01\0\x01\0\0\0\x07\0\x04\x0A\0\0\x01",
+        );
+        Resumed::Answered(None)
+    }
+}
+
+#[tokio::test]
+async fn names_of_other_namespaces_and_of_the_world_are_found_by_the_first_question() {
+    let upstream = Upstream::start(good).await;
+    let book = Arc::new(RuleBook::default());
+    let autopath = Arc::new(Autopath::new(&"cluster.local.".parse().unwrap()));
+    autopath.set(CLIENT, &"one".into(), &"pod".into());
+    book.go_through(vec![autopath]);
+    let forwarder = Arc::new(forwarder(&[upstream.address]).beside(Arc::new(Cluster)).ruled(book));
+    let owners = |reply: &Message| {
+        (0..reply.answer.len())
+            .map(|place| owner(reply, place))
+            .collect::<Vec<_>>()
+    };
+    let reply = ask(&forwarder, "host.two.one.svc.cluster.local.").await.unwrap();
+    assert_eq!(
+        owners(&reply),
+        ["host.two.one.svc.cluster.local.", "host.two.svc.cluster.local."]
+    );
+    assert_eq!(upstream.queries.load(Ordering::SeqCst), 0);
+    // Nobody else is asked for names of the cluster.
+    let reply = ask(&forwarder, "www.example.three.svc.cluster.local.").await.unwrap();
+    assert_eq!((reply.rcode(), reply.answer.len()), (3, 0));
+    assert_eq!(upstream.queries.load(Ordering::SeqCst), 0);
+    let reply = ask(&forwarder, "www.example.one.svc.cluster.local.").await.unwrap();
+    assert_eq!(owners(&reply), ["www.example.one.svc.cluster.local.", "www.example."]);
+    assert_eq!(upstream.queries.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

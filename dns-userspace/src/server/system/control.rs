@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::live::{Live, SharedLive};
 use super::watched::WatchedFiles;
 use super::xdp::TableChoices;
-use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones};
+use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones, SourceSettings};
 use crate::control::{self, Door, Failure, LoadFiles, Planes, Publication, Replaced};
 use crate::lines::CompileOptions;
 use crate::rules::{Rule, RuleBook};
@@ -176,7 +176,13 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
     let access = access.filter_map(|zone| Some((zone.apex.clone(), Arc::clone(zone.access.as_ref()?))));
     let access = access.collect();
     let fallthrough = read.config.zones.iter().filter(|zone| zone.falls_through);
-    let fallthrough = fallthrough.map(|zone| zone.apex.clone()).collect();
+    let fallthrough = fallthrough.map(|zone| zone.apex.clone());
+    // What pods' search paths lead to is looked for where names of the cluster are missing.
+    let clusters = read.config.sources.iter().filter_map(|source| match &source.settings {
+        SourceSettings::Kubernetes(cluster) if cluster.autopath => cluster.cluster_domain.clone(),
+        _ => None,
+    });
+    let fallthrough = fallthrough.chain(clusters).collect();
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,

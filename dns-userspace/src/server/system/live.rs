@@ -344,6 +344,7 @@ impl Live {
                 .sources
                 .replace(&config.sources, &self.control, &self.history, &stopping);
             writer.sources(self.sources.ids());
+            self.makers.forwarding.rules.go_through(self.sources.autopaths());
             for task in tasks {
                 run_until_stopped(&spawner, "source", task);
             }

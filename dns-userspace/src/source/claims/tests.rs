@@ -213,6 +213,7 @@ fn any_order_of_events_gives_what_a_fresh_list_gives() {
                 .collect();
             assert_eq!(layer, expected, "seed {seed}");
             assert_eq!(shown(&claims), shown(&fresh), "seed {seed}");
+            assert_eq!(claims.rrsets(), claims.all().len(), "seed {seed}");
             for key in world.keys() {
                 let told = |claims: &Claims| claims.left_out(key).cloned().collect::<Vec<_>>();
                 assert_eq!(told(&claims), told(&fresh), "seed {seed}: {key}");

@@ -19,6 +19,8 @@ pub const PREFIXES: [&str; 4] = [
 
 /// The largest TTL (RFC 2181 §8).
 const MAX_TTL: u64 = 0x7FFF_FFFF;
+/// Characters of what is kept of a description.
+const MOST_ABOUT: usize = 200;
 /// The value of `controller` that external-dns takes for its own.
 const CONTROLLER: &str = "dns-controller";
 /// Keys of others that are read, too.
@@ -66,6 +68,27 @@ impl<'a> Annotations<'a> {
                 "annotation `ttl`: `{text}` is no TTL: write seconds from 1 to {MAX_TTL}, or a duration such as 10m"
             )),
         }
+    }
+
+    /// Whether the object comes before others that have changed with it.
+    pub fn is_urgent(self) -> bool {
+        self.get("priority")
+            .is_some_and(|value| value.eq_ignore_ascii_case("high"))
+    }
+
+    /// What people wrote about it: its description, and who owns it.
+    pub fn about(self) -> Option<Box<str>> {
+        let given = |key| self.get(key).filter(|text| !text.is_empty());
+        let text = match (given("description"), given("owner")) {
+            (Some(description), Some(owner)) => format!("{description} (owner: {owner})"),
+            (Some(description), None) => description.to_owned(),
+            (None, Some(owner)) => format!("owner: {owner}"),
+            (None, None) => return None,
+        };
+        Some(match text.char_indices().nth(MOST_ABOUT) {
+            Some((end, _)) => text[..end].into(),
+            None => text.into(),
+        })
     }
 
     /// The weight of the object's values against those of others.
@@ -150,6 +173,21 @@ mod tests {
             .filter(|text| **text != "10")
         {
             assert!(Annotations(&of(&[("hotdns.io/ttl", text)])).ttl().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn owner_and_description_are_one_text() {
+        for (pairs, about) in [
+            (vec![], None),
+            (vec![("hotdns.io/owner", "team-a")], Some("owner: team-a")),
+            (vec![("catalyst-dns-sync.io/description", "Graphs")], Some("Graphs")),
+            (
+                vec![("hotdns.io/owner", "team-a"), ("hotdns.io/description", "Graphs")],
+                Some("Graphs (owner: team-a)"),
+            ),
+        ] {
+            assert_eq!(Annotations(&of(&pairs)).about().as_deref(), about);
         }
     }
 

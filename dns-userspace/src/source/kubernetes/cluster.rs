@@ -10,15 +10,24 @@
 //! | Namespace | the objects in it |
 //! | IngressClass | all Ingresses |
 //! | EndpointSlice | its Service |
+//! | Zone | itself, and all RecordSets |
+//! | Node | Services that ask for the nodes' addresses |
+
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::places::{apex_of, gateways_of, services_of};
 use super::follow::Read;
 use super::kinds::Kind;
-use super::objects::{Body, EndpointSlice, Gateway, Meta, Namespace, Object, ObjectKey, Outcome, service_of};
+use super::objects::{
+    Body, Defaults, EndpointSlice, Gateway, Meta, Namespace, Node, Object, ObjectKey, Outcome, service_of,
+};
 use super::settings::{Publishing, Target};
+use crate::model::name::{Name, NameKey};
+use crate::rules::Autopath;
 
 /// The objects of a cluster.
 #[derive(Debug)]
@@ -31,6 +40,10 @@ pub struct Cluster {
     routes: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
     /// The EndpointSlices of a Service, by its namespace and name.
     slices: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
+    /// The Zones of a name.
+    zones: BTreeMap<NameKey, BTreeSet<ObjectKey>>,
+    /// Whom the namespaces of pods are told, where search paths are gone through.
+    autopath: Option<Arc<Autopath>>,
     /// Objects whose addresses are held.
     holding: BTreeSet<ObjectKey>,
     /// Whether Gateways may be listed.
@@ -47,12 +60,15 @@ struct Stored {
 impl Cluster {
     /// No object yet.
     pub fn new(publishing: Arc<Publishing>) -> Self {
+        let domain = publishing.cluster_domain.as_ref().filter(|_| publishing.autopath);
         Self {
+            autopath: domain.map(|domain| Arc::new(Autopath::new(domain))),
             publishing,
             objects: BTreeMap::new(),
             unread: BTreeMap::new(),
             routes: HashMap::new(),
             slices: HashMap::new(),
+            zones: BTreeMap::new(),
             holding: BTreeSet::new(),
             has_gateways: true,
         }
@@ -61,6 +77,11 @@ impl Cluster {
     /// What is published of objects.
     pub fn publishing(&self) -> &Publishing {
         &self.publishing
+    }
+
+    /// The search paths of its pods.
+    pub fn autopath(&self) -> Option<&Arc<Autopath>> {
+        self.autopath.as_ref()
     }
 
     /// The keys of all objects that names are published of, those that cannot be read too.
@@ -98,6 +119,9 @@ impl Cluster {
     pub fn apply(&mut self, object: Object, now: Instant) -> BTreeSet<ObjectKey> {
         let key = object.key();
         self.unread.remove(&key);
+        if self.is_the_same_node(&key, &object) {
+            return BTreeSet::new();
+        }
         let before = self.forget(&key);
         let mut touched = self.touched(&key, &object);
         if let Some(before) = &before {
@@ -112,11 +136,25 @@ impl Cluster {
                 index.entry(place).or_default().insert(key.clone());
             }
         }
+        if let Some(apex) = apex_of(&object) {
+            self.zones.entry(apex).or_default().insert(key.clone());
+        }
+        if let (Some(autopath), Body::Pod(pod)) = (&self.autopath, &object.body) {
+            for address in pod.addresses() {
+                autopath.set(address, &key.namespace, &key.name);
+            }
+        }
         if held.is_some() {
             self.holding.insert(key.clone());
         }
         self.objects.insert(key, Stored { object, held });
         touched
+    }
+
+    /// Nodes say every few minutes that they are there: that is no change.
+    fn is_the_same_node(&self, key: &ObjectKey, object: &Object) -> bool {
+        let known = self.object(key).map(|known| &known.body);
+        matches!((known, &object.body), (Some(Body::Node(known)), Body::Node(node)) if known == node)
     }
 
     /// An object cannot be read: what it asked for before stays.
@@ -251,6 +289,25 @@ impl Cluster {
         object.map(|object| self.addresses(object)).unwrap_or_default()
     }
 
+    /// The nodes with their names.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
+        let nodes = self.of_kind(Kind::Node);
+        nodes.filter_map(|object| match &object.body {
+            Body::Node(node) => Some((&*object.meta.name, &**node)),
+            _ => None,
+        })
+    }
+
+    /// What the deepest Zone at or above a name says for RecordSets in it.
+    pub fn defaults_at(&self, name: &Name) -> Option<&Defaults> {
+        let key = name.key();
+        let keys = key.lineage().find_map(|apex| self.zones.get(apex))?;
+        match &self.object(keys.first()?)?.body {
+            Body::Zone(zone) => Some(zone.defaults()),
+            _ => None,
+        }
+    }
+
     /// The EndpointSlices of a Service.
     pub fn slices(&self, namespace: &Arc<str>, service: &Arc<str>) -> impl Iterator<Item = &EndpointSlice> {
         let keys = self.slices.get(&(Arc::clone(namespace), Arc::clone(service)));
@@ -271,6 +328,19 @@ impl Cluster {
         let stored = self.objects.remove(key)?;
         self.holding.remove(key);
         let object = &stored.object;
+        if let (Some(autopath), Body::Pod(pod)) = (&self.autopath, &object.body) {
+            for address in pod.addresses() {
+                autopath.unset(address, &key.namespace, &key.name);
+            }
+        }
+        if let Some(apex) = apex_of(object)
+            && let Some(keys) = self.zones.get_mut(&apex)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.zones.remove(&apex);
+            }
+        }
         for (index, places) in [
             (&mut self.routes, gateways_of(object)),
             (&mut self.slices, services_of(object)),
@@ -317,24 +387,18 @@ impl Cluster {
                     service_of(&object.meta).map(|name| ObjectKey::new(Kind::Service, &key.namespace, &name.into()));
                 service.into_iter().collect()
             }
+            Kind::Node => {
+                let services = self.of_kind(Kind::Service).filter(|object| {
+                    let is_node_port = matches!(&object.body, Body::Service(service) if service.is_node_port());
+                    is_node_port && object.meta.annotations().get("access").is_some()
+                });
+                services.map(Object::key).collect()
+            }
+            Kind::Zone => {
+                let sets = self.of_kind(Kind::RecordSet).map(Object::key);
+                sets.chain([key.clone()]).collect()
+            }
             _ => BTreeSet::from([key.clone()]),
         }
     }
-}
-
-/// The Gateways that a route names.
-fn gateways_of(object: &Object) -> Vec<(Arc<str>, Arc<str>)> {
-    match &object.body {
-        Body::Route(route) => route.gateways(&object.meta.namespace).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The Service that a slice is of.
-fn services_of(object: &Object) -> Vec<(Arc<str>, Arc<str>)> {
-    let service = service_of(&object.meta).filter(|_| object.kind == Kind::EndpointSlice);
-    service
-        .into_iter()
-        .map(|service| (Arc::clone(&object.meta.namespace), service.into()))
-        .collect()
 }

@@ -6,13 +6,16 @@
 //!   │   │ 403: Refused, again after a while                 410: list anew ◄────┘
 //!   └───┘                                                   three failures: Failed, and the task ends
 //! ```
+//!
+//! 429: the client asks again when the server says so, a few times; then it is left alone for a while. 401: the task
+//! ends, and the next client reads its credentials anew.
 
 use std::time::Duration;
 
 use axum::http::Request;
 use futures_util::TryStreamExt;
 use kube::Client;
-use kube::core::WatchEvent;
+use kube::core::{Status, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -28,6 +31,10 @@ pub const WATCH_SECONDS: u64 = 240;
 const PAGE: usize = 500;
 /// Before a kind that is not served, or not permitted, is tried for again.
 const RETRY: Duration = Duration::from_secs(10);
+/// Before a list whose rest expired is begun anew.
+const EXPIRED_PAUSE: Duration = Duration::from_millis(200);
+/// Where a server that is busy does not say when it is to be asked again, and the longest that it is left alone.
+const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Pauses after failures of a watch; where the last has passed, the cluster is away.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(200),
@@ -66,6 +73,8 @@ pub enum Told {
     Refused(Scope, String),
     /// The cluster is away.
     Failed(String),
+    /// What is written there, by its name, is not written any more, and why; `None`: it is again.
+    Held(String, Option<String>),
 }
 
 impl Told {
@@ -75,7 +84,7 @@ impl Told {
             Self::Listed(scope, _) | Self::Absent(scope) | Self::Refused(scope, _) => Some(scope.kind),
             Self::Applied(Ok(object)) => Some(object.kind),
             Self::Applied(Err((key, _))) | Self::Deleted(key) => Some(key.kind),
-            Self::Failed(_) => None,
+            Self::Failed(_) | Self::Held(..) => None,
         }
     }
 }
@@ -103,6 +112,8 @@ enum ListError {
     Refused(String),
     /// The rest of the list expired while it was read.
     Expired,
+    /// The server has too much to do.
+    Busy(Duration),
     Failed(String),
 }
 
@@ -116,7 +127,14 @@ pub async fn follow(client: Client, scope: Scope, told: mpsc::Sender<Told>) {
                 }
                 (version, place)
             }
-            Err(ListError::Expired) => continue,
+            Err(ListError::Expired) => {
+                sleep(EXPIRED_PAUSE).await;
+                continue;
+            }
+            Err(ListError::Busy(pause)) => {
+                sleep(pause).await;
+                continue;
+            }
             Err(ListError::Failed(error)) => {
                 let _ = told.send(Told::Failed(error)).await; // nobody listens any more: then nobody misses it
                 return;
@@ -180,7 +198,8 @@ async fn list(client: &Client, scope: &Scope) -> Result<(Vec<Read>, String, Stri
             Ok((objects, version)) => return Ok((objects, version, place)),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(kube::Error::Api(status)) if status.code == 410 => return Err(ListError::Expired),
-            Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => {
+            Err(kube::Error::Api(status)) if status.code == 429 => return Err(ListError::Busy(busy(&status))),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
                 return Err(ListError::Refused(status.message.clone()));
             }
             Err(error) => return Err(ListError::Failed(failure("list", &place, &error))),
@@ -227,6 +246,7 @@ async fn watch(
             Ok(()) => failures = 0,
             // 404: the kind is gone, with all its objects. 401, 403: we may not any more. The list says which.
             Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403 | 404 | 410) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 429 => sleep(busy(&status)).await,
             Err(error) => {
                 if version != before {
                     failures = 0;
@@ -239,6 +259,12 @@ async fn watch(
             }
         }
     }
+}
+
+/// When a server that is busy is to be asked again.
+fn busy(status: &Status) -> Duration {
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    Duration::from_secs(seconds.into()).clamp(BUSY.0, BUSY.1)
 }
 
 /// One watch to its end; `version` follows what comes.

@@ -11,6 +11,10 @@ pub enum Kind {
     Service,
     /// Endpoints of Services.
     EndpointSlice,
+    /// Nodes: addresses of Services of type NodePort.
+    Node,
+    /// Pods: names of their addresses inside the cluster.
+    Pod,
     /// Namespaces: labels, and preview environments.
     Namespace,
     /// Gateway API: listeners.
@@ -27,7 +31,9 @@ pub enum Kind {
     IngressRouteTcp,
     /// external-dns.
     DnsEndpoint,
-    /// Our own.
+    /// Our own: a zone with its SOA and name servers.
+    Zone,
+    /// Our own: one RRset.
     RecordSet,
     /// One ConfigMap with records.
     ConfigMap,
@@ -52,7 +58,37 @@ const GATEWAY: &str = "gateway.networking.k8s.io";
 const TRAEFIK: &str = "traefik.io";
 
 impl Kind {
-    /// What is watched where nothing is said: all but the ConfigMap.
+    /// All, those that give names first.
+    pub const ALL: [Self; 17] = [
+        Self::Ingress,
+        Self::IngressRoute,
+        Self::IngressRouteTcp,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::TlsRoute,
+        Self::Service,
+        Self::DnsEndpoint,
+        Self::Zone,
+        Self::RecordSet,
+        Self::ConfigMap,
+        Self::Pod,
+        Self::Gateway,
+        Self::IngressClass,
+        Self::EndpointSlice,
+        Self::Namespace,
+        Self::Node,
+    ];
+
+    /// As `kubectl` takes it: the kind, or its plural, in any case.
+    pub fn find(word: &str) -> Option<Self> {
+        let is_it = |kind: &&Self| {
+            let place = kind.place();
+            place.name.eq_ignore_ascii_case(word) || place.plural.eq_ignore_ascii_case(word)
+        };
+        Self::ALL.iter().find(is_it).copied()
+    }
+
+    /// What is watched where nothing is said: all but the ConfigMap and what many changes or rights go with.
     pub fn default_watch() -> Vec<Self> {
         use Kind as K;
         [
@@ -64,6 +100,7 @@ impl Kind {
             K::TlsRoute,
             K::Service,
             K::DnsEndpoint,
+            K::Zone,
             K::RecordSet,
         ]
         .into()
@@ -76,6 +113,8 @@ impl Kind {
             Self::IngressClass => ("networking.k8s.io", &["v1"], "ingressclasses", "IngressClass"),
             Self::Service => ("", &["v1"], "services", "Service"),
             Self::EndpointSlice => ("discovery.k8s.io", &["v1"], "endpointslices", "EndpointSlice"),
+            Self::Node => ("", &["v1"], "nodes", "Node"),
+            Self::Pod => ("", &["v1"], "pods", "Pod"),
             Self::Namespace => ("", &["v1"], "namespaces", "Namespace"),
             Self::Gateway => (GATEWAY, &["v1", "v1beta1"], "gateways", "Gateway"),
             Self::HttpRoute => (GATEWAY, &["v1", "v1beta1"], "httproutes", "HTTPRoute"),
@@ -84,6 +123,7 @@ impl Kind {
             Self::IngressRoute => (TRAEFIK, &["v1alpha1"], "ingressroutes", "IngressRoute"),
             Self::IngressRouteTcp => (TRAEFIK, &["v1alpha1"], "ingressroutetcps", "IngressRouteTCP"),
             Self::DnsEndpoint => ("externaldns.k8s.io", &["v1alpha1"], "dnsendpoints", "DNSEndpoint"),
+            Self::Zone => ("hotdns.io", &["v1alpha1"], "zones", "Zone"),
             Self::RecordSet => ("hotdns.io", &["v1alpha1"], "recordsets", "RecordSet"),
             Self::ConfigMap => ("", &["v1"], "configmaps", "ConfigMap"),
         };
@@ -92,13 +132,18 @@ impl Kind {
             versions,
             plural,
             name,
-            is_namespaced: !matches!(self, Self::IngressClass | Self::Namespace),
+            is_namespaced: !matches!(self, Self::IngressClass | Self::Namespace | Self::Node),
         }
     }
 
     /// As people write it.
     pub const fn name(self) -> &'static str {
         self.place().name
+    }
+
+    /// Whether it is a kind of ours, whose status says what became of it.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Zone | Self::RecordSet)
     }
 
     /// Whether it is a route of the Gateway API.
@@ -110,7 +155,7 @@ impl Kind {
     pub const fn is_published(self) -> bool {
         !matches!(
             self,
-            Self::IngressClass | Self::EndpointSlice | Self::Namespace | Self::Gateway
+            Self::IngressClass | Self::EndpointSlice | Self::Node | Self::Namespace | Self::Gateway
         )
     }
 }

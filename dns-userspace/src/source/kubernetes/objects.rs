@@ -16,10 +16,13 @@ mod ingress_class;
 mod ingress_route;
 mod meta;
 mod namespace;
+mod node;
+mod pod;
 mod record_set;
 mod route;
 mod service;
 mod wanted;
+mod zone;
 
 use serde_json::Value;
 
@@ -29,8 +32,10 @@ pub use self::gateway::Gateway;
 pub use self::ingress_class::IngressClass;
 pub use self::meta::{Condition, Meta, ObjectKey};
 pub use self::namespace::Namespace;
+pub use self::node::{Access, Node};
 pub use self::service::Service;
 pub use self::wanted::{Outcome, Wanted};
+pub use self::zone::Defaults;
 
 use super::cluster::Cluster;
 use super::kinds::Kind;
@@ -63,6 +68,10 @@ pub enum Body {
     Service(Box<Service>),
     /// See [`endpoint_slice`].
     EndpointSlice(Box<EndpointSlice>),
+    /// See [`node`].
+    Node(Box<Node>),
+    /// See [`pod`].
+    Pod(Box<pod::Pod>),
     /// See [`namespace`].
     Namespace(Namespace),
     /// See [`gateway`].
@@ -73,6 +82,8 @@ pub enum Body {
     IngressRoute(Box<ingress_route::IngressRoute>),
     /// See [`dns_endpoint`].
     DnsEndpoint(Box<dns_endpoint::DnsEndpoint>),
+    /// See [`zone`].
+    Zone(Box<zone::Zone>),
     /// See [`record_set`].
     RecordSet(Box<record_set::RecordSet>),
     /// See [`config_map`].
@@ -89,19 +100,23 @@ impl Object {
             Kind::IngressClass => Body::IngressClass(IngressClass::of(&meta)),
             Kind::Service => Body::Service(from(value)?),
             Kind::EndpointSlice => Body::EndpointSlice(from(value)?),
+            Kind::Node => Body::Node(from::<Box<Node>>(value).map(|node| Box::new(node.kept()))?),
+            Kind::Pod => Body::Pod(from(value)?),
             Kind::Namespace => Body::Namespace(Namespace::of(&meta)),
             Kind::Gateway => Body::Gateway(from(value)?),
             Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute => Body::Route(from(value)?),
             Kind::DnsEndpoint => Body::DnsEndpoint(from(value)?),
+            Kind::Zone => Body::Zone(from(value)?),
             Kind::RecordSet => Body::RecordSet(from(value)?),
             Kind::ConfigMap => Body::ConfigMap(from(value)?),
             Kind::IngressRoute | Kind::IngressRouteTcp => Body::IngressRoute(from(value)?),
         };
-        Ok(Self {
-            kind,
-            meta: meta.kept(),
-            body,
-        })
+        let mut meta = meta.kept();
+        // There are many of them, and nobody asks for their labels.
+        if matches!(kind, Kind::Pod | Kind::Node) {
+            meta.labels.clear();
+        }
+        Ok(Self { kind, meta, body })
     }
 
     /// What tells it from all others.
@@ -125,6 +140,7 @@ impl Object {
     /// What its status says of us.
     pub fn condition(&self) -> Option<&Condition> {
         match &self.body {
+            Body::Zone(zone) => zone.condition(),
             Body::RecordSet(set) => set.condition(),
             _ => None,
         }
@@ -142,9 +158,11 @@ impl Object {
             Body::Route(route) => route.publish(self, cluster, &mut wanted),
             Body::IngressRoute(route) => route.publish(self, cluster, &mut wanted),
             Body::DnsEndpoint(endpoint) => endpoint.publish(&mut wanted),
-            Body::RecordSet(set) => set.publish(&mut wanted),
+            Body::Zone(zone) => zone.publish(&mut wanted),
+            Body::RecordSet(set) => set.publish(cluster, &mut wanted),
             Body::ConfigMap(map) => map.publish(self, cluster, &mut wanted),
-            Body::IngressClass(_) | Body::EndpointSlice(_) | Body::Namespace(_) | Body::Gateway(_) => {}
+            Body::Pod(pod) => pod.publish(self, cluster, &mut wanted),
+            Body::IngressClass(_) | Body::EndpointSlice(_) | Body::Node(_) | Body::Namespace(_) | Body::Gateway(_) => {}
         }
         wanted.finish()
     }

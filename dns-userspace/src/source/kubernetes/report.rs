@@ -1,5 +1,5 @@
-//! What became of objects, written back to them: a condition in the status of RecordSets, and an Event for each object
-//! that cannot be understood.
+//! What became of objects, written back to them: a condition in the status of our own kinds, and an Event for each
+//! object that cannot be understood.
 //!
 //! ```text
 //! Cluster ─ what each asks for ─► Reports ─┐
@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::connect::chain;
-use super::kinds::Kind;
+use super::explain::unserved;
 use super::objects::{Condition, Object, ObjectKey, Outcome};
 use crate::control::{Event, History};
 use crate::model::snapshot::Snapshot;
@@ -67,7 +67,7 @@ impl Reports {
     pub(super) fn set(&self, key: &ObjectKey, object: Option<(&Object, &Outcome)>) {
         let mut objects = self.objects();
         match object {
-            Some((object, outcome)) if key.kind == Kind::RecordSet || outcome.claims.is_err() => {
+            Some((object, outcome)) if key.kind.is_ours() || outcome.claims.is_err() => {
                 let reported = Reported {
                     uid: object.meta.uid.clone(),
                     generation: object.meta.generation,
@@ -112,7 +112,7 @@ pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Rep
         written.retain(|key, _| objects.contains_key(key));
         told.retain(|key, _| objects.contains_key(key));
         for (key, reported) in objects {
-            if key.kind == Kind::RecordSet {
+            if key.kind.is_ours() {
                 let condition = condition(&reported, &snapshot, &reporting.source);
                 let known = written.get(&key).or(reported.said.as_ref());
                 if !known.is_some_and(|known| known.is_the_same(&condition)) {
@@ -162,36 +162,6 @@ fn condition(reported: &Reported, snapshot: &Snapshot, source: &SourceId) -> Con
         observed_generation: reported.generation,
         last_transition_time: None,
     }
-}
-
-/// Why a claim is not served; `None` where it is.
-fn unserved(claim: &Claim, snapshot: &Snapshot, source: &SourceId) -> Option<String> {
-    let tree = match &claim.view {
-        None => Some(snapshot),
-        Some(view) => snapshot.view(view).map(|view| &*view.tree),
-    };
-    let Claim { owner, rtype, .. } = claim;
-    let Some(tree) = tree else {
-        return Some(format!(
-            "there is no view `{}`",
-            claim.view.as_deref().unwrap_or_default()
-        ));
-    };
-    let node = tree.node(&owner.key());
-    let Some(rrset) = node.and_then(|node| node.excluding(*rtype)) else {
-        return Some(format!("{owner} {rtype} is not served yet"));
-    };
-    let is_ours = rrset.origin.source() == source && rrset.rtype == *rtype;
-    let holds = |rdata: &[u8]| {
-        rrset
-            .rdatas
-            .iter()
-            .any(|held| crate::model::rdata::same_value(*rtype, held, rdata))
-    };
-    if is_ours && claim.rdatas.iter().all(|rdata| holds(rdata)) {
-        return None;
-    }
-    Some(format!("{owner} {} of {} is served", rrset.rtype, rrset.origin))
 }
 
 async fn write_status(

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::follow::Scope;
 use super::kinds::Kind;
 use crate::config::{KubernetesSource, WatchedKind};
 use crate::model::name::Name;
@@ -11,9 +12,24 @@ pub type Publishing = KubernetesSource;
 
 /// The kinds whose names are published.
 pub fn watched(settings: &KubernetesSource) -> Vec<Kind> {
-    match &settings.watch {
+    let mut kinds = match &settings.watch {
         Some(kinds) => kinds.iter().copied().map(Kind::from).collect(),
         None => Kind::default_watch(),
+    };
+    if settings.persist && !kinds.contains(&Kind::ConfigMap) {
+        kinds.push(Kind::ConfigMap);
+    }
+    kinds
+}
+
+/// The ConfigMap with records.
+pub fn config_map_scope(settings: &KubernetesSource) -> Scope {
+    let place = &settings.config_map;
+    Scope {
+        kind: Kind::ConfigMap,
+        namespace: Some(place.namespace.clone()),
+        labels: None,
+        name: Some(place.name.clone()),
     }
 }
 
@@ -28,7 +44,9 @@ impl From<WatchedKind> for Kind {
             WatchedKind::TlsRoute => Self::TlsRoute,
             WatchedKind::Service => Self::Service,
             WatchedKind::DnsEndpoint => Self::DnsEndpoint,
+            WatchedKind::Zone => Self::Zone,
             WatchedKind::RecordSet => Self::RecordSet,
+            WatchedKind::Node => Self::Node,
             WatchedKind::ConfigMap => Self::ConfigMap,
         }
     }

@@ -3,11 +3,16 @@
 mod cluster_dns;
 mod dependencies;
 mod fake;
+mod faults;
 mod kinds;
+mod model;
+mod own_kinds;
+mod persist;
+mod two_clusters;
 mod watches;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 

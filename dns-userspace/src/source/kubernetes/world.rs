@@ -11,18 +11,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
-use super::cluster::Cluster;
 use super::connect::connect;
+use super::explain::KnownCluster;
 use super::figures::{Fault, KubernetesFigures};
 use super::follow::{Scope, Told, follow};
 use super::kinds::Kind;
 use super::objects::{ObjectKey, domain_claims};
+use super::persist::{Persisting, persist};
 use super::report::{Reporting, Reports, report};
-use super::settings::watched;
+use super::settings::{config_map_scope, watched};
 use crate::config::KubernetesSource;
 use crate::source::{Change, Event, Listing, Object, World, WorldError};
 
-/// How long the first lists may take, all together.
+/// How long each of the first lists may take, once the one before it has come.
 const LIST_TIMEOUT: Duration = Duration::from_secs(120);
 /// What is told and not yet taken.
 const QUEUE: usize = 1024;
@@ -32,7 +33,7 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 /// A cluster.
 pub struct KubernetesWorld {
     settings: Arc<KubernetesSource>,
-    cluster: Cluster,
+    cluster: Arc<KnownCluster>,
     /// What is refused to us, and what the server says of it.
     refused: BTreeMap<String, String>,
     changes: VecDeque<Change>,
@@ -40,6 +41,10 @@ pub struct KubernetesWorld {
     tasks: JoinSet<()>,
     /// What is reported to objects, where that is wanted.
     reports: Option<(Arc<Reports>, Reporting)>,
+    /// Where the records of a ConfigMap and of the API are to be the same.
+    persisting: Option<Persisting>,
+    /// What is not written at present, and why.
+    held: BTreeMap<String, String>,
     figures: Arc<KubernetesFigures>,
 }
 
@@ -48,14 +53,31 @@ impl KubernetesWorld {
     pub fn new(settings: KubernetesSource, reporting: Option<Reporting>, figures: Arc<KubernetesFigures>) -> Self {
         let settings = Arc::new(settings);
         Self {
-            cluster: Cluster::new(Arc::clone(&settings)),
+            cluster: Arc::new(KnownCluster::new(Arc::clone(&settings))),
             settings,
             refused: BTreeMap::new(),
             changes: VecDeque::new(),
             told: None,
             tasks: JoinSet::new(),
             reports: reporting.map(|reporting| (Arc::default(), reporting)),
+            persisting: None,
+            held: BTreeMap::new(),
             figures,
+        }
+    }
+
+    /// The same, which others can ask about its objects.
+    #[must_use]
+    pub fn known_to(self, cluster: Arc<KnownCluster>) -> Self {
+        Self { cluster, ..self }
+    }
+
+    /// The same, whose ConfigMap is kept in step with the records of the API, where the settings say so.
+    #[must_use]
+    pub fn persisting(self, persisting: Persisting) -> Self {
+        Self {
+            persisting: Some(persisting).filter(|_| self.settings.persist),
+            ..self
         }
     }
 
@@ -72,7 +94,7 @@ impl KubernetesWorld {
         let before = match &told {
             Told::Applied(Ok(object)) => self.has(&object.key()),
             Told::Deleted(key) => self.has(key),
-            _ => counted.map(|kind| self.cluster.count(kind)).unwrap_or_default(),
+            _ => counted.map(|kind| self.cluster.get().count(kind)).unwrap_or_default(),
         };
         let key = match &told {
             Told::Applied(Ok(object)) => Some(object.key()),
@@ -82,7 +104,7 @@ impl KubernetesWorld {
         let touched = self.take_in(told)?;
         let after = match (&key, counted) {
             (Some(key), _) => self.has(key),
-            (None, Some(kind)) if !is_single => self.cluster.count(kind),
+            (None, Some(kind)) if !is_single => self.cluster.get().count(kind),
             _ => before.clone(),
         };
         if let Some(kind) = counted {
@@ -99,7 +121,7 @@ impl KubernetesWorld {
 
     /// One in its namespace, where the object is there.
     fn has(&self, key: &ObjectKey) -> BTreeMap<Arc<str>, i64> {
-        let is_there = self.cluster.object(key).is_some();
+        let is_there = self.cluster.get().object(key).is_some();
         is_there.then(|| (Arc::clone(&key.namespace), 1)).into_iter().collect()
     }
 
@@ -108,15 +130,20 @@ impl KubernetesWorld {
         Ok(match told {
             Told::Listed(scope, objects) => {
                 let mut touched = self.permit(&scope);
-                touched.extend(self.cluster.reset(scope.kind, scope.namespace.as_deref(), objects, now));
+                touched.extend(
+                    self.cluster
+                        .get()
+                        .reset(scope.kind, scope.namespace.as_deref(), objects, now),
+                );
                 touched
             }
-            Told::Applied(Ok(object)) => self.cluster.apply(*object, now),
-            Told::Applied(Err((key, error))) => self.cluster.apply_unread(key, error),
-            Told::Deleted(key) => self.cluster.delete(&key),
+            Told::Applied(Ok(object)) => self.cluster.get().apply(*object, now),
+            Told::Applied(Err((key, error))) => self.cluster.get().apply_unread(key, error),
+            Told::Deleted(key) => self.cluster.get().delete(&key),
             Told::Absent(scope) => {
                 self.permit(&scope);
                 self.cluster
+                    .get()
                     .reset(scope.kind, scope.namespace.as_deref(), Vec::new(), now)
             }
             Told::Refused(scope, reason) => {
@@ -126,11 +153,25 @@ impl KubernetesWorld {
                 }
                 self.refused.insert(key, reason);
                 match scope.kind {
-                    Kind::Gateway => self.cluster.set_gateways(false),
+                    Kind::Gateway => self.cluster.get().set_gateways(false),
                     _ => BTreeSet::new(),
                 }
             }
             Told::Failed(error) => return Err(WorldError(error)),
+            Told::Held(what, reason) => {
+                let what = format!("write-back to {what}");
+                match reason {
+                    Some(reason) => {
+                        self.changes.push_back(Change::Applied(broken(&what, &reason)));
+                        self.held.insert(what, reason);
+                    }
+                    None => {
+                        self.held.remove(&what);
+                        self.changes.push_back(Change::Deleted(what.into()));
+                    }
+                }
+                BTreeSet::new()
+            }
         })
     }
 
@@ -141,13 +182,21 @@ impl KubernetesWorld {
             self.changes.push_back(Change::Deleted(key.into()));
         }
         match scope.kind {
-            Kind::Gateway => self.cluster.set_gateways(true),
+            Kind::Gateway => self.cluster.get().set_gateways(true),
             _ => BTreeSet::new(),
         }
     }
 
     fn note(&mut self, keys: BTreeSet<ObjectKey>) {
-        for key in keys.into_iter().filter(|key| key.kind.is_published()) {
+        let published = keys.into_iter().filter(|key| key.kind.is_published());
+        let is_urgent = |key: &ObjectKey| {
+            let cluster = self.cluster.get();
+            cluster
+                .object(key)
+                .is_some_and(|object| object.meta.annotations().is_urgent())
+        };
+        let (urgent, others): (Vec<_>, Vec<_>) = published.partition(is_urgent);
+        for key in urgent.into_iter().chain(others) {
             let change = match self.object(&key) {
                 Some(object) => Change::Applied(object),
                 None => Change::Deleted(key.to_string().into()),
@@ -159,13 +208,13 @@ impl KubernetesWorld {
     /// An object as the driver takes it; `None` where it asks for nothing.
     fn object(&self, key: &ObjectKey) -> Option<Object> {
         let start = Instant::now();
-        let outcome = self.cluster.outcome(key);
+        let outcome = self.cluster.get().outcome(key);
         self.figures.observe(key.kind, start.elapsed());
         if outcome.as_ref().is_some_and(|outcome| outcome.claims.is_err()) {
             self.figures.count_fault(key.kind.name(), Fault::Invalid);
         }
         if let Some((reports, _)) = &self.reports {
-            reports.set(key, self.cluster.object(key).zip(outcome.as_ref()));
+            reports.set(key, self.cluster.get().object(key).zip(outcome.as_ref()));
         }
         let outcome = outcome?;
         for note in &outcome.notes {
@@ -176,7 +225,7 @@ impl KubernetesWorld {
         }
         Some(Object {
             key: key.to_string().into(),
-            since: self.cluster.object(key).map_or(0, |object| object.meta.created),
+            since: self.cluster.get().object(key).map_or(0, |object| object.meta.created),
             claims: outcome.claims,
         })
     }
@@ -193,16 +242,23 @@ impl World for KubernetesWorld {
         for scope in scopes {
             self.tasks.spawn(follow(client.clone(), scope, sender.clone()));
         }
+        if let Some(persisting) = &self.persisting {
+            let settings = Arc::clone(&self.settings);
+            self.held.clear();
+            self.tasks
+                .spawn(persist(client.clone(), settings, persisting.clone(), sender.clone()));
+        }
         if let Some((reports, reporting)) = &self.reports {
             self.tasks.spawn(report(client, Arc::clone(reports), reporting.clone()));
         }
-        let until = tokio::time::Instant::now() + LIST_TIMEOUT;
+        let mut until = tokio::time::Instant::now() + LIST_TIMEOUT;
         while waiting > 0 {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             let Ok(Some(what)) = timeout(left, told.recv()).await else {
                 let seconds = LIST_TIMEOUT.as_secs();
-                return Err(WorldError(format!("its lists did not end within {seconds} s")));
+                return Err(WorldError(format!("none of its lists ended within {seconds} s")));
             };
+            until = tokio::time::Instant::now() + LIST_TIMEOUT;
             if let Told::Refused(scope, reason) = &what
                 && self.settings.watch.is_some()
                 && watched(&self.settings).contains(&scope.kind)
@@ -214,7 +270,7 @@ impl World for KubernetesWorld {
         }
         self.told = Some(told);
         self.changes.clear();
-        let keys: BTreeSet<ObjectKey> = self.cluster.keys().cloned().collect();
+        let keys: BTreeSet<ObjectKey> = self.cluster.get().keys().cloned().collect();
         let mut objects: Vec<Object> = keys.iter().filter_map(|key| self.object(key)).collect();
         // A cluster without any Service is one that is doubted.
         let has_services = keys.iter().any(|key| key.kind == Kind::Service);
@@ -226,6 +282,7 @@ impl World for KubernetesWorld {
             });
         }
         objects.extend(self.refused.iter().map(|(key, reason)| refused(key, reason)));
+        objects.extend(self.held.iter().map(|(what, reason)| broken(what, reason)));
         Ok(Listing { objects, resume: None })
     }
 
@@ -237,7 +294,7 @@ impl World for KubernetesWorld {
             let Some(told) = &mut self.told else {
                 return Err(WorldError("it was not listed".to_owned()));
             };
-            let expiry = self.cluster.next_expiry();
+            let expiry = self.cluster.get().next_expiry();
             let expired = async {
                 match expiry {
                     Some(at) => sleep_until(at.into()).await,
@@ -251,7 +308,7 @@ impl World for KubernetesWorld {
             let touched = match what {
                 Some(Some(what)) => self.take(what)?,
                 Some(None) => return Err(WorldError("all of its watches ended".to_owned())),
-                None => self.cluster.expire(Instant::now()),
+                None => self.cluster.get().expire(Instant::now()),
             };
             self.note(touched);
         }
@@ -260,10 +317,14 @@ impl World for KubernetesWorld {
 
 /// What is refused, as an object that cannot be understood: it is reported, and the others are served.
 fn refused(key: &str, reason: &str) -> Object {
+    broken(key, &refusal(key, reason))
+}
+
+fn broken(key: &str, reason: &str) -> Object {
     Object {
         key: key.into(),
         since: 0,
-        claims: Err(refusal(key, reason)),
+        claims: Err(reason.to_owned()),
     }
 }
 
@@ -305,13 +366,18 @@ fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
     for kind in watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
         // Inside the cluster every Service has a name.
         let is_all = *kind == Kind::Service && settings.cluster_domain.is_some();
-        add(*kind, settings.selector.as_deref().filter(|_| !is_all));
+        let is_of_all = *kind == Kind::Node;
+        add(*kind, settings.selector.as_deref().filter(|_| !is_all && !is_of_all));
     }
     if settings.cluster_domain.is_some() && !has(Kind::Service) {
         add(Kind::Service, None);
     }
     if has(Kind::Service) || settings.cluster_domain.is_some() {
-        add(Kind::EndpointSlice, Some(HEADLESS));
+        // Where only nodes with an endpoint lead to a Service, it has to be known which.
+        add(Kind::EndpointSlice, Some(HEADLESS).filter(|_| !has(Kind::Node)));
+    }
+    if (settings.has_pods || settings.autopath) && settings.cluster_domain.is_some() {
+        add(Kind::Pod, None);
     }
     if has(Kind::Ingress) {
         add(Kind::IngressClass, None);
@@ -323,13 +389,7 @@ fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
         add(Kind::Namespace, None);
     }
     if has(Kind::ConfigMap) {
-        let place = &settings.config_map;
-        scopes.push(Scope {
-            kind: Kind::ConfigMap,
-            namespace: Some(place.namespace.clone()),
-            labels: None,
-            name: Some(place.name.clone()),
-        });
+        scopes.push(config_map_scope(settings));
     }
     scopes
 }

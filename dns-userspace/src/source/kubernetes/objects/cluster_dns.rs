@@ -17,11 +17,11 @@ use super::service::Service;
 use super::{Object, Wanted};
 use crate::model::name::Name;
 use crate::model::rdata;
-use crate::model::record::{Handling, Rdata, RecordType, Wildcard};
+use crate::model::record::{Handling, RecordType, Wildcard};
 use crate::source::Claim;
 
 /// The TTL of all these records, in seconds: they follow Pods.
-const TTL: u32 = 5;
+pub(super) const TTL: u32 = 5;
 
 /// The records of the domain itself, which make it a zone.
 pub fn domain_claims(domain: &Name) -> Vec<Claim> {
@@ -72,7 +72,7 @@ impl Service {
             .iter()
             .filter_map(|text| text.parse().ok())
             .collect();
-        add_addresses(&name, &addresses, wanted);
+        wanted.addresses(name.clone(), &addresses, TTL);
         for address in &addresses {
             add(Name::of_address(*address), RecordType::PTR, &[name.to_string()], wanted);
         }
@@ -111,13 +111,13 @@ impl Service {
             }
         }
         let all: Vec<IpAddr> = all.into_iter().collect();
-        add_addresses(name, &all, wanted);
+        wanted.addresses(name.clone(), &all, TTL);
         for (host, addresses) in &hosts {
             let Some(owner) = name.child(host.as_bytes()) else {
                 continue;
             };
             let addresses: Vec<IpAddr> = addresses.iter().copied().collect();
-            add_addresses(&owner, &addresses, wanted);
+            wanted.addresses(owner.clone(), &addresses, TTL);
             for address in addresses {
                 add(Name::of_address(address), RecordType::PTR, &[owner.to_string()], wanted);
             }
@@ -135,28 +135,15 @@ impl Service {
 }
 
 /// `_http._tcp.web.demo.svc.cluster.local.`
-fn port_name(name: &Name, port: &str, protocol: &str) -> Option<Name> {
+pub(super) fn port_name(name: &Name, port: &str, protocol: &str) -> Option<Name> {
     let protocol = if protocol.is_empty() { "TCP" } else { protocol };
     let protocol = name.child(format!("_{}", protocol.to_ascii_lowercase()).as_bytes())?;
     protocol.child(format!("_{port}").as_bytes())
 }
 
 /// The name of an endpoint without one: its address, with dashes.
-fn dashed(address: IpAddr) -> String {
+pub(super) fn dashed(address: IpAddr) -> String {
     address.to_string().replace(['.', ':'], "-")
-}
-
-fn add_addresses(owner: &Name, addresses: &[IpAddr], wanted: &mut Wanted<'_>) {
-    let mut ipv4: Vec<Rdata> = Vec::new();
-    let mut ipv6: Vec<Rdata> = Vec::new();
-    for address in addresses {
-        match address {
-            IpAddr::V4(address) => ipv4.push(address.octets().as_slice().into()),
-            IpAddr::V6(address) => ipv6.push(address.octets().as_slice().into()),
-        }
-    }
-    wanted.claim(owner.clone(), RecordType::A, Some(TTL), ipv4, Wildcard::Rfc4592);
-    wanted.claim(owner.clone(), RecordType::AAAA, Some(TTL), ipv6, Wildcard::Rfc4592);
 }
 
 fn add(owner: Name, rtype: RecordType, values: &[String], wanted: &mut Wanted<'_>) {

@@ -40,7 +40,10 @@ impl ConfigMap {
                 return wanted.fail(errors.join("; "));
             }
         };
-        for record in loaded.config.records {
+        let is_persisted = cluster.publishing().persist;
+        // Where the API has the same records, those are served, but for the ones in views.
+        let records = loaded.config.records.into_iter();
+        for record in records.filter(|record| !is_persisted || record.view.is_some()) {
             let Some(owner) = wanted.owner(&record.owner.to_string()) else {
                 continue;
             };

@@ -25,6 +25,9 @@ pub struct Endpoint {
     pub addresses: Vec<String>,
     /// Its host name, where it has one of its own.
     pub hostname: Option<String>,
+    /// The node that it is on.
+    #[serde(rename = "nodeName")]
+    pub node_name: Option<String>,
     conditions: Conditions,
 }
 

@@ -17,8 +17,9 @@ pub struct Gateway {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Spec {
+    gateway_class_name: String,
     listeners: Vec<Listener>,
 }
 
@@ -100,6 +101,11 @@ impl Gateway {
         let known = addresses
             .filter(|address| matches!(address.address_type.as_deref(), None | Some("IPAddress" | "Hostname")));
         known.map(|address| Target::parse(&address.value)).collect()
+    }
+
+    /// Its class.
+    pub(super) fn class(&self) -> &str {
+        &self.spec.gateway_class_name
     }
 
     /// The listeners that are good: none whose status says that it is refused, or in conflict with another one.

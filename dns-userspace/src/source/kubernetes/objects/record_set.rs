@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 
+use super::super::cluster::Cluster;
 use super::{Condition, Wanted};
 use crate::model::record::{RecordType, Wildcard};
 
@@ -44,7 +45,7 @@ impl RecordSet {
             .find(|condition| condition.condition == "Synced")
     }
 
-    pub(super) fn publish(&self, wanted: &mut Wanted<'_>) {
+    pub(super) fn publish(&self, cluster: &Cluster, wanted: &mut Wanted<'_>) {
         let Spec {
             name,
             rtype,
@@ -65,10 +66,12 @@ impl RecordSet {
             let words = Wildcard::WORDS.join(" or ");
             return wanted.fail(format!("spec.wildcard: `{word}`: write {words}"));
         };
-        if let Some(view) = view {
+        let defaults = cluster.defaults_at(&owner);
+        if let Some(view) = view.as_ref().or(defaults.and_then(|defaults| defaults.view.as_ref())) {
             wanted.set_view(Some(view.as_str().into()));
         }
+        let ttl = ttl.or(defaults.and_then(|defaults| defaults.ttl));
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        wanted.record(owner, rtype, *ttl, &values, wildcard);
+        wanted.record(owner, rtype, ttl, &values, wildcard);
     }
 }

@@ -147,6 +147,7 @@ impl Route {
                 false => named.into_iter().map(super::Target::parse).collect(),
             };
             let targets = wanted.targets(of_gateway);
+            wanted.set_view_of_class(gateway.class());
             let hosts: Vec<_> = hosts.into_iter().map(|host| (host, wildcard_of(object.kind))).collect();
             wanted.point_all(&hosts, &targets);
         }

@@ -1,6 +1,7 @@
 //! What an object asks for, while it is put together: names and where they lead, filtered by the zones.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::super::cluster::Cluster;
 use super::super::kinds::Kind;
@@ -8,7 +9,7 @@ use super::super::settings::{Publishing, Target};
 use super::{Meta, Object};
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
-use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
+use crate::model::record::{Handling, Keeping, Order, Rdata, RecordType, Wildcard};
 use crate::model::views::ViewName;
 use crate::source::Claim;
 
@@ -34,9 +35,10 @@ pub struct Wanted<'a> {
     ttl: u32,
     weight: Option<u16>,
     view: Option<ViewName>,
+    about: Option<Box<str>>,
     zone: Option<Name>,
     claims: Vec<Claim>,
-    seen: BTreeSet<NameKey>,
+    seen: BTreeSet<(Option<ViewName>, NameKey)>,
     notes: Vec<String>,
     error: Option<String>,
 }
@@ -61,6 +63,7 @@ impl<'a> Wanted<'a> {
                 .get("view")
                 .map(Into::into)
                 .or_else(|| publishing.view.clone()),
+            about: annotations.about(),
             zone: None,
             claims: Vec::new(),
             seen: BTreeSet::new(),
@@ -89,14 +92,16 @@ impl<'a> Wanted<'a> {
         self.is_gone || self.meta.annotations().is_excluded()
     }
 
-    /// Puts the view of its class in the place of the source's, where the object does not name one.
+    /// The view of its class, or the source's, where the object does not name one.
     pub fn set_view_of_class(&mut self, class: &str) {
-        let views = &self.publishing.class_views;
-        if let Some((_, view)) = views.iter().find(|(of, _)| of == class)
-            && self.meta.annotations().get("view").is_none()
-        {
-            self.view = Some(view.clone());
+        if self.meta.annotations().get("view").is_some() {
+            return;
         }
+        let of_class = self.publishing.class_views.iter().find(|(of, _)| of == class);
+        self.view = of_class
+            .map(|(_, view)| view)
+            .or(self.publishing.view.as_ref())
+            .cloned();
     }
 
     /// Says what is not published, and why.
@@ -151,7 +156,7 @@ impl<'a> Wanted<'a> {
         let Some(owner) = self.owner(host) else {
             return;
         };
-        if !self.seen.insert(owner.key()) {
+        if !self.seen.insert((self.view.clone(), owner.key())) {
             return;
         }
         let of_family = |is_ipv4: bool| {
@@ -220,8 +225,25 @@ impl<'a> Wanted<'a> {
             rtype,
             ttl: ttl.unwrap_or(self.ttl),
             rdatas,
-            handling: Handling::new(order, wildcard),
+            handling: Handling::new(order, wildcard).kept(Keeping {
+                note: self.about.clone(),
+                ..Keeping::default()
+            }),
         });
+    }
+
+    /// A name has these addresses.
+    pub fn addresses(&mut self, owner: Name, addresses: &[IpAddr], ttl: u32) {
+        let mut ipv4: Vec<Rdata> = Vec::new();
+        let mut ipv6: Vec<Rdata> = Vec::new();
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => ipv4.push(address.octets().as_slice().into()),
+                IpAddr::V6(address) => ipv6.push(address.octets().as_slice().into()),
+            }
+        }
+        self.claim(owner.clone(), RecordType::A, Some(ttl), ipv4, Wildcard::Rfc4592);
+        self.claim(owner, RecordType::AAAA, Some(ttl), ipv6, Wildcard::Rfc4592);
     }
 
     /// The view that its records are in.

@@ -1,7 +1,5 @@
 //! A cluster as a world: lists, watches, versions that expire, kinds that are refused or not there.
 
-use std::time::Duration;
-
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -16,7 +14,7 @@ const SETS: &str = "/apis/hotdns.io/v1alpha1/recordsets";
 const SERVICES: &str = "/api/v1/services";
 
 /// A world of a fake server that watches these kinds; what holds its kubeconfig.
-fn world(fake: &Fake, watch: Option<Vec<WatchedKind>>) -> (KubernetesWorld, TempDir) {
+pub(super) fn world(fake: &Fake, watch: Option<Vec<WatchedKind>>) -> (KubernetesWorld, TempDir) {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("kubeconfig");
     std::fs::write(&path, fake.kubeconfig()).expect("written");
@@ -29,19 +27,19 @@ fn world(fake: &Fake, watch: Option<Vec<WatchedKind>>) -> (KubernetesWorld, Temp
     (KubernetesWorld::new(settings, None, Arc::default()), folder)
 }
 
-fn ingress(name: &str, version: &str, host: &str) -> Value {
+pub(super) fn ingress(name: &str, version: &str, host: &str) -> Value {
     json!({
         "metadata": {"namespace": "demo", "name": name, "resourceVersion": version},
         "spec": {"rules": [{"host": host}]},
     })
 }
 
-fn event(kind: &str, object: Value) -> Value {
+pub(super) fn event(kind: &str, object: Value) -> Value {
     json!({"type": kind, "object": object})
 }
 
 /// The keys that a list shows, each with its names, or with what is wrong.
-async fn listed(world: &mut KubernetesWorld) -> Vec<String> {
+pub(super) async fn listed(world: &mut KubernetesWorld) -> Vec<String> {
     let listing = timeout(Duration::from_secs(20), world.list())
         .await
         .expect("in time")
@@ -50,7 +48,7 @@ async fn listed(world: &mut KubernetesWorld) -> Vec<String> {
 }
 
 /// The next change.
-async fn next(world: &mut KubernetesWorld) -> String {
+pub(super) async fn next(world: &mut KubernetesWorld) -> String {
     let event = timeout(Duration::from_secs(20), world.next())
         .await
         .expect("in time")
@@ -183,4 +181,22 @@ async fn a_recorded_watch_gives_the_names_of_its_objects() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn urgent_objects_come_before_others_that_change_with_them() {
+    let fake = Fake::start().await;
+    let mut urgent = ingress("z", "9", "z.peers.test");
+    urgent["metadata"]["annotations"] = json!({"catalyst-dns-sync.io/priority": "high"});
+    fake.set_list(INGRESSES, "10", json!([ingress("a", "9", "a.peers.test"), urgent]));
+    let namespace = |version: &str| json!({"metadata": {"name": "demo", "resourceVersion": version}});
+    fake.set_list("/api/v1/namespaces", "10", json!([namespace("9")]));
+    fake.add_watch("/api/v1/namespaces", &[event("MODIFIED", namespace("11"))]);
+    let (mut world, _folder) = world(&fake, Some(vec![WatchedKind::Ingress]));
+    assert_eq!(listed(&mut world).await.len(), 2);
+    let changes = [next(&mut world).await, next(&mut world).await];
+    assert_eq!(
+        changes,
+        ["Ingress demo/z: z.peers.test.", "Ingress demo/a: a.peers.test."]
+    );
 }

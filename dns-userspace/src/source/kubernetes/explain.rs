@@ -1,0 +1,119 @@
+//! What is known of one object: which names it gives, which of them are served, to whom the others were lost, and what
+//! of it is not published at all.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::cluster::Cluster;
+use super::kinds::Kind;
+use super::objects::ObjectKey;
+use crate::config::KubernetesSource;
+use crate::model::rdata::same_value;
+use crate::model::snapshot::Snapshot;
+use crate::model::source::SourceId;
+use crate::rules::Autopath;
+use crate::source::Claim;
+
+/// A cluster as it is known at present: its source changes it, and whoever asks reads it.
+#[derive(Debug)]
+pub struct KnownCluster(Mutex<Cluster>);
+
+/// What is known of an object.
+#[derive(Debug)]
+pub struct Explanation {
+    /// As people write it: `Ingress monitoring/grafana`.
+    pub object: String,
+    /// When it was made, in seconds of Unix time.
+    pub since: u64,
+    /// Whether it is about to go.
+    pub is_ending: bool,
+    /// What people wrote about it.
+    pub about: Option<Box<str>>,
+    /// What it asks for, or why it cannot be understood.
+    pub claims: Result<Vec<Claim>, String>,
+    /// What of it is not published, and why.
+    pub notes: Vec<String>,
+}
+
+impl KnownCluster {
+    /// One that nothing is known of.
+    pub fn new(settings: Arc<KubernetesSource>) -> Self {
+        Self(Mutex::new(Cluster::new(settings)))
+    }
+
+    /// The search paths of its pods, where they are gone through.
+    pub fn autopath(&self) -> Option<Arc<Autopath>> {
+        self.get().autopath().cloned()
+    }
+
+    pub(super) fn get(&self) -> MutexGuard<'_, Cluster> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An object by `kind/namespace/name`, where a kind has no namespaces `kind/name`; `None`: there is none. The kind
+    /// is written as `kubectl` takes it. An error says what is wrong with the text.
+    pub fn explain(&self, object: &str) -> Result<Option<Explanation>, String> {
+        let parts: Vec<&str> = object.split('/').collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, namespace, name] => (*kind, *namespace, *name),
+            [kind, name] => (*kind, "", *name),
+            _ => {
+                return Err(format!(
+                    "`{object}`: write kind/namespace/name, such as ingress/monitoring/grafana"
+                ));
+            }
+        };
+        let Some(kind) = Kind::find(kind) else {
+            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+            return Err(format!(
+                "`{kind}` is no kind that is read: write one of {}",
+                known.join(", ")
+            ));
+        };
+        let key = ObjectKey::new(kind, &namespace.into(), &name.into());
+        let cluster = self.get();
+        let Some(outcome) = cluster.outcome(&key) else {
+            return Ok(None);
+        };
+        let meta = cluster.object(&key).map(|object| &object.meta);
+        let mut notes = outcome.notes;
+        if !kind.is_published() {
+            notes.push(format!("a {} gives no names of its own", kind.name()));
+        }
+        if meta.is_some_and(|meta| meta.annotations().is_excluded()) {
+            notes.push("an annotation `exclude` or `controller` says that nothing of it is to be published".to_owned());
+        }
+        Ok(Some(Explanation {
+            object: key.to_string(),
+            since: meta.map_or(0, |meta| meta.created),
+            is_ending: meta.is_some_and(|meta| meta.deletion_timestamp.is_some()),
+            about: meta.and_then(|meta| meta.annotations().about()),
+            claims: outcome.claims,
+            notes,
+        }))
+    }
+}
+
+/// Why what a claim asks for is not served; `None` where it is.
+pub fn unserved(claim: &Claim, snapshot: &Snapshot, source: &SourceId) -> Option<String> {
+    let tree = match &claim.view {
+        None => Some(snapshot),
+        Some(view) => snapshot.view(view).map(|view| &*view.tree),
+    };
+    let Claim { owner, rtype, .. } = claim;
+    let Some(tree) = tree else {
+        return Some(format!(
+            "there is no view `{}`",
+            claim.view.as_deref().unwrap_or_default()
+        ));
+    };
+    let node = tree.node(&owner.key());
+    let Some(rrset) = node.and_then(|node| node.excluding(*rtype)) else {
+        return Some(format!("{owner} {rtype} is not served yet"));
+    };
+    let is_ours = rrset.origin.source() == source && rrset.rtype == *rtype;
+    let holds = |rdata: &[u8]| rrset.rdatas.iter().any(|held| same_value(*rtype, held, rdata));
+    if is_ours && claim.rdatas.iter().all(|rdata| holds(rdata)) {
+        return None;
+    }
+    Some(format!("{owner} {} of {} is served", rrset.rtype, rrset.origin))
+}
