@@ -26,6 +26,7 @@ use self::admission::Admissions;
 use self::problem::Problem;
 use self::rate::Rates;
 use self::scrape::Scrapes;
+use crate::cluster::ObjectAdmission;
 use crate::config::ZoneTemplate;
 use crate::control::{ControlHandle, History};
 use crate::journal::awaited;
@@ -35,6 +36,7 @@ use crate::observe::readiness::Readiness;
 use crate::principal::Credentials;
 use crate::resolve::Forwarder;
 use crate::source::Registry;
+use crate::target::Targets;
 
 mod access;
 mod admission;
@@ -68,8 +70,10 @@ mod scrape;
 mod security;
 mod sources;
 mod templates;
+mod targets;
 mod tokens;
 mod watch;
+mod webhook;
 mod zones;
 
 use crate::observe::figures::HttpFigures;
@@ -106,6 +110,19 @@ pub struct Serving {
     pub zones: ZoneTemplate,
     /// What was published lately.
     pub history: Arc<History>,
+    /// Where names go besides.
+    pub targets: Arc<Targets>,
+    /// What it is to a cluster.
+    pub cluster: InCluster,
+}
+
+/// What the server is to a cluster.
+#[derive(Default)]
+pub struct InCluster {
+    /// Whether `/readyz` asks for the Kubernetes API and for the DNS APIs of targets, too.
+    pub readyz_needs_peers: bool,
+    /// Looks at objects before the cluster takes them, where that is configured.
+    pub admission: Option<ObjectAdmission>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -260,6 +277,8 @@ fn routes() -> Routes {
         .route("/api/v1/config", get(explain::config))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
+        .route("/api/v1/targets", get(targets::list))
+        .route("/kubernetes/validate", post(webhook::validate))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete))
         .route("/api/v1/changes", post(changes::changes))

@@ -22,6 +22,7 @@ mod chaos;
 mod choice;
 mod dns_port;
 mod document;
+mod dry_run;
 mod edns;
 mod environment;
 mod files;
@@ -30,6 +31,7 @@ mod history;
 mod http;
 mod http_port;
 mod keys;
+mod kubernetes;
 mod limits;
 mod listen;
 mod load;
@@ -63,6 +65,7 @@ pub use self::cache::{CacheConfig, StaleConfig};
 pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::document::FilePosition;
+pub use self::dry_run::DryRun;
 pub use self::edns::EdnsConfig;
 pub use self::files::FilesConfig;
 pub use self::forward::{
@@ -71,6 +74,7 @@ pub use self::forward::{
 pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
 pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
+pub use self::kubernetes::{CertificatesConfig, KubernetesConfig, LeaderElection, Readyz, WebhookConfig};
 pub use self::limits::LimitsConfig;
 pub use self::log_format::LogFormat;
 pub use self::log_level::LogLevel;
@@ -84,7 +88,10 @@ pub use self::sources::{
     KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
-pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};
+pub use self::targets::{
+    CloudflareConfig, HostsFileConfig, ProviderConfig, Route53Config, SlackConfig, TargetsConfig, TechnitiumConfig,
+    TokenPlace,
+};
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
@@ -104,6 +111,8 @@ pub struct Overrides {
     pub interfaces: Vec<String>,
     /// `--xdp`, in the place of `xdp.mode`.
     pub xdp_mode: Option<XdpMode>,
+    /// `--dry-run`, in the place of `dry_run`.
+    pub dry_run: Option<DryRun>,
     /// `--dev-mode`: names go into `/etc/hosts`, and not to Technitium; see `environment`.
     pub dev_mode: bool,
     /// Variables of the environment, which stand for keys that the file leaves out.

@@ -8,9 +8,19 @@
 //! A target follows what is served: an RRset that another source hides is not written. Each target is a task of its
 //! own, and one that fails holds nothing up.
 
+mod cloudflare;
+mod drift;
 mod figures;
 mod hosts_file;
+mod managed;
+mod plan;
+mod provider;
+mod resync;
+mod route53;
+mod slack;
+mod status;
 mod technitium;
+mod unified;
 mod wanted;
 
 use std::sync::Arc;
@@ -22,11 +32,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use self::cloudflare::Cloudflare;
 pub use self::figures::TargetFigures;
 use self::hosts_file::HostsFile;
+use self::managed::Managed;
+use self::route53::Route53;
+use self::slack::Slack;
+pub use self::status::{DriftReport, PendingChange, TargetReport, TargetState, Targets};
 use self::technitium::Technitium;
 use self::wanted::Wanted;
-use crate::config::TargetsConfig;
+use crate::config::{DryRun, TargetsConfig};
 use crate::control::{History, Subscription};
 use crate::source::Registry;
 
@@ -35,42 +50,57 @@ trait Target: Send + 'static {
     /// What messages call it, such as `technitium/home`.
     fn key(&self) -> String;
 
+    /// Whether it is of this machine alone: then each replica writes its own.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// Another replica writes from now on.
+    fn stand_by(&mut self) {}
+
     /// Writes what differs; when it wants to be called again although nothing has changed.
     fn write(&mut self, wanted: &Wanted, around: &Around) -> Result<Option<Duration>, String>;
 }
 
 /// What stands around a target.
 #[derive(Clone)]
-struct Around {
-    sources: Arc<Registry>,
-    figures: Arc<TargetFigures>,
-    stop: CancellationToken,
+pub struct Around {
+    /// The watched sources, what their objects ask for, and whether this replica leads.
+    pub sources: Arc<Registry>,
+    /// What is counted.
+    pub figures: Arc<TargetFigures>,
+    /// How each target is.
+    pub targets: Arc<Targets>,
+    /// Whether what would be written is only said.
+    pub dry_run: DryRun,
+    /// The end.
+    pub stop: CancellationToken,
 }
 
 /// Before a target that failed is tried again, in seconds.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 30];
 
-/// The tasks of all targets, each until `stop`.
-pub fn tasks(
-    config: &TargetsConfig,
-    history: &Arc<History>,
-    sources: &Arc<Registry>,
-    figures: &Arc<TargetFigures>,
-    stop: &CancellationToken,
-) -> Vec<BoxFuture<'static, ()>> {
-    let around = Around {
-        sources: Arc::clone(sources),
-        figures: Arc::clone(figures),
-        stop: stop.clone(),
-    };
+/// The tasks of all targets, each until the end.
+pub fn tasks(config: &TargetsConfig, history: &Arc<History>, around: &Around) -> Vec<BoxFuture<'static, ()>> {
     let mut tasks = Vec::new();
+    let mut add = |task: BoxFuture<'static, ()>| tasks.push(task);
     for config in &config.technitium {
-        let target = Technitium::new(config.clone());
-        tasks.push(follow(history.subscribe(None), target, around.clone()).boxed());
+        let target = Managed::new(config.provider.clone(), Technitium::new(config));
+        add(follow(history.subscribe(None), target, around.clone()).boxed());
+    }
+    for config in &config.cloudflare {
+        let target = Managed::new(config.provider.clone(), Cloudflare::new(config));
+        add(follow(history.subscribe(None), target, around.clone()).boxed());
+    }
+    for config in &config.route53 {
+        let target = Managed::new(config.provider.clone(), Route53::new(config));
+        add(follow(history.subscribe(None), target, around.clone()).boxed());
+    }
+    for config in &config.slack {
+        add(follow(history.subscribe(None), Slack::new(config.clone()), around.clone()).boxed());
     }
     for config in &config.hosts_file {
-        let target = HostsFile::new(config.clone());
-        tasks.push(follow(history.subscribe(None), target, around.clone()).boxed());
+        add(follow(history.subscribe(None), HostsFile::new(config.clone()), around.clone()).boxed());
     }
     tasks
 }
@@ -83,6 +113,8 @@ async fn follow(mut served: Subscription, target: impl Target, around: Around) {
     let mut failures = 0;
     let mut again: Option<Instant> = None;
     let mut said = None;
+    let mut leadership = around.sources.leadership().clone();
+    around.targets.update(&key, |_| {});
     loop {
         let wake = async {
             match again {
@@ -96,6 +128,7 @@ async fn follow(mut served: Subscription, target: impl Target, around: Around) {
                 None => return,
             },
             () = wake => None,
+            () = leadership.changed() => None,
             () = around.stop.cancelled() => return,
         };
         let is_woken = event.is_none();
@@ -110,6 +143,18 @@ async fn follow(mut served: Subscription, target: impl Target, around: Around) {
         let Some(mut taken) = target.take() else {
             return;
         };
+        if !taken.is_local() && !leadership.leads() {
+            taken.stand_by();
+            target = Some(taken);
+            again = None;
+            around.targets.update(&key, |report| {
+                *report = TargetReport {
+                    state: TargetState::Standby,
+                    ..TargetReport::default()
+                };
+            });
+            continue;
+        }
         let (content, beside) = (wanted.clone(), around.clone());
         let writing = tokio::task::spawn_blocking(move || {
             let outcome = taken.write(&content, &beside);
@@ -137,6 +182,13 @@ async fn follow(mut served: Subscription, target: impl Target, around: Around) {
                 if said.as_ref() != Some(&reason) {
                     warn!("target {key}: {reason}; tried again");
                 }
+                around.targets.update(&key, |report| {
+                    // Where it is the error of one change, the target has said so itself.
+                    if report.error.as_ref() != Some(&reason) {
+                        report.state = TargetState::Failing;
+                        report.error = Some(reason.clone());
+                    }
+                });
                 said = Some(reason);
                 again = Some(Instant::now() + pause);
             }

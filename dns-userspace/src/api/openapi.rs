@@ -17,7 +17,8 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::pieces;
 use super::problem::MEDIA_TYPE;
 use super::{
-    backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch, zones,
+    backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, targets, tokens, watch,
+    webhook, zones,
 };
 
 /// An error (RFC 9457).
@@ -78,6 +79,8 @@ pub(super) struct ProblemBody {
         rules::pause,
         sources::list,
         sources::sync,
+        targets::list,
+        webhook::validate,
         backup::backup,
         changes::changes,
         history::list,

@@ -8,6 +8,7 @@ mod http;
 mod keeper;
 mod netlink;
 mod watched;
+mod writers;
 mod xdp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -52,8 +53,6 @@ use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::Publisher;
-use crate::source::Registry;
-use crate::target::{self, TargetFigures};
 
 /// Everything that runs.
 pub(super) struct System {
@@ -109,7 +108,7 @@ impl System {
             metrics.show_coredns_names(config.dns_port);
         }
 
-        let sources = Arc::new(Registry::new(&config.sources));
+        let (writers, sources) = writers::start(&config, &spawner);
         metrics.show_sources(Arc::clone(&sources));
         let observer = Arc::new(Told {
             metrics: Arc::clone(&metrics),
@@ -171,19 +170,7 @@ impl System {
                 Ok(())
             });
         }
-        let figures = Arc::new(TargetFigures::default());
-        let targets = target::tasks(&config.targets, &history, &sources, &figures, &spawner.stopping());
-        if !targets.is_empty() {
-            metrics.show_targets(&figures);
-        }
-        for task in targets {
-            let stopping = spawner.stopping();
-            spawner.spawn("target", async move {
-                task.await;
-                stopping.cancelled().await;
-                Ok(())
-            });
-        }
+        let targets = writers.tasks(&config, &history, &sources, &metrics, &spawner);
         let shares = Shares::of(limit, files::open(), workers(), &config);
         http.api.raise_room(shares.http);
 
@@ -220,6 +207,8 @@ impl System {
             }),
             zones: config.zone_template.clone(),
             history: Arc::clone(&history),
+            targets,
+            cluster: writers::in_cluster(&config),
         });
         let local = local_answerers(&served, environment, &identity, &cookies, &recursion, &gate);
         let latency = metrics.latency();

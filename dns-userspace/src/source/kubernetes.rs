@@ -14,12 +14,15 @@ mod connect;
 mod figures;
 mod follow;
 mod kinds;
+mod leader;
 mod objects;
 mod report;
 mod settings;
 mod world;
 
+pub use self::connect::{chain, connect};
 pub use self::figures::KubernetesFigures;
+pub use self::leader::{Election, Elector, Leadership};
 pub use self::report::Reporting;
 pub use self::world::KubernetesWorld;
 

@@ -21,12 +21,13 @@ use super::caddy::Caddy;
 use super::consul::Consul;
 use super::consul_kv::ConsulKv;
 use super::hosts::Hosts;
-use super::kubernetes::{KubernetesFigures, KubernetesWorld, Reporting};
+use super::kubernetes::{KubernetesFigures, KubernetesWorld, Leadership, Reporting};
+use super::marks::Marks;
 use super::nomad::Nomad;
 use super::polled::Polling;
 use super::traefik::Traefik;
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World};
-use crate::config::{ConfiguredSource, SourceSettings};
+use crate::config::{ConfiguredSource, DryRun, SourceSettings};
 use crate::control::{ControlHandle, History};
 use crate::model::source::SourceId;
 use crate::store::Conflicts;
@@ -51,6 +52,12 @@ pub struct Registry {
     conflicts: Mutex<Conflicts>,
     /// What clusters count.
     figures: Arc<KubernetesFigures>,
+    /// What objects ask for besides records.
+    marks: Marks,
+    /// Whether this replica may write to others.
+    leadership: Leadership,
+    /// Whether what would be written is only said.
+    dry_run: DryRun,
 }
 
 impl Registry {
@@ -65,7 +72,30 @@ impl Registry {
             sources: sources.collect(),
             conflicts: Mutex::default(),
             figures: Arc::default(),
+            marks: Marks::default(),
+            leadership: Leadership::default(),
+            dry_run: DryRun::Off,
         }
+    }
+
+    /// The same, where a replica is elected that writes to others, or nothing is written.
+    pub fn writing(self, leadership: Leadership, figures: Arc<KubernetesFigures>, dry_run: DryRun) -> Self {
+        Self {
+            leadership,
+            figures,
+            dry_run,
+            ..self
+        }
+    }
+
+    /// Whether this replica may write to others.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    /// What objects ask for besides records.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// These are all RRsets that are left out now.
@@ -123,6 +153,9 @@ impl Registry {
                 control: control.clone(),
                 history: Arc::clone(history),
                 figures: Arc::clone(&self.figures),
+                marks: self.marks.clone(),
+                leadership: self.leadership.clone(),
+                dry_run: self.dry_run,
                 stop: stop.clone(),
             };
             let configured = source.configured.clone();
@@ -139,6 +172,9 @@ struct Task {
     control: ControlHandle,
     history: Arc<History>,
     figures: Arc<KubernetesFigures>,
+    marks: Marks,
+    leadership: Leadership,
+    dry_run: DryRun,
     stop: CancellationToken,
 }
 
@@ -185,11 +221,11 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
             let reporting = settings.report.then(|| Reporting {
                 history: Arc::clone(&task.history),
                 source: configured.id.clone(),
+                leadership: task.leadership.clone(),
+                dry_run: task.dry_run,
             });
-            task.world(
-                configured,
-                KubernetesWorld::new(*settings, reporting, Arc::clone(&task.figures)),
-            )
+            let world = KubernetesWorld::new(*settings, reporting, Arc::clone(&task.figures));
+            task.world(configured, world.marking(configured.id.key(), task.marks.clone()))
         }
         SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
         SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),

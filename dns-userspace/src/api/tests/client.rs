@@ -149,6 +149,8 @@ impl Server {
             inside: None,
             zones: Default::default(),
             history: self.fixture.history(),
+            targets: Arc::default(),
+            cluster: Default::default(),
         }
     }
 

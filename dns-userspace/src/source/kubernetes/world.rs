@@ -20,7 +20,7 @@ use super::objects::{ObjectKey, domain_claims};
 use super::report::{Reporting, Reports, report};
 use super::settings::watched;
 use crate::config::KubernetesSource;
-use crate::source::{Change, Event, Listing, Object, World, WorldError};
+use crate::source::{Change, Event, Listing, Mark, Marks, Object, World, WorldError};
 
 /// How long the first lists may take, all together.
 const LIST_TIMEOUT: Duration = Duration::from_secs(120);
@@ -41,6 +41,8 @@ pub struct KubernetesWorld {
     /// What is reported to objects, where that is wanted.
     reports: Option<(Arc<Reports>, Reporting)>,
     figures: Arc<KubernetesFigures>,
+    /// The key of the source, and what its objects ask for besides records.
+    marks: (String, Marks),
 }
 
 impl KubernetesWorld {
@@ -56,7 +58,29 @@ impl KubernetesWorld {
             tasks: JoinSet::new(),
             reports: reporting.map(|reporting| (Arc::default(), reporting)),
             figures,
+            marks: Default::default(),
         }
+    }
+
+    /// The same, whose objects say in `marks` what they ask for besides records; `source` is its key.
+    pub fn marking(self, source: String, marks: Marks) -> Self {
+        Self {
+            marks: (source, marks),
+            ..self
+        }
+    }
+
+    /// Says what an object asks for besides records.
+    fn mark(&self, key: &ObjectKey) {
+        let (source, marks) = &self.marks;
+        let mark = self.cluster.object(key).map(|object| {
+            let annotations = object.meta.annotations();
+            Mark {
+                notifies: annotations.is_set("slack-notify"),
+                remediates: annotations.is_set("auto-remediate"),
+            }
+        });
+        marks.set(source, &key.to_string(), mark.unwrap_or_default());
     }
 
     /// Takes what is told; the objects that may ask for something else now.
@@ -159,6 +183,7 @@ impl KubernetesWorld {
     /// An object as the driver takes it; `None` where it asks for nothing.
     fn object(&self, key: &ObjectKey) -> Option<Object> {
         let start = Instant::now();
+        self.mark(key);
         let outcome = self.cluster.outcome(key);
         self.figures.observe(key.kind, start.elapsed());
         if outcome.as_ref().is_some_and(|outcome| outcome.claims.is_err()) {
