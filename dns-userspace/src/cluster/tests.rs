@@ -124,7 +124,8 @@ fn certificate(attempts: u64, ready: &str) -> Certificate {
 /// The metrics as lines, `name{labels} value` with the names shortened.
 fn shown(figures: &Arc<CertificateFigures>) -> Vec<String> {
     let collector = CertificatesCollector(Arc::clone(figures));
-    let families = collector.collect();
+    // Those without a Certificate are not shown by the registry either.
+    let families: Vec<_> = collector.collect().into_iter().filter(|family| !family.get_metric().is_empty()).collect();
     let text = prometheus::TextEncoder::new()
         .encode_to_string(&families)
         .expect("text");

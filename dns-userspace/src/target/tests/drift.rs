@@ -37,7 +37,9 @@ fn counted(around: &Around) -> Vec<String> {
             )
         })
     });
-    shown.collect()
+    let mut shown: Vec<String> = shown.collect();
+    shown.sort();
+    shown
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn cloudflare_gets_ours_and_keeps_what_others_made() {
         "www.example.org 60 A 192.0.2.1 true",
     ];
     assert_eq!(shown(&records), expected.map(str::to_owned).into());
-    let comment = records.lock().expect("not poisoned")["r1"]["comment"].clone();
+    let comment = records.lock().expect("not poisoned")["r2"]["comment"].clone();
     assert!(
         comment
             .as_str()
