@@ -27,6 +27,7 @@ use self::admission::Admissions;
 use self::problem::Problem;
 use self::rate::Rates;
 use self::scrape::Scrapes;
+use crate::cluster::ObjectAdmission;
 use crate::config::ZoneTemplate;
 use crate::control::{ControlHandle, History};
 use crate::journal::{Nodes, awaited};
@@ -37,6 +38,7 @@ use crate::principal::Credentials;
 use crate::resolve::Forwarder;
 use crate::serve::policy::Policies;
 use crate::source::Registry;
+use crate::target::Targets;
 
 mod access;
 mod admission;
@@ -73,9 +75,11 @@ mod scrape;
 mod security;
 mod sources;
 mod templates;
+mod targets;
 mod tokens;
 mod top;
 mod watch;
+mod webhook;
 mod zones;
 
 use crate::observe::figures::HttpFigures;
@@ -114,6 +118,19 @@ pub struct Serving {
     pub history: Arc<History>,
     /// The nodes that share an etcd; `None`: this one is alone.
     pub nodes: Option<Arc<Nodes>>,
+    /// Where names go besides.
+    pub targets: Arc<Targets>,
+    /// What it is to a cluster.
+    pub cluster: InCluster,
+}
+
+/// What the server is to a cluster.
+#[derive(Default)]
+pub struct InCluster {
+    /// Whether `/readyz` asks for the Kubernetes API and for the DNS APIs of targets, too.
+    pub readyz_needs_peers: bool,
+    /// Looks at objects before the cluster takes them, where that is configured.
+    pub admission: Option<ObjectAdmission>,
 }
 
 /// Everything that requests need. The probes are answered from the start; all else gets 503 until [`ApiState::start`].
@@ -298,6 +315,8 @@ fn routes() -> Routes {
         .route("/api/v1/sources/{kind}/{name}/disagreements", get(sources::compare))
         .route("/api/v1/sources/{kind}/{name}/adopt", post(objects::adopt))
         .route("/api/v1/kubernetes/objects", get(objects::explain))
+        .route("/api/v1/targets", get(targets::list))
+        .route("/kubernetes/validate", post(webhook::validate))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::delete))
         .route("/api/v1/changes", post(changes::changes))

@@ -21,6 +21,7 @@ mod record;
 mod reload;
 mod shell;
 mod status;
+mod targets;
 mod token;
 mod top;
 mod unix;
@@ -31,7 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dns_userspace::config::{ConfigSource, Overrides, XdpMode};
+use dns_userspace::config::{ConfigSource, DryRun, Overrides, XdpMode};
 use dns_userspace::server;
 
 /// A DNS server whose hot answers leave from the network card, by XDP.
@@ -85,6 +86,8 @@ pub(crate) enum Verb {
     Explain(explain::ExplainArgs),
     /// Show changes as they happen.
     Watch(watch::WatchArgs),
+    /// Show where names go besides: what waits, what differs, and which replica writes.
+    Targets(targets::TargetsArgs),
     /// List and change who may use the API.
     Token(token::TokenArgs),
     /// Look at objects of the clusters that a running server watches, and take over names from external-dns.
@@ -126,6 +129,7 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Rollback(args) => history::rollback(&args),
         Verb::Explain(args) => explain::explain(&args),
         Verb::Watch(args) => watch::watch(&args),
+        Verb::Targets(args) => targets::targets(&args),
         Verb::Token(args) => token::token(&args),
         Verb::K8s(args) => k8s::k8s(&args),
         Verb::Backup(args) => database::backup(&args),
@@ -152,6 +156,10 @@ pub(crate) struct RunArgs {
     /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.
     #[arg(long)]
     dev_mode: bool,
+    /// Say what would be written to targets and objects of clusters, and write nothing, in the place of the file's
+    /// `dry_run`: off, log or diff.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "log")]
+    dry_run: Option<DryRun>,
     /// Serve DNS on this address, in the place of the file's `listen`; repeatable.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
@@ -180,6 +188,7 @@ impl RunArgs {
         let Self {
             config,
             dev_mode,
+            dry_run,
             listen,
             http,
             interface,
@@ -193,6 +202,7 @@ impl RunArgs {
                 http,
                 interfaces: interface,
                 xdp_mode: xdp,
+                dry_run,
                 dev_mode,
                 environment: crate::environment(),
             },

@@ -24,6 +24,7 @@ mod collector;
 mod dns_port;
 mod dnstap;
 mod document;
+mod dry_run;
 mod edns;
 mod environment;
 mod files;
@@ -32,6 +33,7 @@ mod history;
 mod http;
 mod http_port;
 mod keys;
+mod kubernetes;
 mod limits;
 mod listen;
 mod load;
@@ -70,6 +72,7 @@ pub use self::choice::UnknownWord;
 pub use self::collector::{GelfTarget, GelfTransport};
 pub use self::dnstap::{DnstapConfig, DnstapTarget};
 pub use self::document::FilePosition;
+pub use self::dry_run::DryRun;
 pub use self::edns::EdnsConfig;
 pub use self::files::FilesConfig;
 pub use self::forward::{
@@ -78,6 +81,7 @@ pub use self::forward::{
 pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
 pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};
 pub use self::keys::Config;
+pub use self::kubernetes::{CertificatesConfig, KubernetesConfig, LeaderElection, Readyz, WebhookConfig};
 pub use self::limits::LimitsConfig;
 pub use self::log_fields::LogFields;
 pub use self::log_format::LogFormat;
@@ -93,7 +97,10 @@ pub use self::sources::{
     KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
-pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};
+pub use self::targets::{
+    CloudflareConfig, HostsFileConfig, ProviderConfig, Route53Config, SlackConfig, TargetsConfig, TechnitiumConfig,
+    TokenPlace,
+};
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
@@ -113,6 +120,8 @@ pub struct Overrides {
     pub interfaces: Vec<String>,
     /// `--xdp`, in the place of `xdp.mode`.
     pub xdp_mode: Option<XdpMode>,
+    /// `--dry-run`, in the place of `dry_run`.
+    pub dry_run: Option<DryRun>,
     /// `--dev-mode`: names go into `/etc/hosts`, and not to Technitium; see `environment`.
     pub dev_mode: bool,
     /// Variables of the environment, which stand for keys that the file leaves out.

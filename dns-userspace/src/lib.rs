@@ -27,6 +27,7 @@ pub mod formats;
 pub mod control;
 pub mod source;
 pub(crate) mod target;
+pub(crate) mod cluster;
 pub mod table;
 pub mod lines;
 pub mod publish;

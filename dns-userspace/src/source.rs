@@ -18,6 +18,7 @@ mod consul_kv;
 pub mod disagreement;
 mod hosts;
 pub mod kubernetes;
+mod marks;
 mod nomad;
 mod peer;
 mod polled;
@@ -29,6 +30,8 @@ mod watcher;
 mod world;
 
 pub use self::claims::{Claim, Claimant, Claims, LeftOut};
+pub use self::kubernetes::{Election, Elector, KubernetesFigures, Leadership, chain, connect};
+pub use self::marks::{Mark, Marks};
 pub use self::registry::{CompareError, Gone, RegisteredSource, Registry};
 pub use self::status::{SourceReport, SourceState, Status};
 pub use self::watcher::{SyncRequests, Watcher, WatcherSettings};

@@ -20,8 +20,9 @@ use super::{ApiState, authentication};
 use crate::model::name::{Name, NameKey};
 use crate::principal::Principal;
 
-/// Paths that everyone may ask for: the probes, and a page that shows nothing without the document.
-const OPEN_PATHS: [&str; 8] = [
+/// Paths that everyone may ask for: the probes, a page that shows nothing without the document, and what a cluster's
+/// API server asks.
+const OPEN_PATHS: [&str; 9] = [
     "/health",
     "/healthz",
     "/ready",
@@ -30,6 +31,7 @@ const OPEN_PATHS: [&str; 8] = [
     "/docs",
     "/docs/page.js",
     "/docs/page.css",
+    "/kubernetes/validate",
 ];
 
 /// Lets a request through to its handler, or answers it.

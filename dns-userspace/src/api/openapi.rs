@@ -17,8 +17,8 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::pieces;
 use super::problem::MEDIA_TYPE;
 use super::{
-    backup, cache, changes, docs, explain, history, hosted, nodes, probes, records, rules, sources, tokens, watch,
-    zones,
+    backup, cache, changes, docs, explain, history, hosted, nodes, probes, records, rules, sources, targets, tokens,
+    watch, webhook, zones,
 };
 use super::{debug, objects, top};
 
@@ -86,6 +86,8 @@ pub(super) struct ProblemBody {
         sources::compare,
         objects::adopt,
         objects::explain,
+        targets::list,
+        webhook::validate,
         backup::backup,
         changes::changes,
         history::list,

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::openapi::ProblemBody;
 use super::pieces::SharedPieces;
 use super::problem::{self, Problem};
-use super::{ApiState, pieces};
+use super::{ApiState, Serving, pieces};
 use crate::journal::{StorageState, StorageStatus};
 use crate::observe::metrics::Metrics;
 use crate::source::{Registry, SourceState};
@@ -100,7 +100,8 @@ pub(super) async fn healthz() -> Response {
     health().await
 }
 
-/// The same as `/ready`, under the name that Kubernetes uses.
+/// The same as `/ready`, under the name that Kubernetes uses. With `kubernetes.readyz: peers` it is 503 also while the
+/// Kubernetes API or the DNS API of a target is away.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "probes", security(()),
     responses(
@@ -110,7 +111,32 @@ pub(super) async fn healthz() -> Response {
     )
 )]
 pub(super) async fn readyz(state: State<ApiState>) -> Response {
-    ready(state).await
+    let away = state.0.0.serving.get().and_then(away);
+    match away.filter(|_| state.0.0.readiness.not_ready().is_none()) {
+        Some(reason) => problem::not_ready(reason).into_response(),
+        None => ready(state).await,
+    }
+}
+
+/// What `/readyz` needs and is away.
+fn away(serving: &Serving) -> Option<String> {
+    if !serving.cluster.readyz_needs_peers {
+        return None;
+    }
+    let sources = serving.sources.iter().filter_map(|source| {
+        let report = source.status.report();
+        let is_cluster = source.status.source().kind() == "kubernetes";
+        let is_away = report.state != SourceState::Synced;
+        (is_cluster && is_away).then(|| {
+            let reason = report.error.unwrap_or_else(|| report.state.label().to_owned());
+            format!("the Kubernetes API of {}: {reason}", source.status.source().key())
+        })
+    });
+    let targets = serving.targets.away().into_iter();
+    let all: Vec<String> = sources
+        .chain(targets.map(|(target, reason)| format!("the DNS API of {target}: {reason}")))
+        .collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn degraded(sources: &Registry) -> Vec<DegradedSource> {

@@ -109,11 +109,9 @@ impl CatalystEnvironment {
         if !ttl.as_ref().is_ok_and(|ttl| (1..=0x7FFF_FFFF).contains(ttl)) {
             wrong("DNS_TTL_DEFAULT", "seconds, such as 300");
         }
-        if !matches!(self.get("LEADER_ELECTION"), None | Some("false")) {
-            wrong(
-                "LEADER_ELECTION",
-                "`false`, and run one replica: writers are not elected",
-            );
+        let election = self.get("LEADER_ELECTION").unwrap_or("false").parse::<bool>();
+        if election.is_err() {
+            wrong("LEADER_ELECTION", "`true` where several replicas run, else `false`");
         }
         let namespaces: Vec<&str> = self.get("WATCH_NAMESPACE").into_iter().collect();
         let source = json!({
@@ -130,6 +128,10 @@ impl CatalystEnvironment {
             "log_format": self.get("LOG_FORMAT").unwrap_or(if self.is_dev_mode { "text" } else { "json" }),
             "http": {"listen": self.addresses(wrong)},
             "sources": {"kubernetes": [source]},
+            "kubernetes": {
+                "readyz": "peers",
+                "leader_election": {"enabled": election.unwrap_or(false), "lease": "catalyst-dns-sync"},
+            },
         });
         if self.is_dev_mode {
             document["targets"] = json!({"hosts_file": [{"name": "dev", "path": "/etc/hosts", "zones": zones}]});
@@ -216,7 +218,7 @@ mod tests {
                 ("DNS_API_TOKEN", "secret"),
                 ("WATCH_NAMESPACE", "web"),
                 ("LOG_LEVEL", "debug"),
-                ("LEADER_ELECTION", "false"),
+                ("LEADER_ELECTION", "true"),
                 ("METRICS_BIND_ADDRESS", "127.0.0.1:9090"),
             ],
         );
@@ -231,8 +233,10 @@ mod tests {
             (60, "192.168.1.54", "web")
         );
         let technitium = &config.targets.technitium[0];
-        assert_eq!(&*technitium.url, "https://dns.talos00:5380");
+        assert_eq!(&*technitium.provider.url, "https://dns.talos00:5380");
         assert_eq!(technitium.token, TokenPlace::Variable("DNS_API_TOKEN".into()));
+        assert!(config.kubernetes.leader_election.enabled);
+        assert_eq!(config.kubernetes.readyz, crate::config::Readyz::Peers);
         let listen: Vec<String> = config.http.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["127.0.0.1:9090", "0.0.0.0:8081"]);
     }
@@ -253,7 +257,7 @@ mod tests {
                 ("DNS_ZONE", "a..b"),
                 ("DNS_IP_ADDRESS", "localhost"),
                 ("DNS_TTL_DEFAULT", "soon"),
-                ("LEADER_ELECTION", "true"),
+                ("LEADER_ELECTION", "perhaps"),
                 ("DNS_SERVER_URL", "dns"),
                 ("HEALTH_PROBE_ADDRESS", ":x"),
             ],

@@ -20,10 +20,12 @@ use super::chaos::ChaosConfig;
 use super::collector::GelfTarget;
 use super::dnstap::DnstapConfig;
 use super::document::YamlNode;
+use super::dry_run::DryRun;
 use super::edns::EdnsConfig;
 use super::files::FilesConfig;
 use super::forward::ForwardConfig;
 use super::http::HttpConfig;
+use super::kubernetes::KubernetesConfig;
 use super::limits::LimitsConfig;
 use super::log_fields::LogFields;
 use super::log_format::LogFormat;
@@ -44,6 +46,7 @@ use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
 use super::{dnstap, log_fields, log_gelf};
+use super::{dry_run, kubernetes};
 use super::{limits, listen, log_format, log_level, metrics, query_log, rate_limit, records, rules, sources, storage};
 use super::{targets, tcp, ttl_bounds, views, xdp, zone_template, zones};
 use crate::journal::HistoryLimits;
@@ -152,6 +155,8 @@ keys! {
     limits: LimitsConfig = (),
     sources: Vec<ConfiguredSource> = (backend),
     targets: TargetsConfig = (),
+    kubernetes: KubernetesConfig = (sources),
+    dry_run: DryRun = (),
 }
 
 impl Config {

@@ -43,6 +43,9 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Vec<Con
         if loaded.config.targets == TargetsConfig::default() {
             loaded.config.targets = given.targets;
         }
+        if loaded.config.kubernetes == Config::default().kubernetes {
+            loaded.config.kubernetes = given.kubernetes;
+        }
     }
     Ok(loaded)
 }

@@ -300,6 +300,10 @@ pub enum ConfigProblem {
     BadHeaderName { text: String, remedy: &'static str },
     #[error("`http.tls`: {error}")]
     BadCertificate { error: String },
+    #[error("`kubernetes`: there is no cluster `{name}` in `sources.kubernetes`: add it there, or correct `source`")]
+    NoCluster { name: String },
+    #[error("`kubernetes.webhook`: {error}")]
+    BadWebhookCertificate { error: String },
     #[error("`http.tokens_file`: {error}")]
     BadTokensFile { error: String },
     #[error("`edns.cookie_secret_file`: {path} {error}")]

@@ -211,6 +211,7 @@ fn the_command_line_replaces_the_files_values() {
         xdp_mode: Some(XdpMode::Generic),
         dev_mode: false,
         environment: Environment::default(),
+        dry_run: None,
     };
     let config = source.load().expect("valid").config;
     assert_eq!(config.listen.len(), 2);

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use crate::cluster::{CertificateFigures, CertificatesCollector};
 use crate::journal::Nodes;
 use crate::observe::figures::{CacheFigures, Figures, HttpFigures};
 use crate::observe::latency::Latency;
@@ -265,6 +266,12 @@ impl Metrics {
         for collector in figures.collectors() {
             self.registry.register(collector).expect("targets are shown once");
         }
+    }
+
+    /// Shows what is counted of certificates.
+    pub(crate) fn show_certificates(&self, figures: Arc<CertificateFigures>) {
+        let collector = Box::new(CertificatesCollector(figures));
+        self.registry.register(collector).expect("certificates are shown once");
     }
 
     /// The content type of [`Metrics::render`].

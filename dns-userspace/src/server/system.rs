@@ -12,6 +12,7 @@ mod live;
 mod netlink;
 mod storage;
 mod watched;
+mod writers;
 #[cfg(feature = "xdp")]
 mod xdp;
 #[cfg(not(feature = "xdp"))]
@@ -64,8 +65,6 @@ use crate::serve::sockets;
 use crate::serve::stream::StreamSettings;
 use crate::serve::worker::{Parts, Plane};
 use crate::serve::xdp::{Publisher, Taps};
-use crate::source::Registry;
-use crate::target::Targets;
 
 /// Everything that runs.
 pub(super) struct System {
@@ -138,7 +137,7 @@ impl System {
             metrics.show_coredns_names(config.dns_port);
         }
 
-        let sources = Arc::new(Registry::new(&config.sources));
+        let (writers, sources) = writers::start(&config, &spawner);
         metrics.show_sources(Arc::clone(&sources));
         let observer = Arc::new(Told {
             metrics: Arc::clone(&metrics),
@@ -211,11 +210,7 @@ impl System {
             }
             Ok(())
         });
-        let mut targets = Targets::default();
-        metrics.show_targets(&targets.figures);
-        for task in targets.replace(&config.targets, &history, &sources, &spawner.stopping()) {
-            run_until_stopped(&spawner, "target", task);
-        }
+        let (targets, reports) = writers.tasks(&config, &history, &sources, &metrics, &spawner);
         let dnstap = Dnstap::start(&config.dnstap, &metrics.sockets()).context("dnstap cannot be started")?;
         let top: Arc<Top> = Arc::default();
         let logs = QueryLogParts {
@@ -264,6 +259,8 @@ impl System {
             zones: Arc::clone(&template),
             history: Arc::clone(&history),
             nodes,
+            targets: reports,
+            cluster: writers::in_cluster(&config),
         });
         let latency = metrics.latency();
         let (answered, obeyed, secrets) = (Arc::clone(&served), Arc::clone(&policies), Arc::clone(&cookies));

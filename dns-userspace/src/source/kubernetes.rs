@@ -16,6 +16,7 @@ mod explain;
 mod figures;
 mod follow;
 mod kinds;
+mod leader;
 mod objects;
 mod persist;
 mod report;
@@ -23,8 +24,10 @@ mod settings;
 mod world;
 
 pub use self::adopt::{Adoption, Affixes, adoption};
+pub use self::connect::{chain, connect};
 pub use self::explain::{Explanation, KnownCluster, unserved};
 pub use self::figures::KubernetesFigures;
+pub use self::leader::{Election, Elector, Leadership};
 pub use self::persist::Persisting;
 pub use self::report::Reporting;
 pub use self::world::KubernetesWorld;

@@ -24,12 +24,13 @@ use super::consul::Consul;
 use super::consul_kv::ConsulKv;
 use super::disagreement::{self, Disagreement};
 use super::hosts::Hosts;
-use super::kubernetes::{KnownCluster, KubernetesFigures, KubernetesWorld, Persisting, Reporting};
+use super::kubernetes::{KnownCluster, KubernetesFigures, KubernetesWorld, Leadership, Persisting, Reporting};
+use super::marks::Marks;
 use super::nomad::Nomad;
 use super::polled::Polling;
 use super::traefik::Traefik;
 use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World, WorldError};
-use crate::config::{ConfiguredSource, SourceSettings};
+use crate::config::{ConfiguredSource, DryRun, SourceSettings};
 use crate::control::{ControlHandle, History};
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
@@ -118,6 +119,12 @@ pub struct Registry {
     conflicts: Mutex<Conflicts>,
     /// What clusters count.
     figures: Arc<KubernetesFigures>,
+    /// What objects ask for besides records.
+    marks: Marks,
+    /// Whether this replica may write to others.
+    leadership: Leadership,
+    /// Whether what would be written is only said.
+    dry_run: DryRun,
 }
 
 impl Registry {
@@ -128,7 +135,30 @@ impl Registry {
             sources: ArcSwap::from_pointee(sources.collect()),
             conflicts: Mutex::default(),
             figures: Arc::default(),
+            marks: Marks::default(),
+            leadership: Leadership::default(),
+            dry_run: DryRun::Off,
         }
+    }
+
+    /// The same, where a replica is elected that writes to others, or nothing is written.
+    pub fn writing(self, leadership: Leadership, figures: Arc<KubernetesFigures>, dry_run: DryRun) -> Self {
+        Self {
+            leadership,
+            figures,
+            dry_run,
+            ..self
+        }
+    }
+
+    /// Whether this replica may write to others.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    /// What objects ask for besides records.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// These are all RRsets that are left out now.
@@ -235,6 +265,9 @@ impl Registry {
             history: Arc::clone(history),
             figures: Arc::clone(&self.figures),
             cluster: source.cluster.clone(),
+            marks: self.marks.clone(),
+            leadership: self.leadership.clone(),
+            dry_run: self.dry_run,
             stop: source.stop.clone(),
         };
         let stop = stop.clone();
@@ -327,6 +360,9 @@ struct Task {
     history: Arc<History>,
     figures: Arc<KubernetesFigures>,
     cluster: Option<Arc<KnownCluster>>,
+    marks: Marks,
+    leadership: Leadership,
+    dry_run: DryRun,
     stop: CancellationToken,
 }
 
@@ -373,6 +409,8 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
             let reporting = settings.report.then(|| Reporting {
                 history: Arc::clone(&task.history),
                 source: configured.id.clone(),
+                leadership: task.leadership.clone(),
+                dry_run: task.dry_run,
             });
             let persisting = Persisting {
                 history: Arc::clone(&task.history),
@@ -386,7 +424,11 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
                 Some(cluster) => world.known_to(Arc::clone(cluster)),
                 None => world,
             };
-            task.world(configured, world.persisting(persisting))
+            let world = world.marking(configured.id.key(), task.marks.clone());
+            match task.dry_run.is_on() {
+                true => task.world(configured, world),
+                false => task.world(configured, world.persisting(persisting)),
+            }
         }
         SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
         SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),

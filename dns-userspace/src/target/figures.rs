@@ -14,6 +14,8 @@ pub struct TargetFigures {
     requests: IntCounterVec,
     seconds: HistogramVec,
     drift: IntCounterVec,
+    provider_requests: IntCounterVec,
+    provider_seconds: HistogramVec,
 }
 
 impl Default for TargetFigures {
@@ -27,7 +29,7 @@ impl Default for TargetFigures {
             pending: gauges("hotdns_target_pending", "Changes that a target has not taken yet."),
             changes: counters(
                 "catalyst_dns_sync_records_total",
-                "Records that were created, updated or deleted in Technitium.",
+                "Records that were created, updated or deleted at targets.",
                 &["zone", "status"],
             ),
             requests: counters(
@@ -45,9 +47,22 @@ impl Default for TargetFigures {
             .expect(GOOD),
             drift: counters(
                 "catalyst_dns_sync_drift_detected_total",
-                "Differences between Technitium and what is wanted that we did not make.",
+                "Differences between a target and what we wrote there that we did not make.",
                 &["zone", "hostname", "drift_type"],
             ),
+            provider_requests: counters(
+                "hotdns_target_requests_total",
+                "Requests to the APIs of Cloudflare and Route 53; `error` where no status came.",
+                &["provider", "endpoint", "status_code"],
+            ),
+            provider_seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "hotdns_target_request_duration_seconds",
+                    "Seconds that requests to the APIs of Cloudflare and Route 53 took.",
+                ),
+                &["provider", "endpoint"],
+            )
+            .expect(GOOD),
         }
     }
 }
@@ -62,6 +77,8 @@ impl TargetFigures {
             Box::new(self.requests.clone()),
             Box::new(self.seconds.clone()),
             Box::new(self.drift.clone()),
+            Box::new(self.provider_requests.clone()),
+            Box::new(self.provider_seconds.clone()),
         ]
     }
 
@@ -85,6 +102,15 @@ impl TargetFigures {
         self.requests.with_label_values(&[endpoint, "POST", status]).inc();
         self.seconds
             .with_label_values(&[endpoint, "POST"])
+            .observe(took.as_secs_f64());
+    }
+
+    pub(super) fn count_provider(&self, provider: &str, endpoint: &str, status: &str, took: Duration) {
+        self.provider_requests
+            .with_label_values(&[provider, endpoint, status])
+            .inc();
+        self.provider_seconds
+            .with_label_values(&[provider, endpoint])
             .observe(took.as_secs_f64());
     }
 

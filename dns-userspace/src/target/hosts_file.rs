@@ -18,9 +18,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::status::TargetState;
 use super::wanted::Wanted;
-use super::{Around, Target};
-use crate::config::HostsFileConfig;
+use super::{Around, Target, unified};
+use crate::config::{DryRun, HostsFileConfig};
 use crate::host::files::read_text;
 use crate::model::record::RecordType;
 use crate::source::SourceState;
@@ -37,6 +38,8 @@ pub(super) struct HostsFile {
     config: HostsFileConfig,
     /// Whether all sources have been in step once: before, what is served may lack names that the file has.
     is_complete: bool,
+    /// What a dry run said last.
+    said: Option<String>,
 }
 
 impl HostsFile {
@@ -44,6 +47,7 @@ impl HostsFile {
         Self {
             config,
             is_complete: false,
+            said: None,
         }
     }
 
@@ -75,6 +79,10 @@ impl Target for HostsFile {
         format!("hosts_file/{}", self.config.name)
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn write(&mut self, wanted: &Wanted, around: &Around) -> Result<Option<Duration>, String> {
         let mut sources = around.sources.iter();
         self.is_complete |= sources.all(|source| source.status.report().state == SourceState::Synced);
@@ -89,6 +97,24 @@ impl Target for HostsFile {
         };
         let entries = self.entries(wanted);
         let after = with_block(&before, &entries).map_err(|reason| format!("{}: {reason}", path.display()))?;
+        let key = self.key();
+        if around.dry_run.is_on() {
+            let diff = (around.dry_run == DryRun::Diff).then(|| unified::texts(&key, &before, &after));
+            if after != before && self.said.as_ref() != Some(&after) {
+                let shown = diff.as_deref().unwrap_or_default();
+                tracing::info!(
+                    "target {key}: dry run: {} would have {} entries, it is not written\n{shown}",
+                    path.display(),
+                    entries.len()
+                );
+                self.said = Some(after);
+            }
+            around.targets.update(&key, |report| {
+                report.state = TargetState::DryRun;
+                report.diff = diff;
+            });
+            return Ok(None);
+        }
         if after != before {
             replace(path, &after).map_err(shown)?;
             tracing::info!(
@@ -98,7 +124,13 @@ impl Target for HostsFile {
                 path.display()
             );
         }
-        around.figures.set_records(&self.key(), entries.len());
+        around.figures.set_records(&key, entries.len());
+        around.targets.update(&key, |report| {
+            report.state = TargetState::Synced;
+            report.error = None;
+            report.records = entries.len();
+            report.last_read = Some(std::time::SystemTime::now());
+        });
         Ok(None)
     }
 }

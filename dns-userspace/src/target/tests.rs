@@ -1,6 +1,10 @@
 //! Targets against what they write to: a hosts file, and a server that speaks Technitium's API.
 
+mod drift;
 mod hosts_file;
+mod providers;
+mod replies;
+mod slack;
 mod technitium;
 
 use std::sync::Arc;
@@ -9,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::config::ProviderConfig;
 use crate::control::Event;
 use crate::model::rdata;
 use crate::model::record::{Handling, RecordType, RrSet};
@@ -19,7 +24,22 @@ fn around() -> Around {
     Around {
         sources: Arc::default(),
         figures: Arc::default(),
+        targets: Arc::default(),
+        dry_run: DryRun::Off,
         stop: CancellationToken::new(),
+    }
+}
+
+/// A configuration that reads its zones at each write.
+fn provider(url: &str, zones: &[&str]) -> ProviderConfig {
+    ProviderConfig {
+        name: "home".into(),
+        url: url.into(),
+        zones: zones.iter().map(|zone| zone.parse().expect("a zone")).collect(),
+        max_rate: 1000,
+        resync: Some(Duration::ZERO),
+        drift: Duration::from_secs(900),
+        fault_rate: 0.0,
     }
 }
 

@@ -152,6 +152,8 @@ impl Server {
             zones: Default::default(),
             history: self.fixture.history(),
             nodes: None,
+            targets: Arc::default(),
+            cluster: Default::default(),
         }
     }
 

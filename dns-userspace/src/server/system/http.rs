@@ -50,6 +50,24 @@ impl Http {
             drop(file);
             Ok(())
         });
+        if let Some(webhook) = &config.kubernetes.webhook {
+            let certificates = Certificates::of_files("kubernetes.webhook", &webhook.cert, &webhook.key, PROTOCOLS);
+            let certificates = certificates.map_err(|error| anyhow::anyhow!("kubernetes.webhook: {error}"))?;
+            let mut listeners = Vec::new();
+            for &address in &webhook.listen {
+                listeners.push(bind_one(address).await?);
+            }
+            let listeners = Listeners {
+                tcp: listeners,
+                tls: Some(Arc::new(certificates)),
+                socket: None,
+            };
+            let serving = crate::api::serve(listeners, api.clone(), stops.clone());
+            spawner.spawn("webhook", async move {
+                serving.await;
+                Ok(())
+            });
+        }
         Ok(Self { api, stops })
     }
 

@@ -42,7 +42,7 @@ use crate::serve::policy::{Policies, Policy};
 use crate::serve::query_log::{QueryLog, QueryLogParts};
 use crate::serve::worker::StreamLimits;
 use crate::source::{Gone, Registry};
-use crate::target::Targets;
+use crate::target::RunningTargets;
 
 /// How long a source that is stopped may take to end.
 const END: Duration = Duration::from_secs(5);
@@ -220,7 +220,7 @@ pub(super) struct Live {
     pub(super) watched: Arc<WatchedFiles>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) sources: Arc<Registry>,
-    pub(super) targets: Targets,
+    pub(super) targets: RunningTargets,
     /// Sources that are not configured any more, and have records still.
     pub(super) retiring: Vec<Gone>,
     pub(super) control: ControlHandle,
@@ -353,9 +353,7 @@ impl Live {
         let ids = self.sources.ids();
         self.retiring.retain(|gone| !ids.contains(&gone.id));
         if before.is_some_and(|before| before.config.targets != config.targets) {
-            let tasks = self
-                .targets
-                .replace(&config.targets, &self.history, &self.sources, &stopping);
+            let tasks = self.targets.replace(&config.targets, &self.history);
             for task in tasks {
                 run_until_stopped(&spawner, "target", task);
             }

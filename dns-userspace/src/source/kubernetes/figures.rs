@@ -14,6 +14,8 @@ pub struct KubernetesFigures {
     seconds: HistogramVec,
     errors: IntCounterVec,
     build: IntGaugeVec,
+    leader: IntGaugeVec,
+    leader_changes: IntCounterVec,
 }
 
 /// Why something went wrong.
@@ -60,6 +62,19 @@ impl Default for KubernetesFigures {
             )
             .expect(GOOD),
             build,
+            leader: IntGaugeVec::new(
+                Opts::new("hotdns_leader", "1 where this replica writes to others, by the Lease."),
+                &["lease"],
+            )
+            .expect(GOOD),
+            leader_changes: IntCounterVec::new(
+                Opts::new(
+                    "hotdns_leader_changes_total",
+                    "How often this replica has begun or ceased to write to others.",
+                ),
+                &["lease"],
+            )
+            .expect(GOOD),
         }
     }
 }
@@ -72,7 +87,18 @@ impl KubernetesFigures {
             Box::new(self.seconds.clone()),
             Box::new(self.errors.clone()),
             Box::new(self.build.clone()),
+            Box::new(self.leader.clone()),
+            Box::new(self.leader_changes.clone()),
         ]
+    }
+
+    /// Whether this replica writes, by the Lease of this name.
+    pub(super) fn set_leader(&self, lease: &str, leads: bool) {
+        let gauge = self.leader.with_label_values(&[lease]);
+        if gauge.get() != i64::from(leads) {
+            self.leader_changes.with_label_values(&[lease]).inc();
+        }
+        gauge.set(leads.into());
     }
 
     pub(super) fn count_resource(&self, namespace: &Arc<str>, kind: Kind, more: i64) {

@@ -18,11 +18,13 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::connect::chain;
 use super::explain::unserved;
+use super::leader::Leadership;
 use super::objects::{Condition, Object, ObjectKey, Outcome};
+use crate::config::DryRun;
 use crate::control::{Event, History};
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
@@ -43,6 +45,10 @@ pub struct Reporting {
     pub history: Arc<History>,
     /// Whose objects these are.
     pub source: SourceId,
+    /// Whether this replica may write.
+    pub leadership: Leadership,
+    /// Whether what would be written is only said.
+    pub dry_run: DryRun,
 }
 
 /// What is to be reported, by object.
@@ -92,6 +98,7 @@ impl Reports {
 
 /// Reports until it is dropped.
 pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Reporting) {
+    let mut leadership = reporting.leadership.clone();
     let mut served = reporting.history.subscribe(None);
     let mut snapshot: Arc<Snapshot> = Arc::default();
     let mut written: BTreeMap<ObjectKey, Condition> = BTreeMap::new();
@@ -103,10 +110,16 @@ pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Rep
                 None => return,
             },
             () = reports.changed.notified() => {}
+            () = leadership.changed() => {}
         }
         tokio::time::sleep(GATHER).await;
         while let Some(event) = served.poll() {
             take(&mut snapshot, event);
+        }
+        if !leadership.leads() {
+            // Another replica writes; what we wrote may be another's by then.
+            written.clear();
+            continue;
         }
         let objects = reports.objects().clone();
         written.retain(|key, _| objects.contains_key(key));
@@ -115,7 +128,11 @@ pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Rep
             if key.kind.is_ours() {
                 let condition = condition(&reported, &snapshot, &reporting.source);
                 let known = written.get(&key).or(reported.said.as_ref());
-                if !known.is_some_and(|known| known.is_the_same(&condition)) {
+                let is_new = !known.is_some_and(|known| known.is_the_same(&condition));
+                if is_new && reporting.dry_run.is_on() {
+                    info!(object = %key, "dry run: its status would say {}: {}", condition.status, condition.message);
+                    written.insert(key.clone(), condition);
+                } else if is_new {
                     match write_status(&client, &key, &condition, known).await {
                         Ok(()) => {
                             written.insert(key.clone(), condition);
@@ -127,9 +144,10 @@ pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Rep
             if let Err(reason) = &reported.outcome
                 && told.get(&key) != Some(reason)
             {
-                match write_event(&client, &key, &reported.uid, reason).await {
-                    Ok(()) => {}
-                    Err(error) => warn!("{key}: an Event cannot be written: {}", chain(&error)),
+                if reporting.dry_run.is_on() {
+                    info!(object = %key, "dry run: an Event would say {reason}");
+                } else if let Err(error) = write_event(&client, &key, &reported.uid, reason).await {
+                    warn!("{key}: an Event cannot be written: {}", chain(&error));
                 }
                 told.insert(key, reason.clone());
             }

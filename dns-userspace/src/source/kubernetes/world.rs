@@ -21,7 +21,7 @@ use super::persist::{Persisting, persist};
 use super::report::{Reporting, Reports, report};
 use super::settings::{config_map_scope, watched};
 use crate::config::KubernetesSource;
-use crate::source::{Change, Event, Listing, Object, World, WorldError};
+use crate::source::{Change, Event, Listing, Mark, Marks, Object, World, WorldError};
 
 /// How long each of the first lists may take, once the one before it has come.
 const LIST_TIMEOUT: Duration = Duration::from_secs(120);
@@ -46,6 +46,8 @@ pub struct KubernetesWorld {
     /// What is not written at present, and why.
     held: BTreeMap<String, String>,
     figures: Arc<KubernetesFigures>,
+    /// The key of the source, and what its objects ask for besides records.
+    marks: (String, Marks),
 }
 
 impl KubernetesWorld {
@@ -63,6 +65,7 @@ impl KubernetesWorld {
             persisting: None,
             held: BTreeMap::new(),
             figures,
+            marks: Default::default(),
         }
     }
 
@@ -79,6 +82,28 @@ impl KubernetesWorld {
             persisting: Some(persisting).filter(|_| self.settings.persist),
             ..self
         }
+    }
+
+    /// The same, whose objects say in `marks` what they ask for besides records; `source` is its key.
+    #[must_use]
+    pub fn marking(self, source: String, marks: Marks) -> Self {
+        Self {
+            marks: (source, marks),
+            ..self
+        }
+    }
+
+    /// Says what an object asks for besides records.
+    fn mark(&self, key: &ObjectKey) {
+        let (source, marks) = &self.marks;
+        let mark = self.cluster.get().object(key).map(|object| {
+            let annotations = object.meta.annotations();
+            Mark {
+                notifies: annotations.is_set("slack-notify"),
+                remediates: annotations.is_set("auto-remediate"),
+            }
+        });
+        marks.set(source, &key.to_string(), mark.unwrap_or_default());
     }
 
     /// Takes what is told; the objects that may ask for something else now.
@@ -208,6 +233,7 @@ impl KubernetesWorld {
     /// An object as the driver takes it; `None` where it asks for nothing.
     fn object(&self, key: &ObjectKey) -> Option<Object> {
         let start = Instant::now();
+        self.mark(key);
         let outcome = self.cluster.get().outcome(key);
         self.figures.observe(key.kind, start.elapsed());
         if outcome.as_ref().is_some_and(|outcome| outcome.claims.is_err()) {

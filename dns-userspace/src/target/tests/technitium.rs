@@ -7,29 +7,28 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::super::technitium::Technitium;
 use super::*;
-use crate::config::{TechnitiumConfig, TokenPlace};
+use crate::config::{ProviderConfig, TechnitiumConfig, TokenPlace};
 
 /// Records by owner, type and value: TTL and comment.
 type Records = BTreeMap<(String, String, String), (u32, String)>;
 
 #[derive(Default)]
-struct Shown {
-    records: Records,
-    requests: Vec<String>,
+pub(super) struct Shown {
+    pub(super) records: Records,
+    pub(super) requests: Vec<String>,
     /// So many requests are answered by an error.
-    faults: usize,
+    pub(super) faults: usize,
     token: String,
 }
 
-struct Fake {
+pub(super) struct Fake {
     shown: Arc<Mutex<Shown>>,
     address: SocketAddr,
 }
 
 impl Fake {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let shown: Arc<Mutex<Shown>> = Arc::default();
@@ -46,25 +45,33 @@ impl Fake {
         Self { shown, address }
     }
 
-    fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
+    pub(super) fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
         self.shown.lock().expect("not poisoned")
     }
 
-    fn target(&self, folder: &tempfile::TempDir, zones: &[&str]) -> Technitium {
+    pub(super) fn target(&self, folder: &tempfile::TempDir, zones: &[&str]) -> Managed<Technitium> {
+        self.target_with(folder, zones, |_| {})
+    }
+
+    pub(super) fn target_with(
+        &self,
+        folder: &tempfile::TempDir,
+        zones: &[&str],
+        change: impl FnOnce(&mut ProviderConfig),
+    ) -> Managed<Technitium> {
         let token = folder.path().join("token");
         std::fs::write(&token, "secret\n").expect("written");
-        Technitium::new(TechnitiumConfig {
-            name: "home".into(),
-            url: format!("http://{}", self.address).into(),
+        let mut provider = provider(&format!("http://{}", self.address), zones);
+        change(&mut provider);
+        let config = TechnitiumConfig {
+            provider,
             token: TokenPlace::File(token.into()),
-            zones: zones.iter().map(|zone| zone.parse().expect("a zone")).collect(),
-            max_rate: 1000,
-            resync: Duration::ZERO,
-        })
+        };
+        Managed::new(config.provider.clone(), Technitium::new(&config))
     }
 
     /// `owner TTL type value` of each record, our mark behind those that have it.
-    fn records(&self) -> Vec<String> {
+    pub(super) fn records(&self) -> Vec<String> {
         let shown = self.shown();
         let records = shown.records.iter().map(|((owner, rtype, value), (ttl, comment))| {
             let mark = if comment.starts_with("hotdns/home: kubernetes/prod, Ingress") {
@@ -77,7 +84,7 @@ impl Fake {
         records.collect()
     }
 
-    fn add(&self, owner: &str, rtype: &str, value: &str) {
+    pub(super) fn add(&self, owner: &str, rtype: &str, value: &str) {
         let key = (owner.to_owned(), rtype.to_owned(), value.to_owned());
         self.shown().records.insert(key, (3600, String::new()));
     }
@@ -257,15 +264,9 @@ fn a_change_that_fails_is_tried_again_and_a_refused_token_is_said() {
 #[test]
 fn requests_keep_to_the_rate() {
     let (fake, folder) = (Fake::start(), tempfile::tempdir().expect("a folder"));
-    let token = folder.path().join("token");
-    std::fs::write(&token, "secret").expect("written");
-    let mut target = Technitium::new(TechnitiumConfig {
-        name: "home".into(),
-        url: format!("http://{}", fake.address).into(),
-        token: TokenPlace::File(token.into()),
-        zones: vec!["talos00.".parse().expect("a zone")],
-        max_rate: 20,
-        resync: Duration::from_secs(300),
+    let mut target = fake.target_with(&folder, &["talos00"], |config| {
+        config.max_rate = 20;
+        config.resync = Some(Duration::from_secs(300));
     });
     let records: Vec<String> = (0..9).map(|n| format!("n{n}.talos00. 300 A 192.168.1.54")).collect();
     let records: Vec<&str> = records.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! What differs between a zone of Technitium and what is wanted there. Pure.
+//! What differs between a zone of a target and what is wanted there. Pure.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,10 @@ pub(super) struct Wish {
     pub(super) ttl: u32,
     /// Whose it is, in words.
     pub(super) comment: String,
+    /// The source that asks for it.
+    pub(super) source: String,
+    /// Its object.
+    pub(super) object: String,
 }
 
 /// A record that the server has.
@@ -50,8 +54,25 @@ pub(super) enum Change {
     Delete(Held),
 }
 
+impl Change {
+    /// What it does, in a word.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Self::Add(_) => "add",
+            Self::Update(_) => "update",
+            Self::Delete(_) => "delete",
+        }
+    }
+}
+
+impl std::fmt::Display for RecordId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.hostname(), self.rtype, self.value)
+    }
+}
+
 impl RecordId {
-    /// Of a record; `None` for types that Technitium's API takes otherwise than by one value.
+    /// Of a record; `None` for types that these services take otherwise than by one value.
     pub(super) fn new(owner: &Name, rtype: RecordType, rdata: &[u8]) -> Option<Self> {
         use RecordType as T;
         let value = match rtype {
