@@ -17,7 +17,8 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::pieces;
 use super::problem::MEDIA_TYPE;
 use super::{
-    backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, watch, zones,
+    backup, cache, changes, docs, explain, history, hosted, probes, records, rules, sources, tokens, upstreams, watch,
+    zones,
 };
 
 /// An error (RFC 9457).
@@ -76,6 +77,8 @@ pub(super) struct ProblemBody {
         cache::flush,
         rules::list,
         rules::pause,
+        upstreams::list,
+        upstreams::names,
         sources::list,
         sources::sync,
         backup::backup,

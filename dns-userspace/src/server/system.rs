@@ -6,6 +6,7 @@ mod files;
 mod forward;
 mod http;
 mod keeper;
+mod lists;
 mod netlink;
 mod watched;
 mod xdp;

@@ -10,8 +10,9 @@ use tracing::warn;
 
 use super::super::supervisor::Spawner;
 use super::control::replace_rules;
+use super::lists;
 use super::netlink::{self, Changes, Connection};
-use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, UpstreamServer, UpstreamSet};
+use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, ProbeConfig, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
@@ -40,6 +41,7 @@ pub(super) async fn start(
     let settings = ForwardSettings {
         sets: sets(config),
         routes: config.forward.routes.clone(),
+        bootstrap: config.forward.bootstrap.clone(),
         listening: listening.to_vec(),
         udp_payload: config.edns.udp_payload,
         nsid: config.edns.nsid.clone(),
@@ -47,6 +49,8 @@ pub(super) async fn start(
         in_flight_per_client: ForwardSettings::PER_CLIENT,
         max_cname_depth: config.backend.max_cname_depth,
     };
+    metrics.show_rules(&rules);
+    lists::keep_lists(&rules, spawner);
     let (given, book) = (config.rules.clone(), Arc::clone(&rules));
     tokio::task::spawn_blocking(move || replace_rules(&book, &given)).await?;
     let clock = Clock::system();
@@ -104,6 +108,25 @@ pub(super) async fn start(
             servers.join(", ")
         );
     }
+    if let Some(cache) = forwarder.cache().cloned() {
+        // What is kept was made by other rules.
+        forwarder.rules().on_other_answers(move || {
+            cache.clear();
+        });
+    }
+    if config.cache.enabled && config.cache.persist {
+        lists::restore_cache(&forwarder, &config.storage.path).await;
+        lists::keep_cache(&forwarder, &config.storage.path, spawner);
+    }
+    for task in forwarder.tasks() {
+        let stopping = spawner.stopping();
+        spawner.spawn("upstream servers", async move {
+            tokio::select! {
+                () = task => Ok(()),
+                () = stopping.cancelled() => Ok(()),
+            }
+        });
+    }
     let (follower, stopping) = (Arc::clone(&forwarder), spawner.stopping());
     spawner.spawn("upstream addresses", async move {
         tokio::select! {
@@ -119,10 +142,11 @@ fn sets(config: &Config) -> Vec<UpstreamSet> {
     let upstream = &config.backend.upstream;
     let default = upstream.enabled.then(|| UpstreamSet {
         name: DEFAULT_SET.into(),
-        servers: upstream.servers.iter().copied().map(UpstreamServer::plain).collect(),
+        servers: upstream.servers.clone(),
         policy: Policy::Sequential,
         failover_on: FailoverOn::ALL,
         timeout: upstream.timeout,
+        probe: ProbeConfig::default(),
     });
     default
         .into_iter()
