@@ -14,7 +14,7 @@ use tests::upstreams::{certificates, dig, unbound};
 fn dnsdist(namespace: &Namespace, folder: &Path) -> Result<Running> {
     let path = |name: &str| folder.join(name).display().to_string();
     let config = format!(
-        "setLocal(\"127.0.0.3:53\")\nsetACL(\"127.0.0.0/8\")\nnewServer{{address=\"127.0.0.2:53\", \
+        "setSecurityPollSuffix(\"\")\nsetLocal(\"127.0.0.3:53\")\nsetACL(\"127.0.0.0/8\")\nnewServer{{address=\"127.0.0.2:53\", \
          healthCheckMode=\"up\"}}\naddDOHLocal(\"127.0.0.3:443\", \"{}\", \"{}\", \"/dns-query\")\n",
         path("cert.pem"),
         path("key.pem")

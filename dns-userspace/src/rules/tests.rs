@@ -499,7 +499,9 @@ fn what_changes_answers_is_told_where_it_becomes_other() {
     let told = Arc::new(AtomicU64::new(0));
     let book = book(Vec::new());
     let tell = Arc::clone(&told);
-    book.on_other_answers(move || drop(tell.fetch_add(1, Ordering::SeqCst)));
+    book.on_other_answers(move || {
+        tell.fetch_add(1, Ordering::SeqCst);
+    });
     let rule = |ttl| Rule {
         name: "short".into(),
         clients: None,
