@@ -71,6 +71,7 @@ mod rate;
 mod records;
 mod refusal;
 mod rules;
+mod upstreams;
 mod scrape;
 mod security;
 mod sources;
@@ -299,6 +300,8 @@ fn routes() -> Routes {
         .route("/api/v1/cache", get(cache::list).delete(cache::flush))
         .route("/api/v1/rules", get(rules::list))
         .route("/api/v1/rules/{name}/pause", post(rules::pause))
+        .route("/api/v1/upstreams", get(upstreams::list))
+        .route("/api/v1/upstreams/names", get(upstreams::names))
         .route("/api/v1/reload", post(records::reload))
         .route("/api/v1/backup", get(backup::backup))
         .route("/api/v1/explain", get(explain::explain))

@@ -76,7 +76,8 @@ pub use self::dry_run::DryRun;
 pub use self::edns::EdnsConfig;
 pub use self::files::FilesConfig;
 pub use self::forward::{
-    DEFAULT_SET, FailoverOn, ForwardConfig, Policy, Route, RouteTarget, UpstreamServer, UpstreamSet, UpstreamTransport,
+    DEFAULT_SET, FailoverOn, ForwardConfig, Policy, ProbeConfig, ProbeWhen, Route, RouteTarget, ServerPlace,
+    UpstreamServer, UpstreamSet, UpstreamTransport,
 };
 pub use self::http::auth::{AuthConfig, HeaderConfig, JwtConfig};
 pub use self::http::{DEFAULT_SOCKET, HttpConfig, SocketConfig, TlsConfig};

@@ -25,7 +25,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::answer::PartialChain;
 use crate::config::{Route, UpstreamSet};
 use crate::cookies::Cookies;
-use crate::host::addresses::HostAddresses;
 use crate::message::{Edns, ExtendedError, InfoCode, Mark};
 use crate::model::name::{MAX_NAME_BYTES, Name};
 use crate::model::record::RecordType;
@@ -42,15 +41,19 @@ mod exchange;
 mod explain;
 mod failure;
 mod flights;
+mod notify;
 mod pending;
+mod persist;
 mod reply;
 mod routes;
+mod secure;
+mod servers;
 mod special;
-mod tls;
+mod top;
 mod upstream;
 mod walk;
 
-pub use cache::{Cache, CachedAnswer};
+pub use cache::{Cache, CachedAnswer, Restored};
 use cache::{Entry, Given, Key, Look};
 pub use chain::LocalData;
 pub use clock::Clock;
@@ -58,11 +61,15 @@ use exchange::Asking;
 pub use explain::ForeignName;
 use failure::Failure;
 use flights::{Answer, Flight, Flights};
+use notify::LastFlush;
 use pending::Pending;
 pub use pending::Permit;
 use reply::Query;
 use routes::{Routes, Target};
+pub use top::TopName;
+use top::TopNames;
 use upstream::Upstream;
+pub use upstream::{ShownServer, ShownUpstream};
 use walk::{Progress, Walk};
 
 const SERVFAIL: u8 = 2;
@@ -76,6 +83,8 @@ pub struct ForwardSettings {
     pub sets: Vec<UpstreamSet>,
     /// Which names go to which set.
     pub routes: Vec<Route>,
+    /// Resolvers that are asked for the addresses of servers that are given by name.
+    pub bootstrap: Vec<SocketAddr>,
     /// Where we listen: a server that is one of these, at an address of this host, is not asked.
     pub listening: Vec<SocketAddr>,
     /// Our own `edns.udp_payload`: the largest reply to a client over UDP.
@@ -111,6 +120,9 @@ pub struct Forwarder {
     rules: Arc<RuleBook>,
     figures: Arc<Figures>,
     loop_said: Mutex<Option<Instant>>,
+    /// Which names go upstream.
+    top: Arc<TopNames>,
+    last_flush: LastFlush,
     /// For what goes on though no client waits for it.
     runtime: Option<Handle>,
 }
@@ -119,7 +131,7 @@ impl Forwarder {
     /// A forwarder with nothing on its way, which knows no data of ours and keeps nothing.
     pub fn new(settings: ForwardSettings, cookies: Arc<Cookies>, clock: &Clock, metrics: &UpstreamMetrics) -> Self {
         let sets = settings.sets.iter();
-        let tls = LazyCell::new(tls::client_config);
+        let tls = LazyCell::new(secure::client_config);
         let sets = sets.map(|set| Arc::new(Upstream::new(set.clone(), clock.clone(), metrics, || Arc::clone(&tls))));
         let number_of = |name: Option<&str>| {
             let name = name.unwrap_or(crate::config::DEFAULT_SET);
@@ -137,6 +149,8 @@ impl Forwarder {
             rules: Arc::default(),
             figures: Arc::default(),
             loop_said: Mutex::default(),
+            top: Arc::default(),
+            last_flush: LastFlush::default(),
             runtime: Handle::try_current().ok(),
             settings,
         }
@@ -180,19 +194,16 @@ impl Forwarder {
         self.sets.get(usize::from(number)).map_or("?", |set| set.name())
     }
 
-    /// Asks no server that is ourselves, now that this host has these addresses, and says what has changed. The sets
-    /// that have no server left to be asked.
-    pub fn follow(&self, host: &HostAddresses) -> Vec<&str> {
-        let dead = self
-            .sets
-            .iter()
-            .filter(|set| !set.follow(host, &self.settings.listening));
-        dead.map(|set| set.name()).collect()
-    }
-
     /// A permit for one more query; `None` where too many are on their way. The caller keeps it until the reply.
     pub fn admit(&self, client: IpAddr) -> Option<Permit> {
         self.pending.admit(client)
+    }
+
+    /// Where a name goes (in wire form, in lower case), for the clients of the view with this number.
+    fn route_of(&self, name: &[u8], view: u16) -> &Target {
+        let local = self.local.as_ref().filter(|_| view > 0 && self.routes.have_views());
+        let view = local.and_then(|local| local.view_name(view));
+        self.routes.of(name, view.as_deref())
     }
 
     /// Takes on a client's `query`, or the end of the `chain` that began with us: the reply is in `out` where upstream
@@ -265,10 +276,10 @@ impl Forwarder {
         };
         name.copy_from_slice(query.name);
         name.make_ascii_lowercase();
-        let Target::Set(set) = *self.routes.of(name) else {
+        let view = self.local.as_ref().map_or(0, |local| local.view_of(client));
+        let Target::Set(set) = *self.route_of(name, view) else {
             return false;
         };
-        let view = self.local.as_ref().map_or(0, |local| local.view_of(client));
         let key = Key::new(
             name,
             query.qtype,
@@ -383,9 +394,11 @@ impl Forwarder {
     fn fetch(&self, asking: &Asking, mark: Mark) -> Flight {
         let upstream = Arc::clone(&self.sets[usize::from(asking.set)]);
         let (cache, kept) = (self.cache.clone(), asking.clone());
+        let (rules, top) = (Arc::clone(&self.rules), Arc::clone(&self.top));
         let asked = upstream.resolve(asking.clone(), mark);
         self.flights.join(asking, mark, async move {
-            let answer: Answer = asked.await;
+            top.count(&kept.name);
+            let answer: Answer = asked.await.map(|message| rules.treat(&kept.name, kept.view, message));
             if let Some(cache) = cache {
                 match &answer {
                     Ok(message) => cache.keep(&kept, message),

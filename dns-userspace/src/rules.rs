@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! name, type, client ─► rule 1 ─ does not concern it ─► rule 2 ─► … ─► Pass: the cache, upstream
-//!                          └► template: an answer │ block: NXDOMAIN, NODATA, addresses, none │ rewrite: another name
+//!                          └► template: an answer │ block, rpz: NXDOMAIN, NODATA, … │ rewrite: another name
+//! upstream's answer ─► ttl: other TTLs ─► filter: without some addresses ─► the cache, the client
 //! ```
 //!
 //! Rules are tried in the order of the configuration; the first that has something to say decides. Names of our zones
@@ -12,32 +13,42 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use serde::Serialize;
 
 use crate::message::Message;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
+use crate::model::views::Clients;
 
 mod autopath;
 mod block;
 mod list;
+mod remote;
 mod rewrite;
+mod rpz;
+mod shown;
 mod template;
 mod text;
+mod treat;
+mod upkeep;
 
 pub use autopath::Autopath;
 pub(crate) use autopath::{Search, alias};
 pub use block::{Block, BlockAnswer};
 pub use list::{BlockList, ListError};
+pub use remote::{Fetched, RemoteList};
 pub use rewrite::{Rewrite, Scope};
+pub use rpz::{PolicyZone, Rpz, RpzSource};
+pub use shown::{ShownList, ShownRule};
 pub use template::{Template, TemplateError};
 pub use text::{Pattern, Text, TextError};
+pub use treat::{Filter, NewTtl, PRIVATE, TtlRule};
+use upkeep::Upkeep;
 
 /// One rule of the configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,8 +57,19 @@ pub struct Rule {
     pub name: Arc<str>,
     /// Whose queries it is for; `None`: everybody's.
     pub clients: Option<Vec<IpNet>>,
+    /// The clients of which views; `None`: of all, and those that are in none.
+    pub views: Option<RuleViews>,
     /// What it does.
     pub action: Action,
+}
+
+/// The views that a rule is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleViews {
+    /// Who is in which view, at the reload that has read the rule.
+    pub clients: Arc<Clients>,
+    /// The numbers of the views.
+    pub numbers: Vec<u16>,
 }
 
 /// What a rule does.
@@ -59,6 +81,12 @@ pub enum Action {
     Block(Block),
     /// Looks up another name instead.
     Rewrite(Rewrite),
+    /// Answers as a response policy zone says.
+    Rpz(Rpz),
+    /// Gives upstream's answers other TTLs.
+    Ttl(TtlRule),
+    /// Leaves addresses out of upstream's answers.
+    Filter(Filter),
 }
 
 impl Rule {
@@ -66,8 +94,36 @@ impl Rule {
     pub fn files(&self) -> &[PathBuf] {
         match &self.action {
             Action::Block(block) => &block.files,
-            Action::Template(_) | Action::Rewrite(_) => &[],
+            Action::Rpz(Rpz {
+                source: RpzSource::File(file),
+                ..
+            }) => std::slice::from_ref(file),
+            _ => &[],
         }
+    }
+
+    /// The lists that it fetches.
+    pub fn remotes(&self) -> &[RemoteList] {
+        match &self.action {
+            Action::Block(block) => &block.urls,
+            Action::Rpz(Rpz {
+                source: RpzSource::Remote(list),
+                ..
+            }) => std::slice::from_ref(list),
+            _ => &[],
+        }
+    }
+
+    /// Whether it is for upstream's answers, and for no question.
+    fn treats_answers(&self) -> bool {
+        matches!(self.action, Action::Ttl(_) | Action::Filter(_))
+    }
+
+    fn is_for(&self, client: IpAddr) -> bool {
+        let clients = self.clients.as_ref();
+        let views = self.views.as_ref();
+        clients.is_none_or(|clients| clients.iter().any(|prefix| prefix.contains(&client)))
+            && views.is_none_or(|views| views.numbers.contains(&views.clients.view_of(client)))
     }
 }
 
@@ -97,60 +153,100 @@ pub struct RuleBook {
     /// By name: until when a rule is off.
     pauses: Mutex<HashMap<Arc<str>, Instant>>,
     has_pauses: AtomicBool,
+    upkeep: Upkeep,
+    /// What is done once upstream's answers become others.
+    on_other_answers: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// A rule with its lists.
 #[derive(Clone)]
 struct Active {
     rule: Rule,
-    list: Option<Arc<BlockList>>,
+    lists: Lists,
+    /// Questions and answers that it had something to say to.
+    hits: Arc<AtomicU64>,
 }
 
-/// A rule as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct ShownRule {
-    /// Its name.
-    pub name: String,
-    /// `template`, `block` or `rewrite`.
-    pub kind: &'static str,
-    /// Names in its lists, where it has some.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub names: Option<usize>,
-    /// Seconds for which it is still off.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub paused_for: Option<u64>,
+/// What a rule has read.
+#[derive(Clone)]
+enum Lists {
+    None,
+    Names(Arc<BlockList>),
+    Policies(Arc<PolicyZone>),
+}
+
+impl Lists {
+    /// Names in them, where there are any lists.
+    fn len(&self) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::Names(list) => Some(list.len()),
+            Self::Policies(zone) => Some(zone.len()),
+        }
+    }
 }
 
 impl RuleBook {
-    /// Puts these rules in the place of those before, and reads the files of their lists. A list that cannot be read
-    /// keeps what it had.
+    /// Puts these rules in the place of those before, and reads their lists. A list that cannot be read keeps what it
+    /// had.
     pub fn replace(&self, rules: &[Rule]) -> Vec<ListError> {
         let mut errors = Vec::new();
+        let treats_otherwise = self.treats_otherwise(rules);
         let before = self.rules.load();
         let active = rules.iter().map(|rule| {
             let before = before.iter().find(|before| before.rule.name == rule.name);
-            let before = before.and_then(|before| before.list.clone());
-            let list = match &rule.action {
-                Action::Block(block) => {
-                    let (list, failed) = block.load(&rule.name, before.as_deref());
-                    errors.extend(failed);
-                    Some(Arc::new(list))
-                }
-                Action::Template(_) | Action::Rewrite(_) => None,
-            };
-            Active {
-                rule: rule.clone(),
-                list,
-            }
+            let hits = before.map_or_else(Arc::default, |before| Arc::clone(&before.hits));
+            let lists = load(rule, before.map(|before| &before.lists), &mut errors);
+            let rule = rule.clone();
+            Active { rule, lists, hits }
         });
         let active = active.collect();
         self.rules.store(Arc::new(active));
+        self.upkeep.wake();
+        if let Some(act) = self.on_other_answers.get().filter(|_| treats_otherwise) {
+            act();
+        }
         errors
     }
 
     /// Goes through the search paths of these clusters.
     pub fn go_through(&self, autopaths: Vec<Arc<Autopath>>) {
         self.autopaths.store(Arc::new(autopaths));
+    }
+
+    /// Does this, each time that rules for upstream's answers become others. Said once.
+    pub fn on_other_answers(&self, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_other_answers.set(Box::new(act));
+    }
+
+    /// Whether upstream's answers become others by these rules than by those before.
+    fn treats_otherwise(&self, rules: &[Rule]) -> bool {
+        let before = self.rules.load();
+        let before = before
+            .iter()
+            .map(|active| &active.rule)
+            .filter(|rule| rule.treats_answers());
+        !before.eq(rules.iter().filter(|rule| rule.treats_answers()))
+    }
+
+    /// What the rules make of upstream's answer to a question for `name` (in wire form), of a client in this view.
+    pub(crate) fn treat(&self, name: &[u8], view: u16, mut answer: Arc<Message>) -> Arc<Message> {
+        for active in self.rules.load().iter().filter(|active| active.rule.treats_answers()) {
+            let rule = &active.rule;
+            let is_for_view = rule.views.as_ref().is_none_or(|views| views.numbers.contains(&view));
+            if !is_for_view || self.is_paused(&rule.name) {
+                continue;
+            }
+            let is_changed = match &rule.action {
+                Action::Ttl(ttl) => ttl.apply(name, &mut answer),
+                Action::Filter(filter) => filter.apply(name, &mut answer),
+                _ => false,
+            };
+            if is_changed {
+                active.hits.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        answer
     }
 
     /// Whether there is none.
@@ -185,22 +281,21 @@ impl RuleBook {
                 return Some((format!("autopath {}", autopath.domain()).into(), verdict));
             }
         }
-        for Active { rule, list } in &**rules {
-            let is_for_client = rule
-                .clients
-                .as_ref()
-                .is_none_or(|clients| clients.iter().any(|prefix| prefix.contains(&client)));
-            if !is_for_client || self.is_paused(&rule.name) {
+        for Active { rule, lists, .. } in &**rules {
+            if !rule.is_for(client) || self.is_paused(&rule.name) {
                 continue;
             }
-            let verdict = match &rule.action {
-                Action::Template(template) => template.evaluate(&asked),
-                Action::Block(block) => list
-                    .as_ref()
-                    .filter(|list| list.has(&asked.lower))
-                    .map_or(Verdict::Pass, |_| block.verdict(&asked)),
-                Action::Rewrite(rewrite) if may_rewrite => rewrite.evaluate(&asked),
-                Action::Rewrite(_) => Verdict::Pass,
+            let verdict = match (&rule.action, lists) {
+                (Action::Template(template), _) => template.evaluate(&asked),
+                (Action::Block(block), Lists::Names(list)) if list.has(&asked.lower) => block.verdict(&asked),
+                (Action::Rewrite(rewrite), _) if may_rewrite => rewrite.evaluate(&asked),
+                (Action::Rpz(_), Lists::Policies(zone)) => match zone.verdict(&asked) {
+                    // The name passes by all rules that come later.
+                    Some(Verdict::Pass) => return None,
+                    Some(verdict) => verdict,
+                    None => Verdict::Pass,
+                },
+                _ => Verdict::Pass,
             };
             if verdict != Verdict::Pass {
                 return Some((Arc::clone(&rule.name), verdict));
@@ -226,22 +321,6 @@ impl RuleBook {
         true
     }
 
-    /// All rules, in their order.
-    pub fn list(&self) -> Vec<ShownRule> {
-        let rules = self.rules.load();
-        let shown = rules.iter().map(|Active { rule, list }| ShownRule {
-            name: rule.name.to_string(),
-            kind: match rule.action {
-                Action::Template(_) => "template",
-                Action::Block(_) => "block",
-                Action::Rewrite(_) => "rewrite",
-            },
-            names: list.as_ref().map(|list| list.len()),
-            paused_for: self.paused_for(&rule.name).map(|left| left.as_secs() + 1),
-        });
-        shown.collect()
-    }
-
     fn is_paused(&self, name: &str) -> bool {
         self.has_pauses.load(Ordering::Acquire) && self.paused_for(name).is_some()
     }
@@ -249,6 +328,44 @@ impl RuleBook {
     fn paused_for(&self, name: &str) -> Option<Duration> {
         let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
         pauses.get(name)?.checked_duration_since(Instant::now())
+    }
+}
+
+/// Reads the lists of a rule. What cannot be read is `before`.
+fn load(rule: &Rule, before: Option<&Lists>, errors: &mut Vec<ListError>) -> Lists {
+    match &rule.action {
+        Action::Block(block) => {
+            let before = match before {
+                Some(Lists::Names(list)) => Some(&**list),
+                _ => None,
+            };
+            let (list, failed) = block.load(&rule.name, before);
+            errors.extend(failed);
+            Lists::Names(Arc::new(list))
+        }
+        Action::Rpz(rpz) => match rpz.load() {
+            Ok(zone) => {
+                if zone.left_out > 0 {
+                    tracing::warn!(
+                        rule = &*rule.name,
+                        names = zone.left_out,
+                        "a response policy zone has names with other triggers than QNAME, or unknown actions: they are \
+                         left out"
+                    );
+                }
+                Lists::Policies(Arc::new(zone))
+            }
+            Err(error) => {
+                errors.push(ListError {
+                    rule: Arc::clone(&rule.name),
+                    list: rpz.shown_source(),
+                    error,
+                });
+                let before = before.filter(|before| matches!(before, Lists::Policies(_)));
+                before.cloned().unwrap_or_else(|| Lists::Policies(Arc::default()))
+            }
+        },
+        _ => Lists::None,
     }
 }
 

@@ -14,4 +14,5 @@ pub mod queries;
 pub mod references;
 pub mod server;
 pub mod testrun;
+pub mod upstreams;
 pub mod zones;

@@ -6,32 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tests::net::{Namespace, PATIENCE, Running, is_skipped};
 use tests::server::{HttpReply, Server, eventually};
-
-/// Unbound with names of its own, on this address. It denies all others.
-fn unbound(namespace: &Namespace, folder: &Path, address: &str, data: &[&str]) -> Result<Running> {
-    unbound_with(namespace, folder, address, "", data)
-}
-
-fn unbound_with(namespace: &Namespace, folder: &Path, address: &str, more: &str, data: &[&str]) -> Result<Running> {
-    let data: String = data.iter().map(|line| format!("  local-data: \"{line}\"\n")).collect();
-    let config = format!(
-        "server:\n  interface: {address}\n  access-control: 127.0.0.0/8 allow\n  do-daemonize: no\n  username: \"\"\n  \
-         chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  directory: \"{folder}\"\n  module-config: \"iterator\"\n  \
-         local-zone: \".\" static\n  local-zone: \"localhost.\" nodefault\n  \
-         local-data: \". 3600 IN SOA a. b. 1 2 3 4 60\"\n{data}{more}\
-         remote-control:\n  control-enable: no\n",
-        folder = folder.display(),
-    );
-    let path = folder.join(format!("unbound-{address}.conf"));
-    std::fs::write(&path, config)?;
-    let mut command = namespace.command("unbound");
-    command.arg("-dp").arg("-c").arg(&path);
-    let mut running = Running::start(command, &folder.join(format!("unbound-{address}.log")))?;
-    running.wait_until("Unbound to answer", PATIENCE, || {
-        dig(namespace, address, &["+short", "localhost.", "+time=1"]).is_ok()
-    })?;
-    Ok(running)
-}
+use tests::upstreams::{certificates, dig, unbound, unbound_with};
 
 /// Knot DNS with one zone.
 fn knot(namespace: &Namespace, folder: &Path, address: &str, zone: &str, content: &str) -> Result<Running> {
@@ -51,12 +26,6 @@ fn knot(namespace: &Namespace, folder: &Path, address: &str, zone: &str, content
         dig(namespace, address, &["+short", zone, "SOA", "+time=1"]).is_ok_and(|text| !text.trim().is_empty())
     })?;
     Ok(running)
-}
-
-fn dig(namespace: &Namespace, server: &str, arguments: &[&str]) -> Result<String> {
-    let server = format!("@{server}");
-    let fixed = [&server[..], "-p", "53", "+time=15", "+tries=1"];
-    namespace.run("dig", &[&fixed, arguments].concat())
 }
 
 fn call(namespace: &Namespace, server: &Server, method: &str, path: &str) -> Result<HttpReply> {
@@ -357,64 +326,6 @@ fn names_that_a_zone_lacks_go_upstream_where_it_falls_through() -> Result<()> {
             }
         }
     }
-    Ok(())
-}
-
-/// A root certificate, and a key and a certificate for `dns.example` and 127.0.0.2.
-fn certificates(folder: &Path) -> Result<()> {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let openssl = |arguments: &[&str]| tests::net::run("openssl", arguments);
-    let (key, request) = (path("key.pem"), path("request.pem"));
-    openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=test root",
-        "-keyout",
-        &path("root.key"),
-        "-out",
-        &path("root.pem"),
-    ])?;
-    openssl(&[
-        "req",
-        "-new",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=dns.example",
-        "-keyout",
-        &key,
-        "-out",
-        &request,
-    ])?;
-    std::fs::write(folder.join("names"), "subjectAltName=DNS:dns.example,IP:127.0.0.2\n")?;
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        &request,
-        "-CA",
-        &path("root.pem"),
-        "-CAkey",
-        &path("root.key"),
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        &path("names"),
-        "-out",
-        &path("cert.pem"),
-    ])?;
     Ok(())
 }
 

@@ -110,6 +110,11 @@ pub(crate) const TOOLS: &[Tool] = &[
         needed_by: NeededBy::Tests,
     },
     Tool {
+        program: "dnsdist",
+        package: "dnsdist",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
         program: "nsd",
         package: "nsd",
         needed_by: NeededBy::Tests,

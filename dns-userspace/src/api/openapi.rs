@@ -20,7 +20,7 @@ use super::{
     backup, cache, changes, docs, explain, history, hosted, nodes, probes, records, rules, sources, targets, tokens,
     watch, webhook, zones,
 };
-use super::{debug, objects, top};
+use super::{debug, objects, top, upstreams};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -81,6 +81,8 @@ pub(super) struct ProblemBody {
         rules::pause,
         nodes::list,
         nodes::accept,
+        upstreams::list,
+        upstreams::names,
         sources::list,
         sources::sync,
         sources::compare,

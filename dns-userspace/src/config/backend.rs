@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::address::{Purpose, host, parse_address};
+use super::address::host;
+use super::forward::{UpstreamServer, UpstreamTransport, parse_server};
 use super::keys::{Applies, Input, TopLevelKey};
 use super::listen::ListenAddresses;
 use super::problem::{ConfigProblem, Findings};
@@ -36,7 +37,7 @@ pub struct UpstreamConfig {
     /// Whether anything is forwarded.
     pub enabled: bool,
     /// Resolvers in the order in which they are asked.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<UpstreamServer>,
     /// How long one server may take.
     pub timeout: Duration,
     /// Clients whose questions are forwarded.
@@ -46,7 +47,6 @@ pub struct UpstreamConfig {
 const DEFAULT_TTL: u32 = 300;
 const MAX_CNAME_DEPTH: u8 = 10;
 const UPSTREAM_KEYS: &[&str] = &["enabled", "servers", "timeout", "allow"];
-const UPSTREAM_PORT: u16 = 53;
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
 const UPSTREAM_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 /// Loopback, private (RFC 1918, RFC 4193) and link-local (RFC 3927, RFC 4291 §2.5.6).
@@ -153,15 +153,15 @@ fn read_servers(
     is_enabled: bool,
     listen: &[SocketAddr],
     findings: &mut Findings,
-) -> Vec<SocketAddr> {
+) -> Vec<UpstreamServer> {
     let key = section.path("servers");
     let host = host();
-    let mut servers: Vec<SocketAddr> = Vec::new();
+    let mut servers: Vec<UpstreamServer> = Vec::new();
     let mut seen = HashSet::new();
     let texts = section.texts("servers", "servers: [\"192.0.2.53:53\"]", findings);
     for Text { at, text } in texts.unwrap_or_default() {
-        match parse_address(&key, text, UPSTREAM_PORT, Purpose::Server, &host) {
-            Ok(server) if !seen.insert(server) => {
+        match parse_server(&key, text, &host) {
+            Ok(server) if !seen.insert(server.clone()) => {
                 findings.error(
                     at,
                     ConfigProblem::DuplicateAddress {
@@ -171,7 +171,13 @@ fn read_servers(
                 );
             }
             Ok(server) => {
+                let address = server
+                    .address()
+                    .filter(|_| server.transport == UpstreamTransport::Plain);
                 servers.push(server);
+                let Some(server) = address else {
+                    continue;
+                };
                 // Loopback and what is written here are always ours. The host's other addresses come and go.
                 if let Some(own) = ourselves(server, listen, &HostAddresses::default()) {
                     findings.error(at, ConfigProblem::UpstreamIsSelf { server, listen: own });

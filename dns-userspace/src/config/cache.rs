@@ -25,6 +25,8 @@ pub struct CacheConfig {
     pub stale: StaleConfig,
     /// Whether an answer that is asked for is fetched anew before it is over.
     pub prefetch: bool,
+    /// Whether answers are kept on disk over a restart.
+    pub persist: bool,
 }
 
 /// `cache.stale`.
@@ -44,6 +46,7 @@ const KEYS: &[&str] = &[
     "negative_max_ttl",
     "stale",
     "prefetch",
+    "persist",
 ];
 const MAX_BYTES: Size = Size(64 << 20);
 const SIZES: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 40);
@@ -90,6 +93,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> CacheConfig {
         negative_max_ttl: ttl("negative_max_ttl", "negative_max_ttl: 3600", NEGATIVE_MAX_TTL, findings),
         stale: read_stale(&section, findings),
         prefetch: section.boolean("prefetch", "prefetch: true", findings).unwrap_or(true),
+        persist: section.boolean("persist", "persist: true", findings).unwrap_or(false),
     }
 }
 

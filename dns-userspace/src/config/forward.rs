@@ -1,13 +1,13 @@
 //! `forward`: sets of upstream servers, and which names go to which of them.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Purpose, host, parse_address};
+use super::backend::BackendConfig;
 use super::choice::{ClosedList, choices};
 use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};
@@ -16,6 +16,14 @@ use super::problem::{ConfigProblem, Findings};
 use super::section::{CheckedMapping, Text};
 use crate::host::addresses::HostAddresses;
 use crate::model::name::Name;
+use crate::model::views::{ViewClients, ViewName};
+
+mod probe;
+mod server;
+
+pub use probe::{ProbeConfig, ProbeWhen};
+pub(super) use server::parse_server;
+pub use server::{ServerPlace, UpstreamServer, UpstreamTransport};
 
 /// `forward`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +32,8 @@ pub struct ForwardConfig {
     pub upstreams: Vec<UpstreamSet>,
     /// Which names go where; the longest suffix of a name decides.
     pub routes: Vec<Route>,
+    /// Resolvers that are asked for the addresses of servers that are given by name.
+    pub bootstrap: Vec<SocketAddr>,
 }
 
 /// Servers that are asked for the same names.
@@ -39,44 +49,8 @@ pub struct UpstreamSet {
     pub failover_on: FailoverOn,
     /// For a query as a whole, over all servers.
     pub timeout: Duration,
-}
-
-/// One server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct UpstreamServer {
-    /// Where it is.
-    pub address: SocketAddr,
-    /// How it is asked.
-    pub transport: UpstreamTransport,
-}
-
-/// How a server is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum UpstreamTransport {
-    /// Over UDP, and over TCP where a reply is truncated.
-    Plain,
-    /// Over TLS (RFC 7858), where the server proves to have this name, or without one the address itself.
-    Tls(Option<Arc<str>>),
-}
-
-impl UpstreamServer {
-    /// A server over UDP and TCP.
-    pub fn plain(address: SocketAddr) -> Self {
-        Self {
-            address,
-            transport: UpstreamTransport::Plain,
-        }
-    }
-}
-
-impl fmt::Display for UpstreamServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.transport {
-            UpstreamTransport::Plain => write!(f, "{}", self.address),
-            UpstreamTransport::Tls(None) => write!(f, "tls://{}", self.address),
-            UpstreamTransport::Tls(Some(name)) => write!(f, "tls://{}#{name}", self.address),
-        }
-    }
+    /// How servers are asked by time.
+    pub probe: ProbeConfig,
 }
 
 choices! {
@@ -127,6 +101,8 @@ impl FailoverOn {
 pub struct Route {
     /// These names: `zone` and all below it.
     pub zone: Name,
+    /// Whose: those of the clients of this view; without one, of all that no route of their own view speaks of.
+    pub view: Option<ViewName>,
     /// Where they go.
     pub to: RouteTarget,
 }
@@ -146,14 +122,14 @@ pub enum RouteTarget {
 pub const DEFAULT_SET: &str = "default";
 /// The route that leads nowhere.
 const NEVER: &str = "never";
-const KEYS: &[&str] = &["upstreams", "routes"];
-const SET_KEYS: &[&str] = &["name", "servers", "policy", "failover_on", "timeout"];
-const ROUTE_KEYS: &[&str] = &["zone", "to"];
+const KEYS: &[&str] = &["upstreams", "routes", "bootstrap"];
+const SET_KEYS: &[&str] = &["name", "servers", "policy", "failover_on", "timeout", "probe"];
+const ROUTE_KEYS: &[&str] = &["zone", "to", "view"];
 const UPSTREAMS_EXAMPLE: &str = "upstreams: [{name: corp, servers: [\"10.0.0.2\"]}]";
 const ROUTES_EXAMPLE: &str = "routes: [{zone: corp.example., to: corp}]";
 const FAILOVER_EXAMPLE: &str = "failover_on: [network, servfail, refused]";
-const PLAIN_PORT: u16 = 53;
-const TLS_PORT: u16 = 853;
+const BOOTSTRAP_EXAMPLE: &str = "bootstrap: [\"192.0.2.53\"]";
+const BOOTSTRAP_PORT: u16 = 53;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
@@ -164,14 +140,73 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
             old.forward.upstreams != new.forward.upstreams
         }),
         ("forward.routes", |old, new| old.forward.routes != new.forward.routes),
+        ("forward.bootstrap", |old, new| {
+            old.forward.bootstrap != new.forward.bootstrap
+        }),
     ]),
 };
 
-pub(super) fn read(input: &Input<'_>, listen: &ListenAddresses, findings: &mut Findings) -> ForwardConfig {
+pub(super) fn read(
+    input: &Input<'_>,
+    listen: &ListenAddresses,
+    views: &[ViewClients],
+    backend: &BackendConfig,
+    findings: &mut Findings,
+) -> ForwardConfig {
     let section = input.root.section("forward", KEYS, findings);
-    let upstreams = read_sets(&section, &listen.addresses(), findings);
-    let routes = read_routes(&section, &upstreams, findings);
-    ForwardConfig { upstreams, routes }
+    let listen = listen.addresses();
+    let upstreams = read_sets(&section, &listen, findings);
+    let routes = read_routes(&section, &upstreams, views, findings);
+    let bootstrap = read_bootstrap(&section, &listen, findings);
+    let default = backend.upstream.enabled.then_some(&backend.upstream.servers);
+    let mut servers = default
+        .into_iter()
+        .chain(upstreams.iter().map(|set| &set.servers))
+        .flatten();
+    let named = servers.find_map(UpstreamServer::host_name);
+    if let Some(name) = named.filter(|_| bootstrap.is_empty()) {
+        let name = name.to_owned();
+        let at = section.position("upstreams").or_else(|| input.root.position("backend"));
+        findings.error(at.unwrap_or(section.at), ConfigProblem::NoBootstrap { name });
+    }
+    ForwardConfig {
+        upstreams,
+        routes,
+        bootstrap,
+    }
+}
+
+/// Resolvers that know the addresses of servers: addresses themselves, and none of ours.
+fn read_bootstrap(forward: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut Findings) -> Vec<SocketAddr> {
+    let (key, host) = (forward.path("bootstrap"), host());
+    let texts = forward
+        .texts("bootstrap", BOOTSTRAP_EXAMPLE, findings)
+        .unwrap_or_default();
+    let mut bootstrap = Vec::with_capacity(texts.len());
+    for Text { at, text } in texts {
+        match parse_address(&key, text, BOOTSTRAP_PORT, Purpose::Server, &host) {
+            Ok(server) => {
+                check_is_other("forward.bootstrap", server, listen, at, findings);
+                bootstrap.push(server);
+            }
+            Err(problem) => findings.error(at, problem),
+        }
+    }
+    bootstrap
+}
+
+/// Says where a server is this server itself, by what is written in `listen` or as loopback.
+fn check_is_other(
+    key: &'static str,
+    server: SocketAddr,
+    listen: &[SocketAddr],
+    at: FilePosition,
+    findings: &mut Findings,
+) {
+    let mut own = listen.iter();
+    if let Some(&listen) = own.find(|own| HostAddresses::default().is_ourselves(server, &[**own])) {
+        findings.error(at, ConfigProblem::SetServerIsSelf { key, server, listen });
+    }
 }
 
 fn read_sets(forward: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut Findings) -> Vec<UpstreamSet> {
@@ -190,6 +225,7 @@ fn read_sets(forward: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut
         let policy = section.choice("policy", findings).unwrap_or(Policy::Sequential);
         let failover_on = read_failover(&section, findings);
         let timeout = section.duration("timeout", "timeout: 5s", &TIMEOUTS, findings);
+        let probe = probe::read(&section, findings);
         let Some(Text { at, text }) = name else {
             continue;
         };
@@ -209,6 +245,7 @@ fn read_sets(forward: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut
             policy,
             failover_on,
             timeout: timeout.unwrap_or(TIMEOUT),
+            probe,
         });
     }
     sets
@@ -242,7 +279,7 @@ fn read_failover(section: &CheckedMapping<'_>, findings: &mut Findings) -> Failo
 }
 
 fn read_servers(set: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut Findings) -> Vec<UpstreamServer> {
-    let key = set.path("servers");
+    let (key, host) = (set.path("servers"), host());
     let mut servers = Vec::new();
     let texts = set.texts(
         "servers",
@@ -251,25 +288,18 @@ fn read_servers(set: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut 
     );
     let given = texts.as_ref().map_or(0, Vec::len);
     for Text { at, text } in texts.unwrap_or_default() {
-        match parse_server(&key, text) {
+        match parse_server(&key, text, &host) {
             Ok(server) if servers.contains(&server) => {
                 let address = server.to_string();
                 let key = key.clone();
                 findings.error(at, ConfigProblem::DuplicateAddress { key, address });
             }
             Ok(server) => {
-                let address = server.address;
-                let own = listen.iter().copied();
-                let own = own.filter(|_| server.transport == UpstreamTransport::Plain);
-                let mut own = own.filter(|own| HostAddresses::default().is_ourselves(address, &[*own]));
-                if let Some(listen) = own.next() {
-                    findings.error(
-                        at,
-                        ConfigProblem::SetServerIsSelf {
-                            server: address,
-                            listen,
-                        },
-                    );
+                if let Some(address) = server
+                    .address()
+                    .filter(|_| server.transport == UpstreamTransport::Plain)
+                {
+                    check_is_other("forward.upstreams", address, listen, at, findings);
                 }
                 servers.push(server);
             }
@@ -288,45 +318,15 @@ fn read_servers(set: &CheckedMapping<'_>, listen: &[SocketAddr], findings: &mut 
     servers
 }
 
-/// `192.0.2.1`, `192.0.2.1:53`, `tls://192.0.2.9#dns.example`.
-fn parse_server(key: &str, text: &str) -> Result<UpstreamServer, ConfigProblem> {
-    let host = host();
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return parse_address(key, text, PLAIN_PORT, Purpose::Server, &host).map(UpstreamServer::plain);
-    };
-    let bad = || ConfigProblem::BadUpstreamServer {
-        key: key.to_owned(),
-        text: text.to_owned(),
-    };
-    let (address, name) = match rest.split_once('#') {
-        Some((address, name)) => (address, Some(name)),
-        None => (rest, None),
-    };
-    match (scheme, name) {
-        ("udp", None) => parse_address(key, address, PLAIN_PORT, Purpose::Server, &host).map(UpstreamServer::plain),
-        ("tls", name) => {
-            if name.is_some_and(|name| !is_host_name(name)) {
-                return Err(bad());
-            }
-            Ok(UpstreamServer {
-                address: parse_address(key, address, TLS_PORT, Purpose::Server, &host)?,
-                transport: UpstreamTransport::Tls(name.map(|name| name.trim_end_matches('.').into())),
-            })
-        }
-        _ => Err(bad()),
-    }
-}
-
-/// What a certificate can be for: a host name or an address.
-fn is_host_name(text: &str) -> bool {
-    let is_letter = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
-    text.parse::<IpAddr>().is_ok() || (!text.is_empty() && text.len() < 254 && text.bytes().all(is_letter))
-}
-
-fn read_routes(forward: &CheckedMapping<'_>, sets: &[UpstreamSet], findings: &mut Findings) -> Vec<Route> {
+fn read_routes(
+    forward: &CheckedMapping<'_>,
+    sets: &[UpstreamSet],
+    views: &[ViewClients],
+    findings: &mut Findings,
+) -> Vec<Route> {
     let items = forward.list("routes", ROUTES_EXAMPLE, findings).unwrap_or_default();
     let mut routes = Vec::with_capacity(items.len());
-    let mut first: HashMap<Name, FilePosition> = HashMap::new();
+    let mut first: HashMap<(Name, Option<ViewName>), FilePosition> = HashMap::new();
     for item in items {
         let section = CheckedMapping::item(item, "a route", ROUTE_KEYS, findings);
         if !matches!(item.kind, YamlKind::Mapping(_)) {
@@ -334,11 +334,12 @@ fn read_routes(forward: &CheckedMapping<'_>, sets: &[UpstreamSet], findings: &mu
         }
         let zone = section.required_text("zone", "zone: corp.example.", findings);
         let to = section.required_text("to", "to: corp", findings);
+        let view = read_view(&section, views, findings);
         let zone = zone.and_then(|text| Some((text.at, text.to_name("zone", findings)?)));
         let (Some((at, zone)), Some(to)) = (zone, to) else {
             continue;
         };
-        if let Some(first) = first.insert(zone.to_lowercase(), at) {
+        if let Some(first) = first.insert((zone.to_lowercase(), view.clone()), at) {
             findings.error(at, ConfigProblem::DuplicateRoute { zone, first });
             continue;
         }
@@ -355,36 +356,19 @@ fn read_routes(forward: &CheckedMapping<'_>, sets: &[UpstreamSet], findings: &mu
                 }
             },
         };
-        routes.push(Route { zone, to: target });
+        routes.push(Route { zone, view, to: target });
     }
     routes
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_are_addresses_with_an_optional_scheme() {
-        let read = |text| parse_server("servers", text).map(|server| server.to_string()).ok();
-        assert_eq!(read("192.0.2.1").as_deref(), Some("192.0.2.1:53"));
-        assert_eq!(read("udp://192.0.2.1:5353").as_deref(), Some("192.0.2.1:5353"));
-        assert_eq!(
-            read("tls://192.0.2.9#dns.example.").as_deref(),
-            Some("tls://192.0.2.9:853#dns.example")
-        );
-        assert_eq!(
-            read("tls://[2001:db8::1]:8853").as_deref(),
-            Some("tls://[2001:db8::1]:8853")
-        );
-        for bad in [
-            "dns.example",
-            "https://dns.example/dns-query",
-            "tls://192.0.2.9#",
-            "tls://dns.example",
-            "udp://192.0.2.1#x",
-        ] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
+/// The view that a route is for.
+fn read_view(route: &CheckedMapping<'_>, views: &[ViewClients], findings: &mut Findings) -> Option<ViewName> {
+    let Text { at, text } = route.text("view", "view: office", findings)?;
+    let found = views.iter().find(|view| *view.name == *text);
+    if found.is_none() {
+        let known = views.iter().map(|view| view.name.to_string()).collect();
+        let name = text.to_owned();
+        findings.error(at, ConfigProblem::UnknownView { name, known });
     }
+    found.map(|view| ViewName::clone(&view.name))
 }

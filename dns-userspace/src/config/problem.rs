@@ -252,13 +252,23 @@ pub enum ConfigProblem {
          in a circle, write another server"
     )]
     UpstreamIsSelf { server: SocketAddr, listen: SocketAddr },
-    #[error("`forward.upstreams`: {server} is this server itself ({listen} in `listen`): write another server")]
-    SetServerIsSelf { server: SocketAddr, listen: SocketAddr },
+    #[error("`{key}`: {server} is this server itself ({listen} in `listen`): write another server")]
+    SetServerIsSelf {
+        key: &'static str,
+        server: SocketAddr,
+        listen: SocketAddr,
+    },
     #[error(
-        "`{key}`: `{text}` is no upstream server: write an address such as 10.0.0.2 or 10.0.0.2:53, or \
-         tls://192.0.2.9#dns.example for DNS over TLS (an address, and the name in the server's certificate)"
+        "`{key}`: `{text}` is no upstream server: write an address such as 10.0.0.2 or 10.0.0.2:53, a name, or \
+         tls://192.0.2.9#dns.example, https://dns.example/dns-query or quic://dns.example (behind `#` is the name in \
+         the server's certificate, where it is another one)"
     )]
     BadUpstreamServer { key: String, text: String },
+    #[error(
+        "the upstream server `{name}` is given by name, and nobody is there who knows its addresses: add resolvers, as \
+         in `forward: {{bootstrap: [\"192.0.2.53\"]}}`, or write its address, as in tls://192.0.2.9#dns.example"
+    )]
+    NoBootstrap { name: String },
     #[error("`{name}` cannot be the name of an upstream set: write another one, such as `corp`")]
     ReservedUpstream { name: String },
     #[error("the upstream set `{name}` is given a second time (first at {first}): remove one of the two")]
@@ -269,8 +279,19 @@ pub enum ConfigProblem {
     DuplicateRoute { zone: Name, first: FilePosition },
     #[error("the rule `{name}` is given a second time (first at {first}): give one of the two another name")]
     DuplicateRule { name: String, first: FilePosition },
-    #[error("a rule does one thing: write exactly one of `template`, `block` and `rewrite` in it")]
+    #[error(
+        "a rule does one thing: write exactly one of `template`, `block`, `rewrite`, `rpz`, `ttl` and `filter` in it"
+    )]
     NotOneAction,
+    #[error("write exactly one of `file` and `url`: where the response policy zone is")]
+    NotOneSource,
+    #[error("`{text}` is no URL of a list: write one such as https://lists.example/ads.txt, without user and password")]
+    BadListUrl { text: String },
+    #[error(
+        "a rule for upstream's answers is for no single clients, since the cache keeps what it makes: write `views`, \
+         each of which has its own answers"
+    )]
+    ClientsOfAnswers,
     #[error("write exactly one of `name`, `suffix` and `match`: the names that are replaced")]
     NotOneScope,
     #[error("a `template` for all names there are: add `zone: traefik.` or `match: '^([^.]+)\\.traefik\\.$'`")]

@@ -9,9 +9,14 @@ use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::{ConfigProblem, Findings};
 use super::section::{CheckedMapping, Text};
+use super::storage::StorageConfig;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
-use crate::rules::{Action, Block, BlockAnswer, Pattern, Rewrite, Rule, Scope, Template, Text as RuleText};
+use crate::model::views::{Clients, ViewClients};
+use crate::rules::{Action, Block, BlockAnswer, Pattern, Rewrite, Rule, RuleViews, Scope, Template, Text as RuleText};
+
+mod lists;
+mod treat;
 
 choices! {
     /// What blocked names get.
@@ -30,9 +35,11 @@ choices! {
 }
 
 const EXAMPLE: &str = "rules: [{name: ads, block: {files: [hosts.txt]}}]";
-const RULE_KEYS: &[&str] = &["name", "clients", "template", "block", "rewrite"];
+const RULE_KEYS: &[&str] = &[
+    "name", "clients", "views", "template", "block", "rewrite", "rpz", "ttl", "filter",
+];
 const TEMPLATE_KEYS: &[&str] = &["type", "zone", "match", "answer", "fallthrough"];
-const BLOCK_KEYS: &[&str] = &["files", "names", "answer", "sinkhole"];
+const BLOCK_KEYS: &[&str] = &["files", "urls", "names", "answer", "sinkhole", "refresh", "max_bytes"];
 const REWRITE_KEYS: &[&str] = &["name", "suffix", "match", "to"];
 const ANSWER_EXAMPLE: &str = "answer: \"{name} 60 IN A 172.20.0.3\"";
 const NAME_BYTES: usize = 64;
@@ -42,7 +49,13 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
     applies: Applies::Live(&[("rules", |old, new| old.rules != new.rules)]),
 };
 
-pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Rule> {
+pub(super) fn read(
+    input: &Input<'_>,
+    storage: &StorageConfig,
+    views: &[ViewClients],
+    findings: &mut Findings,
+) -> Vec<Rule> {
+    let of_views = Arc::new(Clients::new(views));
     let items = input.root.list("rules", EXAMPLE, findings).unwrap_or_default();
     let mut rules = Vec::with_capacity(items.len());
     let mut first: HashMap<Box<str>, FilePosition> = HashMap::new();
@@ -56,7 +69,8 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Rule> {
             section.required_text("name", "name: ads", findings);
         }
         let clients = section.prefixes("clients", "clients: [10.0.0.0/8]", findings);
-        let action = read_action(input, &section, findings);
+        let views = read_views(&section, views, &of_views, findings);
+        let action = read_action(input, storage, &section, findings);
         let Some(name) = name else {
             continue;
         };
@@ -70,6 +84,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Rule> {
             rules.push(Rule {
                 name: name.into(),
                 clients,
+                views,
                 action,
             });
         }
@@ -77,12 +92,46 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Rule> {
     rules
 }
 
-fn read_action(input: &Input<'_>, rule: &CheckedMapping<'_>, findings: &mut Findings) -> Option<Action> {
-    let given = ["template", "block", "rewrite"].map(|key| rule.has_value(key));
-    match given {
-        [true, false, false] => read_template(&rule.section("template", TEMPLATE_KEYS, findings), findings),
-        [false, true, false] => read_block(input, &rule.section("block", BLOCK_KEYS, findings), findings),
-        [false, false, true] => read_rewrite(&rule.section("rewrite", REWRITE_KEYS, findings), findings),
+fn read_views(
+    rule: &CheckedMapping<'_>,
+    views: &[ViewClients],
+    clients: &Arc<Clients>,
+    findings: &mut Findings,
+) -> Option<RuleViews> {
+    let texts = rule.texts("views", "views: [office]", findings)?;
+    let mut numbers = Vec::with_capacity(texts.len());
+    for Text { at, text } in texts {
+        let mut of_views = (1..).zip(views);
+        match of_views.find(|(_, view)| *view.name == *text) {
+            Some((number, _)) => numbers.push(number),
+            None => {
+                let known = views.iter().map(|view| view.name.to_string()).collect();
+                let name = text.to_owned();
+                findings.error(at, ConfigProblem::UnknownView { name, known });
+            }
+        }
+    }
+    Some(RuleViews {
+        clients: Arc::clone(clients),
+        numbers,
+    })
+}
+
+fn read_action(
+    input: &Input<'_>,
+    storage: &StorageConfig,
+    rule: &CheckedMapping<'_>,
+    findings: &mut Findings,
+) -> Option<Action> {
+    let actions = ["template", "block", "rewrite", "rpz", "ttl", "filter"];
+    let given: Vec<&str> = actions.into_iter().filter(|key| rule.has_value(key)).collect();
+    match given[..] {
+        ["template"] => read_template(&rule.section("template", TEMPLATE_KEYS, findings), findings),
+        ["block"] => read_block(input, storage, &rule.section("block", BLOCK_KEYS, findings), findings),
+        ["rewrite"] => read_rewrite(&rule.section("rewrite", REWRITE_KEYS, findings), findings),
+        ["rpz"] => lists::read_rpz(rule, input.base, storage, findings),
+        ["ttl"] => treat::read_ttl(rule, findings),
+        ["filter"] => treat::read_filter(rule, findings),
         _ => {
             findings.error(rule.at, ConfigProblem::NotOneAction);
             None
@@ -158,8 +207,15 @@ fn read_pattern(section: &CheckedMapping<'_>, findings: &mut Findings) -> Option
     }
 }
 
-fn read_block(input: &Input<'_>, section: &CheckedMapping<'_>, findings: &mut Findings) -> Option<Action> {
+fn read_block(
+    input: &Input<'_>,
+    storage: &StorageConfig,
+    section: &CheckedMapping<'_>,
+    findings: &mut Findings,
+) -> Option<Action> {
     let before = findings.error_count();
+    let urls = section.texts("urls", "urls: [\"https://lists.example/ads.txt\"]", findings);
+    let urls = lists::read_remotes(section, &urls.unwrap_or_default(), storage, findings);
     let files = section
         .texts("files", "files: [hosts.txt]", findings)
         .unwrap_or_default();
@@ -182,7 +238,7 @@ fn read_block(input: &Input<'_>, section: &CheckedMapping<'_>, findings: &mut Fi
         let at = section.position("sinkhole").unwrap_or(section.at);
         findings.error(at, ConfigProblem::SinkholeWithoutAnswer);
     }
-    if files.is_empty() && names.is_empty() {
+    if files.is_empty() && names.is_empty() && !section.has_value("urls") {
         let problem = ConfigProblem::MissingKey {
             key: "files",
             section: "`block`".to_owned(),
@@ -203,6 +259,7 @@ fn read_block(input: &Input<'_>, section: &CheckedMapping<'_>, findings: &mut Fi
     }
     let block = Block {
         files: files.iter().map(|file| input.base.join(file.text)).collect(),
+        urls,
         names: names.iter().map(|name| Arc::from(name.text)).collect(),
         answer: match answer {
             Answer::Nxdomain => BlockAnswer::Nxdomain,

@@ -187,7 +187,7 @@ fn every_further_key_is_read() {
     );
     assert_eq!(
         config.backend.upstream.servers,
-        ["192.0.2.53:53".parse().expect("an address")]
+        [UpstreamServer::plain("192.0.2.53:53".parse().expect("an address"))]
     );
     assert_eq!(config.backend.upstream.timeout, Duration::from_millis(500));
     assert_eq!(
@@ -481,14 +481,19 @@ fn addresses() {
 #[test]
 fn an_upstream_that_is_wrong_has_one_error() {
     let upstream = |servers: &str| format!("backend:\n  upstream: {{enabled: true, servers: {servers}}}\n");
-    refused(&upstream("[dns.example]"), "2:39", "is not an address");
+    refused(
+        &upstream("[dns.example]"),
+        "2:3",
+        "add resolvers, as in `forward: {bootstrap",
+    );
+    refused(&upstream("[192.0.2.256]"), "2:39", "is not an address");
     refused(&upstream("[224.0.0.251]"), "2:39", "is a multicast address");
     refused(&upstream("[53]"), "2:39", "not text");
     refused(&upstream("192.0.2.1"), "2:38", "not a list");
     refused(&upstream("[\"192.0.2.1:0\"]"), "2:39", "has port 0");
     refused(&upstream("[127.0.0.1]"), "2:39", "is this server itself");
     refused(&upstream("[]"), "2:38", "has no servers");
-    assert_eq!(errors(&upstream("[dns.example, 224.0.0.251]")).len(), 2);
+    assert_eq!(errors(&upstream("[192.0.2.256, 224.0.0.251]")).len(), 2);
     loaded(&upstream("[192.0.2.1]"));
 }
 
@@ -536,7 +541,7 @@ fn addresses_are_checked_by_their_kind() {
 fn upstreams() {
     let upstream = |inner: &str| format!("backend:\n  upstream: {{{inner}}}\n");
     refused(&upstream("enabled: true"), "2:13", "is enabled and has no servers");
-    refused(&upstream("servers: [dns.example]"), "2:24", "is not an address");
+    refused(&upstream("servers: [192.0.2]"), "2:24", "is not an address");
     refused(
         &upstream("servers: [192.0.2.1, \"192.0.2.1:53\"]"),
         "2:35",

@@ -20,6 +20,7 @@ use crate::observe::figures::{CacheFigures, Figures, HttpFigures};
 use crate::observe::latency::Latency;
 use crate::observe::readiness::Readiness;
 use crate::publish::{TableFigures, ZoneCounts};
+use crate::rules::RuleBook;
 use crate::source::Registry as Sources;
 use crate::store::Conflicts;
 use crate::target::TargetFigures;
@@ -31,6 +32,7 @@ mod http;
 mod nodes;
 mod queries;
 mod readiness;
+mod rules;
 mod sockets;
 mod sources;
 mod table;
@@ -223,9 +225,15 @@ impl Metrics {
             failures,
             seconds,
             up,
+            probes,
         } = upstreams.clone();
-        let collectors: [Box<dyn prometheus::core::Collector>; 4] =
-            [Box::new(queries), Box::new(failures), Box::new(seconds), Box::new(up)];
+        let collectors: [Box<dyn prometheus::core::Collector>; 5] = [
+            Box::new(queries),
+            Box::new(failures),
+            Box::new(seconds),
+            Box::new(up),
+            Box::new(probes),
+        ];
         for collector in collectors {
             self.registry
                 .register(collector)
@@ -249,6 +257,17 @@ impl Metrics {
     pub fn show_nodes(&self, nodes: Arc<Nodes>) {
         let registered = self.registry.register(Box::new(nodes::NodesCollector::new(nodes)));
         registered.expect("nodes are shown once");
+    }
+
+    /// Shows the rules too, from now on.
+    ///
+    /// # Panics
+    /// If they are shown already.
+    pub fn show_rules(&self, rules: &Arc<RuleBook>) {
+        let collector = rules::RulesCollector::new(Arc::clone(rules));
+        self.registry
+            .register(Box::new(collector))
+            .expect("rules are shown once");
     }
 
     /// Shows the watched sources too, from now on.

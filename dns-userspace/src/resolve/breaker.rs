@@ -62,6 +62,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it rests.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().open.is_some()
+    }
+
     /// It has replied; true where it rested.
     pub(super) fn succeed(&self) -> bool {
         let mut state = self.lock();

@@ -33,10 +33,13 @@ use crate::observe::figures::CacheFigures;
 
 mod entry;
 mod key;
+mod persist;
 mod shown;
 
 pub(super) use entry::{Entry, Given};
 pub(super) use key::Key;
+pub(super) use persist::Numbering;
+pub use persist::Restored;
 pub use shown::CachedAnswer;
 
 /// RFC 8767 §5: after a refresh has failed, what is over is given at once for so long.

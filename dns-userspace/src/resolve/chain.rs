@@ -15,6 +15,7 @@ use crate::answer::{Owner, PartialChain, Resumed};
 use crate::message::{Message, Record};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
+use crate::model::views::ViewName;
 
 const CLASS_IN: u16 = 1;
 const CNAME: u16 = RecordType::CNAME.0;
@@ -29,6 +30,8 @@ pub trait LocalData: std::fmt::Debug + Send + Sync {
     fn may_ask(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool;
     /// The number of the view that the client is in.
     fn view_of(&self, client: IpAddr) -> u16;
+    /// The name of the view with this number; none for 0.
+    fn view_name(&self, view: u16) -> Option<ViewName>;
     /// Our answer, as [`crate::answer::resume`] gives it.
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed;
 }

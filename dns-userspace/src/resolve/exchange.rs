@@ -13,9 +13,14 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
-use super::tls::TlsServer;
+use super::secure::SecureServer;
 use crate::message::{MARK_BYTES, Mark, Message};
 use crate::observe::dnstap::ForwarderExchange as Tapped;
+
+mod extension;
+
+pub(super) use extension::EdnsMemory;
+use extension::Extension;
 
 /// What we say that we take over UDP: what passes unfragmented nearly everywhere (DNS flag day 2020).
 pub(super) const UDP_PAYLOAD: u16 = 1232;
@@ -63,37 +68,26 @@ pub(super) enum Failed {
     TimedOut,
     #[error("the reply is malformed or answers something else")]
     Garbled,
+    #[error("HTTP status {0}")]
+    Status(u16),
+    #[error("its addresses are not known")]
+    Unresolved,
     #[error("the reply is truncated over UDP, and over TCP: {0}")]
     Truncated(Box<Failed>),
 }
 
 impl Failed {
+    /// Whether the server could not be reached, or does no work: then it may come to rest.
+    pub(super) fn is_silence(&self) -> bool {
+        self.failure() == Failure::Silence
+    }
+
     /// What it says of the server.
     pub(super) fn failure(&self) -> Failure {
         match self {
-            Self::Network(_) | Self::TimedOut => Failure::Silence,
+            Self::Network(_) | Self::TimedOut | Self::Status(_) | Self::Unresolved => Failure::Silence,
             Self::Garbled => Failure::Malformed,
             Self::Truncated(_) => Failure::Truncated,
-        }
-    }
-}
-
-/// How much of EDNS a query has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extension {
-    Marked(Mark),
-    Plain,
-    None,
-}
-
-impl Extension {
-    /// What to try where this one is an error of the client for a server: one that knows no EDNS (RFC 6891 §6.2.2, §7)
-    /// says so without an OPT, one that cannot bear unknown options with.
-    fn less(self, message: &Message) -> Option<Self> {
-        match (self, message.rcode(), &message.opt) {
-            (Self::Marked(_), FORMERR, Some(_)) => Some(Self::Plain),
-            (Self::Marked(_) | Self::Plain, FORMERR | NOTIMP, None) => Some(Self::None),
-            _ => None,
         }
     }
 }
@@ -111,27 +105,44 @@ enum Reply {
 #[derive(Debug)]
 pub(super) enum Channel {
     /// Over UDP, and TCP where that does not do.
-    Plain(SocketAddr),
-    /// Over TLS.
-    Tls(TlsServer),
+    Plain(EdnsMemory),
+    /// Over TLS, HTTPS or QUIC.
+    Secure(SecureServer),
 }
 
-/// Asks a server, for `time` at most.
-pub(super) async fn ask(channel: &Channel, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
-    match channel {
-        Channel::Plain(address) => ask_plainly(*address, asking, mark, time).await,
-        Channel::Tls(server) => timeout_at(Instant::now() + time, ask_over_tls(server, asking, mark))
-            .await
-            .map_err(|_| Failed::TimedOut)?,
+/// Asks a server at one of its addresses, for `time` at most.
+pub(super) async fn ask(
+    channel: &Channel,
+    address: SocketAddr,
+    asking: &Asking,
+    mark: Mark,
+    time: Duration,
+) -> Result<Message, Failed> {
+    let deadline = Instant::now() + time;
+    let asked = async {
+        match channel {
+            Channel::Plain(memory) => ask_plainly(address, memory, asking, mark, deadline).await,
+            Channel::Secure(server) => ask_securely(server, address, asking, mark).await,
+        }
+    };
+    let answer = timeout_at(deadline, asked).await.unwrap_or(Err(Failed::TimedOut));
+    if let (Channel::Plain(memory), Err(Failed::TimedOut)) = (channel, &answer) {
+        memory.note_silence();
     }
+    answer
 }
 
-async fn ask_over_tls(server: &TlsServer, asking: &Asking, mark: Mark) -> Result<Message, Failed> {
+async fn ask_securely(
+    server: &SecureServer,
+    address: SocketAddr,
+    asking: &Asking,
+    mark: Mark,
+) -> Result<Message, Failed> {
     let mut extension = Extension::Marked(mark);
     loop {
         let query = asking.encode(extension);
-        let tapped = Tapped::query(server.address(), "tls", &query);
-        let reply = server.ask(&query).await?;
+        let tapped = Tapped::query(address, server.transport(), &query);
+        let reply = server.ask(address, &query).await?;
         tapped.reply(&reply);
         let head = asking.head_of_reply(&query, &reply);
         let message = head.and_then(|_| Message::read(&reply)).ok_or(Failed::Garbled)?;
@@ -142,19 +153,45 @@ async fn ask_over_tls(server: &TlsServer, asking: &Asking, mark: Mark) -> Result
     }
 }
 
-async fn ask_plainly(server: SocketAddr, asking: &Asking, mark: Mark, time: Duration) -> Result<Message, Failed> {
-    let deadline = Instant::now() + time;
-    let mut extension = Extension::Marked(mark);
+async fn ask_plainly(
+    server: SocketAddr,
+    memory: &EdnsMemory,
+    asking: &Asking,
+    mark: Mark,
+    deadline: Instant,
+) -> Result<Message, Failed> {
+    let is_known = memory.lacks(Instant::now());
+    let mut extension = if is_known {
+        Extension::None
+    } else {
+        Extension::Marked(mark)
+    };
     loop {
-        let query = asking.encode(extension);
-        let reply = timeout_at(deadline, ask_udp(server, asking, &query, deadline))
-            .await
-            .map_err(|_| Failed::TimedOut)??;
-        if let Reply::Whole(message) | Reply::Truncated(message) = &reply
-            && let Some(less) = extension.less(message)
-        {
-            extension = less;
-            continue;
+        let second = if memory.is_doubtful() {
+            Extension::None
+        } else {
+            extension
+        };
+        let queries = [extension, second].map(|extension| asking.encode(extension));
+        let queries = if second == extension {
+            [&queries[0]; 2]
+        } else {
+            [&queries[0], &queries[1]]
+        };
+        let (reply, is_second) = ask_udp(server, asking, queries, deadline).await?;
+        if is_second {
+            memory.note_lack(Instant::now());
+            extension = second;
+        }
+        if let Reply::Whole(message) | Reply::Truncated(message) = &reply {
+            memory.note_reply(message);
+            if let Some(less) = extension.less(message) {
+                extension = less;
+                continue;
+            }
+            if extension == Extension::None && !is_known && message.is_answer() {
+                memory.note_lack(Instant::now());
+            }
         }
         match reply {
             Reply::Whole(message) => return Ok(message),
@@ -171,27 +208,39 @@ async fn ask_plainly(server: SocketAddr, asking: &Asking, mark: Mark, time: Dura
     }
 }
 
-async fn ask_udp(server: SocketAddr, asking: &Asking, query: &[u8], deadline: Instant) -> Result<Reply, Failed> {
+/// Sends the first query, and after a while the second. What came, and whether it is the reply to the second alone.
+async fn ask_udp(
+    server: SocketAddr,
+    asking: &Asking,
+    queries: [&Vec<u8>; 2],
+    deadline: Instant,
+) -> Result<(Reply, bool), Failed> {
     let socket = UdpSocket::bind(match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     })
     .await?;
     socket.connect(server).await?;
-    let tapped = Tapped::query(server, "udp", query);
-    socket.send(query).await?;
+    let [first, second] = queries;
+    let tapped = Tapped::query(server, "udp", first);
+    socket.send(first).await?;
     let now = Instant::now();
     let resend_at = now + RESEND.min(deadline.saturating_duration_since(now) / 2);
-    match timeout_at(resend_at, receive(&socket, asking, query, tapped)).await {
+    match timeout_at(resend_at, receive(&socket, asking, &queries[..1], tapped)).await {
         Ok(received) => received,
         Err(_) => {
-            socket.send(query).await?;
-            receive(&socket, asking, query, tapped).await
+            socket.send(second).await?;
+            receive(&socket, asking, &queries, tapped).await
         }
     }
 }
 
-async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8], tapped: Tapped) -> Result<Reply, Failed> {
+async fn receive(
+    socket: &UdpSocket,
+    asking: &Asking,
+    queries: &[&Vec<u8>],
+    tapped: Tapped,
+) -> Result<(Reply, bool), Failed> {
     // An octet more than there is room for tells that there was more.
     let mut buffer = vec![0; UDP_ROOM + 1];
     let mut refused = None;
@@ -214,15 +263,19 @@ async fn receive(socket: &UdpSocket, asking: &Asking, query: &[u8], tapped: Tapp
             Err(error) => return Err(error.into()),
         };
         let bytes = &buffer[..length];
-        let Some(head) = asking.head_of_reply(query, bytes) else {
+        let mut heads = queries
+            .iter()
+            .map(|query| asking.head_of_reply(query, bytes))
+            .enumerate();
+        let Some((place, head)) = heads.find_map(|(place, head)| Some((place, head?))) else {
             continue;
         };
         tapped.reply(bytes);
         if head.flags & TC != 0 {
-            return Ok(Reply::Truncated(head));
+            return Ok((Reply::Truncated(head), place > 0));
         }
         let message = Message::read(bytes).filter(|_| length <= UDP_ROOM);
-        return Ok(message.map_or(Reply::CutOff, Reply::Whole));
+        return Ok((message.map_or(Reply::CutOff, Reply::Whole), place > 0));
     }
 }
 

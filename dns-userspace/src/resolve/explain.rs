@@ -59,7 +59,8 @@ impl Forwarder {
             return found;
         }
         let lower = name.as_wire().to_ascii_lowercase();
-        let set = match self.routes.of(&lower) {
+        let view = self.local.as_ref().map_or(0, |local| local.view_of(client));
+        let set = match self.route_of(&lower, view) {
             Target::Special(apex, _) => {
                 found.steps.push(format!(
                     "{apex} is a special name: it is answered here, and nobody is asked."

@@ -12,19 +12,22 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::answer::Resumed;
-use crate::config::{FailoverOn, Policy, UpstreamServer};
+use crate::config::{FailoverOn, Policy, ProbeConfig, UpstreamServer};
 use crate::message::{Limit, Message, Protocol};
 use crate::model::record::RrSet;
 use crate::model::record::{Handling, RecordType};
 use crate::model::source::Origin;
+use crate::model::views::ViewName;
 use crate::serve::worker::testing;
 
 mod attacks;
-mod caching;
+pub(in crate::resolve) mod caching;
 mod chains;
 mod loops;
 mod routing;
 mod ruled;
+mod secure;
+mod servers;
 mod truncated;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -179,6 +182,7 @@ fn settings(servers: &[SocketAddr], timeout: Duration) -> ForwardSettings {
     ForwardSettings {
         sets: vec![set(crate::config::DEFAULT_SET, servers, timeout)],
         routes: Vec::new(),
+        bootstrap: Vec::new(),
         listening: Vec::new(),
         udp_payload: 1232,
         nsid: Some("ns1".into()),
@@ -195,6 +199,7 @@ fn set(name: &str, servers: &[SocketAddr], timeout: Duration) -> UpstreamSet {
         policy: Policy::Sequential,
         failover_on: FailoverOn::ALL,
         timeout,
+        probe: ProbeConfig::default(),
     }
 }
 

@@ -12,7 +12,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,22 +20,27 @@ use rand::seq::SliceRandom;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Health};
+use super::breaker::Health;
 use super::clock::Clock;
-use super::exchange::{self, Asking, Channel, Failed};
+use super::exchange::{Asking, Failed};
 use super::failure::Failure;
 use super::flights::Answer;
-use super::tls::TlsServer;
-use crate::config::{Policy, UpstreamServer, UpstreamSet, UpstreamTransport};
+use crate::config::{Policy, UpstreamSet};
 use crate::host::addresses::HostAddresses;
 use crate::message::{Mark, Message};
-use crate::observe::metrics::{UpstreamMetrics, UpstreamServerMetrics};
+use crate::observe::metrics::UpstreamMetrics;
+
+pub(super) mod names;
+pub(super) mod probe;
+mod server;
+mod shown;
+
+use server::Server;
+pub use shown::{ShownServer, ShownUpstream};
 
 const SERVFAIL: u16 = 2;
 /// Of so many queries to the fastest server one goes to whichever, so that another can become the fastest.
 const EXPLORE: u32 = 32;
-/// A reply's share in the average of a server's times.
-const RTT_SHARE: u64 = 8;
 
 /// The servers that are asked for the same names.
 #[derive(Debug)]
@@ -44,18 +48,6 @@ pub(super) struct Upstream {
     config: UpstreamSet,
     servers: Box<[Server]>,
     clock: Clock,
-}
-
-#[derive(Debug)]
-struct Server {
-    config: UpstreamServer,
-    /// Whether it is this server itself, as far as is known.
-    is_ourselves: AtomicBool,
-    breaker: Breaker,
-    /// The average time of its replies in microseconds; 0 where it has sent none.
-    rtt: AtomicU64,
-    metrics: UpstreamServerMetrics,
-    channel: Channel,
 }
 
 /// What a server's reply means for the query.
@@ -74,17 +66,8 @@ impl Upstream {
         metrics: &UpstreamMetrics,
         tls: impl Fn() -> Arc<ClientConfig>,
     ) -> Self {
-        let servers = config.servers.iter().map(|server| Server {
-            metrics: metrics.of(&config.name, &server.to_string()),
-            config: server.clone(),
-            is_ourselves: AtomicBool::new(false),
-            breaker: Breaker::default(),
-            rtt: AtomicU64::new(0),
-            channel: match &server.transport {
-                UpstreamTransport::Plain => Channel::Plain(server.address),
-                UpstreamTransport::Tls(name) => Channel::Tls(TlsServer::new(server.address, name.as_deref(), tls())),
-            },
-        });
+        let servers = config.servers.iter();
+        let servers = servers.map(|server| Server::new(server.clone(), &config.name, clock.clone(), metrics, &tls));
         Self {
             servers: servers.collect(),
             config,
@@ -103,22 +86,14 @@ impl Upstream {
     /// Asks no server that is ourselves, now that this host has these addresses, and says what has changed. Whether a
     /// server is left to be asked.
     pub(super) fn follow(&self, host: &HostAddresses, listening: &[SocketAddr]) -> bool {
-        let mut is_any_left = false;
-        for server in &self.servers {
-            let address = server.config.address;
-            let is_plain = server.config.transport == UpstreamTransport::Plain;
-            let is_ourselves = is_plain && host.is_ourselves(address, listening);
-            is_any_left |= !is_ourselves;
-            let key = self.key();
-            match (server.is_ourselves.swap(is_ourselves, Ordering::Relaxed), is_ourselves) {
-                (false, true) => tracing::warn!(
-                    "`{key}` names {address}, which is this server now: it is not asked as long as that is so"
-                ),
-                (true, false) => tracing::info!("{address} of `{key}` is not this server any more: it is asked again"),
-                _ => {}
-            }
-        }
-        is_any_left
+        let key = self.key();
+        let followed = self.servers.iter().map(|server| server.follow(host, listening, key));
+        followed.fold(false, |is_any_left, is_left| is_any_left | is_left)
+    }
+
+    /// The addresses of all its servers, as far as they are known.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.servers.iter().flat_map(|server| server.addresses().to_vec())
     }
 
     /// Where the configuration has its servers.
@@ -181,7 +156,7 @@ impl Upstream {
         let now = self.clock.now();
         let (mut good, mut resting, mut trials) = (Vec::new(), Vec::new(), Vec::new());
         for (number, server) in self.servers.iter().enumerate() {
-            if server.is_ourselves.load(Ordering::Relaxed) {
+            if server.is_ourselves() {
                 continue;
             }
             match server.breaker.health(now) {
@@ -198,7 +173,7 @@ impl Upstream {
             Policy::Random => good.shuffle(&mut rand::rng()),
             Policy::Fastest if rand::random_range(0..EXPLORE) == 0 => good.shuffle(&mut rand::rng()),
             // One that has sent no reply yet comes first, so that it is known.
-            Policy::Fastest => good.sort_by_key(|&number| self.servers[number].rtt.load(Ordering::Relaxed)),
+            Policy::Fastest => good.sort_by_key(|&number| self.servers[number].rtt()),
         }
         if good.is_empty() {
             return (resting, Vec::new());
@@ -212,33 +187,7 @@ impl Upstream {
     async fn ask(&self, number: usize, asking: &Asking, mark: Mark, time: Duration) -> Judged {
         let server = &self.servers[number];
         server.metrics.queries.inc();
-        let start = Instant::now();
-        let result = exchange::ask(&server.channel, asking, mark, time).await;
-        let took = start.elapsed();
-        match &result {
-            Err(error @ (Failed::Network(_) | Failed::TimedOut)) => {
-                tracing::debug!(server = %server.config, %error, "an upstream server failed");
-                if server.breaker.fail(self.clock.now()) {
-                    server.metrics.up.set(0);
-                    tracing::warn!(
-                        upstream = self.name(), server = %server.config, %error,
-                        "an upstream server does not reply: the others are asked first until it does"
-                    );
-                }
-            }
-            replied => {
-                server.metrics.seconds.observe(took.as_secs_f64());
-                server.note_time(took);
-                if server.breaker.succeed() {
-                    server.metrics.up.set(1);
-                    tracing::info!(upstream = self.name(), server = %server.config, "an upstream server replies again");
-                }
-                if let Err(error) = replied {
-                    tracing::debug!(server = %server.config, %error, "an upstream server failed");
-                }
-            }
-        }
-        let judged = self.judge(result);
+        let judged = self.judge(server.ask(asking, mark, time).await);
         if !matches!(judged, Judged::Final(Ok(_))) {
             server.metrics.failures.inc();
         }
@@ -261,17 +210,5 @@ impl Upstream {
         } else {
             Judged::Final(Err(failure))
         }
-    }
-}
-
-impl Server {
-    fn note_time(&self, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-        let before = self.rtt.load(Ordering::Relaxed);
-        let average = match before {
-            0 => took,
-            before => before - before / RTT_SHARE + took / RTT_SHARE,
-        };
-        self.rtt.store(average.max(1), Ordering::Relaxed);
     }
 }

@@ -119,7 +119,7 @@ impl Walk {
                 Ruled::Done => return Ok(Progress::Done),
             }
             let name = self.asking.name.to_ascii_lowercase();
-            match forwarder.routes.of(&name) {
+            match forwarder.route_of(&name, self.asking.view) {
                 Target::Special(apex, special) if self.asking.qclass == CLASS_IN => {
                     let message = special::answer(*special, apex, &self.asking.name, self.asking.qtype);
                     self.push_ours(message);
@@ -348,6 +348,7 @@ impl Forwarder {
             .as_ref()
             .is_some_and(|local| local.is_ours(name, qtype, client));
         let is_ruled = || self.rules.evaluate(name.as_wire(), qtype, client, true) != Verdict::Pass;
-        is_ours || is_ruled() || *self.routes.of(&name.as_wire().to_ascii_lowercase()) != Target::Set(set)
+        let view = || self.local.as_ref().map_or(0, |local| local.view_of(client));
+        is_ours || is_ruled() || *self.route_of(&name.as_wire().to_ascii_lowercase(), view()) != Target::Set(set)
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::list::{BlockList, ListError};
+use super::remote::RemoteList;
 use super::template::message;
 use super::{Asked, Verdict};
 use crate::message::Record;
@@ -21,6 +22,8 @@ const TTL: u32 = 60;
 pub struct Block {
     /// Files with lists.
     pub files: Vec<PathBuf>,
+    /// Lists at URLs.
+    pub urls: Vec<RemoteList>,
     /// Names of the configuration itself, in the notation of the files.
     pub names: Vec<Arc<str>>,
     /// What blocked names get.
@@ -50,16 +53,26 @@ impl Block {
         for name in &self.names {
             list.add_line(name);
         }
-        for file in &self.files {
-            match list.read(file) {
+        let files = self.files.iter();
+        let files = files.map(|file| (file.display().to_string(), list.read(file)));
+        let mut read: Vec<_> = files.collect();
+        for remote in &self.urls {
+            // What was not fetched yet has no names; the log says so where that fails.
+            let lines = remote.copy().map(|text| text.map_or(0, |text| list.read_lines(&text)));
+            read.push((remote.url.to_string(), lines));
+        }
+        for (name, lines) in read {
+            match lines {
                 Ok(0) => {}
                 Ok(lines) => tracing::info!(
-                    rule = &**rule, file = %file.display(), lines,
+                    rule = &**rule,
+                    list = name,
+                    lines,
                     "a block list has lines that are no names: they are left out"
                 ),
                 Err(error) => errors.push(ListError {
                     rule: Arc::clone(rule),
-                    file: file.clone(),
+                    list: name,
                     error: error.to_string(),
                 }),
             }

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::suffixes;
@@ -50,14 +50,14 @@ pub struct BlockList {
     names: HashMap<Box<[u8]>, u8>,
 }
 
-/// A file of a rule could not be read.
+/// A list of a rule could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the rule `{rule}`: {} cannot be read ({error}): what the rule had before stays", .file.display())]
+#[error("the rule `{rule}`: {list} cannot be read ({error}): what the rule had before stays")]
 pub struct ListError {
     /// The rule.
     pub rule: Arc<str>,
-    /// The file.
-    pub file: PathBuf,
+    /// The file or the URL.
+    pub list: String,
     /// Why.
     pub error: String,
 }
@@ -99,8 +99,28 @@ impl BlockList {
 
     /// Adds the names of a file. How many of its lines are no names.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<usize> {
-        let text = files::read_text(path, MOST_OCTETS)?;
-        Ok(text.lines().filter(|line| !self.add_line(line)).count())
+        Ok(self.read_lines(&files::read_text(path, MOST_OCTETS)?))
+    }
+
+    /// The same for a text.
+    pub(super) fn read_lines(&mut self, text: &str) -> usize {
+        text.lines().filter(|line| !self.add_line(line)).count()
+    }
+
+    /// Whether a text that was fetched is a list at all: an error page, say, is none.
+    pub(super) fn check(text: &str) -> Result<(), String> {
+        let mut list = Self::default();
+        let left_out = list.read_lines(text);
+        if list.is_empty() {
+            return Err("it has no names in it".to_owned());
+        }
+        let names = list.len();
+        if left_out > names {
+            return Err(format!(
+                "it has {names} names, and {left_out} lines that are none: that is no list"
+            ));
+        }
+        Ok(())
     }
 
     /// Adds what another list has.

@@ -21,6 +21,7 @@ use crate::message::{HEADER_BYTES, Protocol};
 use crate::model::access::Access;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
+use crate::model::views::ViewName;
 use crate::observe::latency::{Latency, ONE_IN, Plane};
 use crate::publish::{Served, ZoneCounter};
 use crate::query::{Answerer, Arrival, Disposition, failure};
@@ -176,6 +177,12 @@ impl LocalData for LocalChains {
         self.served.snapshot_guard().views.clients.view_of(client)
     }
 
+    fn view_name(&self, view: u16) -> Option<ViewName> {
+        let place = usize::from(view).checked_sub(1)?;
+        let snapshot = self.served.snapshot_guard();
+        snapshot.views.list.get(place).map(|view| view.name.clone())
+    }
+
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
         let (snapshot, environment) = (self.served.snapshot_guard(), self.environment(client));
         resume(name, qtype, &snapshot, &*self.served, &environment, out)
@@ -248,6 +255,12 @@ impl LocalAnswerer {
         };
         if arrival.is_cut_off {
             return self.answer_cut_off(query, &environment, out);
+        }
+        if admission == Admission::Admitted
+            && let Some(forwarder) = &policy.forwarder
+            && forwarder.take_notify(query, client, out)
+        {
+            return Disposition::Reply;
         }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);

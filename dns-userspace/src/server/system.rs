@@ -8,6 +8,7 @@ mod http;
 mod health;
 #[cfg(feature = "xdp")]
 mod keeper;
+mod lists;
 mod live;
 mod netlink;
 mod storage;
@@ -234,7 +235,8 @@ impl System {
         tokio::task::spawn_blocking(move || control::replace_rules(&rules, &given)).await?;
         let now = makers.first(&config, &policies.current(), &choices, credentials)?;
         policies.replace(Arc::clone(&now.policy));
-        makers.forwarding.follow(&policies, &metrics, &spawner);
+        makers.forwarding.restore(&config, now.policy.forwarder.as_ref()).await;
+        makers.forwarding.follow(&config, &policies, &metrics, &spawner);
         let template = Arc::new(ArcSwap::from_pointee(config.zone_template.clone()));
         let choices_now = Arc::clone(&choices);
         http.api.start(Serving {

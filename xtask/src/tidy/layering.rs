@@ -44,7 +44,9 @@ const SPAWNING_FILES: &[&str] = &[
     // Keys of an identity provider, fetched by a library that blocks.
     "dns-userspace/src/principal/jwt.rs",
     // Connections to upstream servers, and trials of those that rest: each ends by itself within seconds.
-    "dns-userspace/src/resolve/tls.rs",
+    "dns-userspace/src/resolve/secure/",
+    // A flush because of a NOTIFY, away from the worker that took it.
+    "dns-userspace/src/resolve/notify.rs",
     "dns-userspace/src/resolve/upstream.rs",
     // Tests are their own supervisors.
     "dns-userspace/src/control/tests/",

@@ -15,6 +15,7 @@ pub struct UpstreamMetrics {
     pub(super) failures: IntCounterVec,
     pub(super) seconds: HistogramVec,
     pub(super) up: IntGaugeVec,
+    pub(super) probes: IntCounterVec,
 }
 
 /// What is counted of one.
@@ -28,6 +29,15 @@ pub struct UpstreamServerMetrics {
     pub seconds: Histogram,
     /// 1, or 0 while it rests.
     pub up: IntGauge,
+    /// Probes that it replied to, and those that it did not.
+    probes: [IntCounter; 2],
+}
+
+impl UpstreamServerMetrics {
+    /// Counts a probe.
+    pub fn count_probe(&self, is_answered: bool) {
+        self.probes[usize::from(!is_answered)].inc();
+    }
 }
 
 impl Default for UpstreamMetrics {
@@ -39,7 +49,12 @@ impl Default for UpstreamMetrics {
             "hotdns_upstream_up",
             "1, or 0 while an upstream server rests because it did not reply.",
         );
+        let probes = Opts::new(
+            "hotdns_upstream_probes_total",
+            "Questions that an upstream server was asked by time.",
+        );
         Self {
+            probes: IntCounterVec::new(probes, &["upstream", "server", "result"]).expect("the names are constants"),
             queries: counters(
                 "hotdns_upstream_queries_total",
                 "Questions that an upstream server was asked.",
@@ -63,6 +78,7 @@ impl UpstreamMetrics {
             failures: self.failures.with_label_values(labels),
             seconds: self.seconds.with_label_values(labels),
             up: self.up.with_label_values(labels),
+            probes: ["answered", "silent"].map(|result| self.probes.with_label_values(&[upstream, server, result])),
         };
         metrics.up.set(1);
         metrics

@@ -18,6 +18,10 @@ use crate::message::{Edns, HEADER_BYTES, Message, QUESTION_TAIL_BYTES, Record, R
 use crate::model::name::wire_name_length;
 use crate::model::record::RecordType;
 
+mod kept;
+
+pub(super) use kept::Kept;
+
 const CLASS_IN: u16 = 1;
 const CNAME: u16 = RecordType::CNAME.0;
 const DNAME: u16 = RecordType::DNAME.0;

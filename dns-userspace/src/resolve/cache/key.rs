@@ -78,3 +78,17 @@ pub(super) fn tail_of(key: &[u8]) -> Option<(u16, u16, bool, bool, u16)> {
         u16::from_be_bytes([s1, s0]),
     ))
 }
+
+/// The numbers of view and set in a key.
+pub(super) fn numbers_of(key: &[u8]) -> Option<(u16, u16)> {
+    let &[v1, v0, s1, s0] = key.last_chunk::<4>().filter(|_| key.len() > TAIL_BYTES)?;
+    Some((u16::from_be_bytes([v1, v0]), u16::from_be_bytes([s1, s0])))
+}
+
+/// The same key with other numbers.
+pub(super) fn with_numbers(key: &[u8], view: u16, set: u16) -> Box<[u8]> {
+    let mut key = key[..key.len().saturating_sub(4)].to_vec();
+    key.extend_from_slice(&view.to_be_bytes());
+    key.extend_from_slice(&set.to_be_bytes());
+    key.into()
+}

@@ -11,7 +11,7 @@ pub(super) struct Caching {
     time: Arc<Mutex<Duration>>,
 }
 
-pub(super) const CONFIG: CacheConfig = CacheConfig {
+pub(in crate::resolve) const CONFIG: CacheConfig = CacheConfig {
     enabled: true,
     max_bytes: Size(1 << 20),
     min_ttl: 0,
@@ -22,6 +22,7 @@ pub(super) const CONFIG: CacheConfig = CacheConfig {
         client_wait: Duration::from_millis(50),
     },
     prefetch: true,
+    persist: false,
 };
 
 impl Caching {

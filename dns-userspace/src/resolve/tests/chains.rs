@@ -17,6 +17,10 @@ impl LocalData for Ours {
         name.to_string() != "secret.ours."
     }
 
+    fn view_name(&self, _: u16) -> Option<ViewName> {
+        None
+    }
+
     fn view_of(&self, _: IpAddr) -> u16 {
         0
     }

@@ -1,6 +1,7 @@
 //! Forwarders that forward to each other, and equal questions.
 
 use super::*;
+use crate::host::addresses::HostAddresses;
 
 /// A server that forwards all it is asked.
 struct Node {

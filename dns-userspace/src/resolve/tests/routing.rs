@@ -15,6 +15,7 @@ macro_rules! answering {
 
 fn route(zone: &str, to: RouteTarget) -> Route {
     Route {
+        view: None,
         zone: Name::parse(zone).unwrap(),
         to,
     }

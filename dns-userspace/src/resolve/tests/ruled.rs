@@ -11,6 +11,7 @@ fn forwarder_with(servers: &[SocketAddr], actions: Vec<Action>) -> Arc<Forwarder
         .map(|(number, action)| Rule {
             name: format!("r{number}").into(),
             clients: None,
+            views: None,
             action,
         })
         .collect();
@@ -130,6 +131,10 @@ impl LocalData for Cluster {
         0
     }
 
+    fn view_name(&self, _: u16) -> Option<ViewName> {
+        None
+    }
+
     fn answer(&self, name: &Name, qtype: RecordType, client: IpAddr, out: &mut Vec<u8>) -> Resumed {
         if !self.is_ours(name, qtype, client) {
             return Resumed::NotOurs;
@@ -184,6 +189,7 @@ async fn a_blocked_name_says_so_and_an_alias_that_leads_to_one_is_blocked_too() 
     let block = |answer| {
         Action::Block(Block {
             files: Vec::new(),
+            urls: Vec::new(),
             names: vec!["ads.example".into()],
             answer,
         })

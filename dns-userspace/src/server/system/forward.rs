@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use anyhow::bail;
 use rtnetlink::MulticastGroup;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::super::supervisor::Spawner;
+use super::lists;
+use super::live::run_until_stopped;
 use super::netlink::{self, Changes, Connection};
 use crate::answer::Environment;
-use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, UpstreamServer, UpstreamSet};
+use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, ProbeConfig, UpstreamSet};
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
 use crate::observe::figures::{CacheFigures, Figures};
@@ -39,6 +42,8 @@ pub(super) struct Forwarding {
     cached: Arc<CacheFigures>,
     /// Whether the host's addresses are followed.
     is_following: bool,
+    /// The forwarder whose tasks run, and what ends them.
+    kept: Option<(Arc<Forwarder>, CancellationToken)>,
 }
 
 impl Forwarding {
@@ -62,6 +67,7 @@ impl Forwarding {
             servers,
             cached: Arc::default(),
             is_following: false,
+            kept: None,
         }
     }
 
@@ -85,6 +91,7 @@ impl Forwarding {
         let settings = ForwardSettings {
             sets: sets(config),
             routes: config.forward.routes.clone(),
+            bootstrap: config.forward.bootstrap.clone(),
             listening: self.listening.clone(),
             udp_payload: config.edns.udp_payload,
             nsid: config.edns.nsid.clone(),
@@ -126,9 +133,51 @@ impl Forwarding {
         Ok(Some(Arc::new(forwarder)))
     }
 
+    /// The cache of the first forwarder, where an earlier process has left one.
+    pub(super) async fn restore(&self, config: &Config, forwarder: Option<&Arc<Forwarder>>) {
+        if let Some(forwarder) = forwarder
+            && config.cache.enabled
+            && config.cache.persist
+        {
+            lists::restore_cache(forwarder, &config.storage.path).await;
+        }
+    }
+
+    /// Runs what the forwarder in force does by time, and ends that of the one before.
+    fn keep(&mut self, config: &Config, policies: &Policies, spawner: &Spawner) {
+        let now = policies.current().forwarder.clone();
+        match (&self.kept, &now) {
+            (Some((kept, _)), Some(now)) if Arc::ptr_eq(kept, now) => return,
+            (None, None) => return,
+            _ => {}
+        }
+        if let Some((_, stop)) = self.kept.take() {
+            stop.cancel();
+        }
+        let Some(forwarder) = now else {
+            return;
+        };
+        let stop = spawner.stopping().child_token();
+        if config.cache.enabled && config.cache.persist {
+            let task = lists::keep_cache(Arc::clone(&forwarder), &config.storage.path, stop.clone());
+            run_until_stopped(spawner, "cache", task);
+        }
+        for task in forwarder.tasks() {
+            let stop = stop.clone();
+            run_until_stopped(spawner, "upstream servers", async move {
+                tokio::select! {
+                    () = task => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+        self.kept = Some((forwarder, stop));
+    }
+
     /// Keeps the forwarder in force in step with the host's addresses, from the first one on; and shows its cache.
     /// Within a runtime.
-    pub(super) fn follow(&mut self, policies: &Arc<Policies>, metrics: &Metrics, spawner: &Spawner) {
+    pub(super) fn follow(&mut self, config: &Config, policies: &Arc<Policies>, metrics: &Metrics, spawner: &Spawner) {
+        self.keep(config, policies, spawner);
         let has_forwarder = policies.load().forwarder.is_some();
         if self.is_following || !has_forwarder {
             return;
@@ -141,6 +190,16 @@ impl Forwarding {
             let cache = policy.forwarder.as_ref().and_then(|forwarder| forwarder.cache());
             Arc::clone(cache.map_or(&cached, |cache| cache.figures()))
         }));
+        metrics.show_rules(&self.rules);
+        lists::keep_lists(&self.rules, spawner);
+        let answered = Arc::clone(&policies);
+        // What is kept was made by other rules.
+        self.rules.on_other_answers(move || {
+            let policy = answered.load();
+            if let Some(cache) = policy.forwarder.as_ref().and_then(|forwarder| forwarder.cache()) {
+                cache.clear();
+            }
+        });
         // Before the addresses are read again, so that no change falls between.
         let changes = match netlink::connect(&GROUPS) {
             Ok(Connection { run, changes, .. }) => {
@@ -182,10 +241,11 @@ fn sets(config: &Config) -> Vec<UpstreamSet> {
     let upstream = &config.backend.upstream;
     let default = upstream.enabled.then(|| UpstreamSet {
         name: DEFAULT_SET.into(),
-        servers: upstream.servers.iter().copied().map(UpstreamServer::plain).collect(),
+        servers: upstream.servers.clone(),
         policy: Policy::Sequential,
         failover_on: FailoverOn::ALL,
         timeout: upstream.timeout,
+        probe: ProbeConfig::default(),
     });
     default
         .into_iter()

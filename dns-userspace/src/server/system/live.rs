@@ -335,7 +335,7 @@ impl Live {
         let (spawner, stopping) = (self.spawner.clone(), self.spawner.stopping());
         let before = self.before.take();
         let config = &self.now.config;
-        self.makers.forwarding.follow(&self.policies, &self.metrics, &spawner);
+        self.makers.forwarding.follow(config, &self.policies, &self.metrics, &spawner);
         if before
             .as_ref()
             .is_some_and(|before| before.config.sources != config.sources)

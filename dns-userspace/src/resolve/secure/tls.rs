@@ -1,116 +1,57 @@
-//! DNS over TLS to one upstream server (RFC 7858): one connection, kept while it is used, with many queries on it.
+//! DNS over TLS (RFC 7858).
 //!
 //! ```text
 //! query ─► ask ─► Connection task: its own ID for each query ─► TLS ─► server
 //!           ▲                      replies in any order ◄────────────┘
-//!           └── the query's own ID; none where the connection ends: once more on a new one
+//!           └── the query's own ID; none where the connection ends
 //! ```
-//!
-//! The server proves to be who it is: by the name of the configuration, or without one by its address (strict privacy,
-//! RFC 8310 §5). The roots are those of the system.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A connection that nobody has used for so long is closed (RFC 7766 §6.2.3: a few seconds).
-const IDLE: Duration = Duration::from_secs(10);
+use super::IDLE;
+
 /// Queries that wait to be written to one connection.
 const QUEUE: usize = 256;
 /// A length and the longest message.
 const MOST_BUFFERED: usize = 2 * (2 + 65_535);
 
-/// A server, and the connection to it.
-pub(super) struct TlsServer {
-    address: SocketAddr,
+/// Makes connections to one server.
+pub(super) struct Dialer {
     name: ServerName<'static>,
     connector: TlsConnector,
-    current: Mutex<Option<mpsc::Sender<Request>>>,
 }
 
+/// A connection.
+#[derive(Clone)]
+pub(super) struct Session(mpsc::Sender<Request>);
+
 /// A query on its way to the connection.
-struct Request {
+pub(super) struct Request {
     query: Vec<u8>,
     reply: oneshot::Sender<Vec<u8>>,
 }
 
-/// What TLS to upstream servers needs: the roots of the system.
-pub(super) fn client_config() -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a certificate of the system's roots cannot be read");
-    }
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!(
-            "the system has no root certificates, so no upstream server over TLS can be trusted: install them \
-             (Debian: `ca-certificates`), or name a file in the variable SSL_CERT_FILE"
-        );
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default versions");
-    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-impl TlsServer {
-    pub(super) fn new(address: SocketAddr, name: Option<&str>, config: Arc<ClientConfig>) -> Self {
-        let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        Self {
-            address,
-            name: name.unwrap_or_else(|| ServerName::IpAddress(address.ip().into())),
-            connector: TlsConnector::from(config),
-            current: Mutex::default(),
-        }
+impl Dialer {
+    /// For a server with this name.
+    pub(super) fn new(name: ServerName<'static>, config: Arc<ClientConfig>) -> Self {
+        let connector = TlsConnector::from(config);
+        Self { name, connector }
     }
 
-    /// Where it is.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The reply to a query, whatever it is.
-    pub(super) async fn ask(&self, query: &[u8]) -> io::Result<Vec<u8>> {
-        // A server may close a connection at any time: what was sent on an old one is sent again, once.
-        for _ in 0..2 {
-            let (connection, is_new) = self.connection().await?;
-            let (reply, replied) = oneshot::channel();
-            let request = Request {
-                query: query.to_vec(),
-                reply,
-            };
-            let sent = connection.send(request).await;
-            if let (Ok(()), Ok(reply)) = (sent, replied.await) {
-                return Ok(reply);
-            }
-            if is_new {
-                break;
-            }
-        }
-        Err(io::ErrorKind::ConnectionReset.into())
-    }
-
-    /// The connection that there is, or a new one; and whether it is new.
-    async fn connection(&self) -> io::Result<(mpsc::Sender<Request>, bool)> {
-        // Those who come meanwhile wait for the same connection.
-        let mut current = self.current.lock().await;
-        if let Some(connection) = current.as_ref().filter(|connection| !connection.is_closed()) {
-            return Ok((connection.clone(), false));
-        }
-        let stream = TcpStream::connect(self.address).await?;
+    pub(super) async fn dial(&self, address: SocketAddr) -> io::Result<Session> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let stream = self.connector.connect(self.name.clone(), stream).await?;
         let (sender, requests) = mpsc::channel(QUEUE);
@@ -119,16 +60,25 @@ impl TlsServer {
                 tracing::debug!(%error, "a connection to an upstream server ended");
             }
         });
-        *current = Some(sender.clone());
-        Ok((sender, true))
+        Ok(Session(sender))
     }
 }
 
-impl std::fmt::Debug for TlsServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsServer")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+impl Session {
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    pub(super) async fn ask(&self, query: &[u8]) -> io::Result<Vec<u8>> {
+        let (reply, replied) = oneshot::channel();
+        let request = Request {
+            query: query.to_vec(),
+            reply,
+        };
+        match (self.0.send(request).await, replied.await) {
+            (Ok(()), Ok(reply)) => Ok(reply),
+            _ => Err(io::ErrorKind::ConnectionReset.into()),
+        }
     }
 }
 
