@@ -80,8 +80,9 @@ pub use self::query_log::{QueryLogConfig, Sink};
 pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::sources::{
-    CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
-    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
+    CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, ExportSource, GitSource,
+    HostsSource, KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, Signers, SourceSettings,
+    TextSettings, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
 pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};

@@ -16,6 +16,8 @@ mod claims;
 mod consul;
 mod consul_kv;
 pub mod disagreement;
+mod export;
+mod git;
 mod hosts;
 mod kubernetes;
 mod nomad;
@@ -24,6 +26,7 @@ mod polled;
 mod registry;
 pub mod services;
 mod status;
+mod texts;
 mod traefik;
 mod watcher;
 mod world;
@@ -32,7 +35,7 @@ pub use self::claims::{Claim, Claimant, Claims, LeftOut};
 pub use self::registry::{RegisteredSource, Registry};
 pub use self::status::{SourceReport, SourceState, Status};
 pub use self::watcher::{SyncRequests, Watcher, WatcherSettings};
-pub use self::world::{Change, Event, Listing, Object, World, WorldError};
+pub use self::world::{Change, Event, Listing, Object, Revision, World, WorldError};
 
 #[cfg(test)]
 mod tests;

@@ -134,7 +134,7 @@ keys! {
     rules: Vec<Rule> = (),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
-    sources: Vec<ConfiguredSource> = (backend),
+    sources: Vec<ConfiguredSource> = (backend, storage),
     targets: TargetsConfig = (),
 }
 

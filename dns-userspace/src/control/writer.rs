@@ -381,7 +381,7 @@ impl Writer {
         let made = Made {
             cause,
             version: draft.version(),
-            comment: None,
+            comment: terms.comment.clone(),
             kind: PastKind::Edits,
         };
         let mut plan = draft.finish();
