@@ -53,6 +53,7 @@ mod unchanged;
 mod views;
 mod with_zones;
 mod xdp;
+mod zone_folder;
 mod zone_template;
 mod zones;
 
@@ -91,6 +92,7 @@ pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
+pub use self::zone_folder::ZoneFolder;
 pub use self::zone_template::ZoneTemplate;
 pub use self::zones::ConfiguredZone;
 

@@ -44,10 +44,12 @@ mod restore;
 mod rows;
 mod schema;
 mod status;
+mod zone_files;
 
 use self::identity::{Identity, Moved};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::status::{StorageState, StorageStatus, awaited};
+pub use self::zone_files::{NotWritten, StoredFile, StoredFiles, ZoneFiles};
 
 /// The key of the API's RRsets.
 const API: &str = "api";

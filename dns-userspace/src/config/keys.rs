@@ -37,11 +37,12 @@ use super::targets::TargetsConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
+use super::zone_folder::ZoneFolder;
 use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
 use super::{limits, listen, log_format, log_level, metrics, query_log, rate_limit, records, rules, sources, storage};
-use super::{targets, tcp, ttl_bounds, views, xdp, zone_template, zones};
+use super::{targets, tcp, ttl_bounds, views, xdp, zone_folder, zone_template, zones};
 use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
 use crate::rules::Rule;
@@ -127,7 +128,8 @@ keys! {
     rate_limit: RateLimitConfig = (),
     metrics: MetricsConfig = (),
     query_log: QueryLogConfig = (),
-    zones: Vec<ConfiguredZone> = (),
+    zone_folder: Option<ZoneFolder> = (),
+    zones: Vec<ConfiguredZone> = (zone_folder),
     backend: BackendConfig = (ttl_bounds, listen),
     forward: ForwardConfig = (listen),
     cache: CacheConfig = (),

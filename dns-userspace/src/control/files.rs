@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::reload::{Counts, Desired, DesiredZone, Failure, LoadFiles, ReloadReport};
 use super::{Command, ControlError, Observer};
 use crate::cookies::Cookies;
+use crate::journal::StoredFiles;
 use crate::model::name::{Name, NameKey};
 use crate::model::source::SourceId;
 use crate::principal::TokenFile;
@@ -44,6 +45,8 @@ pub(super) struct FileBatch {
     pub(super) restart_needed: Vec<String>,
     /// Whether the deletion guard lets all go.
     pub(super) force: bool,
+    /// The zones whose files edits change.
+    pub(super) stored: StoredFiles,
 }
 
 impl FileBatch {
@@ -146,6 +149,10 @@ fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
         })
         .collect();
     step.changes.extend(removed);
+    step.changes.push(Change::Stored {
+        zones: desired.stored.zones(),
+        makes_files: desired.stored.makes_files(),
+    });
     step.changes.push(Change::Access(desired.access));
     step.changes.push(Change::Fallthrough(desired.fallthrough));
     step.changes.push(Change::config_records(desired.records));
@@ -229,7 +236,7 @@ impl Files {
                 return Err(ControlError::ReloadFailed(errors));
             }
         };
-        let (mut batch, zones) = self.batch(desired);
+        let (mut batch, mut zones) = self.batch(desired);
         batch.force = force;
         let failed = batch.failed.len();
         let (reply, answer) = oneshot::channel();
@@ -239,6 +246,11 @@ impl Files {
         let result = answer.blocking_recv().map_err(|_| ControlError::Stopped)?;
         // What is not served before the records in the database are read is taken all the same.
         if matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
+            // The next reload finds them missing again.
+            for apex in result.iter().flat_map(|report| &report.kept) {
+                let key = apex.key();
+                zones.extend(self.zones.remove(&key).map(|zone| (key, zone)));
+            }
             self.zones = zones;
             match &result {
                 Ok(report) if report.held_back > 0 => self.observer.reload_failures(report.held_back),
@@ -257,6 +269,7 @@ impl Files {
 
     fn batch(&self, desired: Desired) -> (FileBatch, BTreeMap<NameKey, KnownZone>) {
         let (rules, restart_needed) = (desired.ttl, desired.restart_needed.clone());
+        let stored = desired.stored.clone();
         let Step { changes, zones, failed } = step(&self.zones, desired);
         let batch = FileBatch {
             changes,
@@ -264,6 +277,7 @@ impl Files {
             failed,
             restart_needed,
             force: false,
+            stored,
         };
         (batch, zones)
     }

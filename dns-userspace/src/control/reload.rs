@@ -12,6 +12,7 @@ use super::files::FileBatch;
 use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
+use crate::journal::StoredFiles;
 use crate::model::access::AccessList;
 use crate::model::name::Name;
 use crate::model::record::RrSet;
@@ -37,6 +38,8 @@ pub struct Desired {
     pub access: Vec<(Name, Arc<AccessList>)>,
     /// Those of the zones whose `fallthrough` is true.
     pub fallthrough: Vec<Name>,
+    /// Those of the zones whose files edits change, and the folder of others.
+    pub stored: StoredFiles,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub ttl: TtlRules,
     /// Changed keys that only a restart brings into force, such as `dns_port`. Empty at start-up.
@@ -87,6 +90,9 @@ pub struct ReloadReport {
     /// Zones that the deletion guard has held back: their files are to be read again.
     #[serde(skip)]
     pub held_back: usize,
+    /// Zones that are not configured any more, and that it keeps.
+    #[serde(skip)]
+    pub kept: Vec<Name>,
 }
 
 /// Numbers of RRsets.
@@ -155,14 +161,17 @@ impl Writer {
             mut failed,
             restart_needed,
             force,
+            stored,
         } = batch;
+        let changes = self.zone_files.take(stored, changes);
         let old = self.store.snapshot();
         let broken = failed.len();
+        let mut kept = Vec::new();
         let plan = match force {
             true => self.store.plan(changes),
-            false => self.plan_guarded(changes, &mut failed)?,
+            false => self.plan_guarded(changes, &mut failed, &mut kept)?,
         };
-        let held_back = failed.len() - broken;
+        let held_back = failed.len() - broken - kept.len();
         let made = Made {
             cause: Cause::reload(),
             version: plan.version(),
@@ -181,15 +190,20 @@ impl Writer {
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
         report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
-        report.held_back = held_back;
+        (report.held_back, report.kept) = (held_back, kept);
         Ok(report)
     }
 }
 
 impl Writer {
-    /// The state after these changes. A zone whose file has lost too much keeps what it had; where the configuration
-    /// file has, nothing is changed.
-    fn plan_guarded(&self, changes: Vec<Change>, failed: &mut Vec<Failure>) -> Result<Plan, ControlError> {
+    /// The state after these changes. A zone whose file has lost too much keeps what it had, and so does one that is not
+    /// configured any more; where `records` of the configuration file have, nothing is changed.
+    fn plan_guarded(
+        &self,
+        changes: Vec<Change>,
+        failed: &mut Vec<Failure>,
+        kept: &mut Vec<Name>,
+    ) -> Result<Plan, ControlError> {
         let mut draft = self.store.draft();
         for change in changes {
             let zone = match &change {
@@ -198,8 +212,10 @@ impl Writer {
                     let file = records.and_then(|records| records.first()?.1.origin.object().map(str::to_owned));
                     Some((apex.clone(), file.unwrap_or_default()))
                 }
+                Change::DropZone { apex, .. } => Some((apex.clone(), String::new())),
                 _ => None,
             };
+            let is_gone = matches!(change, Change::DropZone { .. });
             let Err(removed) = draft.change_guarded(change, &self.guard()) else {
                 continue;
             };
@@ -210,12 +226,19 @@ impl Writer {
                 }
                 .into());
             };
-            warn!("zone {apex}: {removed}; its last content is kept");
+            let error = match is_gone {
+                true => format!("it is not configured any more, and {removed}; until then it is served"),
+                false => removed.to_string(),
+            };
+            warn!("zone {apex}: {error}; its last content is kept");
+            if is_gone {
+                kept.push(apex.clone());
+            }
             self.note_change(&SourceId::zone_files(), Some("refused"));
             failed.push(Failure::ZoneFile {
                 zone: apex.to_string(),
                 file,
-                error: removed.to_string(),
+                error,
             });
         }
         draft.count();
