@@ -230,9 +230,11 @@ impl Writer {
                 true => format!("it is not configured any more, and {removed}; until then it is served"),
                 false => removed.to_string(),
             };
-            warn!("zone {apex}: {error}; its last content is kept");
             if is_gone {
+                warn!("zone {apex}: {error}");
                 kept.push(apex.clone());
+            } else {
+                warn!("zone {apex}: {error}; its last content is kept");
             }
             self.note_change(&SourceId::zone_files(), Some("refused"));
             failed.push(Failure::ZoneFile {

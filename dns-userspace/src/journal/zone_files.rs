@@ -299,3 +299,103 @@ fn remove(path: &Path) -> std::io::Result<()> {
     std::fs::remove_file(path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::source::SourceId;
+    use crate::zonefile::read_text;
+
+    const ZONE: &str = "; ours\n@ 60 SOA ns1 h 1 2 3 4 5\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
+
+    fn rrsets(text: &str) -> Vec<(Name, Arc<RrSet>)> {
+        let read = read_text(text.as_bytes(), &apex(), "x".into()).expect("valid");
+        let rrsets = read.rrsets.into_iter();
+        rrsets.map(|(owner, rrset)| (owner, Arc::new(rrset))).collect()
+    }
+
+    fn apex() -> Name {
+        Name::parse("x.example.").expect("a name")
+    }
+
+    fn stored(path: &Path, stamp: Option<FileStamp>) -> StoredFiles {
+        StoredFiles {
+            files: vec![StoredFile {
+                apex: apex(),
+                path: path.to_owned(),
+                shown_as: "x.example.zone".into(),
+                stamp,
+                is_in_folder: true,
+            }],
+            folder: path.parent().map(|folder| (folder.to_owned(), "zones".into())),
+        }
+    }
+
+    fn zone(before: Option<&str>, after: Option<&str>) -> Vec<ZoneOfFile> {
+        vec![ZoneOfFile {
+            apex: apex(),
+            before: before.map(rrsets),
+            after: after.map(rrsets),
+        }]
+    }
+
+    #[test]
+    fn a_file_is_written_if_it_says_what_is_served_and_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.example.zone");
+        std::fs::write(&path, ZONE).expect("written");
+        let mut files = ZoneFiles::new(Arc::default());
+        files.take(stored(&path, None), Vec::new());
+        let next = ZONE.replace("192.0.2.53", "192.0.2.54");
+        let written = files.write(zone(Some(ZONE), Some(&next))).expect("written");
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), next);
+        written.take_back(&mut files);
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), ZONE);
+
+        // Somebody else was faster, or has made an error.
+        let error = files
+            .write(zone(Some(&next), Some(ZONE)))
+            .err()
+            .expect("it says something else");
+        assert!(
+            matches!(error, NotWritten::Refused(Refusal::ZoneFileChanged { .. })),
+            "{error:?}"
+        );
+        std::fs::write(&path, "@ 60 SOA").expect("written");
+        let error = files.write(zone(Some(ZONE), Some(&next))).err().expect("an error");
+        assert!(
+            matches!(error, NotWritten::Refused(Refusal::ZoneFileBroken { .. })),
+            "{error:?}"
+        );
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), "@ 60 SOA");
+        std::fs::remove_file(&path).expect("removed");
+        let error = files.write(zone(Some(ZONE), Some(&next))).err().expect("no file");
+        assert!(
+            matches!(error, NotWritten::Refused(Refusal::ZoneFileBroken { .. })),
+            "{error:?}"
+        );
+
+        let made = files.write(zone(None, Some(ZONE))).expect("made");
+        assert!(path.exists());
+        made.take_back(&mut files);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_was_read_before_a_write_is_not_taken_after_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.example.zone");
+        std::fs::write(&path, ZONE).expect("written");
+        let stamp = FileStamp::of(&std::fs::metadata(&path).expect("a file"), ZONE.as_bytes());
+        let mut files = ZoneFiles::new(Arc::default());
+        let change = Change::PutZone {
+            source: SourceId::zone_files(),
+            apex: apex(),
+            content: Ok(Vec::new()),
+        };
+        assert_eq!(files.take(stored(&path, Some(stamp)), vec![change.clone()]).len(), 1);
+        let next = ZONE.replace("192.0.2.53", "192.0.2.54");
+        files.write(zone(Some(ZONE), Some(&next))).expect("written");
+        assert!(files.take(stored(&path, Some(stamp)), vec![change]).is_empty());
+    }
+}

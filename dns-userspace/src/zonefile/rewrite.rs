@@ -321,23 +321,22 @@ impl Editable {
             .iter()
             .filter_map(|traced| Some((self.entry_of(traced)?, &traced.owner)))
             .collect();
-        let mut lost = None;
-        for (number, entry) in self.entries.iter().enumerate().filter(|(_, entry)| !entry.is_directive) {
-            if gone.contains(&number) {
-                lost = if entry.blank_start { lost } else { owners.get(&number) };
+        let mut stated = None;
+        for (number, entry) in self.entries.iter().enumerate() {
+            let Some(owner) = owners.get(&number).filter(|_| !gone.contains(&number)) else {
+                continue;
+            };
+            let is_stated = stated.replace(*owner) == Some(*owner);
+            if !entry.blank_start || is_stated {
                 continue;
             }
-            if let Some(owner) = lost.take().filter(|_| entry.blank_start) {
-                let at = entry.lines.start;
-                let owner = self.relative(owner);
-                match replacements
-                    .iter_mut()
-                    .find(|(range, _)| range.start == at && !range.is_empty())
-                {
-                    Some((_, new)) if new.starts_with([' ', '\t']) => new.insert_str(0, &owner),
-                    Some(_) => {}
-                    None => replacements.push((at..at, owner)),
-                }
+            let at = entry.lines.start;
+            let owner = self.relative(owner);
+            let mut others = replacements.iter_mut();
+            match others.find(|(range, _)| range.start == at && !range.is_empty()) {
+                Some((_, new)) if new.starts_with([' ', '\t']) => new.insert_str(0, &owner),
+                Some(_) => {}
+                None => replacements.push((at..at, owner)),
             }
         }
     }

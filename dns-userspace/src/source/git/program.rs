@@ -139,8 +139,7 @@ impl Program {
         let child = command.spawn().map_err(|error| {
             WorldError(match error.kind() {
                 ErrorKind::NotFound => "the program `git` is not installed, and `sources.git` needs it: install it \
-                                        (Debian and Ubuntu: apt-get install git; Alpine: apk add git), or use the image \
-                                        that has it"
+                                        (Debian and Ubuntu: apt-get install git; Alpine: apk add git)"
                     .to_owned(),
                 _ => format!("git cannot be started: {error}"),
             })

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::super::WorldError;
 use super::program::{LOCAL, Program, REMOTE};
 use crate::config::{GitSource, Signers};
@@ -33,8 +35,20 @@ pub(super) struct Blob {
     pub(super) octets: u64,
 }
 
-/// Brings the clone up to date; the commit that the branch has.
+/// Brings the clone up to date; the commit that the branch has. A clone that is damaged, as by a crash, is made anew.
 pub(super) async fn fetch(settings: &GitSource) -> Result<Commit, WorldError> {
+    match fetch_into_clone(settings).await {
+        Err(WorldError(error)) if error.contains(&*settings.clone.to_string_lossy()) || error.contains("corrupt") => {
+            warn!("{} is made anew: {error}", settings.clone.display());
+            let removed = tokio::fs::remove_dir_all(&settings.clone).await;
+            removed.map_err(|error| WorldError(format!("{} cannot be removed: {error}", settings.clone.display())))?;
+            fetch_into_clone(settings).await
+        }
+        fetched => fetched,
+    }
+}
+
+async fn fetch_into_clone(settings: &GitSource) -> Result<Commit, WorldError> {
     let git = Program::of(settings)?;
     prepare(settings, &git)?;
     if !settings.clone.join("HEAD").is_file() {

@@ -141,6 +141,15 @@ async fn branches_and_repositories_may_be_away() {
     assert!(error.0.contains("has no branch `release`"), "{error}");
     work.git(&["branch", "release"]);
     git.list().await.expect("a branch");
+    // What a crash leaves behind.
+    std::fs::write(settings.clone.join("refs/hotdns/head.lock"), "").expect("written");
+    work.git(&["checkout", "--quiet", "release"]);
+    work.commit(
+        &[("zones/example.com.zone", &ZONE.replace("192.0.2.1", "192.0.2.2"))],
+        "two",
+    );
+    git.list().await.expect("a new clone");
+    work.git(&["checkout", "--quiet", "main"]);
     // The default branch, and one file alone.
     settings.branch = None;
     settings.path = "zones/example.com.zone".into();
