@@ -60,6 +60,7 @@ mod unchanged;
 mod views;
 mod with_zones;
 mod xdp;
+mod zone_folder;
 mod zone_template;
 mod zones;
 
@@ -94,8 +95,9 @@ pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::rewrite::{RecordSets, are_same, is_same, records_of, with_records};
 pub use self::sources::{
-    CheckAsk, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
-    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
+    CheckAsk, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, ExportSource, GitSource,
+    HostsSource, KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, Signers, SourceSettings,
+    TextSettings, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
 pub use self::targets::{
@@ -107,6 +109,7 @@ pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};
 pub use self::xdp::{XdpConfig, XdpMode};
+pub use self::zone_folder::ZoneFolder;
 pub use self::zone_template::ZoneTemplate;
 pub use self::zones::ConfiguredZone;
 

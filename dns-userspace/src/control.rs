@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ use crate::model::record::{Rdata, RecordType};
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
 use crate::principal::{Principal, TokenFile};
-use crate::store::{ChangeSet, Conflicts, Edit, EditedRrset, Guard, Terms, Wanted, Written};
+use crate::store::{ChangeSet, Conflicts, Edit, EditedRrset, Guard, Refusal, Terms, Wanted, Written};
 
 mod census;
 pub mod differences;
@@ -152,6 +153,8 @@ pub struct Control {
 pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
     reloads: mpsc::Sender<files::Request>,
+    /// Whether edits may change zone files.
+    stores_files: Arc<AtomicBool>,
     /// The view that changes are made in; `None` is the default.
     view: Option<ViewName>,
     /// Who asks for them.
@@ -222,7 +225,9 @@ impl Control {
             observer,
         } = settings;
         let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&observer), initial);
+        let stores_files = Arc::new(AtomicBool::new(false));
         let parts = writer::Parts {
+            stores_files: Arc::clone(&stores_files),
             observer,
             storage_required,
             journal,
@@ -252,6 +257,7 @@ impl Control {
             handle: ControlHandle {
                 commands,
                 reloads,
+                stores_files,
                 view: None,
                 principal: Principal::local(),
                 terms: Terms::default(),
@@ -363,7 +369,21 @@ impl ControlHandle {
         self.principal.check(&set)?;
         // What is too large by itself is known before the writer has to do with it.
         set.check_size()?;
-        self.ask(|reply| Command::Apply(set, self.terms.clone(), reply)).await?
+        if !self.stores_files.load(Ordering::Relaxed) {
+            return self.ask(|reply| Command::Apply(set, self.terms.clone(), reply)).await?;
+        }
+        let again = set.clone();
+        let outcome: Result<Outcome, ControlError> =
+            self.ask(|reply| Command::Apply(set, self.terms.clone(), reply)).await?;
+        match &outcome {
+            // Somebody has edited the file: what they wrote comes first, and the change on top of it.
+            Err(error) if matches!(error.refusal(), Some(Refusal::ZoneFileChanged { .. })) => {
+                let _ = self.on(Terms::default()).reload().await;
+                self.ask(|reply| Command::Apply(again, self.terms.clone(), reply))
+                    .await?
+            }
+            _ => outcome,
+        }
     }
 
     /// What a change set would come to, if the principal may make it. Nothing is changed.

@@ -47,6 +47,7 @@ mod rows;
 mod schema;
 mod shared;
 mod status;
+mod zone_files;
 
 pub use self::etcd::{EtcdJournal, EtcdSettings, Link as EtcdLink};
 use self::identity::{Identity, Moved};
@@ -54,6 +55,7 @@ pub use self::nodes::{Lagging, Link as NodeLink, Nodes, NodesState};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::shared::{Mark, News, SetNote, Shared, SharedChange, SharedZone, Step, Take, Whole, Why};
 pub use self::status::{StorageState, StorageStatus, awaited};
+pub use self::zone_files::{NotWritten, StoredFile, StoredFiles, ZoneFiles};
 
 /// The key of the API's RRsets.
 const API: &str = "api";

@@ -16,6 +16,8 @@ mod claims;
 mod consul;
 mod consul_kv;
 pub mod disagreement;
+mod export;
+mod git;
 mod hosts;
 pub mod kubernetes;
 mod marks;
@@ -25,6 +27,7 @@ mod polled;
 mod registry;
 pub mod services;
 mod status;
+mod texts;
 mod traefik;
 mod watcher;
 mod world;
@@ -35,7 +38,7 @@ pub use self::marks::{Mark, Marks};
 pub use self::registry::{CompareError, Gone, RegisteredSource, Registry};
 pub use self::status::{SourceReport, SourceState, Status};
 pub use self::watcher::{SyncRequests, Watcher, WatcherSettings};
-pub use self::world::{Change, Event, Listing, Object, World, WorldError};
+pub use self::world::{Change, Event, Listing, Object, Revision, World, WorldError};
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ mod layers;
 mod merge;
 mod plan;
 mod refusal;
+mod stored;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -105,6 +106,14 @@ pub enum Change {
     Access(Vec<(Name, Arc<AccessList>)>),
     /// Replaces the list of zones whose missing names are looked up elsewhere.
     Fallthrough(Vec<Name>),
+    /// Replaces the list of zones whose files edits change. A zone of the folder of zones stays in it as long as it is
+    /// declared.
+    Stored {
+        /// The zones.
+        zones: Vec<StoredZone>,
+        /// Whether zones that edits make become such zones.
+        makes_files: bool,
+    },
     /// Replaces `views`, and all of `records` of the configuration that are in one of them.
     Views(Vec<ConfiguredView>),
 }
@@ -118,6 +127,26 @@ impl Change {
             records,
         }
     }
+}
+
+/// A zone whose file is written when its records are edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredZone {
+    /// The zone's name.
+    pub apex: Name,
+    /// Whether it is one because its file is in the folder of zones: then it may be deleted.
+    pub is_in_folder: bool,
+}
+
+/// A zone whose file differs after a plan.
+#[derive(Debug)]
+pub struct ZoneOfFile {
+    /// The zone's name.
+    pub apex: Name,
+    /// Its RRsets before; `None` where there was no such zone.
+    pub before: Option<Vec<(Name, Arc<RrSet>)>>,
+    /// Its RRsets after; `None` where there is none any more.
+    pub after: Option<Vec<(Name, Arc<RrSet>)>>,
 }
 
 /// A view of the configuration.
@@ -375,6 +404,11 @@ impl Store {
         );
         self.state = plan.next.clone();
         self.revision += 1;
+    }
+
+    /// The zones whose files differ after a plan.
+    pub fn zones_of_files(&self, plan: &Plan) -> Vec<ZoneOfFile> {
+        stored::zones_of_files(&self.state.layers, &plan.next.layers, &plan.edited)
     }
 
     /// All conflicts in force.

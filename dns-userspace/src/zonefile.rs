@@ -17,6 +17,7 @@ mod generate;
 mod include;
 mod problem;
 mod reader;
+mod rewrite;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use budget::Budget;
+pub(crate) use rewrite::{Content, Editable, NotRewritten, Wanted, content_of, render};
 
 use crate::host::stamp::FileStamp;
 use crate::model::name::Name;

@@ -634,6 +634,7 @@ pub fn describe(changes: &[Change]) -> String {
         Change::Reset { records, .. } => format!("records{}", list(records)),
         Change::Access(lists) => format!("access {lists:?}"),
         Change::Fallthrough(apexes) => format!("fallthrough {apexes:?}"),
+        Change::Stored { zones, makes_files } => format!("stored {zones:?} {makes_files}"),
         Change::Views(views) => {
             let one = |view: &ConfiguredView| format!("\nview {:?}{}", view.view, list(&view.records));
             format!("views{}", views.iter().map(one).collect::<String>())

@@ -181,6 +181,21 @@ pub(crate) const TOOLS: &[Tool] = &[
         needed_by: NeededBy::Tests,
     },
     Tool {
+        program: "nginx",
+        package: "nginx-light",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "fcgiwrap",
+        package: "fcgiwrap",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "ssh-keygen",
+        package: "openssh-client",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
         program: "promtool",
         package: "prometheus",
         needed_by: NeededBy::Tests,

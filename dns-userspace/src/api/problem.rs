@@ -174,6 +174,11 @@ impl From<Refusal> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "version_conflict", detail).member("version", held)
             }
             Refusal::InvalidTtl { .. } => Self::bad_request("invalid_ttl", detail),
+            Refusal::ZoneFileBroken { .. } => conflict("zone_file_broken"),
+            Refusal::ZoneFileChanged { file, .. } => conflict("zone_file_changed").member("file", file),
+            Refusal::ZoneFileFixed { file, .. } => conflict("zone_file_fixed").member("file", file),
+            Refusal::NotInZoneFile { .. } => conflict("not_in_zone_file"),
+            Refusal::OneZoneFile(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "one_zone_file", detail),
             Refusal::SoaInView => Self::bad_request("invalid_type", detail),
             Refusal::UnknownView(_) => Self::bad_request("invalid_parameter", detail),
             Refusal::TooLarge { .. } => Self::bad_request("invalid_value", detail),

@@ -40,6 +40,10 @@ pub(super) struct SourceView {
     records: usize,
     /// Of those, how many are left out because of another object's or another source's.
     conflicts: usize,
+    /// What its world calls the state that is served, such as `commit 4f2a…` of a repository.
+    revision: Option<String>,
+    /// Seconds since it was in step with its world; 0 while it is.
+    age_seconds: Option<u64>,
     error: Option<String>,
     /// Objects that are not understood: the first 20.
     skipped: Vec<ObjectView>,
@@ -85,6 +89,8 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Resp
         ("name" = String, Path, description = "Its name in the configuration"),
         ("Content-Type" = Option<String>, Header,
             description = "`application/json` is needed where no credential is, though there is no body"),
+        ("force" = Option<bool>, Query,
+            description = "Whether a list is taken that removes much, from a source that may be told by a program"),
     ),
     responses(
         (status = 202, description = "The source, as it is; it looks soon", body = SourceView),
@@ -100,7 +106,7 @@ pub(super) async fn sync(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     access::require_unlimited(&asker, "a sync")?;
-    Parameters::read(&uri, &[])?;
+    let force = Parameters::read(&uri, &["force"])?.flag("force")?;
     access::refuse_pages(&state, peer.as_deref(), &headers)?;
     let path = segments(&uri, "/api/v1/sources/")?;
     let [kind, name, _] = path.as_slice() else {
@@ -108,7 +114,7 @@ pub(super) async fn sync(
     };
     let sources = &state.serving()?.sources;
     let source = sources.find(kind, name).ok_or_else(|| no_such(sources, kind, name))?;
-    source.requests.ask();
+    source.requests.ask(force);
     let count = sources
         .conflicts()
         .get(source.status.source())
@@ -212,6 +218,8 @@ fn view(source: &RegisteredSource, conflicts: usize) -> SourceView {
         objects: report.objects,
         records: report.rrsets,
         conflicts: conflicts + report.left_out_count,
+        revision: report.revision.as_deref().map(str::to_owned),
+        age_seconds: report.age(SystemTime::now()),
         error: report.error,
         skipped: objects(report.broken),
         skipped_count: report.broken_count,

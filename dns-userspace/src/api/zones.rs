@@ -493,10 +493,15 @@ fn edits_of_import(snapshot: &Snapshot, apex: &Name, records: Vec<ZoneRecord>) -
         .iter()
         .map(|record| (record.owner.key(), record.rtype))
         .collect();
-    let api = SourceId::api();
+    // Files that edits change, too; of others no edit is made at all.
+    let sources = [SourceId::api(), SourceId::zone_files()];
     let mut edits = Vec::new();
     for (at, node) in &zone.nodes {
-        for rrset in node.rrsets.iter().filter(|rrset| *rrset.origin.source() == api) {
+        for rrset in node
+            .rrsets
+            .iter()
+            .filter(|rrset| sources.contains(rrset.origin.source()))
+        {
             if !wanted.contains(&(at.clone(), rrset.rtype)) {
                 edits.push(Edit::Delete {
                     view: None,

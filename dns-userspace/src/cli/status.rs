@@ -117,7 +117,9 @@ fn shown(state: &Value) -> String {
             .map(|error| format!(": {error}"))
             .unwrap_or_default();
         let name = format!("{}/{}", cell(&source["kind"]), cell(&source["name"]));
-        rows.push(("source", format!("{name} {}{error}", cell(&source["state"]))));
+        let revision = source["revision"].as_str();
+        let revision = revision.map(|revision| format!(" at {revision}")).unwrap_or_default();
+        rows.push(("source", format!("{name} {}{revision}{error}", cell(&source["state"]))));
     }
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
     // The heading would say nothing here.

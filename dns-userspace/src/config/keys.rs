@@ -42,13 +42,14 @@ use super::targets::TargetsConfig;
 use super::tcp::TcpConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
+use super::zone_folder::ZoneFolder;
 use super::zone_template::ZoneTemplate;
 use super::zones::ConfiguredZone;
 use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, files, forward, history, http, http_port};
 use super::{dnstap, log_fields, log_gelf};
 use super::{dry_run, kubernetes};
 use super::{limits, listen, log_format, log_level, metrics, query_log, rate_limit, records, rules, sources, storage};
-use super::{targets, tcp, ttl_bounds, views, xdp, zone_template, zones};
+use super::{targets, tcp, ttl_bounds, views, xdp, zone_folder, zone_template, zones};
 use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
 use crate::rules::Rule;
@@ -146,14 +147,15 @@ keys! {
     metrics: MetricsConfig = (),
     query_log: QueryLogConfig = (),
     dnstap: DnstapConfig = (),
-    zones: Vec<ConfiguredZone> = (),
+    zone_folder: Option<ZoneFolder> = (),
+    zones: Vec<ConfiguredZone> = (zone_folder),
     backend: BackendConfig = (ttl_bounds, listen),
     forward: ForwardConfig = (listen, views, backend),
     cache: CacheConfig = (),
     rules: Vec<Rule> = (storage, views),
     records: Vec<ConfiguredRecord> = (ttl_bounds, backend, views),
     limits: LimitsConfig = (),
-    sources: Vec<ConfiguredSource> = (backend),
+    sources: Vec<ConfiguredSource> = (backend, storage),
     targets: TargetsConfig = (),
     kubernetes: KubernetesConfig = (sources),
     dry_run: DryRun = (),

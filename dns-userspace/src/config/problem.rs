@@ -332,6 +332,8 @@ pub enum ConfigProblem {
 
     #[error("`{key}`: {error}: write a domain name such as www.example.com.")]
     BadName { key: String, error: NameError },
+    #[error("`{key}`: the folder {folder} cannot be read: {error}")]
+    FolderUnreadable { key: String, folder: String, error: String },
     #[error("zone {apex} is given a second time (first at {first}): remove one of the two")]
     DuplicateZone { apex: Name, first: FilePosition },
     #[error("the view `{name}` is given a second time (first at {first}): remove one of the two")]

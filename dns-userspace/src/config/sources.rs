@@ -15,6 +15,8 @@ mod checks;
 mod consul;
 mod consul_kv;
 mod environment;
+mod export;
+mod git;
 mod hosts;
 mod kubernetes;
 mod naming;
@@ -30,6 +32,8 @@ use std::sync::Arc;
 pub use self::checks::{CheckAsk, CheckSettings};
 pub use self::consul::ConsulSource;
 pub use self::consul_kv::ConsulKvSource;
+pub use self::export::{ExportSource, TextSettings};
+pub use self::git::{GitSource, Signers};
 pub use self::hosts::HostsSource;
 pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, WatchedKind};
 pub use self::naming::Naming;
@@ -42,6 +46,7 @@ use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::{ConfigProblem, Findings};
 use super::section::{CheckedMapping, Text};
+use super::storage::StorageConfig;
 use crate::model::source::{SourceId, SourceInfo, precedence};
 
 /// One watched source.
@@ -68,6 +73,8 @@ struct Kind {
 struct Surroundings<'a> {
     /// The folder of relative paths.
     base: &'a Path,
+    /// `storage.path`.
+    state: &'a Path,
     /// `backend.default_ttl`.
     default_ttl: u32,
     environment: &'a Environment,
@@ -102,6 +109,8 @@ kinds! {
     nomad: Nomad(NomadSource),
     traefik: Traefik(ProxySource),
     caddy: Caddy(ProxySource),
+    git: Git(Box<GitSource>),
+    export: Export(ExportSource),
 }
 
 const EXAMPLE: &str = "hosts: [{name: lan, path: /etc/hosts}]";
@@ -113,10 +122,16 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
     applies: Applies::Live(&[("sources", |old, new| old.sources != new.sources)]),
 };
 
-pub(super) fn read(input: &Input<'_>, backend: &BackendConfig, findings: &mut Findings) -> Vec<ConfiguredSource> {
+pub(super) fn read(
+    input: &Input<'_>,
+    backend: &BackendConfig,
+    storage: &StorageConfig,
+    findings: &mut Findings,
+) -> Vec<ConfiguredSource> {
     let section = input.root.section("sources", KEY.keys, findings);
     let around = Surroundings {
         base: input.base,
+        state: &storage.path,
         default_ttl: backend.default_ttl,
         environment: &input.overrides.environment,
     };

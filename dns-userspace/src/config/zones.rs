@@ -9,6 +9,7 @@ use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};
 use super::problem::{ConfigProblem, Findings};
 use super::section::{CheckedMapping, Text};
+use super::zone_folder::ZoneFolder;
 use crate::model::name::Name;
 
 /// A zone of the configuration file. What its zone file holds is not part of the configuration.
@@ -24,19 +25,23 @@ pub struct ConfiguredZone {
     pub access: Acl,
     /// `fallthrough`: whether names that it lacks are looked up elsewhere.
     pub falls_through: bool,
+    /// `store: file`: whether edits over HTTP are written into the file.
+    pub is_stored: bool,
+    /// Whether it is a zone because its file is in `zone_folder`.
+    pub is_in_folder: bool,
     /// Where the configuration names the file.
     pub file_at: FilePosition,
 }
 
 const EXAMPLE: &str = "zones: [{name: example.com., file: example.com.zone}]";
-const ITEM_KEYS: &[&str] = &["name", "file", "acl", "fallthrough"];
+const ITEM_KEYS: &[&str] = &["name", "file", "acl", "fallthrough", "store"];
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: &[],
     applies: Applies::AtReload,
 };
 
-pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<ConfiguredZone> {
+pub(super) fn read(input: &Input<'_>, folder: &Option<ZoneFolder>, findings: &mut Findings) -> Vec<ConfiguredZone> {
     let items = input.root.list("zones", EXAMPLE, findings).unwrap_or_default();
     let mut zones = Vec::with_capacity(items.len());
     let mut first: HashMap<Name, FilePosition> = HashMap::new();
@@ -48,6 +53,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Configured
         let name = section.required_text("name", "name: example.com.", findings);
         let access = acl::read_in(&section, findings);
         let falls_through = section.boolean("fallthrough", "fallthrough: true", findings);
+        let store = section.word("store", &["file"], findings);
         let file = section.required_text("file", "file: zones/example.com.zone", findings);
         let apex = name.and_then(|name| name.to_name("name", findings));
         if let (Some(apex), Some(name)) = (&apex, name) {
@@ -80,9 +86,31 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> Vec<Configured
                 shown_as: file.text.into(),
                 access,
                 falls_through: falls_through.unwrap_or(false),
+                is_stored: store.is_some(),
+                is_in_folder: false,
                 file_at: file.at,
             });
         }
     }
+    zones.extend(folder.iter().flat_map(|folder| in_folder(folder, &first)));
     zones
+}
+
+/// The zones of a folder that are not listed one by one.
+fn in_folder<'f>(
+    folder: &'f ZoneFolder,
+    listed: &HashMap<Name, FilePosition>,
+) -> impl Iterator<Item = ConfiguredZone> + use<'f> {
+    let others = folder.zones.iter().filter(|(apex, _)| !listed.contains_key(apex));
+    let others: Vec<_> = others.collect();
+    others.into_iter().map(|(apex, file)| ConfiguredZone {
+        apex: apex.clone(),
+        file: folder.path.join(file),
+        shown_as: format!("{}/{file}", folder.shown_as).into(),
+        access: Acl::default(),
+        falls_through: false,
+        is_stored: true,
+        is_in_folder: true,
+        file_at: folder.at,
+    })
 }

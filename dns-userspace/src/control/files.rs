@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use super::reload::{Counts, Desired, DesiredZone, Door, Failure, LoadFiles, ReloadReport};
 use super::{Command, ControlError, Observer};
 use crate::cookies::Cookies;
-use crate::journal::HistoryLimits;
+use crate::journal::{HistoryLimits, StoredFiles};
 use crate::model::name::{Name, NameKey};
 use crate::model::source::SourceId;
 use crate::principal::TokenFile;
@@ -50,6 +50,8 @@ pub(super) struct FileBatch {
     pub(super) restart_needed: Vec<String>,
     /// Whether the deletion guard lets all go.
     pub(super) force: bool,
+    /// The zones whose files edits change.
+    pub(super) stored: StoredFiles,
 }
 
 impl FileBatch {
@@ -152,6 +154,10 @@ fn step(known: &BTreeMap<NameKey, KnownZone>, desired: Desired) -> Step {
         })
         .collect();
     step.changes.extend(removed);
+    step.changes.push(Change::Stored {
+        zones: desired.stored.zones(),
+        makes_files: desired.stored.makes_files(),
+    });
     step.changes.push(Change::Access(desired.access));
     step.changes.push(Change::Fallthrough(desired.fallthrough));
     step.changes.push(Change::config_records(desired.records));
@@ -245,7 +251,7 @@ impl Files {
             }
         };
         let applied = self.loader.apply(writer).map_err(ControlError::ReloadFailed)?;
-        let (mut batch, zones) = self.batch(desired);
+        let (mut batch, mut zones) = self.batch(desired);
         batch.force = force;
         let failed = batch.failed.len();
         let (reply, answer) = oneshot::channel();
@@ -256,6 +262,11 @@ impl Files {
         if !matches!(result, Ok(_) | Err(ControlError::NotReady(_))) {
             self.loader.revert(writer);
             return result;
+        }
+        // The next reload finds them missing again.
+        for apex in result.iter().flat_map(|report| &report.kept) {
+            let key = apex.key();
+            zones.extend(self.zones.remove(&key).map(|zone| (key, zone)));
         }
         self.zones = zones;
         let held_back = result.as_ref().map_or(0, |report| report.held_back);
@@ -280,6 +291,7 @@ impl Files {
     fn batch(&self, desired: Desired) -> (FileBatch, BTreeMap<NameKey, KnownZone>) {
         let (rules, restart_needed) = (desired.ttl, desired.restart_needed.clone());
         let (guard, history) = (desired.guard, desired.history);
+        let stored = desired.stored.clone();
         let Step { changes, zones, failed } = step(&self.zones, desired);
         let batch = FileBatch {
             changes,
@@ -289,6 +301,7 @@ impl Files {
             failed,
             restart_needed,
             force: false,
+            stored,
         };
         (batch, zones)
     }

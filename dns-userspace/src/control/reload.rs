@@ -13,7 +13,7 @@ use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
 use super::{Command, ControlError};
-use crate::journal::HistoryLimits;
+use crate::journal::{HistoryLimits, StoredFiles};
 use crate::model::access::AccessList;
 use crate::model::name::Name;
 use crate::model::record::RrSet;
@@ -39,6 +39,8 @@ pub struct Desired {
     pub access: Vec<(Name, Arc<AccessList>)>,
     /// Those of the zones whose `fallthrough` is true.
     pub fallthrough: Vec<Name>,
+    /// Those of the zones whose files edits change, and the folder of others.
+    pub stored: StoredFiles,
     /// `ttl_bounds` and `backend.default_ttl`.
     pub ttl: TtlRules,
     /// `changes`.
@@ -155,6 +157,9 @@ pub struct ReloadReport {
     /// Zones that the deletion guard has held back: their files are to be read again.
     #[serde(skip)]
     pub held_back: usize,
+    /// Zones that are not configured any more, and that it keeps.
+    #[serde(skip)]
+    pub kept: Vec<Name>,
 }
 
 /// Numbers of RRsets.
@@ -232,14 +237,17 @@ impl Writer {
             mut failed,
             restart_needed,
             force,
+            stored,
         } = batch;
+        let changes = self.zone_files.take(stored, changes);
         let old = self.store.snapshot();
         let broken = failed.len();
+        let mut kept = Vec::new();
         let plan = match force {
             true => self.store.plan(changes),
-            false => self.plan_guarded(changes, &guard, &mut failed)?,
+            false => self.plan_guarded(changes, &guard, &mut failed, &mut kept)?,
         };
-        let held_back = failed.len() - broken;
+        let held_back = failed.len() - broken - kept.len();
         let made = Made {
             cause: Cause::reload(),
             version: plan.version(),
@@ -258,19 +266,20 @@ impl Writer {
         let left_out = plan.conflicts.iter().take(LIST_LIMIT);
         report.failed.extend(left_out.map(left_out_entry));
         report.restart_needed = restart_needed;
-        report.held_back = held_back;
+        (report.held_back, report.kept) = (held_back, kept);
         Ok(report)
     }
 }
 
 impl Writer {
-    /// The state after these changes. A zone whose file has lost too much keeps what it had; where the configuration
-    /// file has, nothing is changed.
+    /// The state after these changes. A zone whose file has lost too much keeps what it had, and so does one that is not
+    /// configured any more; where `records` of the configuration file have, nothing is changed.
     fn plan_guarded(
         &self,
         changes: Vec<Change>,
         guard: &Guard,
         failed: &mut Vec<Failure>,
+        kept: &mut Vec<Name>,
     ) -> Result<Plan, ControlError> {
         let mut draft = self.store.draft();
         for change in changes {
@@ -280,8 +289,10 @@ impl Writer {
                     let file = records.and_then(|records| records.first()?.1.origin.object().map(str::to_owned));
                     Some((apex.clone(), file.unwrap_or_default()))
                 }
+                Change::DropZone { apex, .. } => Some((apex.clone(), String::new())),
                 _ => None,
             };
+            let is_gone = matches!(change, Change::DropZone { .. });
             let Err(removed) = draft.change_guarded(change, guard) else {
                 continue;
             };
@@ -292,12 +303,21 @@ impl Writer {
                 }
                 .into());
             };
-            warn!("zone {apex}: {removed}; its last content is kept");
+            let error = match is_gone {
+                true => format!("it is not configured any more, and {removed}; until then it is served"),
+                false => removed.to_string(),
+            };
+            if is_gone {
+                warn!("zone {apex}: {error}");
+                kept.push(apex.clone());
+            } else {
+                warn!("zone {apex}: {error}; its last content is kept");
+            }
             self.note_change(&SourceId::zone_files(), Some("refused"));
             failed.push(Failure::ZoneFile {
                 zone: apex.to_string(),
                 file,
-                error: removed.to_string(),
+                error,
             });
         }
         draft.count();

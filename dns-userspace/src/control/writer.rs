@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
@@ -17,7 +18,8 @@ use super::serial::{Book, Turn};
 use super::shared::{self, SharedZones};
 use super::{Command, ControlError, Kept, Observer, Outcome, Planes, differences, reload};
 use crate::journal::{
-    Entry, HistoryLimits, Journal, KeptLayer, Progress, StorageState, StorageStatus, Stored, WriteError, awaited,
+    Entry, HistoryLimits, Journal, KeptLayer, NotWritten, Progress, StorageState, StorageStatus, Stored, WriteError,
+    ZoneFiles, awaited,
 };
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
@@ -58,6 +60,8 @@ pub(super) struct Parts {
     /// The watched sources that are configured.
     pub(super) sources: Vec<SourceId>,
     pub(super) planes: Box<dyn Planes>,
+    /// Said where edits may change zone files.
+    pub(super) stores_files: Arc<AtomicBool>,
 }
 
 pub(super) struct Writer {
@@ -66,6 +70,8 @@ pub(super) struct Writer {
     pub(super) rules: TtlRules,
     book: Book,
     census: Census,
+    /// The zone files that edits change.
+    pub(super) zone_files: ZoneFiles,
     /// How far the watches of sources are.
     progress: BTreeMap<SourceId, Progress>,
     /// Watched sources whose records the journal does not have as they are.
@@ -135,12 +141,14 @@ impl Writer {
     /// Publishes the first state, unless what the database holds has to be known first: `stored` is `None` where it
     /// could not be read.
     pub(super) fn start(parts: Parts, stored: Option<Stored>, initial: FileBatch) -> Self {
+        let zone_files = ZoneFiles::new(Arc::clone(&parts.stores_files));
         let mut writer = Self {
             parts,
             store: Store::new(),
             rules: initial.rules,
             book: Book::default(),
             census: Census::default(),
+            zone_files,
             progress: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             gone: Vec::new(),
@@ -173,7 +181,7 @@ impl Writer {
         self.take_settings(initial.rules, initial.guard, initial.history);
         self.store.go_on_from(stored.version);
         self.book = Book::new(stored.serials);
-        let mut changes = initial.changes;
+        let mut changes = self.zone_files.take(initial.stored, initial.changes);
         changes.extend(self.reset_of_api(stored.rrsets));
         changes.extend(self.take_watched(stored.watched));
         self.serve_regardless(self.store.plan(changes), Cause::start(), PastKind::Start);
@@ -294,8 +302,23 @@ impl Writer {
         None
     }
 
-    /// Applies change sets, each on top of those before it: one transaction and one publication for all.
+    /// Applies change sets, each on top of those before it. One that changes a zone file is alone: the file is written
+    /// before the transaction, and a fault of it is nobody else's.
     fn change(&mut self, sets: Vec<(ChangeSet, Terms, Reply)>) {
+        let mut together = Vec::with_capacity(sets.len());
+        for set in sets {
+            if self.store.draft().touches_files(&set.0) {
+                self.change_together(std::mem::take(&mut together));
+                self.change_together(vec![set]);
+            } else {
+                together.push(set);
+            }
+        }
+        self.change_together(together);
+    }
+
+    /// One transaction and one publication for all.
+    fn change_together(&mut self, sets: Vec<(ChangeSet, Terms, Reply)>) {
         if sets.is_empty() {
             return;
         }
@@ -369,7 +392,7 @@ impl Writer {
             Ok(())
         } else {
             let plan = draft.finish();
-            self.serve(plan, made, Durability::Required).map(drop)
+            self.serve_with_files(plan, made)
         };
         match &outcome {
             Err(ControlError::Overtaken) if may_wait => return Attempt::Behind(again(verdicts)),
@@ -606,6 +629,23 @@ impl Writer {
         };
         self.publish(&plan, publication, turn, saved);
         Ok(plan)
+    }
+
+    /// The same, where zone files may have to be written first.
+    fn serve_with_files(&mut self, plan: Plan, made: Vec<Made>) -> Result<(), ControlError> {
+        let zones = self.store.zones_of_files(&plan);
+        let written = self.zone_files.write(zones).map_err(|error| match error {
+            NotWritten::Refused(refusal) => ControlError::Refused(Refused {
+                edit: Refused::ALL,
+                refusal,
+            }),
+            NotWritten::Io(reason) => ControlError::StorageLocked(reason),
+        })?;
+        let served = self.serve(plan, made, Durability::Required);
+        if served.is_err() {
+            written.take_back(&mut self.zone_files);
+        }
+        served.map(drop)
     }
 
     /// Serves what is on disk, or in files, already: a failed write of serials is made up for with the next one.
@@ -873,9 +913,10 @@ fn unix_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Edited RRsets as the journal takes them.
+/// Edited RRsets as the journal takes them. Those of zone files are in these.
 pub(super) fn entries_of(edited: &[EditedRrset]) -> Vec<Entry> {
-    let entries = edited.iter().map(|edited| match &edited.after {
+    let kept = edited.iter().filter(|edited| edited.source != SourceId::zone_files());
+    let entries = kept.map(|edited| match &edited.after {
         Some(rrset) => Entry::Put(edited.view.clone(), edited.owner.clone(), rrset.clone()),
         None => Entry::Delete(
             edited.source.clone(),

@@ -23,6 +23,8 @@ use super::caddy::Caddy;
 use super::consul::Consul;
 use super::consul_kv::ConsulKv;
 use super::disagreement::{self, Disagreement};
+use super::export::Export;
+use super::git::Git;
 use super::hosts::Hosts;
 use super::kubernetes::{KnownCluster, KubernetesFigures, KubernetesWorld, Leadership, Persisting, Reporting};
 use super::marks::Marks;
@@ -382,20 +384,29 @@ impl Task {
             });
             tokio::select! {
                 () = sleep(PAUSE_AFTER_PANIC) => {}
-                () = self.requests.asked() => {}
+                _ = self.requests.asked() => {}
                 () = self.stop.cancelled() => return,
             }
         }
     }
 
     fn world<W: World>(&self, configured: &ConfiguredSource, world: W) -> BoxFuture<'static, ()> {
+        self.world_with(configured, world, WatcherSettings::default())
+    }
+
+    fn world_with<W: World>(
+        &self,
+        configured: &ConfiguredSource,
+        world: W,
+        settings: WatcherSettings,
+    ) -> BoxFuture<'static, ()> {
         let watcher = Watcher::new(
             configured.id.clone(),
             world,
             self.control.clone(),
             Arc::clone(&self.status),
             self.requests.clone(),
-            WatcherSettings::default(),
+            settings,
         );
         watcher.run(self.stop.clone()).boxed()
     }
@@ -435,5 +446,20 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
         SourceSettings::Nomad(settings) => task.world(configured, Nomad::new(settings)),
         SourceSettings::Traefik(settings) => task.world(configured, Polling::new(Traefik::new(settings))),
         SourceSettings::Caddy(settings) => task.world(configured, Polling::new(Caddy::new(settings))),
+        SourceSettings::Git(settings) => {
+            let pace = WatcherSettings {
+                second_list_confirms: false,
+                ..WatcherSettings::default()
+            };
+            task.world_with(configured, Git::new(*settings), pace)
+        }
+        SourceSettings::Export(settings) => {
+            let pace = WatcherSettings {
+                second_list_confirms: false,
+                expire: settings.expire,
+                ..WatcherSettings::default()
+            };
+            task.world_with(configured, Export::new(settings), pace)
+        }
     }
 }

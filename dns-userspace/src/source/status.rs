@@ -1,5 +1,6 @@
 //! How a watched source is: for `/api/v1/sources`, the metrics and the log.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -47,6 +48,8 @@ pub struct SourceReport {
     pub objects: usize,
     /// RRsets of its layer.
     pub rrsets: usize,
+    /// What its world calls the state that is served, such as `commit 4f2a…`.
+    pub revision: Option<Arc<str>>,
     /// What is wrong, in a sentence.
     pub error: Option<String>,
     /// Objects that cannot be understood, the first of them, and what is wrong with each.
@@ -88,6 +91,7 @@ impl Status {
                 last_sync: None,
                 objects: 0,
                 rrsets: 0,
+                revision: None,
                 error: None,
                 broken: Vec::new(),
                 broken_count: 0,

@@ -35,6 +35,7 @@ fn settings() -> WatcherSettings {
         max_pause: Duration::from_millis(50),
         confirm_after: Duration::from_secs(3600),
         gather: Duration::from_millis(2),
+        ..WatcherSettings::default()
     }
 }
 
@@ -182,7 +183,7 @@ async fn a_world_that_is_empty_all_at_once_is_doubted_until_told() {
     };
     watching.fixture.eventually("doubted", is_doubted).await;
     assert_eq!(watching.fixture.values("www.x.", A), ["192.0.2.1"]);
-    watching.requests.ask();
+    watching.requests.ask(false);
     watching.serves("www.x.", &[]).await;
     watching.is(SourceState::Synced).await;
     watching.stop().await;

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -50,8 +50,12 @@ pub struct WatcherSettings {
     pub max_pause: Duration,
     /// An empty list is believed when another one, so long after the first, is empty as well.
     pub confirm_after: Duration,
+    /// Whether that is so. A world that cannot err about what it shows, such as a repository, says the same for ever.
+    pub second_list_confirms: bool,
     /// Changes that come within this time are one change set.
     pub gather: Duration,
+    /// A world that is away for so long loses its records; `None`: they are served for ever.
+    pub expire: Option<Duration>,
 }
 
 impl Default for WatcherSettings {
@@ -60,7 +64,9 @@ impl Default for WatcherSettings {
             min_pause: Duration::from_millis(500),
             max_pause: Duration::from_secs(30),
             confirm_after: Duration::from_secs(30),
+            second_list_confirms: true,
             gather: Duration::from_millis(20),
+            expire: None,
         }
     }
 }
@@ -73,11 +79,13 @@ pub struct SyncRequests(Arc<Asked>);
 struct Asked {
     notify: Notify,
     count: AtomicU64,
+    is_forced: AtomicBool,
 }
 
 impl SyncRequests {
-    /// Asks for a list.
-    pub fn ask(&self) {
+    /// Asks for a list. Where a program may ask, as a repository's webhook does, it is believed only with `force`.
+    pub fn ask(&self, force: bool) {
+        self.0.is_forced.fetch_or(force, Ordering::Relaxed);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         self.0.notify.notify_one();
     }
@@ -87,9 +95,10 @@ impl SyncRequests {
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// Waits until somebody asks.
-    pub(super) async fn asked(&self) {
+    /// Waits until somebody asks; whether with force.
+    pub(super) async fn asked(&self) -> bool {
         self.0.notify.notified().await;
+        self.0.is_forced.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -184,13 +193,17 @@ impl<W: World> Watcher<W> {
                 }
                 Pause::Away(reason) => {
                     self.degrade(reason);
+                    if self.expire().await.is_err() {
+                        return;
+                    }
                     pauses.next().unwrap_or(self.settings.max_pause)
                 }
             };
+            let pause = pause.min(self.world.longest_pause().unwrap_or(Duration::MAX));
             had = had.max(self.claims.rrsets());
             tokio::select! {
                 () = sleep(pause) => {}
-                () = self.requests.asked() => self.is_told = true,
+                forced = self.requests.asked() => self.is_told = forced || self.settings.second_list_confirms,
             }
         }
     }
@@ -215,6 +228,7 @@ impl<W: World> Watcher<W> {
                     self.status.update(|report| {
                         report.rrsets = kept.rrsets;
                         report.last_sync = kept.progress.map(|progress| progress.synced);
+                        report.revision = self.world.revision().map(|revision| revision.name);
                     });
                     return Some(kept.rrsets);
                 }
@@ -242,19 +256,21 @@ impl<W: World> Watcher<W> {
         let had = had.max(self.claims.rrsets());
         if is_empty && had > 0 && !self.is_told {
             let since = *self.doubted_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < self.settings.confirm_after {
+            if !self.settings.second_list_confirms || since.elapsed() < self.settings.confirm_after {
                 return Err(Pause::Doubted(format!(
-                    "it shows {} objects that ask for nothing, and had {had} RRsets: these are served until a second \
-                     list in {} s says the same, or until you tell it: POST /api/v1/sources/{}/sync",
+                    "{}it shows {} objects that ask for nothing, and had {had} RRsets: these are served until {}you \
+                     tell it: {}",
+                    self.in_revision(),
                     shown.len(),
-                    self.settings.confirm_after.as_secs(),
-                    self.source.key(),
+                    self.second_list(),
+                    self.call(),
                 )));
             }
         }
         // Whoever asks for a list has looked, and a second list has confirmed the first: the deletion guard lets all
         // go.
-        let is_confirmed = |since: Instant| since.elapsed() >= self.settings.confirm_after;
+        let is_confirmed =
+            |since: Instant| self.settings.second_list_confirms && since.elapsed() >= self.settings.confirm_after;
         let force = std::mem::take(&mut self.is_told) || self.doubted_since.is_some_and(is_confirmed);
         self.claims.reset(claimants);
         let outcome = self.submit(vec![Edit::SetAll(self.claims.all())], resume, force).await;
@@ -272,8 +288,8 @@ impl<W: World> Watcher<W> {
         loop {
             let first = tokio::select! {
                 event = self.world.next() => event,
-                () = self.requests.asked() => {
-                    self.is_told = true;
+                forced = self.requests.asked() => {
+                    self.is_told = forced || self.settings.second_list_confirms;
                     return Pause::Relist;
                 }
             };
@@ -346,15 +362,21 @@ impl<W: World> Watcher<W> {
 
     async fn submit(&mut self, edits: Vec<Edit>, resume: Option<String>, force: bool) -> Result<(), Pause> {
         let progress = Progress { resume, synced: now() };
+        let revision = self.world.revision();
         loop {
             let set = ChangeSet {
                 source: self.source.clone(),
-                actor: "sync".into(),
+                actor: revision
+                    .as_ref()
+                    .map_or_else(|| "sync".into(), |revision| revision.name.clone()),
                 edits: edits.clone(),
             };
             let control = self.control.on(Terms {
                 force,
-                comment: comment(&edits),
+                comment: revision
+                    .as_ref()
+                    .and_then(|revision| revision.comment.clone())
+                    .or_else(|| comment(&edits)),
                 ..Terms::default()
             });
             match control.watched(set, Some(progress.clone())).await {
@@ -363,14 +385,76 @@ impl<W: World> Watcher<W> {
                 Err(ControlError::NotReady(_)) => sleep(WRITER_PAUSE).await,
                 Err(error) if matches!(error.refusal(), Some(Refusal::TooManyRemoved(_))) => {
                     return Err(Pause::Doubted(format!(
-                        "{error}, with POST /api/v1/sources/{}/sync; what was served stays until then, or until a \
-                         second list in {} s says the same",
-                        self.source.key(),
-                        self.settings.confirm_after.as_secs(),
+                        "{}{error}, with {}; what was served stays until {}you do so",
+                        self.in_revision(),
+                        self.call(),
+                        self.second_list(),
                     )));
                 }
                 Err(error) => return Err(Pause::Away(error.to_string())),
             }
+        }
+    }
+
+    /// In front of what is doubted: the state of the world in which it is so.
+    fn in_revision(&self) -> String {
+        let revision = self.world.revision();
+        revision.map_or_else(String::new, |revision| format!("{}: ", revision.name))
+    }
+
+    /// The call that confirms a list that is doubted.
+    fn call(&self) -> String {
+        let force = if self.settings.second_list_confirms {
+            ""
+        } else {
+            "?force=true"
+        };
+        format!("POST /api/v1/sources/{}/sync{force}", self.source.key())
+    }
+
+    /// What else confirms a list that is doubted.
+    fn second_list(&self) -> String {
+        match self.settings.second_list_confirms {
+            true => format!(
+                "a second list in {} s says the same, or until ",
+                self.settings.confirm_after.as_secs()
+            ),
+            false => String::new(),
+        }
+    }
+
+    /// Takes the records away where the world has been away for too long. An error where the writer has ended.
+    async fn expire(&mut self) -> Result<(), ()> {
+        let Some(expire) = self.settings.expire else {
+            return Ok(());
+        };
+        let report = self.status.report();
+        let age = report.age(SystemTime::now());
+        if report.rrsets == 0 || age.is_none_or(|age| age < expire.as_secs()) {
+            return Ok(());
+        }
+        self.claims.reset(Vec::new());
+        let set = ChangeSet {
+            source: self.source.clone(),
+            actor: "expired".into(),
+            edits: vec![Edit::SetAll(Vec::new())],
+        };
+        let control = self.control.on(Terms {
+            force: true,
+            ..Terms::default()
+        });
+        match control.watched(set, None).await {
+            Ok(_) => {
+                warn!(
+                    "source {}: it has been away for longer than its `expire`: its records are not served any more",
+                    self.source.key()
+                );
+                self.status.update(|report| report.rrsets = 0);
+                Ok(())
+            }
+            Err(ControlError::Stopped) => Err(()),
+            // It is tried again with the next attempt.
+            Err(_) => Ok(()),
         }
     }
 
@@ -381,6 +465,7 @@ impl<W: World> Watcher<W> {
             was = report.state;
             report.state = SourceState::Synced;
             report.last_sync = Some(now());
+            report.revision = self.world.revision().map(|revision| revision.name);
             (report.objects, report.rrsets) = (objects, rrsets);
             report.error = None;
             let broken = self.broken.iter().take(MOST_BROKEN);

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::claims::Claim;
 
@@ -21,6 +22,25 @@ pub trait World: Send + 'static {
     fn was_at(&mut self, place: &str) {
         let _ = place;
     }
+
+    /// What the world calls the state that it has listed last, where it has a name for it: the commit of a repository.
+    fn revision(&self) -> Option<Revision> {
+        None
+    }
+
+    /// After an error another attempt is made after this time at the latest, where the world has a pace of its own.
+    fn longest_pause(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// A state of a world that has a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// Its kind and name, as the history shows them: `commit 4f2a…`.
+    pub name: Arc<str>,
+    /// What whoever made it says of it.
+    pub comment: Option<Arc<str>>,
 }
 
 /// An object as its world describes it.

@@ -101,11 +101,15 @@ impl<'s> Draft<'s> {
         let ChangeSet { source, edits, .. } = set;
         self.is_shared = self.base.is_shared && source == SourceId::api();
         let mut written = Vec::with_capacity(edits.len());
-        let mut edited = Vec::new();
+        let mut edited: super::edit::Edited = Vec::new();
         for (number, edit) in edits.into_iter().enumerate() {
             let expected = terms.expects.iter().filter(|expected| expected.edit == number);
             let met = self.meets(expected);
-            match met.and_then(|()| self.edit(&source, edit, rules, &mut edited)) {
+            let edit = met.and_then(|()| {
+                let holder = self.holder(&source, &edit)?;
+                self.edit(&holder, edit, rules, &mut edited)
+            });
+            match edit {
                 Ok(outcome) => written.push(outcome),
                 Err(refusal) => {
                     // The dirty names stay: a name that does not differ costs one merge.
@@ -115,10 +119,20 @@ impl<'s> Draft<'s> {
                 }
             }
         }
+        if let Err(refusal) = self.finish_files(&edited) {
+            self.layers = layers;
+            self.views = views;
+            return Err(Refused {
+                edit: Refused::ALL,
+                refusal,
+            });
+        }
         let mut seen = BTreeSet::new();
-        let first = edited.iter().filter(|(at, rtype, _)| seen.insert((at, *rtype)));
+        let first = edited
+            .iter()
+            .filter(|(source, at, rtype, _)| seen.insert((source, at, *rtype)));
         let changed: Vec<EditedRrset> = first
-            .filter_map(|(at, rtype, owner)| {
+            .filter_map(|(source, at, rtype, owner)| {
                 edited_between(&layers, &self.layers, source.clone(), at.clone(), *rtype, owner.clone())
             })
             .collect();
@@ -136,7 +150,7 @@ impl<'s> Draft<'s> {
         if written.iter().any(|outcome| outcome.changed) {
             self.count();
         }
-        for (at, rtype, owner) in edited {
+        for (source, at, rtype, owner) in edited {
             self.note_edited(&source, at, rtype, owner);
         }
         if !changed.is_empty() {
@@ -296,14 +310,14 @@ impl<'s> Draft<'s> {
 
     /// What a source has at a name and type.
     pub(super) fn own(&self, source: &SourceId, at: &At, rtype: RecordType) -> Option<&Arc<RrSet>> {
-        let layer = self.layers.by_source.get(source)?;
-        layer.records_in(at.view.as_ref())?.get(&at.key)?.rrset(rtype)
+        let nodes = self.layers.own_nodes(source, at.view.as_ref(), &at.key, rtype)?;
+        nodes.get(&at.key)?.rrset(rtype)
     }
 
     /// All that a source has at a name.
     pub(super) fn all_own(&self, source: &SourceId, at: &At) -> Vec<Arc<RrSet>> {
-        let layer = self.layers.by_source.get(source);
-        let node = layer.and_then(|layer| layer.records_in(at.view.as_ref())?.get(&at.key));
+        let nodes = self.layers.own_nodes(source, at.view.as_ref(), &at.key, RecordType::A);
+        let node = nodes.and_then(|nodes| nodes.get(&at.key));
         node.map_or_else(Vec::new, |node| node.rrsets.to_vec())
     }
 
@@ -387,9 +401,8 @@ pub(super) fn edited_between(
     owner: Name,
 ) -> Option<EditedRrset> {
     let in_layer = |layers: &Layers| {
-        let layer = layers.by_source.get(&source)?;
-        let node = layer.records_in(at.view.as_ref())?.get(&at.key)?;
-        node.rrset(rtype).cloned()
+        let nodes = layers.own_nodes(&source, at.view.as_ref(), &at.key, rtype)?;
+        nodes.get(&at.key)?.rrset(rtype).cloned()
     };
     let (before, after) = (in_layer(before), in_layer(after));
     let version = |rrset: &Option<Arc<RrSet>>| rrset.as_ref().map(|rrset| rrset.origin.version());

@@ -147,7 +147,7 @@ pub struct ZoneRecord {
 }
 
 /// RRsets that edits have changed.
-pub(super) type Edited = Vec<(At, RecordType, Name)>;
+pub(super) type Edited = Vec<(SourceId, At, RecordType, Name)>;
 
 impl Edit {
     /// The name that is edited, where it is one.
@@ -448,6 +448,12 @@ impl Draft<'_> {
             Edit::Set { view, owner, rrset } => Ok(self.set(source, view, owner, rrset, edited)),
             Edit::Unset { view, owner, rtype } => Ok(self.unset(source, view, owner, rtype, edited)),
             Edit::SetAll(all) => Ok(self.set_all(source, all, edited)),
+            Edit::CreateZone { apex, records } if *source == SourceId::zone_files() => {
+                self.create_zone_in_file(apex, records, rules, edited)
+            }
+            Edit::DeleteZone { apex } if *source == SourceId::zone_files() => {
+                Ok(self.delete_zone_of_file(apex, edited))
+            }
             Edit::CreateZone { apex, records } => self.create_zone(source, apex, records, rules, edited),
             Edit::DeleteZone { apex } => self.delete_zone(source, apex, edited),
             Edit::Apply(change) => {
@@ -486,7 +492,7 @@ impl Draft<'_> {
     }
 
     /// An RRset that an edit changes, at the version that this makes.
-    fn stamped(&self, rrset: RrSet) -> RrSet {
+    pub(super) fn stamped(&self, rrset: RrSet) -> RrSet {
         RrSet {
             origin: rrset.origin.at_version(self.next_version()),
             ..rrset
@@ -516,7 +522,7 @@ impl Draft<'_> {
                 owner: owner.clone(),
                 rrset: rrset.clone(),
             });
-            edited.push((at, rtype, owner.clone()));
+            edited.push((source.clone(), at, rtype, owner.clone()));
         }
         Written {
             owner,
@@ -795,19 +801,22 @@ impl Draft<'_> {
                 limit: MOST_OF_MESSAGE,
             });
         }
+        if *source == SourceId::zone_files() && handling != Handling::default() {
+            return Err(Refusal::NotInZoneFile { owner, rtype });
+        }
         let owner = present.owner.unwrap_or(owner);
         let held = present.held;
-        let rrset = Arc::new(
-            self.stamped(RrSet {
-                rtype,
-                ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(rules.ttl.default),
-                rdatas: rdatas.into(),
-                origin: held
-                    .as_ref()
-                    .map_or_else(|| origin_of(source), |held| held.origin.clone()),
-                handling,
-            }),
-        );
+        let origin = match *source == SourceId::zone_files() {
+            true => self.origin_in_file(&at.key, rtype),
+            false => origin_of(source),
+        };
+        let rrset = Arc::new(self.stamped(RrSet {
+            rtype,
+            ttl: ttl.or(held.as_ref().map(|held| held.ttl)).unwrap_or(rules.ttl.default),
+            rdatas: rdatas.into(),
+            origin: held.as_ref().map_or(origin, |held| held.origin.clone()),
+            handling,
+        }));
         let created = held.is_none();
         if let Some(held) = held.filter(|held| *held == rrset) {
             return Ok(Written {
@@ -823,7 +832,7 @@ impl Draft<'_> {
             owner: owner.clone(),
             rrset: rrset.clone(),
         });
-        edited.push((at, rtype, owner.clone()));
+        edited.push((source.clone(), at, rtype, owner.clone()));
         Ok(Written {
             owner,
             rrset: Some(rrset),
@@ -869,7 +878,7 @@ impl Draft<'_> {
             owner: owner.clone(),
             rrset: rrset.clone(),
         });
-        edited.push((at, rtype, owner.clone()));
+        edited.push((source.clone(), at, rtype, owner.clone()));
         Ok(Written {
             owner,
             rrset: Some(rrset),
@@ -938,7 +947,7 @@ impl Draft<'_> {
             owner: owner.clone(),
             rtype,
         });
-        edited.push((at, rtype, owner.clone()));
+        edited.push((source.clone(), at, rtype, owner.clone()));
         Written {
             owner,
             rrset: None,

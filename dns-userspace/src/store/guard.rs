@@ -107,6 +107,7 @@ impl Draft<'_> {
                 apex,
                 content: Ok(_),
             } => (source.clone(), Some(apex.clone())),
+            Change::DropZone { source, apex } => (source.clone(), Some(apex.clone())),
             Change::Reset { source, view: None, .. } => (source.clone(), None),
             _ => {
                 self.change(change);

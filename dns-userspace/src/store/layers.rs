@@ -28,6 +28,10 @@ pub(super) struct Layers {
     pub(super) access: OrdMap<NameKey, Arc<AccessList>>,
     /// Apexes of zones whose missing names are looked up elsewhere.
     pub(super) fallthrough: OrdSet<NameKey>,
+    /// Zones whose files edits change, by apex: whether it is in the folder of zones.
+    pub(super) stored: OrdMap<NameKey, bool>,
+    /// Whether zones that edits make become files of that folder.
+    pub(super) makes_files: bool,
 }
 
 /// What one source says.
@@ -138,6 +142,10 @@ impl Layers {
                 dirty.default.extend(differing);
                 self.fallthrough = new;
             }
+            Change::Stored { zones, makes_files } => {
+                self.store_in_files(zones);
+                self.makes_files = makes_files;
+            }
             Change::Reset { source, view, records } => {
                 let layer = self.by_source.entry(source).or_default();
                 replace(
@@ -168,8 +176,7 @@ impl Layers {
             } => {
                 let (key, rtype) = (owner.key(), rrset.rtype);
                 let rrset = (!rrset.rdatas.is_empty()).then_some(rrset);
-                let layer = self.by_source.entry(source).or_default();
-                put(layer.records_in_mut(view.as_ref()), &key, &owner, rtype, rrset);
+                self.put(source, view.as_ref(), &owner, rtype, rrset);
                 dirty.of(view.as_ref()).push(key);
             }
             Change::Delete {
@@ -179,9 +186,26 @@ impl Layers {
                 rtype,
             } => {
                 let key = owner.key();
-                let layer = self.by_source.entry(source).or_default();
-                put(layer.records_in_mut(view.as_ref()), &key, &owner, rtype, None);
+                self.put(source, view.as_ref(), &owner, rtype, None);
                 dirty.of(view.as_ref()).push(key);
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        source: SourceId,
+        view: Option<&ViewName>,
+        owner: &Name,
+        rtype: RecordType,
+        rrset: Option<Arc<RrSet>>,
+    ) {
+        let key = owner.key();
+        match self.file_for(&source, view, &key, rtype) {
+            Some(apex) => self.put_in_file(&apex, |nodes| put(nodes, &key, owner, rtype, rrset)),
+            None => {
+                let layer = self.by_source.entry(source).or_default();
+                put(layer.records_in_mut(view), &key, owner, rtype, rrset);
             }
         }
     }

@@ -141,6 +141,55 @@ pub enum Refusal {
     /// A zone without an SOA record.
     #[error("the zone {0} needs an SOA record at its apex")]
     NoSoa(Name),
+    /// The file of the zone has an error, and is not written before that is put right.
+    #[error(
+        "the file of the zone {apex} has an error: {error}. Put it right: until then what it said last is served, and \
+         nothing is written into it"
+    )]
+    ZoneFileBroken {
+        /// The zone.
+        apex: Name,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The file of the zone says something else than what is served.
+    #[error(
+        "the file {file} of the zone {apex} has been edited and is not served yet: reload, look at what it says now, \
+         and try again"
+    )]
+    ZoneFileChanged {
+        /// The zone.
+        apex: Name,
+        /// Its file.
+        file: String,
+    },
+    /// The file of the zone cannot be written so that it says what is wanted.
+    #[error("the file {file} of the zone {apex} cannot take the change: {reason}")]
+    ZoneFileFixed {
+        /// The zone.
+        apex: Name,
+        /// Its file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// What a zone file cannot say of an RRset.
+    #[error(
+        "{owner} {rtype} is in a zone with `store: file`, and a zone file has no place for `order`, `weights`, \
+         `wildcard`, `locked`, `disabled` and `note`: leave them out"
+    )]
+    NotInZoneFile {
+        /// The owner.
+        owner: Name,
+        /// The type.
+        rtype: RecordType,
+    },
+    /// A set that changes a zone file and something else.
+    #[error(
+        "the file of the zone {0} is written whole or not at all, and nothing else with it: put the edits of this zone \
+         into a change set of their own"
+    )]
+    OneZoneFile(Name),
     /// An SOA record in a view.
     #[error("a view has no SOA records: a zone has one, with one serial, for all clients; put it into the default")]
     SoaInView,

@@ -57,6 +57,18 @@ pub(super) struct Collection {
     /// What all of it will take, as an estimate.
     octets: u64,
     warnings: Warnings,
+    /// Each RR with its place, where that is wanted.
+    trace: Option<Vec<Traced>>,
+}
+
+/// An RR and where it stands.
+#[derive(Clone)]
+pub(super) struct Traced {
+    pub(super) owner: Name,
+    pub(super) rtype: RecordType,
+    pub(super) ttl: u32,
+    pub(super) rdata: Rdata,
+    pub(super) place: TextPlace,
 }
 
 /// The first warnings, and how many more there were.
@@ -128,7 +140,18 @@ impl Collection {
             wide: HashMap::new(),
             octets: 0,
             warnings: Warnings::default(),
+            trace: None,
         }
+    }
+
+    /// Keeps the place of each RR from now on.
+    pub(super) fn keep_places(&mut self) {
+        self.trace = Some(Vec::new());
+    }
+
+    /// The places that were kept.
+    pub(super) fn take_places(&mut self) -> Vec<Traced> {
+        self.trace.take().unwrap_or_default()
     }
 
     pub(super) fn apex(&self) -> &Name {
@@ -158,6 +181,15 @@ impl Collection {
         rdata: &[u8],
         place: TextPlace,
     ) -> Result<(), ZoneFileProblem> {
+        if let Some(trace) = &mut self.trace {
+            trace.push(Traced {
+                owner: owner.clone(),
+                rtype,
+                ttl,
+                rdata: rdata.into(),
+                place,
+            });
+        }
         let at = match self.find(owner, rtype) {
             Ok(at) => at,
             Err(chain) => {

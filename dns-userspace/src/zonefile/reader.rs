@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::budget::{self, Budget, Meter};
-use super::collection::{Collection, Warning};
+use super::collection::{Collection, Traced, Warning};
 use super::generate::{Range, expand};
 use super::include::Nesting;
 use super::problem::{Located, ZoneFileProblem};
@@ -62,6 +62,27 @@ pub(super) fn load_text(
     read(source, Nesting::none(), Meter::new(budget), apex, shown_as)
 }
 
+/// The same as [`load`] of a text in the place of the file at `path`, with the place of each RR.
+pub(super) fn load_traced(
+    text: Vec<u8>,
+    path: &Path,
+    apex: &Name,
+    shown_as: Arc<str>,
+) -> Result<(ZoneContent, Vec<Traced>), LoadError> {
+    let source = SourceFile {
+        path: path.to_owned(),
+        stamp: None,
+        octets: text,
+    };
+    let nesting = Nesting::new(path).map_err(LoadError::Unreadable)?;
+    let mut budget = Budget::unlimited();
+    let mut reader = MasterFileReader::new(nesting, Meter::new(&mut budget), apex, shown_as);
+    reader.collection.keep_places();
+    reader.read(source, apex);
+    let places = reader.collection.take_places();
+    Ok((reader.finish()?, places))
+}
+
 fn read(
     source: SourceFile,
     nesting: Nesting,
@@ -69,24 +90,8 @@ fn read(
     apex: &Name,
     shown_as: Arc<str>,
 ) -> Result<ZoneContent, LoadError> {
-    let mut reader = MasterFileReader {
-        sources: Vec::new(),
-        nesting,
-        collection: Collection::new(apex.clone(), shown_as),
-        meter,
-        has_stopped: false,
-        errors: Vec::new(),
-        rdata: Vec::new(),
-    };
-    let mut scope = FileScope {
-        origin: apex.clone(),
-        owner: LastOwner::None,
-        default_ttl: None,
-        last_ttl: None,
-    };
-    let source = Rc::new(source);
-    reader.collection.expect(source.count_owners());
-    reader.file(source, &mut scope);
+    let mut reader = MasterFileReader::new(nesting, meter, apex, shown_as);
+    reader.read(source, apex);
     reader.finish()
 }
 
@@ -157,7 +162,32 @@ impl EntryText<'_> {
     }
 }
 
-impl MasterFileReader<'_> {
+impl<'b> MasterFileReader<'b> {
+    fn new(nesting: Nesting, meter: Meter<'b>, apex: &Name, shown_as: Arc<str>) -> Self {
+        Self {
+            sources: Vec::new(),
+            nesting,
+            collection: Collection::new(apex.clone(), shown_as),
+            meter,
+            has_stopped: false,
+            errors: Vec::new(),
+            rdata: Vec::new(),
+        }
+    }
+
+    /// Reads the zone file itself.
+    fn read(&mut self, source: SourceFile, apex: &Name) {
+        let mut scope = FileScope {
+            origin: apex.clone(),
+            owner: LastOwner::None,
+            default_ttl: None,
+            last_ttl: None,
+        };
+        let source = Rc::new(source);
+        self.collection.expect(source.count_owners());
+        self.file(source, &mut scope);
+    }
+
     fn file(&mut self, source: Rc<SourceFile>, scope: &mut FileScope) {
         let number = self.sources.len() as u32;
         self.sources.push(Rc::clone(&source));

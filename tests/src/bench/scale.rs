@@ -17,7 +17,9 @@ use clap::Args;
 use dns_userspace::answer::{Admission, Environment};
 use dns_userspace::control::{Control, ControlHandle, Desired, DesiredZone, Observer, Planes, Publication, Settings};
 use dns_userspace::cookies::Cookies;
-use dns_userspace::journal::{Entry, HistoryLimits, Journal, ServedSerial, StorageStatus, Stored, Trouble, WriteError};
+use dns_userspace::journal::{
+    Entry, HistoryLimits, Journal, ServedSerial, StorageStatus, Stored, StoredFiles, Trouble, WriteError,
+};
 use dns_userspace::lines::CompileOptions;
 use dns_userspace::message::Limit;
 use dns_userspace::model::name::Name;
@@ -212,6 +214,7 @@ fn desired(options: &Options, zones: usize) -> Result<Desired> {
         unchanged: Vec::new(),
         access: Vec::new(),
         fallthrough: Vec::new(),
+        stored: StoredFiles::default(),
         ttl: TtlRules {
             min: 0,
             max: 86_400,

@@ -106,7 +106,7 @@ fn description(parts: &Parts, root: &Path) -> Result<String> {
     Ok(format!(
         "Package: hotdns\nVersion: {}-1\nArchitecture: {}\nMaintainer: hotdns <hotdns@localhost>\n\
          Installed-Size: {size}\n\
-         {depends}Suggests: bind9-dnsutils\nSection: net\nPriority: optional\n\
+         {depends}Suggests: bind9-dnsutils, git\nSection: net\nPriority: optional\n\
          Provides: dns-server\nDescription: DNS server that answers at the network card\n\
          \x20hotdns serves zones and single records. Names that are asked for often are\n\
          \x20answered by an XDP program, before the kernel's network stack; all else by a\n\

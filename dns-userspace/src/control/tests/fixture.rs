@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use super::super::{Control, ControlHandle, Desired, DesiredZone, History, Planes, Publication, Settings};
 use crate::cookies::Cookies;
 use crate::journal::faults::Shared;
-use crate::journal::{HistoryLimits, Storage};
+use crate::journal::{HistoryLimits, Storage, StoredFiles};
 use crate::model::name::Name;
 use crate::model::rdata::{format_value, parse_value};
 use crate::model::record::{Handling, Rdata, RecordType, RrSet};
@@ -259,6 +259,7 @@ pub(crate) fn desired(zones: Vec<DesiredZone>, records: Vec<(Name, RrSet)>) -> D
         unchanged: Vec::new(),
         access: Vec::new(),
         fallthrough: Vec::new(),
+        stored: StoredFiles::default(),
         ttl: RULES,
         guard: Guard::default(),
         history: HistoryLimits::default(),

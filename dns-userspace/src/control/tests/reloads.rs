@@ -245,3 +245,40 @@ async fn what_a_zone_lost_to_the_api_is_counted_as_it_comes_and_goes() {
     let series = r#"hotdns_conflicts{name="h19.x.",served_source="api",served_type="A",source="zone_file",type="A"} 1"#;
     assert!(fixture.metric(series));
 }
+
+/// A zone that is gone from the configuration may be a slip: one with many records is served until somebody insists.
+#[tokio::test]
+async fn a_zone_that_leaves_the_configuration_is_kept_by_the_deletion_guard() {
+    let hosts: Vec<String> = (0..20).map(|number| format!("h{number}.large.")).collect();
+    let records: Vec<(&str, RecordType, &str)> = hosts.iter().map(|host| (&**host, A, "192.0.2.1")).collect();
+    let zones = vec![
+        zone("large.", 1, &records),
+        zone("small.", 1, &[("a.small.", A, "192.0.2.1")]),
+    ];
+    let fixture = Fixture::new(desired(zones, vec![]));
+    *fixture.files.lock().expect("not poisoned") = Ok(desired(vec![zone("new.", 1, &[])], vec![]));
+    for _ in 0..2 {
+        let report = fixture.handle().reload().await.expect("reloaded");
+        let [Failure::ZoneFile { zone, error, .. }] = &report.failed[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!(zone, "large.");
+        assert!(
+            error.contains("not configured any more") && error.contains("`force`"),
+            "{error}"
+        );
+        let served = fixture.snapshot();
+        let is_served = |apex: &str| served.zones.contains_key(&name(apex).key());
+        assert_eq!(
+            [is_served("large."), is_served("small."), is_served("new.")],
+            [true, false, true]
+        );
+    }
+    let force = crate::store::Terms {
+        force: true,
+        ..Default::default()
+    };
+    let report = fixture.handle().on(force).reload().await.expect("reloaded");
+    assert!(report.failed.is_empty() && report.counts.removed == 22, "{report:?}");
+    assert!(!fixture.snapshot().zones.contains_key(&name("large.").key()));
+}

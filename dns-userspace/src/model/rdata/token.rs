@@ -97,6 +97,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// How far has been read: behind the line that ends the entry.
+    pub(crate) fn offset(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn is_at_end(&self) -> bool {
         self.at >= self.text.len()
     }

@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::live::{Live, SharedLive};
 use super::watched::WatchedFiles;
 use super::xdp::TableChoices;
-use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones, SourceSettings};
+use crate::config::{Config, ConfigSource, ConfigWithZones, ConfiguredZone, Known, ReadZones, SourceSettings};
 use crate::control::{self, Door, Failure, LoadFiles, Planes, Publication, Replaced};
+use crate::journal::{StoredFile, StoredFiles};
 use crate::lines::CompileOptions;
 use crate::rules::{Rule, RuleBook};
 use crate::serve::policy::{Policies, Policy};
@@ -183,6 +184,7 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
         _ => None,
     });
     let fallthrough = fallthrough.chain(clusters).collect();
+    let stored = stored(&read);
     let zones = read.zones.into_iter().map(|zone| control::DesiredZone {
         apex: zone.zone.apex,
         file: zone.zone.shown_as,
@@ -203,10 +205,46 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
         unchanged: read.unchanged.into_iter().map(|zone| zone.apex).collect(),
         access,
         fallthrough,
+        stored,
         ttl,
         guard: read.config.changes,
         history: read.config.history,
         restart_needed,
+    }
+}
+
+/// The zones whose files edits change, each as it was when it was read.
+fn stored(read: &ConfigWithZones) -> StoredFiles {
+    let file = |zone: &ConfiguredZone, stamp| StoredFile {
+        apex: zone.apex.clone(),
+        path: zone.file.clone(),
+        shown_as: Arc::clone(&zone.shown_as),
+        stamp,
+        is_in_folder: zone.is_in_folder,
+    };
+    let changed = read.zones.iter().filter(|zone| zone.zone.is_stored).map(|zone| {
+        let content = zone.content.as_ref().ok();
+        let stamp = content
+            .and_then(|content| content.files.first())
+            .map(|(_, stamp)| *stamp);
+        file(&zone.zone, stamp)
+    });
+    let unchanged = read
+        .unchanged
+        .iter()
+        .filter(|zone| zone.is_stored)
+        .map(|zone| file(zone, None));
+    StoredFiles {
+        files: changed.chain(unchanged).collect(),
+        folder: read
+            .config
+            .zone_folder
+            .as_ref()
+            .filter(|folder| folder.create)
+            .map(|folder| {
+                let path = folder.path.clone();
+                (path, Arc::clone(&folder.shown_as))
+            }),
     }
 }
 

@@ -36,6 +36,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks at it.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// The name that stands for a folder itself among its files, so that the folder is watched: no file is called so.
+const FOLDER: &str = "*";
+
+fn is_folder(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == FOLDER)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
 /// Waits while a file is being written: an editor may empty it first, and an empty configuration is a valid one.
 async fn wait_until_whole(path: &Path) {
     let until = Instant::now() + PATIENCE;
@@ -60,12 +71,15 @@ impl WatchedFiles {
         let lists = config.rules.iter().flat_map(|rule| rule.files());
         let lists = lists.map(|path| (path.clone(), FileStamp::at(path)));
         let read = zones.files().map(|(path, stamp)| (path.clone(), stamp));
+        // Its time is another one when a file comes or goes.
+        let folder = config.zone_folder.iter();
+        let folder = folder.map(|folder| (folder.path.join(FOLDER), folder.stamp));
         let mut files = self.lock();
         let configuration = files
             .get(&*config.file)
             .copied()
             .unwrap_or_else(|| FileStamp::at(&config.file));
-        *files = secrets.chain(lists).chain(read).collect();
+        *files = secrets.chain(lists).chain(read).chain(folder).collect();
         files.insert(config.file.to_path_buf(), configuration);
         self.news.notify_one();
     }
@@ -92,7 +106,9 @@ impl WatchedFiles {
                 }
             };
             if let Some(path) = self.changed(&hint) {
-                wait_until_whole(&path).await;
+                if !is_folder(&path) {
+                    wait_until_whole(&path).await;
+                }
                 info!("{} has changed: reloading", path.display());
                 // The writer logs what comes of it.
                 let _ = control.reload().await;
@@ -108,7 +124,9 @@ impl WatchedFiles {
     fn changed(&self, hint: &Hint) -> Option<PathBuf> {
         let files = self.lock();
         let is_changed = |path: &Path, was: &Option<FileStamp>| match was {
+            Some(was) if is_folder(path) => !was.is_still(folder_of(path)),
             Some(was) => !was.is_still(path),
+            None if is_folder(path) => folder_of(path).exists(),
             None => path.exists(),
         };
         match hint {
@@ -117,7 +135,9 @@ impl WatchedFiles {
                 .find(|(path, was)| is_changed(path, was))
                 .map(|(path, _)| path.clone()),
             Hint::These(paths) => {
-                let watched = paths.iter().filter_map(|path| files.get_key_value(path));
+                // A file that comes is in no list yet.
+                let folders = files.iter().filter(|(path, _)| is_folder(path));
+                let watched = paths.iter().filter_map(|path| files.get_key_value(path)).chain(folders);
                 watched
                     .into_iter()
                     .find(|(path, was)| is_changed(path, was))

@@ -148,7 +148,7 @@ impl Model {
             }
             Change::DropZone { apex, .. } => drop(self.files.remove(&apex.key())),
             // Who may ask changes no record.
-            Change::Access(_) | Change::Fallthrough(_) => {}
+            Change::Access(_) | Change::Fallthrough(_) | Change::Stored { .. } => {}
             Change::Reset { records: list, .. } => self.config = records(list),
             Change::Views(views) => {
                 for layer in self.views.values_mut() {

@@ -288,7 +288,7 @@ async fn a_list_that_loses_much_is_doubted_until_somebody_says_so() {
     );
     both.is_held(Some("POST /api/v1/sources/kubernetes/test/sync")).await;
     both.serves("n39.x.", &["192.0.2.1"]).await;
-    both.requests.ask();
+    both.requests.ask(true);
     both.serves("n39.x.", &[]).await;
 }
 
