@@ -6,14 +6,15 @@
 //! ```
 //!
 //! Rules are tried in the order of the configuration; the first that has something to say decides. Names of our zones
-//! and overlays come before all rules: so XDP, which answers from these alone, never contradicts a rule.
+//! and overlays come before all rules. Beside these, XDP and the fast path answer names alone that no rule concerns
+//! ([`RuleBook::concern`]).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -90,7 +91,12 @@ pub struct RuleBook {
     /// By name: until when a rule is off.
     pauses: Mutex<HashMap<Arc<str>, Instant>>,
     has_pauses: AtomicBool,
+    /// What goes around a replacement of the rules.
+    fence: OnceLock<Fence>,
 }
+
+/// Makes a change with nothing given that was made by the rules before.
+type Fence = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
 /// A rule with its lists.
 #[derive(Clone)]
@@ -112,6 +118,21 @@ pub struct ShownRule {
     /// Seconds for which it is still off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_for: Option<u64>,
+}
+
+impl Active {
+    fn verdict(&self, asked: &Asked<'_>, may_rewrite: bool) -> Verdict {
+        match &self.rule.action {
+            Action::Template(template) => template.evaluate(asked),
+            Action::Block(block) => self
+                .list
+                .as_ref()
+                .filter(|list| list.has(&asked.lower))
+                .map_or(Verdict::Pass, |_| block.verdict(asked)),
+            Action::Rewrite(rewrite) if may_rewrite => rewrite.evaluate(asked),
+            Action::Rewrite(_) => Verdict::Pass,
+        }
+    }
 }
 
 impl RuleBook {
@@ -136,9 +157,32 @@ impl RuleBook {
                 list,
             }
         });
-        let active = active.collect();
-        self.rules.store(Arc::new(active));
+        let active = Arc::new(active.collect());
+        let mut store = || self.rules.store(Arc::clone(&active));
+        match self.fence.get() {
+            Some(fence) => fence(&mut store),
+            None => store(),
+        }
         errors
+    }
+
+    /// Has each replacement made through `fence`, from now on: it takes back the answers that are given without asking
+    /// the rules, makes the change, and keeps others from coming meanwhile.
+    pub(crate) fn fence_with(&self, fence: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
+        let is_first = self.fence.set(Box::new(fence)).is_ok();
+        debug_assert!(is_first, "the rules have one fence");
+    }
+
+    /// Whether some rule has something to say to a question, whoever asks and whether or not it is paused.
+    pub(crate) fn concern(&self, name: &[u8], qtype: RecordType) -> bool {
+        let rules = self.rules.load();
+        if rules.is_empty() {
+            return false;
+        }
+        let Some(asked) = Asked::new(name, qtype) else {
+            return true;
+        };
+        rules.iter().any(|active| active.verdict(&asked, true) != Verdict::Pass)
     }
 
     /// Whether there is none.
@@ -166,7 +210,8 @@ impl RuleBook {
             return None;
         }
         let asked = Asked::new(name, qtype)?;
-        for Active { rule, list } in &**rules {
+        for active in &**rules {
+            let rule = &active.rule;
             let is_for_client = rule
                 .clients
                 .as_ref()
@@ -174,15 +219,7 @@ impl RuleBook {
             if !is_for_client || self.is_paused(&rule.name) {
                 continue;
             }
-            let verdict = match &rule.action {
-                Action::Template(template) => template.evaluate(&asked),
-                Action::Block(block) => list
-                    .as_ref()
-                    .filter(|list| list.has(&asked.lower))
-                    .map_or(Verdict::Pass, |_| block.verdict(&asked)),
-                Action::Rewrite(rewrite) if may_rewrite => rewrite.evaluate(&asked),
-                Action::Rewrite(_) => Verdict::Pass,
-            };
+            let verdict = active.verdict(&asked, may_rewrite);
             if verdict != Verdict::Pass {
                 return Some((Arc::clone(&rule.name), verdict));
             }

@@ -22,6 +22,7 @@ use crate::serve::worker::testing;
 mod attacks;
 mod caching;
 mod chains;
+mod hot;
 mod loops;
 mod routing;
 mod ruled;

@@ -253,6 +253,13 @@ impl LocalAnswerer {
         match self.fast.answer(query, &environment, out) {
             Fast::Answered => {
                 self.plane = Plane::FastPath;
+                if self.fast.is_cached() {
+                    self.plane = Plane::Upstream;
+                    if let Some(cache) = self.forwarder.as_ref().and_then(|forwarder| forwarder.cache()) {
+                        cache.count(true);
+                    }
+                    return Disposition::Reply;
+                }
                 if let Some(counter) = counter {
                     counter.count(arrival.protocol, self.fast.zone(), out);
                 }
@@ -261,11 +268,14 @@ impl LocalAnswerer {
             // None of our names, recursion is desired, and this client may have it.
             Fast::Pass(PassReason::Foreign)
                 if admission == Admission::Admitted
-                    && let Some(forwarder) = &self.forwarder
-                    && forwarder.answer_at_once(query, arrival, out) =>
+                    && let Some(forwarder) = &self.forwarder =>
             {
-                self.plane = Plane::Upstream;
-                return Disposition::Reply;
+                if forwarder.answer_at_once(query, arrival, out) {
+                    self.plane = Plane::Upstream;
+                    return Disposition::Reply;
+                }
+                // The reference answerer would say no more.
+                return forwarder.take_on(query, None, arrival, out);
             }
             Fast::Pass(_) => {}
         }

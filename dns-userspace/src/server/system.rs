@@ -195,6 +195,7 @@ impl System {
             in_flight,
             &cookies,
             (local, rules),
+            (&served, &program),
             &metrics,
             &spawner,
         )

@@ -46,7 +46,7 @@ fn main() -> Result<()> {
         println!(
             "{}:",
             if everything {
-                "access lists, rate limits, views, counts by zone, an upstream and an NSID"
+                "access lists, rate limits, views, counts by zone, an upstream, kept answers and an NSID"
             } else {
                 "nothing configured"
             }
@@ -89,7 +89,10 @@ fn probe(everything: bool) -> Result<()> {
         let constants = Constants {
             settings,
             limits,
-            room: Room::default(),
+            room: Room {
+                hot: if everything { 64 } else { 0 },
+                ..Room::default()
+            },
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)?;
         if everything {

@@ -1,7 +1,7 @@
 //! What is kept of upstream's answers, for whom, and for how long. Time is the test's own.
 
 use super::*;
-use crate::config::{CacheConfig, StaleConfig};
+use crate::config::{CacheConfig, HotConfig, StaleConfig};
 use crate::host::memory::Size;
 use crate::observe::figures::CacheFigures;
 
@@ -22,6 +22,7 @@ pub(super) const CONFIG: CacheConfig = CacheConfig {
         client_wait: Duration::from_millis(50),
     },
     prefetch: true,
+    xdp: HotConfig { names: 64 },
 };
 
 impl Caching {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -15,12 +16,16 @@ use crate::config::{Config, DEFAULT_SET, FailoverOn, Policy, UpstreamServer, Ups
 use crate::cookies::Cookies;
 use crate::host::addresses::HostAddresses;
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
+use crate::publish::Served;
 use crate::resolve::{Cache, Clock, ForwardSettings, Forwarder};
 use crate::rules::RuleBook;
 use crate::serve::answerer::LocalChains;
+use crate::serve::xdp::{Program, SharedProgram};
 
 /// Addresses are read again so often whatever the kernel says, since its messages may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often answers are promoted and demoted.
+const TEND: Duration = Duration::from_millis(200);
 /// Each message means "look again".
 const GROUPS: [MulticastGroup; 2] = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
@@ -31,6 +36,7 @@ pub(super) async fn start(
     in_flight: usize,
     cookies: &Arc<Cookies>,
     (local, rules): (LocalChains, Arc<RuleBook>),
+    (served, program): (&Arc<Served>, &SharedProgram),
     metrics: &Metrics,
     spawner: &Spawner,
 ) -> anyhow::Result<Option<Arc<Forwarder>>> {
@@ -53,12 +59,20 @@ pub(super) async fn start(
     let servers = UpstreamMetrics::default();
     let cache = config.cache.enabled.then(|| {
         let cache = Cache::new(config.cache, clock.clone(), Arc::default());
-        Arc::new(cache)
+        Arc::new(cache.promoting(Arc::clone(served)))
     });
     metrics.show_upstreams(&servers);
     if let Some(cache) = &cache {
+        let (fenced, program) = (Arc::clone(cache), program.clone());
+        rules.fence_with(move |change| fenced.fence(change));
         let cache = Arc::clone(cache);
-        metrics.show_cache(Box::new(move || Arc::clone(cache.figures())));
+        metrics.show_cache(Box::new(move || {
+            let figures = cache.figures();
+            if let Some(Ok(counters)) = program.lock().as_ref().map(Program::counters) {
+                figures.hits_in_xdp.store(counters.cached, Ordering::Relaxed);
+            }
+            Arc::clone(figures)
+        }));
     }
     let forwarder = Forwarder::new(settings, Arc::clone(cookies), &clock, &servers);
     let forwarder = forwarder
@@ -67,6 +81,15 @@ pub(super) async fn start(
         .ruled(rules)
         .counting(metrics.sockets());
     let forwarder = Arc::new(forwarder);
+    if config.cache.enabled && config.cache.xdp.names > 0 {
+        let (tended, stopping) = (Arc::clone(&forwarder), spawner.stopping());
+        spawner.spawn("hot answers", async move {
+            tokio::select! {
+                ended = tend(tended) => ended,
+                () = stopping.cancelled() => Ok(()),
+            }
+        });
+    }
     // Before the addresses are read, so that no change falls between.
     let changes = match netlink::connect(&GROUPS) {
         Ok(Connection { run, changes, .. }) => {
@@ -128,6 +151,18 @@ fn sets(config: &Config) -> Vec<UpstreamSet> {
         .into_iter()
         .chain(config.forward.upstreams.iter().cloned())
         .collect()
+}
+
+/// Keeps the answers that the fast path and XDP give in step with the cache.
+async fn tend(forwarder: Arc<Forwarder>) -> anyhow::Result<()> {
+    let mut tick = tokio::time::interval(TEND);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let forwarder = Arc::clone(&forwarder);
+        // There may be many of them.
+        tokio::task::spawn_blocking(move || forwarder.tend_hot()).await?;
+    }
 }
 
 async fn follow(forwarder: &Forwarder, mut changes: Changes) {

@@ -43,6 +43,17 @@ struct TableLoader {
     cookies: Arc<Cookies>,
     /// For how many own addresses the next program has room.
     own_room: Arc<AtomicU32>,
+    /// For how many kept answers of upstream servers there is room.
+    hot_names: u32,
+}
+
+/// How many answers of upstream servers are ready to be given at once, beside our own.
+pub(super) fn hot_names(config: &Config) -> u32 {
+    if config.resolves() && config.cache.enabled {
+        config.cache.xdp.names
+    } else {
+        0
+    }
 }
 
 /// For how many entries of own addresses there is to be room, by what this host has now.
@@ -73,6 +84,7 @@ pub(super) fn table_loader(
         recursion: Arc::clone(recursion),
         cookies: Arc::clone(cookies),
         own_room: Arc::clone(own_room),
+        hot_names: hot_names(config),
     };
     let is_wanted = config.xdp.mode != XdpMode::Off && !config.xdp.interfaces.is_empty();
     let object = is_wanted.then(|| loader.try_out()).and_then(|tried| match tried {
@@ -132,6 +144,7 @@ impl TableLoader {
                 access: entries(prefixes(&self.gate.access) + prefixes(&self.gate.exempt)),
                 // One more for all of IPv4.
                 recursion: entries(self.recursion.len() + 1),
+                hot: self.hot_names,
             },
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)
@@ -164,7 +177,7 @@ impl TableLoader {
     }
 
     fn on_heap(&self, sizes: Sizes) -> anyhow::Result<Memory> {
-        let memory = Memory::on_heap(sizes)?;
+        let memory = Memory::on_heap(sizes)?.with_hot(self.hot_names)?;
         Ok(if self.gate.limits.is_enabled() {
             memory.with_buckets()?
         } else {
