@@ -80,7 +80,7 @@ impl Features {
             }
             Self::Cache => {
                 "backend: {upstream: {enabled: true, servers: [\"127.0.0.1:5300\"]}}\n\
-                 forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 256MiB}\n"
+                 forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 256MiB, xdp: {names: 262144}}\n"
             }
             Self::RateLimits => "rate_limit: {enabled: true, rate: 100, burst: 50, ipv4_prefix: 32}\n",
         }
