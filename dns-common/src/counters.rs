@@ -25,6 +25,8 @@ pub struct Counters {
     pub limited: u64,
     /// Answers refused because of an access list.
     pub denied: u64,
+    /// Answers of upstream servers that were kept.
+    pub cached: u64,
     /// Answers sent, by QTYPE class, then rcode class.
     pub answers: [[u64; RCODE_CLASSES]; QTYPE_CLASSES],
 }

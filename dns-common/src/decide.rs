@@ -13,7 +13,7 @@ use crate::hash::NameHash;
 use crate::line::{MOST_LISTED, NO_REFERENCE, Occupant, REFERRAL, Reference, flag};
 use crate::prepare::needs_preparation;
 use crate::reason::PassReason;
-use crate::reply::error_bytes;
+use crate::reply::{DENIED, error_bytes};
 use crate::scratch::Scratch;
 use crate::search::{NOT_LISTED, Prober, find_encloser, look_up, parent, probed, reason_of};
 use crate::slot::name_tag;
@@ -48,7 +48,12 @@ pub fn decide<P: Prober, T: Table>(
 ) -> Result<(), PassReason> {
     let first = first_look(prober.scratch(), table, hash)?;
     let decided = decide_further(prober, table, first);
-    refuse_foreign(prober.scratch(), decided, may_forward)?;
+    let decided = refuse_foreign(prober.scratch(), decided, may_forward);
+    if decided == Err(PassReason::Foreign) {
+        // Whoever goes upstream with the name relies on it.
+        is_settled(prober.scratch(), table)?;
+    }
+    decided?;
     if is_guarded(prober.scratch()) {
         return Err(PassReason::Access);
     }
@@ -262,7 +267,7 @@ pub fn refuse(scratch: &mut Scratch, info_code: u16) {
 #[inline(always)]
 pub fn deny(scratch: &mut Scratch) {
     refuse(scratch, info_code::PROHIBITED);
-    scratch.reply.is_denied = 1;
+    scratch.reply.extra = DENIED;
 }
 
 /// An empty answer with TC=1: a real client asks again over TCP (RFC 7766 §5).
@@ -274,12 +279,18 @@ pub fn truncate(scratch: &mut Scratch) {
 /// Whether the reply in the scratch may be sent.
 #[inline(always)]
 pub fn check<T: Table>(scratch: &Scratch, table: &T, udp_payload: u16) -> Result<(), PassReason> {
-    // A search over several lines saw one state of the table only if no change came between.
-    if scratch.lines_read > 1 && table.epoch() != scratch.epoch {
-        return Err(PassReason::Torn);
-    }
+    is_settled(scratch, table)?;
     if message_bytes(scratch) > limit(scratch, udp_payload) {
         return Err(PassReason::TooLarge);
+    }
+    Ok(())
+}
+
+/// A search over several lines saw one state of the table only if no change came between.
+#[inline(always)]
+pub(crate) fn is_settled<T: Table>(scratch: &Scratch, table: &T) -> Result<(), PassReason> {
+    if scratch.lines_read > 1 && table.epoch() != scratch.epoch {
+        return Err(PassReason::Torn);
     }
     Ok(())
 }
@@ -366,7 +377,7 @@ fn reference<P: Prober>(prober: &mut P, line: &Occupant, rtype: u16) -> u64 {
 
 /// Answers with the line's own addresses, if those are asked for.
 #[inline(always)]
-fn inline(scratch: &mut Scratch, line: &Occupant) -> bool {
+pub(crate) fn inline(scratch: &mut Scratch, line: &Occupant) -> bool {
     let qtype = scratch.qtype as u16;
     if qtype == rtype::A && line.inline_a() > 0 {
         inline_a(scratch, line);
@@ -438,7 +449,7 @@ fn take_slot<T: Table>(scratch: &mut Scratch, table: &T, reference: Reference) -
     reply.slot = reference.slot;
     reply.raise = scratch.name_bytes.wrapping_sub(reply.header.base_bytes as u32) & 0xFF;
     reply.info_code = 0;
-    reply.is_denied = 0;
+    reply.extra = 0;
     Ok(())
 }
 

@@ -24,6 +24,7 @@ pub mod cookie;
 pub mod counters;
 pub mod decide;
 pub mod hash;
+pub mod hot;
 pub mod limit;
 pub mod line;
 pub mod message;

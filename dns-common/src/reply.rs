@@ -11,6 +11,11 @@ pub const INLINE: u32 = 0;
 /// The body is in [`crate::scratch::Scratch::prepared`].
 pub const PREPARED: u32 = 100;
 
+/// The client may ask nothing, and so has no recursion either: RA=0.
+pub const DENIED: u32 = 1 << 16;
+/// The answer is an upstream server's, for a client that may use it.
+pub const CACHED: u32 = 1 << 17;
+
 /// The verdict "answer", as data: where the body is and what is patched into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -25,8 +30,8 @@ pub struct Reply {
     pub serial: u32,
     /// INFO-CODE of the extended error that goes with it where the query has an OPT (RFC 8914); 0 for none.
     pub info_code: u32,
-    /// 1 where the client may ask nothing, and so has no recursion either: RA=0.
-    pub is_denied: u32,
+    /// What else there is to say: [`DENIED`], [`CACHED`]; and in the lower half more flags of the reply's header.
+    pub extra: u32,
     /// Counts, flags, length and sum of the body; the slot's own header, or one made for an inline answer.
     pub header: SlotHeader,
 }
@@ -39,7 +44,7 @@ impl Reply {
         raise: 0,
         serial: 0,
         info_code: 0,
-        is_denied: 0,
+        extra: 0,
         header: SlotHeader::NONE,
     };
 
@@ -52,20 +57,23 @@ impl Reply {
         self.source = INLINE;
         self.raise = 0;
         self.info_code = 0;
-        self.is_denied = 0;
+        self.extra = 0;
         let body = (body_bytes as u64) << 32 | (sum as u64) << 48;
         let counts = answers as u64 | (marks_of(flags) as u64) << 24;
         self.header = bytemuck::cast([body, counts, 0]);
     }
 }
 
-/// The header of the reply after its ID: flags and counts, each as it lies in memory.
+/// The header of the reply after its ID: flags and counts, each as it lies in memory. `recursion_available`: 0 or 1, a
+/// number and not a choice, of which verifiers would look at each.
 #[inline(always)]
-pub const fn header_tail(query_flags: u16, reply: &SlotHeader, recursion_available: bool, has_opt: bool) -> [u16; 5] {
-    // RFC 1035 §4.1.1: RD is copied. RFC 4035 §3.1.6: AD and CD are clear.
-    let ra = if recursion_available { flags::RA } else { 0 };
+pub const fn header_tail(query_flags: u16, reply: &Reply, recursion_available: u16, has_opt: bool) -> [u16; 5] {
+    // RFC 1035 §4.1.1: RD is copied. RFC 4035 §3.1.6: AD and CD are clear in answers of ours.
+    let extra = reply.extra as u16;
+    let reply = &reply.header;
+    let ra = recursion_available * flags::RA;
     [
-        (flags::QR | (query_flags & flags::RD) | reply.flags() | ra).to_be(),
+        (flags::QR | (query_flags & flags::RD) | reply.flags() | ra | extra).to_be(),
         1u16.to_be(),
         (reply.answers as u16).to_be(),
         (reply.authorities as u16).to_be(),

@@ -222,6 +222,12 @@ pub fn parent<T: Table>(scratch: &Scratch, table: &T) -> NameHash {
     hash_suffix(scratch, table, scratch.offsets[1] as usize, false, 0)
 }
 
+/// The hash of the question's whole name, and of a number that goes with it.
+#[inline(always)]
+pub(crate) fn hash_with<T: Table>(scratch: &Scratch, table: &T, number: u32) -> NameHash {
+    hash_suffix(scratch, table, 0, false, number)
+}
+
 /// The hash of a suffix out of the kept sums and one masked word.
 #[inline(always)]
 fn hash_suffix<T: Table>(scratch: &Scratch, table: &T, offset: usize, wildcard: bool, view: u32) -> NameHash {

@@ -37,7 +37,7 @@ pub trait Table {
     fn zone(&self, index: u32) -> Option<ZoneEntry>;
 }
 
-/// Words of what is said of a whole table: the epoch, and how many labels its deepest name has; the rest is unused.
+/// Words of what is said of a whole table ([`word`]).
 pub const EPOCH_WORDS: usize = 8;
 /// Which of them is which.
 pub mod word {
@@ -45,6 +45,11 @@ pub mod word {
     pub const EPOCH: usize = 0;
     /// The depth.
     pub const DEPTH: usize = 1;
+    /// Which names are ours, by a number that is raised before that changes and after it: odd meanwhile
+    /// ([`crate::hot`]).
+    pub const GENERATION: usize = 2;
+    /// For tests: the time by which kept answers age, in nanoseconds; 0: the machine's own.
+    pub const FIXED_NOW: usize = 3;
 }
 
 /// What all names of a zone share. A reference is `None` while it is being changed, or where userspace answers.

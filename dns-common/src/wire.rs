@@ -26,6 +26,8 @@ pub mod flags {
     pub const RD: u16 = 0x0100;
     /// Recursion available.
     pub const RA: u16 = 0x0080;
+    /// Checking disabled (RFC 4035 §3.2.2).
+    pub const CD: u16 = 0x0010;
     /// The four bits of the rcode.
     pub const RCODE: u16 = 0x000F;
     /// REFUSED in these bits.

@@ -6,6 +6,8 @@
 //! | `OWN`, `OWN_TABLE` | our addresses and ports; where each has a place of its own | userspace |
 //! | `ACCESS` | prefixes of clients that may ask, or may not, by group | userspace |
 //! | `BUCKETS` | rate limits | the program, and the sockets through mmap |
+//! | `HOT_LINES`, `HOT_BODIES` | kept answers of upstream servers | userspace, through mmap |
+//! | `HOT_ASKED` | when each of these was asked for | the program, and the sockets through mmap |
 //! | `RECURSION` | prefixes of clients that may use the upstream | userspace |
 //! | `CLIENTS` | prefixes of clients, and their views | userspace |
 //! | `STATE` | counters and scratch, per processor | the program |
@@ -33,7 +35,7 @@ use core::ptr::{read_unaligned, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
@@ -42,6 +44,7 @@ use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_l
 use dns_common::cookie::{Jar, Secret};
 use dns_common::counters::{RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::{Keys, MAX_WORDS, NameHash};
+use dns_common::hot::{BODY_WORDS, HotAnswers};
 use dns_common::limit::{BUCKET_LINE_WORDS, BucketLine, Buckets, Limits};
 use dns_common::line::LINE_WORDS;
 use dns_common::opaque::opaque_ref;
@@ -89,6 +92,12 @@ static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_P
 static ACCESS: LpmTrie<[u8; 20], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static BUCKETS: Array<[u64; BUCKET_LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static HOT_LINES: Array<[u64; LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static HOT_BODIES: Array<[u64; BODY_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static HOT_ASKED: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static COOKIES: Array<Jar> = Array::with_max_entries(1, 0);
 #[map]
@@ -199,6 +208,14 @@ pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     ];
     // SAFETY: a key is a number of bits and sixteen octets, packed, as these five words are.
     let key = unsafe { &*core::ptr::from_ref(room).cast::<Key<[u8; 16]>>() };
+    RECURSION.get(key).is_some_and(|may| *may != 0)
+}
+
+/// The same of the client in the scratch ([`dns_common::scratch::Scratch::client`]).
+#[inline(always)]
+pub fn client_may_recurse(client: &[u32; 6]) -> bool {
+    // SAFETY: a key is a number of bits and sixteen octets, packed, as the first five of these words are.
+    let key = unsafe { &*core::ptr::from_ref(client).cast::<Key<[u8; 16]>>() };
     RECURSION.get(key).is_some_and(|may| *may != 0)
 }
 
@@ -342,8 +359,114 @@ fn touch<const BODY: usize>(slot: Option<*const Slot<BODY>>, words: &[usize]) {
     }
 }
 
+/// A copy of a line, of one version.
+#[inline(always)]
+fn whole_line(line: *const [u64; LINE_WORDS]) -> Option<[u64; LINE_WORDS]> {
+    let line = line.cast::<u64>();
+    let ordered = is_ordered();
+    let mut words = [0; LINE_WORDS];
+    // SAFETY: `line` points at eight aligned words of the map. Userspace may write them meanwhile: volatile loads in
+    // order, the version first and again last, and only the copy is looked at.
+    unsafe {
+        words[0] = read_volatile(line);
+        let line = after(ordered, line, words[0]);
+        words[1] = read_volatile(line.add(1));
+        words[2] = read_volatile(line.add(2));
+        words[3] = read_volatile(line.add(3));
+        words[4] = read_volatile(line.add(4));
+        words[5] = read_volatile(line.add(5));
+        words[6] = read_volatile(line.add(6));
+        words[7] = read_volatile(line.add(7));
+        let read = words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7];
+        let line = after(ordered, line, read);
+        let again = read_volatile(line);
+        if words[0] & 1 != 0 || again != words[0] {
+            return None;
+        }
+    }
+    Some(words)
+}
+
 /// The table as the core sees it.
 pub struct KernelTable;
+
+impl HotAnswers for KernelTable {
+    #[inline(always)]
+    fn buckets(&self) -> u32 {
+        settings().hot_buckets
+    }
+
+    #[inline(always)]
+    fn tag(&self, place: u32) -> u64 {
+        match HOT_LINES.get_ptr(place) {
+            // SAFETY: one aligned word of the line's eight.
+            Some(line) => unsafe { read_volatile(line.cast::<u64>().add(1)) },
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn hot_line(&self, place: u32) -> Option<[u64; LINE_WORDS]> {
+        whole_line(HOT_LINES.get_ptr(place)?)
+    }
+
+    #[inline(always)]
+    fn copy_hot_body(&self, slot: u32, words: u32, to: &mut [u64; PREPARED_WORDS]) -> bool {
+        let Some(body) = HOT_BODIES.get_ptr(slot) else {
+            return false;
+        };
+        for (index, to) in to.iter_mut().enumerate().take(BODY_WORDS) {
+            if index as u32 >= words {
+                break;
+            }
+            // SAFETY: `index` is below the body's number of words. Userspace may be writing it: the line's version
+            // says so afterwards.
+            *to = unsafe { read_volatile(body.cast::<u64>().add(index)) };
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn is_still(&self, place: u32, first: u64) -> bool {
+        if is_ordered() {
+            order_loads();
+        }
+        // SAFETY: one aligned word of the line's eight.
+        HOT_LINES
+            .get_ptr(place)
+            .is_some_and(|line| unsafe { read_volatile(line.cast::<u64>()) } == first)
+    }
+
+    #[inline(always)]
+    fn generation(&self) -> u32 {
+        if is_ordered() {
+            order_loads();
+        }
+        epoch_word(word::GENERATION) as u32
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        match epoch_word(word::FIXED_NOW) {
+            // SAFETY: a helper without arguments.
+            0 => unsafe { bpf_ktime_get_boot_ns() },
+            fixed => fixed,
+        }
+    }
+
+    #[inline(always)]
+    fn note_asked(&self, place: u32, asked: u64) {
+        if let Some(word) = HOT_ASKED.get_ptr_mut(place) {
+            // SAFETY: an aligned word, which others write in one go as well. It is written once in a second: what many
+            // processors write takes each of them long.
+            unsafe {
+                if read_volatile(word) != asked {
+                    write_volatile(word, asked);
+                }
+            }
+        }
+    }
+}
 
 impl Table for KernelTable {
     #[inline(always)]
@@ -377,29 +500,7 @@ impl Table for KernelTable {
 
     #[inline(always)]
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]> {
-        let line = LINES.get_ptr(index)?.cast::<u64>();
-        let ordered = is_ordered();
-        let mut words = [0; LINE_WORDS];
-        // SAFETY: `line` points at eight aligned words of the map. Userspace may write them meanwhile: volatile
-        // loads in order, the version first and again last, and only the copy is looked at.
-        unsafe {
-            words[0] = read_volatile(line);
-            let line = after(ordered, line, words[0]);
-            words[1] = read_volatile(line.add(1));
-            words[2] = read_volatile(line.add(2));
-            words[3] = read_volatile(line.add(3));
-            words[4] = read_volatile(line.add(4));
-            words[5] = read_volatile(line.add(5));
-            words[6] = read_volatile(line.add(6));
-            words[7] = read_volatile(line.add(7));
-            let read = words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7];
-            let line = after(ordered, line, read);
-            let again = read_volatile(line);
-            if words[0] & 1 != 0 || again != words[0] {
-                return None;
-            }
-        }
-        Some(words)
+        whole_line(LINES.get_ptr(index)?)
     }
 
     #[inline(always)]

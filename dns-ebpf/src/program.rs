@@ -10,6 +10,7 @@ use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_clas
 use dns_common::decide::{First, is_guarded};
 use dns_common::opaque::opaque;
 use dns_common::reason::{DropReason, PassReason};
+use dns_common::reply::CACHED;
 use dns_common::wire::flags;
 
 use crate::{Verdict, maps, parse, respond, steps, tap};
@@ -74,7 +75,7 @@ fn answer(ctx: &XdpContext) -> Verdict {
     match steps::scan_and_look(ctx, &frame, &mut state.scratch, admitted) {
         Ok(First::Decided) => {}
         Ok(first) => {
-            if maps::settings().has_views != 0 {
+            if maps::settings().has_views != 0 || maps::settings().hot_buckets != 0 {
                 let Some(client) = respond::client(ctx, &frame) else {
                     return Verdict::Pass(PassReason::Internal);
                 };
@@ -133,6 +134,7 @@ fn answer(ctx: &XdpContext) -> Verdict {
         admission::REFUSED => state.counters.denied += 1,
         _ => {}
     }
+    state.counters.cached += (state.scratch.reply.extra / CACHED & 1) as u64;
     // The compiler proves these bounds and drops the checks, which the verifier then misses.
     let qtype = opaque(qtype_class(state.scratch.qtype as u16) as u64) as usize;
     let rcode = opaque(rcode_class(state.scratch.reply.header.flags() & flags::RCODE) as u64) as usize;

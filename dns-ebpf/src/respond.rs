@@ -12,7 +12,7 @@ use dns_common::decide::message_bytes;
 use dns_common::opaque::opaque;
 use dns_common::prepare::{Body, patch, prepared_octets};
 use dns_common::reason::{DropReason, PassReason};
-use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
+use dns_common::reply::{CACHED, DENIED, INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
 use dns_common::scratch::{INLINE_WORDS, Scratch, State};
 use dns_common::slot::Slot;
 use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
@@ -54,8 +54,8 @@ pub fn respond(ctx: &XdpContext, frame: &Frame, state: &mut State) -> Result<(),
         let front = frame.message() + HEADER_BYTES + scratch.name_bytes as usize + QUESTION_TAIL_BYTES;
         grow(ctx, by, front)?;
     }
-    write(ctx, frame, scratch, &mut state.client_key, message)
-        .map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))
+    let room = (&mut state.client_key, &mut state.lacking);
+    write(ctx, frame, scratch, room, message).map_err(|Unfinished| Verdict::Drop(DropReason::HalfWritten))
 }
 
 /// The client's address, as it lies in memory.
@@ -76,7 +76,7 @@ fn write(
     ctx: &XdpContext,
     frame: &Frame,
     scratch: &Scratch,
-    room: &mut [u32; 5],
+    (room, forgotten): (&mut [u32; 5], &mut u64),
     message: usize,
 ) -> Result<(), Unfinished> {
     let reply = &scratch.reply;
@@ -103,13 +103,14 @@ fn write(
 
     // The header: the ID stays.
     let has_opt = scratch.has_opt != 0;
+    // Who gets an answer of an upstream server may use it.
+    let mut available = (reply.extra & CACHED != 0) as u64;
+    if reply.extra & (CACHED | DENIED) == 0 {
+        available = may_recurse(client, room) as u64;
+    }
+    let available = maps::forget(forgotten, available) as u16 & 1;
     let dns: &mut Dns = packet.header_mut(frame.message()).ok_or(Unfinished)?;
-    let tail = header_tail(
-        scratch.query_flags as u16,
-        &reply.header,
-        reply.is_denied == 0 && may_recurse(client, room),
-        has_opt,
-    );
+    let tail = header_tail(scratch.query_flags as u16, reply, available, has_opt);
     dns.tail = tail;
     sum += dns.id as u64 + tail[0] as u64 + tail[1] as u64 + tail[2] as u64 + tail[3] as u64 + tail[4] as u64;
 

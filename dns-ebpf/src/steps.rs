@@ -11,6 +11,7 @@ use dns_common::access::{EXEMPT, SERVER, admission, verdict};
 use dns_common::arrange::{arrange_rrs, draw_places};
 use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_further, deny, first_look, refuse, refuse_foreign, truncate};
+use dns_common::hot::{HotAnswers, answer};
 use dns_common::limit::{Charge, charge};
 use dns_common::message::Message;
 use dns_common::order::Nibbles;
@@ -210,12 +211,34 @@ extern "C" fn hotdns_decide(first: u32) -> u32 {
     let decided = decide_further(&mut prober, &KernelTable, first);
     let may_forward = settings().has_upstream != 0;
     let decided = refuse_foreign(prober.scratch, decided, may_forward);
+    if matches!(decided, Err(PassReason::Foreign)) && KernelTable.buckets() != 0 {
+        return hotdns_hot();
+    }
     let checked = decided.and_then(|()| check(prober.scratch, &KernelTable, settings().udp_payload));
     if checked.is_ok() && needs_preparation(prober.scratch) {
         hotdns_prepare()
     } else {
         pack(checked)
     }
+}
+
+/// Looks for a kept answer of an upstream server to the question in the scratch, whose name is not ours.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hotdns_hot() -> u32 {
+    let Some(state) = state() else {
+        return pack(Err(PassReason::Internal));
+    };
+    let scratch = &mut state.scratch;
+    if !maps::client_may_recurse(&scratch.client) {
+        return pack(Err(PassReason::Foreign));
+    }
+    let view = if KernelTable.has_views() {
+        KernelTable.view(&scratch.client)
+    } else {
+        0
+    };
+    pack(answer(scratch, &KernelTable, view, settings().udp_payload))
 }
 
 #[inline(never)]

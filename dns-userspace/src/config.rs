@@ -67,7 +67,7 @@ mod zones;
 use std::path::PathBuf;
 
 pub use self::backend::{BackendConfig, UpstreamConfig};
-pub use self::cache::{CacheConfig, StaleConfig};
+pub use self::cache::{CacheConfig, HotConfig, StaleConfig};
 pub use self::chaos::ChaosConfig;
 pub use self::choice::UnknownWord;
 pub use self::collector::{GelfTarget, GelfTransport};

@@ -266,12 +266,20 @@ impl<H: Home> Publisher<H> {
         {
             program.set_zone_access(zone_access(new));
         }
+        // Kept answers of upstream servers lead on to names that may be ours from now on.
+        let changes_owners = owners_differ(&old, new, delta);
+        if changes_owners {
+            self.writer.raise_generation();
+        }
         observe(Stage::Fenced);
         // Publish.
         let came = delta.zones.iter().filter(|zone| zone.change == ZoneChange::Added);
         self.set_serials_of_new_zones(came.filter_map(|zone| new.zones.get(&zone.apex)));
         self.start_counts(new, delta);
         self.served.snapshot.store(Arc::clone(new));
+        if changes_owners {
+            self.writer.raise_generation();
+        }
         observe(Stage::Published);
         // Install.
         let installed = self.install(new, names, observe);
@@ -484,6 +492,26 @@ fn zone_access(snapshot: &Snapshot) -> BTreeMap<u32, Arc<AccessList>> {
     lists
         .filter_map(|(apex, list)| Some((snapshot.zones.get(apex)?.index, Arc::clone(list))))
         .collect()
+}
+
+/// Whether other names than before are ours: not where all that differs is what they say.
+fn owners_differ(old: &Snapshot, new: &Snapshot, delta: &Delta) -> bool {
+    let state = |snapshot: &Snapshot, zone: &ZoneDelta| {
+        let zone = snapshot.zones.get(&zone.apex)?;
+        Some((zone.failed.is_some(), zone.falls_through))
+    };
+    let types = |snapshot: &Snapshot, key: &NameKey| -> Vec<RecordType> {
+        let of_views = snapshot.views.list.iter().flat_map(|view| view.own.get(key));
+        let nodes = snapshot.node(key).into_iter().chain(of_views);
+        nodes
+            .flat_map(|node| node.rrsets.iter().map(|rrset| rrset.rtype))
+            .collect()
+    };
+    let moves = |zone: &ZoneDelta| zone.change != ZoneChange::Changed || state(old, zone) != state(new, zone);
+    delta.views_redefined
+        || old.is_withheld
+        || delta.zones.iter().any(moves)
+        || (delta.names.iter().chain(delta.views.iter().flatten())).any(|key| types(old, key) != types(new, key))
 }
 
 /// Whether the program is to be told other access lists: those of zones that come and go are under other numbers.

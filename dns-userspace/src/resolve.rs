@@ -54,7 +54,7 @@ mod upstream;
 mod walk;
 
 pub use cache::{Cache, CachedAnswer, Restored};
-use cache::{Entry, Given, Key, Look};
+use cache::{Candidate, Entry, Given, Key, Look, Question};
 pub use chain::LocalData;
 pub use clock::Clock;
 use exchange::Asking;
@@ -308,8 +308,54 @@ impl Forwarder {
         let is_written = entry.write(query, Given::Aged(entry.age(now)), edns, limit, out);
         if is_written {
             cache.count(true);
+            cache.note(key.octets(), &entry, client, now);
         }
         is_written
+    }
+
+    /// Promotes answers of the cache that are asked for often, demotes others, and has fetched anew what is soon over;
+    /// to be called every moment.
+    pub fn tend_hot(&self) {
+        let Some(cache) = &self.cache else { return };
+        let may = |candidate: Candidate<'_>| self.may_be_promoted(&candidate);
+        let fetch = |question: Question<'_>| Asking {
+            name: question.name.into(),
+            qtype: question.qtype,
+            qclass: question.qclass,
+            checking_disabled: question.checking_disabled,
+            authentic_data: false,
+            dnssec_ok: question.dnssec_ok,
+            // What is larger than that has no room there.
+            whole: false,
+            view: question.view,
+            set: question.set,
+        };
+        for asking in cache.tend(may, fetch) {
+            self.prefetch(&asking);
+        }
+    }
+
+    /// Whether an answer may be given to all clients of its view without asking the rules, the routes, or whose the
+    /// names are to which it leads.
+    fn may_be_promoted(&self, candidate: &Candidate<'_>) -> bool {
+        let &Candidate {
+            question,
+            entry,
+            client,
+        } = candidate;
+        let (qtype, view) = (
+            RecordType(question.qtype),
+            self.local.as_ref().map_or(0, |local| local.view_of(client)),
+        );
+        let leaves = |target: &[u8]| {
+            let elsewhere = |target: &Name| self.is_elsewhere(target, qtype, question.set, client);
+            Name::from_wire(target).map_or(true, |target| elsewhere(&target))
+                || self.rules.concern(&target.to_ascii_lowercase(), qtype)
+        };
+        view == question.view
+            && *self.route_of(question.name, view) == Target::Set(question.set)
+            && !self.rules.concern(question.name, qtype)
+            && !entry.alias_targets().any(leaves)
     }
 
     fn write(&self, query: &Query<'_>, walked: Result<Walk, Failure>, client: IpAddr, limit: usize) -> Vec<u8> {

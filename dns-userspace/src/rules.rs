@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Rules are tried in the order of the configuration; the first that has something to say decides. Names of our zones
-//! and overlays come before all rules: so XDP, which answers from these alone, never contradicts a rule.
+//! and overlays come before all rules. Beside these, XDP and the fast path answer names alone that no rule concerns
+//! ([`RuleBook::concern`]).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -156,7 +157,12 @@ pub struct RuleBook {
     upkeep: Upkeep,
     /// What is done once upstream's answers become others.
     on_other_answers: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// What goes around a replacement of the rules.
+    fence: OnceLock<Fence>,
 }
+
+/// Makes a change with nothing given that was made by the rules before.
+type Fence = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
 /// A rule with its lists.
 #[derive(Clone)]
@@ -186,6 +192,20 @@ impl Lists {
     }
 }
 
+impl Active {
+    /// What the rule says to a question; `None`: nothing. [`Verdict::Pass`] passes by all rules that come later.
+    fn verdict(&self, asked: &Asked<'_>, may_rewrite: bool) -> Option<Verdict> {
+        let verdict = match (&self.rule.action, &self.lists) {
+            (Action::Template(template), _) => template.evaluate(asked),
+            (Action::Block(block), Lists::Names(list)) if list.has(&asked.lower) => block.verdict(asked),
+            (Action::Rewrite(rewrite), _) if may_rewrite => rewrite.evaluate(asked),
+            (Action::Rpz(_), Lists::Policies(zone)) => return zone.verdict(asked),
+            _ => Verdict::Pass,
+        };
+        Some(verdict).filter(|verdict| *verdict != Verdict::Pass)
+    }
+}
+
 impl RuleBook {
     /// Puts these rules in the place of those before, and reads their lists. A list that cannot be read keeps what it
     /// had.
@@ -200,8 +220,8 @@ impl RuleBook {
             let rule = rule.clone();
             Active { rule, lists, hits }
         });
-        let active = active.collect();
-        self.rules.store(Arc::new(active));
+        let active: Arc<Vec<Active>> = Arc::new(active.collect());
+        self.fenced(&mut || self.rules.store(Arc::clone(&active)));
         self.upkeep.wake();
         if let Some(act) = self.on_other_answers.get().filter(|_| treats_otherwise) {
             act();
@@ -211,7 +231,8 @@ impl RuleBook {
 
     /// Goes through the search paths of these clusters.
     pub fn go_through(&self, autopaths: Vec<Arc<Autopath>>) {
-        self.autopaths.store(Arc::new(autopaths));
+        let autopaths = Arc::new(autopaths);
+        self.fenced(&mut || self.autopaths.store(Arc::clone(&autopaths)));
     }
 
     /// Does this, each time that rules for upstream's answers become others. Said once.
@@ -249,6 +270,35 @@ impl RuleBook {
         answer
     }
 
+    /// Has each replacement made through `fence`, from now on: it takes back the answers that are given without asking
+    /// the rules, makes the change, and keeps others from coming meanwhile.
+    pub(crate) fn fence_with(&self, fence: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
+        let is_first = self.fence.set(Box::new(fence)).is_ok();
+        debug_assert!(is_first, "the rules have one fence");
+    }
+
+    /// Makes a change with nothing given that was made without asking the rules.
+    fn fenced(&self, change: &mut dyn FnMut()) {
+        match self.fence.get() {
+            Some(fence) => fence(change),
+            None => change(),
+        }
+    }
+
+    /// Whether some rule has something to say to a question, whoever asks and whether or not it is paused.
+    pub(crate) fn concern(&self, name: &[u8], qtype: RecordType) -> bool {
+        let (rules, autopaths) = (self.rules.load(), self.autopaths.load());
+        if rules.is_empty() && autopaths.is_empty() {
+            return false;
+        }
+        let Some(asked) = Asked::new(name, qtype) else {
+            return true;
+        };
+        // What is below a cluster's domain may be a pod's search path.
+        autopaths.iter().any(|autopath| autopath.concerns(name))
+            || rules.iter().any(|active| active.verdict(&asked, true).is_some())
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rules.load().is_empty() && self.autopaths.load().is_empty()
@@ -281,22 +331,18 @@ impl RuleBook {
                 return Some((format!("autopath {}", autopath.domain()).into(), verdict));
             }
         }
-        for Active { rule, lists, .. } in &**rules {
+        for active in &**rules {
+            let rule = &active.rule;
             if !rule.is_for(client) || self.is_paused(&rule.name) {
                 continue;
             }
-            let verdict = match (&rule.action, lists) {
-                (Action::Template(template), _) => template.evaluate(&asked),
-                (Action::Block(block), Lists::Names(list)) if list.has(&asked.lower) => block.verdict(&asked),
-                (Action::Rewrite(rewrite), _) if may_rewrite => rewrite.evaluate(&asked),
-                (Action::Rpz(_), Lists::Policies(zone)) => match zone.verdict(&asked) {
-                    // The name passes by all rules that come later.
-                    Some(Verdict::Pass) => return None,
-                    Some(verdict) => verdict,
-                    None => Verdict::Pass,
-                },
-                _ => Verdict::Pass,
+            let Some(verdict) = active.verdict(&asked, may_rewrite) else {
+                continue;
             };
+            if verdict == Verdict::Pass {
+                // The name passes by all rules that come later.
+                return None;
+            }
             if verdict != Verdict::Pass {
                 return Some((Arc::clone(&rule.name), verdict));
             }

@@ -10,12 +10,14 @@
 //! reader that may still look at it has gone ([`TableWriter::reclaim`]).
 
 mod grace;
+mod hot;
 mod memory;
 mod slots;
 mod writer;
 
 pub use grace::find_grace_period;
-pub use memory::{Ahead, Memory, Region, Sizes, return_freed_memory};
+pub use hot::{HotAnswer, HotPlace, HotWriter};
+pub use memory::{Ahead, HotMemory, Memory, Region, Sizes, return_freed_memory};
 pub use slots::{Body, BodyOrder};
 pub use writer::{Entry, TableFull, TableWriter, ZoneNegatives};
 
@@ -57,6 +59,18 @@ impl TableReader {
 }
 
 impl TableReader {
+    /// A copy of one version of a line.
+    fn whole_line(&self, lines: &Region, index: u32) -> Option<[u64; LINE_WORDS]> {
+        let line = lines.words(index as usize * LINE_WORDS, LINE_WORDS)?;
+        let version = line[0].load(Ordering::Acquire);
+        let mut words = [version; LINE_WORDS];
+        for (copy, word) in words.iter_mut().zip(line).skip(1) {
+            *copy = word.load(Ordering::Relaxed);
+        }
+        fence(Ordering::Acquire);
+        (version & 1 == 0 && line[0].load(Ordering::Relaxed) == version).then_some(words)
+    }
+
     fn header_words(&self, class: usize, slot: u32) -> Option<&[AtomicU64]> {
         let region = self.memory.slots.get(class)?;
         region.words(slot as usize * (CLASS_BYTES[class] / 8), SLOT_HEADER_BYTES / 8)
@@ -75,14 +89,7 @@ impl Table for TableReader {
     fn ask_ahead(&self, _: NameHash, _: u16) {}
 
     fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]> {
-        let line = self.memory.lines.words(index as usize * LINE_WORDS, LINE_WORDS)?;
-        let version = line[0].load(Ordering::Acquire);
-        let mut words = [version; LINE_WORDS];
-        for (copy, word) in words.iter_mut().zip(line).skip(1) {
-            *copy = word.load(Ordering::Relaxed);
-        }
-        fence(Ordering::Acquire);
-        (version & 1 == 0 && line[0].load(Ordering::Relaxed) == version).then_some(words)
+        self.whole_line(&self.memory.lines, index)
     }
 
     fn epoch(&self) -> u64 {

@@ -27,6 +27,15 @@ pub struct CacheConfig {
     pub prefetch: bool,
     /// Whether answers are kept on disk over a restart.
     pub persist: bool,
+    /// Which answers leave from XDP.
+    pub xdp: HotConfig,
+}
+
+/// `cache.xdp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HotConfig {
+    /// How many answers that are asked for often are given from there; 0: none.
+    pub names: u32,
 }
 
 /// `cache.stale`.
@@ -47,6 +56,7 @@ const KEYS: &[&str] = &[
     "stale",
     "prefetch",
     "persist",
+    "xdp",
 ];
 const MAX_BYTES: Size = Size(64 << 20);
 const SIZES: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 40);
@@ -59,6 +69,9 @@ const STALE_AGE: Duration = Duration::from_secs(86_400);
 const CLIENT_WAITS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 /// RFC 8767 §5.
 const CLIENT_WAIT: Duration = Duration::from_millis(1800);
+const HOT_NAMES: u32 = 16_384;
+/// More would take too long to be looked after five times a second.
+const MOST_HOT_NAMES: RangeInclusive<u32> = 0..=262_144;
 
 pub(super) const KEY: TopLevelKey = TopLevelKey {
     keys: KEYS,
@@ -94,6 +107,15 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> CacheConfig {
         stale: read_stale(&section, findings),
         prefetch: section.boolean("prefetch", "prefetch: true", findings).unwrap_or(true),
         persist: section.boolean("persist", "persist: true", findings).unwrap_or(false),
+        xdp: read_xdp(&section, findings),
+    }
+}
+
+fn read_xdp(cache: &CheckedMapping<'_>, findings: &mut Findings) -> HotConfig {
+    let section = cache.section("xdp", &["names"], findings);
+    let names = section.number("names", MOST_HOT_NAMES, "answers", "names: 16384", findings);
+    HotConfig {
+        names: names.unwrap_or(HOT_NAMES),
     }
 }
 

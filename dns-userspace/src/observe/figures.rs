@@ -78,6 +78,12 @@ pub struct CacheFigures {
     pub prefetch: AtomicU64,
     /// Answers that went for want of room.
     pub evictions: AtomicU64,
+    /// Questions that the XDP program had a kept answer to.
+    pub hits_in_xdp: AtomicU64,
+    /// Answers that were promoted: given at once by the fast path and by XDP from then on.
+    pub promoted: AtomicU64,
+    /// Those that are; goes up and down.
+    pub hot_entries: AtomicU64,
     /// Memory that it takes; goes up and down.
     pub bytes: AtomicU64,
     /// Answers in it; goes up and down.

@@ -30,13 +30,17 @@ use crate::message::Message;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::observe::figures::CacheFigures;
+use crate::publish::Served;
 
 mod entry;
+mod hot;
 mod key;
 mod persist;
 mod shown;
 
 pub(super) use entry::{Entry, Given};
+use hot::HotSet;
+pub(super) use hot::{Candidate, Question};
 pub(super) use key::Key;
 pub(super) use persist::Numbering;
 pub use persist::Restored;
@@ -63,6 +67,8 @@ pub struct Cache {
     config: CacheConfig,
     clock: Clock,
     figures: Arc<CacheFigures>,
+    /// The answers that the fast path and XDP give.
+    hot: Option<HotSet>,
 }
 
 /// What the cache says to a question.
@@ -89,6 +95,15 @@ impl Cache {
             config,
             clock,
             figures,
+            hot: None,
+        }
+    }
+
+    /// The same, where answers that are asked for often are put into the table that is served.
+    pub fn promoting(self, served: Arc<Served>) -> Self {
+        Self {
+            hot: Some(HotSet::new(served)),
+            ..self
         }
     }
 
@@ -130,7 +145,7 @@ impl Cache {
     }
 
     /// Counts what was looked up.
-    pub(super) fn count(&self, is_hit: bool) {
+    pub(crate) fn count(&self, is_hit: bool) {
         let figure = if is_hit {
             &self.figures.hits
         } else {
@@ -153,9 +168,16 @@ impl Cache {
     pub(super) fn keep(&self, asking: &Asking, message: &Message) {
         let key = Key::of(asking);
         match Entry::of_answer(asking, message, &self.config, self.now()) {
-            Some(entry) => self.store.insert(key.into_boxed(), Arc::new(entry)),
+            Some(entry) => {
+                let entry = Arc::new(entry);
+                self.store.insert(key.octets().into(), Arc::clone(&entry));
+                self.renew(key.octets(), Some(&entry));
+            }
             // What was there is no more what upstream says.
-            None => drop(self.store.remove(key.octets())),
+            None => {
+                drop(self.store.remove(key.octets()));
+                self.renew(key.octets(), None);
+            }
         }
     }
 
@@ -210,13 +232,19 @@ impl Cache {
                 keys.push(key);
             }
         }
-        keys.iter().filter(|key| self.store.remove(&key[..]).is_some()).count()
+        let count = keys.iter().filter(|key| self.store.remove(&key[..]).is_some()).count();
+        self.demote(|key| {
+            let found = key::name_of(key);
+            found == &name[..] || (with_tree && is_below(found, &name))
+        });
+        count
     }
 
     /// Takes all entries out. How many.
     pub fn clear(&self) -> usize {
         let count = self.store.len();
         self.store.clear();
+        self.demote(|_| true);
         count
     }
 

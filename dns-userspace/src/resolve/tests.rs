@@ -23,6 +23,7 @@ use crate::serve::worker::testing;
 mod attacks;
 pub(in crate::resolve) mod caching;
 mod chains;
+mod hot;
 mod loops;
 mod routing;
 mod ruled;

@@ -135,15 +135,17 @@ impl RuleBook {
         for error in errors {
             tracing::error!("{error}");
         }
-        self.rules.rcu(|rules| {
-            let rules = rules.iter().map(|active| match active.rule == *rule {
-                true => Active {
-                    lists: lists.clone(),
-                    ..active.clone()
-                },
-                false => active.clone(),
+        self.fenced(&mut || {
+            self.rules.rcu(|rules| {
+                let rules = rules.iter().map(|active| match active.rule == *rule {
+                    true => Active {
+                        lists: lists.clone(),
+                        ..active.clone()
+                    },
+                    false => active.clone(),
+                });
+                Arc::new(rules.collect::<Vec<_>>())
             });
-            Arc::new(rules.collect::<Vec<_>>())
         });
     }
 }

@@ -267,6 +267,13 @@ impl LocalAnswerer {
         match self.fast.answer(query, &environment, out) {
             Fast::Answered => {
                 self.plane = Plane::FastPath;
+                if self.fast.is_cached() {
+                    self.plane = Plane::Cache;
+                    if let Some(cache) = policy.forwarder.as_ref().and_then(|forwarder| forwarder.cache()) {
+                        cache.count(true);
+                    }
+                    return Disposition::Reply;
+                }
                 if let Some(counter) = counter {
                     counter.count(arrival.protocol, self.fast.zone(), out);
                 }
@@ -275,11 +282,15 @@ impl LocalAnswerer {
             // None of our names, recursion is desired, and this client may have it.
             Fast::Pass(PassReason::Foreign)
                 if admission == Admission::Admitted
-                    && let Some(forwarder) = &policy.forwarder
-                    && forwarder.answer_at_once(query, arrival, out) =>
+                    && let Some(forwarder) = &policy.forwarder =>
             {
-                (self.plane, self.passed) = (Plane::Cache, Some(PassReason::Foreign));
-                return Disposition::Reply;
+                self.passed = Some(PassReason::Foreign);
+                if forwarder.answer_at_once(query, arrival, out) {
+                    self.plane = Plane::Cache;
+                    return Disposition::Reply;
+                }
+                // The reference answerer would say no more.
+                return forwarder.take_on(query, None, arrival, out);
             }
             Fast::Pass(reason) => self.passed = Some(reason),
         }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
 use dns_common::cookie::{self, words};
 use dns_common::decide::{decide, deny, truncate};
+use dns_common::hot;
 use dns_common::message::Buffer;
 use dns_common::prepare::{Body, patch, prepare};
 use dns_common::reason::PassReason;
-use dns_common::reply::{INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
+use dns_common::reply::{CACHED, DENIED, INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
 use dns_common::scan::scan;
 use dns_common::scratch::Scratch;
 use dns_common::search::{Prober, look_in_list, probe};
@@ -62,6 +63,11 @@ impl Worker {
         }
     }
 
+    /// Whether the last answer was an upstream server's.
+    pub fn is_cached(&self) -> bool {
+        self.scratch.reply.extra & CACHED != 0
+    }
+
     /// The index of the zone that has answered, as the line says that was looked up last; that of no zone is none of a
     /// zone.
     pub fn zone(&self) -> u32 {
@@ -93,7 +99,10 @@ impl Worker {
         let may_forward = environment.recursion_available;
         let epoch = match environment.admission {
             Admission::Admitted => {
-                decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward)?;
+                match decide(&mut SocketProber { scratch, table }, table, hash, limit, may_forward) {
+                    Err(PassReason::Foreign) => answer_kept(scratch, table, environment, limit)?,
+                    decided => decided?,
+                }
                 prepare(scratch, table)?;
                 if needs_arranging(scratch) {
                     scratch.random = environment.random;
@@ -124,6 +133,17 @@ impl Worker {
     }
 }
 
+/// A kept answer of an upstream server: the name is not ours, and the client may have it.
+fn answer_kept(
+    scratch: &mut Scratch,
+    table: &TableReader,
+    environment: &Environment<'_>,
+    limit: u16,
+) -> Result<(), PassReason> {
+    let view = table.clients.view_of(environment.cookies.client);
+    hot::answer(scratch, table, view.into(), limit)
+}
+
 fn make_cookie(scratch: &mut Scratch, source: &CookieSource) {
     scratch.server_cookie = cookie::server_cookie(
         scratch.client_cookie,
@@ -148,8 +168,8 @@ fn compose(
     out.extend_from_slice(&query[..question_end]);
     let tail = header_tail(
         scratch.query_flags as u16,
-        &reply.header,
-        environment.recursion_available && reply.is_denied == 0,
+        reply,
+        u16::from(environment.recursion_available && reply.extra & DENIED == 0),
         has_opt,
     );
     out[2..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&tail));

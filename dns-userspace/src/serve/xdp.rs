@@ -33,6 +33,7 @@ use dns_common::access::{AccessKey, EXEMPT, GROUP_BITS, SERVER};
 use dns_common::cookie::{Jar, words};
 use dns_common::counters::{Counters, RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::Keys;
+use dns_common::hot::BODY_WORDS;
 use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, Limits};
 use dns_common::line::{LINE_WORDS, REFERRAL};
 use dns_common::scratch::State;
@@ -56,7 +57,7 @@ use crate::model::access::{Access, AccessList};
 use crate::model::prefixes::Place;
 use crate::model::views::Clients;
 use crate::publish::{self, Home};
-use crate::table::{Memory, Region, Sizes};
+use crate::table::{HotMemory, Memory, Region, Sizes};
 
 /// Whether this processor may do loads in another order than a program has them in.
 const MAY_REORDER_LOADS: bool = !cfg!(target_arch = "x86_64");
@@ -91,6 +92,8 @@ pub struct Room {
     pub access: u32,
     /// Prefixes of clients that may use the upstream.
     pub recursion: u32,
+    /// Kept answers of upstream servers. Memory for all of them is taken at once.
+    pub hot: u32,
 }
 
 impl Room {
@@ -118,6 +121,7 @@ impl Default for Room {
             own: Self::LEAST_OWN,
             access: 1 << 16,
             recursion: 1 << 16,
+            hot: 0,
         }
     }
 }
@@ -202,10 +206,12 @@ impl Program {
                 rtype => rtype.into(),
             },
             orders_loads: settings.orders_loads | u32::from(MAY_REORDER_LOADS),
+            hot_buckets: HotMemory::buckets_for(room.hot),
             ..*settings
         };
         let counted_zones = if settings.per_zone != 0 { sizes.zones } else { 0 };
         let bucket_lines = if limits.is_enabled() { BUCKET_LINES } else { 1 };
+        let (hot_lines, hot_bodies) = (HotMemory::lines_for(room.hot).max(1), room.hot.max(1));
         let mut loader = EbpfLoader::new();
         loader
             .override_global("KEYS", bytemuck::bytes_of(keys), true)
@@ -218,6 +224,9 @@ impl Program {
             .map_max_entries("OWN", room.own)
             .map_max_entries("RECURSION", room.recursion.max(1))
             .map_max_entries("BUCKETS", bucket_lines)
+            .map_max_entries("HOT_LINES", hot_lines)
+            .map_max_entries("HOT_BODIES", hot_bodies)
+            .map_max_entries("HOT_ASKED", hot_lines)
             .map_max_entries("LINES", sizes.lines)
             .map_max_entries("ZONES", sizes.zones)
             .map_max_entries("ZONE_COUNTERS", counted_zones.max(1));
@@ -259,6 +268,12 @@ impl Program {
             zones: region("ZONES", sizes.zones as usize * ZONE_WORDS)?,
             epoch: region("EPOCH", EPOCH_WORDS)?,
             buckets: region("BUCKETS", bucket_lines as usize * BUCKET_LINE_WORDS)?,
+            hot: HotMemory {
+                names: room.hot,
+                lines: region("HOT_LINES", hot_lines as usize * LINE_WORDS)?,
+                bodies: region("HOT_BODIES", hot_bodies as usize * BODY_WORDS)?,
+                asked: region("HOT_ASKED", hot_lines as usize)?,
+            },
         };
         let own = HashMap::try_from(ebpf.take_map("OWN").context("the object has no map `OWN`")?)?;
         let own_table = Array::try_from(

@@ -223,7 +223,7 @@ impl System {
         };
         let mut makers = Makers {
             logs,
-            forwarding: Forwarding::new(&listening, &cookies, &served, Arc::clone(&rules), &metrics),
+            forwarding: Forwarding::new(&listening, &cookies, &served, Arc::clone(&rules), &program, &metrics),
             cookies: Arc::clone(&cookies),
             gates,
             listening: listening.clone(),
@@ -440,6 +440,15 @@ fn recursion(config: &Config) -> Arc<[IpNet]> {
         config.backend.upstream.allow.clone().into()
     } else {
         Arc::default()
+    }
+}
+
+/// How many answers of upstream servers are ready to be given at once, beside our own.
+fn hot_names(config: &Config) -> u32 {
+    if config.resolves() && config.cache.enabled {
+        config.cache.xdp.names
+    } else {
+        0
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dns_common::hot::{BODY_WORDS, WAYS};
 use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, BucketLine, Buckets};
 use dns_common::line::LINE_WORDS;
 use dns_common::slot::{CLASS_BYTES, SLOT_CLASSES};
@@ -77,6 +78,48 @@ pub struct Memory {
     pub epoch: Region,
     /// The buckets of rate limits; a line that nobody looks at where nothing is limited.
     pub buckets: Region,
+    /// Kept answers of upstream servers.
+    pub hot: HotMemory,
+}
+
+/// Room for kept answers of upstream servers ([`dns_common::hot`]).
+pub struct HotMemory {
+    /// How many answers there is room for; 0: none.
+    pub names: u32,
+    /// Lines.
+    pub lines: Region,
+    /// Bodies.
+    pub bodies: Region,
+    /// When each line was asked for.
+    pub asked: Region,
+}
+
+impl HotMemory {
+    /// Buckets for so many answers: about one in a hundred finds its own full.
+    pub fn buckets_for(names: u32) -> u32 {
+        (u64::from(names) * 3 / 4) as u32 + u32::from(names > 0)
+    }
+
+    /// Lines for so many.
+    pub fn lines_for(names: u32) -> u32 {
+        Self::buckets_for(names) * WAYS
+    }
+
+    /// Memory of the process's own.
+    pub fn on_heap(names: u32) -> nix::Result<Self> {
+        let (lines, bodies) = (Self::lines_for(names).max(1) as usize, names.max(1) as usize);
+        Ok(Self {
+            names,
+            lines: Region::anonymous(lines * LINE_WORDS)?,
+            bodies: Region::anonymous(bodies * BODY_WORDS)?,
+            asked: Region::anonymous(lines)?,
+        })
+    }
+
+    /// How many buckets there are.
+    pub fn buckets(&self) -> u32 {
+        Self::buckets_for(self.names)
+    }
 }
 
 impl Memory {
@@ -97,6 +140,7 @@ impl Memory {
             zones: Region::anonymous(sizes.zones as usize * ZONE_WORDS)?,
             epoch: Region::anonymous(EPOCH_WORDS)?,
             buckets: Region::anonymous(BUCKET_LINE_WORDS)?,
+            hot: HotMemory::on_heap(0)?,
         })
     }
 
@@ -108,6 +152,14 @@ impl Memory {
     /// One of the words that are said of the whole table.
     pub fn epoch_word(&self, at: usize) -> &AtomicU64 {
         &self.epoch.words(at, 1).expect("there are eight")[0]
+    }
+
+    /// The same with room for so many kept answers of upstream servers.
+    pub fn with_hot(self, names: u32) -> nix::Result<Self> {
+        Ok(Self {
+            hot: HotMemory::on_heap(names)?,
+            ..self
+        })
     }
 
     /// The same with room for the buckets of rate limits.

@@ -392,6 +392,13 @@ impl TableWriter {
         fence(Ordering::SeqCst);
     }
 
+    /// Says that other names become ours, or that they now are ([`word::GENERATION`]).
+    pub fn raise_generation(&self) {
+        let generation = self.reader.memory.epoch_word(word::GENERATION);
+        generation.fetch_add(1, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+    }
+
     fn epoch(&self) -> &AtomicU64 {
         self.reader.memory.epoch_word(word::EPOCH)
     }

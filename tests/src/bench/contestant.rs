@@ -100,7 +100,7 @@ impl Contestant {
         let forwards = matches!(self, Self::Unbound | Self::Dnsdist);
         let can = match load.features {
             Features::None => !forwards,
-            Features::Cache => forwards || self == Self::HotdnsSockets,
+            Features::Cache => forwards || is_ours,
             _ => is_ours,
         };
         (load.vlan.is_none() || self != Self::KnotXdp) && can

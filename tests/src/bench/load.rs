@@ -84,7 +84,7 @@ impl Features {
             }
             Self::Cache => {
                 "backend: {upstream: {enabled: true, servers: [\"127.0.0.1:5300\"]}}\n\
-                 forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 256MiB}\n"
+                 forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 256MiB, xdp: {names: 262144}}\n"
             }
             Self::LogSampled => "query_log: {to: /dev/null, sample: 100}\n",
             Self::Log => "query_log: {to: /dev/null}\n",

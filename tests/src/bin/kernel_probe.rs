@@ -47,7 +47,7 @@ fn main() -> Result<()> {
         println!(
             "{}:",
             if everything {
-                "access lists, rate limits, views, counts by zone, an upstream and an NSID"
+                "access lists, rate limits, views, counts by zone, an upstream, kept answers and an NSID"
             } else {
                 "nothing configured"
             }
@@ -90,7 +90,10 @@ fn probe(everything: bool) -> Result<()> {
         let constants = Constants {
             settings,
             limits,
-            room: Room::default(),
+            room: Room {
+                hot: if everything { 64 } else { 0 },
+                ..Room::default()
+            },
             tap: TapSettings::OFF,
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)?;

@@ -16,7 +16,7 @@ forward:
            {zone: ., to: corp, view: office}]
 views: [{name: office, clients: [10.0.0.0/8]}]
 cache: {enabled: true, max_bytes: 64MiB, min_ttl: 0, max_ttl: 86400, negative_max_ttl: 3600,
-        stale: {max_age: 1d, client_wait: 1800ms}, prefetch: true}
+        stale: {max_age: 1d, client_wait: 1800ms}, prefetch: true, xdp: {names: 16384}}
 rules:
   - {name: wild, template: {type: A, zone: traefik., match: '^([^.]+)\.traefik\.$', answer: "{name} 60 IN A 172.20.0.3",
      fallthrough: true}}
@@ -139,6 +139,7 @@ fn what_is_wrong_with_them_is_said_where_it_is() {
         ),
         ("cache: {min_ttl: 100, max_ttl: 10}", "100", "more than `cache.max_ttl`"),
         ("cache: {max_bytes: 1KiB}", "1KiB", "write a size"),
+        ("cache: {xdp: {names: 300000}}", "300000", "262144"),
         ("cache: {stale: {max_age: 30d}}", "30d", "write a duration"),
         ("rules: [{name: a}]", "{name", "exactly one of `template`"),
         ("rules: [{block: {names: [x]}}]", "{block", "`name` is missing"),

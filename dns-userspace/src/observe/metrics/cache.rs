@@ -47,11 +47,23 @@ fn families(figures: &CacheFigures) -> Vec<Box<dyn Collector>> {
         level.set(i64::try_from(value.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
         Box::new(level)
     };
+    let in_xdp = figures.hits_in_xdp.load(Ordering::Relaxed);
+    let hits = AtomicU64::new(figures.hits.load(Ordering::Relaxed) + in_xdp);
     vec![
         counter(
             "hotdns_cache_hits_total",
-            "Questions that the cache had an answer to.",
-            &figures.hits,
+            "Questions that the cache had an answer to, in XDP too.",
+            &hits,
+        ),
+        counter(
+            "hotdns_xdp_cache_answers_total",
+            "Those of them that the XDP program answered.",
+            &figures.hits_in_xdp,
+        ),
+        counter(
+            "hotdns_cache_promoted_total",
+            "Answers that were asked for so often that the fast path and XDP give them.",
+            &figures.promoted,
         ),
         counter(
             "hotdns_cache_misses_total",
@@ -75,5 +87,10 @@ fn families(figures: &CacheFigures) -> Vec<Box<dyn Collector>> {
         ),
         level("hotdns_cache_bytes", "Memory of the cache.", &figures.bytes),
         level("hotdns_cache_entries", "Answers in the cache.", &figures.entries),
+        level(
+            "hotdns_cache_hot_entries",
+            "Answers that the fast path and XDP give.",
+            &figures.hot_entries,
+        ),
     ]
 }

@@ -13,10 +13,12 @@ use super::super::exchange::Asking;
 use super::super::failure::Failure;
 use super::super::reply::Query;
 use super::is_kept;
+use super::key::{name_of, tail_of, view_of};
 use crate::config::CacheConfig;
 use crate::message::{Edns, HEADER_BYTES, Message, QUESTION_TAIL_BYTES, Record, RecordWriter};
 use crate::model::name::wire_name_length;
 use crate::model::record::RecordType;
+use crate::table::HotAnswer;
 
 mod kept;
 
@@ -34,6 +36,10 @@ const TC: u16 = 0x0200;
 const MOST_ALIASES: usize = 32;
 /// RFC 8767 §4: what is over is given with a TTL of 30 s.
 const STALE_TTL: u32 = 30;
+/// What is asked for so often within one window is hot.
+const HOT_FROM: u64 = 10;
+/// Seconds of a window.
+const HEAT_SECONDS: u64 = 10;
 /// Octets of an entry besides its body.
 const OWN_BYTES: usize = size_of::<Entry>() + 16;
 
@@ -49,6 +55,8 @@ pub(in crate::resolve) struct Entry {
     is_fetched: AtomicBool,
     /// Until when upstream is not asked again where this is over; milliseconds.
     rests: AtomicU64,
+    /// How often it was asked for lately: the window (32), the count (32).
+    heat: AtomicU64,
     answers: u16,
     authorities: u16,
     body_bytes: u16,
@@ -132,6 +140,7 @@ impl Entry {
             rcode: rcode as u8,
             is_fetched: AtomicBool::new(false),
             rests: AtomicU64::new(0),
+            heat: AtomicU64::new(0),
             answers: chain.records.len() as u16,
             authorities: authority.len() as u16,
             body_bytes,
@@ -147,6 +156,7 @@ impl Entry {
             rcode: 2,
             is_fetched: AtomicBool::new(false),
             rests: AtomicU64::new(0),
+            heat: AtomicU64::new(0),
             answers: 0,
             authorities: 0,
             body_bytes: 0,
@@ -199,6 +209,53 @@ impl Entry {
 
     pub(super) fn is_resting(&self, now: Duration) -> bool {
         (now.as_millis() as u64) < self.rests.load(Ordering::Relaxed)
+    }
+
+    /// Counts that it was asked for; true once in a while where that is often. Counts that get lost matter little.
+    pub(super) fn is_hot(&self, now: Duration) -> bool {
+        let window = (now.as_secs() / HEAT_SECONDS) << 32;
+        let heat = self.heat.load(Ordering::Relaxed);
+        let next = if heat & !0xFFFF_FFFF == window {
+            heat + 1
+        } else {
+            window + 1
+        };
+        self.heat.store(next, Ordering::Relaxed);
+        next == window + HOT_FROM
+    }
+
+    /// The answer as the fast path has it, to the question of this key; `None` where it has none.
+    pub(super) fn hot_answer<'a>(&'a self, key: &'a [u8], generation: u32) -> Option<HotAnswer<'a>> {
+        let (qtype, _, dnssec_ok, checking_disabled, _) = tail_of(key).filter(|_| self.failure.is_none())?;
+        Some(HotAnswer {
+            name: name_of(key),
+            qtype,
+            dnssec_ok,
+            checking_disabled,
+            view: view_of(key),
+            came: u64::try_from(self.stored.as_nanos()).ok()?,
+            ttl: self.ttl,
+            rcode: self.rcode,
+            counts: [self.answers, self.authorities],
+            body: &self.octets[..usize::from(self.body_bytes)],
+            ttls: &self.octets[self.places()],
+            generation: self.has_aliases().then_some(generation),
+        })
+    }
+
+    /// Whether it leads on to other names.
+    pub(super) fn has_aliases(&self) -> bool {
+        self.places().end < self.octets.len()
+    }
+
+    /// Whether it was given long enough that it is to be fetched anew: when `asked` for in the last part of its time.
+    pub(super) fn is_to_be_renewed(&self, now: Duration, part: u32) -> bool {
+        self.left(now).is_some_and(|left| left <= self.ttl / part) && !self.is_resting(now)
+    }
+
+    /// When so many seconds of its time are left.
+    pub(super) fn moment_with_left(&self, left: u32) -> Duration {
+        self.stored + Duration::from_secs((self.ttl - left.min(self.ttl)).into())
     }
 
     /// The targets of its aliases, in wire form.

@@ -67,6 +67,12 @@ pub(super) fn name_of(key: &[u8]) -> &[u8] {
     &key[..key.len().saturating_sub(TAIL_BYTES)]
 }
 
+/// The view in a key.
+pub(super) fn view_of(key: &[u8]) -> u16 {
+    key.last_chunk::<4>()
+        .map_or(0, |&[v1, v0, _, _]| u16::from_be_bytes([v1, v0]))
+}
+
 /// What is behind it: type, class, DO, CD, set.
 pub(super) fn tail_of(key: &[u8]) -> Option<(u16, u16, bool, bool, u16)> {
     let &[t1, t0, c1, c0, flags, _, _, s1, s0] = key.last_chunk::<TAIL_BYTES>()?;

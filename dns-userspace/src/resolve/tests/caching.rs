@@ -1,7 +1,7 @@
 //! What is kept of upstream's answers, for whom, and for how long. Time is the test's own.
 
 use super::*;
-use crate::config::{CacheConfig, StaleConfig};
+use crate::config::{CacheConfig, HotConfig, StaleConfig};
 use crate::host::memory::Size;
 use crate::observe::figures::CacheFigures;
 
@@ -23,6 +23,7 @@ pub(in crate::resolve) const CONFIG: CacheConfig = CacheConfig {
     },
     prefetch: true,
     persist: false,
+    xdp: HotConfig { names: 64 },
 };
 
 impl Caching {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -24,9 +25,12 @@ use crate::resolve::{Cache, Clock, ForwardSettings, Forwarder};
 use crate::rules::RuleBook;
 use crate::serve::answerer::LocalChains;
 use crate::serve::policy::Policies;
+use crate::serve::xdp::{Program, SharedProgram};
 
 /// Addresses are read again so often whatever the kernel says, since its messages may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often answers are promoted and demoted.
+const TEND: Duration = Duration::from_millis(200);
 /// Each message means "look again".
 const GROUPS: [MulticastGroup; 2] = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
@@ -36,6 +40,8 @@ pub(super) struct Forwarding {
     pub(super) cookies: Arc<Cookies>,
     pub(super) served: Arc<Served>,
     pub(super) rules: Arc<RuleBook>,
+    /// What has counted answers of the cache that XDP gave.
+    program: SharedProgram,
     pub(super) figures: Arc<Figures>,
     clock: Clock,
     servers: UpstreamMetrics,
@@ -53,6 +59,7 @@ impl Forwarding {
         cookies: &Arc<Cookies>,
         served: &Arc<Served>,
         rules: Arc<RuleBook>,
+        program: &SharedProgram,
         metrics: &Metrics,
     ) -> Self {
         let servers = UpstreamMetrics::default();
@@ -62,6 +69,7 @@ impl Forwarding {
             cookies: Arc::clone(cookies),
             served: Arc::clone(served),
             rules,
+            program: program.clone(),
             figures: metrics.sockets(),
             clock: Clock::system(),
             servers,
@@ -102,7 +110,10 @@ impl Forwarding {
         let kept = before.filter(|(old, _)| old.cache == config.cache && sets(old) == sets(config));
         let kept = kept.and_then(|(_, forwarder)| forwarder.cache().cloned());
         let cache = config.cache.enabled.then(|| {
-            let new = || Arc::new(Cache::new(config.cache, self.clock.clone(), Arc::clone(&self.cached)));
+            let new = || {
+                let cache = Cache::new(config.cache, self.clock.clone(), Arc::clone(&self.cached));
+                Arc::new(cache.promoting(Arc::clone(&self.served)))
+            };
             kept.unwrap_or_else(new)
         });
         let local = LocalChains::new(Arc::clone(&self.served), environment);
@@ -184,13 +195,26 @@ impl Forwarding {
         }
         self.is_following = true;
         let (policies, cached) = (Arc::clone(policies), Arc::clone(&self.cached));
-        let shown = Arc::clone(&policies);
+        let (shown, program) = (Arc::clone(&policies), self.program.clone());
         metrics.show_cache(Box::new(move || {
             let policy = shown.load();
             let cache = policy.forwarder.as_ref().and_then(|forwarder| forwarder.cache());
-            Arc::clone(cache.map_or(&cached, |cache| cache.figures()))
+            let figures = cache.map_or(&cached, |cache| cache.figures());
+            if let Some(Ok(counters)) = program.lock().as_ref().map(Program::counters) {
+                figures.hits_in_xdp.store(counters.cached, Ordering::Relaxed);
+            }
+            Arc::clone(figures)
         }));
         metrics.show_rules(&self.rules);
+        let fenced = Arc::clone(&policies);
+        self.rules.fence_with(move |change| fence(&fenced, change));
+        let (tended, stopping) = (Arc::clone(&policies), spawner.stopping());
+        spawner.spawn("hot answers", async move {
+            tokio::select! {
+                ended = tend(&tended) => ended,
+                () = stopping.cancelled() => Ok(()),
+            }
+        });
         lists::keep_lists(&self.rules, spawner);
         let answered = Arc::clone(&policies);
         // What is kept was made by other rules.
@@ -251,6 +275,43 @@ fn sets(config: &Config) -> Vec<UpstreamSet> {
         .into_iter()
         .chain(config.forward.upstreams.iter().cloned())
         .collect()
+}
+
+/// Keeps the answers that the fast path and XDP give in step with the cache.
+async fn tend(policies: &Policies) -> anyhow::Result<()> {
+    let mut tick = tokio::time::interval(TEND);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Some(forwarder) = policies.current().forwarder.clone() {
+            // There may be many of them.
+            tokio::task::spawn_blocking(move || forwarder.tend_hot()).await?;
+        }
+    }
+}
+
+/// Makes a change of the rules with nothing promoted from the cache in force.
+fn fence(policies: &Policies, change: &mut dyn FnMut()) {
+    let cache = || policies.current().forwarder.as_ref().and_then(|forwarder| forwarder.cache().cloned());
+    let mut fenced = cache();
+    let mut is_changed = false;
+    loop {
+        let mut once = || {
+            if !std::mem::replace(&mut is_changed, true) {
+                change();
+            }
+        };
+        match &fenced {
+            Some(cache) => cache.fence(&mut once),
+            None => once(),
+        }
+        // A reload may have put another cache into force meanwhile, from which answers were promoted by the rules before.
+        let now = cache();
+        if now.as_ref().map(Arc::as_ptr) == fenced.as_ref().map(Arc::as_ptr) {
+            return;
+        }
+        fenced = now;
+    }
 }
 
 async fn follow(policies: &Policies, mut changes: Changes) {

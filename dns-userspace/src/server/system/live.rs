@@ -290,22 +290,11 @@ impl Live {
         if moves_secrets {
             cookies.take_from(file(to).as_deref(), to.secrets);
         }
-        if from.choices.are_like(&to.choices) && from.options == to.options {
-            self.policies.replace(Arc::clone(&to.policy));
-        } else {
-            self.pending.put(Reconfiguration {
-                options: to.options,
-                choices: Arc::clone(&to.choices),
-                policy: Arc::clone(&to.policy),
-            });
-            if let Err(reason) = writer.reconfigure() {
-                if moves_secrets {
-                    cookies.take_from(file(from).as_deref(), from.secrets);
-                }
-                return Err(format!(
-                    "a table of answers with these settings cannot be had: {reason}"
-                ));
+        if let Err(reason) = self.replace_policy(from, to, writer) {
+            if moves_secrets {
+                cookies.take_from(file(from).as_deref(), from.secrets);
             }
+            return Err(format!("a table of answers with these settings cannot be had: {reason}"));
         }
         let (old, new) = (&from.config, &to.config);
         replace_rules(&self.makers.forwarding.rules, &new.rules);
@@ -326,6 +315,41 @@ impl Live {
         }
         self.watched.switch(new.files.watch);
         Ok(())
+    }
+
+    /// Puts a policy into force with its table. Answers that were promoted by the one before are taken back first.
+    fn replace_policy(&self, from: &InForce, to: &InForce, writer: &Door) -> Result<(), String> {
+        let mut outcome = Ok(());
+        let mut change = || {
+            if from.choices.are_like(&to.choices) && from.options == to.options {
+                self.policies.replace(Arc::clone(&to.policy));
+                return;
+            }
+            self.pending.put(Reconfiguration {
+                options: to.options,
+                choices: Arc::clone(&to.choices),
+                policy: Arc::clone(&to.policy),
+            });
+            outcome = writer.reconfigure();
+        };
+        let forwarders = [from, to].map(|of| of.policy.forwarder.clone());
+        let caches = forwarders.each_ref().map(|forwarder| forwarder.as_ref()?.cache().cloned());
+        let is_other = forwarders.each_ref().map(|forwarder| forwarder.as_ref().map(Arc::as_ptr));
+        match caches {
+            _ if is_other[0] == is_other[1] => change(),
+            [Some(old), Some(new)] if Arc::ptr_eq(&old, &new) => old.fence(&mut change),
+            [old, new] => {
+                new.iter().for_each(|cache| cache.go_on_promoting());
+                match &old {
+                    Some(old) => old.cease_promoting(&mut change),
+                    None => change(),
+                }
+                if outcome.is_err() {
+                    old.iter().for_each(|cache| cache.go_on_promoting());
+                }
+            }
+        }
+        outcome
     }
 
     /// The records of what was applied last are taken: sources and targets follow. What could not be done.

@@ -16,13 +16,16 @@ use crate::table::Memory;
 /// What tables are made by, which a reload may replace.
 pub(super) struct TableChoices {
     gate: Arc<Gate>,
+    /// For how many kept answers of upstream servers there is room.
+    hot_names: u32,
 }
 
 impl TableChoices {
     /// Those of this configuration and the policy that is made from it.
-    pub(super) fn of(_config: &Config, _listening: &[SocketAddr], policy: &Policy) -> Self {
+    pub(super) fn of(config: &Config, _listening: &[SocketAddr], policy: &Policy) -> Self {
         Self {
             gate: Arc::clone(&policy.gate),
+            hot_names: super::hot_names(config),
         }
     }
 
@@ -33,7 +36,7 @@ impl TableChoices {
 
     /// Whether tables would be alike.
     pub(super) fn are_like(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.gate, &other.gate)
+        Arc::ptr_eq(&self.gate, &other.gate) && self.hot_names == other.hot_names
     }
 }
 
@@ -44,8 +47,9 @@ pub(super) fn table_loader(config: &Config, choices: &Arc<ArcSwap<TableChoices>>
     }
     let choices = Arc::clone(choices);
     Box::new(move |_, sizes| {
-        let memory = Memory::on_heap(sizes)?;
-        let memory = match choices.load().gate.limits.is_enabled() {
+        let choices = choices.load();
+        let memory = Memory::on_heap(sizes)?.with_hot(choices.hot_names)?;
+        let memory = match choices.gate.limits.is_enabled() {
             true => memory.with_buckets()?,
             false => memory,
         };

@@ -46,6 +46,8 @@ pub(super) struct TableChoices {
     recursion: Arc<[IpNet]>,
     /// What programs show of their answers.
     tap: TapSettings,
+    /// For how many kept answers of upstream servers there is room.
+    hot_names: u32,
 }
 
 impl TableChoices {
@@ -64,6 +66,7 @@ impl TableChoices {
             gate: Arc::clone(&policy.gate),
             recursion: Arc::clone(&policy.recursion),
             tap: tap_settings(&config.query_log, &config.dnstap),
+            hot_names: super::hot_names(config),
         }
     }
 
@@ -76,6 +79,7 @@ impl TableChoices {
     pub(super) fn are_like(&self, other: &Self) -> bool {
         self.settings == other.settings
             && self.tap == other.tap
+            && self.hot_names == other.hot_names
             && Arc::ptr_eq(&self.gate, &other.gate)
             && self.recursion == other.recursion
     }
@@ -163,6 +167,7 @@ impl TableLoader {
             gate,
             recursion,
             tap,
+            hot_names,
         } = &**choices;
         let constants = Constants {
             settings: Settings {
@@ -175,6 +180,7 @@ impl TableLoader {
                 access: entries(prefixes(&gate.access) + prefixes(&gate.exempt)),
                 // One more for all of IPv4.
                 recursion: entries(recursion.len() + 1),
+                hot: *hot_names,
             },
             tap: *tap,
         };
@@ -211,8 +217,9 @@ impl TableLoader {
     }
 
     fn on_heap(&self, sizes: Sizes) -> anyhow::Result<Memory> {
-        let memory = Memory::on_heap(sizes)?;
-        Ok(if self.choices.load().gate.limits.is_enabled() {
+        let choices = self.choices.load();
+        let memory = Memory::on_heap(sizes)?.with_hot(choices.hot_names)?;
+        Ok(if choices.gate.limits.is_enabled() {
             memory.with_buckets()?
         } else {
             memory

@@ -49,6 +49,7 @@ impl Entry {
             rcode: kept.rcode,
             is_fetched: AtomicBool::new(false),
             rests: AtomicU64::new(0),
+            heat: AtomicU64::new(0),
             answers: kept.answers,
             authorities: kept.authorities,
             body_bytes: kept.body_bytes,
