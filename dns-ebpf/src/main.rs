@@ -13,7 +13,7 @@
 //! Nothing is written before the answer is sure to fit; a packet that was written to is sent or dropped. A frame that
 //! has grown and is not answered shrinks back before it is passed. What a
 //! question gets is decided by `dns_common::decide`, which sockets run as well. Packet pointers are `packet.rs`'s,
-//! map pointers `maps.rs`'s.
+//! map pointers `maps.rs`'s, and of the ring that answers are shown in `tap.rs`'s.
 //!
 //! `cargo test -p dns-ebpf` compiles for the host what is arithmetic: which offsets a frame has (`parse.rs`), and how a
 //! frame becomes longer (`grow.rs`). A stand-in takes the place of the maps there. The rest is tested as the kernel

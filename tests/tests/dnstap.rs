@@ -56,9 +56,10 @@ fn queries_and_answers_over_a_socket_and_again_after_the_collector_comes_back() 
             server.dig(&["www.example.com", "A"])?;
             Ok(server.metric("hotdns_dnstap_written_total")? > before)
         })?;
-        server.dig(&["mail.example.com", "AAAA", "+tcp"])?;
+        // More than are looked for: the collector may not have read the last ones when it is ended.
         eventually("the frames of TCP too", || {
-            Ok(server.metric("hotdns_dnstap_written_total")? >= before + 4.0)
+            server.dig(&["mail.example.com", "AAAA", "+tcp"])?;
+            Ok(server.metric("hotdns_dnstap_written_total")? >= before + 16.0)
         })?;
         let found = read(collector, &file)?;
         for expected in [" CQ ", " CR ", "UDP", "TCP", "www.example.com", "mail.example.com"] {
@@ -97,7 +98,7 @@ fn questions_to_other_servers_over_tcp() -> Result<()> {
     server.run()?;
     eventually("frames are taken", || {
         server.dig(&["other.example.net", "A"])?;
-        Ok(server.metric("hotdns_dnstap_written_total")? >= 4.0)
+        Ok(server.metric("hotdns_dnstap_written_total")? >= 16.0)
     })?;
     let found = read(collector, &file)?;
     for expected in [" CQ ", " CR ", " FQ ", " FR "] {
@@ -124,7 +125,7 @@ fn answers_of_xdp_are_whole_messages() -> Result<()> {
     eventually("frames are taken", || {
         home.enter(|| {
             server.dig(&["big.example.com", "TXT", "+bufsize=1232", "+nocookie"])?;
-            Ok(server.metric("hotdns_dnstap_written_total")? >= 1.0)
+            Ok(server.metric("hotdns_dnstap_written_total")? >= 8.0)
         })
     })?;
     ensure!(home.enter(|| server.metric("hotdns_xdp_answers_total"))? >= 1.0);

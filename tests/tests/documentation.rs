@@ -41,7 +41,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "needs job files and a Traefik; `cargo xtask test --discovery` has them",
     ),
     ("export DOMAIN_SUFFIX", "needs a Nomad and a Consul"),
-    ("fstrm_capture ", "takes frames until it is ended: tests/tests/dnstap.rs runs it"),
+    (
+        "fstrm_capture ",
+        "takes frames until it is ended: tests/tests/dnstap.rs runs it",
+    ),
     ("dnstap-ldns ", "reads what that has written"),
     (
         "curl -s 'http://127.0.0.1:8080/api/v1/cache",

@@ -160,10 +160,7 @@ impl Wishes {
     /// Who wants to know of a query of this client's, which was drawn from `one_in` already.
     fn of(&self, client: IpAddr, one_in: u32, random: &mut u64) -> Wants {
         let mut wants = Wants::default();
-        let mut draws = |sample: u32| {
-            let left = sample / one_in.max(1);
-            left <= 1 || next(random).is_multiple_of(u64::from(left))
-        };
+        let mut draws = |sample: u32| sample <= one_in || next(random) % u64::from(sample) < u64::from(one_in);
         if let Some(sample) = self.log
             && draws(sample)
             && (self.clients.is_empty() || self.clients.iter().any(|prefix| prefix.contains(&client)))
