@@ -166,6 +166,9 @@ fn views_have_resolvers_of_their_own_and_share_no_answers() -> Result<()> {
     Ok(())
 }
 
+/// What says whether the list is refused.
+const FAILING: &str = "hotdns_rule_list_failing{rule=\"ads\",url=\"http://127.0.0.4:8000/ads.txt\"}";
+
 #[test]
 fn lists_and_the_cache_are_there_after_a_restart_though_their_servers_are_not() -> Result<()> {
     if is_skipped() {
@@ -204,7 +207,7 @@ fn lists_and_the_cache_are_there_after_a_restart_though_their_servers_are_not() 
     std::fs::write(web.join("ads.txt"), "ads.example.net\nmore.example.net\n")?;
     eventually("the new list is there", || is_blocked("more.example.net"))?;
     std::fs::write(web.join("ads.txt"), "<html>an error page</html>\n")?;
-    let failing = || namespace.enter(|| server.metric("hotdns_rule_list_failing"));
+    let failing = || namespace.enter(|| server.metric(FAILING));
     eventually("the list is refused", || Ok(failing()? == 1.0))?;
     ensure!(is_blocked("more.example.net")?);
 

@@ -57,6 +57,7 @@ const SPAWNING_FILES: &[&str] = &[
     "dns-userspace/src/control/tests/",
     "dns-userspace/src/serve/tcp/tests.rs",
     "dns-userspace/src/resolve/tests/",
+    "dns-userspace/src/rules/tests.rs",
     "dns-userspace/src/api/tests/",
     "dns-userspace/src/source/tests.rs",
 ];

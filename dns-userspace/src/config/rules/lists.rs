@@ -1,7 +1,7 @@
 //! Lists that rules fetch: `urls`, `url`, with `refresh` and `max_bytes`.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -57,7 +57,7 @@ pub(super) fn read_remotes(
 /// `rpz`.
 pub(super) fn read_rpz(
     rule: &CheckedMapping<'_>,
-    base: &std::path::Path,
+    base: &Path,
     storage: &StorageConfig,
     findings: &mut Findings,
 ) -> Option<Action> {
@@ -69,7 +69,7 @@ pub(super) fn read_rpz(
     let url = section.text("url", "url: https://lists.example/feed.rpz", findings);
     let remotes = read_remotes(&section, url.as_slice(), storage, findings);
     let source = match (file, url) {
-        (Some(file), None) => Some(RpzSource::File(PathBuf::from(base.join(file.text)))),
+        (Some(file), None) => Some(RpzSource::File(base.join(file.text))),
         (None, Some(_)) => remotes.into_iter().next().map(RpzSource::Remote),
         _ => {
             findings.error(section.at, ConfigProblem::NotOneSource);
