@@ -83,7 +83,8 @@ pub use self::records::ConfiguredRecord;
 pub use self::rewrite::{RecordSets, are_same, is_same, records_of, with_records};
 pub use self::sources::{
     CheckKind, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, HostsSource,
-    KubernetesSource, Naming, NomadSource, PeerSettings, ProxySource, Secret, SourceSettings, WatchedKind, is_within,
+    KubernetesSource, Naming, NomadSource, PeerSettings, PodNames, ProxySource, Secret, SourceSettings, WatchedKind,
+    is_within,
 };
 pub use self::storage::StorageConfig;
 pub use self::targets::{HostsFileConfig, TargetsConfig, TechnitiumConfig, TokenPlace};

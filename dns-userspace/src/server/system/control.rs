@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::watched::WatchedFiles;
-use crate::config::{Config, ConfigSource, ConfigWithZones, Known, ReadZones, SourceSettings};
+use crate::config::{Config, ConfigSource, ConfigWithZones, Known, PodNames, ReadZones, SourceSettings};
 use crate::control::{self, LoadFiles, Planes, Publication};
 use crate::rules::{Rule, RuleBook};
 use crate::serve::xdp::Publisher;
@@ -125,7 +125,9 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
     let fallthrough = fallthrough.map(|zone| zone.apex.clone());
     // What pods' search paths lead to is looked for where names of the cluster are missing.
     let clusters = read.config.sources.iter().filter_map(|source| match &source.settings {
-        SourceSettings::Kubernetes(cluster) if cluster.autopath => cluster.cluster_domain.clone(),
+        SourceSettings::Kubernetes(cluster) if cluster.autopath || cluster.pods == PodNames::Insecure => {
+            cluster.cluster_domain.clone()
+        }
         _ => None,
     });
     let fallthrough = fallthrough.chain(clusters).collect();
