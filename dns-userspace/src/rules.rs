@@ -328,7 +328,7 @@ impl RuleBook {
         for autopath in &**autopaths {
             let verdict = autopath.evaluate(&asked, client);
             if verdict != Verdict::Pass {
-                return Some((format!("autopath {}", autopath.domain()).into(), verdict));
+                return Some((format!("cluster {}", autopath.domain()).into(), verdict));
             }
         }
         for active in &**rules {

@@ -114,7 +114,12 @@ impl Configured {
         let route53 = config.route53.iter().cloned().map(Self::Route53);
         let slack = config.slack.iter().cloned().map(Self::Slack);
         let hosts = config.hosts_file.iter().cloned().map(Self::HostsFile);
-        technitium.chain(cloudflare).chain(route53).chain(slack).chain(hosts).collect()
+        technitium
+            .chain(cloudflare)
+            .chain(route53)
+            .chain(slack)
+            .chain(hosts)
+            .collect()
     }
 
     async fn follow(self, served: Subscription, around: Around) {

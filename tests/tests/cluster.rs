@@ -201,3 +201,27 @@ fn the_first_question_of_a_pod_is_enough() -> Result<()> {
     ensure!(denied.contains("NXDOMAIN"), "{denied}");
     Ok(())
 }
+
+#[test]
+fn names_of_pods_that_nobody_checks_are_made_from_their_addresses() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let service = json!({
+        "metadata": {"namespace": "shop", "name": "db"}, "spec": {"type": "ClusterIP", "clusterIPs": ["10.96.0.9"]},
+    });
+    let lists = vec![
+        ("/api/v1/services", json!([service])),
+        ("/apis/discovery.k8s.io/v1/endpointslices", json!([])),
+    ];
+    let source = ", watch: [service], cluster_domain: cluster.local, pods: insecure";
+    let rule = "rules: [{name: none, block: {names: [ads.example]}}]\n";
+    let (server, _folder) = start(lists, source, rule)?;
+    let made = server.dig(&["10-0-0-7.shop.pod.cluster.local", "A", "+short"])?;
+    ensure!(made.trim() == "10.0.0.7", "{made}");
+    let absent = server.dig(&["ten.shop.pod.cluster.local", "A"])?;
+    ensure!(absent.contains("NXDOMAIN"), "{absent}");
+    let absent = server.dig(&["www.example.org.shop.svc.cluster.local", "A"])?;
+    ensure!(absent.contains("NXDOMAIN"), "{absent}");
+    Ok(())
+}

@@ -1,6 +1,5 @@
 //! `GET /api/v1/upstreams` and `GET /api/v1/upstreams/names`: upstream servers, and what they are asked.
 
-
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -44,7 +43,9 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     access::require_unlimited(&asker, "upstream servers")?;
     Parameters::read(&uri, &[])?;
-    let upstreams = state.forwarder()?.map_or_else(Vec::new, |forwarder| forwarder.upstreams());
+    let upstreams = state
+        .forwarder()?
+        .map_or_else(Vec::new, |forwarder| forwarder.upstreams());
     Ok(pieces::json(StatusCode::OK, &Listed { upstreams }))
 }
 
@@ -61,6 +62,8 @@ pub(super) async fn names(
 ) -> Result<Response, Problem> {
     access::require_unlimited(&asker, "names that are asked for")?;
     let limit = Parameters::read(&uri, &["limit"])?.limit(NAMES, MOST_NAMES)?;
-    let names = state.forwarder()?.map_or_else(Vec::new, |forwarder| forwarder.top_names(limit));
+    let names = state
+        .forwarder()?
+        .map_or_else(Vec::new, |forwarder| forwarder.top_names(limit));
     Ok(pieces::json(StatusCode::OK, &Names { names }))
 }

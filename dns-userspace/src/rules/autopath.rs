@@ -6,11 +6,14 @@
 //!   ─► example.com.demo.svc.cluster.local. CNAME example.com., and its answer
 //! ```
 //!
+//! Names of pods that are not checked (`pods: insecure`) are made here too: `10-0-0-1.demo.pod.cluster.local.` is
+//! 10.0.0.1, whether there is such a pod or not.
+//!
 //! A pod asks for a name with each suffix of its search path, one after the other. Its first question has the namespace
 //! in it; where the client is a pod of that namespace, the other ones need not be asked.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::template::message;
@@ -21,7 +24,7 @@ use crate::model::record::RecordType;
 
 const CLASS_IN: u16 = 1;
 const NXDOMAIN: u16 = 3;
-/// The TTL of the alias, in seconds: that of CoreDNS's.
+/// The TTL of what is made here, in seconds: that of CoreDNS's.
 const TTL: u32 = 5;
 
 /// The search paths of one cluster.
@@ -29,6 +32,10 @@ const TTL: u32 = 5;
 pub struct Autopath {
     /// The domain of the cluster, in lower case.
     domain: Name,
+    /// Whether search paths are gone through.
+    searches: bool,
+    /// Whether names of pods are made from their addresses.
+    makes_pods: bool,
     /// The namespace of each pod, by its address; with the pod, since an address may be given to another one.
     pods: RwLock<HashMap<IpAddr, PodName>>,
 }
@@ -41,10 +48,13 @@ type PodName = (Arc<str>, Arc<str>);
 pub(crate) struct Search(pub(crate) Vec<Name>);
 
 impl Autopath {
-    /// Of a cluster of which no pod is known.
-    pub fn new(domain: &Name) -> Self {
+    /// Of a cluster of which no pod is known. `searches`: whether search paths are gone through; `makes_pods`: whether
+    /// names of pods are made from their addresses.
+    pub fn new(domain: &Name, searches: bool, makes_pods: bool) -> Self {
         Self {
             domain: domain.to_lowercase(),
+            searches,
+            makes_pods,
             pods: RwLock::default(),
         }
     }
@@ -82,8 +92,27 @@ impl Autopath {
         if !asked.is_in(self.domain.as_wire()) {
             return Verdict::Pass;
         }
-        let names = self.search(asked, client);
+        if let Some(address) = self.pod(asked).filter(|_| self.makes_pods) {
+            return Verdict::Answer(address_of(asked, address));
+        }
+        let names = self.search(asked, client).filter(|_| self.searches);
         names.map_or_else(|| Verdict::Answer(message(NXDOMAIN, Vec::new())), Verdict::Search)
+    }
+
+    /// The address that the name of a pod says.
+    fn pod(&self, asked: &Asked<'_>) -> Option<IpAddr> {
+        let pods = self.domain.child(b"pod")?;
+        let rest = asked.lower.strip_suffix(pods.as_wire())?;
+        let (&length, rest) = rest.split_first()?;
+        let (label, rest) = rest.split_at_checked(length.into())?;
+        let (&namespace, behind) = rest.split_first()?;
+        if behind.len() != usize::from(namespace) {
+            return None;
+        }
+        let label = std::str::from_utf8(label).ok()?;
+        let ipv4 = label.replace('-', ".").parse::<Ipv4Addr>().map(IpAddr::from);
+        ipv4.or_else(|_| label.replace('-', ":").parse::<Ipv6Addr>().map(IpAddr::from))
+            .ok()
     }
 
     fn search(&self, asked: &Asked<'_>, client: IpAddr) -> Option<Search> {
@@ -102,6 +131,23 @@ impl Autopath {
         let names = [services.as_wire(), self.domain.as_wire(), &[0]].map(below);
         Some(Search(names.into_iter().flatten().collect()))
     }
+}
+
+/// The answer that the name has this address, where its type is asked for.
+fn address_of(asked: &Asked<'_>, address: IpAddr) -> Message {
+    let (rtype, rdata) = match address {
+        IpAddr::V4(address) => (RecordType::A, address.octets().to_vec()),
+        IpAddr::V6(address) => (RecordType::AAAA, address.octets().to_vec()),
+    };
+    let record = Record {
+        owner: asked.wire.to_vec(),
+        rtype: rtype.0,
+        class: CLASS_IN,
+        ttl: TTL,
+        rdata,
+    };
+    let is_asked = asked.qtype == rtype || asked.qtype == RecordType::ANY;
+    message(0, Some(record).filter(|_| is_asked).into_iter().collect())
 }
 
 /// The answer to `asked` (in wire form) that it is an alias of `target`.
@@ -124,7 +170,7 @@ mod tests {
 
     #[test]
     fn pods_get_the_search_path_of_their_namespace() {
-        let autopath = Autopath::new(&"Cluster.local.".parse().expect("a domain"));
+        let autopath = Autopath::new(&"Cluster.local.".parse().expect("a domain"), true, false);
         let (demo, pod, other): (Arc<str>, Arc<str>, Arc<str>) = ("demo".into(), "web-0".into(), "web-1".into());
         let client: IpAddr = [10, 0, 0, 1].into();
         autopath.set(client, &demo, &pod);
@@ -149,6 +195,7 @@ mod tests {
             ("example.com.other.svc.cluster.local.", client),
             ("demo.svc.cluster.local.", client),
             ("example.com.svc.cluster.local.", client),
+            ("10-0-0-1.demo.pod.cluster.local.", client),
             ("example.com.demo.svc.cluster.local.", [10, 0, 0, 2].into()),
         ] {
             assert_eq!(evaluate(name, client), denied, "{name} {client}");
@@ -162,5 +209,34 @@ mod tests {
         );
         autopath.unset(client, &demo, &other);
         assert_eq!(evaluate("a.demo.svc.cluster.local.", client), denied);
+    }
+
+    #[test]
+    fn names_of_pods_are_made_from_their_addresses() {
+        let cluster = Autopath::new(&"cluster.local.".parse().expect("a domain"), false, true);
+        let evaluate = |name: &str, qtype: RecordType| {
+            let name: Name = name.parse().expect("a name");
+            let asked = Asked::new(name.as_wire(), qtype).expect("a question");
+            match cluster.evaluate(&asked, [10, 0, 0, 1].into()) {
+                Verdict::Answer(message) => {
+                    let values = message.answer.iter().map(|record| record.rdata.clone());
+                    (message.rcode(), values.collect::<Vec<_>>())
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let name = "10-0-0-7.Demo.pod.cluster.local.";
+        assert_eq!(evaluate(name, RecordType::A), (0, vec![vec![10, 0, 0, 7]]));
+        assert_eq!(evaluate(name, RecordType::AAAA), (0, vec![]));
+        let (_, ipv6) = evaluate("2001-db8--7.demo.pod.cluster.local.", RecordType::AAAA);
+        assert_eq!(ipv6[0][..4], [0x20, 0x01, 0x0d, 0xb8]);
+        for name in [
+            "10-0-0.demo.pod.cluster.local.",
+            "10-0-0-7.pod.cluster.local.",
+            "a.10-0-0-7.demo.pod.cluster.local.",
+            "www.example.com.demo.svc.cluster.local.",
+        ] {
+            assert_eq!(evaluate(name, RecordType::A), (3, vec![]), "{name}");
+        }
     }
 }

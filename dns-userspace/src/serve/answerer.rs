@@ -87,7 +87,6 @@ fn log_of(policy: &Policy) -> Option<QueryLog> {
     policy.log.as_deref().map(QueryLog::another)
 }
 
-
 impl LocalAnswerer {
     /// The same, with some of its answers timed.
     pub fn timing(self, latency: Arc<Latency>) -> Self {

@@ -43,6 +43,18 @@ choices! {
     }
 }
 
+choices! {
+    /// Which pods have names inside the cluster.
+    PodNames {
+        /// None.
+        Disabled = "disabled",
+        /// Whatever address is asked for.
+        Insecure = "insecure",
+        /// Those that there are: they are followed.
+        Verified = "verified",
+    }
+}
+
 /// An instance of `sources.kubernetes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesSource {
@@ -76,8 +88,8 @@ pub struct KubernetesSource {
     pub is_traefik_v2: bool,
     /// The domain of cluster DNS, such as `cluster.local.`; `None`: names inside the cluster are not served.
     pub cluster_domain: Option<Name>,
-    /// Whether pods have names inside the cluster: then they are followed.
-    pub has_pods: bool,
+    /// Which pods have names inside the cluster.
+    pub pods: PodNames,
     /// Whether search paths of pods are gone through for them: then pods are followed.
     pub autopath: bool,
     /// Whether the records of the ConfigMap and those of the API are the same: changes by the API are written back.
@@ -144,7 +156,7 @@ impl Default for KubernetesSource {
             hold: Duration::from_secs(300),
             is_traefik_v2: false,
             cluster_domain: None,
-            has_pods: false,
+            pods: PodNames::Disabled,
             autopath: false,
             persist: false,
             report: false,
@@ -196,7 +208,7 @@ pub(super) fn read(
             .duration("hold", "hold: 5m", &HOLD, findings)
             .unwrap_or(default.hold),
         is_traefik_v2: syntax == Some("v2"),
-        has_pods: section.word("pods", &["disabled", "verified"], findings) == Some("verified"),
+        pods: section.choice("pods", findings).unwrap_or(default.pods),
         autopath: section
             .boolean("autopath", "autopath: true", findings)
             .unwrap_or(default.autopath),

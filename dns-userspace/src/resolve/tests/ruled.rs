@@ -154,7 +154,7 @@ impl LocalData for Cluster {
 async fn names_of_other_namespaces_and_of_the_world_are_found_by_the_first_question() {
     let upstream = Upstream::start(good).await;
     let book = Arc::new(RuleBook::default());
-    let autopath = Arc::new(Autopath::new(&"cluster.local.".parse().unwrap()));
+    let autopath = Arc::new(Autopath::new(&"cluster.local.".parse().unwrap(), true, false));
     autopath.set(CLIENT, &"one".into(), &"pod".into());
     book.go_through(vec![autopath]);
     let forwarder = Arc::new(forwarder(&[upstream.address]).beside(Arc::new(Cluster)).ruled(book));

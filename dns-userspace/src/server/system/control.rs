@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::live::{Live, SharedLive};
 use super::watched::WatchedFiles;
 use super::xdp::TableChoices;
-use crate::config::{Config, ConfigSource, ConfigWithZones, ConfiguredZone, Known, ReadZones, SourceSettings};
+use crate::config::{
+    Config, ConfigSource, ConfigWithZones, ConfiguredZone, Known, PodNames, ReadZones, SourceSettings,
+};
 use crate::control::{self, Door, Failure, LoadFiles, Planes, Publication, Replaced};
 use crate::journal::{StoredFile, StoredFiles};
 use crate::lines::CompileOptions;
@@ -180,7 +182,9 @@ pub(super) fn desired(read: ConfigWithZones, restart_needed: Vec<String>) -> con
     let fallthrough = fallthrough.map(|zone| zone.apex.clone());
     // What pods' search paths lead to is looked for where names of the cluster are missing.
     let clusters = read.config.sources.iter().filter_map(|source| match &source.settings {
-        SourceSettings::Kubernetes(cluster) if cluster.autopath => cluster.cluster_domain.clone(),
+        SourceSettings::Kubernetes(cluster) if cluster.autopath || cluster.pods == PodNames::Insecure => {
+            cluster.cluster_domain.clone()
+        }
         _ => None,
     });
     let fallthrough = fallthrough.chain(clusters).collect();

@@ -292,7 +292,13 @@ async fn tend(policies: &Policies) -> anyhow::Result<()> {
 
 /// Makes a change of the rules with nothing promoted from the cache in force.
 fn fence(policies: &Policies, change: &mut dyn FnMut()) {
-    let cache = || policies.current().forwarder.as_ref().and_then(|forwarder| forwarder.cache().cloned());
+    let cache = || {
+        policies
+            .current()
+            .forwarder
+            .as_ref()
+            .and_then(|forwarder| forwarder.cache().cloned())
+    };
     let mut fenced = cache();
     let mut is_changed = false;
     loop {

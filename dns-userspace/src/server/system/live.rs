@@ -294,7 +294,9 @@ impl Live {
             if moves_secrets {
                 cookies.take_from(file(from).as_deref(), from.secrets);
             }
-            return Err(format!("a table of answers with these settings cannot be had: {reason}"));
+            return Err(format!(
+                "a table of answers with these settings cannot be had: {reason}"
+            ));
         }
         let (old, new) = (&from.config, &to.config);
         replace_rules(&self.makers.forwarding.rules, &new.rules);
@@ -333,8 +335,12 @@ impl Live {
             outcome = writer.reconfigure();
         };
         let forwarders = [from, to].map(|of| of.policy.forwarder.clone());
-        let caches = forwarders.each_ref().map(|forwarder| forwarder.as_ref()?.cache().cloned());
-        let is_other = forwarders.each_ref().map(|forwarder| forwarder.as_ref().map(Arc::as_ptr));
+        let caches = forwarders
+            .each_ref()
+            .map(|forwarder| forwarder.as_ref()?.cache().cloned());
+        let is_other = forwarders
+            .each_ref()
+            .map(|forwarder| forwarder.as_ref().map(Arc::as_ptr));
         match caches {
             _ if is_other[0] == is_other[1] => change(),
             [Some(old), Some(new)] if Arc::ptr_eq(&old, &new) => old.fence(&mut change),
@@ -359,7 +365,9 @@ impl Live {
         let (spawner, stopping) = (self.spawner.clone(), self.spawner.stopping());
         let before = self.before.take();
         let config = &self.now.config;
-        self.makers.forwarding.follow(config, &self.policies, &self.metrics, &spawner);
+        self.makers
+            .forwarding
+            .follow(config, &self.policies, &self.metrics, &spawner);
         if before
             .as_ref()
             .is_some_and(|before| before.config.sources != config.sources)

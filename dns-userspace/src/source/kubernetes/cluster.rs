@@ -26,6 +26,7 @@ use super::objects::{
     Body, Defaults, EndpointSlice, Gateway, Meta, Namespace, Node, Object, ObjectKey, Outcome, service_of,
 };
 use super::settings::{Publishing, Target};
+use crate::config::PodNames;
 use crate::model::name::{Name, NameKey};
 use crate::rules::Autopath;
 
@@ -60,9 +61,12 @@ struct Stored {
 impl Cluster {
     /// No object yet.
     pub fn new(publishing: Arc<Publishing>) -> Self {
-        let domain = publishing.cluster_domain.as_ref().filter(|_| publishing.autopath);
+        let makes_pods = publishing.pods == PodNames::Insecure;
+        let domain = publishing.cluster_domain.as_ref();
+        let domain = domain.filter(|_| publishing.autopath || makes_pods);
+        let autopath = domain.map(|domain| Autopath::new(domain, publishing.autopath, makes_pods));
         Self {
-            autopath: domain.map(|domain| Arc::new(Autopath::new(domain))),
+            autopath: autopath.map(Arc::new),
             publishing,
             objects: BTreeMap::new(),
             unread: BTreeMap::new(),

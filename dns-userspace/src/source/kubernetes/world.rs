@@ -20,7 +20,7 @@ use super::objects::{ObjectKey, domain_claims};
 use super::persist::{Persisting, persist};
 use super::report::{Reporting, Reports, report};
 use super::settings::{config_map_scope, watched};
-use crate::config::KubernetesSource;
+use crate::config::{KubernetesSource, PodNames};
 use crate::source::{Change, Event, Listing, Mark, Marks, Object, World, WorldError};
 
 /// How long each of the first lists may take, once the one before it has come.
@@ -402,7 +402,8 @@ fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
         // Where only nodes with an endpoint lead to a Service, it has to be known which.
         add(Kind::EndpointSlice, Some(HEADLESS).filter(|_| !has(Kind::Node)));
     }
-    if (settings.has_pods || settings.autopath) && settings.cluster_domain.is_some() {
+    let needs_pods = settings.autopath || settings.pods == PodNames::Verified;
+    if needs_pods && settings.cluster_domain.is_some() {
         add(Kind::Pod, None);
     }
     if has(Kind::Ingress) {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::super::cluster::Cluster;
 use super::cluster_dns::{TTL, dashed};
 use super::{Object, Wanted};
+use crate::config::PodNames;
 
 /// What is read of a Pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -54,7 +55,8 @@ impl Pod {
 
     pub(super) fn publish(&self, object: &Object, cluster: &Cluster, wanted: &mut Wanted<'_>) {
         let publishing = cluster.publishing();
-        let Some(domain) = publishing.cluster_domain.as_ref().filter(|_| publishing.has_pods) else {
+        let is_verified = publishing.pods == PodNames::Verified;
+        let Some(domain) = publishing.cluster_domain.as_ref().filter(|_| is_verified) else {
             return;
         };
         let namespace = domain
