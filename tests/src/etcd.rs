@@ -49,6 +49,19 @@ impl Etcd {
     /// # Errors
     /// It does not start.
     pub fn run(&mut self) -> Result<()> {
+        self.run_until(200)
+    }
+
+    /// The same where it wants to know who asks.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn run_with_users(&mut self) -> Result<()> {
+        self.run_until(400)
+    }
+
+    /// Starts it, until it answers somebody whom it does not know with this status.
+    fn run_until(&mut self, status: u16) -> Result<()> {
         let (client, peer) = (self.url(), format!("http://127.0.0.1:{}", self.peer));
         let mut command = Command::new("etcd");
         command.arg("--data-dir").arg(self.path(&self.data));
@@ -60,7 +73,7 @@ impl Etcd {
         let mut running = Running::start(command, &self.path("log"))?;
         let body = json!({"key": "YQ=="});
         let ready =
-            || request(&self.address, "POST", "/v3/kv/range", Some(&body)).is_ok_and(|reply| reply.status == 200);
+            || request(&self.address, "POST", "/v3/kv/range", Some(&body)).is_ok_and(|reply| reply.status == status);
         if let Err(error) = running.wait_until("etcd", PATIENCE, ready) {
             bail!("{error:#}: {}", running.output());
         }

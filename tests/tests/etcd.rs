@@ -302,7 +302,7 @@ fn an_older_etcd_is_noticed_and_an_empty_one_is_doubted() -> Result<()> {
     let said = b.request("POST", "/api/v1/nodes/accept", Some(&json!({"take": "node"})))?;
     ensure!(said.status == 202, "{said:?}");
     servers.iter().try_for_each(|server| has_state(server, "connected"))?;
-    ensure!(put(a, "x.example.com", "x", "&wait=all")?.status == 201);
+    ok(put(a, "x.example.com", "x", "&wait=all")?, 201)?;
     serve(&servers, "x.example.com", "x")?;
     serve(&servers, "n7.example.com", "kept")?;
     // A node that comes with nothing has it all.
@@ -316,6 +316,64 @@ fn an_older_etcd_is_noticed_and_an_empty_one_is_doubted() -> Result<()> {
         refused.status == 409 && refused.json["code"] == "not_doubted",
         "{refused:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn etcd_may_have_users_and_a_newer_hotdns() -> Result<()> {
+    let mut etcd = Etcd::start()?;
+    etcd.ctl(&["user", "add", "root:secret"])?;
+    etcd.ctl(&["user", "add", "hotdns:pass word"])?;
+    etcd.ctl(&["role", "add", "names"])?;
+    etcd.ctl(&[
+        "role",
+        "grant-permission",
+        "names",
+        "readwrite",
+        "/names/",
+        "--prefix=true",
+    ])?;
+    etcd.ctl(&["user", "grant-role", "root", "root"])?;
+    etcd.ctl(&["user", "grant-role", "hotdns", "names"])?;
+    etcd.ctl(&["auth", "enable"])?;
+    let password = tempfile::NamedTempFile::new()?;
+    std::fs::write(password.path(), "pass word\n")?;
+    let config = |name: &str| {
+        format!(
+            "storage: {{path: state, etcd: {{endpoints: [\"http://127.0.0.1:1\", \"{}\"], prefix: /names, username: \
+             hotdns, password_file: {}, node: {name}}}}}\nxdp: {{mode: \"off\"}}\n",
+            etcd.url(),
+            password.path().display()
+        )
+    };
+    let servers = [Server::start(&config("a"))?, Server::start(&config("b"))?];
+    let [a, b] = &servers;
+    servers.iter().try_for_each(|server| has_state(server, "connected"))?;
+    ensure!(put(a, "x.example.com", "one", "&wait=all")?.status == 201);
+    serve(&servers, "x.example.com", "one")?;
+    // Its tokens are forgotten when it starts again.
+    etcd.kill()?;
+    etcd.run_with_users()?;
+    servers.iter().try_for_each(|server| has_state(server, "connected"))?;
+    ensure!(put(b, "x.example.com", "two", "&wait=all")?.status == 200);
+    serve(&servers, "x.example.com", "two")?;
+    ensure!(!a.log().contains("pass word"));
+
+    // A newer program has written what this one cannot read: it is served as it was, and nothing is written over it.
+    let root = ["--user", "root:secret"];
+    let head = etcd.ctl(&[&root[..], &["get", "/names/v1/head", "--print-value-only"]].concat())?;
+    let mut newer: Value = serde_json::from_str(head.trim())?;
+    newer["needs"] = json!(2);
+    etcd.ctl(&[&root[..], &["put", "/names/v1/head", &newer.to_string()]].concat())?;
+    for server in &servers {
+        has_state(server, "away")?;
+        eventually("it says why", || {
+            let reason = nodes(server)?["reason"].clone();
+            Ok(reason.as_str().is_some_and(|reason| reason.contains("newer hotdns")))
+        })?;
+        ensure!(put(server, "x.example.com", "three", "")?.status == 503);
+        ensure!(text(server, "x.example.com")? == "two");
+    }
     Ok(())
 }
 
