@@ -4,6 +4,7 @@ pub mod bench;
 pub mod differential;
 pub mod discovery;
 pub mod documents;
+pub mod etcd;
 pub mod frames;
 pub mod fuzzing;
 pub mod kernel;

@@ -207,10 +207,18 @@ impl Server {
         } else {
             "files: {watch: false}\n"
         };
+        let storage = if more.contains("storage: ") {
+            ""
+        } else {
+            "storage: {path: state}\n"
+        };
+        let xdp = if more.contains("xdp: ") {
+            String::new()
+        } else {
+            format!("xdp: {{interfaces: [{interface}], mode: {mode}}}\n")
+        };
         let config = format!(
-            "dns_port: {}\nhttp_port: {}\n{listen}{files}storage: {{path: state}}\nxdp: \
-             {{interfaces: [{interface}], mode: {mode}}}\n\
-             zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
+            "dns_port: {}\nhttp_port: {}\n{listen}{files}{storage}{xdp}zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
             dns.port(),
             http.port(),
         );

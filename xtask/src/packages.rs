@@ -90,6 +90,16 @@ pub(crate) const TOOLS: &[Tool] = &[
         needed_by: NeededBy::Kernels,
     },
     Tool {
+        program: "etcd",
+        package: "etcd-server",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
+        program: "etcdctl",
+        package: "etcd-client",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
         program: "knotd",
         package: "knot",
         needed_by: NeededBy::Tests,

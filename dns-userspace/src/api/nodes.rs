@@ -26,7 +26,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(60);
 /// The nodes.
 #[derive(Serialize, ToSchema)]
 pub(super) struct NodeList {
-    /// `alone` where there is no etcd, `connected`, `away`, `doubted`.
+    /// `alone` where there is no etcd, `starting`, `connected`, `away`, `doubted`.
     state: &'static str,
     /// Why it is not connected.
     reason: Option<String>,
@@ -140,7 +140,7 @@ fn view(nodes: &Nodes) -> NodeList {
         reason: state.link.reason().map(|reason| reason.to_string()),
         endpoint: match &state.link {
             NodeLink::Connected(endpoint) => Some(endpoint.to_string()),
-            NodeLink::Away(_) | NodeLink::Doubted(_) => None,
+            NodeLink::Starting | NodeLink::Away(_) | NodeLink::Doubted(_) => None,
         },
         revision: Some(state.revision),
         version: Some(state.served),

@@ -93,6 +93,7 @@ pub(super) fn summary(answer: &Value) -> String {
     match answer["state"].as_str() {
         Some("alone") => "this server shares nothing with others".to_owned(),
         Some("connected") => format!("connected to etcd at {}", cell(&answer["endpoint"])),
+        Some("starting") => "etcd was not asked yet".to_owned(),
         Some("away") => format!("etcd is away: {reason}"),
         _ => reason.to_owned(),
     }

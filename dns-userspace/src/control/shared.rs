@@ -54,6 +54,22 @@ impl Writer {
         self.shared().map_or(Ok(()), |shared| shared.is_current())
     }
 
+    /// What this node's own database holds, where it could not be read before: all but the API's records.
+    pub(super) fn take_held(&mut self) {
+        if self.awaiting.is_some() {
+            return;
+        }
+        if let Some(held) = self.shared().and_then(|shared| shared.held()) {
+            let api = self.store.records_of(&SourceId::api());
+            let rrsets = api.flat_map(|(view, key, node)| {
+                let one = move |rrset: &Arc<RrSet>| (view.cloned(), node.owner(key), RrSet::clone(rrset));
+                node.rrsets.iter().map(one)
+            });
+            let rrsets = rrsets.collect();
+            self.merge(Stored { rrsets, ..held });
+        }
+    }
+
     fn hear(&mut self, news: News) {
         match news {
             News::Resumed => {}
@@ -67,7 +83,8 @@ impl Writer {
     /// etcd is empty: what is served here is put into it, unless it was not empty before.
     fn hear_of_nothing(&mut self) {
         if let Some(initial) = self.awaiting.take() {
-            self.begin(initial, Stored::default());
+            let held = self.shared().and_then(|shared| shared.held());
+            self.begin(initial, held.unwrap_or_default());
         }
         let records = self.store.records_of(&SourceId::api()).count();
         let Some(shared) = self.shared() else { return };
@@ -151,7 +168,8 @@ impl Writer {
     fn hear_of_whole(&mut self, whole: Whole) {
         let Some(shared) = self.shared() else { return };
         let said = shared.said();
-        let (is_new, was_in_step) = (shared.is_new(&whole.mark), shared.was_in_step());
+        let (is_new, is_known) = (shared.is_new(&whole.mark), shared.is_known(&whole.mark));
+        let was_in_step = shared.was_in_step();
         if said == Some(Take::Node) {
             self.fill();
             return;
@@ -159,20 +177,24 @@ impl Writer {
         if let Some(initial) = self.awaiting.take() {
             // The first state has what etcd has, from its first query on.
             self.note_zones(&whole.zones);
+            // Of this node's own database: its serials, and what watched sources said.
+            let held = self.shared().and_then(|shared| shared.held()).unwrap_or_default();
             let stored = Stored {
                 rrsets: whole.rrsets.iter().filter_map(as_stored).collect(),
-                version: whole.mark.version,
-                ..Stored::default()
+                version: whole.mark.version.max(held.version),
+                ..held
             };
             self.begin(initial, stored);
             self.shared_zones.clear();
             self.keep_whole(&whole);
             return;
         }
-        if !is_new {
+        // A list that was asked for may be older than a change that was made since.
+        if is_known || (whole.why == Why::Again && !is_new) {
             return;
         }
-        let is_guarded = matches!(whole.why, Why::First | Why::Restored) && said != Some(Take::Etcd);
+        let may_be_another = !was_in_step || matches!(whole.why, Why::First | Why::Restored);
+        let is_guarded = may_be_another && said != Some(Take::Etcd);
         let guard = self.parts.guard;
         let changes: Vec<Followed> = whole.rrsets.iter().cloned().map(followed).collect();
         let mut draft = self.store.draft();
@@ -198,7 +220,8 @@ impl Writer {
             Why::First => "this node has joined",
             Why::Compacted => "what this node has missed was compacted",
             Why::Restored => "etcd was restored from another state",
-            Why::Meant => "everything was read anew",
+            Why::Meant => "another node has written everything anew",
+            Why::Again => "everything was read anew",
         };
         let made = Made {
             cause: Cause {

@@ -796,6 +796,7 @@ impl Writer {
                 Some(initial) => self.begin(initial, stored),
             }
         }
+        self.take_held();
         self.keep_unsaved();
         self.prune();
         self.tell();
@@ -812,7 +813,7 @@ impl Writer {
     }
 
     /// Takes in what a database holds that could not be read, or not be written, before.
-    fn merge(&mut self, stored: Stored) {
+    pub(super) fn merge(&mut self, stored: Stored) {
         self.store.go_on_from(stored.version);
         let mut changes = self.reset_of_api(stored.rrsets);
         changes.extend(self.take_watched(stored.watched));
@@ -849,12 +850,18 @@ impl Writer {
             return;
         }
         self.told_at = Instant::now();
+        if status.state == StorageState::Starting {
+            return;
+        }
         let place = self.parts.journal.place();
         match &status.reason {
             None if before.is_none() => {}
             None => info!("{place} is read and written"),
             Some(reason) if status.is_awaited => {
                 warn!("{}; it is tried again every second", awaited(Some(reason)));
+            }
+            Some(reason) if matches!(status.state, StorageState::Away | StorageState::Doubted) => {
+                warn!("no change over HTTP can be made until this is put right: {reason}");
             }
             Some(reason) => warn!(
                 "no change over HTTP can be made, and SOA serials are kept for the life of this process only, until \

@@ -38,6 +38,8 @@ mod fill;
 mod layout;
 mod link;
 mod operations;
+#[cfg(test)]
+mod tests;
 
 /// How long a change waits for etcd.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -109,6 +111,8 @@ pub struct EtcdJournal {
     doubt: Option<String>,
     /// Whether the own database lacks something that is served.
     is_stale: bool,
+    /// What the own database held, until it is known what etcd holds.
+    held: Option<Stored>,
     /// What is appended or taken and not served yet.
     unserved: Option<Mark>,
     trouble: Option<Trouble>,
@@ -157,11 +161,15 @@ impl EtcdJournal {
             runtime,
             doubt: None,
             is_stale: false,
+            held: None,
             unserved: None,
             trouble: None,
         };
+        if !is_known {
+            journal.held = stored.take();
+        }
         journal.refresh();
-        Ok((journal, stored.filter(|_| is_known), Link::new(line, sender)))
+        Ok((journal, stored, Link::new(line, sender)))
     }
 
     /// Looks anew at what is wrong.
@@ -173,6 +181,10 @@ impl EtcdJournal {
         self.trouble = match (&self.doubt, self.line.nodes.state().link) {
             (Some(reason), _) => Some(Trouble::new(StorageState::Doubted, reason_of(reason))),
             (None, nodes::Link::Away(reason)) => Some(away(&reason)),
+            (None, nodes::Link::Starting) => Some(Trouble::new(
+                StorageState::Starting,
+                "etcd was not asked yet".to_owned(),
+            )),
             (None, _) => self.local.trouble().cloned(),
         };
     }
@@ -186,7 +198,7 @@ impl EtcdJournal {
             let state = self.line.nodes.state();
             let was_there = state.contact.is_some_and(|contact| contact.elapsed() < PATIENCE);
             if !was_there || Instant::now() >= until {
-                let reason = state.link.reason().map_or("it was just lost", |reason| reason);
+                let reason = state.link.reason().map_or("it was not reached yet", |reason| reason);
                 return Err(WriteError::Away(format!("etcd is away: {reason}")));
             }
             std::thread::sleep(PAUSE);
@@ -330,8 +342,9 @@ impl Journal for EtcdJournal {
     }
 
     fn look(&mut self, is_known: &dyn Fn(&Stored) -> bool) -> Option<Stored> {
-        if Journal::look(&mut self.local, is_known).is_some() {
-            // It was away, and lacks what came meanwhile. What etcd holds is what counts.
+        if let Some(stored) = Journal::look(&mut self.local, is_known) {
+            // It was away, and lacks what came meanwhile. Of the API's records what etcd holds is what counts.
+            self.held = Some(stored);
             self.is_stale = true;
         }
         if self.is_stale && self.local.trouble().is_none() && self.line.client.load().is_some() {
@@ -393,8 +406,14 @@ impl Shared for EtcdJournal {
                 .runtime
                 .block_on(async { timeout(patience, self.news.recv()).await.ok().flatten() }),
         };
-        if let Some(News::Resumed | News::Empty | News::Whole(_)) = &news {
-            self.doubt = None;
+        // What was doubted is looked at anew.
+        if let Some(News::Resumed | News::Empty | News::Whole(_)) = &news
+            && self.doubt.take().is_some()
+            && let Some(client) = self.line.client.load_full()
+        {
+            self.line
+                .nodes
+                .change(|state| state.link = nodes::Link::Connected(client.url().into()));
         }
         self.refresh();
         news
@@ -422,7 +441,17 @@ impl Shared for EtcdJournal {
 
     fn is_new(&self, mark: &Mark) -> bool {
         let known = self.line.position();
-        self.is_stale || known.is_none_or(|known| mark.revision > known.revision || mark.head != known.head)
+        known.is_none_or(|known| mark.revision > known.revision || (self.is_stale && *mark == known))
+    }
+
+    fn is_known(&self, mark: &Mark) -> bool {
+        !self.is_stale && self.line.position().as_ref() == Some(mark)
+    }
+
+    fn held(&mut self) -> Option<Stored> {
+        let mut held = self.held.take()?;
+        held.watched.remove(PLACE);
+        Some(held)
     }
 
     fn was_in_step(&self) -> bool {

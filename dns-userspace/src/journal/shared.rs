@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Entry, ServedSerial, WriteError};
+use super::{Entry, ServedSerial, Stored, WriteError};
 use crate::model::name::Name;
 use crate::model::record::{RecordType, RrSet};
 use crate::model::views::ViewName;
@@ -102,8 +102,10 @@ pub enum Why {
     Compacted,
     /// It does not hold what this node has read from it: it is an older one, or another one.
     Restored,
-    /// It was written anew, or somebody has said that it is to be taken as it is.
+    /// It was written anew by another node.
     Meant,
+    /// This node has asked for it: its own database lacks something.
+    Again,
 }
 
 /// What goes to the other nodes with a change set.
@@ -128,8 +130,14 @@ pub trait Shared: Send {
     /// Whether this node knows all that was written: an error where it does not, or nobody can say.
     fn is_current(&mut self) -> Result<(), WriteError>;
 
+    /// Whether it is what this node has, in its own database, too.
+    fn is_known(&self, mark: &Mark) -> bool;
+
     /// Whether something that stands there is new to this node.
     fn is_new(&self, mark: &Mark) -> bool;
+
+    /// What this node's own database held, where that is not known to be what etcd holds; once.
+    fn held(&mut self) -> Option<Stored>;
 
     /// Whether this node was in step with the journal before.
     fn was_in_step(&self) -> bool;

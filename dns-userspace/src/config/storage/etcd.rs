@@ -82,6 +82,6 @@ pub(super) fn read(storage: &CheckedMapping<'_>, input: &Input<'_>, findings: &m
         user,
         ca,
         identity: cert.zip(key),
-        node: node.map(Into::into),
+        node,
     })
 }

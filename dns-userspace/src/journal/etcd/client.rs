@@ -114,9 +114,12 @@ pub(super) struct Transacted {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Watched {
     #[serde(default)]
-    pub(super) canceled: bool,
+    canceled: bool,
     #[serde(default)]
-    pub(super) cancel_reason: String,
+    cancel_reason: String,
+    /// What was asked for is forgotten up to this revision.
+    #[serde(default, deserialize_with = "number")]
+    compact_revision: u64,
     #[serde(default)]
     pub(super) events: Vec<Event>,
 }
@@ -394,12 +397,8 @@ impl Watch {
         let unknown = |error: &dyn std::fmt::Display| CallError::Unknown(format!("etcd: watch: {error}"));
         let streamed: Streamed = serde_json::from_slice(&line).map_err(|error| unknown(&error))?;
         match (streamed.result, streamed.error) {
-            (Some(watched), _) if watched.canceled => match watched.cancel_reason.contains("compacted") {
-                true => Err(CallError::Compacted),
-                // A revision that is compacted is told without a reason, too.
-                false if watched.cancel_reason.is_empty() => Err(CallError::Compacted),
-                false => Err(unknown(&watched.cancel_reason)),
-            },
+            (Some(watched), _) if watched.canceled && watched.compact_revision > 0 => Err(CallError::Compacted),
+            (Some(watched), _) if watched.canceled => Err(unknown(&watched.cancel_reason)),
             (Some(watched), _) => Ok(watched),
             (None, error) => Err(unknown(&error.unwrap_or_default())),
         }

@@ -68,13 +68,20 @@ impl Link {
 
     async fn follow(&self, wake: &(impl Fn() + Send + Sync)) {
         let mut pause = SHORTEST_PAUSE;
+        // What is wrong with each member, since one was connected last.
+        let mut wrong: BTreeMap<&str, String> = BTreeMap::new();
         for url in self.line.settings.endpoints.iter().cycle() {
             let begun = Instant::now();
             let reason = match Client::new(url, &self.line.settings) {
                 Ok(client) => self.session(Arc::new(client), wake).await,
                 Err(reason) => reason,
             };
-            self.line.client.store(None);
+            if self.line.client.swap(None).is_some() {
+                wrong.clear();
+            }
+            wrong.insert(url, reason);
+            let reasons: Vec<&str> = wrong.values().map(String::as_str).collect();
+            let reason = reasons.join("; ");
             self.line
                 .nodes
                 .change(|state| state.link = nodes::Link::Away(reason.into()));
@@ -224,7 +231,7 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
         let wanted = line.is_list_wanted.swap(false, Ordering::Relaxed);
         let why = match line.position() {
             None => Some(Why::First),
-            Some(_) if wanted => Some(Why::Meant),
+            Some(_) if wanted => Some(Why::Again),
             Some(known) => self.compare(&known, kv, &head, found.header.revision).await?,
         };
         match (why, line.position()) {
@@ -396,7 +403,9 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
         line.nodes
             .change(|state| (state.newest, state.contact) = (head.version, Some(Instant::now())));
         if head.whole {
-            return Ok(true);
+            // What this node has written itself it knows.
+            let is_known = |known: Mark| known.revision >= kv.mod_revision && known.version >= head.version;
+            return Ok(head.node != *line.id || !line.position().is_some_and(is_known));
         }
         let mark = Mark {
             revision: kv.mod_revision,
