@@ -125,7 +125,11 @@ fn certificate(attempts: u64, ready: &str) -> Certificate {
 fn shown(figures: &Arc<CertificateFigures>) -> Vec<String> {
     let collector = CertificatesCollector(Arc::clone(figures));
     // Those without a Certificate are not shown by the registry either.
-    let families: Vec<_> = collector.collect().into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    let families: Vec<_> = collector
+        .collect()
+        .into_iter()
+        .filter(|family| !family.get_metric().is_empty())
+        .collect();
     let text = prometheus::TextEncoder::new()
         .encode_to_string(&families)
         .expect("text");
