@@ -199,6 +199,8 @@ async fn follow(mut served: Subscription, target: impl Target, around: Around) {
     let mut failures = 0;
     let mut again: Option<Instant> = None;
     let mut said = None;
+    // A target is looked at once though nothing is wanted there: what it has of us may have to go.
+    let mut is_first = true;
     let mut leadership = around.sources.leadership().clone();
     around.targets.update(&key, |_| {});
     loop {
@@ -226,9 +228,10 @@ async fn follow(mut served: Subscription, target: impl Target, around: Around) {
             is_changed |= wanted.take(&event);
         }
         // What is served before the records are read says nothing.
-        if wanted.is_withheld() || !(is_changed || is_woken) {
+        if wanted.is_withheld() || !(is_changed || is_woken || is_first) {
             continue;
         }
+        is_first = false;
         let Some(mut taken) = target.take() else {
             return;
         };

@@ -165,6 +165,15 @@ fn manifests_are_rendered() -> Result<()> {
         definitions.contains("name: zones.hotdns.io") && definitions.contains("name: recordsets.hotdns.io"),
         "{definitions}"
     );
+    let webhook = render("kubernetes/webhook")?;
+    ensure!(
+        webhook.contains("failurePolicy: Ignore")
+            && webhook.contains("port: 9443")
+            && webhook.contains("mountPath: /tls"),
+        "{webhook}"
+    );
+    ensure!(render("kubernetes/certificates")?.contains("name: hotdns-wildcards"));
+    ensure!(render("kubernetes/overlays/production")?.contains("CertificateNotReady"));
     let overlay = render("kubernetes-dns/overlays/host-network")?;
     ensure!(
         overlay.contains("kind: DaemonSet") && !overlay.contains("kind: Deployment"),

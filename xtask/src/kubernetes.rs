@@ -51,6 +51,8 @@ pub(crate) fn test() -> Result<()> {
         "tests",
         "--test",
         "kubernetes",
+        "--test",
+        "kubernetes_writers",
         "--",
         "--ignored",
         "--nocapture",

@@ -1,5 +1,5 @@
-//! cert-manager's Certificates (`cert-manager.io/v1`): listed and watched for the metrics; and the task that makes those
-//! of the configuration.
+//! cert-manager's Certificates (`cert-manager.io/v1`): listed and watched for the metrics; and the task that makes
+//! those of the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;

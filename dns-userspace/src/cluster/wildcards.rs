@@ -1,8 +1,8 @@
 //! A Certificate `wildcard-<zone>` for each zone of the configuration, made once, and Traefik's default certificate.
 //!
-//! A zone gets it when the first name of the cluster is served in it. One that is there already stays as it is; one that
-//! somebody deletes is made again at the next start. Traefik is told once the Certificate is ready: before, there is no
-//! Secret.
+//! A zone gets it when the first name of the cluster is served in it. One that is there already stays as it is; one
+//! that somebody deletes is made again at the next start. Traefik is told once the Certificate is ready: before, there
+//! is no Secret.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use tracing::info;
 use super::certificates::{Certificate, CertificatesTask, PATH, get};
 use crate::config::{CertificatesConfig, DryRun};
 use crate::control::{Event, Subscription};
-use crate::model::name::Name;
-use crate::model::snapshot::Snapshot;
+use crate::model::name::{Name, NameKey};
+use crate::model::record::RrSet;
+use crate::model::snapshot::{Node, Snapshot};
 use crate::model::source::precedence;
 use crate::source::Leadership;
 
@@ -70,15 +71,36 @@ impl Wildcards {
     }
 
     fn look(&mut self, event: &Event) {
-        let snapshot: &Arc<Snapshot> = match event {
-            Event::Reset(snapshot) => snapshot,
-            Event::Published(publication) => &publication.new,
-        };
-        for zone in &self.config.wildcards {
-            if !self.wanted.contains(zone) && has_names(snapshot, zone) {
-                self.wanted.insert(zone.clone());
+        let missing: Vec<&Name> = self
+            .config
+            .wildcards
+            .iter()
+            .filter(|zone| !self.wanted.contains(*zone))
+            .collect();
+        let mut found = Vec::new();
+        let mut see = |key: &NameKey, node: &Node| {
+            if node.rrsets.iter().any(is_of_a_cluster) {
+                let owner = node.owner(key);
+                found.extend(
+                    missing
+                        .iter()
+                        .filter(|zone| owner.is_at_or_below(zone))
+                        .map(|zone| (*zone).clone()),
+                );
             }
+        };
+        match event {
+            Event::Published(publication) if publication.delta.zones.is_empty() => {
+                for key in &publication.delta.names {
+                    if let Some(node) = publication.new.node(key) {
+                        see(key, node);
+                    }
+                }
+            }
+            Event::Reset(snapshot) => all(snapshot).for_each(|(key, node)| see(key, node)),
+            Event::Published(publication) => all(&publication.new).for_each(|(key, node)| see(key, node)),
         }
+        self.wanted.extend(found);
     }
 
     /// A Certificate as the cluster has it.
@@ -183,17 +205,13 @@ impl Wildcards {
     }
 }
 
-/// Whether a watched source has a name in a zone.
-fn has_names(snapshot: &Snapshot, zone: &Name) -> bool {
+/// All nodes that are served.
+fn all(snapshot: &Snapshot) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
     let zones = snapshot.zones.values().flat_map(|zone| zone.nodes.iter());
-    let mut nodes = zones.chain(snapshot.overlays.iter());
-    nodes.any(|(key, node)| {
-        let is_watched = |rrset: &Arc<_>| is_watched(rrset);
-        node.owner(key).is_at_or_below(zone) && node.rrsets.iter().any(is_watched)
-    })
+    zones.chain(snapshot.overlays.iter())
 }
 
-fn is_watched(rrset: &Arc<crate::model::record::RrSet>) -> bool {
+fn is_of_a_cluster(rrset: &Arc<RrSet>) -> bool {
     let info = rrset.origin.source().info();
     info.precedence >= precedence::WATCHED && &*info.kind == "kubernetes"
 }

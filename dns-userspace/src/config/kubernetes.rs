@@ -119,7 +119,7 @@ impl KubernetesConfig {
     }
 }
 
-pub(super) fn read(input: &Input<'_>, sources: &Vec<ConfiguredSource>, findings: &mut Findings) -> KubernetesConfig {
+pub(super) fn read(input: &Input<'_>, sources: &[ConfiguredSource], findings: &mut Findings) -> KubernetesConfig {
     let section = input.root.section("kubernetes", KEY.keys, findings);
     let config = KubernetesConfig {
         source: section.short_text("source", "source: home", MOST, findings),

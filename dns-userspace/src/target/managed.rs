@@ -262,6 +262,7 @@ impl<P: Provider> Managed<P> {
     ) -> Option<ProviderError> {
         let key = self.key();
         let mut worst = None;
+        let mut tried = 0;
         for chunk in changes.chunks(P::BATCH) {
             if around.stop.is_cancelled() || !around.sources.leadership().leads() {
                 return worst;
@@ -270,6 +271,7 @@ impl<P: Provider> Managed<P> {
                 Some(fault) => vec![Err(fault)],
                 None => self.provider.perform(chunk, around),
             };
+            tried += outcomes.len();
             let mut is_over = outcomes.len() < chunk.len();
             for ((id, change), outcome) in chunk.iter().zip(outcomes) {
                 let Err(error) = self.take(id, change, outcome, around) else {
@@ -291,6 +293,8 @@ impl<P: Provider> Managed<P> {
                 break;
             }
         }
+        let rest = changes.iter().skip(tried);
+        waiting.extend(rest.map(|(id, change)| pending(id, change, 0, "it was not tried yet")));
         worst
     }
 

@@ -21,7 +21,10 @@ use crate::config::SlackConfig;
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::RecordType;
+use crate::source::SourceState;
 
+/// Before the sources are asked again whether they are in step.
+const WAIT: Duration = Duration::from_millis(500);
 /// Lines of one message at most.
 const MOST_LINES: usize = 40;
 /// Messages that wait at most; of more the oldest are forgotten, and counted.
@@ -34,6 +37,8 @@ pub(super) struct Slack {
     pace: Pace,
     /// What was wanted last; `None`: nothing is known yet, and nothing is told of what is there already.
     known: Option<Known>,
+    /// Whether all sources have been in step once.
+    is_complete: bool,
     /// Lines that were not sent yet.
     waiting: Vec<String>,
     /// Lines that are forgotten since there were too many.
@@ -57,6 +62,7 @@ impl Slack {
             agent: agent(),
             config,
             known: None,
+            is_complete: false,
             waiting: Vec::new(),
             forgotten: 0,
         }
@@ -173,6 +179,13 @@ impl Target for Slack {
 
     fn write(&mut self, wanted: &Wanted, around: &Around) -> Result<Option<Duration>, String> {
         let now = self.look(wanted, around);
+        let mut sources = around.sources.iter();
+        self.is_complete |= sources.all(|source| source.status.report().state == SourceState::Synced);
+        if !self.is_complete {
+            // What the sources bring at the start is no change.
+            self.known = None;
+            return Ok(Some(WAIT));
+        }
         if let Some(before) = self.known.take() {
             self.note(&before, &now);
         }
