@@ -331,7 +331,10 @@ fn no_query_is_lost_while_settings_change() -> Result<()> {
         });
         let reloaded = (0..10).try_for_each(|round| -> Result<()> {
             let more = match round % 2 {
-                0 => "edns: {udp_payload: 1400, nsid: x}\nbackend: {return_soa_on_nxdomain: false}\nacl: {deny: [192.0.2.0/24]}\n",
+                0 => {
+                    "edns: {udp_payload: 1400, nsid: x}\nbackend: {return_soa_on_nxdomain: false}\n\
+                     acl: {deny: [192.0.2.0/24]}\n"
+                }
                 _ => "rate_limit: {enabled: true, rate: 1000000, burst: 1000000}\n",
             };
             ensure!(!it.reload(more)?.is_empty());
