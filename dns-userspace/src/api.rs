@@ -36,7 +36,6 @@ use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::principal::Credentials;
 use crate::resolve::Forwarder;
-use crate::serve::policy::Policies;
 use crate::source::Registry;
 use crate::target::Targets;
 
@@ -107,8 +106,8 @@ pub struct Serving {
     pub view: View,
     /// `GET /metrics`.
     pub metrics: Arc<Metrics>,
-    /// How queries are answered: what answers for names that are not ours, where something does.
-    pub policies: Arc<Policies>,
+    /// What answers for names that are not ours by now, where something does.
+    pub forwarder: Arc<dyn Fn() -> Option<Arc<Forwarder>> + Send + Sync>,
     /// The watched sources.
     pub sources: Arc<Registry>,
     /// What the server can say of itself.
@@ -197,7 +196,7 @@ impl ApiState {
 
     /// What answers for names that are not ours, where something does; 503 before it is known.
     fn forwarder(&self) -> Result<Option<Arc<Forwarder>>, Problem> {
-        Ok(self.serving()?.policies.load().forwarder.clone())
+        Ok((self.serving()?.forwarder)())
     }
 
     /// What is counted of connections.

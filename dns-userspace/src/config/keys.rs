@@ -252,8 +252,8 @@ mod tests {
     fn the_documentation_names_the_keys_that_need_a_restart() {
         let page = include_str!("../../../docs/configuration.md");
         let (_, behind) = page.split_once("These need a restart:").expect("the sentence");
-        let (sentence, _) = behind.split_once('.').expect("its end");
-        let sentence = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = behind.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (sentence, _) = words.split_once(". ").expect("its end");
         let named: Vec<&str> = sentence.split(", ").map(|key| key.trim_matches('`')).collect();
         let parts = KEYS.iter().flat_map(TopLevelKey::at_restart).map(|(part, _)| *part);
         let mut parts: Vec<&str> = parts.collect();

@@ -758,32 +758,30 @@ fn files_that_are_no_yaml() {
 }
 
 #[test]
-fn a_restart_is_needed_for_all_but_zones_and_records() {
+fn keys_that_differ_take_effect_at_a_reload_or_a_restart() {
     let old = loaded(CONTRACT).config;
-    let restart = |from: &str, to: &str| {
+    let differing = |from: &str, to: &str| {
         let changed = CONTRACT.replace(from, to);
         assert_ne!(changed, CONTRACT);
-        Config::restart_needed(
-            &old,
-            &Config {
-                zones: old.zones.clone(),
-                ..loaded(&changed).config
-            },
-        )
+        let new = Config {
+            zones: old.zones.clone(),
+            ..loaded(&changed).config
+        };
+        (Config::applied_live(&old, &new), Config::restart_needed(&old, &new))
     };
+    let restart = |from: &str, to: &str| differing(from, to).1;
+    let live = |from: &str, to: &str| differing(from, to).0;
     assert_eq!(restart("dns_port: 53", "dns_port: 54"), ["dns_port"]);
     assert_eq!(restart("10.77.0.1", "10.77.0.2"), ["listen"]);
-    assert_eq!(
-        restart("log_level: info", "log_level: warn\nlog_format: json"),
-        ["log_format"]
-    );
-    assert_eq!(restart("timeout: 5s", "timeout: 4s"), ["backend.upstream.timeout"]);
-    assert_eq!(restart("zones:", "tcp: {idle_timeout: 5s}\nzones:"), ["tcp"]);
+    let both = differing("log_level: info", "log_level: warn\nlog_format: json");
+    assert_eq!(both, (vec!["log_level"], vec!["log_format"]));
+    assert_eq!(live("timeout: 5s", "timeout: 4s"), ["backend.upstream.timeout"]);
+    assert_eq!(live("zones:", "tcp: {idle_timeout: 5s}\nzones:"), ["tcp"]);
     assert_eq!(
         restart("zones:", "metrics: {per_zone: true}\nzones:"),
         ["metrics.per_zone"]
     );
-    assert_eq!(restart("192.0.2.2", "192.0.2.3"), [""; 0]);
+    assert_eq!(differing("192.0.2.2", "192.0.2.3"), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -239,11 +239,12 @@ impl System {
         makers.forwarding.follow(&config, &policies, &metrics, &spawner);
         let template = Arc::new(ArcSwap::from_pointee(config.zone_template.clone()));
         let choices_now = Arc::clone(&choices);
+        let asked = Arc::clone(&policies);
         http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),
             metrics: Arc::clone(&metrics),
-            policies: Arc::clone(&policies),
+            forwarder: Arc::new(move || asked.load().forwarder.clone()),
             sources: Arc::clone(&sources),
             inside: Some(Inside {
                 explainer: Explainer {

@@ -124,10 +124,11 @@ pub(super) fn try_out(package: &Path, root: &Path) -> Result<()> {
     let rpm = |arguments: &[&str]| {
         let mut rpm = Command::new("rpm");
         // What it needs is there, as Debian's packages, which rpm does not know.
-        rpm.arg("--root").arg(root).arg("--nodeps").args(arguments);
+        rpm.args(["--force-debian", "--nodeps", "--root"])
+            .arg(root)
+            .args(arguments);
         rpm
     };
-    process::run(&mut rpm(&["--initdb"]))?;
     process::run(rpm(&["--install"]).arg(package))?;
     process::run(Command::new("chroot").arg(root).args(["/usr/bin/hotdns", "--version"]))?;
     let owner = process::read(

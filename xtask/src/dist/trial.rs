@@ -52,7 +52,7 @@ ok answered
 hotdns record set first.example.net A 192.0.2.1
 test "$(ask first.example.net A)" = 192.0.2.1
 echo 'chaos: {id: reloaded}' >>/etc/hotdns/hotdns.yaml
-systemctl reload hotdns
+systemctl reload hotdns || { journalctl --no-pager -u hotdns; exit 1; }
 for _ in $(seq 50); do ask id.server CH TXT | grep -q reloaded && break; sleep 0.1; done
 ask id.server CH TXT | grep -q reloaded
 systemctl restart hotdns

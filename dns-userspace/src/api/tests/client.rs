@@ -10,12 +10,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::{ApiState, Listeners, MAX_CONNECTIONS, Serving, View, serve};
-use crate::answer::Environment;
 use crate::control::Desired;
 use crate::control::tests::fixture::Fixture;
 use crate::observe::readiness::Readiness;
 use crate::principal::{Credentials, TokenFile};
-use crate::serve::policy::{Policies, Policy};
 
 pub(in crate::api) struct Server {
     pub(super) fixture: Fixture,
@@ -146,7 +144,7 @@ impl Server {
                 snapshot: Arc::new(move || served.lock().expect("not poisoned").snapshot.clone()),
             },
             metrics: self.fixture.metrics.clone(),
-            policies: Arc::new(Policies::new(Policy::open(Environment::DEFAULT))),
+            forwarder: Arc::new(|| None),
             sources: Arc::default(),
             inside: None,
             zones: Default::default(),

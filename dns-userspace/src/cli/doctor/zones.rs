@@ -125,7 +125,7 @@ fn soa_faults(soa: &[u8]) -> Vec<String> {
     }
     if minimum > DAY {
         faults.push(format!(
-            "its SOA has MINIMUM {minimum}: a name that is missing is missing for so long (RFC 2308 §5 has three hours at most)"
+            "its SOA has MINIMUM {minimum}: a missing name is missing for so long (RFC 2308 §5: three hours at most)"
         ));
     }
     faults
