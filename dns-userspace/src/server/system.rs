@@ -194,8 +194,12 @@ impl System {
             &listening,
             in_flight,
             &cookies,
-            (local, rules),
-            (&served, &program),
+            forward::Beside {
+                local,
+                rules,
+                served: &served,
+                program: &program,
+            },
             &metrics,
             &spawner,
         )

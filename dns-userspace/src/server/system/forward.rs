@@ -29,14 +29,30 @@ const TEND: Duration = Duration::from_millis(200);
 /// Each message means "look again".
 const GROUPS: [MulticastGroup; 2] = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
+/// What the forwarder has to do with.
+pub(super) struct Beside<'a> {
+    /// Our own data.
+    pub(super) local: LocalChains,
+    /// The rules.
+    pub(super) rules: Arc<RuleBook>,
+    /// Where answers are promoted to.
+    pub(super) served: &'a Arc<Served>,
+    /// The program that gives them.
+    pub(super) program: &'a SharedProgram,
+}
+
 /// The forwarder, where the configuration wants one, kept in step with the host's addresses.
 pub(super) async fn start(
     config: &Config,
     listening: &[SocketAddr],
     in_flight: usize,
     cookies: &Arc<Cookies>,
-    (local, rules): (LocalChains, Arc<RuleBook>),
-    (served, program): (&Arc<Served>, &SharedProgram),
+    Beside {
+        local,
+        rules,
+        served,
+        program,
+    }: Beside<'_>,
     metrics: &Metrics,
     spawner: &Spawner,
 ) -> anyhow::Result<Option<Arc<Forwarder>>> {
