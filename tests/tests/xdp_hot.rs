@@ -207,7 +207,7 @@ fn both_planes_give_the_same_octets_until_the_last_second() -> Result<()> {
                 answered += 1;
                 // QR RD, RA: neither AA nor AD.
                 ensure!(
-                    reply[2..4] == [0x81, 0x80 | u8::from(owner == "none.test.") * 3],
+                    reply[2..4] == [0x81, 0x80 | (u8::from(owner == "none.test.") * 3)],
                     "{:?}",
                     &reply[..4]
                 );

@@ -283,7 +283,6 @@ fn everything(more: &str, orders_loads: bool) -> Result<Kernel> {
             hot: 64,
             ..Room::default()
         },
-        ..Guards::default()
     };
     let mut kernel = Kernel::guarded(environment, true, guards)?;
     kernel.apply(zone(more)?)?;

@@ -139,14 +139,14 @@ impl Hot {
         self.cache().keep(&asking, &message);
     }
 
-    fn from_cache(&self, query: &[u8], client: IpAddr) -> Option<Vec<u8>> {
+    fn cached_reply(&self, query: &[u8], client: IpAddr) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let arrival = Arrival::by(Protocol::Udp, client);
         self.forwarder.answer_at_once(query, &arrival, &mut out).then_some(out)
     }
 
     /// What the fast path gives of the cache.
-    fn from_table(&mut self, query: &[u8], client: IpAddr) -> Option<Vec<u8>> {
+    fn table_reply(&mut self, query: &[u8], client: IpAddr) -> Option<Vec<u8>> {
         from_table(&mut self.worker, &self.forwarder, query, client)
     }
 
@@ -154,7 +154,7 @@ impl Hot {
     fn heat(&mut self, ask: &Ask) {
         for _ in 0..OFTEN {
             assert!(
-                self.from_cache(&ask.query(2 * u8::from(ask.dnssec_ok)), ask.client)
+                self.cached_reply(&ask.query(2 * u8::from(ask.dnssec_ok)), ask.client)
                     .is_some()
             );
         }
@@ -164,7 +164,7 @@ impl Hot {
     }
 
     fn is_promoted(&mut self, ask: &Ask) -> bool {
-        self.from_table(&ask.query(2 * u8::from(ask.dnssec_ok)), ask.client)
+        self.table_reply(&ask.query(2 * u8::from(ask.dnssec_ok)), ask.client)
             .is_some()
     }
 
@@ -266,7 +266,7 @@ fn both_give_the_same_octets_until_the_last_second() {
     for step in 0..130u64 {
         for (ask, shape) in asks.iter().flat_map(|ask| (0..8).map(move |shape| (ask, shape))) {
             let query = ask.query(shape);
-            let (table, cache) = (hot.from_table(&query, CLIENT), hot.from_cache(&query, CLIENT));
+            let (table, cache) = (hot.table_reply(&query, CLIENT), hot.cached_reply(&query, CLIENT));
             assert_eq!(table, cache, "{ask:?} in shape {shape} after {step} half seconds");
             assert_eq!(table.is_some(), step < 120, "{ask:?} after {step} half seconds");
         }
@@ -308,12 +308,12 @@ fn other_questions_and_other_clients_do_not_get_it() {
     // Without RD nothing is forwarded.
     let mut query = ask.query(0);
     query[2] = 0;
-    assert_eq!(hot.from_table(&query, CLIENT), None);
+    assert_eq!(hot.table_reply(&query, CLIENT), None);
     // Each view has its own.
     let theirs = Ask { client: office, ..ask };
     hot.keep(&theirs, 0, [1, 0, 0], &address("", 60, 2));
     hot.heat(&theirs);
-    let [ours, theirs] = [CLIENT, office].map(|client| hot.from_table(&ask.query(0), client).unwrap());
+    let [ours, theirs] = [CLIENT, office].map(|client| hot.table_reply(&ask.query(0), client).unwrap());
     assert_eq!((ours.last(), theirs.last()), (Some(&1), Some(&2)));
     hot.apply(vec![Change::Views(Vec::new())], &mut |_| {});
     hot.forwarder.tend_hot();
@@ -321,7 +321,7 @@ fn other_questions_and_other_clients_do_not_get_it() {
     for client in [CLIENT, office] {
         let query = ask.query(0);
         assert_eq!(
-            hot.from_table(&query, client).map(|reply| reply.last().copied()),
+            hot.table_reply(&query, client).map(|reply| reply.last().copied()),
             Some(Some(1))
         );
     }
@@ -377,7 +377,7 @@ fn what_is_flushed_or_replaced_is_gone_at_once() {
     let mut hot = Hot::new();
     let ask = Ask::a("a.www.site.");
     let reply = |hot: &mut Hot| {
-        hot.from_table(&ask.query(0), CLIENT)
+        hot.table_reply(&ask.query(0), CLIENT)
             .map(|reply| reply.last().copied().unwrap())
     };
     for flush in 0..4 {
@@ -401,7 +401,7 @@ fn what_is_flushed_or_replaced_is_gone_at_once() {
     hot.keep(&ask, 0, [1, 0, 0], &address("", 60, 1));
     hot.heat(&ask);
     hot.keep(&ask, 3, [0, 1, 0], SOA);
-    assert_eq!(hot.from_table(&ask.query(0), CLIENT).map(|reply| reply[3]), Some(0x83));
+    assert_eq!(hot.table_reply(&ask.query(0), CLIENT).map(|reply| reply[3]), Some(0x83));
 }
 
 #[test]
@@ -456,7 +456,7 @@ fn what_is_seldom_asked_for_is_not_promoted_and_what_is_no_more_asked_for_goes()
     let ask = Ask::a("www.site.");
     hot.keep(&ask, 0, [1, 0, 0], &address("", 250, 1));
     for _ in 0..20 {
-        assert!(hot.from_cache(&ask.query(0), CLIENT).is_some());
+        assert!(hot.cached_reply(&ask.query(0), CLIENT).is_some());
         hot.pass(Duration::from_secs(2));
         hot.forwarder.tend_hot();
         assert!(!hot.is_promoted(&ask));
@@ -536,7 +536,7 @@ fn whatever_happens_the_fast_path_gives_what_the_cache_would() {
             7 => hot.forwarder.tend_hot(),
             _ => {
                 for _ in 0..OFTEN {
-                    hot.from_cache(&ask.query(2 * u8::from(ask.dnssec_ok)), CLIENT);
+                    hot.cached_reply(&ask.query(2 * u8::from(ask.dnssec_ok)), CLIENT);
                 }
                 if random.random() {
                     hot.forwarder.tend_hot();
@@ -546,14 +546,14 @@ fn whatever_happens_the_fast_path_gives_what_the_cache_would() {
         for name in NAMES_ASKED {
             let ask = Ask { name, ..ask };
             let query = ask.query(random.random_range(0..8));
-            let Some(reply) = hot.from_table(&query, CLIENT) else {
+            let Some(reply) = hot.table_reply(&query, CLIENT) else {
                 continue;
             };
             given += 1;
             assert!(!owned.contains(&name), "seed {seed}, step {step}: {ask:?} is ours");
             assert_eq!(
                 Some(reply),
-                hot.from_cache(&query, CLIENT),
+                hot.cached_reply(&query, CLIENT),
                 "seed {seed}, step {step}: {ask:?}"
             );
         }
