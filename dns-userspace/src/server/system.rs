@@ -231,7 +231,6 @@ impl System {
         };
         let shares = makers.shares(&config);
         http.api.raise_room(shares.http);
-<<<<<<< HEAD
         let given = config.rules.clone();
         tokio::task::spawn_blocking(move || control::replace_rules(&rules, &given)).await?;
         let now = makers.first(&config, &policies.current(), &choices, credentials)?;
@@ -241,26 +240,6 @@ impl System {
         let template = Arc::new(ArcSwap::from_pointee(config.zone_template.clone()));
         let choices_now = Arc::clone(&choices);
         let asked = Arc::clone(&policies);
-=======
-
-        let local = LocalChains::new(Arc::clone(&served), environment);
-        let in_flight = shares.forwards;
-        let forwarder = forward::start(
-            &config,
-            &listening,
-            in_flight,
-            &cookies,
-            forward::Beside {
-                local,
-                rules,
-                served: &served,
-                program: &program,
-            },
-            &metrics,
-            &spawner,
-        )
-        .await?;
->>>>>>> w-hot
         http.api.start(Serving {
             control: handle.clone(),
             view: view(&served),

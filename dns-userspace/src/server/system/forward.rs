@@ -34,7 +34,6 @@ const TEND: Duration = Duration::from_millis(200);
 /// Each message means "look again".
 const GROUPS: [MulticastGroup; 2] = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
-<<<<<<< HEAD
 /// What forwarders are made with, besides the configuration.
 pub(super) struct Forwarding {
     pub(super) listening: Vec<SocketAddr>,
@@ -78,37 +77,6 @@ impl Forwarding {
             is_following: false,
             kept: None,
         }
-=======
-/// What the forwarder has to do with.
-pub(super) struct Beside<'a> {
-    /// Our own data.
-    pub(super) local: LocalChains,
-    /// The rules.
-    pub(super) rules: Arc<RuleBook>,
-    /// Where answers are promoted to.
-    pub(super) served: &'a Arc<Served>,
-    /// The program that gives them.
-    pub(super) program: &'a SharedProgram,
-}
-
-/// The forwarder, where the configuration wants one, kept in step with the host's addresses.
-pub(super) async fn start(
-    config: &Config,
-    listening: &[SocketAddr],
-    in_flight: usize,
-    cookies: &Arc<Cookies>,
-    Beside {
-        local,
-        rules,
-        served,
-        program,
-    }: Beside<'_>,
-    metrics: &Metrics,
-    spawner: &Spawner,
-) -> anyhow::Result<Option<Arc<Forwarder>>> {
-    if !config.resolves() {
-        return Ok(None);
->>>>>>> w-hot
     }
 
     /// The forwarder, where the configuration wants one. That of `before` goes on where nothing of it differs, and its
