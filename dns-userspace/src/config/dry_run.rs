@@ -16,6 +16,7 @@ choices! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "what it derives is the same for all closed lists")]
 impl Default for DryRun {
     fn default() -> Self {
         Self::Off

@@ -105,7 +105,7 @@ const RULES: &[Rule] = &[
         exceptions: &[
             "dns-userspace/src/main.rs",
             "dns-userspace/src/cli/",
-            "dns-userspace/src/target/technitium/api.rs",
+            "dns-userspace/src/target/provider.rs",
         ],
         names: &[
             "std::env",

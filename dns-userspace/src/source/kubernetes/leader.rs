@@ -123,9 +123,8 @@ impl Election {
     pub fn new(config: &crate::config::LeaderElection) -> Self {
         let of_pod = || std::fs::read_to_string(NAMESPACE_FILE).ok();
         let namespace = config.namespace.as_deref().map(str::to_owned).or_else(of_pod);
-        let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
-        let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-        let host = host.unwrap_or_default();
+        // Of a pod it is the pod's name.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Self {
             namespace: namespace.map_or_else(|| NAMESPACE.to_owned(), |text| text.trim().to_owned()),
             lease: config.lease.to_string(),
