@@ -8,7 +8,7 @@
 //!
 //! Rules are tried in the order of the configuration; the first that has something to say decides. Names of our zones
 //! and overlays come before all rules. Beside these, XDP and the fast path answer names alone that no rule concerns
-//! ([`RuleBook::concern`]).
+//! (`RuleBook::concern`).
 
 use std::collections::HashMap;
 use std::fmt;

@@ -45,6 +45,7 @@ pub(super) const PARTS: &[&str] = &[
     "answer",
     "api",
     "audit",
+    "cluster",
     "config",
     "control",
     "cookies",
