@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | of the runtime | as it begins | what `Needs` says |
 //! | the writer, which a thread of the runtime makes | | the same |
+//! | of the query log and of dnstap | as it begins | to open files and sockets; the one that reads answers: nothing |
 //! | workers of sockets | once they have their priority | nothing |
 //! | the first one, which binds addresses and starts all others | when the server is ready | what `Needs` says |
 //!

@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use self::message::{Frame, Kind, Message, Transport};
 use self::writer::{Item, Writer};
 use crate::config::DnstapConfig;
+use crate::host::privileges::{self, Needs};
 use crate::observe::figures::Figures;
 
 mod frames;
@@ -88,9 +89,11 @@ impl Dnstap {
         };
         let (sender, receiver) = sync_channel(WAITING);
         let writer = Writer::new(target, receiver, Arc::clone(figures));
-        std::thread::Builder::new()
-            .name("dnstap".into())
-            .spawn(move || writer.run())?;
+        std::thread::Builder::new().name("dnstap".into()).spawn(move || {
+            // The socket may be another user's.
+            privileges::keep_what_is_needed(Needs { xdp: false });
+            writer.run();
+        })?;
         let dnstap = Self {
             sender,
             identity: identity.into_bytes().into(),

@@ -33,6 +33,7 @@ use self::entry::{Entry, Wants};
 use self::outlet::Outlet;
 use super::xdp::Taps;
 use crate::config::{Config, DnstapConfig, QueryLogConfig};
+use crate::host::privileges;
 use crate::observe::dnstap::Dnstap;
 use crate::observe::figures::Figures;
 use crate::observe::latency::Plane;
@@ -108,7 +109,10 @@ impl QueryLog {
         let figures = Arc::clone(&parts.figures);
         let collector = Collector::new(receiver, config, parts, outlet, Arc::clone(&wishes));
         let thread = std::thread::Builder::new().name("query-log".into());
-        thread.spawn(move || collector.run())?;
+        thread.spawn(move || {
+            privileges::keep_nothing();
+            collector.run();
+        })?;
         Ok(Self {
             sender,
             wishes,

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::sink::Output;
 use crate::config::Sink;
+use crate::host::privileges::{self, Needs};
 use crate::observe::figures::Figures;
 
 /// Batches that wait for the sink: 4 MiB.
@@ -48,7 +49,11 @@ impl Outlet {
         let (sender, receiver) = sync_channel(WAITING);
         let counted = Arc::clone(&figures);
         let thread = std::thread::Builder::new().name("query-log-out".into());
-        thread.spawn(move || write_all(&receiver, Output::new(sink), &counted))?;
+        thread.spawn(move || {
+            // The file or the socket may be another user's, and is opened again where it went.
+            privileges::keep_what_is_needed(Needs { xdp: false });
+            write_all(&receiver, Output::new(sink), &counted);
+        })?;
         Ok(Self {
             sender,
             batch: Batch::default(),
