@@ -2,6 +2,7 @@
 //! outlives the process. The peers are Unbound, dnsdist, Python's web server, and aioquic where it is there.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -178,7 +179,13 @@ fn lists_and_the_cache_are_there_after_a_restart_though_their_servers_are_not() 
     let folder = tempfile::TempDir::new()?;
     let web = folder.path().join("web");
     std::fs::create_dir(&web)?;
-    std::fs::write(web.join("ads.txt"), "ads.example.net\n")?;
+    // HTTP's dates have whole seconds (RFC 9110 §5.6.7): each version is of another one.
+    let publish = |text: &str, age: Duration| -> Result<()> {
+        std::fs::write(web.join("ads.txt"), text)?;
+        let file = std::fs::File::options().write(true).open(web.join("ads.txt"))?;
+        Ok(file.set_modified(SystemTime::now() - age)?)
+    };
+    publish("ads.example.net\n", Duration::from_secs(200))?;
     let mut command = namespace.command("python3");
     command.args(["-m", "http.server", "--bind", "127.0.0.4", "--directory"]);
     command.arg(&web).arg("8000");
@@ -204,9 +211,9 @@ fn lists_and_the_cache_are_there_after_a_restart_though_their_servers_are_not() 
     let reply = dig(&namespace, "127.0.0.1", &["inner.example.net"])?;
     ensure!(reply.contains("NOERROR") && !reply.contains("10.0.0.1"), "{reply}");
     // The list changes, and then becomes something else.
-    std::fs::write(web.join("ads.txt"), "ads.example.net\nmore.example.net\n")?;
+    publish("ads.example.net\nmore.example.net\n", Duration::from_secs(100))?;
     eventually("the new list is there", || is_blocked("more.example.net"))?;
-    std::fs::write(web.join("ads.txt"), "<html>an error page</html>\n")?;
+    publish("<html>an error page</html>\n", Duration::ZERO)?;
     let failing = || namespace.enter(|| server.metric(FAILING));
     eventually("the list is refused", || Ok(failing()? == 1.0))?;
     ensure!(is_blocked("more.example.net")?);
