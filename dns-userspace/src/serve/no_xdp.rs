@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dns_common::counters::RCODE_CLASSES;
+use dns_common::counters::{Counters, RCODE_CLASSES};
+use dns_common::tap::Tapped;
 
 use crate::cookies::Secrets;
 use crate::model::access::AccessList;
@@ -21,12 +22,33 @@ pub type Loader = publish::Loader<Program>;
 /// Where a program would be.
 pub type SharedProgram = publish::SharedHome<Program>;
 
+/// Where programs show their answers: there are none.
+#[derive(Clone, Default)]
+pub struct Taps;
+
+impl Taps {
+    /// Nothing is shown.
+    pub fn drain(&self, _most: usize, _each: impl FnMut(&Tapped, &[u8])) -> usize {
+        0
+    }
+
+    /// Nothing is lost.
+    pub fn lost(&self) -> u64 {
+        0
+    }
+}
+
 impl Program {
     /// Where it is attached.
     pub fn interfaces(&self) -> impl Iterator<Item = (&str, u32, &'static str)> {
         match *self {}
         #[expect(unreachable_code, reason = "it gives the iterator a type")]
         std::iter::empty()
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        match *self {}
     }
 
     /// The seconds and secrets of DNS cookies.

@@ -19,6 +19,10 @@ pub(super) struct Connection {
     /// Ends where the connection does.
     pub(super) run: BoxFuture<'static, ()>,
     /// For requests.
+    #[cfg_attr(
+        not(feature = "xdp"),
+        expect(dead_code, reason = "interfaces are listed for XDP alone")
+    )]
     pub(super) handle: Handle,
     /// What it brings, from now on.
     pub(super) changes: Changes,
