@@ -201,18 +201,16 @@ impl Server {
         } else {
             format!("listen: [\"{address}\"]\n")
         };
+        // At the top level: deeper down these words are keys of others.
+        let has = |key: &str| more.lines().any(|line| line.starts_with(key));
         // Most tests say themselves when a file is to be read.
-        let files = if more.contains("files: ") {
-            ""
-        } else {
-            "files: {watch: false}\n"
-        };
-        let storage = if more.contains("storage: ") {
+        let files = if has("files: ") { "" } else { "files: {watch: false}\n" };
+        let storage = if has("storage: ") {
             ""
         } else {
             "storage: {path: state}\n"
         };
-        let xdp = if more.contains("xdp: ") {
+        let xdp = if has("xdp: ") {
             String::new()
         } else {
             format!("xdp: {{interfaces: [{interface}], mode: {mode}}}\n")
