@@ -120,6 +120,11 @@ pub(crate) const TOOLS: &[Tool] = &[
         needed_by: NeededBy::Tests,
     },
     Tool {
+        program: "python3",
+        package: "python3",
+        needed_by: NeededBy::Tests,
+    },
+    Tool {
         program: "dnsdist",
         package: "dnsdist",
         needed_by: NeededBy::Tests,
