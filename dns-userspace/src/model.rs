@@ -6,7 +6,7 @@ pub(crate) mod octets;
 pub(crate) mod prefixes;
 pub mod rdata;
 pub mod record;
-pub(crate) mod shown;
+pub mod shown;
 pub mod snapshot;
 pub mod source;
 pub mod views;

@@ -33,7 +33,7 @@ mod watcher;
 mod world;
 
 pub use self::claims::{Claim, Claimant, Claims, LeftOut};
-pub use self::kubernetes::{Election, Elector, KubernetesFigures, Leadership, chain, connect};
+pub use self::kubernetes::{Election, Elector, KubernetesFigures, Leadership, chain, connect, get, send};
 pub use self::marks::{Mark, Marks};
 pub use self::registry::{CompareError, Gone, RegisteredSource, Registry};
 pub use self::status::{SourceReport, SourceState, Status};

@@ -280,6 +280,11 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// Whether zones came or went. Where they only changed, `names` says all.
+    pub fn moves_zones(&self) -> bool {
+        self.zones.iter().any(|zone| zone.change != ZoneChange::Changed)
+    }
+
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         let is_same = self.names.is_empty() && self.zones.is_empty() && self.access.is_empty();
@@ -409,6 +414,11 @@ impl Store {
     /// The zones whose files differ after a plan.
     pub fn zones_of_files(&self, plan: &Plan) -> Vec<ZoneOfFile> {
         stored::zones_of_files(&self.state.layers, &plan.next.layers, &plan.edited)
+    }
+
+    /// Whether edits may change zone files.
+    pub fn writes_files(&self) -> bool {
+        self.state.layers.writes_files()
     }
 
     /// All conflicts in force.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use dns_userspace::model::shown::percent_encoded;
 use serde_json::Value;
 use ureq::http::{Request, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -237,21 +238,9 @@ pub(crate) fn path_with(path: &str, parameters: &[(&str, Option<&str>)]) -> Stri
         whole.push(if number == 0 { '?' } else { '&' });
         whole.push_str(name);
         whole.push('=');
-        whole.push_str(&encoded(value));
+        whole.push_str(&percent_encoded(value));
     }
     whole
-}
-
-/// Percent-encoded but for what RFC 3986 §2.3 leaves alone.
-pub(crate) fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for octet in text.bytes() {
-        match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(octet as char),
-            _ => encoded.push_str(&format!("%{octet:02X}")),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -260,8 +249,11 @@ mod tests {
 
     #[test]
     fn names_and_values_are_encoded() {
-        assert_eq!(encoded("0/25.2.0.192.in-addr.arpa."), "0%2F25.2.0.192.in-addr.arpa.");
-        assert_eq!(encoded("a b\\é*"), "a%20b%5C%C3%A9%2A");
+        assert_eq!(
+            percent_encoded("0/25.2.0.192.in-addr.arpa."),
+            "0%2F25.2.0.192.in-addr.arpa."
+        );
+        assert_eq!(percent_encoded("a b\\é*"), "a%20b%5C%C3%A9%2A");
         let path = path_with("/p", &[("a", None), ("b", Some("1+1")), ("c", Some("x"))]);
         assert_eq!(path, "/p?b=1%2B1&c=x");
     }

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use dns_userspace::model::name::Name;
+use dns_userspace::model::shown::percent_encoded;
 use serde_json::{Value, json};
 
 use super::changes::shown_diff;
-use super::connection::{Payload, ServerArgs, encoded, path_with};
+use super::connection::{Payload, ServerArgs, path_with};
 use super::failure::Failure;
 use super::files::parse_name;
 use super::output::{cell, table};
@@ -93,7 +94,7 @@ fn shown(entries: &Value, with_diff: bool) -> String {
 /// Makes a zone's records as they were; a change like any other, so it can be undone.
 pub(crate) fn rollback(args: &RollbackArgs) -> Result<(), Failure> {
     let client = args.server.connect()?;
-    let path = format!("/api/v1/zones/{}/rollback", encoded(&args.zone.to_string()));
+    let path = format!("/api/v1/zones/{}/rollback", percent_encoded(&args.zone.to_string()));
     let path = path_with(&path, &[("dry_run", args.dry_run.then_some("true"))]);
     let answer = client
         .call("POST", &path, Payload::Json(&json!({"to": args.to})))?

@@ -1,9 +1,10 @@
 //! `hotdns k8s`: objects of the clusters that a running server watches. No kubeconfig is needed here.
 
 use clap::{Args, Subcommand};
+use dns_userspace::model::shown::percent_encoded;
 use serde_json::{Value, json};
 
-use super::connection::{Payload, ServerArgs, encoded, path_with};
+use super::connection::{Payload, ServerArgs, path_with};
 use super::failure::Failure;
 use super::output::{cell, table};
 
@@ -72,7 +73,7 @@ pub(crate) fn k8s(args: &K8sArgs) -> Result<(), Failure> {
             let dry_run = !adopt.apply;
             let path = format!(
                 "/api/v1/sources/kubernetes/{}/adopt?dry_run={dry_run}",
-                encoded(&adopt.source)
+                percent_encoded(&adopt.source)
             );
             let body = json!({
                 "txt_prefix": adopt.txt_prefix,

@@ -1,9 +1,10 @@
 //! `hotdns record`: RRsets of a running server.
 
 use clap::{Args, Subcommand};
+use dns_userspace::model::shown::percent_encoded;
 use serde_json::{Map, Value, json};
 
-use super::connection::{Client, Payload, ServerArgs, encoded, path_with};
+use super::connection::{Client, Payload, ServerArgs, path_with};
 use super::failure::Failure;
 use super::mark::{self, Mark, MarkArgs};
 use super::output::{OutputFormat, cell, table};
@@ -134,7 +135,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
             print(output, records(&client, &filter, list.limit)?)
         }
         RecordVerb::Get(get) => {
-            let path = format!("/api/v1/records/{}", encoded(&get.name));
+            let path = format!("/api/v1/records/{}", percent_encoded(&get.name));
             let parameters = [("type", get.r#type.as_deref()), ("view", get.view.as_deref())];
             let answer = client
                 .call("GET", &path_with(&path, &parameters), Payload::None)?
@@ -142,7 +143,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
             print(output, answer["records"].as_array().cloned().unwrap_or_default())
         }
         RecordVerb::Set(change) => {
-            let path = format!("/api/v1/records/{}", encoded(&change.name));
+            let path = format!("/api/v1/records/{}", percent_encoded(&change.name));
             let answer = client.call("PUT", &path, Payload::Json(&body(change)))?;
             print(output, vec![answer.json()?])
         }
@@ -159,7 +160,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
 }
 
 fn remove_records(client: &Client, remove: &RemoveArgs) -> Result<(), Failure> {
-    let path = format!("/api/v1/records/{}", encoded(&remove.name));
+    let path = format!("/api/v1/records/{}", percent_encoded(&remove.name));
     let (rtype, view) = (remove.r#type.as_deref(), remove.view.as_deref());
     let values: Vec<Option<&str>> = if remove.values.is_empty() {
         vec![None]

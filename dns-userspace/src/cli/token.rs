@@ -1,9 +1,10 @@
 //! `hotdns token`: who may use the API, and for what.
 
 use clap::{Args, Subcommand};
+use dns_userspace::model::shown::percent_encoded;
 use serde_json::{Map, Value, json};
 
-use super::connection::{Payload, ServerArgs, encoded};
+use super::connection::{Payload, ServerArgs};
 use super::failure::Failure;
 use super::output::{cell, table};
 
@@ -78,7 +79,7 @@ pub(crate) fn token(args: &TokenArgs) -> Result<(), Failure> {
             output.print(&answer, || cell(&answer["secret"]) + "\n")
         }
         TokenVerb::Delete(delete) => {
-            let path = format!("/api/v1/tokens/{}", encoded(&delete.id));
+            let path = format!("/api/v1/tokens/{}", percent_encoded(&delete.id));
             client.call("DELETE", &path, Payload::None).map(|_| ())
         }
     }

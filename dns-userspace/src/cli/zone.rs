@@ -6,11 +6,12 @@ use std::process::Command;
 use clap::{Args, Subcommand};
 use dns_userspace::formats::{Format, Source};
 use dns_userspace::model::name::Name;
+use dns_userspace::model::shown::percent_encoded;
 use serde_json::{Value, json};
 
 use super::apply::served_records;
 use super::changes::{ChangeOptions, submit};
-use super::connection::{Client, Payload, ServerArgs, encoded, path_with};
+use super::connection::{Client, Payload, ServerArgs, path_with};
 use super::failure::Failure;
 use super::files::{self, failed, parse_format, parse_name};
 use super::output::{OutputFormat, cell, table, write_out};
@@ -141,7 +142,7 @@ pub(crate) fn zone(args: &ZoneArgs) -> Result<(), Failure> {
 }
 
 fn path(zone: &Name) -> String {
-    format!("/api/v1/zones/{}", encoded(&zone.to_string()))
+    format!("/api/v1/zones/{}", percent_encoded(&zone.to_string()))
 }
 
 /// A zone's records; that there are none is that there is no such zone.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::Request;
 use futures_util::TryStreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -18,7 +17,7 @@ use super::figures::CertificateFigures;
 use super::wildcards::Wildcards;
 use crate::config::{CertificatesConfig, DryRun, KubernetesSource};
 use crate::control::History;
-use crate::source::{Leadership, chain, connect};
+use crate::source::{Leadership, chain, connect, get};
 
 pub(super) const PATH: &str = "/apis/cert-manager.io/v1";
 /// The server ends each watch after so many seconds.
@@ -188,8 +187,4 @@ async fn list(client: &Client, task: &CertificatesTask, wildcards: &mut Wildcard
     certificates.iter().for_each(|certificate| wildcards.note(certificate));
     task.figures.reset(certificates);
     Ok(page.metadata.resource_version)
-}
-
-pub(super) fn get(uri: &str) -> Result<Request<Vec<u8>>, kube::Error> {
-    Request::get(uri).body(Vec::new()).map_err(kube::Error::HttpError)
 }

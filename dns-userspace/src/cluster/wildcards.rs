@@ -7,19 +7,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::http::{Method, Request};
+use axum::http::Method;
 use kube::Client;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::certificates::{Certificate, CertificatesTask, PATH, get};
+use super::certificates::{Certificate, CertificatesTask, PATH};
 use crate::config::{CertificatesConfig, DryRun};
 use crate::control::{Event, Subscription};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::RrSet;
-use crate::model::snapshot::{Node, Snapshot};
+use crate::model::snapshot::Node;
 use crate::model::source::precedence;
-use crate::source::Leadership;
+use crate::source::{Leadership, get, send};
 
 const STORE: &str = "/apis/traefik.io/v1alpha1";
 
@@ -90,15 +90,15 @@ impl Wildcards {
             }
         };
         match event {
-            Event::Published(publication) if publication.delta.zones.is_empty() => {
+            Event::Published(publication) if !publication.delta.moves_zones() => {
                 for key in &publication.delta.names {
                     if let Some(node) = publication.new.node(key) {
                         see(key, node);
                     }
                 }
             }
-            Event::Reset(snapshot) => all(snapshot).for_each(|(key, node)| see(key, node)),
-            Event::Published(publication) => all(&publication.new).for_each(|(key, node)| see(key, node)),
+            Event::Reset(snapshot) => snapshot.all_nodes().for_each(|(key, node)| see(key, node)),
+            Event::Published(publication) => publication.new.all_nodes().for_each(|(key, node)| see(key, node)),
         }
         self.wanted.extend(found);
     }
@@ -205,12 +205,6 @@ impl Wildcards {
     }
 }
 
-/// All nodes that are served.
-fn all(snapshot: &Snapshot) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
-    let zones = snapshot.zones.values().flat_map(|zone| zone.nodes.iter());
-    zones.chain(snapshot.overlays.iter())
-}
-
 fn is_of_a_cluster(rrset: &Arc<RrSet>) -> bool {
     let info = rrset.origin.source().info();
     info.precedence >= precedence::WATCHED && &*info.kind == "kubernetes"
@@ -223,19 +217,4 @@ fn domain(zone: &Name) -> String {
 /// The name of a zone's Certificate: `wildcard-home.lab`.
 fn name_of(zone: &Name) -> String {
     format!("wildcard-{}", domain(zone))
-}
-
-async fn send(client: &Client, method: Method, path: &str, body: &Value) -> Result<(), kube::Error> {
-    let content = match method {
-        Method::PATCH => "application/merge-patch+json",
-        _ => "application/json",
-    };
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", content);
-    let request = request
-        .body(body.to_string().into_bytes())
-        .map_err(kube::Error::HttpError)?;
-    client.request_text(request).await.map(drop)
 }

@@ -305,6 +305,9 @@ impl Writer {
     /// Applies change sets, each on top of those before it. One that changes a zone file is alone: the file is written
     /// before the transaction, and a fault of it is nobody else's.
     fn change(&mut self, sets: Vec<(ChangeSet, Terms, Reply)>) {
+        if !self.store.writes_files() {
+            return self.change_together(sets);
+        }
         let mut together = Vec::with_capacity(sets.len());
         for set in sets {
             if self.store.draft().touches_files(&set.0) {

@@ -142,6 +142,12 @@ impl Snapshot {
         key.lineage().find_map(|apex| self.zones.get(apex))
     }
 
+    /// All nodes of zones and overlays; also those that a deeper zone hides.
+    pub fn all_nodes(&self) -> impl Iterator<Item = (&NameKey, &Arc<Node>)> {
+        let of_zones = self.zones.values().flat_map(|zone| zone.nodes.iter());
+        of_zones.chain(self.overlays.iter())
+    }
+
     /// The node that answers for `key`: that of the deepest zone above it, or the overlay.
     pub fn node(&self, key: &NameKey) -> Option<&Arc<Node>> {
         match self.zone_of(key) {

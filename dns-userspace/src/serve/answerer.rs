@@ -255,12 +255,6 @@ impl LocalAnswerer {
         if arrival.is_cut_off {
             return self.answer_cut_off(query, &environment, out);
         }
-        if admission == Admission::Admitted
-            && let Some(forwarder) = &policy.forwarder
-            && forwarder.take_notify(query, client, out)
-        {
-            return Disposition::Reply;
-        }
         // What was not admitted was not looked up.
         let counter = self.counter.as_ref().filter(|_| admission == Admission::Admitted);
         match self.fast.answer(query, &environment, out) {
@@ -292,6 +286,13 @@ impl LocalAnswerer {
                 return forwarder.take_on(query, None, arrival, out);
             }
             Fast::Pass(reason) => self.passed = Some(reason),
+        }
+        // The fast path answers no NOTIFY.
+        if admission == Admission::Admitted
+            && let Some(forwarder) = &policy.forwarder
+            && forwarder.take_notify(query, client, out)
+        {
+            return Disposition::Reply;
         }
         let snapshot = self.served.snapshot_guard();
         match respond(query, &snapshot, &*self.served, &environment, out) {

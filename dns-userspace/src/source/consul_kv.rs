@@ -15,13 +15,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::consul::{INDEX, LONGEST_WAIT, Place, WAIT};
-use super::peer::{Answer, Credential, LatePeer, encoded};
+use super::peer::{Answer, Credential, LatePeer};
 use super::polled::{Objects, Polled};
 use super::{Claim, Event, Listing, Object, World, WorldError};
 use crate::config::ConsulKvSource;
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Handling, Order, Rdata, RecordType, Wildcard};
+use crate::model::shown::percent_encoded;
 
 /// For a reply that does not wait.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,7 +83,7 @@ impl ConsulKv {
     }
 
     fn path(&self) -> String {
-        let parts: Vec<String> = self.settings.prefix.split('/').map(encoded).collect();
+        let parts: Vec<String> = self.settings.prefix.split('/').map(percent_encoded).collect();
         format!("/v1/kv/{}?recurse", parts.join("/"))
     }
 

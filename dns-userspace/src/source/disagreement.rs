@@ -10,11 +10,12 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::WorldError;
-use super::peer::{Credential, Peer, encoded};
+use super::peer::{Credential, Peer};
 use super::traefik;
 use crate::config::{PeerSettings, ProxySource};
 use crate::model::name::Name;
 use crate::model::record::{RecordType, RrSet, Wildcard};
+use crate::model::shown::percent_encoded;
 use crate::model::snapshot::{Node, Snapshot};
 use crate::traefik_rule::{Names, Rule};
 
@@ -176,8 +177,7 @@ impl ServedNames for Snapshot {
             let mut addresses = node.rrsets.iter().flat_map(|rrset| addresses_of(rrset));
             addresses.any(|address| targets.contains(&address))
         };
-        let nodes = self.zones.values().flat_map(|zone| zone.nodes.iter());
-        let found = nodes.chain(self.overlays.iter()).filter(|(_, node)| leads(node));
+        let found = self.all_nodes().filter(|(_, node)| leads(node));
         found.map(|(key, node)| node.owner(key)).collect()
     }
 }
@@ -321,7 +321,7 @@ pub async fn report(
                 .unwrap_or(known.wildcard);
         }
         match page.next {
-            Some(next) => cursor = format!("&cursor={}", encoded(&next)),
+            Some(next) => cursor = format!("&cursor={}", percent_encoded(&next)),
             None => break,
         }
     }

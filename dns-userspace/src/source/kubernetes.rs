@@ -24,7 +24,7 @@ mod settings;
 mod world;
 
 pub use self::adopt::{Adoption, Affixes, adoption};
-pub use self::connect::{chain, connect};
+pub use self::connect::{chain, connect, get, send};
 pub use self::explain::{Explanation, KnownCluster, unserved};
 pub use self::figures::KubernetesFigures;
 pub use self::leader::{Election, Elector, Leadership};

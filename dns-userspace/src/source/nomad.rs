@@ -21,10 +21,11 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use self::answers::{Message, Namespace, Registration};
 use super::checks::Checks;
-use super::peer::{Credential, LatePeer, Lines, Peer, encoded};
+use super::peer::{Credential, LatePeer, Lines, Peer};
 use super::services::{self, Instance};
 use super::{Change, Event, Listing, Object, World, WorldError};
 use crate::config::NomadSource;
+use crate::model::shown::percent_encoded;
 
 /// For a reply.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,7 +91,7 @@ impl Nomad {
 
     /// Opens the stream, as far as it opens at once.
     async fn open(&mut self, peer: &Arc<Peer>) {
-        let namespace = encoded(&self.settings.namespace);
+        let namespace = percent_encoded(&self.settings.namespace);
         let mut opening: BoxFuture<'static, _> =
             Box::pin(peer.lines(format!("/v1/event/stream?topic=Service&namespace={namespace}")));
         self.events = match timeout(HEAD_START, &mut opening).await {
@@ -101,7 +102,7 @@ impl Nomad {
     }
 
     async fn list_all(&mut self, peer: &Arc<Peer>) -> Result<Listing, WorldError> {
-        let namespace = encoded(&self.settings.namespace);
+        let namespace = percent_encoded(&self.settings.namespace);
         let listed = peer
             .get(&format!("/v1/services?namespace={namespace}"), TIMEOUT)
             .await?;
@@ -109,7 +110,11 @@ impl Nomad {
         let keys = namespaces.into_iter().flat_map(Namespace::into_services);
         let keys: BTreeSet<Key> = keys.collect();
         let asked = stream::iter(keys).map(|key| async move {
-            let path = format!("/v1/service/{}?namespace={}", encoded(&key.1), encoded(&key.0));
+            let path = format!(
+                "/v1/service/{}?namespace={}",
+                percent_encoded(&key.1),
+                percent_encoded(&key.0)
+            );
             let answer = peer.ask(&path, TIMEOUT).await?;
             // One that is gone by now.
             let is_gone = answer.status.as_u16() == 404;

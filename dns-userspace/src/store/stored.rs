@@ -1,7 +1,7 @@
 //! Zones whose records are in a file that edits change (`store: file`): the file is the truth, and the API a way to it.
 //!
-//! Such a zone is declared by the zone files like every other one. An edit of the API at a name in it is one of the zone
-//! file's layer. What the API had there before is the API's still, until it is deleted.
+//! Such a zone is declared by the zone files like every other one. An edit of the API at a name in it is one of the
+//! zone file's layer. What the API had there before is the API's still, until it is deleted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +18,11 @@ use crate::model::source::{Origin, SourceId};
 use crate::model::views::ViewName;
 
 impl Layers {
+    /// Whether edits may change zone files.
+    pub(super) fn writes_files(&self) -> bool {
+        self.makes_files || !self.stored.is_empty()
+    }
+
     /// These are the zones whose files edits change.
     pub(super) fn store_in_files(&mut self, zones: Vec<StoredZone>) {
         // One that was made since the files were looked at is not in their list yet.
@@ -136,9 +141,6 @@ impl Draft<'_> {
 
     /// Whether an edit of this set changes a zone file.
     pub fn touches_files(&self, set: &super::ChangeSet) -> bool {
-        if self.layers.stored.is_empty() && !self.layers.makes_files {
-            return false;
-        }
         let mut edits = set.edits.iter();
         edits.any(|edit| {
             self.holder(&set.source, edit)

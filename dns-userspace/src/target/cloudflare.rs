@@ -4,13 +4,13 @@
 //! is cut.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Around;
 use super::plan::{Change, Held, RecordId, Wish};
-use super::provider::{Pace, Provider, ProviderError, agent, beginning, shown, token};
+use super::provider::{Pace, Provider, ProviderError, agent, beginning, exchange, shown, token};
 use crate::config::{CloudflareConfig, TokenPlace};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
@@ -99,31 +99,18 @@ impl Cloudflare {
     ) -> Result<Value, ProviderError> {
         self.pace.wait();
         let bearer = format!("Bearer {}", token(&self.token)?);
-        let url = format!("{}{path}", self.url);
-        let start = Instant::now();
-        let request = ureq::http::Request::builder()
+        let mut request = ureq::http::Request::builder()
             .method(method)
-            .uri(&url)
+            .uri(format!("{}{path}", self.url))
             .header("authorization", bearer);
-        let sent = match body {
-            Some(body) => {
-                let request = request.header("content-type", "application/json");
-                request.body(body.to_string()).map(|request| self.agent.run(request))
-            }
-            None => request.body(()).map(|request| self.agent.run(request)),
-        };
-        let took = start.elapsed();
-        let away = |reason: &dyn std::fmt::Display| ProviderError::Away(format!("{}{endpoint}: {reason}", self.url));
-        let sent = sent.map_err(|error| away(&error))?;
-        let mut response = sent.map_err(|error| {
-            around.figures.count_provider("cloudflare", endpoint, "error", took);
-            away(&error)
-        })?;
-        let status = response.status();
-        around
-            .figures
-            .count_provider("cloudflare", endpoint, status.as_str(), took);
-        let text = response.body_mut().read_to_string().map_err(|error| away(&error))?;
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(body.map_or_else(Vec::new, |body| body.to_string().into_bytes()));
+        let called = format!("{}{endpoint}", self.url);
+        let away = |reason: &dyn std::fmt::Display| ProviderError::Away(format!("{called}: {reason}"));
+        let count = |status: &str, took| around.figures.count_provider(Self::KIND, endpoint, status, took);
+        let (status, text) = exchange(&self.agent, request, &called, count)?;
         let reply: Value = serde_json::from_str(&text)
             .map_err(|_| away(&format!("HTTP {status}, and no JSON: {}", beginning(&text))))?;
         if status.is_success() && reply["success"] == true {

@@ -95,6 +95,31 @@ pub(super) fn agent() -> ureq::Agent {
     config.into()
 }
 
+/// One request of a provider and its answer, counted: status and text. Errors name what was asked.
+pub(super) fn exchange(
+    agent: &ureq::Agent,
+    request: Result<ureq::http::Request<Vec<u8>>, ureq::http::Error>,
+    called: &str,
+    count: impl Fn(&str, Duration),
+) -> Result<(ureq::http::StatusCode, String), ProviderError> {
+    let away = |reason: &dyn std::fmt::Display| ProviderError::Away(format!("{called}: {reason}"));
+    let request = request.map_err(|error| away(&error))?;
+    let start = Instant::now();
+    // A body without octets is none.
+    let sent = match request.body().is_empty() {
+        true => agent.run(request.map(|_| ())),
+        false => agent.run(request),
+    };
+    let took = start.elapsed();
+    let mut response = sent.map_err(|error| {
+        count("error", took);
+        away(&error)
+    })?;
+    count(response.status().as_str(), took);
+    let text = response.body_mut().read_to_string().map_err(|error| away(&error))?;
+    Ok((response.status(), text))
+}
+
 /// A secret from its file.
 pub(super) fn secret(path: &Path) -> Result<String, ProviderError> {
     files::read_text(path, files::MOST_OF_A_SECRET)

@@ -10,14 +10,14 @@ mod signature;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use self::credentials::Credentials;
 use self::documents::{Action, RecordSet, change_batch, error_of, hosted_zones, record_sets};
 use self::signature::{Request, sign};
 use super::Around;
 use super::plan::{Change, Held, RecordId};
-use super::provider::{Pace, Provider, ProviderError, agent, secret, shown};
+use super::provider::{Pace, Provider, ProviderError, agent, exchange, secret, shown};
 use crate::config::Route53Config;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
@@ -166,7 +166,8 @@ impl Route53 {
         around: &Around,
     ) -> Result<String, ProviderError> {
         self.pace.wait();
-        let away = |reason: &dyn std::fmt::Display| ProviderError::Away(format!("{} {endpoint}: {reason}", self.url));
+        let called = format!("{} {endpoint}", self.url);
+        let away = |reason: &dyn std::fmt::Display| ProviderError::Away(format!("{called}: {reason}"));
         let credentials = Credentials::read(&secret(&self.credentials)?).map_err(|error| {
             // What is in the file is not shown.
             ProviderError::Away(format!("{}: {error}", self.credentials.display()))
@@ -188,25 +189,12 @@ impl Route53 {
         for (name, value) in &signed.headers {
             builder = builder.header(*name, value);
         }
-        let start = Instant::now();
-        let sent = match body.is_empty() {
-            true => builder.body(()).map(|request| self.agent.run(request)),
-            false => {
-                let builder = builder.header("content-type", "application/xml");
-                builder.body(body.to_owned()).map(|request| self.agent.run(request))
-            }
-        };
-        let took = start.elapsed();
-        let sent = sent.map_err(|error| away(&error))?;
-        let mut response = sent.map_err(|error| {
-            around.figures.count_provider("route53", endpoint, "error", took);
-            away(&error)
-        })?;
-        let status = response.status();
-        around
-            .figures
-            .count_provider("route53", endpoint, status.as_str(), took);
-        let text = response.body_mut().read_to_string().map_err(|error| away(&error))?;
+        if !body.is_empty() {
+            builder = builder.header("content-type", "application/xml");
+        }
+        let request = builder.body(body.as_bytes().to_vec());
+        let count = |status: &str, took| around.figures.count_provider(Self::KIND, endpoint, status, took);
+        let (status, text) = exchange(&self.agent, request, &called, count)?;
         if status.is_success() {
             return Ok(text);
         }

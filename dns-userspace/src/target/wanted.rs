@@ -21,7 +21,7 @@ impl Wanted {
     pub(super) fn take(&mut self, event: &Event) -> bool {
         match event {
             Event::Reset(snapshot) => self.reset(snapshot),
-            Event::Published(publication) if self.is_withheld || !publication.delta.zones.is_empty() => {
+            Event::Published(publication) if self.is_withheld || publication.delta.moves_zones() => {
                 self.reset(&publication.new)
             }
             Event::Published(publication) => {
@@ -50,8 +50,7 @@ impl Wanted {
             return false;
         }
         let before = std::mem::take(&mut self.rrsets);
-        let zones = snapshot.zones.values().flat_map(|zone| zone.nodes.iter());
-        for (key, node) in zones.chain(snapshot.overlays.iter()) {
+        for (key, node) in snapshot.all_nodes() {
             self.set(key, Some(node));
         }
         before.len() != self.rrsets.len() || before.iter().ne(self.rrsets.iter())

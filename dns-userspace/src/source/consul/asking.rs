@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::peer::encoded;
 use super::{Consul, IN_TURN, LONGEST_WAIT, MOST_WAITING, Query, WAIT};
+use crate::model::shown::percent_encoded;
 
 impl Consul {
     /// The path of a query, with the parameters that all have.
@@ -14,13 +14,13 @@ impl Consul {
             Query::Catalog => "/v1/catalog/services?".to_owned(),
             Query::Nodes => "/v1/catalog/nodes?".to_owned(),
             Query::States => "/v1/health/state/any?".to_owned(),
-            Query::Service(name) => format!("/v1/health/service/{}?", encoded(name)),
+            Query::Service(name) => format!("/v1/health/service/{}?", percent_encoded(name)),
         };
         if let Some(datacenter) = &self.settings.datacenter {
-            path.push_str(&format!("dc={}&", encoded(datacenter)));
+            path.push_str(&format!("dc={}&", percent_encoded(datacenter)));
         }
         if let Some(namespace) = &self.settings.namespace {
-            path.push_str(&format!("ns={}&", encoded(namespace)));
+            path.push_str(&format!("ns={}&", percent_encoded(namespace)));
         }
         if self.is_stale {
             path.push_str("stale&");

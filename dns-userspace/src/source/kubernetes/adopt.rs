@@ -148,8 +148,7 @@ type Texts = BTreeMap<NameKey, (Name, Text)>;
 /// The API's records but for external-dns's texts, and these.
 fn of_api(snapshot: &Snapshot) -> (Vec<(Name, RecordType)>, Texts) {
     let (mut records, mut texts) = (Vec::new(), Texts::new());
-    let zones = snapshot.zones.values().flat_map(|zone| zone.nodes.iter());
-    for (key, node) in zones.chain(snapshot.overlays.iter()) {
+    for (key, node) in snapshot.all_nodes() {
         for rrset in &node.rrsets {
             if *rrset.origin.source() != SourceId::api() {
                 continue;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use axum::http::{Method, Request};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::Value;
 
 use crate::config::KubernetesSource;
 
@@ -54,4 +56,25 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     said
+}
+
+/// A request for what is at a path.
+pub fn get(path: &str) -> Result<Request<Vec<u8>>, kube::Error> {
+    Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)
+}
+
+/// Sends JSON: with PATCH what is to be merged into what is there (RFC 7396), else an object.
+pub async fn send(client: &Client, method: Method, path: &str, body: &Value) -> Result<(), kube::Error> {
+    let content = match method {
+        Method::PATCH => "application/merge-patch+json",
+        _ => "application/json",
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content);
+    let request = request
+        .body(body.to_string().into_bytes())
+        .map_err(kube::Error::HttpError)?;
+    client.request_text(request).await.map(drop)
 }

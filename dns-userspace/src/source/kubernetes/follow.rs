@@ -12,7 +12,6 @@
 
 use std::time::Duration;
 
-use axum::http::Request;
 use futures_util::TryStreamExt;
 use kube::Client;
 use kube::core::{Status, WatchEvent};
@@ -21,9 +20,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::connect::chain;
+use super::connect::{chain, get};
 use super::kinds::Kind;
 use super::objects::{Object, ObjectKey};
+use crate::model::shown::percent_encoded;
 
 /// The server ends a watch after so many seconds; it goes on with the next one.
 pub const WATCH_SECONDS: u64 = 240;
@@ -181,10 +181,13 @@ impl Scope {
     fn query(&self) -> String {
         let mut query = String::new();
         if let Some(labels) = &self.labels {
-            query.push_str(&format!("&labelSelector={}", escape(labels)));
+            query.push_str(&format!("&labelSelector={}", percent_encoded(labels)));
         }
         if let Some(name) = &self.name {
-            query.push_str(&format!("&fieldSelector={}", escape(&format!("metadata.name={name}"))));
+            query.push_str(&format!(
+                "&fieldSelector={}",
+                percent_encoded(&format!("metadata.name={name}"))
+            ));
         }
         query
     }
@@ -213,10 +216,10 @@ async fn pages(client: &Client, scope: &Scope, place: &str) -> Result<(Vec<Read>
     let mut rest = None;
     loop {
         let from = rest
-            .map(|rest: String| format!("&continue={}", escape(&rest)))
+            .map(|rest: String| format!("&continue={}", percent_encoded(&rest)))
             .unwrap_or_default();
         let page: Page = client
-            .request(get(format!("{place}?limit={PAGE}{from}{}", scope.query()))?)
+            .request(get(&format!("{place}?limit={PAGE}{from}{}", scope.query()))?)
             .await?;
         objects.extend(page.items.into_iter().map(|item| read(scope.kind, item)));
         rest = page.metadata.rest.filter(|rest| !rest.is_empty());
@@ -275,7 +278,7 @@ async fn one_watch(
     version: &mut String,
     told: &mpsc::Sender<Told>,
 ) -> Result<(), kube::Error> {
-    let events = client.request_events::<Value>(get(query)?).await?;
+    let events = client.request_events::<Value>(get(&query)?).await?;
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.try_next().await? {
         let what = match event {
@@ -328,20 +331,4 @@ pub fn read(kind: Kind, value: Value) -> Read {
 fn key_of(kind: Kind, value: &Value) -> ObjectKey {
     let text = |field: &str| value["metadata"][field].as_str().unwrap_or_default().into();
     ObjectKey::new(kind, &text("namespace"), &text("name"))
-}
-
-fn get(uri: String) -> Result<Request<Vec<u8>>, kube::Error> {
-    Request::get(uri).body(Vec::new()).map_err(kube::Error::HttpError)
-}
-
-/// A value of a query, percent-encoded.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for octet in text.bytes() {
-        match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(octet.into()),
-            _ => escaped.push_str(&format!("%{octet:02X}")),
-        }
-    }
-    escaped
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::{Method, Request};
+use axum::http::Method;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ use tracing::{info, warn};
 
 use self::api_side::{ApiSide, Locked};
 use self::merge::{clash, merge};
-use super::connect::chain;
+use super::connect::{chain, get, send};
 use super::follow::{Told, follow};
 use super::settings::config_map_scope;
 use crate::config::{KubernetesSource, RecordSets, are_same, records_of, with_records};
@@ -331,8 +331,7 @@ impl Mirror {
     }
 
     async fn read_map(&self) -> Result<Option<Map>, Failed> {
-        let request = Request::get(self.path(true)).body(Vec::new());
-        let request = request.map_err(|error| Failed::Later(error.to_string()))?;
+        let request = get(&self.path(true)).map_err(|error| Failed::Later(error.to_string()))?;
         let map: Value = match self.client.request(request).await {
             Ok(map) => map,
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
@@ -352,32 +351,23 @@ impl Mirror {
     async fn write_map(&self, before: Option<&Map>, text: &str) -> Result<(), Failed> {
         let place = &self.settings.config_map;
         let data = json!({place.key.as_str(): text});
-        let (method, path, content, body) = match before {
+        let (method, path, body) = match before {
             Some(map) => (
                 Method::PATCH,
                 self.path(true),
-                "application/merge-patch+json",
                 json!({"metadata": {"resourceVersion": map.version}, "data": data}),
             ),
             None => (
                 Method::POST,
                 self.path(false),
-                "application/json",
                 json!({
                     "apiVersion": "v1", "kind": "ConfigMap", "data": data,
                     "metadata": {"name": place.name, "namespace": place.namespace},
                 }),
             ),
         };
-        let path = format!("{path}?fieldManager=hotdns");
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", content);
-        let request = request.body(body.to_string().into_bytes());
-        let request = request.map_err(|error| Failed::Later(error.to_string()))?;
-        match self.client.request_text(request).await {
-            Ok(_) => Ok(()),
+        match send(&self.client, method, &format!("{path}?fieldManager=hotdns"), &body).await {
+            Ok(()) => Ok(()),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(Failed::Raced),
             Err(error) => Err(Failed::Later(format!(
                 "it cannot be written; the service account needs `patch` (and `create` where it is not there): {}",

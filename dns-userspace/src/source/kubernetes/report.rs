@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::{Method, Request};
+use axum::http::Method;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::connect::chain;
+use super::connect::{chain, send};
 use super::explain::unserved;
 use super::leader::Leadership;
 use super::objects::{Condition, Object, ObjectKey, Outcome};
@@ -208,7 +208,7 @@ async fn write_status(
         "/apis/{}/{}/namespaces/{}/{}/{}/status",
         place.group, place.versions[0], key.namespace, place.plural, key.name
     );
-    send(client, Method::PATCH, &path, "application/merge-patch+json", &patch).await
+    send(client, Method::PATCH, &path, &patch).await
 }
 
 async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) -> Result<(), kube::Error> {
@@ -250,7 +250,7 @@ async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) 
         },
     });
     let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
-    send(client, Method::POST, &path, "application/json", &event).await
+    send(client, Method::POST, &path, &event).await
 }
 
 /// A name of its own for an Event: the object's, and the time.
@@ -269,17 +269,6 @@ fn event_name(object: &str) -> String {
         object.trim_end_matches(['.', '-']),
         Timestamp::now().as_microsecond()
     )
-}
-
-async fn send(client: &Client, method: Method, path: &str, content: &str, body: &Value) -> Result<(), kube::Error> {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", content);
-    let request = request
-        .body(body.to_string().into_bytes())
-        .map_err(kube::Error::HttpError)?;
-    client.request_text(request).await.map(drop)
 }
 
 /// As the API writes times with microseconds.

@@ -8,6 +8,7 @@ use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign as hmac};
 
 use super::credentials::Credentials;
+use crate::model::shown::percent_encoded;
 
 /// A request to be signed.
 pub(super) struct Request<'a> {
@@ -41,7 +42,7 @@ pub(super) fn sign(
     let mut pairs: Vec<String> = request
         .query
         .iter()
-        .map(|(key, value)| format!("{}={}", escaped(key), escaped(value)))
+        .map(|(key, value)| format!("{}={}", percent_encoded(key), percent_encoded(value)))
         .collect();
     pairs.sort();
     let query = pairs.join("&");
@@ -82,18 +83,6 @@ pub(super) fn sign(
 
 fn hash(octets: &[u8]) -> String {
     HEXLOWER.encode(digest(&SHA256, octets).as_ref())
-}
-
-/// Percent-encoded as the signature wants it: all but unreserved characters (RFC 3986 §2.3).
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for octet in text.bytes() {
-        match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(octet)),
-            _ => out.push_str(&format!("%{octet:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl ApiSide {
     fn take(&mut self, event: Event) -> bool {
         match event {
             Event::Reset(snapshot) => self.reset(&snapshot),
-            Event::Published(publication) if self.present.is_withheld || !publication.delta.zones.is_empty() => {
+            Event::Published(publication) if self.present.is_withheld || publication.delta.moves_zones() => {
                 self.reset(&publication.new)
             }
             Event::Published(publication) => {
@@ -151,8 +151,7 @@ impl ApiSide {
     fn reset(&mut self, snapshot: &Arc<Snapshot>) -> bool {
         self.present = Arc::clone(snapshot);
         self.records.clear();
-        let zones = snapshot.zones.values().flat_map(|zone| zone.nodes.iter());
-        for (key, node) in zones.chain(snapshot.overlays.iter()) {
+        for (key, node) in snapshot.all_nodes() {
             self.add(key, node);
         }
         true
