@@ -17,10 +17,10 @@
 //! octets   what follows the question; behind it, at an even offset, where its TTLs stand: 2 octets each, host order
 //! ```
 //!
-//! They are asked for once the table has said, over one state of it, that a name is not ours: so what becomes ours later
-//! wins, from the moment when its own line passes. An answer may lead on to other names, by aliases. Of these the table
-//! is not asked. Such an answer has the *generation* in which none of them was ours, and holds as long as this one
-//! lasts.
+//! They are asked for once the table has said, over one state of it, that a name is not ours: so what becomes ours
+//! later wins, from the moment when its own line passes. An answer may lead on to other names, by aliases. Of these the
+//! table is not asked. Such an answer has the *generation* in which none of them was ours, and holds as long as this
+//! one lasts.
 //!
 //! A line is copied under its version, and so is its body: that is looked at again once the body has been copied.
 

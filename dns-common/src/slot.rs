@@ -5,7 +5,8 @@
 //! word 1   ANCOUNT │ NSCOUNT │ ARCOUNT without OPT │ marks │ pointers │ order │ RRs that are ordered │ octets of the base name
 //!          (8 each)
 //! word 2   eight places (8 each)
-//! octets   the body: everything after the question; behind it the pointers' offsets where they are not in word 2, 2 octets each,
+//! octets   the body: everything after the question; behind it the pointers' offsets where they are not in word 2, 2
+//! octets each,
 //!          host order; then what a weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! Shows answers to userspace, where the query log or dnstap wants them ([`dns_common::tap`]).
 //!
-//! The reader is not woken: that would cost more than the record. It looks by itself, every few milliseconds while there
-//! is something.
+//! The reader is not woken: that would cost more than the record. It looks by itself, every few milliseconds while
+//! there is something.
 
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;

@@ -253,7 +253,8 @@ fn nginx(root: &Path) -> Result<Remote> {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let (at, root) = (folder.path().display().to_string(), root.display());
     let settings = format!(
-        "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log; worker_processes 1; user root;\nevents {{}}\nhttp {{\n\
+        "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log; worker_processes 1; \
+         user root;\nevents {{}}\nhttp {{\n\
          access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;\n\
          uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\nserver {{ listen {address};\n\
          location /plain/ {{ alias {root}/; }}\n\

@@ -15,7 +15,8 @@ use tests::upstreams::{certificates, dig, unbound};
 fn dnsdist(namespace: &Namespace, folder: &Path) -> Result<Running> {
     let path = |name: &str| folder.join(name).display().to_string();
     let config = format!(
-        "setSecurityPollSuffix(\"\")\nsetLocal(\"127.0.0.3:53\")\nsetACL(\"127.0.0.0/8\")\nnewServer{{address=\"127.0.0.2:53\", \
+        "setSecurityPollSuffix(\"\")\nsetLocal(\"127.0.0.3:53\")\nsetACL(\"127.0.0.0/8\")\n\
+         newServer{{address=\"127.0.0.2:53\", \
          healthCheckMode=\"up\"}}\naddDOHLocal(\"127.0.0.3:443\", \"{}\", \"{}\", \"/dns-query\")\n",
         path("cert.pem"),
         path("key.pem")
@@ -61,7 +62,8 @@ fn a_resolver_by_name_over_https_is_found_asked_on_one_connection_and_noticed_wh
     let _unbound = unbound(&namespace, folder.path(), "127.0.0.2", &data)?;
     let peer = dnsdist(&namespace, folder.path())?;
     let root = folder.path().join("root.pem").display().to_string();
-    let config = "listen: [\"127.0.0.1:53\"]\nforward: {bootstrap: [\"127.0.0.2\"], upstreams: [{name: private, servers: \
+    let config = "listen: [\"127.0.0.1:53\"]\nforward: {bootstrap: [\"127.0.0.2\"], upstreams: [{name: private, \
+                  servers: \
                   [\"https://dns.example/dns-query\"], timeout: 3s, probe: {interval: 200ms, name: dns.example, type: \
                   A}}], routes: [{zone: ., to: private}]}\n";
     let server = Server::start_with(&namespace, "none0", &[("SSL_CERT_FILE", &root)], config)?;
@@ -117,7 +119,8 @@ fn a_resolver_over_quic_that_is_aioquics_is_asked_on_one_connection() -> Result<
     let mut peer = Running::start(command, &log)?;
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     peer.wait_until("aioquic to listen", PATIENCE, || said().contains("ready"))?;
-    let config = "listen: [\"127.0.0.1:53\"]\nforward: {upstreams: [{name: private, servers: \
+    let config = "listen: [\"127.0.0.1:53\"]\nforward: {upstreams: [{name: private, \
+                  servers: \
                   [\"quic://127.0.0.2#dns.example\"]}], routes: [{zone: ., to: private}]}\n";
     let server = Server::start_with(&namespace, "none0", &[("SSL_CERT_FILE", &path("root.pem"))], config)?;
     for name in ["a.example.net", "b.example.net", "c.example.net"] {

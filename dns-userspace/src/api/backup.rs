@@ -29,7 +29,8 @@ pub(super) struct Database(#[expect(dead_code, reason = "it only describes an an
 #[utoipa::path(
     get, path = "/api/v1/backup", operation_id = "backup", tag = "server",
     responses(
-        (status = 200, description = "The database (SQLite)", body = Database, content_type = "application/vnd.sqlite3"),
+        (status = 200, description = "The database (SQLite)", body = Database,
+            content_type = "application/vnd.sqlite3"),
         (status = 503, description = "`storage_locked`", body = ProblemBody,
             content_type = "application/problem+json"),
     )

@@ -1,4 +1,5 @@
-//! `/api/v1/nodes`: the nodes that share an etcd; and `?wait=all` of every change, which is answered once they all serve it.
+//! `/api/v1/nodes`: the nodes that share an etcd; and `?wait=all` of every change, which is answered once they all
+//! serve it.
 
 use std::sync::Arc;
 use std::time::Duration;

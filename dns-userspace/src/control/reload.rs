@@ -272,8 +272,8 @@ impl Writer {
 }
 
 impl Writer {
-    /// The state after these changes. A zone whose file has lost too much keeps what it had, and so does one that is not
-    /// configured any more; where `records` of the configuration file have, nothing is changed.
+    /// The state after these changes. A zone whose file has lost too much keeps what it had, and so does one that is
+    /// not configured any more; where `records` of the configuration file have, nothing is changed.
     fn plan_guarded(
         &self,
         changes: Vec<Change>,

@@ -1,5 +1,5 @@
-//! How long answers take, by the plane that gives them, transport and RCODE: of one query in [`ONE_IN`], so that reading the clock costs
-//! nothing that can be measured.
+//! How long answers take, by the plane that gives them, transport and RCODE: of one query in [`ONE_IN`], so that
+//! reading the clock costs nothing that can be measured.
 
 use std::time::Duration;
 
@@ -68,7 +68,8 @@ impl Latency {
     pub fn new() -> Self {
         let opts = HistogramOpts::new(
             "hotdns_answer_seconds",
-            "Time from a query that a socket has taken to its answer, by plane, transport and RCODE; of one query in 16.",
+            "Time from a query that a socket has taken to its answer, by plane, transport and RCODE; of one query in \
+             16.",
         );
         let family = HistogramVec::new(opts.buckets(BOUNDS.to_vec()), &["plane", "transport", "rcode"]);
         let family = family.expect("the name and help are constants, and the bounds grow");

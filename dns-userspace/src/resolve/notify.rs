@@ -1,7 +1,7 @@
 //! NOTIFY for a zone that is forwarded (RFC 1996): its answers are taken out of the cache.
 //!
-//! It is believed where it comes from an address of the servers that the zone goes to. These can be forged over UDP: what
-//! follows is a flush, and at most one each second.
+//! It is believed where it comes from an address of the servers that the zone goes to. These can be forged over UDP:
+//! what follows is a flush, and at most one each second.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};

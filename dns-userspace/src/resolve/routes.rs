@@ -6,8 +6,8 @@
 //! www.example.net.  ─► no suffix of it: the default set, or nobody
 //! ```
 //!
-//! A route takes the place of a special zone of the same name. Clients of a view that has routes of its own are looked up
-//! in a table of the view's, which has the general routes too.
+//! A route takes the place of a special zone of the same name. Clients of a view that has routes of its own are looked
+//! up in a table of the view's, which has the general routes too.
 
 use std::collections::HashMap;
 

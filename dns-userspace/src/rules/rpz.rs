@@ -9,8 +9,8 @@
 //! | `CNAME *.x.` | `NAME.x.` as an alias |
 //! | any other RRs | these |
 //!
-//! `*.NAME.ZONE` is for all below NAME. The longest name decides, an exact one before a wildcard. Of the triggers of the
-//! Internet draft draft-vixie-dnsop-dns-rpz these are the QNAME triggers; others are counted and left out.
+//! `*.NAME.ZONE` is for all below NAME. The longest name decides, an exact one before a wildcard. Of the triggers of
+//! the Internet draft draft-vixie-dnsop-dns-rpz these are the QNAME triggers; others are counted and left out.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -585,7 +585,8 @@ fn a_list_at_a_url_is_fetched_kept_and_only_replaced_by_a_list() {
     assert_eq!(fetch().unwrap_err(), "HTTP status 500");
     let error = fetch().unwrap_err();
     assert!(error.contains("max_bytes") || error.contains("large"), "{error}");
-    // After a restart the copy is in force before anybody is asked; one that was damaged is not read, and fetched whole.
+    // After a restart the copy is in force before anybody is asked; one that was damaged is not read, and fetched
+    // whole.
     let restarted = RuleBook::default();
     assert_eq!(restarted.replace(std::slice::from_ref(&rule)), []);
     assert!(is_blocked(&restarted));

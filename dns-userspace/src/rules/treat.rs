@@ -40,8 +40,9 @@ pub struct Filter {
     pub except: Vec<Name>,
 }
 
-/// Addresses of hosts that no public name has a reason to name: a page that gets one reaches into the network of whoever
-/// looks at it (DNS rebinding). Private (RFC 1918, RFC 4193), loopback, link-local, shared (RFC 6598), "this network".
+/// Addresses of hosts that no public name has a reason to name: a page that gets one reaches into the network of
+/// whoever looks at it (DNS rebinding). Private (RFC 1918, RFC 4193), loopback, link-local, shared (RFC 6598), "this
+/// network".
 pub const PRIVATE: &[&str] = &[
     "0.0.0.0/8",
     "10.0.0.0/8",

@@ -41,7 +41,8 @@ pub struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
     /// The loads: a, a-1k, a-1m, edns, cookie, ipv6, vlan, nodata, nxdomain, deep, deepest, deepest-cookie, wildcard,
-    /// txt, large, aaaa, cname, alias, referral, long, limits, all, log-1, log; by default those that have something to reach.
+    /// txt, large, aaaa, cname, alias, referral, long, limits, all, log-1, log; by default those that have something to
+    /// reach.
     #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
     /// Also ask from ordinary sockets of the client's namespace, as containers do: what share XDP answers, and the

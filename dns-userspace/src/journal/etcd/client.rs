@@ -1,5 +1,5 @@
-//! One member of etcd, asked through its JSON gateway (`/v3/…`): the calls of gRPC as HTTP and JSON, with keys and values
-//! in Base64 and numbers of 64 bits as text.
+//! One member of etcd, asked through its JSON gateway (`/v3/…`): the calls of gRPC as HTTP and JSON, with keys and
+//! values in Base64 and numbers of 64 bits as text.
 
 use std::io;
 use std::path::Path;

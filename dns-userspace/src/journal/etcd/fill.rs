@@ -1,8 +1,8 @@
 //! Writing everything anew: into an etcd that is empty, or in the place of what is doubted.
 //!
 //! It does not fit into one transaction. While it lasts `head` says that what is stored is incomplete, and the key
-//! `filling`, on a lease, keeps other nodes from doing the same. The last transaction writes a `head` that says that all
-//! is new, if nobody else has written one.
+//! `filling`, on a lease, keeps other nodes from doing the same. The last transaction writes a `head` that says that
+//! all is new, if nobody else has written one.
 
 use std::time::{Duration, Instant};
 

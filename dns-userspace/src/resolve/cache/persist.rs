@@ -4,10 +4,10 @@
 //! magic │ SHA-256 of the rest │ postcard: when, views and sets by number, (key, entry) …
 //! ```
 //!
-//! A file that is not what was written is not read. Entries have their age, and get that of the pause on top: by the time
-//! of day, since a machine that was started anew has no other. Where that has gone back since, nobody knows how old
-//! they are, and nothing is read. Views and sets of servers have other numbers after a change of the configuration; an
-//! entry is kept where its set has the same name and servers as before, and its view the same name.
+//! A file that is not what was written is not read. Entries have their age, and get that of the pause on top: by the
+//! time of day, since a machine that was started anew has no other. Where that has gone back since, nobody knows how
+//! old they are, and nothing is read. Views and sets of servers have other numbers after a change of the configuration;
+//! an entry is kept where its set has the same name and servers as before, and its view the same name.
 
 use std::io;
 use std::path::Path;

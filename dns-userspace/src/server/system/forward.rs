@@ -311,7 +311,8 @@ fn fence(policies: &Policies, change: &mut dyn FnMut()) {
             Some(cache) => cache.fence(&mut once),
             None => once(),
         }
-        // A reload may have put another cache into force meanwhile, from which answers were promoted by the rules before.
+        // A reload may have put another cache into force meanwhile, from which answers were promoted by the rules
+        // before.
         let now = cache();
         if now.as_ref().map(Arc::as_ptr) == fenced.as_ref().map(Arc::as_ptr) {
             return;

@@ -69,7 +69,8 @@ fn errors_have_file_and_line() {
 
 #[test]
 fn records_are_read_with_what_they_say() {
-    let text = "records:\n- {name: a.example, type: A, value: [192.0.2.1, 192.0.2.2], order: weighted, weights: [1, 2]}\n\
+    let text = "records:\n- {name: a.example, type: A, value: [192.0.2.1, 192.0.2.2], \
+                order: weighted, weights: [1, 2]}\n\
                 - {name: b.example, type: A, value: 192.0.2.1, disabled: true}\n";
     let part = part("a.yaml", text).expect("valid");
     let [claim] = &part.claims[..] else { panic!("{part:?}") };
