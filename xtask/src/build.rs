@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::toolchain::Toolchain;
-use crate::{process, suite, workspace};
+use crate::{process, workspace};
 
 /// What a warning of the compiler's in the XDP program means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +73,13 @@ fn ebpf_if_possible() -> Result<()> {
     Ok(())
 }
 
-/// Builds what tests start, which is all that `run` needs too, and gives the server's file.
+/// Builds the server as tests start it, and gives its file.
 ///
-/// Not for release: whoever tries the server and then runs the tests compiles every dependency once.
-pub(crate) fn programs() -> Result<PathBuf> {
+/// Not for release: whoever tries the server and then runs the tests compiles every dependency once. Without
+/// `--package`, cargo chooses the features of dependencies for all default members, which are those of the tests.
+pub(crate) fn server() -> Result<PathBuf> {
     ebpf_if_possible()?;
-    suite::build_programs()?;
+    process::run(process::cargo().args(["build", "--bin", SERVER]))?;
     Ok(workspace::target().join("debug").join(SERVER))
 }
 

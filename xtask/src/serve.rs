@@ -26,7 +26,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Serves the sample zone until a signal ends it. `arguments` go to `hotdns run`.
 pub(crate) fn serve(arguments: &[OsString]) -> Result<()> {
     set_up_clients();
-    let server = build::programs()?;
+    let server = build::server()?;
     let dns = address(arguments, "--listen", DNS)?;
     let http = address(arguments, "--http", HTTP)?;
     // Another server there would answer in this one's place, and what to try would be tried on that.
