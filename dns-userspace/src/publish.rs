@@ -41,7 +41,7 @@ use crate::table::{TableFull, TableReader, TableWriter, return_freed_memory};
 pub use self::counts::{ZoneAnswers, ZoneCounter, ZoneCounts};
 pub use self::figures::TableFigures;
 pub use self::home::{Home, Loader, SharedHome};
-use self::rebuild::{Built, Need};
+use self::rebuild::{Built, Need, Spare};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
 const REBUILD_FROM: usize = 4096;
@@ -124,7 +124,7 @@ impl<H: Home> Publisher<H> {
     /// An empty table, served at once: every query passes to userspace, which knows no name yet.
     pub fn new(loader: Loader<H>, options: CompileOptions) -> anyhow::Result<Self> {
         let snapshot = Arc::new(Snapshot::default());
-        let (writer, program) = rebuild::empty_table(&loader, Need::default())?;
+        let (writer, program) = rebuild::empty_table(&loader, Need::default(), Spare::Little)?;
         let served = Served {
             snapshot: ArcSwap::new(snapshot),
             table: ArcSwap::from_pointee(writer.reader().clone()),
@@ -191,7 +191,7 @@ impl<H: Home> Publisher<H> {
             swap();
             return Ok(());
         }
-        let rebuilt = self.rebuild(&snapshot, &mut |stage| {
+        let rebuilt = self.rebuild(&snapshot, Spare::Little, &mut |stage| {
             if stage == Stage::Published {
                 swap();
             }
@@ -233,19 +233,24 @@ impl<H: Home> Publisher<H> {
         }
         self.serials.extend(serials.iter().copied());
         if delta.views_redefined || self.is_outdated {
-            if self.grow(new, observe) {
+            if self.grow(new, Spare::Little, observe) {
                 return;
             }
             // Nothing but a new table knows who is in which view, or has other options. Until there is one, this one
             // passes all.
             self.writer.close();
             observe(Stage::Closed);
-        } else if self.is_bulk(delta.names.len()) && self.grow(new, observe) {
+        } else if self.is_bulk(delta.names.len()) && self.grow(new, Spare::Little, observe) {
             return;
         }
         let names = touched_anywhere(&old, new, delta, &self.dependents);
         let lines = names.len() * (1 + new.views.list.len());
-        if (self.is_bulk(names.len()) || !self.has_room(lines, delta)) && self.grow(new, observe) {
+        let spare = if self.is_bulk(names.len()) {
+            Some(Spare::Little)
+        } else {
+            (!self.has_room(lines, delta)).then_some(Spare::Growing(lines))
+        };
+        if spare.is_some_and(|spare| self.grow(new, spare, observe)) {
             return;
         }
 
@@ -291,7 +296,7 @@ impl<H: Home> Publisher<H> {
             self.writer.open();
         }
         // Whatever was not written passes, so nothing wrong is answered meanwhile.
-        if result.is_ok() || !self.grow(new, observe) {
+        if result.is_ok() || !self.grow(new, Spare::Growing(lines), observe) {
             self.writer.reclaim(false);
             self.show();
         }
@@ -305,7 +310,7 @@ impl<H: Home> Publisher<H> {
         let snapshot = self.served.snapshot();
         if (self.refused_at.is_some() || self.program.lacks_room()) && !snapshot.is_withheld {
             // Even if what had no room is gone by now: homes that overflowed pass what is not there.
-            self.grow(&snapshot, &mut |_| {});
+            self.grow(&snapshot, Spare::Little, &mut |_| {});
         }
         if std::mem::take(&mut self.was_rebuilt) {
             return_freed_memory();
@@ -361,11 +366,11 @@ impl<H: Home> Publisher<H> {
 
     /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as
     /// it is must do. It is not tried at every change.
-    fn grow(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> bool {
+    fn grow(&mut self, snapshot: &Arc<Snapshot>, spare: Spare, observe: &mut dyn FnMut(Stage)) -> bool {
         if self.refused_at.is_some_and(|at| at.elapsed() < self.retry_every) {
             return false;
         }
-        match self.rebuild(snapshot, observe) {
+        match self.rebuild(snapshot, spare, observe) {
             Ok(()) => {
                 if self.refused_at.take().is_some() {
                     tracing::info!("a larger table of answers could be had");
@@ -432,7 +437,12 @@ impl<H: Home> Publisher<H> {
     }
 
     /// Builds a new table from a snapshot and swaps it in.
-    fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
+    fn rebuild(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        spare: Spare,
+        observe: &mut dyn FnMut(Stage),
+    ) -> anyhow::Result<()> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let serves = {
             let served = self.served.snapshot.load();
@@ -444,7 +454,7 @@ impl<H: Home> Publisher<H> {
             writer,
             program,
             dependents,
-        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader, threads)?;
+        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader, threads, spare)?;
         writer
             .reader()
             .memory

@@ -13,7 +13,7 @@ use anyhow::Context;
 use dns_common::hash::Keys;
 use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 
-use super::{Home, Loader, serial_of};
+use super::{FULL_PERCENT, Home, Loader, serial_of};
 use crate::answer::Consulted;
 use crate::lines::{
     AllDependents, CompileOptions, Compiled, Compiling, NameLines, all_named, all_names, compile, compile_everywhere,
@@ -26,8 +26,15 @@ use crate::table::{Ahead, Entry, Sizes, TableWriter};
 
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
-/// How full a new table is, in percent.
+/// How full a new table is, in percent, where all of its names came at once.
 const FILL_PERCENT: usize = 70;
+/// How full it is where names came to an older table until that was full: more will come, and each new table takes the
+/// time that the kernel's verifier needs for the program, a tenth of a second and more.
+const FILL_PERCENT_GROWING: usize = 40;
+/// And where it is large: memory counts then.
+const FILL_PERCENT_GROWING_LARGE: usize = 60;
+/// From so many halves of lines on.
+const LARGE_FROM: usize = 1 << 18;
 /// How many of the classes are small: of one of these are the negatives of nearly every zone.
 const SMALL_CLASSES: usize = 3;
 /// Slots beyond need, so that changes seldom wait for those that were given up: of each small class.
@@ -36,6 +43,8 @@ const SPARE_SMALL_SLOTS: usize = 1024;
 const SPARE_SLOTS: usize = 64;
 /// And of every class one in so many that are needed.
 const SPARE_SHARE: usize = 16;
+/// In a table that replaces one that was full.
+const SPARE_SHARE_GROWING: usize = 2;
 
 /// Slots to be asked for ahead beyond one for each such name: one for so many of them.
 const AHEAD_SHARE: usize = 4;
@@ -44,6 +53,15 @@ const AHEAD_SHARE: usize = 4;
 const CHUNK: usize = 1 << 13;
 /// Names that take more octets than this are not kept.
 const MOST_KEPT: usize = 256;
+
+/// How much more than there is a new table has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// A little: all came at once.
+    Little,
+    /// So many lines at least, and about as much as there is: the table before became full.
+    Growing(usize),
+}
 
 /// A table that nobody reads yet.
 pub(super) struct Built<H> {
@@ -125,19 +143,25 @@ impl Need {
     }
 
     /// The sizes of a table with room to grow.
-    fn sizes(&mut self) -> anyhow::Result<Sizes> {
+    fn sizes(&mut self, spare: Spare) -> anyhow::Result<Sizes> {
         // Two negatives for each zone, and their successors.
         for small in &mut self.slots[..SMALL_CLASSES] {
             *small += 4 * self.zones as usize;
         }
-        let lines = (self.halves * 100 / FILL_PERCENT / 2).max(LEAST_LINES);
+        let (fill_percent, share, coming) = match spare {
+            Spare::Little => (FILL_PERCENT, SPARE_SHARE, 0),
+            Spare::Growing(lines) if self.halves < LARGE_FROM => (FILL_PERCENT_GROWING, SPARE_SHARE_GROWING, lines),
+            Spare::Growing(lines) => (FILL_PERCENT_GROWING_LARGE, SPARE_SHARE_GROWING, lines),
+        };
+        let lines = self.halves * 100 / fill_percent / 2;
+        let lines = lines.max(lines_for(self.halves + 2 * coming)).max(LEAST_LINES);
         let slots = std::array::from_fn(|class| {
-            let spare = if class < SMALL_CLASSES {
+            let least = if class < SMALL_CLASSES {
                 SPARE_SMALL_SLOTS
             } else {
                 SPARE_SLOTS
             };
-            u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
+            u32::try_from(self.slots[class] + self.slots[class] / share + least).unwrap_or(u32::MAX)
         });
         Ok(Sizes {
             lines: u32::try_from(lines).context("too many names for one table")?,
@@ -149,6 +173,11 @@ impl Need {
     }
 }
 
+/// The lines of the smallest table that has room for so many halves.
+fn lines_for(halves: usize) -> usize {
+    (halves * 100).div_ceil(2 * FULL_PERCENT)
+}
+
 /// Builds the table of a snapshot, with so many threads. `serials` are those that are served, by zone number.
 pub(super) fn build<H: Home>(
     snapshot: &Snapshot,
@@ -156,6 +185,7 @@ pub(super) fn build<H: Home>(
     serials: &HashMap<u32, u32>,
     loader: &Loader<H>,
     threads: usize,
+    spare: Spare,
 ) -> anyhow::Result<Built<H>> {
     let named = all_named(snapshot);
     let mut dependents = AllDependents::default();
@@ -184,7 +214,7 @@ pub(super) fn build<H: Home>(
             .chain(views.iter().flatten())
             .for_each(|entry| need.add_line(entry));
     }
-    let (mut writer, program) = empty_table(loader, need)?;
+    let (mut writer, program) = empty_table(loader, need, spare)?;
     // Names that find their home free first: fewer of the others then need a second line.
     let mut later = Vec::new();
     let names = all_names(snapshot, &named).zip(kept.iter().flat_map(Kept::iter));
@@ -361,11 +391,15 @@ fn in_parts<N: Sync, T: Send>(names: &[N], threads: usize, work: impl Fn(&[N]) -
 }
 
 /// An empty table with room for this and some more.
-pub(super) fn empty_table<H: Home>(loader: &Loader<H>, mut need: Need) -> anyhow::Result<(TableWriter, Option<H>)> {
+pub(super) fn empty_table<H: Home>(
+    loader: &Loader<H>,
+    mut need: Need,
+    spare: Spare,
+) -> anyhow::Result<(TableWriter, Option<H>)> {
     let mut random = [0; size_of::<Keys>()];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
     let keys = Keys::from_random(&random);
-    let (mut program, memory) = loader(&keys, need.sizes()?)?;
+    let (mut program, memory) = loader(&keys, need.sizes(spare)?)?;
     if let Some(program) = &mut program {
         program.set_clients(&need.clients)?;
     }
@@ -419,7 +453,7 @@ mod tests {
             }
             let [mut need, other] = needs;
             need.join(&other);
-            need.sizes().expect("sizes").ahead
+            need.sizes(Spare::Little).expect("sizes").ahead
         };
         assert_eq!(ahead(0, 0, 0), Ahead::NONE);
         assert_eq!(ahead(4, 4, 0), Ahead::NONE);
@@ -433,7 +467,7 @@ mod tests {
             ..Entry::bare(0)
         };
         cuts.add(&cut);
-        assert_eq!(cuts.sizes().expect("sizes").ahead, of(0, 2, REFERRAL));
+        assert_eq!(cuts.sizes(Spare::Little).expect("sizes").ahead, of(0, 2, REFERRAL));
         // No more than there are.
         let Ahead { class, slots, .. } = ahead(0, 0, 100_000);
         assert_eq!(
