@@ -72,6 +72,7 @@ mod refusal;
 mod rules;
 mod upstreams;
 mod scrape;
+mod search;
 mod security;
 mod sources;
 mod templates;

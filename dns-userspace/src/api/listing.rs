@@ -4,7 +4,6 @@
 //! exists all the while is listed once. Zones can lie inside each other and between overlays, so a page is a merge of
 //! ordered maps; what a deeper zone hides is left out.
 
-use std::fmt::Write;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -12,8 +11,8 @@ use imbl::OrdMap;
 use imbl::ordmap::RangedIter;
 use imbl::shared_ptr::DefaultSharedPtr;
 
+use super::search::Search;
 use crate::model::name::{Name, NameKey};
-use crate::model::rdata;
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::{Node, Snapshot, Zone};
 use crate::model::views::ViewName;
@@ -29,8 +28,8 @@ pub(super) struct Filter {
     pub(super) zone: Option<NameKey>,
     /// Names at or below one of these; none is all. It is what the one who asks may see.
     pub(super) within: Vec<NameKey>,
-    /// By a part of the name, of a value, of the source or of the note, in lower case.
-    pub(super) text: Option<Box<str>>,
+    /// By a part of the name, of a value, of the source or of the note.
+    pub(super) text: Option<Search>,
 }
 
 impl Filter {
@@ -38,35 +37,7 @@ impl Filter {
     pub(super) fn has_name(&self, key: &NameKey) -> bool {
         self.within.is_empty() || self.within.iter().any(|zone| key.is_at_or_below(zone))
     }
-
-    /// Whether an RRset has the text that is looked for. `room` is for the texts: one for a whole walk, since a search
-    /// looks at every record there is.
-    pub(super) fn has_text(&self, owner: &Name, rrset: &RrSet, room: &mut String) -> bool {
-        let Some(text) = &self.text else {
-            return true;
-        };
-        room.clear();
-        // Nothing can go wrong with a string.
-        let _ = write!(room, "{owner}");
-        let note = rrset.handling.keeping().note.as_deref();
-        for part in [Some(rrset.origin.label()), rrset.origin.object(), note]
-            .into_iter()
-            .flatten()
-        {
-            room.push(BETWEEN);
-            room.push_str(part);
-        }
-        for value in rrset.rdatas.iter() {
-            room.push(BETWEEN);
-            rdata::append_value(rrset.rtype, value, room);
-        }
-        room.make_ascii_lowercase();
-        room.contains(&**text)
-    }
 }
-
-/// Between the parts that are searched: no name, value, source or note has it.
-const BETWEEN: char = '\0';
 
 /// An RRset's place in the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,11 +86,16 @@ pub(super) fn walk(
         if !filter.has_name(key) {
             return false;
         }
+        let owner = node.owner(key);
+        let is_in_name = filter.text.as_ref().is_none_or(|search| search.is_in_name(&owner, &mut room));
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));
-            if is_wanted && is_behind && filter.has_text(&node.owner(key), rrset, &mut room) {
-                if !take(&node.owner(key), rrset) {
+            let mut is_found = || {
+                is_in_name || filter.text.as_ref().is_some_and(|search| search.is_in_rrset(rrset, &mut room))
+            };
+            if is_wanted && is_behind && is_found() {
+                if !take(&owner, rrset) {
                     return true;
                 }
                 last = Some((key.clone(), rrset.rtype));

@@ -14,6 +14,7 @@ use super::openapi::ProblemBody;
 use super::page::{List, Record, RecordPage, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
+use super::search::Search;
 use super::{ApiState, View, access, pieces, preconditions};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
@@ -61,10 +62,7 @@ pub(super) async fn list(
         rtype: parameters.rtype()?,
         zone: zone.map(|zone| zone.key()),
         within,
-        text: parameters
-            .get("q")
-            .filter(|text| !text.is_empty())
-            .map(|text| text.to_ascii_lowercase().into()),
+        text: parameters.get("q").and_then(Search::new),
     };
     drop(snapshot);
     let invalid = |detail: String| Problem::bad_request("invalid_parameter", detail);
@@ -94,7 +92,10 @@ fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: 
             && filter.rtype.is_none_or(|wanted| wanted == rtype)
             && filter.zone.as_ref().is_none_or(in_zone)
             && after.is_none_or(|after| after.is_before(key, rtype))
-            && filter.has_text(owner, rrset, &mut String::new())
+            && filter.text.as_ref().is_none_or(|search| {
+                let room = &mut String::new();
+                search.is_in_name(owner, room) || search.is_in_rrset(rrset, room)
+            })
     };
     let mut found = all
         .iter()

@@ -331,11 +331,20 @@ impl fmt::Display for Name {
             return f.write_char('.');
         }
         for label in self.labels() {
-            for &octet in label {
-                match octet {
-                    b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
-                    0x21..=0x7E => f.write_char(char::from(octet))?,
-                    _ => write!(f, "\\{octet:03}")?,
+            // Nearly all labels are written as they are, at once: searches and zone files write a million of them.
+            let is_plain = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'*');
+            match std::str::from_utf8(label) {
+                Ok(text) if label.iter().all(is_plain) => f.write_str(text)?,
+                _ => {
+                    for &octet in label {
+                        match octet {
+                            b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => {
+                                write!(f, "\\{}", char::from(octet))?;
+                            }
+                            0x21..=0x7E => f.write_char(char::from(octet))?,
+                            _ => write!(f, "\\{octet:03}")?,
+                        }
+                    }
                 }
             }
             f.write_char('.')?;
