@@ -87,12 +87,19 @@ pub(super) fn walk(
             return false;
         }
         let owner = node.owner(key);
-        let is_in_name = filter.text.as_ref().is_none_or(|search| search.is_in_name(&owner, &mut room));
+        let is_in_name = filter
+            .text
+            .as_ref()
+            .is_none_or(|search| search.is_in_name(&owner, &mut room));
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));
             let mut is_found = || {
-                is_in_name || filter.text.as_ref().is_some_and(|search| search.is_in_rrset(rrset, &mut room))
+                is_in_name
+                    || filter
+                        .text
+                        .as_ref()
+                        .is_some_and(|search| search.is_in_rrset(rrset, &mut room))
             };
             if is_wanted && is_behind && is_found() {
                 if !take(&owner, rrset) {
