@@ -9,11 +9,10 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::Context;
 use dns_common::hash::Keys;
 use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 
-use super::{Home, Loader, serial_of};
+use super::{Home, Loader, TableError, serial_of};
 use crate::answer::Consulted;
 use crate::lines::{
     AllDependents, CompileOptions, Compiled, Compiling, NameLines, all_named, all_names, compile, compile_everywhere,
@@ -125,12 +124,13 @@ impl Need {
     }
 
     /// The sizes of a table with room to grow.
-    fn sizes(&mut self) -> anyhow::Result<Sizes> {
+    fn sizes(&mut self) -> Result<Sizes, TableError> {
         // Two negatives for each zone, and their successors.
         for small in &mut self.slots[..SMALL_CLASSES] {
             *small += 4 * self.zones as usize;
         }
         let lines = (self.halves * 100 / FILL_PERCENT / 2).max(LEAST_LINES);
+        let prefixes = self.clients.prefixes().count();
         let slots = std::array::from_fn(|class| {
             let spare = if class < SMALL_CLASSES {
                 SPARE_SMALL_SLOTS
@@ -140,11 +140,11 @@ impl Need {
             u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
         });
         Ok(Sizes {
-            lines: u32::try_from(lines).context("too many names for one table")?,
+            lines: u32::try_from(lines).map_err(|_| TableError::TooManyLines(lines))?,
             slots,
             ahead: self.ahead(&slots),
             zones: self.zones + self.zones / 2 + 16,
-            prefixes: u32::try_from(self.clients.prefixes().count()).context("too many prefixes of views")?,
+            prefixes: u32::try_from(prefixes).map_err(|_| TableError::TooManyPrefixes(prefixes))?,
         })
     }
 }
@@ -156,7 +156,7 @@ pub(super) fn build<H: Home>(
     serials: &HashMap<u32, u32>,
     loader: &Loader<H>,
     threads: usize,
-) -> anyhow::Result<Built<H>> {
+) -> Result<Built<H>, TableError> {
     let named = all_named(snapshot);
     let mut dependents = AllDependents::default();
     let mut need = Need {
@@ -274,7 +274,7 @@ enum First<'a> {
 }
 
 impl Kept {
-    fn push(&mut self, entry: Option<&Entry>) -> anyhow::Result<()> {
+    fn push(&mut self, entry: Option<&Entry>) -> Result<(), postcard::Error> {
         let from = self.octets.len();
         if let Some(entry) = entry {
             self.octets = postcard::to_extend(entry, std::mem::take(&mut self.octets))?;
@@ -299,7 +299,7 @@ impl Kept {
         })
     }
 
-    fn entry(octets: &[u8]) -> anyhow::Result<Entry> {
+    fn entry(octets: &[u8]) -> Result<Entry, postcard::Error> {
         let (entry, _) = postcard::take_from_bytes(octets)?;
         Ok(entry)
     }
@@ -313,7 +313,7 @@ struct CompiledPart {
     consulted: Vec<(NameKey, Vec<Consulted>)>,
 }
 
-fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<CompiledPart> {
+fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> Result<CompiledPart, postcard::Error> {
     let mut part = CompiledPart {
         need: Need::default(),
         kept: Kept {
@@ -361,13 +361,14 @@ fn in_parts<N: Sync, T: Send>(names: &[N], threads: usize, work: impl Fn(&[N]) -
 }
 
 /// An empty table with room for this and some more.
-pub(super) fn empty_table<H: Home>(loader: &Loader<H>, mut need: Need) -> anyhow::Result<(TableWriter, Option<H>)> {
+pub(super) fn empty_table<H: Home>(loader: &Loader<H>, mut need: Need) -> Result<(TableWriter, Option<H>), TableError> {
     let mut random = [0; size_of::<Keys>()];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
+    getrandom::fill(&mut random).map_err(TableError::NoRandomness)?;
     let keys = Keys::from_random(&random);
-    let (mut program, memory) = loader(&keys, need.sizes()?)?;
+    let (mut program, memory) = loader(&keys, need.sizes()?).map_err(TableError::NotMade)?;
     if let Some(program) = &mut program {
-        program.set_clients(&need.clients)?;
+        let set = program.set_clients(&need.clients);
+        set.map_err(|error| TableError::Clients(error.into()))?;
     }
     let mut writer = TableWriter::new(memory, keys);
     writer.set_clients(need.clients);
