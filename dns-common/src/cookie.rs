@@ -33,7 +33,7 @@ pub const fn words(octets: [u8; 16]) -> [u64; 2] {
 /// Secrets and time, as the XDP program's map holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Jar {
+pub struct CookieSecrets {
     /// Seconds since 1970, which may wrap.
     pub seconds: u32,
     /// Which of the secrets makes cookies, 0 or 1. The cookies of the other are good, too.
@@ -42,7 +42,7 @@ pub struct Jar {
     pub secrets: [Secret; 2],
 }
 
-impl Jar {
+impl CookieSecrets {
     /// What is to be written one after the other so that whoever reads first which secret is in force, and then that
     /// secret, never gets half of one.
     pub fn next(self, seconds: u32, current: Secret, previous: Secret) -> [Self; 2] {
@@ -207,21 +207,21 @@ mod tests {
 
     #[test]
     fn a_jar_never_shows_half_a_secret() {
-        let mut jar: Jar = Zeroable::zeroed();
+        let mut held: CookieSecrets = Zeroable::zeroed();
         let (mut before, mut current) = ([0; 2], [0; 2]);
         for step in 1..20u64 {
             if step % 3 != 0 {
                 (before, current) = (current, [step; 2]);
             }
-            for write in jar.next(step as u32, current, before) {
+            for write in held.next(step as u32, current, before) {
                 // Who read the number before this write reads what that number said, or that it is in force now.
-                let shown = write.secrets[jar.current as usize];
-                assert!(shown == jar.secrets[jar.current as usize] || write.current != jar.current);
-                jar = write;
+                let shown = write.secrets[held.current as usize];
+                assert!(shown == held.secrets[held.current as usize] || write.current != held.current);
+                held = write;
             }
-            let place = jar.current as usize;
+            let place = held.current as usize;
             assert_eq!(
-                (jar.seconds, jar.secrets[place], jar.secrets[1 - place]),
+                (held.seconds, held.secrets[place], held.secrets[1 - place]),
                 (step as u32, current, before)
             );
         }

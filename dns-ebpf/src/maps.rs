@@ -41,7 +41,7 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use dns_common::access::GROUP_BITS;
 use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_line, place};
-use dns_common::cookie::{Jar, Secret};
+use dns_common::cookie::{CookieSecrets, Secret};
 use dns_common::counters::{RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::{Keys, MAX_WORDS, NameHash};
 use dns_common::hot::{BODY_WORDS, HotAnswers};
@@ -99,7 +99,7 @@ static HOT_BODIES: Array<[u64; BODY_WORDS]> = Array::with_max_entries(1, BPF_F_M
 #[map]
 static HOT_ASKED: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static COOKIES: Array<Jar> = Array::with_max_entries(1, 0);
+static COOKIES: Array<CookieSecrets> = Array::with_max_entries(1, 0);
 #[map]
 static STATE: PerCpuArray<State> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -282,13 +282,13 @@ impl BucketLine for KernelBucketLine {
 /// The time, and the secret that makes cookies.
 #[inline(always)]
 pub fn cookie_source() -> Option<(u32, Secret)> {
-    let jar = COOKIES.get_ptr(0)?;
+    let held = COOKIES.get_ptr(0)?;
     // SAFETY: aligned words of the map, each copied by a volatile load. Userspace writes a secret before it says that
-    // this one is in force ([`Jar::next`]), and says so in the word that is read first.
+    // this one is in force ([`CookieSecrets::next`]), and says so in the word that is read first.
     unsafe {
-        let [seconds, current] = read_volatile(jar.cast::<[u32; 2]>());
+        let [seconds, current] = read_volatile(held.cast::<[u32; 2]>());
         // The number is part of the address: a branch would not keep the secret from being read before it.
-        let secrets = (&raw const (*jar).secrets).cast::<Secret>();
+        let secrets = (&raw const (*held).secrets).cast::<Secret>();
         Some((seconds, read_volatile(secrets.add(current as usize & 1))))
     }
 }

@@ -129,14 +129,14 @@ pub struct Overrides {
     /// `--dev-mode`: names go into `/etc/hosts`, and not to Technitium; see `environment`.
     pub dev_mode: bool,
     /// Variables of the environment, which stand for keys that the file leaves out.
-    pub environment: Environment,
+    pub environment: EnvironmentVariables,
 }
 
 /// Variables of the environment that mean something to hotdns. Some are secret, so none is shown.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Environment(std::collections::BTreeMap<String, String>);
+pub struct EnvironmentVariables(std::collections::BTreeMap<String, String>);
 
-impl Environment {
+impl EnvironmentVariables {
     /// The variables that are read.
     pub fn names() -> impl Iterator<Item = &'static str> {
         Self::DISCOVERY.iter().chain(&environment::NAMES).copied()
@@ -163,7 +163,7 @@ impl Environment {
     }
 }
 
-impl std::fmt::Debug for Environment {
+impl std::fmt::Debug for EnvironmentVariables {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_set().entries(self.0.keys()).finish()
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! ControlHandle ─ change sets ─► writer thread ─ Draft::apply each in order, on top of those before it
 //!  (any task)  ◄─ outcomes ────                ├ Draft::finish        what would be served
-//!                                              ├ Storage::write       one SQLite transaction
+//!                                              ├ Stage::apply         serials, then other stages
+//!                                              ├ Journal::append      one transaction
 //!                                              ├ Planes::publish      fence, publish, install
 //!                                              └ Store::commit
 //! ```
@@ -36,16 +37,17 @@ use crate::model::views::ViewName;
 use crate::principal::{Principal, TokenFile};
 use crate::store::{ChangeSet, Conflicts, Edit, EditedRrset, Guard, Refusal, Terms, Wanted, Written};
 
-mod census;
 pub mod differences;
 mod error;
 mod files;
 mod history;
 mod past;
 mod publication;
+mod record_counts;
 mod reload;
 mod serial;
 mod shared;
+mod stage;
 mod writer;
 
 pub use error::ControlError;
@@ -54,6 +56,7 @@ pub use past::{Difference, Past, PastKind, decode};
 pub use publication::{Cause, Publication, ZoneSerial};
 pub use reload::{Desired, DesiredZone, Door, Failure, LoadFiles, ReloadReport, Replaced, RrsetRef};
 pub use serial::is_greater;
+pub use stage::Stage;
 
 /// Commands that wait before senders do.
 const QUEUE: usize = 4096;
@@ -106,7 +109,7 @@ pub trait Observer: Send + Sync {
 }
 
 /// What the writer works with.
-pub struct Settings {
+pub struct ControlSettings {
     /// Where changes are kept before they are served.
     pub journal: Box<dyn Journal>,
     /// What it held when it was opened; `None` where that could not be read.
@@ -127,6 +130,8 @@ pub struct Settings {
     pub cookies: Arc<Cookies>,
     /// Who is told what the writer does.
     pub observer: Arc<dyn Observer>,
+    /// What is done to each publication once its serials are decided, in this order.
+    pub stages: Vec<Box<dyn Stage>>,
 }
 
 /// What is known of a watched source from before.
@@ -211,8 +216,8 @@ impl Control {
     ///
     /// What is amiss but does not keep the server from running (no database, bad zone files, RRsets left out) is
     /// logged. Blocks.
-    pub fn start(settings: Settings, initial: Desired, planes: Box<dyn Planes>) -> Result<Self, StartError> {
-        let Settings {
+    pub fn start(settings: ControlSettings, initial: Desired, planes: Box<dyn Planes>) -> Result<Self, StartError> {
+        let ControlSettings {
             journal,
             stored,
             history: limits,
@@ -223,6 +228,7 @@ impl Control {
             token,
             cookies,
             observer,
+            stages,
         } = settings;
         let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&observer), initial);
         let stores_files = Arc::new(AtomicBool::new(false));
@@ -235,6 +241,7 @@ impl Control {
             guard,
             sources,
             planes,
+            stages,
         };
         let writer = writer::Writer::start(parts, stored, batch);
         let history = writer.history();

@@ -49,9 +49,9 @@ mod shared;
 mod status;
 mod zone_files;
 
-pub use self::etcd::{EtcdJournal, EtcdSettings, Link as EtcdLink};
+pub use self::etcd::{EtcdJournal, EtcdLink, EtcdSettings};
 use self::identity::{Identity, Moved};
-pub use self::nodes::{Lagging, Link as NodeLink, Nodes, NodesState};
+pub use self::nodes::{Lagging, NodeLink, Nodes, NodesState};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::shared::{Mark, News, SetNote, Shared, SharedChange, SharedZone, Step, Take, Whole, Why};
 pub use self::status::{StorageState, StorageStatus, awaited};
@@ -346,7 +346,7 @@ pub struct Storage {
     path: PathBuf,
     state: State,
     #[cfg(test)]
-    faults: faults::Shared,
+    faults: faults::SharedFaults,
 }
 
 enum State {
@@ -417,13 +417,13 @@ impl Storage {
             path,
             state,
             #[cfg(test)]
-            faults: faults::Shared::default(),
+            faults: faults::SharedFaults::default(),
         }
     }
 
     /// Lets a test make writes fail.
     #[cfg(test)]
-    pub(crate) fn with_faults(mut self, faults: faults::Shared) -> Self {
+    pub(crate) fn with_faults(mut self, faults: faults::SharedFaults) -> Self {
         self.faults = faults;
         self
     }

@@ -5,14 +5,14 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dns_userspace::config::Environment;
+use dns_userspace::config::EnvironmentVariables;
 
 fn main() -> ExitCode {
     cli::perform(cli::Cli::parse().verb)
 }
 
 /// The variables of the environment that stand for keys of the configuration.
-fn environment() -> Environment {
+fn environment() -> EnvironmentVariables {
     let read = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
-    Environment::new(Environment::names().filter_map(read))
+    EnvironmentVariables::new(EnvironmentVariables::names().filter_map(read))
 }

@@ -12,18 +12,18 @@
 //! had, for want of memory, the change is made in the table that there is: what finds no room passes.
 
 mod counts;
+mod error;
 mod figures;
 mod home;
 mod rebuild;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use arc_swap::ArcSwap;
 use dns_common::table::Table;
 
@@ -31,16 +31,17 @@ use crate::answer::Serials;
 use crate::lines::{
     AllDependents, CompileOptions, NameLines, compile_everywhere, needs_line_anywhere, negatives, touched_anywhere,
 };
-use crate::model::access::AccessList;
 use crate::model::name::NameKey;
 use crate::model::record::RecordType;
+use crate::model::shown::with_causes;
 use crate::model::snapshot::{Snapshot, Zone};
 use crate::store::{Delta, ZoneChange, ZoneDelta};
 use crate::table::{TableFull, TableReader, TableWriter, return_freed_memory};
 
 pub use self::counts::{ZoneAnswers, ZoneCounter, ZoneCounts};
+pub use self::error::{Cause, TableError};
 pub use self::figures::TableFigures;
-pub use self::home::{Home, Loader, SharedHome};
+pub use self::home::{Home, Loader, SharedHome, ZoneAccess};
 use self::rebuild::{Built, Need, Spare};
 
 /// Changes of more names than this, and of more than half of the table, are made in a new table.
@@ -84,7 +85,7 @@ impl Serials for Served {
 /// How far a publication has come; what tests step through.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum Moment {
     /// One more line passes.
     Fencing,
     /// All lines that will differ pass.
@@ -122,7 +123,7 @@ pub struct Publisher<H> {
 
 impl<H: Home> Publisher<H> {
     /// An empty table, served at once: every query passes to userspace, which knows no name yet.
-    pub fn new(loader: Loader<H>, options: CompileOptions) -> anyhow::Result<Self> {
+    pub fn new(loader: Loader<H>, options: CompileOptions) -> Result<Self, TableError> {
         let snapshot = Arc::new(Snapshot::default());
         let (writer, program) = rebuild::empty_table(&loader, Need::default(), Spare::Little)?;
         let served = Served {
@@ -182,7 +183,7 @@ impl<H: Home> Publisher<H> {
     /// Serves what is served by other options, from a new table that the loader makes. `swap` puts what userspace
     /// answers by into force; it is called while no table answers, so that no client sees half of the change. On an
     /// error nothing has changed, and `swap` was not called.
-    pub fn reconfigure(&mut self, options: CompileOptions, swap: &mut dyn FnMut()) -> anyhow::Result<()> {
+    pub fn reconfigure(&mut self, options: CompileOptions, swap: &mut dyn FnMut()) -> Result<(), TableError> {
         let before = std::mem::replace(&mut self.options, options);
         let snapshot = self.served.snapshot();
         if snapshot.is_withheld {
@@ -191,8 +192,8 @@ impl<H: Home> Publisher<H> {
             swap();
             return Ok(());
         }
-        let rebuilt = self.rebuild(&snapshot, Spare::Little, &mut |stage| {
-            if stage == Stage::Published {
+        let rebuilt = self.rebuild(&snapshot, Spare::Little, &mut |moment| {
+            if moment == Moment::Published {
                 swap();
             }
         });
@@ -223,7 +224,7 @@ impl<H: Home> Publisher<H> {
         new: &Arc<Snapshot>,
         delta: &Delta,
         serials: &[(u32, u32)],
-        observe: &mut dyn FnMut(Stage),
+        observe: &mut dyn FnMut(Moment),
     ) {
         let old = self.served.snapshot();
         for zone in &delta.zones {
@@ -239,7 +240,7 @@ impl<H: Home> Publisher<H> {
             // Nothing but a new table knows who is in which view, or has other options. Until there is one, this one
             // passes all.
             self.writer.close();
-            observe(Stage::Closed);
+            observe(Moment::Closed);
         } else if self.is_bulk(delta.names.len()) && self.grow(new, Spare::Little, observe) {
             return;
         }
@@ -258,7 +259,7 @@ impl<H: Home> Publisher<H> {
         for key in &names {
             let insert = needs_line_anywhere(new, key);
             self.writer.fence(key.to_name().as_wire(), insert);
-            observe(Stage::Fencing);
+            observe(Moment::Fencing);
         }
         let zones = with_other_negatives(&old, new, delta);
         for zone in &zones {
@@ -266,17 +267,18 @@ impl<H: Home> Publisher<H> {
             let _ = self.set_negatives(None, zone.index);
         }
         self.writer.raise_epoch();
-        if access_differs(&old, new, delta)
+        let access = other_access(&old, new, delta);
+        if !access.is_empty()
             && let Some(program) = &mut *self.program.lock()
         {
-            program.set_zone_access(zone_access(new));
+            program.set_zone_access(access);
         }
         // Kept answers of upstream servers lead on to names that may be ours from now on.
         let changes_owners = owners_differ(&old, new, delta);
         if changes_owners {
             self.writer.raise_generation();
         }
-        observe(Stage::Fenced);
+        observe(Moment::Fenced);
         // Publish.
         let came = delta.zones.iter().filter(|zone| zone.change == ZoneChange::Added);
         self.set_serials_of_new_zones(came.filter_map(|zone| new.zones.get(&zone.apex)));
@@ -285,7 +287,7 @@ impl<H: Home> Publisher<H> {
         if changes_owners {
             self.writer.raise_generation();
         }
-        observe(Stage::Published);
+        observe(Moment::Published);
         // Install.
         let installed = self.install(new, names, observe);
         let result = installed.and(self.install_zones(new, &zones));
@@ -329,7 +331,7 @@ impl<H: Home> Publisher<H> {
         &mut self,
         snapshot: &Snapshot,
         names: impl IntoIterator<Item = NameKey>,
-        observe: &mut dyn FnMut(Stage),
+        observe: &mut dyn FnMut(Moment),
     ) -> Result<(), TableFull> {
         let mut result = Ok(());
         for key in names {
@@ -346,7 +348,7 @@ impl<H: Home> Publisher<H> {
                 Some(entry) => result = result.and(self.writer.put(name.as_wire(), 0, &entry)),
                 None => self.writer.remove(name.as_wire(), 0),
             }
-            observe(Stage::Installing);
+            observe(Moment::Installing);
         }
         result
     }
@@ -366,7 +368,7 @@ impl<H: Home> Publisher<H> {
 
     /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as
     /// it is must do. It is not tried at every change.
-    fn grow(&mut self, snapshot: &Arc<Snapshot>, spare: Spare, observe: &mut dyn FnMut(Stage)) -> bool {
+    fn grow(&mut self, snapshot: &Arc<Snapshot>, spare: Spare, observe: &mut dyn FnMut(Moment)) -> bool {
         if self.refused_at.is_some_and(|at| at.elapsed() < self.retry_every) {
             return false;
         }
@@ -385,7 +387,8 @@ impl<H: Home> Publisher<H> {
                 if is_first {
                     tracing::warn!(
                         "a larger table of answers cannot be had, names without room in it are answered by userspace: \
-                         {error:#}"
+                         {}",
+                        with_causes(&error)
                     );
                 } else {
                     self.retry_every = LONGEST_RETRY.min(self.retry_every * 2);
@@ -441,8 +444,8 @@ impl<H: Home> Publisher<H> {
         &mut self,
         snapshot: &Arc<Snapshot>,
         spare: Spare,
-        observe: &mut dyn FnMut(Stage),
-    ) -> anyhow::Result<()> {
+        observe: &mut dyn FnMut(Moment),
+    ) -> Result<(), TableError> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let serves = {
             let served = self.served.snapshot.load();
@@ -460,7 +463,7 @@ impl<H: Home> Publisher<H> {
             .memory
             .buckets
             .copy_from(&self.writer.reader().memory.buckets);
-        observe(Stage::Rebuilding);
+        observe(Moment::Rebuilding);
         // The program first, which passes everything until the new table is open: what fails up to here changes
         // nothing that is served.
         writer.close();
@@ -468,16 +471,15 @@ impl<H: Home> Publisher<H> {
         if let Some(mut program) = program {
             program.set_zone_access(zone_access(snapshot));
             if let Some(old) = &mut *shared {
-                program
-                    .take_over(old)
-                    .context("the new table cannot take over from the old one")?;
+                let taken = program.take_over(old);
+                taken.map_err(|error| TableError::NotTakenOver(error.into()))?;
             }
             *shared = Some(program);
         }
         drop(shared);
         // Then the old table passes everything too, and nothing reads it any more.
         self.writer.close();
-        observe(Stage::Closed);
+        observe(Moment::Closed);
         let old = self.served.snapshot();
         let is_new = |apex: &NameKey, zone: &Zone| old.zones.get(apex).is_none_or(|old| old.index != zone.index);
         let came = snapshot.zones.iter().filter(|(apex, zone)| is_new(apex, zone));
@@ -486,7 +488,7 @@ impl<H: Home> Publisher<H> {
             counts.follow(&old, snapshot);
         }
         self.served.snapshot.store(Arc::clone(snapshot));
-        observe(Stage::Published);
+        observe(Moment::Published);
         self.served.table.store(Arc::new(writer.reader().clone()));
         writer.open();
         self.writer = writer;
@@ -496,11 +498,11 @@ impl<H: Home> Publisher<H> {
     }
 }
 
-/// The access lists of the zones that are served, by their index.
-fn zone_access(snapshot: &Snapshot) -> BTreeMap<u32, Arc<AccessList>> {
+/// The access lists of all zones that are served.
+fn zone_access(snapshot: &Snapshot) -> ZoneAccess {
     let lists = snapshot.access.iter();
     lists
-        .filter_map(|(apex, list)| Some((snapshot.zones.get(apex)?.index, Arc::clone(list))))
+        .filter_map(|(apex, list)| Some((snapshot.zones.get(apex)?.index, Some(Arc::clone(list)))))
         .collect()
 }
 
@@ -524,11 +526,24 @@ fn owners_differ(old: &Snapshot, new: &Snapshot, delta: &Delta) -> bool {
         || (delta.names.iter().chain(delta.views.iter().flatten())).any(|key| types(old, key) != types(new, key))
 }
 
-/// Whether the program is to be told other access lists: those of zones that come and go are under other numbers.
-fn access_differs(old: &Snapshot, new: &Snapshot, delta: &Delta) -> bool {
-    let has_list = |zone: &ZoneDelta| old.access.contains_key(&zone.apex) || new.access.contains_key(&zone.apex);
-    let moves = |zone: &ZoneDelta| zone.change != ZoneChange::Changed;
-    !delta.access.is_empty() || delta.zones.iter().any(|zone| moves(zone) && has_list(zone))
+/// The access lists that the program is to be told: those that differ, and those of zones that come and go, which are
+/// under other numbers.
+fn other_access(old: &Snapshot, new: &Snapshot, delta: &Delta) -> ZoneAccess {
+    let moved = delta.zones.iter().filter(|zone| zone.change != ZoneChange::Changed);
+    let mut lists = ZoneAccess::new();
+    for apex in delta.access.iter().chain(moved.map(|zone| &zone.apex)) {
+        let (before, after) = (old.access.get(apex), new.access.get(apex));
+        if before.is_none() && after.is_none() {
+            continue;
+        }
+        if let Some(gone) = old.zones.get(apex) {
+            lists.entry(gone.index).or_default();
+        }
+        if let Some(zone) = new.zones.get(apex) {
+            lists.insert(zone.index, after.cloned());
+        }
+    }
+    lists
 }
 
 /// The serial to serve for a zone: what was published for it, or that of its own SOA record.

@@ -43,7 +43,7 @@ pub(crate) use autopath::{Search, alias};
 pub use block::{Block, BlockAnswer};
 pub use list::{BlockList, ListError};
 pub use remote::{Fetched, RemoteList};
-pub use rewrite::{Rewrite, Scope};
+pub use rewrite::{Rewrite, RewriteScope};
 pub use rpz::{PolicyZone, Rpz, RpzSource};
 pub use shown::{ShownList, ShownRule};
 pub use template::{Template, TemplateError};

@@ -329,31 +329,10 @@ impl Plan {
         })
     }
 
-    /// Puts the SOA serials that zones are served with, and the versions at which they changed last, into the snapshot,
-    /// and takes those of zones that are gone out of it.
-    pub fn set_serials<'a>(
-        &mut self,
-        serials: impl IntoIterator<Item = (NameKey, u32, u64)>,
-        gone: impl IntoIterator<Item = &'a NameKey>,
-    ) {
-        let mut all = self.snapshot.serials.clone();
-        let mut versions = self.snapshot.versions.clone();
-        for apex in gone {
-            all.remove(apex);
-            versions.remove(apex);
-        }
-        for (apex, serial, version) in serials {
-            versions.insert(apex.clone(), version);
-            all.insert(apex, serial);
-        }
-        if !all.ptr_eq(&self.snapshot.serials) {
-            self.snapshot = Arc::new(Snapshot {
-                serials: all,
-                versions,
-                ..Snapshot::clone(&self.snapshot)
-            });
-            self.next.snapshot = self.snapshot.clone();
-        }
+    /// This is served instead: the plan's snapshot, and what was made of it. The next plan is made on top of it.
+    pub fn serve(&mut self, snapshot: Arc<Snapshot>) {
+        self.snapshot = snapshot;
+        self.next.snapshot = self.snapshot.clone();
     }
 }
 

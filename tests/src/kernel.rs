@@ -144,7 +144,9 @@ impl Kernel {
             };
             let (mut program, memory) = Program::load(object()?, &constants, keys, sizes)?;
             program.set_access(guards.access.as_ref(), guards.exempt.as_ref())?;
-            anyhow::ensure!(program.set_own(own()).error.is_none(), "our addresses do not fit");
+            if program.set_own(own()).error.is_some() {
+                return Err("our addresses do not fit".into());
+            }
             let secret = environment.cookies.secret;
             program.set_cookies(
                 environment.cookies.seconds,

@@ -16,7 +16,7 @@ use dns_common::reason::PassReason;
 use dns_userspace::answer::{CookieSource, Environment, Outcome, Serials, respond};
 use dns_userspace::lines::CompileOptions;
 use dns_userspace::model::snapshot::Snapshot;
-use dns_userspace::publish::{Served, Stage};
+use dns_userspace::publish::{Moment, Served};
 use dns_userspace::serve::fastpath::{Fast, Worker};
 use dns_userspace::serve::xdp::{Loader, Publisher};
 use dns_userspace::store::{Change, Plan, Store, ZoneChange};
@@ -116,7 +116,7 @@ impl Planes {
         &mut self,
         plan: &Plan,
         serials: &[(u32, u32)],
-        observe: &mut dyn FnMut(Stage),
+        observe: &mut dyn FnMut(Moment),
     ) -> Result<()> {
         let figures = self.publisher.figures();
         let refused = || figures.refused.load(Ordering::Relaxed);

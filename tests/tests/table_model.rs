@@ -21,7 +21,7 @@ use dns_userspace::model::name::Name;
 use dns_userspace::model::record::{Handling, RecordType, RrSet};
 use dns_userspace::model::snapshot::Snapshot;
 use dns_userspace::model::source::{Origin, SourceId};
-use dns_userspace::publish::{Served, Stage};
+use dns_userspace::publish::{Moment, Served};
 use dns_userspace::serve::fastpath::{Fast, Worker};
 use dns_userspace::store::Change;
 use dns_userspace::table::{Ahead, Entry, Memory, Sizes, TableReader, TableWriter};
@@ -208,18 +208,18 @@ impl<'a> Walk<'a> {
     }
 
     /// Asks everything, as a client would at this moment.
-    fn look(&mut self, stage: Stage) {
+    fn look(&mut self, stage: Moment) {
         match stage {
-            Stage::Published => self.is_published = true,
-            Stage::Rebuilding => self.was_rebuilt = true,
+            Moment::Published => self.is_published = true,
+            Moment::Rebuilding => self.was_rebuilt = true,
             // Large changes are looked at now and then only.
-            Stage::Fencing | Stage::Installing if self.steps as usize > STEPS => {
+            Moment::Fencing | Moment::Installing if self.steps as usize > STEPS => {
                 self.skipped += 1;
                 if !self.skipped.is_multiple_of(16) {
                     return;
                 }
             }
-            Stage::Fencing | Stage::Installing | Stage::Fenced | Stage::Closed => {}
+            Moment::Fencing | Moment::Installing | Moment::Fenced | Moment::Closed => {}
         }
         self.steps += 1;
         let snapshot = self.served.snapshot();

@@ -446,7 +446,7 @@ pub(super) async fn rollback(State(state): State<ApiState>, request: Request) ->
         ));
     }
     let key = apex.key();
-    let version = snapshot.versions.get(&key).copied();
+    let version = snapshot.version_of_zone(&key);
     drop(snapshot);
     let net = Net::between(&state, &key, (asked.to, u64::MAX), Some("api")).await?;
     if let Some(gap) = net.gap {

@@ -14,7 +14,7 @@ use imbl::shared_ptr::DefaultSharedPtr;
 use super::search::Search;
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
-use crate::model::snapshot::{Node, Snapshot, Zone};
+use crate::model::snapshot::{Node, Snapshot, ZonesFrom};
 use crate::model::views::ViewName;
 
 /// Which RRsets are wanted.
@@ -167,7 +167,7 @@ struct Walk<'a> {
     /// Zones that the walk is in, the deepest last.
     within: Vec<(&'a NameKey, Nodes<'a>)>,
     /// Zones that begin further on.
-    ahead: Peekable<RangedIter<'a, NameKey, Arc<Zone>, DefaultSharedPtr>>,
+    ahead: Peekable<ZonesFrom<'a>>,
 }
 
 impl<'a> Walk<'a> {
@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
         Self {
             overlays: nodes_from(&snapshot.overlays, start),
             within,
-            ahead: snapshot.zones.range::<_, NameKey>(start..).peekable(),
+            ahead: snapshot.zones.range_from(start).peekable(),
         }
     }
 

@@ -69,7 +69,7 @@ fn shown(snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
 }
 
 fn version(snapshot: &Snapshot, key: &NameKey) -> u64 {
-    snapshot.versions.get(key).copied().unwrap_or(snapshot.version)
+    snapshot.version_of_zone(key).unwrap_or(snapshot.version)
 }
 
 /// The zone of that name; 404 where there is none.

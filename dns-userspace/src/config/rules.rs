@@ -13,7 +13,9 @@ use super::storage::StorageConfig;
 use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::model::views::{Clients, ViewClients};
-use crate::rules::{Action, Block, BlockAnswer, Pattern, Rewrite, Rule, RuleViews, Scope, Template, Text as RuleText};
+use crate::rules::{
+    Action, Block, BlockAnswer, Pattern, Rewrite, RewriteScope, Rule, RuleViews, Template, Text as RuleText,
+};
 
 mod lists;
 mod treat;
@@ -288,12 +290,12 @@ fn read_rewrite(section: &CheckedMapping<'_>, findings: &mut Findings) -> Option
     };
     let to = to?;
     let scope = match given {
-        [true, _, _] => Scope::Name(name("name", findings)?, to.to_name("to", findings)?),
-        [_, true, _] => Scope::Suffix(name("suffix", findings)?, to.to_name("to", findings)?),
+        [true, _, _] => RewriteScope::Name(name("name", findings)?, to.to_name("to", findings)?),
+        [_, true, _] => RewriteScope::Suffix(name("suffix", findings)?, to.to_name("to", findings)?),
         _ => {
             let pattern = read_pattern(section, findings)?;
             match RuleText::parse(to.text, Some(&pattern)) {
-                Ok(text) => Scope::Match(pattern, text),
+                Ok(text) => RewriteScope::Match(pattern, text),
                 Err(error) => {
                     let error = error.to_string();
                     findings.error(to.at, ConfigProblem::BadRule { key: "to", error });

@@ -40,7 +40,7 @@ pub use self::naming::Naming;
 pub use self::nomad::NomadSource;
 pub use self::peer::{PeerSettings, Secret, is_within};
 pub use self::proxy::ProxySource;
-use super::Environment;
+use super::EnvironmentVariables;
 use super::backend::BackendConfig;
 use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};
@@ -77,7 +77,7 @@ struct Surroundings<'a> {
     state: &'a Path,
     /// `backend.default_ttl`.
     default_ttl: u32,
-    environment: &'a Environment,
+    environment: &'a EnvironmentVariables,
 }
 
 macro_rules! kinds {

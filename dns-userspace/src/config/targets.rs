@@ -60,7 +60,7 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
 };
 
 /// What the items of all lists share.
-struct Reader<'a, 'b> {
+struct TargetReader<'a, 'b> {
     base: &'b Path,
     /// The names of targets, and where each is.
     names: HashMap<&'a str, FilePosition>,
@@ -69,7 +69,7 @@ struct Reader<'a, 'b> {
 
 pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> TargetsConfig {
     let section = input.root.section("targets", KEY.keys, findings);
-    let mut reader = Reader {
+    let mut reader = TargetReader {
         base: input.base,
         names: HashMap::new(),
         findings,
@@ -93,7 +93,7 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> TargetsConfig 
     }
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a> TargetReader<'a, '_> {
     /// The items of one list.
     fn all<T>(
         &mut self,
@@ -145,7 +145,7 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-fn hosts_file<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<HostsFileConfig> {
+fn hosts_file<'a>(section: &CheckedMapping<'a>, reader: &mut TargetReader<'a, '_>) -> Option<HostsFileConfig> {
     let name = reader.name(section);
     let path = section.required_text("path", "path: /etc/hosts", reader.findings);
     let zones = reader.zones(section);

@@ -210,7 +210,7 @@ fn the_command_line_replaces_the_files_values() {
         interfaces: vec!["lo".to_owned()],
         xdp_mode: Some(XdpMode::Generic),
         dev_mode: false,
-        environment: Environment::default(),
+        environment: EnvironmentVariables::default(),
         dry_run: None,
     };
     let config = source.load().expect("valid").config;

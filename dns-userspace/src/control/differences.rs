@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::census::{differing_views, node_changes, own};
 use super::past::Difference;
+use super::record_counts::{differing_views, node_changes, own};
 use crate::model::name::NameKey;
 use crate::model::record::RrSet;
 use crate::model::snapshot::{Node, Snapshot};

@@ -186,6 +186,8 @@ mod tests {
                 ..Delta::default()
             },
             serials: Vec::new(),
+            unsaved: Vec::new(),
+            is_start: false,
             edited: Vec::new(),
             past: Arc::default(),
         })

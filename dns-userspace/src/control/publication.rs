@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::past::Past;
-use crate::model::name::{Name, NameKey};
-use crate::model::snapshot::Snapshot;
+use crate::journal::ServedSerial;
+use crate::model::name::Name;
+use crate::model::snapshot::{Snapshot, ZoneVersion};
 use crate::model::source::SourceId;
 use crate::store::{Delta, EditedRrset, Plan};
 
@@ -19,12 +20,16 @@ pub struct Publication {
     pub time: SystemTime,
     /// What was served before.
     pub old: Arc<Snapshot>,
-    /// What is served from now on; the serials in it are those of `serials`.
+    /// What is served from now on; the serials of `serials` are in it.
     pub new: Arc<Snapshot>,
     /// How these differ.
     pub delta: Delta,
     /// The zones that get another SOA serial, or are new.
     pub serials: Vec<ZoneSerial>,
+    /// Serials that the journal is to keep: of these zones, and those that it could not keep before.
+    pub unsaved: Vec<ServedSerial>,
+    /// Whether it is what this process serves first: what is on disk, and in files.
+    pub is_start: bool,
     /// RRsets that were edited one by one, as their layers have them: what a journal keeps.
     pub edited: Vec<EditedRrset>,
     /// What each change set has changed, in their order.
@@ -81,15 +86,8 @@ pub struct ZoneSerial {
 }
 
 impl Publication {
-    /// Of a plan on top of `old`. The serials are in the plan's snapshot, too, from now on.
-    pub(super) fn new(old: Arc<Snapshot>, plan: &mut Plan, serials: Vec<ZoneSerial>, causes: Vec<Cause>) -> Self {
-        let gone = plan.delta.zones.iter().map(|zone| &zone.apex);
-        let gone: Vec<NameKey> = gone
-            .filter(|apex| !plan.snapshot.zones.contains_key(*apex))
-            .cloned()
-            .collect();
-        let serials_of_zones = serials.iter().map(|zone| (zone.apex.key(), zone.serial, zone.version));
-        plan.set_serials(serials_of_zones, gone.iter());
+    /// Of a plan on top of `old`, before any stage.
+    pub(super) fn new(old: Arc<Snapshot>, plan: &Plan, causes: Vec<Cause>, is_start: bool) -> Self {
         Self {
             causes,
             version: plan.version(),
@@ -97,10 +95,30 @@ impl Publication {
             old,
             new: plan.snapshot.clone(),
             delta: plan.delta.clone(),
-            serials,
+            serials: Vec::new(),
+            unsaved: Vec::new(),
+            is_start,
             edited: plan.edited.clone(),
             past: Arc::default(),
         }
+    }
+
+    /// These are the serials that zones get. They are in `new`, too, and those of zones that are gone are not.
+    pub(super) fn set_serials(&mut self, serials: Vec<ZoneSerial>) {
+        let mut versions = self.new.versions.clone();
+        for zone in &self.delta.zones {
+            if !self.new.zones.contains_key(&zone.apex) {
+                versions.remove(&zone.apex);
+            }
+        }
+        versions.extend(serials.iter().map(|zone| {
+            let &ZoneSerial { serial, version, .. } = zone;
+            (zone.apex.key(), ZoneVersion { serial, version })
+        }));
+        if !versions.ptr_eq(&self.new.versions) {
+            Arc::make_mut(&mut self.new).versions = versions;
+        }
+        self.serials = serials;
     }
 
     /// The version of the latest change in it.

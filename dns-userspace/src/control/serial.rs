@@ -1,25 +1,26 @@
 //! The SOA serials that are served: they never go back (RFC 1982), over reloads and restarts.
 //!
-//! For each zone the book knows the serial served last and a fingerprint of the content it was served with. New content
+//! For each zone the serial served last is known, and a fingerprint of the content it was served with. New content
 //! whose own serial is greater is served with its own; other content that differs, with the last one plus one; content
 //! that is the same, with the last one. The fingerprint is a sum over RRsets, those of views included, so that a change
 //! costs what it changes; it leaves out the SOA's serial.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
-use super::census::{differing_views, node_changes, own};
-use super::publication::ZoneSerial;
+use super::publication::{Publication, ZoneSerial};
+use super::record_counts::{differing_views, node_changes, own};
 use super::shared::SharedZones;
+use super::stage::Stage;
 use crate::journal::{ServedSerial, SharedZone};
 use crate::model::name::NameKey;
 use crate::model::rdata;
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::{Node, Snapshot, Zone};
 use crate::model::views::ViewName;
-use crate::store::{Delta, Plan, ZoneChange};
+use crate::store::{Delta, ZoneChange};
 
 /// A delta in which every view may differ.
 static ALL_VIEWS: Delta = Delta {
@@ -35,121 +36,30 @@ pub fn is_greater(a: u32, b: u32) -> bool {
     (1..1 << 31).contains(&a.wrapping_sub(b))
 }
 
-/// The serials served last, by zone.
+/// The serials served last, by zone: the first stage of a publication.
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct ServedSerials {
     zones: BTreeMap<NameKey, ServedSerial>,
     /// What is not on disk.
     unsaved: BTreeMap<NameKey, ServedSerial>,
-}
-
-/// What a plan does to the book.
-pub(super) struct Turn {
-    /// To put on disk before it is served.
-    pub(super) save: Vec<ServedSerial>,
-    /// To publish.
-    pub(super) publish: Vec<ZoneSerial>,
+    /// Zones whose serial is another one since [`ServedSerials::merge`], to be published.
+    raised: BTreeSet<NameKey>,
+    /// Zones as other nodes serve them, while what they have changed is taken in: no serial is behind theirs.
+    pub(super) shared: SharedZones,
+    /// Those of the publication that was applied last, where they are others than before.
     next: Vec<ServedSerial>,
 }
 
-impl Book {
-    pub(super) fn new(stored: Vec<ServedSerial>) -> Self {
-        Self {
-            zones: stored.into_iter().map(|served| (served.apex.key(), served)).collect(),
-            unsaved: BTreeMap::new(),
-        }
-    }
-
-    /// Which serials a plan is to be served with. At the `start` a zone that says what it said before keeps its
-    /// version. `shared` are zones as other nodes serve them: no serial is behind theirs.
-    pub(super) fn turn(&self, old: &Snapshot, plan: &Plan, start: bool, shared: &SharedZones) -> Turn {
-        let mut turn = Turn {
-            save: Vec::new(),
-            publish: Vec::new(),
-            next: Vec::new(),
-        };
-        for delta in plan
-            .delta
-            .zones
-            .iter()
-            .filter(|delta| delta.change != ZoneChange::Removed)
-        {
-            let Some(zone) = plan.snapshot.zones.get(&delta.apex) else {
-                continue;
-            };
-            let Some(own) = own_serial(zone, &delta.apex) else {
-                continue;
-            };
-            let known = self.zones.get(&delta.apex);
-            let before = old
-                .zones
-                .get(&delta.apex)
-                .filter(|zone| own_serial(zone, &delta.apex).is_some());
-            let fingerprint = match (known, before) {
-                (Some(known), Some(before)) => {
-                    let of_views = of_views_changed(old, &plan.snapshot, &plan.delta, &delta.apex);
-                    changed(known.fingerprint, before, zone).wrapping_add(of_views)
-                }
-                _ => whole(zone).wrapping_add(of_views_changed(
-                    &Snapshot::default(),
-                    &plan.snapshot,
-                    &ALL_VIEWS,
-                    &delta.apex,
-                )),
-            };
-            let serial = match known {
-                Some(known) if is_greater(own, known.serial) => own,
-                Some(known) if known.fingerprint == fingerprint => known.serial,
-                Some(known) => known.serial.wrapping_add(1),
-                None => own,
-            };
-            let version = match known {
-                Some(known) if start && known.fingerprint == fingerprint && known.version != 0 => known.version,
-                _ => plan.snapshot.version,
-            };
-            let (serial, version) = match shared.get(&delta.apex) {
-                Some(there) => there_or_here(there, known, serial, version),
-                None => (serial, version),
-            };
-            turn.publish.push(ZoneSerial {
-                apex: zone.apex.clone(),
-                index: zone.index,
-                serial,
-                version,
-            });
-            let served = ServedSerial {
-                apex: zone.apex.clone(),
-                serial,
-                fingerprint,
-                version,
-            };
-            if known != Some(&served) {
-                turn.next.push(served);
-            }
-        }
-        let mut save = self.unsaved.clone();
-        save.extend(turn.next.iter().map(|served| (served.apex.key(), served.clone())));
-        turn.save = save.into_values().collect();
-        turn
-    }
-
-    /// The turn is served; `saved` where it is on disk, too.
-    pub(super) fn commit(&mut self, turn: Turn, saved: bool) {
-        if saved {
-            self.unsaved.clear();
-        }
-        for served in turn.next {
-            if !saved {
-                self.unsaved.insert(served.apex.key(), served.clone());
-            }
-            self.zones.insert(served.apex.key(), served);
-        }
+impl ServedSerials {
+    /// What a database says that is read before anything is served.
+    pub(super) fn begin(&mut self, stored: Vec<ServedSerial>) {
+        self.zones = stored.into_iter().map(|served| (served.apex.key(), served)).collect();
+        self.unsaved.clear();
     }
 
     /// Takes in what a database says that could not be read before. A zone whose serial there is the greater one goes
-    /// on from it: the result is what is to be published.
-    pub(super) fn merge(&mut self, stored: Vec<ServedSerial>, snapshot: &Snapshot) -> Vec<ZoneSerial> {
-        let mut publish = Vec::new();
+    /// on from it with the next publication. `version` is that of what is served.
+    pub(super) fn merge(&mut self, stored: Vec<ServedSerial>, version: u64) {
         for mut served in stored {
             let key = served.apex.key();
             match self.zones.get_mut(&key) {
@@ -161,22 +71,98 @@ impl Book {
                         served.serial = served.serial.wrapping_add(1);
                         served.fingerprint = live.fingerprint;
                     }
-                    served.version = snapshot.version;
+                    served.version = version;
                     *live = served.clone();
-                    if let Some(zone) = snapshot.zones.get(&key) {
-                        publish.push(ZoneSerial {
-                            apex: zone.apex.clone(),
-                            index: zone.index,
-                            serial: served.serial,
-                            version: served.version,
-                        });
-                    }
+                    self.raised.insert(key.clone());
                     self.unsaved.insert(key, served);
                 }
                 Some(_) => {}
             }
         }
-        publish
+    }
+
+    /// Which serial a zone that differs is served with, and its version; at the start a zone that says what it said
+    /// before keeps its version. `None` where it has no SOA.
+    fn next_of(&self, publication: &Publication, apex: &NameKey) -> Option<ServedSerial> {
+        let Publication { old, new, delta, .. } = publication;
+        let zone = new.zones.get(apex)?;
+        let own = own_serial(zone, apex)?;
+        let known = self.zones.get(apex);
+        let before = old.zones.get(apex).filter(|zone| own_serial(zone, apex).is_some());
+        let fingerprint = match (known, before) {
+            (Some(known), Some(before)) => {
+                changed(known.fingerprint, before, zone).wrapping_add(of_views_changed(old, new, delta, apex))
+            }
+            _ => whole(zone).wrapping_add(of_views_changed(&Snapshot::default(), new, &ALL_VIEWS, apex)),
+        };
+        let serial = match known {
+            Some(known) if is_greater(own, known.serial) => own,
+            Some(known) if known.fingerprint == fingerprint => known.serial,
+            Some(known) => known.serial.wrapping_add(1),
+            None => own,
+        };
+        let is_as_before = |known: &&ServedSerial| known.fingerprint == fingerprint && known.version != 0;
+        let version = match known.filter(is_as_before) {
+            Some(known) if publication.is_start => known.version,
+            _ => new.version,
+        };
+        let (serial, version) = match self.shared.get(apex) {
+            Some(there) => there_or_here(there, known, serial, version),
+            None => (serial, version),
+        };
+        Some(ServedSerial {
+            apex: zone.apex.clone(),
+            serial,
+            fingerprint,
+            version,
+        })
+    }
+}
+
+impl Stage for ServedSerials {
+    fn apply(&mut self, publication: &mut Publication) {
+        let differing = publication.delta.zones.iter();
+        let differing = differing.filter(|delta| delta.change != ZoneChange::Removed);
+        let mut serials = Vec::new();
+        self.next.clear();
+        let published = |served: &ServedSerial, zone: &Zone| ZoneSerial {
+            apex: zone.apex.clone(),
+            index: zone.index,
+            serial: served.serial,
+            version: served.version,
+        };
+        for apex in differing.map(|delta| &delta.apex) {
+            let Some(served) = self.next_of(publication, apex) else {
+                continue;
+            };
+            serials.push(published(&served, &publication.new.zones[apex]));
+            if self.zones.get(apex) != Some(&served) {
+                self.next.push(served);
+            }
+        }
+        let is_there = |apex: &NameKey| publication.delta.zones.iter().any(|delta| delta.apex == *apex);
+        for apex in self.raised.iter().filter(|apex| !is_there(apex)) {
+            let zone = publication.new.zones.get(apex);
+            let raised = zone.and_then(|zone| Some(published(self.zones.get(apex)?, zone)));
+            serials.extend(raised);
+        }
+        let mut unsaved = self.unsaved.clone();
+        unsaved.extend(self.next.iter().map(|served| (served.apex.key(), served.clone())));
+        publication.unsaved = unsaved.into_values().collect();
+        publication.set_serials(serials);
+    }
+
+    fn commit(&mut self, is_saved: bool) {
+        self.raised.clear();
+        if is_saved {
+            self.unsaved.clear();
+        }
+        for served in self.next.drain(..) {
+            if !is_saved {
+                self.unsaved.insert(served.apex.key(), served.clone());
+            }
+            self.zones.insert(served.apex.key(), served);
+        }
     }
 }
 

@@ -117,7 +117,7 @@ impl Writer {
             Some(SharedZone {
                 apex: zone.apex.clone(),
                 serial: snapshot.serial(key)?,
-                version: snapshot.versions.get(key).copied()?,
+                version: snapshot.version_of_zone(key)?,
             })
         });
         let zones: Vec<SharedZone> = serials.collect();
@@ -185,7 +185,7 @@ impl Writer {
                 ..held
             };
             self.begin(initial, stored);
-            self.shared_zones.clear();
+            self.serials.shared.clear();
             self.keep_whole(&whole);
             return;
         }
@@ -264,19 +264,19 @@ impl Writer {
 
     fn serve_followed(&mut self, mut plan: Plan, made: &[Made], zones: Vec<SharedZone>, mark: &Mark, is_whole: bool) {
         self.note_zones(&zones);
-        let (publication, turn) = self.prepare(&mut plan, made);
-        self.shared_zones.clear();
+        let publication = self.prepare(&mut plan, made);
+        self.serials.shared.clear();
         let mut entries = match is_whole {
             true => self.all_of(&plan),
             false => entries_of(&publication.edited),
         };
         entries.extend(encode(&publication.past).map(Entry::History));
         if let Some(shared) = self.shared() {
-            shared.take(&entries, &turn.save, mark);
+            shared.take(&entries, &publication.unsaved, mark);
         }
         let is_saved = self.parts.journal.unavailable().is_none();
         self.note_change(&SourceId::api(), None);
-        self.publish(&plan, publication, turn, is_saved);
+        self.publish(&plan, publication, is_saved);
     }
 
     /// Keeps here what the first state was made from.
@@ -303,7 +303,7 @@ impl Writer {
     }
 
     fn note_zones(&mut self, zones: &[SharedZone]) {
-        self.shared_zones = zones.iter().map(|zone| (zone.apex.key(), zone.clone())).collect();
+        self.serials.shared = zones.iter().map(|zone| (zone.apex.key(), zone.clone())).collect();
     }
 }
 

@@ -3,4 +3,5 @@ pub(crate) mod fixture;
 mod changes;
 mod reloads;
 mod serials;
+mod stages;
 mod storage;

@@ -9,14 +9,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::census::Census;
 use super::files::FileBatch;
 use super::history::History;
 use super::past::{Made, Past, PastKind, Seen, compare_with_served, encode};
 use super::publication::{Cause, Publication};
-use super::serial::{Book, Turn};
-use super::shared::{self, SharedZones};
-use super::{Command, ControlError, Kept, Observer, Outcome, Planes, differences, reload};
+use super::record_counts::RecordCounts;
+use super::serial::ServedSerials;
+use super::stage::Stage;
+use super::{Command, ControlError, Kept, Observer, Outcome, Planes, differences, reload, shared};
 use crate::journal::{
     Entry, HistoryLimits, Journal, KeptLayer, NotWritten, Progress, StorageState, StorageStatus, Stored, WriteError,
     ZoneFiles, awaited,
@@ -60,6 +60,8 @@ pub(super) struct Parts {
     /// The watched sources that are configured.
     pub(super) sources: Vec<SourceId>,
     pub(super) planes: Box<dyn Planes>,
+    /// What is done to each publication once its serials are decided.
+    pub(super) stages: Vec<Box<dyn Stage>>,
     /// Said where edits may change zone files.
     pub(super) stores_files: Arc<AtomicBool>,
 }
@@ -68,8 +70,8 @@ pub(super) struct Writer {
     pub(super) parts: Parts,
     pub(super) store: Store,
     pub(super) rules: TtlRules,
-    book: Book,
-    census: Census,
+    pub(super) serials: ServedSerials,
+    counts: RecordCounts,
     /// The zone files that edits change.
     pub(super) zone_files: ZoneFiles,
     /// How far the watches of sources are.
@@ -91,8 +93,6 @@ pub(super) struct Writer {
     rests_at: Option<Instant>,
     /// When the history is looked through next.
     prunes_at: Instant,
-    /// Zones as other nodes serve them, while what they have changed is taken in.
-    pub(super) shared_zones: SharedZones,
 }
 
 /// What to do where a write to the database fails.
@@ -146,8 +146,8 @@ impl Writer {
             parts,
             store: Store::new(),
             rules: initial.rules,
-            book: Book::default(),
-            census: Census::default(),
+            serials: ServedSerials::default(),
+            counts: RecordCounts::default(),
             zone_files,
             progress: BTreeMap::new(),
             unsaved: BTreeSet::new(),
@@ -159,7 +159,6 @@ impl Writer {
             awaiting: None,
             rests_at: None,
             prunes_at: Instant::now(),
-            shared_zones: SharedZones::new(),
         };
         if writer.shared().is_some() {
             writer.store.share();
@@ -180,7 +179,7 @@ impl Writer {
     pub(super) fn begin(&mut self, initial: FileBatch, stored: Stored) {
         self.take_settings(initial.rules, initial.guard, initial.history);
         self.store.go_on_from(stored.version);
-        self.book = Book::new(stored.serials);
+        self.serials.begin(stored.serials);
         let mut changes = self.zone_files.take(initial.stored, initial.changes);
         changes.extend(self.reset_of_api(stored.rrsets));
         changes.extend(self.take_watched(stored.watched));
@@ -480,17 +479,17 @@ impl Writer {
             kind: PastKind::Edits,
         };
         let mut plan = draft.finish();
-        let (publication, turn) = self.prepare(&mut plan, &[made]);
+        let publication = self.prepare(&mut plan, &[made]);
         entries.extend(entries_of(&publication.edited));
         entries.extend(encode(&publication.past).map(Entry::History));
         // What was not kept before is kept whole by and by, and this with it.
         let is_kept = !self.unsaved.contains(&source);
-        let saved = is_kept && self.parts.journal.append(&entries, &turn.save).is_ok();
+        let saved = is_kept && self.parts.journal.append(&entries, &publication.unsaved).is_ok();
         if !saved {
             self.unsaved.insert(source.clone());
         }
         self.note_change(&source, None);
-        self.publish(&plan, publication, turn, saved);
+        self.publish(&plan, publication, saved);
         Ok(written)
     }
 
@@ -607,20 +606,20 @@ impl Writer {
         changes
     }
 
-    /// The life of a change: decide serials, save, publish, commit. On an error nothing has changed.
+    /// The life of a change: stages, save, publish, commit. On an error nothing has changed.
     pub(super) fn serve(
         &mut self,
         mut plan: Plan,
         made: Vec<Made>,
         durability: Durability,
     ) -> Result<Plan, ControlError> {
-        let (publication, turn) = self.prepare(&mut plan, &made);
+        let publication = self.prepare(&mut plan, &made);
         let mut entries = entries_of(&publication.edited);
         entries.extend(encode(&publication.past).map(Entry::History));
         if durability == Durability::Required && self.shared().is_some() {
             entries.extend(shared::notes_of(&made, &plan));
         }
-        let saved = match self.parts.journal.append(&entries, &turn.save) {
+        let saved = match self.parts.journal.append(&entries, &publication.unsaved) {
             Ok(()) => true,
             Err(_) if durability == Durability::WhereOpen && self.parts.journal.unavailable().is_some() => false,
             Err(error) => {
@@ -630,7 +629,7 @@ impl Writer {
                 return Err(shared::failure(error));
             }
         };
-        self.publish(&plan, publication, turn, saved);
+        self.publish(&plan, publication, saved);
         Ok(plan)
     }
 
@@ -659,36 +658,41 @@ impl Writer {
             comment: None,
             kind,
         };
-        let (publication, turn) = self.prepare(&mut plan, &[made]);
+        let publication = self.prepare(&mut plan, &[made]);
         let entries: Vec<Entry> = encode(&publication.past).map(Entry::History).into_iter().collect();
-        let saved = self.parts.journal.append(&entries, &turn.save).is_ok();
-        self.publish(&plan, publication, turn, saved);
+        let saved = self.parts.journal.append(&entries, &publication.unsaved).is_ok();
+        self.publish(&plan, publication, saved);
     }
 
-    /// Decides which serials a plan is served with.
-    pub(super) fn prepare(&self, plan: &mut Plan, made: &[Made]) -> (Publication, Turn) {
-        let old = self.store.snapshot();
+    /// What a plan is served as, once all stages have taken it.
+    pub(super) fn prepare(&mut self, plan: &mut Plan, made: &[Made]) -> Publication {
         let is_start = made.iter().any(|made| made.kind == PastKind::Start);
-        let mut turn = self.book.turn(&old, plan, is_start, &self.shared_zones);
-        let serials = std::mem::take(&mut turn.publish);
         let mut causes: Vec<Cause> = Vec::new();
         for made in made {
             if !causes.contains(&made.cause) {
                 causes.push(made.cause.clone());
             }
         }
-        let mut publication = Publication::new(old, plan, serials, causes);
+        let mut publication = Publication::new(self.store.snapshot(), plan, causes, is_start);
+        self.serials.apply(&mut publication);
+        for stage in &mut self.parts.stages {
+            stage.apply(&mut publication);
+        }
+        plan.serve(Arc::clone(&publication.new));
         publication.past = past_of(plan, &publication, made).into();
-        (publication, turn)
+        publication
     }
 
-    pub(super) fn publish(&mut self, plan: &Plan, publication: Publication, turn: Turn, saved: bool) {
+    pub(super) fn publish(&mut self, plan: &Plan, publication: Publication, saved: bool) {
         let publication = Arc::new(publication);
         self.parts.planes.publish(&publication);
         self.store.commit(plan);
-        self.book.commit(turn, saved);
-        self.census.follow(&publication.old, plan);
-        self.parts.observer.records(&self.census.by_kind());
+        self.serials.commit(saved);
+        for stage in &mut self.parts.stages {
+            stage.commit(saved);
+        }
+        self.counts.follow(&publication);
+        self.parts.observer.records(&self.counts.by_kind());
         self.parts.observer.version(publication.version);
         self.note_conflicts(plan);
         self.note_disabled(&publication);
@@ -820,14 +824,7 @@ impl Writer {
         self.store.go_on_from(stored.version);
         let mut changes = self.reset_of_api(stored.rrsets);
         changes.extend(self.take_watched(stored.watched));
-        let raised = self.book.merge(stored.serials, &self.store.snapshot());
-        if !raised.is_empty() {
-            let mut plan = self.store.plan(Vec::new());
-            let publication = Publication::new(self.store.snapshot(), &mut plan, raised, vec![Cause::storage()]);
-            self.parts.planes.publish(&publication);
-            self.store.commit(&plan);
-            self.history.push(Arc::new(publication));
-        }
+        self.serials.merge(stored.serials, self.store.snapshot().version);
         self.serve_regardless(self.store.plan(changes), Cause::storage(), PastKind::Reload);
         self.list_disabled();
     }
@@ -899,8 +896,8 @@ fn past_of(plan: &Plan, publication: &Publication, made: &[Made]) -> Vec<Past> {
     let time = unix_millis();
     let is_of_edits = made.iter().all(|made| made.kind == PastKind::Edits) && !plan.applied.is_empty();
     let needs_served = !is_of_edits && made.iter().any(|made| made.kind != PastKind::Start);
-    let served = (needs_served && plan.delta.names.len() <= MOST_DIFFERENCES)
-        .then(|| differences::between(&publication.old, &publication.new, &plan.delta));
+    let served = (needs_served && publication.delta.names.len() <= MOST_DIFFERENCES)
+        .then(|| differences::between(&publication.old, &publication.new, &publication.delta));
     let past = made.iter().map(|made| {
         let applied = plan.applied.iter().find(|applied| applied.version == made.version);
         made.past(time, applied, served.as_deref())
@@ -910,7 +907,7 @@ fn past_of(plan: &Plan, publication: &Publication, made: &[Made]) -> Vec<Past> {
         let seen = Seen {
             old: &publication.old,
             new: &publication.new,
-            delta: &plan.delta,
+            delta: &publication.delta,
             has_conflicts_changed: !plan.conflict_changes.is_empty(),
         };
         compare_with_served(&mut past, &plan.edited, &seen);

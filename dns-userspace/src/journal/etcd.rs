@@ -24,8 +24,8 @@ use tokio::time::timeout;
 
 use self::client::{CallError, Client};
 use self::layout::{FORMAT, Head, HeadSet, Layout};
-pub use self::link::Link;
-use super::nodes::{self, Nodes};
+pub use self::link::EtcdLink;
+use super::nodes::{NodeLink, Nodes};
 use super::shared::{Mark, News, Shared, SharedChange, SharedZone, Take};
 use super::{
     Entry, HistoryLimits, HistoryQuery, HistoryRow, Journal, Progress, ServedSerial, Storage, StorageError,
@@ -128,7 +128,7 @@ impl EtcdJournal {
         folder: &Path,
         settings: EtcdSettings,
         runtime: Handle,
-    ) -> Result<(Self, Option<Stored>, Link), StorageError> {
+    ) -> Result<(Self, Option<Stored>, EtcdLink), StorageError> {
         let (local, mut stored) = Storage::open(folder)?;
         let kept = stored.as_mut().and_then(|stored| stored.watched.remove(PLACE));
         let resume = kept.and_then(|kept| kept.progress).and_then(|progress| progress.resume);
@@ -169,7 +169,7 @@ impl EtcdJournal {
             journal.held = stored.take();
         }
         journal.refresh();
-        Ok((journal, stored, Link::new(line, sender)))
+        Ok((journal, stored, EtcdLink::new(line, sender)))
     }
 
     /// Looks anew at what is wrong.
@@ -180,8 +180,8 @@ impl EtcdJournal {
         };
         self.trouble = match (&self.doubt, self.line.nodes.state().link) {
             (Some(reason), _) => Some(Trouble::new(StorageState::Doubted, reason_of(reason))),
-            (None, nodes::Link::Away(reason)) => Some(away(&reason)),
-            (None, nodes::Link::Starting) => Some(Trouble::new(
+            (None, NodeLink::Away(reason)) => Some(away(&reason)),
+            (None, NodeLink::Starting) => Some(Trouble::new(
                 StorageState::Starting,
                 "etcd was not asked yet".to_owned(),
             )),
@@ -413,7 +413,7 @@ impl Shared for EtcdJournal {
         {
             self.line
                 .nodes
-                .change(|state| state.link = nodes::Link::Connected(client.url().into()));
+                .change(|state| state.link = NodeLink::Connected(client.url().into()));
         }
         self.refresh();
         news
@@ -477,7 +477,7 @@ impl Shared for EtcdJournal {
         let shown: Arc<str> = reason_of(&reason).into();
         self.line
             .nodes
-            .change(|state| state.link = nodes::Link::Doubted(Arc::clone(&shown)));
+            .change(|state| state.link = NodeLink::Doubted(Arc::clone(&shown)));
         self.doubt = Some(reason);
         self.refresh();
     }

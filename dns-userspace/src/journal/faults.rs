@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, Transaction, ffi};
 
 /// Faults that a test keeps a hold of.
-pub(crate) type Shared = Arc<Mutex<Faults>>;
+pub(crate) type SharedFaults = Arc<Mutex<Faults>>;
 
 /// The step at which the next write fails, and SQLite's code for it.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Faults {
 
 /// A transaction that fails where it is to.
 pub(super) fn transact(
-    faults: &Shared,
+    faults: &SharedFaults,
     connection: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {

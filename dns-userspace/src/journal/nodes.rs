@@ -24,7 +24,7 @@ pub struct NodesState {
     /// This node's number.
     pub own: Arc<str>,
     /// How it is connected.
-    pub link: Link,
+    pub link: NodeLink,
     /// The version of the latest shared change that this node serves.
     pub served: u64,
     /// That of the latest one it knows of.
@@ -39,7 +39,7 @@ pub struct NodesState {
 
 /// How this node is connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Link {
+pub enum NodeLink {
     /// It was not asked yet.
     Starting,
     /// To this member.
@@ -50,7 +50,7 @@ pub enum Link {
     Doubted(Arc<str>),
 }
 
-impl Link {
+impl NodeLink {
     /// In one word.
     pub fn word(&self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl Nodes {
         Self {
             state: watch::Sender::new(NodesState {
                 own,
-                link: Link::Starting,
+                link: NodeLink::Starting,
                 served,
                 newest: served,
                 revision: 0,
@@ -142,15 +142,16 @@ impl Nodes {
     pub async fn wait_for_all(&self, limit: Duration) -> Result<(), Vec<Lagging>> {
         let wanted = self.state.borrow().served;
         let mut state = self.state.subscribe();
-        let all = state.wait_for(|state| matches!(state.link, Link::Connected(_)) && lagging(state, wanted).is_empty());
+        let all =
+            state.wait_for(|state| matches!(state.link, NodeLink::Connected(_)) && lagging(state, wanted).is_empty());
         if let Ok(Ok(_)) = timeout(limit, all).await {
             return Ok(());
         }
         let state = self.state.borrow();
         let lagging = match state.link {
-            Link::Connected(_) => lagging(&state, wanted),
+            NodeLink::Connected(_) => lagging(&state, wanted),
             // What they have done since is not known.
-            Link::Starting | Link::Away(_) | Link::Doubted(_) => others(&state).collect(),
+            NodeLink::Starting | NodeLink::Away(_) | NodeLink::Doubted(_) => others(&state).collect(),
         };
         match lagging.is_empty() {
             true => Ok(()),
@@ -187,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn all_nodes_are_waited_for_and_those_that_lag_are_named() {
         let nodes = Arc::new(Nodes::new("1".into(), 7));
-        nodes.change(|state| state.link = Link::Connected("here".into()));
+        nodes.change(|state| state.link = NodeLink::Connected("here".into()));
         let limit = Duration::from_millis(20);
         assert_eq!(
             nodes.wait_for_all(limit).await,
@@ -208,7 +209,7 @@ mod tests {
         tokio::task::yield_now().await;
         nodes.change(|state| drop(state.nodes.insert("3".into(), node(7))));
         assert_eq!(waits.await.expect("no panic"), Ok(()));
-        nodes.change(|state| state.link = Link::Away("gone".into()));
+        nodes.change(|state| state.link = NodeLink::Away("gone".into()));
         assert_eq!(nodes.wait_for_all(limit).await.expect_err("nobody knows").len(), 2);
     }
 }

@@ -54,11 +54,7 @@ pub(super) fn add_all(snapshot: &Snapshot, key: &NameKey, names: &mut BTreeSet<N
             .take_while(|found| below(found))
             .for_each(&mut add);
     }
-    for (apex, zone) in snapshot
-        .zones
-        .range::<_, NameKey>(key..)
-        .take_while(|(apex, _)| below(apex))
-    {
+    for (apex, zone) in snapshot.zones.range_from(key).take_while(|(apex, _)| below(apex)) {
         add(apex);
         zone.nodes.keys().for_each(&mut add);
     }

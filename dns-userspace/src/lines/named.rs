@@ -125,10 +125,7 @@ pub(crate) fn all_named(snapshot: &Snapshot) -> Vec<NameKey> {
 pub(super) fn named_below(snapshot: &Snapshot, key: &NameKey) -> Vec<NameKey> {
     let mut names = Vec::new();
     let below = |found: &NameKey| found.is_at_or_below(key);
-    let zones = snapshot
-        .zones
-        .range::<_, NameKey>(key..)
-        .take_while(|(apex, _)| below(apex));
+    let zones = snapshot.zones.range_from(key).take_while(|(apex, _)| below(apex));
     let above = key
         .lineage()
         .skip(1)
@@ -182,7 +179,7 @@ fn add_below_topmost(snapshot: &Snapshot, zone: &Zone, from: usize, names: &mut 
     for top in &topmost {
         let below = |owner: &&NameKey| owner.is_at_or_below(top);
         let owners = zone.nodes.range::<_, NameKey>(top..).map(|(owner, _)| owner);
-        let apexes = snapshot.zones.range::<_, NameKey>(top..).map(|(apex, _)| apex);
+        let apexes = snapshot.zones.range_from(top).map(|(apex, _)| apex);
         for owner in owners.take_while(below).chain(apexes.take_while(below)) {
             let way = owner.lineage().take_while(|at| at.len() >= top.as_bytes().len());
             names.extend(way.map(NameKey::from_key_bytes));

@@ -132,8 +132,8 @@ fn differing(default: &Snapshot, tree: &Snapshot) -> Vec<NameKey> {
         }));
     };
     compare(&default.overlays, &tree.overlays);
-    for (apex, zone) in &tree.zones {
-        if let Some(other) = default.zones.get(apex).filter(|other| !Arc::ptr_eq(other, zone)) {
+    for (apex, zone) in tree.zones.own() {
+        if let Some(other) = default.zones.get(apex) {
             compare(&other.nodes, &zone.nodes);
         }
     }

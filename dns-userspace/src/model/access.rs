@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use dns_common::access::verdict;
 use ipnet::IpNet;
 
-use crate::model::prefixes::{Place, Prefixes, bits_of};
+use crate::model::prefixes::{AddressPrefix, Prefixes, bits_of};
 
 /// What happens to a client that may not ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +42,12 @@ impl AccessList {
     pub fn new(allow: &[IpNet], deny: &[IpNet], denied: Access) -> Self {
         let otherwise = if allow.is_empty() { Access::Allowed } else { denied };
         // A short IPv6 prefix is not one of mapped addresses, too.
-        let mut places = BTreeMap::from([(Place::ALL, otherwise), (Place::IPV4, otherwise)]);
-        places.extend(allow.iter().map(|prefix| (Place::from(*prefix), Access::Allowed)));
-        places.extend(deny.iter().map(|prefix| (Place::from(*prefix), denied)));
+        let mut places = BTreeMap::from([(AddressPrefix::ALL, otherwise), (AddressPrefix::IPV4, otherwise)]);
+        let allow = allow
+            .iter()
+            .map(|prefix| (AddressPrefix::from(*prefix), Access::Allowed));
+        places.extend(allow);
+        places.extend(deny.iter().map(|prefix| (AddressPrefix::from(*prefix), denied)));
         Self(Prefixes::new(places))
     }
 
@@ -54,7 +57,7 @@ impl AccessList {
     }
 
     /// Every prefix, and what it stands for.
-    pub fn prefixes(&self) -> impl Iterator<Item = (Place, Access)> {
+    pub fn prefixes(&self) -> impl Iterator<Item = (AddressPrefix, Access)> {
         self.0.iter()
     }
 }

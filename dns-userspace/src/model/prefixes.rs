@@ -9,14 +9,14 @@ use ipnet::IpNet;
 
 /// A prefix, among addresses of 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct AddressPrefix {
     /// Its length, in bits.
     pub bits: u8,
     /// The address, zero behind the prefix.
     pub address: u128,
 }
 
-impl Place {
+impl AddressPrefix {
     /// All addresses.
     pub const ALL: Self = Self { bits: 0, address: 0 };
     /// All IPv4 addresses.
@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-impl From<IpNet> for Place {
+impl From<IpNet> for AddressPrefix {
     fn from(prefix: IpNet) -> Self {
         let family = match prefix {
             IpNet::V4(_) => Self::IPV4.bits,
@@ -60,14 +60,14 @@ pub fn bits_of(address: IpAddr) -> u128 {
 /// What stands for each prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prefixes<T> {
-    places: BTreeMap<Place, T>,
+    places: BTreeMap<AddressPrefix, T>,
     /// The lengths that there are.
     lengths: BTreeSet<u8>,
 }
 
 impl<T: Copy> Prefixes<T> {
     /// These.
-    pub fn new(places: BTreeMap<Place, T>) -> Self {
+    pub fn new(places: BTreeMap<AddressPrefix, T>) -> Self {
         let lengths = places.keys().map(|place| place.bits).collect();
         Self { places, lengths }
     }
@@ -76,7 +76,7 @@ impl<T: Copy> Prefixes<T> {
     pub fn of(&self, address: u128) -> Option<T> {
         self.lengths.iter().rev().find_map(|&bits| {
             let address = address & mask(bits);
-            self.places.get(&Place { bits, address }).copied()
+            self.places.get(&AddressPrefix { bits, address }).copied()
         })
     }
 
@@ -86,7 +86,7 @@ impl<T: Copy> Prefixes<T> {
     }
 
     /// Each prefix, and what stands for it.
-    pub fn iter(&self) -> impl Iterator<Item = (Place, T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (AddressPrefix, T)> {
         self.places.iter().map(|(&place, &what)| (place, what))
     }
 }

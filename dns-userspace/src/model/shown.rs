@@ -1,4 +1,6 @@
-//! What somebody wrote, as messages show it.
+//! What somebody wrote, and what went wrong, as messages show it.
+
+use std::error::Error;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -15,6 +17,21 @@ pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
+/// An error, and after it what caused it: `the map cannot be mapped: Operation not permitted`. A cause that the words
+/// before it end with is not said twice.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !said.ends_with(&words) {
+            said = format!("{said}: {words}");
+        }
+        next = cause.source();
+    }
+    said
+}
+
 /// Text for a message, in one line, cut where it has more characters than `most`.
 pub fn shorten(octets: &[u8], most: usize) -> String {
     let text = String::from_utf8_lossy(&octets[..octets.len().min(most * 4)]);
@@ -27,4 +44,29 @@ pub fn shorten(octets: &[u8], most: usize) -> String {
         shown.push('…');
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Told {
+        #[error("the table cannot be had")]
+        Alone(#[source] std::io::Error),
+        #[error("the table cannot be had: {0}")]
+        WithItsCause(#[source] std::io::Error),
+        #[error("nothing works")]
+        Above(#[source] Box<Told>),
+    }
+
+    #[test]
+    fn causes_come_after_what_they_cause_each_once() {
+        let cause = || std::io::Error::other("no memory");
+        for told in [Told::Alone(cause()), Told::WithItsCause(cause())] {
+            assert_eq!(with_causes(&told), "the table cannot be had: no memory");
+            let above = Told::Above(Box::new(told));
+            assert_eq!(with_causes(&above), "nothing works: the table cannot be had: no memory");
+        }
+    }
 }

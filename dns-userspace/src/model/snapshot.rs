@@ -10,6 +10,8 @@
 //! non-terminals have no node; they show as "no node here, some below" (RFC 4592 §2.2.2), which an ordered map of
 //! [`NameKey`]s answers with one range look-up.
 
+mod zones;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+pub use self::zones::{Zones, ZonesFrom};
 use crate::model::access::{Access, AccessList};
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
@@ -29,7 +32,7 @@ pub struct Snapshot {
     /// Raised by one with each change set.
     pub version: u64,
     /// Zones by apex.
-    pub zones: OrdMap<NameKey, Arc<Zone>>,
+    pub zones: Zones,
     /// Owner names outside every zone.
     pub overlays: OrdMap<NameKey, Arc<Node>>,
     /// Who may ask for the names of a zone, by apex; also of zones that are not served.
@@ -38,10 +41,17 @@ pub struct Snapshot {
     pub views: Arc<Views>,
     /// Whether it is not known yet what there is: every question is answered SERVFAIL.
     pub is_withheld: bool,
-    /// The SOA serial that each zone is served with, by apex. The trees of views leave it to the default.
-    pub serials: OrdMap<NameKey, u32>,
-    /// The version at which each zone changed last, by apex. The trees of views leave it to the default.
-    pub versions: OrdMap<NameKey, u64>,
+    /// How often each zone has changed, by apex. The trees of views leave it to the default.
+    pub versions: OrdMap<NameKey, ZoneVersion>,
+}
+
+/// What tells one content of a zone from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZoneVersion {
+    /// The SOA serial that the zone is served with.
+    pub serial: u32,
+    /// The version at which the zone changed last.
+    pub version: u64,
 }
 
 /// The views that are configured.
@@ -125,7 +135,12 @@ impl Snapshot {
 
     /// The SOA serial that a zone is served with.
     pub fn serial(&self, apex: &NameKey) -> Option<u32> {
-        self.serials.get(apex).copied()
+        self.versions.get(apex).map(|of_zone| of_zone.serial)
+    }
+
+    /// The version at which a zone changed last.
+    pub fn version_of_zone(&self, apex: &NameKey) -> Option<u64> {
+        self.versions.get(apex).map(|of_zone| of_zone.version)
     }
 
     /// The version at which an RRset at `key` got what it says. That of its zone, where that is older: a zone that says
@@ -133,8 +148,8 @@ impl Snapshot {
     pub fn version_of(&self, key: &NameKey, rrset: &RrSet) -> u64 {
         let version = rrset.origin.version();
         let zone = key.lineage().find(|apex| self.zones.contains_key(*apex));
-        let of_zone = zone.and_then(|apex| self.versions.get(apex).copied());
-        of_zone.map_or(version, |of_zone| version.min(of_zone))
+        let of_zone = zone.and_then(|apex| self.versions.get(apex));
+        of_zone.map_or(version, |of_zone| version.min(of_zone.version))
     }
 
     /// The zone that holds `key`: the deepest with an apex at or above it.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::model::prefixes::{Place, Prefixes, bits_of};
+use crate::model::prefixes::{AddressPrefix, Prefixes, bits_of};
 
 /// The name of a view.
 pub type ViewName = Arc<str>;
@@ -37,16 +37,16 @@ impl Clients {
         let mut places = BTreeMap::new();
         for (view, ViewClients { clients, .. }) in (1..).zip(views) {
             for &prefix in clients {
-                let place = Place::from(prefix);
+                let place = AddressPrefix::from(prefix);
                 // No client comes from an IPv4-mapped address.
-                if matches!(prefix, IpNet::V4(_)) || !Place::IPV4.covers(place) {
+                if matches!(prefix, IpNet::V4(_)) || !AddressPrefix::IPV4.covers(place) {
                     places.entry(place).or_insert(view);
                 }
             }
         }
         // What holds all mapped addresses, `::/0` say, is a prefix of IPv6 clients alone.
-        if places.keys().any(|place| place.covers(Place::IPV4)) {
-            places.entry(Place::IPV4).or_insert(0);
+        if places.keys().any(|place| place.covers(AddressPrefix::IPV4)) {
+            places.entry(AddressPrefix::IPV4).or_insert(0);
         }
         Self(Prefixes::new(places))
     }
@@ -67,7 +67,7 @@ impl Clients {
     }
 
     /// Every prefix, and the number of its view; 0 for none.
-    pub fn prefixes(&self) -> impl Iterator<Item = (Place, u16)> {
+    pub fn prefixes(&self) -> impl Iterator<Item = (AddressPrefix, u16)> {
         self.0.iter()
     }
 }

@@ -18,6 +18,7 @@ use super::Served;
 use super::home::CountsByZone;
 use crate::message::Protocol;
 use crate::model::name::NameKey;
+use crate::model::shown::with_causes;
 use crate::model::snapshot::{Snapshot, Zone};
 
 /// RCODEs that are told apart. The others are "other", and for the program so is SERVFAIL, which it does not send.
@@ -100,7 +101,8 @@ impl ZoneCounts {
             }
             zones[at] = Some((0..self.shards).map(|_| Cells::default()).collect());
             if let Err(error) = self.home.forget_zone(index) {
-                tracing::warn!("a zone's counts begin with those of one that is gone: {error:#}");
+                let reason = with_causes(&*error);
+                tracing::warn!("a zone's counts begin with those of one that is gone: {reason}");
             }
         }
         self.zones.store(Arc::new(zones));
@@ -122,7 +124,7 @@ impl ZoneCounts {
             };
             match self.home.zone_counters(zone.index) {
                 Some(Ok(counts)) => show("xdp", &counts),
-                Some(Err(error)) => tracing::warn!("the counters of XDP cannot be read: {error:#}"),
+                Some(Err(error)) => tracing::warn!("the counters of XDP cannot be read: {}", with_causes(&*error)),
                 None => {}
             }
             if let Some(Some(cells)) = zones.get(zone.index as usize) {

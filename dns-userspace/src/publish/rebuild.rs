@@ -9,11 +9,10 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::Context;
 use dns_common::hash::Keys;
 use dns_common::slot::{AHEAD_CLASSES, SLOT_CLASSES};
 
-use super::{FULL_PERCENT, Home, Loader, serial_of};
+use super::{FULL_PERCENT, Home, Loader, TableError, serial_of};
 use crate::answer::Consulted;
 use crate::lines::{
     AllDependents, CompileOptions, Compiled, Compiling, NameLines, all_named, all_names, compile, compile_everywhere,
@@ -143,7 +142,7 @@ impl Need {
     }
 
     /// The sizes of a table with room to grow.
-    fn sizes(&mut self, spare: Spare) -> anyhow::Result<Sizes> {
+    fn sizes(&mut self, spare: Spare) -> Result<Sizes, TableError> {
         // Two negatives for each zone, and their successors.
         for small in &mut self.slots[..SMALL_CLASSES] {
             *small += 4 * self.zones as usize;
@@ -155,6 +154,7 @@ impl Need {
         };
         let lines = self.halves * 100 / fill_percent / 2;
         let lines = lines.max(lines_for(self.halves + 2 * coming)).max(LEAST_LINES);
+        let prefixes = self.clients.prefixes().count();
         let slots = std::array::from_fn(|class| {
             let least = if class < SMALL_CLASSES {
                 SPARE_SMALL_SLOTS
@@ -164,11 +164,11 @@ impl Need {
             u32::try_from(self.slots[class] + self.slots[class] / share + least).unwrap_or(u32::MAX)
         });
         Ok(Sizes {
-            lines: u32::try_from(lines).context("too many names for one table")?,
+            lines: u32::try_from(lines).map_err(|_| TableError::TooManyLines(lines))?,
             slots,
             ahead: self.ahead(&slots),
             zones: self.zones + self.zones / 2 + 16,
-            prefixes: u32::try_from(self.clients.prefixes().count()).context("too many prefixes of views")?,
+            prefixes: u32::try_from(prefixes).map_err(|_| TableError::TooManyPrefixes(prefixes))?,
         })
     }
 }
@@ -186,7 +186,7 @@ pub(super) fn build<H: Home>(
     loader: &Loader<H>,
     threads: usize,
     spare: Spare,
-) -> anyhow::Result<Built<H>> {
+) -> Result<Built<H>, TableError> {
     let named = all_named(snapshot);
     let mut dependents = AllDependents::default();
     let mut need = Need {
@@ -304,7 +304,7 @@ enum First<'a> {
 }
 
 impl Kept {
-    fn push(&mut self, entry: Option<&Entry>) -> anyhow::Result<()> {
+    fn push(&mut self, entry: Option<&Entry>) -> Result<(), postcard::Error> {
         let from = self.octets.len();
         if let Some(entry) = entry {
             self.octets = postcard::to_extend(entry, std::mem::take(&mut self.octets))?;
@@ -329,7 +329,7 @@ impl Kept {
         })
     }
 
-    fn entry(octets: &[u8]) -> anyhow::Result<Entry> {
+    fn entry(octets: &[u8]) -> Result<Entry, postcard::Error> {
         let (entry, _) = postcard::take_from_bytes(octets)?;
         Ok(entry)
     }
@@ -343,7 +343,7 @@ struct CompiledPart {
     consulted: Vec<(NameKey, Vec<Consulted>)>,
 }
 
-fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> anyhow::Result<CompiledPart> {
+fn need_of(snapshot: &Snapshot, keys: &[NameKey], options: &CompileOptions) -> Result<CompiledPart, postcard::Error> {
     let mut part = CompiledPart {
         need: Need::default(),
         kept: Kept {
@@ -395,13 +395,14 @@ pub(super) fn empty_table<H: Home>(
     loader: &Loader<H>,
     mut need: Need,
     spare: Spare,
-) -> anyhow::Result<(TableWriter, Option<H>)> {
+) -> Result<(TableWriter, Option<H>), TableError> {
     let mut random = [0; size_of::<Keys>()];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
+    getrandom::fill(&mut random).map_err(TableError::NoRandomness)?;
     let keys = Keys::from_random(&random);
-    let (mut program, memory) = loader(&keys, need.sizes(spare)?)?;
+    let (mut program, memory) = loader(&keys, need.sizes(spare)?).map_err(TableError::NotMade)?;
     if let Some(program) = &mut program {
-        program.set_clients(&need.clients)?;
+        let set = program.set_clients(&need.clients);
+        set.map_err(|error| TableError::Clients(error.into()))?;
     }
     let mut writer = TableWriter::new(memory, keys);
     writer.set_clients(need.clients);

@@ -8,12 +8,12 @@ use crate::model::name::Name;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rewrite {
     /// Which names.
-    pub scope: Scope,
+    pub scope: RewriteScope,
 }
 
 /// Which names are replaced, and by what.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Scope {
+pub enum RewriteScope {
     /// This one by that one.
     Name(Name, Name),
     /// All below this one, each by the same labels below that one; and the name itself.
@@ -25,9 +25,9 @@ pub enum Scope {
 impl Rewrite {
     pub(super) fn evaluate(&self, asked: &Asked<'_>) -> Verdict {
         let found = match &self.scope {
-            Scope::Name(from, to) => from.as_wire().eq_ignore_ascii_case(asked.wire).then(|| to.clone()),
-            Scope::Suffix(from, to) => replace_suffix(asked, from, to),
-            Scope::Match(Pattern(regex), to) => regex.captures(&asked.text).and_then(|captures| {
+            RewriteScope::Name(from, to) => from.as_wire().eq_ignore_ascii_case(asked.wire).then(|| to.clone()),
+            RewriteScope::Suffix(from, to) => replace_suffix(asked, from, to),
+            RewriteScope::Match(Pattern(regex), to) => regex.captures(&asked.text).and_then(|captures| {
                 let filling = Filling {
                     name: &asked.text,
                     qtype: asked.qtype,

@@ -146,9 +146,9 @@ fn names_are_rewritten_by_name_suffix_and_pattern_and_only_where_that_is_allowed
     let pattern = Pattern::new(r"^(.+)\.traefik\.$").unwrap();
     let to = Text::parse("$1.db.", Some(&pattern)).unwrap();
     let scopes = [
-        Scope::Name(name("a.example."), name("b.example.")),
-        Scope::Suffix(name("old.example."), name("new.example.net.")),
-        Scope::Match(pattern, to),
+        RewriteScope::Name(name("a.example."), name("b.example.")),
+        RewriteScope::Suffix(name("old.example."), name("new.example.net.")),
+        RewriteScope::Match(pattern, to),
     ];
     let rules = book(scopes.map(|scope| Action::Rewrite(Rewrite { scope })).into());
     for (from, to) in [

@@ -1,16 +1,14 @@
 //! What takes the place of the XDP plane where the server is built without it (feature `xdp`): there is never a
 //! program, so sockets answer everything from tables on the heap.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::convert::Infallible;
 
 use dns_common::counters::{Counters, RCODE_CLASSES};
 use dns_common::tap::Tapped;
 
 use crate::cookies::Secrets;
-use crate::model::access::AccessList;
 use crate::model::views::Clients;
-use crate::publish::{self, Home};
+use crate::publish::{self, Home, ZoneAccess};
 
 /// A program; there can be none.
 pub enum Program {}
@@ -47,26 +45,28 @@ impl Program {
     }
 
     /// What it has counted.
-    pub fn counters(&self) -> anyhow::Result<Counters> {
+    pub fn counters(&self) -> Result<Counters, Infallible> {
         match *self {}
     }
 
     /// The seconds and secrets of DNS cookies.
-    pub fn set_cookies(&mut self, _seconds: u32, _secrets: &Secrets) -> anyhow::Result<()> {
+    pub fn set_cookies(&mut self, _seconds: u32, _secrets: &Secrets) -> Result<(), Infallible> {
         match *self {}
     }
 }
 
 impl Home for Program {
-    fn set_clients(&mut self, _clients: &Clients) -> anyhow::Result<()> {
+    type Error = Infallible;
+
+    fn set_clients(&mut self, _clients: &Clients) -> Result<(), Infallible> {
         match *self {}
     }
 
-    fn set_zone_access(&mut self, _lists: BTreeMap<u32, Arc<AccessList>>) {
+    fn set_zone_access(&mut self, _lists: ZoneAccess) {
         match *self {}
     }
 
-    fn take_over(&mut self, _old: &mut Self) -> anyhow::Result<()> {
+    fn take_over(&mut self, _old: &mut Self) -> Result<(), Infallible> {
         match *self {}
     }
 
@@ -74,11 +74,11 @@ impl Home for Program {
         match *self {}
     }
 
-    fn zone_counters(&self, _zone: u32) -> anyhow::Result<[u64; RCODE_CLASSES]> {
+    fn zone_counters(&self, _zone: u32) -> Result<[u64; RCODE_CLASSES], Infallible> {
         match *self {}
     }
 
-    fn forget_zone(&mut self, _zone: u32) -> anyhow::Result<()> {
+    fn forget_zone(&mut self, _zone: u32) -> Result<(), Infallible> {
         match *self {}
     }
 }

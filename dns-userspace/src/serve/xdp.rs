@@ -11,26 +11,27 @@
 //! A larger table is a new [`Program`], filled beside the old one, which then takes over its links, each on its own.
 
 mod attach;
+mod error;
 mod extack;
 mod faults;
 mod link;
+mod maps;
 pub mod own;
 mod own_map;
 mod tap;
 
-use std::collections::{BTreeMap, HashMap as StdHashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use anyhow::Context;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, MapData, MapError, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use dns_common::access::{AccessKey, EXEMPT, GROUP_BITS, SERVER};
-use dns_common::cookie::{Jar, words};
+use dns_common::cookie::{CookieSecrets, words};
 use dns_common::counters::{Counters, RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::Keys;
 use dns_common::hot::BODY_WORDS;
@@ -46,6 +47,7 @@ use nix::errno::Errno;
 
 pub use self::attach::AttachError;
 use self::attach::Refused;
+pub use self::error::XdpError;
 pub use self::faults::{Faults, Seam};
 use self::link::{Link, Way};
 use self::own_map::OwnMap;
@@ -54,10 +56,11 @@ pub use self::tap::Taps;
 use super::gate::Charged;
 use crate::cookies::Secrets;
 use crate::model::access::{Access, AccessList};
-use crate::model::prefixes::Place;
+use crate::model::prefixes::AddressPrefix;
+use crate::model::shown::with_causes;
 use crate::model::views::Clients;
-use crate::publish::{self, Home};
-use crate::table::{HotMemory, Memory, Region, Sizes};
+use crate::publish::{self, Home, ZoneAccess};
+use crate::table::{HotMemory, Memory, Sizes};
 
 /// Whether this processor may do loads in another order than a program has them in.
 const MAY_REORDER_LOADS: bool = !cfg!(target_arch = "x86_64");
@@ -164,9 +167,9 @@ pub struct Program {
     own: OwnMap,
     own_report: OwnReport,
     state: PerCpuArray<MapData, [u64; STATE_WORDS]>,
-    cookies: Array<MapData, [u64; size_of::<Jar>() / 8]>,
+    cookies: Array<MapData, [u64; size_of::<CookieSecrets>() / 8]>,
     /// What is in there.
-    jar: Jar,
+    cookie_secrets: CookieSecrets,
     links: Vec<Attached>,
     /// Where it is shown what the program charges.
     charged: Option<Arc<Charged>>,
@@ -180,7 +183,7 @@ pub struct Program {
     counted_zones: u32,
     /// What is added, modulo 2^64, to what is counted there, by the zone's index: the counts of programs that this one
     /// took over from, less those of zones that had the index before.
-    zone_offsets: StdHashMap<u32, ZoneCounters>,
+    zone_offsets: HashMap<u32, ZoneCounters>,
     /// While it is here, what the program shows of its answers is read.
     shown: Option<tap::Alive>,
     /// Where the program's own log lines come from; `None` where they cannot be read.
@@ -189,7 +192,7 @@ pub struct Program {
 
 impl Program {
     /// Loads the object with maps of these sizes, and maps their memory.
-    pub fn load(object: &[u8], constants: &Constants, keys: &Keys, sizes: Sizes) -> anyhow::Result<(Self, Memory)> {
+    pub fn load(object: &[u8], constants: &Constants, keys: &Keys, sizes: Sizes) -> Result<(Self, Memory), XdpError> {
         let Constants {
             settings,
             limits,
@@ -233,9 +236,7 @@ impl Program {
         for (name, count) in SLOT_MAPS.iter().zip(sizes.slots) {
             loader.map_max_entries(name, count);
         }
-        let mut ebpf = loader
-            .load(object)
-            .context("the kernel refuses the maps of the XDP program")?;
+        let mut ebpf = loader.load(object).map_err(XdpError::MapsRefused)?;
         let logger = match EbpfLogger::init(&mut ebpf) {
             Ok(mut logger) => Some(Box::new(move || logger.flush()) as Box<dyn FnMut() + Send>),
             Err(error) => {
@@ -243,28 +244,27 @@ impl Program {
                 None
             }
         };
-        let program: &mut Xdp = ebpf
-            .program_mut("hotdns")
-            .context("the object has no program `hotdns`")?
-            .try_into()?;
-        program.load().context("the kernel refuses the XDP program")?;
+        let program = ebpf.program_mut("hotdns").ok_or(XdpError::NoProgram)?;
+        let program: &mut Xdp = program.try_into().map_err(XdpError::ProgramRefused)?;
+        program.load().map_err(XdpError::ProgramRefused)?;
 
-        let region = |name: &str, words: usize| -> anyhow::Result<Region> {
-            let Some(Map::Array(data)) = ebpf.map(name) else {
-                anyhow::bail!("the object has no array `{name}`")
-            };
-            Region::of_map(data.fd().as_fd(), words).with_context(|| format!("the map `{name}` cannot be mapped"))
+        let region = |name, words| maps::region(&ebpf, name, words);
+        let slots = |class: usize| {
+            let bytes = sizes.slots[class] as usize * CLASS_BYTES[class];
+            region(SLOT_MAPS[class], bytes / 8)
         };
-        let mut slots = Vec::with_capacity(CLASS_BYTES.len());
-        for (class, name) in SLOT_MAPS.iter().enumerate() {
-            slots.push(region(name, sizes.slots[class] as usize * CLASS_BYTES[class] / 8)?);
-        }
         let memory = Memory {
             sizes,
             lines: region("LINES", sizes.lines as usize * LINE_WORDS)?,
-            slots: slots
-                .try_into()
-                .map_err(|_| anyhow::anyhow!("as many slot maps as classes"))?,
+            slots: [
+                slots(0)?,
+                slots(1)?,
+                slots(2)?,
+                slots(3)?,
+                slots(4)?,
+                slots(5)?,
+                slots(6)?,
+            ],
             zones: region("ZONES", sizes.zones as usize * ZONE_WORDS)?,
             epoch: region("EPOCH", EPOCH_WORDS)?,
             buckets: region("BUCKETS", bucket_lines as usize * BUCKET_LINE_WORDS)?,
@@ -275,26 +275,23 @@ impl Program {
                 asked: region("HOT_ASKED", hot_lines as usize)?,
             },
         };
-        let own = HashMap::try_from(ebpf.take_map("OWN").context("the object has no map `OWN`")?)?;
-        let own_table = Array::try_from(
-            ebpf.take_map("OWN_TABLE")
-                .context("the object has no map `OWN_TABLE`")?,
-        )?;
-        let state = PerCpuArray::try_from(ebpf.take_map("STATE").context("the object has no map `STATE`")?)?;
-        let cookies = Array::try_from(ebpf.take_map("COOKIES").context("the object has no map `COOKIES`")?)?;
-        let zone_counters = PerCpuArray::try_from(
-            ebpf.take_map("ZONE_COUNTERS")
-                .context("the object has no map `ZONE_COUNTERS`")?,
-        )?;
+        let own = OwnMap::new(
+            maps::take(&mut ebpf, "OWN")?,
+            maps::take(&mut ebpf, "OWN_TABLE")?,
+            room.own as usize,
+        );
+        let state = maps::take(&mut ebpf, "STATE")?;
+        let cookies = maps::take(&mut ebpf, "COOKIES")?;
+        let zone_counters = maps::take(&mut ebpf, "ZONE_COUNTERS")?;
         let before = Box::new(bytemuck::Zeroable::zeroed());
         Ok((
             Self {
                 ebpf,
-                own: OwnMap::new(own, own_table, room.own as usize),
+                own,
                 own_report: OwnReport::default(),
                 state,
                 cookies,
-                jar: bytemuck::Zeroable::zeroed(),
+                cookie_secrets: bytemuck::Zeroable::zeroed(),
                 links: Vec::new(),
                 charged: None,
                 faults: Faults::default(),
@@ -302,7 +299,7 @@ impl Program {
                 before,
                 zone_counters,
                 counted_zones,
-                zone_offsets: StdHashMap::new(),
+                zone_offsets: HashMap::new(),
                 shown: None,
                 logger,
             },
@@ -316,7 +313,7 @@ impl Program {
     }
 
     /// Has what the program shows of its answers read there.
-    pub fn show_in(&mut self, taps: &Taps) -> anyhow::Result<()> {
+    pub fn show_in(&mut self, taps: &Taps) -> Result<(), XdpError> {
         self.shown = Some(taps.add(&mut self.ebpf)?);
         Ok(())
     }
@@ -418,14 +415,15 @@ impl Program {
     /// Each link is moved on its own. One whose interface is gone is given up. Where the kernel refuses to move one, it
     /// is made anew; where that fails too, the interface passes everything, the log says so, and sockets charge what
     /// comes there. An error where not one could be moved, or before: then nothing has changed.
-    pub fn take_over(&mut self, old: &mut Program) -> anyhow::Result<()> {
+    pub fn take_over(&mut self, old: &mut Program) -> Result<(), XdpError> {
         self.charged = None;
         let report = self.set_own(old.own.wanted().clone());
         if let Some(error) = report.error {
             tracing::warn!("the new table's XDP program has not all addresses yet: {error}");
         }
         (*self.before, self.zone_offsets) = (old.counters()?, old.all_zone_counters()?);
-        let fd = program_fd(&self.ebpf)?.try_clone_to_owned()?;
+        let fd = program_fd(&self.ebpf)?.try_clone_to_owned();
+        let fd = fd.map_err(XdpError::Descriptor)?;
         let mut refused = Vec::new();
         for attached in std::mem::take(&mut old.links) {
             let asked = self.faults.ask(Seam::LinkReplace(attached.index));
@@ -439,14 +437,13 @@ impl Program {
         if self.links.is_empty()
             && let Some((first, errno)) = refused.first()
         {
-            let text = format!(
-                "the program on {} cannot be replaced: {}",
-                first.interface,
-                errno.desc()
-            );
+            let error = XdpError::NotReplaced {
+                interface: first.interface.clone(),
+                errno: *errno,
+            };
             old.links
                 .extend(refused.into_iter().chain(gone).map(|(attached, _)| attached));
-            anyhow::bail!(text);
+            return Err(error);
         }
         self.charged = old.charged.take();
         for (attached, _) in gone {
@@ -508,13 +505,12 @@ impl Program {
     }
 
     /// Makes these the time and the secrets of cookies.
-    pub fn set_cookies(&mut self, seconds: u32, secrets: &Secrets) -> anyhow::Result<()> {
+    pub fn set_cookies(&mut self, seconds: u32, secrets: &Secrets) -> Result<(), XdpError> {
         let Secrets { current, previous } = *secrets;
-        for jar in self.jar.next(seconds, words(current), words(previous)) {
-            self.cookies
-                .set(0, bytemuck::cast::<_, [u64; size_of::<Jar>() / 8]>(jar), 0)
-                .context("the XDP program's secrets of DNS cookies cannot be set")?;
-            self.jar = jar;
+        for held in self.cookie_secrets.next(seconds, words(current), words(previous)) {
+            let words = bytemuck::cast::<_, [u64; size_of::<CookieSecrets>() / 8]>(held);
+            self.cookies.set(0, words, 0).map_err(XdpError::Cookies)?;
+            self.cookie_secrets = held;
         }
         Ok(())
     }
@@ -551,43 +547,35 @@ impl Program {
     }
 
     /// Says which clients may use the upstream.
-    pub fn set_recursion(&mut self, prefixes: &[IpNet]) -> anyhow::Result<()> {
-        let map = self
-            .ebpf
-            .map_mut("RECURSION")
-            .context("the object has no map `RECURSION`")?;
-        let mut trie: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map)?;
+    pub fn set_recursion(&mut self, prefixes: &[IpNet]) -> Result<(), XdpError> {
+        let mut trie: LpmTrie<_, [u8; 16], u8> = maps::write_to(&mut self.ebpf, "RECURSION")?;
         // A short IPv6 prefix, `::/0` say, is one of IPv6 clients alone; no client comes from an IPv4-mapped address.
-        let mut places = BTreeMap::from([(Place::IPV4, 0)]);
-        let places_of_clients = prefixes.iter().map(|&prefix| (prefix, Place::from(prefix)));
+        let mut places = BTreeMap::from([(AddressPrefix::IPV4, 0)]);
+        let places_of_clients = prefixes.iter().map(|&prefix| (prefix, AddressPrefix::from(prefix)));
         places.extend(
             places_of_clients
-                .filter(|(prefix, place)| matches!(prefix, IpNet::V4(_)) || !Place::IPV4.covers(*place))
+                .filter(|(prefix, place)| matches!(prefix, IpNet::V4(_)) || !AddressPrefix::IPV4.covers(*place))
                 .map(|(_, place)| (place, 1)),
         );
         for (place, may) in places {
             trie.insert(&Key::new(u32::from(place.bits), place.octets()), may, 0)
-                .context("a prefix of `backend.upstream.allow` does not fit")?;
+                .map_err(XdpError::Recursion)?;
         }
         Ok(())
     }
 
     /// Says which clients are in which view.
-    pub fn set_clients(&mut self, clients: &Clients) -> anyhow::Result<()> {
-        let map = self
-            .ebpf
-            .map_mut("CLIENTS")
-            .context("the object has no map `CLIENTS`")?;
-        let mut trie: LpmTrie<_, [u8; 16], u32> = LpmTrie::try_from(map)?;
+    pub fn set_clients(&mut self, clients: &Clients) -> Result<(), XdpError> {
+        let mut trie: LpmTrie<_, [u8; 16], u32> = maps::write_to(&mut self.ebpf, "CLIENTS")?;
         for (place, view) in clients.prefixes() {
             trie.insert(&Key::new(u32::from(place.bits), place.octets()), u32::from(view), 0)
-                .context("a prefix of `views` does not fit")?;
+                .map_err(XdpError::Clients)?;
         }
         Ok(())
     }
 
     /// Says which clients may ask, and which no rate limit is for.
-    pub fn set_access(&mut self, server: Option<&AccessList>, exempt: Option<&AccessList>) -> anyhow::Result<()> {
+    pub fn set_access(&mut self, server: Option<&AccessList>, exempt: Option<&AccessList>) -> Result<(), XdpError> {
         for (group, list) in [(SERVER, server), (EXEMPT, exempt)] {
             let Some(list) = list else { continue };
             for (place, access) in list.prefixes() {
@@ -597,25 +585,25 @@ impl Program {
         Ok(())
     }
 
-    /// Makes these the access lists of zones, by the zone's index. The lines of zones whose list differs must pass
-    /// meanwhile. A zone whose list cannot be had is userspace's.
-    pub fn set_zone_access(&mut self, lists: BTreeMap<u32, Arc<AccessList>>) {
-        let old = std::mem::take(&mut self.zone_access);
-        for (&zone, list) in &old {
-            if lists.get(&zone) != Some(list) {
-                self.remove_access(zone, list);
+    /// Makes these the access lists of these zones, by the zone's index; `None`: it has none any more. Their lines must
+    /// pass meanwhile. A zone whose list cannot be had is userspace's.
+    pub fn set_zone_access(&mut self, mut lists: ZoneAccess) {
+        lists.retain(|zone, list| self.zone_access.get(zone) != list.as_ref());
+        for &zone in lists.keys() {
+            if let Some(old) = self.zone_access.remove(&zone) {
+                self.remove_access(zone, &old);
             }
         }
         for (zone, list) in lists {
-            if old.get(&zone) != Some(&list) {
-                let mut prefixes = list.prefixes();
-                let put = prefixes.try_for_each(|(place, access)| self.put_access(zone, place, access));
-                if let Err(error) = put {
-                    // The shorter prefixes alone would decide wrongly.
-                    self.remove_access(zone, &list);
-                    tracing::error!("userspace answers for a zone with an access list: {error:#}");
-                    continue;
-                }
+            let Some(list) = list else { continue };
+            let put = |(place, access)| self.put_access(zone, place, access);
+            let put = list.prefixes().try_for_each(put);
+            if let Err(error) = put {
+                // The shorter prefixes alone would decide wrongly.
+                self.remove_access(zone, &list);
+                let reason = with_causes(&error);
+                tracing::error!("userspace answers for a zone with an access list: {reason}");
+                continue;
             }
             self.zone_access.insert(zone, list);
         }
@@ -623,30 +611,31 @@ impl Program {
 
     fn remove_access(&mut self, group: u32, list: &AccessList) {
         for (place, _) in list.prefixes() {
+            let key = access_key(group, place);
             let removed = self
                 .access()
-                .and_then(|mut trie| Ok(trie.remove(&access_key(group, place))?));
+                .and_then(|mut trie| trie.remove(&key).map_err(XdpError::Access));
             if let Err(error) = removed {
-                tracing::debug!("a prefix of an access list was not there: {error:#}");
+                tracing::debug!("a prefix of an access list was not there: {}", with_causes(&error));
             }
         }
     }
 
-    fn put_access(&mut self, group: u32, place: Place, access: Access) -> anyhow::Result<()> {
+    fn put_access(&mut self, group: u32, place: AddressPrefix, access: Access) -> Result<(), XdpError> {
         self.access()?
             .insert(&access_key(group, place), access.to_octet(), 0)
-            .context("a prefix of an access list cannot be given to the XDP program")
+            .map_err(XdpError::Access)
     }
 
-    fn access(&mut self) -> anyhow::Result<AccessMap<'_>> {
-        let map = self.ebpf.map_mut("ACCESS").context("the object has no map `ACCESS`")?;
-        Ok(LpmTrie::try_from(map)?)
+    fn access(&mut self) -> Result<AccessMap<'_>, XdpError> {
+        maps::write_to(&mut self.ebpf, "ACCESS")
     }
 
     /// What the program, and those it took over from, have counted on all processors.
-    pub fn counters(&self) -> anyhow::Result<Counters> {
+    pub fn counters(&self) -> Result<Counters, XdpError> {
         let mut sum = *self.before;
-        for state in self.state.get(&0, 0)?.iter() {
+        let states = self.state.get(&0, 0).map_err(not_read("STATE"))?;
+        for state in states.iter() {
             let state: &State = bytemuck::cast_ref(state);
             add(&mut sum, &state.counters);
         }
@@ -654,10 +643,11 @@ impl Program {
     }
 
     /// What was answered for the zone of this index, by rcode class, since [`Self::forget_zone`].
-    pub fn zone_counters(&self, zone: u32) -> anyhow::Result<ZoneCounters> {
+    pub fn zone_counters(&self, zone: u32) -> Result<ZoneCounters, XdpError> {
         let mut sum = self.zone_offsets.get(&zone).copied().unwrap_or_default();
         if zone < self.counted_zones {
-            for counters in self.zone_counters.get(&zone, 0)?.iter() {
+            let of_processors = self.zone_counters.get(&zone, 0);
+            for counters in of_processors.map_err(not_read("ZONE_COUNTERS"))?.iter() {
                 sum = std::array::from_fn(|class| sum[class].wrapping_add(counters[class]));
             }
         }
@@ -666,7 +656,7 @@ impl Program {
 
     /// Lets the counts of this index begin at zero, for another zone. The map is not written to, where the program may
     /// be adding to what it has just read.
-    pub fn forget_zone(&mut self, zone: u32) -> anyhow::Result<()> {
+    pub fn forget_zone(&mut self, zone: u32) -> Result<(), XdpError> {
         let counted = self.zone_counters(zone)?;
         if counted != [0; RCODE_CLASSES] {
             let offset = self.zone_offsets.entry(zone).or_default();
@@ -675,8 +665,8 @@ impl Program {
         Ok(())
     }
 
-    fn all_zone_counters(&self) -> anyhow::Result<StdHashMap<u32, ZoneCounters>> {
-        let mut all = StdHashMap::new();
+    fn all_zone_counters(&self) -> Result<HashMap<u32, ZoneCounters>, XdpError> {
+        let mut all = HashMap::new();
         for zone in 0..self.counted_zones {
             let counted = self.zone_counters(zone)?;
             if counted != [0; RCODE_CLASSES] {
@@ -689,7 +679,7 @@ impl Program {
 
 type AccessMap<'a> = LpmTrie<&'a mut MapData, [u8; size_of::<AccessKey>()], u8>;
 
-fn access_key(group: u32, place: Place) -> Key<[u8; size_of::<AccessKey>()]> {
+fn access_key(group: u32, place: AddressPrefix) -> Key<[u8; size_of::<AccessKey>()]> {
     let address = place.octets();
     Key::new(
         GROUP_BITS + u32::from(place.bits),
@@ -707,12 +697,14 @@ fn add(sum: &mut Counters, one: &Counters) {
     }
 }
 
-fn program_fd(ebpf: &Ebpf) -> anyhow::Result<BorrowedFd<'_>> {
-    let program: &Xdp = ebpf
-        .program("hotdns")
-        .context("the object has no program `hotdns`")?
-        .try_into()?;
-    Ok(program.fd()?.as_fd())
+fn not_read(name: &'static str) -> impl FnOnce(MapError) -> XdpError {
+    move |error| XdpError::NotRead { name, error }
+}
+
+fn program_fd(ebpf: &Ebpf) -> Result<BorrowedFd<'_>, XdpError> {
+    let program = ebpf.program("hotdns").ok_or(XdpError::NoProgram)?;
+    let program: &Xdp = program.try_into().map_err(XdpError::ProgramRefused)?;
+    Ok(program.fd().map_err(XdpError::ProgramRefused)?.as_fd())
 }
 
 /// The publisher of tables in the program's maps.
@@ -723,15 +715,17 @@ pub type Loader = publish::Loader<Program>;
 pub type SharedProgram = publish::SharedHome<Program>;
 
 impl Home for Program {
-    fn set_clients(&mut self, clients: &Clients) -> anyhow::Result<()> {
+    type Error = XdpError;
+
+    fn set_clients(&mut self, clients: &Clients) -> Result<(), XdpError> {
         Program::set_clients(self, clients)
     }
 
-    fn set_zone_access(&mut self, lists: BTreeMap<u32, Arc<AccessList>>) {
+    fn set_zone_access(&mut self, lists: ZoneAccess) {
         Program::set_zone_access(self, lists);
     }
 
-    fn take_over(&mut self, old: &mut Self) -> anyhow::Result<()> {
+    fn take_over(&mut self, old: &mut Self) -> Result<(), XdpError> {
         Program::take_over(self, old)
     }
 
@@ -739,11 +733,11 @@ impl Home for Program {
         Program::lacks_room(self)
     }
 
-    fn zone_counters(&self, zone: u32) -> anyhow::Result<[u64; RCODE_CLASSES]> {
+    fn zone_counters(&self, zone: u32) -> Result<[u64; RCODE_CLASSES], XdpError> {
         Program::zone_counters(self, zone)
     }
 
-    fn forget_zone(&mut self, zone: u32) -> anyhow::Result<()> {
+    fn forget_zone(&mut self, zone: u32) -> Result<(), XdpError> {
         Program::forget_zone(self, zone)
     }
 }

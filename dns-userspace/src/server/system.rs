@@ -43,7 +43,7 @@ use super::{announce, logging, needs};
 use crate::answer::{Admission, Environment, Identity};
 use crate::api::{Inside, Serving, View};
 use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded};
-use crate::control::{Control, ControlHandle, Settings};
+use crate::control::{Control, ControlHandle, ControlSettings};
 use crate::cookies::Cookies;
 use crate::host::privileges;
 use crate::lines::CompileOptions;
@@ -173,7 +173,7 @@ impl System {
         let ids = sources.ids();
         let started = tokio::task::spawn_blocking(move || {
             let storage::Opened { journal, stored, link } = storage::open(&kept_in, runtime)?;
-            let settings = Settings {
+            let settings = ControlSettings {
                 journal,
                 stored,
                 history: limits,
@@ -184,6 +184,7 @@ impl System {
                 token: token_file,
                 cookies: secrets,
                 observer,
+                stages: Vec::new(),
             };
             let control = Control::start(settings, initial, Box::new(planes))?;
             anyhow::Ok((control, link))

@@ -210,7 +210,7 @@ impl<'s> Draft<'s> {
                 .any(|edited| edited.owner.key().is_at_or_below(apex))
         };
         let here = self.applied.iter().rev().find(touched).map(|applied| applied.version);
-        let known = self.base.snapshot.versions.get(apex).copied();
+        let known = self.base.snapshot.version_of_zone(apex);
         here.or(known).or(Some(self.base.version))
     }
 

@@ -10,13 +10,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
 use super::layers::Layers;
 use super::{Conflict, Place};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
-use crate::model::snapshot::Node;
+use crate::model::snapshot::{Node, Zones};
 use crate::model::source::SourceId;
 use crate::model::work;
 
@@ -28,7 +26,7 @@ pub(super) struct Merged {
 }
 
 /// What the layers make of `place`, given the zones that there are.
-pub(super) fn merge<Z>(layers: &Layers, zones: &OrdMap<NameKey, Z>, place: &Place) -> Merged {
+pub(super) fn merge(layers: &Layers, zones: &Zones, place: &Place) -> Merged {
     merge_given(layers, place, |apex| zones.contains_key(apex))
 }
 
@@ -163,7 +161,7 @@ pub(super) fn is_zone(layers: &Layers, key: &[u8]) -> bool {
 }
 
 /// The zone, by its apex, that a record outside of a declared zone is in; `None`: it is an overlay.
-pub(super) fn home<Z>(zones: &OrdMap<NameKey, Z>, key: &NameKey, rtype: RecordType) -> Option<NameKey> {
+pub(super) fn home(zones: &Zones, key: &NameKey, rtype: RecordType) -> Option<NameKey> {
     let apex = home_given(&|apex: &[u8]| zones.contains_key(apex), key, rtype)?;
     zones.get_key_value(apex).map(|(apex, _)| apex.clone())
 }

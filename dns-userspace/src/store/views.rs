@@ -76,7 +76,6 @@ pub(super) fn update(
         names.sort_unstable();
         names.dedup();
         let mut update = Update {
-            old,
             new,
             delta,
             zones: &zones,
@@ -131,7 +130,6 @@ fn note_changed(zones: &mut BTreeMap<NameKey, ZoneDelta>, new: &Snapshot, apex: 
 }
 
 struct Update<'a> {
-    old: &'a Snapshot,
     new: &'a Snapshot,
     /// Of the default.
     delta: &'a Delta,
@@ -165,11 +163,11 @@ impl Update<'_> {
     fn tree(&mut self, names: &[NameKey]) -> Snapshot {
         let mut tree = Snapshot {
             views: Arc::default(),
-            serials: OrdMap::new(),
+            versions: OrdMap::new(),
             ..self.new.clone()
         };
         if let Some(before) = self.before {
-            tree.zones = before.zones.clone();
+            tree.zones = self.new.zones.in_view(&before.zones);
             tree.overlays = before.overlays.clone();
             self.follow_zones(&mut tree);
         }
@@ -198,16 +196,13 @@ impl Update<'_> {
                 continue;
             }
             differs = true;
-            let zone = match keys_below(&self.own, apex).next() {
-                // What is no different is the default's very own, so that it stays shared.
-                None => default.clone(),
-                Some(_) => {
-                    let mut zone = Zone::clone(&tree.zones[apex]);
-                    set(&mut zone.nodes, key, wanted);
-                    Arc::new(zone)
-                }
-            };
-            tree.zones.insert(apex.clone(), zone);
+            let zone = keys_below(&self.own, apex).next().map(|_| {
+                let mut zone = Zone::clone(&tree.zones[apex]);
+                set(&mut zone.nodes, key, wanted);
+                Arc::new(zone)
+            });
+            // What is no different is the default's very own.
+            tree.zones.set_own(apex, zone);
         }
         let is_outside = |own: &&Arc<Node>| {
             own.rrsets
@@ -222,26 +217,21 @@ impl Update<'_> {
         differs
     }
 
-    /// Takes over how the default's zones have come, gone and changed.
+    /// Takes over how those of the default's zones have changed that are others here.
     fn follow_zones(&self, tree: &mut Snapshot) {
         for ZoneDelta { apex, .. } in self.zones.values() {
-            let Some(default) = self.new.zones.get(apex) else {
-                tree.zones.remove(apex);
+            let Some(before) = tree.zones.get_own(apex) else {
                 continue;
             };
-            let before = tree.zones.get(apex).filter(|before| before.index == default.index);
-            let was_shared = match (before, self.old.zones.get(apex)) {
-                (Some(before), Some(old)) => Arc::ptr_eq(before, old),
-                _ => true,
-            };
-            let zone = match before.filter(|_| !was_shared) {
-                Some(before) => Arc::new(Zone {
+            let default = self.new.zones.get(apex);
+            let same = default.filter(|default| default.index == before.index);
+            let zone = same.map(|default| {
+                Arc::new(Zone {
                     nodes: before.nodes.clone(),
                     ..Zone::clone(default)
-                }),
-                None => default.clone(),
-            };
-            tree.zones.insert(apex.clone(), zone);
+                })
+            });
+            tree.zones.set_own(apex, zone);
         }
     }
 }

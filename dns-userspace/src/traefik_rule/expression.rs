@@ -1,7 +1,7 @@
 //! The expression of a rule: calls joined by `!`, `&&` and `||`, which bind in this order.
 
 use super::matcher::{Matcher, matchers};
-use super::scan::{Problem, Token, tokens};
+use super::scan::{RuleProblem, Token, tokens};
 use super::{Dialect, names};
 use crate::model::name::Name;
 
@@ -32,9 +32,9 @@ impl Rule {
     }
 }
 
-pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Rule, Problem> {
+pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Rule, RuleProblem> {
     if text.len() > MOST_OCTETS {
-        return Err(Problem::new(0, format!("it has more than {MOST_OCTETS} octets")));
+        return Err(RuleProblem::new(0, format!("it has more than {MOST_OCTETS} octets")));
     }
     let tokens = tokens(text)?;
     let mut reader = Reader {
@@ -45,12 +45,12 @@ pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Rule, Problem> {
     let expression = reader.any()?;
     match reader.peek() {
         (_, Token::End) => Ok(Rule { expression }),
-        (at, Token::LineEnd) => Err(Problem::new(
+        (at, Token::LineEnd) => Err(RuleProblem::new(
             *at,
             "the rule ends at this line's end; write `&&` or `||` before the end of the line, not after it",
         )),
-        (at, Token::Close) => Err(Problem::new(*at, "this `)` has no `(`")),
-        (at, other) => Err(Problem::new(
+        (at, Token::Close) => Err(RuleProblem::new(*at, "this `)` has no `(`")),
+        (at, other) => Err(RuleProblem::new(
             *at,
             format!("`&&` or `||` was expected here, not {}", other.shown()),
         )),
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         is_next
     }
 
-    fn any(&mut self) -> Result<Expression, Problem> {
+    fn any(&mut self) -> Result<Expression, RuleProblem> {
         let mut parts = vec![self.all()?];
         while self.takes(&Token::Or) {
             parts.push(self.all()?);
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         Ok(joined(parts, Expression::Any))
     }
 
-    fn all(&mut self) -> Result<Expression, Problem> {
+    fn all(&mut self) -> Result<Expression, RuleProblem> {
         let mut parts = vec![self.one()?];
         while self.takes(&Token::And) {
             parts.push(self.one()?);
@@ -101,11 +101,11 @@ impl<'a> Reader<'a> {
         Ok(joined(parts, Expression::All))
     }
 
-    fn one(&mut self) -> Result<Expression, Problem> {
+    fn one(&mut self) -> Result<Expression, RuleProblem> {
         let (at, token) = self.take();
         self.depth += 1;
         if self.depth > MOST_DEPTH {
-            return Err(Problem::new(
+            return Err(RuleProblem::new(
                 *at,
                 format!("parentheses are nested over {MOST_DEPTH} deep"),
             ));
@@ -119,53 +119,53 @@ impl<'a> Reader<'a> {
             }
             Token::Word(name) => {
                 let arguments = self.arguments(*at, name)?;
-                matchers(self.dialect, name, arguments).map_err(|reason| Problem::new(*at, reason))?
+                matchers(self.dialect, name, arguments).map_err(|reason| RuleProblem::new(*at, reason))?
             }
             other => {
                 let reason = format!(
                     "a function such as Host(`a.example.com`) was expected, not {}",
                     other.shown()
                 );
-                return Err(Problem::new(*at, reason));
+                return Err(RuleProblem::new(*at, reason));
             }
         };
         self.depth -= 1;
         Ok(expression)
     }
 
-    fn close(&mut self, opened: usize) -> Result<(), Problem> {
+    fn close(&mut self, opened: usize) -> Result<(), RuleProblem> {
         let (at, token) = self.take();
         match token {
             Token::Close => Ok(()),
-            Token::LineEnd => Err(Problem::new(
+            Token::LineEnd => Err(RuleProblem::new(
                 *at,
                 "the rule ends at this line's end; put `&&`, `||`, `,` or `(` at the end of the line",
             )),
-            Token::End => Err(Problem::new(opened, "this `(` has no `)`")),
-            other => Err(Problem::new(
+            Token::End => Err(RuleProblem::new(opened, "this `(` has no `)`")),
+            other => Err(RuleProblem::new(
                 *at,
                 format!("`)` was expected here, not {}", other.shown()),
             )),
         }
     }
 
-    fn arguments(&mut self, named: usize, name: &str) -> Result<Vec<String>, Problem> {
+    fn arguments(&mut self, named: usize, name: &str) -> Result<Vec<String>, RuleProblem> {
         let opened = self.peek().0;
         if !self.takes(&Token::Open) {
             let reason = format!("`{name}` is written with its arguments: {name}(`…`)");
-            return Err(Problem::new(named, reason));
+            return Err(RuleProblem::new(named, reason));
         }
         let mut arguments = Vec::new();
         while self.peek().1 != Token::Close {
             match self.take() {
                 (at, Token::Text(text)) if text.is_empty() => {
-                    return Err(Problem::new(*at, format!("`{name}` has an empty argument")));
+                    return Err(RuleProblem::new(*at, format!("`{name}` has an empty argument")));
                 }
                 (_, Token::Text(text)) => arguments.push(text.clone()),
-                (_, Token::End) => return Err(Problem::new(opened, "this `(` has no `)`")),
+                (_, Token::End) => return Err(RuleProblem::new(opened, "this `(` has no `)`")),
                 (at, other) => {
                     let reason = format!("the arguments of `{name}` are strings, not {}", other.shown());
-                    return Err(Problem::new(*at, reason));
+                    return Err(RuleProblem::new(*at, reason));
                 }
             }
             if !self.takes(&Token::Comma) {
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         }
         self.close(opened)?;
         match arguments.is_empty() {
-            true => Err(Problem::new(named, format!("`{name}` has no argument"))),
+            true => Err(RuleProblem::new(named, format!("`{name}` has no argument"))),
             false => Ok(arguments),
         }
     }

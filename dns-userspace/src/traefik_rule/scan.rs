@@ -2,12 +2,12 @@
 
 /// What is wrong, and at which octet.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct RuleProblem {
     pub(super) at: usize,
     pub(super) reason: String,
 }
 
-impl Problem {
+impl RuleProblem {
     pub(super) fn new(at: usize, reason: impl Into<String>) -> Self {
         Self {
             at,
@@ -49,7 +49,7 @@ impl Token {
 }
 
 /// All tokens, each with the octet at which it begins; the last one is [`Token::End`].
-pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Problem> {
+pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, RuleProblem> {
     let mut tokens: Vec<(usize, Token)> = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
@@ -74,7 +74,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Problem> {
             '&' if rest.starts_with("&&") => (Token::And, 2),
             '|' if rest.starts_with("||") => (Token::Or, 2),
             '&' | '|' => {
-                return Err(Problem::new(
+                return Err(RuleProblem::new(
                     at,
                     format!("`{first}` is written twice: `{first}{first}`"),
                 ));
@@ -83,14 +83,14 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Problem> {
             '"' => quoted_string(at, rest)?,
             '\'' => {
                 let reason = "strings are in back-quotes or double quotes: Host(`a.example.com`)";
-                return Err(Problem::new(at, reason));
+                return Err(RuleProblem::new(at, reason));
             }
             'a'..='z' | 'A'..='Z' | '_' => {
                 let is_other = |symbol: char| !(symbol.is_ascii_alphanumeric() || symbol == '_');
                 let length = rest.find(is_other).unwrap_or(rest.len());
                 (Token::Word(rest[..length].to_owned()), length)
             }
-            other => return Err(Problem::new(at, format!("`{other}` has no meaning in a rule"))),
+            other => return Err(RuleProblem::new(at, format!("`{other}` has no meaning in a rule"))),
         };
         tokens.push((at, token));
         at += length;
@@ -102,25 +102,25 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Problem> {
     Ok(tokens)
 }
 
-fn raw_string(at: usize, rest: &str) -> Result<(Token, usize), Problem> {
+fn raw_string(at: usize, rest: &str) -> Result<(Token, usize), RuleProblem> {
     let body = &rest[1..];
     let end = body
         .find('`')
-        .ok_or_else(|| Problem::new(at, "this string has no closing back-quote"))?;
+        .ok_or_else(|| RuleProblem::new(at, "this string has no closing back-quote"))?;
     // Go drops carriage returns from raw strings.
     Ok((Token::Text(body[..end].replace('\r', "")), end + 2))
 }
 
 /// A string in double quotes, with Go's escapes.
-fn quoted_string(at: usize, rest: &str) -> Result<(Token, usize), Problem> {
-    let open = || Problem::new(at, "this string has no closing double quote");
+fn quoted_string(at: usize, rest: &str) -> Result<(Token, usize), RuleProblem> {
+    let open = || RuleProblem::new(at, "this string has no closing double quote");
     let mut octets = Vec::new();
     let mut symbols = rest.char_indices().skip(1);
     while let Some((place, symbol)) = symbols.next() {
         match symbol {
             '"' => {
                 let text = String::from_utf8(octets)
-                    .map_err(|_| Problem::new(at, "the escapes in this string are no valid UTF-8"))?;
+                    .map_err(|_| RuleProblem::new(at, "the escapes in this string are no valid UTF-8"))?;
                 return Ok((Token::Text(text), place + 1));
             }
             '\n' => return Err(open()),
@@ -128,7 +128,7 @@ fn quoted_string(at: usize, rest: &str) -> Result<(Token, usize), Problem> {
                 let (_, escape) = symbols.next().ok_or_else(open)?;
                 let bad = || {
                     let hint = "in double quotes a backslash is written twice: HostRegexp(\"^a\\\\.b$\")";
-                    Problem::new(at + place, format!("`\\{escape}` is no escape of a string; {hint}"))
+                    RuleProblem::new(at + place, format!("`\\{escape}` is no escape of a string; {hint}"))
                 };
                 let mut number = |digits: usize, base: u32, first: Option<char>| {
                     let digits: String = first

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use dns_userspace::answer::{Admission, Environment};
-use dns_userspace::control::{Control, ControlHandle, Desired, DesiredZone, Observer, Planes, Publication, Settings};
+use dns_userspace::control::{
+    Control, ControlHandle, ControlSettings, Desired, DesiredZone, Observer, Planes, Publication,
+};
 use dns_userspace::cookies::Cookies;
 use dns_userspace::journal::{
     Entry, HistoryLimits, Journal, ServedSerial, StorageStatus, Stored, StoredFiles, Trouble, WriteError,
@@ -120,7 +122,7 @@ impl Writer {
             random: 0,
         };
         let publisher = Publisher::new(on_heap(), CompileOptions::of(&environment, false))?;
-        let settings = Settings {
+        let settings = ControlSettings {
             journal: Box::new(NoJournal),
             stored: Some(Stored::default()),
             history: HistoryLimits::default(),
@@ -131,6 +133,7 @@ impl Writer {
             token: Arc::default(),
             cookies: Arc::new(Cookies::new(None)?),
             observer: Arc::new(Nobody),
+            stages: Vec::new(),
         };
         let control = Control::start(settings, desired(options, zones)?, Box::new(Table(publisher)))?;
         Ok(Self {

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use aya::programs::xdp::XdpLink;
 use dns_common::settings::Settings;
 use dns_userspace::answer::Environment;
@@ -161,7 +161,9 @@ fn loader(end: &End, udp_payload: u16) -> Result<Loader> {
         };
         let (mut program, memory) = Program::load(&object, &settings.into(), keys, sizes)?;
         let report = program.set_own(own.clone());
-        ensure!(report.error.is_none(), "{report:?}");
+        if report.error.is_some() {
+            return Err(format!("{report:?}").into());
+        }
         Ok((Some(program), memory))
     }))
 }

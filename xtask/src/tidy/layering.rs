@@ -100,6 +100,17 @@ const RULES: &[Rule] = &[
     },
     Rule {
         places: &["dns-userspace/src/"],
+        // Where the parts are put together, and what is wrong with one of them is told and nothing else.
+        exceptions: &[
+            "dns-userspace/src/main.rs",
+            "dns-userspace/src/server.rs",
+            "dns-userspace/src/server/",
+        ],
+        names: &["anyhow"],
+        message: "an error of a part is a type that says what can be wrong with it",
+    },
+    Rule {
+        places: &["dns-userspace/src/"],
         // The verbs are a part of the program: the token of a server is in the environment, so is the editor.
         // A token that is in a variable, named by `token_env`, is read where it is sent.
         exceptions: &[
@@ -232,6 +243,14 @@ mod tests {
         assert_eq!(lines("dns-userspace/src/serve/udp.rs", text), [1]);
         assert_eq!(lines("dns-userspace/src/serve/xdp.rs", text), [0; 0]);
         assert_eq!(lines("tests/src/bin/kernel_probe.rs", text), [0; 0]);
+    }
+
+    #[test]
+    fn errors_of_parts_are_typed() {
+        let text = "pub fn load() -> anyhow::Result<()> {}\n";
+        assert_eq!(lines("dns-userspace/src/publish.rs", text), [1]);
+        assert_eq!(lines("dns-userspace/src/server/system.rs", text), [0; 0]);
+        assert_eq!(lines("tests/src/kernel.rs", text), [0; 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::problem::ConfigProblem;
 use super::super::section::CheckedMapping;
-use super::{MOST, Reader};
+use super::{MOST, TargetReader};
 use crate::model::name::Name;
 
 /// What all of them have.
@@ -79,7 +79,10 @@ pub(super) const ROUTE53_KEYS: &[&str] = with_shared!("credentials_file", "regio
 const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 const DRIFT: Duration = Duration::from_secs(900);
 
-pub(super) fn technitium<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<TechnitiumConfig> {
+pub(super) fn technitium<'a>(
+    section: &CheckedMapping<'a>,
+    reader: &mut TargetReader<'a, '_>,
+) -> Option<TechnitiumConfig> {
     let provider = shared(section, reader, None, 10);
     let token = token(section, reader);
     Some(TechnitiumConfig {
@@ -88,7 +91,10 @@ pub(super) fn technitium<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'
     })
 }
 
-pub(super) fn cloudflare<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<CloudflareConfig> {
+pub(super) fn cloudflare<'a>(
+    section: &CheckedMapping<'a>,
+    reader: &mut TargetReader<'a, '_>,
+) -> Option<CloudflareConfig> {
     // 1,200 requests in 5 minutes are allowed.
     let provider = shared(section, reader, Some("https://api.cloudflare.com/client/v4"), 4);
     let token = token(section, reader);
@@ -98,7 +104,7 @@ pub(super) fn cloudflare<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'
     })
 }
 
-pub(super) fn route53<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<Route53Config> {
+pub(super) fn route53<'a>(section: &CheckedMapping<'a>, reader: &mut TargetReader<'a, '_>) -> Option<Route53Config> {
     // Five requests a second are allowed to an account.
     let provider = shared(section, reader, Some("https://route53.amazonaws.com"), 4);
     let file = section.required_text("credentials_file", "credentials_file: credentials", reader.findings);
@@ -112,7 +118,7 @@ pub(super) fn route53<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, 
 
 fn shared<'a>(
     section: &CheckedMapping<'a>,
-    reader: &mut Reader<'a, '_>,
+    reader: &mut TargetReader<'a, '_>,
     default_url: Option<&str>,
     default_rate: u16,
 ) -> Option<ProviderConfig> {
@@ -161,7 +167,7 @@ fn shared<'a>(
     })
 }
 
-fn token<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<TokenPlace> {
+fn token<'a>(section: &CheckedMapping<'a>, reader: &mut TargetReader<'a, '_>) -> Option<TokenPlace> {
     let variable = section.short_text("token_env", "token_env: DNS_API_TOKEN", MOST, reader.findings);
     if let Some(variable) = variable {
         return Some(TokenPlace::Variable(variable));

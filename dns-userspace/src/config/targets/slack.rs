@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::section::CheckedMapping;
-use super::Reader;
+use super::TargetReader;
 use crate::model::name::Name;
 
 /// A webhook that is told of changes.
@@ -22,7 +22,7 @@ pub struct SlackConfig {
 
 pub(super) const KEYS: &[&str] = &["name", "url_file", "zones", "max_rate"];
 
-pub(super) fn read<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<SlackConfig> {
+pub(super) fn read<'a>(section: &CheckedMapping<'a>, reader: &mut TargetReader<'a, '_>) -> Option<SlackConfig> {
     let name = reader.name(section);
     let url = section.required_text("url_file", "url_file: webhook", reader.findings);
     let zones = reader.zones(section);

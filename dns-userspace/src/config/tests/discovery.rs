@@ -26,8 +26,8 @@ fn sources(text: &str, variables: &[(&str, &str)]) -> Vec<ConfiguredSource> {
         .sources
 }
 
-fn environment(variables: &[(&str, &str)]) -> Environment {
-    Environment::new(
+fn environment(variables: &[(&str, &str)]) -> EnvironmentVariables {
+    EnvironmentVariables::new(
         variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::super::{Control, ControlHandle, Desired, DesiredZone, History, Planes, Publication, Settings};
+use super::super::{
+    Control, ControlHandle, ControlSettings, Desired, DesiredZone, History, Planes, Publication, Stage,
+};
 use crate::cookies::Cookies;
-use crate::journal::faults::Shared;
+use crate::journal::faults::SharedFaults;
 use crate::journal::{HistoryLimits, Storage, StoredFiles};
-use crate::model::name::Name;
+use crate::model::name::{Name, NameKey};
 use crate::model::rdata::{format_value, parse_value};
 use crate::model::record::{Handling, Rdata, RecordType, RrSet};
 use crate::model::snapshot::Snapshot;
@@ -35,6 +37,8 @@ pub(crate) struct Served {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) serials: HashMap<u32, u32>,
     pub(crate) publications: usize,
+    /// At which names the latest differs.
+    pub(crate) names: Vec<NameKey>,
     pub(crate) rests: usize,
 }
 
@@ -51,6 +55,7 @@ impl Planes for MemoryPlanes {
         served.snapshot = publication.new.clone();
         let serials = publication.serials.iter().map(|zone| (zone.index, zone.serial));
         served.serials.extend(serials);
+        served.names.clone_from(&publication.delta.names);
     }
 
     fn withhold(&mut self) {
@@ -74,7 +79,7 @@ pub(crate) struct Fixture {
     pub(crate) token: Option<Arc<TokenFile>>,
     pub(crate) readiness: Arc<Readiness>,
     /// How writes to the database fail.
-    pub(crate) faults: Shared,
+    pub(crate) faults: SharedFaults,
     control: Option<Control>,
 }
 
@@ -89,16 +94,22 @@ impl Fixture {
 
     /// Whether or not there is a database that can be read: then without it.
     pub(crate) fn without_required(folder: Arc<tempfile::TempDir>, initial: Desired) -> Self {
-        Self::build(folder, initial, None, false, Vec::new())
+        Self::build(folder, initial, None, false, Vec::new(), Vec::new())
     }
 
     /// With watched sources that are configured.
     pub(crate) fn watching(folder: Arc<tempfile::TempDir>, initial: Desired, sources: Vec<SourceId>) -> Self {
-        Self::build(folder, initial, None, true, sources)
+        Self::build(folder, initial, None, true, sources, Vec::new())
     }
 
     pub(crate) fn within(folder: Arc<tempfile::TempDir>, initial: Desired, token: Option<Arc<TokenFile>>) -> Self {
-        Self::build(folder, initial, token, true, Vec::new())
+        Self::build(folder, initial, token, true, Vec::new(), Vec::new())
+    }
+
+    /// With a stage after that of the serials.
+    pub(crate) fn staged(initial: Desired, stage: impl Stage + 'static) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::build(folder, initial, None, true, Vec::new(), vec![Box::new(stage)])
     }
 
     fn build(
@@ -107,9 +118,10 @@ impl Fixture {
         token: Option<Arc<TokenFile>>,
         required: bool,
         sources: Vec<SourceId>,
+        stages: Vec<Box<dyn Stage>>,
     ) -> Self {
         let readiness = Arc::new(Readiness::default());
-        let faults = Shared::default();
+        let faults = SharedFaults::default();
         let served: Arc<Mutex<Served>> = Arc::default();
         let gate: Arc<Mutex<()>> = Arc::default();
         let files = Arc::new(Mutex::new(Ok(initial.clone())));
@@ -117,7 +129,7 @@ impl Fixture {
         metrics.show_readiness(Arc::clone(&readiness));
         let registry: Arc<Registry> = Arc::default();
         let (storage, stored) = Storage::open(folder.path()).expect("a good database");
-        let settings = Settings {
+        let settings = ControlSettings {
             journal: Box::new(storage.with_faults(faults.clone())),
             stored,
             history: HistoryLimits::default(),
@@ -135,6 +147,7 @@ impl Fixture {
                 readiness: readiness.clone(),
                 sources: registry.clone(),
             }),
+            stages,
         };
         let planes = MemoryPlanes {
             served: served.clone(),

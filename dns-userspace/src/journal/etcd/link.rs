@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use super::client::{CallError, Client, Event, KeyValue, base64};
 use super::layout::{FORMAT, Head, Place, StoredNode, StoredZone, end_of_rrset, read_rrset};
 use super::{Line, WITHIN};
-use crate::journal::nodes::{self, Node};
+use crate::journal::nodes::{Node, NodeLink, Nodes};
 use crate::journal::shared::{Mark, News, SharedChange, SharedSet, SharedZone, Step, Whole, Why};
 
 /// After this long without a word from a node it is not waited for any more.
@@ -37,18 +37,18 @@ const PAGE: u32 = 5000;
 const OF_PAGE: Duration = Duration::from_secs(20);
 
 /// The connection, which is to be run.
-pub struct Link {
+pub struct EtcdLink {
     line: Arc<Line>,
     news: mpsc::Sender<News>,
 }
 
-impl Link {
+impl EtcdLink {
     pub(super) fn new(line: Arc<Line>, news: mpsc::Sender<News>) -> Self {
         Self { line, news }
     }
 
     /// The nodes, to be shown.
-    pub fn nodes(&self) -> Arc<nodes::Nodes> {
+    pub fn nodes(&self) -> Arc<Nodes> {
         Arc::clone(&self.line.nodes)
     }
 
@@ -84,7 +84,7 @@ impl Link {
             let reason = reasons.join("; ");
             self.line
                 .nodes
-                .change(|state| state.link = nodes::Link::Away(reason.into()));
+                .change(|state| state.link = NodeLink::Away(reason.into()));
             wake();
             pause = match begun.elapsed() > LONGEST_PAUSE {
                 true => SHORTEST_PAUSE,
@@ -105,7 +105,7 @@ impl Link {
             // From here on the writer may write.
             self.line.client.store(Some(Arc::clone(&client)));
             self.line.nodes.change(|state| {
-                state.link = nodes::Link::Connected(client.url().into());
+                state.link = NodeLink::Connected(client.url().into());
                 state.contact = Some(Instant::now());
             });
             let session = Session {
@@ -191,7 +191,7 @@ impl Link {
 }
 
 struct Session<'a, W> {
-    link: &'a Link,
+    link: &'a EtcdLink,
     client: &'a Client,
     wake: &'a W,
     /// What was changed of nodes up to this revision is known.

@@ -11,7 +11,7 @@ use super::*;
 use crate::answer::Environment;
 use crate::lines::CompileOptions;
 use crate::model::views::ViewClients;
-use crate::publish::Stage;
+use crate::publish::Moment;
 use crate::rules::{Action, Block, BlockAnswer, Rule};
 use crate::serve::answerer::LocalChains;
 use crate::serve::fastpath::{Fast, Worker};
@@ -168,7 +168,7 @@ impl Hot {
             .is_some()
     }
 
-    fn apply(&mut self, changes: Vec<Change>, observe: &mut dyn FnMut(Stage)) {
+    fn apply(&mut self, changes: Vec<Change>, observe: &mut dyn FnMut(Moment)) {
         let plan = self.store.plan(changes);
         self.publisher
             .publish_observed(&plan.snapshot, &plan.delta, &[], observe);
@@ -358,7 +358,7 @@ fn a_name_that_becomes_ours_wins_at_once_and_so_does_one_that_an_alias_leads_to(
         });
         let is_given_later = seen
             .iter()
-            .skip_while(|(stage, _)| *stage != Stage::Published)
+            .skip_while(|(stage, _)| *stage != Moment::Published)
             .any(|(_, is_given)| *is_given);
         assert!(seen.len() > 2 && !is_given_later, "{name}: {seen:?}");
         hot.forwarder.tend_hot();

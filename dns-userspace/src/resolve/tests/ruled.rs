@@ -2,7 +2,7 @@
 
 use super::chains::Ours;
 use super::*;
-use crate::rules::{Action, Autopath, Block, BlockAnswer, Pattern, Rewrite, Rule, Scope, Template, Text};
+use crate::rules::{Action, Autopath, Block, BlockAnswer, Pattern, Rewrite, RewriteScope, Rule, Template, Text};
 
 fn forwarder_with(servers: &[SocketAddr], actions: Vec<Action>) -> Arc<Forwarder> {
     let rules: Vec<Rule> = actions
@@ -24,7 +24,7 @@ fn rewrite(pattern: &str, to: &str) -> Action {
     let pattern = Pattern::new(pattern).unwrap();
     let to = Text::parse(to, Some(&pattern)).unwrap();
     Action::Rewrite(Rewrite {
-        scope: Scope::Match(pattern, to),
+        scope: RewriteScope::Match(pattern, to),
     })
 }
 

@@ -8,10 +8,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use anyhow::Context;
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use dns_common::tap::{HEAD_BYTES, TapSettings, Tapped};
+
+use super::{XdpError, maps};
 
 /// Octets of a ring: 50 ms of a million answers a second.
 const RING_BYTES: u32 = 8 << 20;
@@ -49,13 +50,9 @@ pub(super) fn ring_bytes(settings: TapSettings) -> u32 {
 
 impl Taps {
     /// Reads the ring of this program too, as long as what is returned is kept.
-    pub(super) fn add(&self, ebpf: &mut Ebpf) -> anyhow::Result<Alive> {
-        let mut take = |name: &'static str| {
-            ebpf.take_map(name)
-                .with_context(|| format!("the object has no map `{name}`"))
-        };
-        let records = RingBuf::try_from(take("TAP")?)?;
-        let lost = PerCpuArray::try_from(take("TAP_LOST")?)?;
+    pub(super) fn add(&self, ebpf: &mut Ebpf) -> Result<Alive, XdpError> {
+        let records = maps::take(ebpf, "TAP")?;
+        let lost = maps::take(ebpf, "TAP_LOST")?;
         let alive = Alive::default();
         let program = Arc::downgrade(&alive);
         self.lock().open.push(Ring { records, lost, program });

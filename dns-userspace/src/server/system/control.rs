@@ -15,6 +15,7 @@ use crate::config::{
 use crate::control::{self, Door, Failure, LoadFiles, Planes, Publication, Replaced};
 use crate::journal::{StoredFile, StoredFiles};
 use crate::lines::CompileOptions;
+use crate::model::shown::with_causes;
 use crate::rules::{Rule, RuleBook};
 use crate::serve::policy::{Policies, Policy};
 use crate::serve::xdp::Publisher;
@@ -291,7 +292,7 @@ impl Planes for ServerPlanes {
             .reconfigure(options, &mut || policies.replace(Arc::clone(&policy)));
         done.map_err(|error| {
             self.choices.store(before);
-            format!("{error:#}")
+            with_causes(&error)
         })
     }
 

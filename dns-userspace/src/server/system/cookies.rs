@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::super::supervisor::Spawner;
 use crate::cookies::Cookies;
+use crate::model::shown::with_causes;
 use crate::serve::xdp::SharedProgram;
 
 /// Cookies tell seconds.
@@ -35,7 +36,7 @@ pub(super) fn keep(cookies: Arc<Cookies>, program: SharedProgram, spawner: &Spaw
             if let Some(program) = &mut *program.lock()
                 && let Err(error) = program.set_cookies(cookies.seconds(), &cookies.secrets())
             {
-                warn!("the DNS cookies of XDP's answers get old: {error:#}");
+                warn!("the DNS cookies of XDP's answers get old: {}", with_causes(&error));
             }
         }
     });

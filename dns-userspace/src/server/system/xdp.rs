@@ -24,6 +24,7 @@ use super::netlink::{self, Connection};
 use crate::config::{Config, XdpMode};
 use crate::control::ControlHandle;
 use crate::cookies::Cookies;
+use crate::model::shown::with_causes;
 use crate::observe::metrics::{XdpFigures, XdpReading};
 use crate::serve::gate::{Charged, Gate};
 use crate::serve::object::OBJECT;
@@ -130,7 +131,7 @@ pub(super) fn table_loader(
         let loader = &loader;
         let with_program = object.map(|object| move || loader_of(loader, object, keys, sizes));
         let on_heap = || Ok((None, loader.on_heap(sizes)?));
-        choice.make(with_program, on_heap)
+        Ok(choice.make(with_program, on_heap)?)
     })
 }
 
@@ -358,7 +359,7 @@ impl XdpFigures for SharedProgram {
         let counters = match program.as_ref().map(Program::counters) {
             Some(Ok(counters)) => counters,
             Some(Err(error)) => {
-                warn!("the counters of XDP cannot be read: {error:#}");
+                warn!("the counters of XDP cannot be read: {}", with_causes(&error));
                 return XdpReading::default();
             }
             None => return XdpReading::default(),

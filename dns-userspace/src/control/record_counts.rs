@@ -6,20 +6,21 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
+use super::publication::Publication;
 use crate::model::name::NameKey;
 use crate::model::snapshot::{Node, Snapshot, Zone};
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
-use crate::store::{Delta, Plan};
+use crate::store::Delta;
 
 /// RRs by source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Census(BTreeMap<SourceId, i64>);
+pub(super) struct RecordCounts(BTreeMap<SourceId, i64>);
 
-impl Census {
-    /// Goes from what is served, `old`, to what a plan serves.
-    pub(super) fn follow(&mut self, old: &Snapshot, plan: &Plan) {
-        let new = &plan.snapshot;
+impl RecordCounts {
+    /// Goes from what was served before a publication to what it serves.
+    pub(super) fn follow(&mut self, publication: &Publication) {
+        let Publication { old, new, delta, .. } = publication;
         let nothing = OrdMap::new();
         let nodes = |zone: Option<&Arc<Zone>>| zone.map_or_else(|| nothing.clone(), |zone| zone.nodes.clone());
         let mut count = |_: &NameKey, old: Option<&Node>, new: Option<&Node>| {
@@ -27,10 +28,10 @@ impl Census {
             self.add(new, 1);
         };
         node_changes(&old.overlays, &new.overlays, &mut count);
-        for name in differing_views(old, new, &plan.delta) {
+        for name in differing_views(old, new, delta) {
             node_changes(&own(old, name), &own(new, name), &mut count);
         }
-        for delta in &plan.delta.zones {
+        for delta in &delta.zones {
             let (old, new) = (old.zones.get(&delta.apex), new.zones.get(&delta.apex));
             node_changes(&nodes(old), &nodes(new), &mut count);
         }
