@@ -132,7 +132,10 @@ pub fn run(options: &Options) -> Result<()> {
     figures.add("many to few records", ratio, "of the rate", Some(Goal::AtLeast(0.8)));
 
     search(&stage, options, &mut figures).context("searches")?;
-    under_load(&mut stage, load, options, &mut figures).context("under load")?;
+    for in_threads in [false, true] {
+        under_load(&mut stage, load, options, in_threads, &mut figures).context("under load")?;
+    }
+    stage.circuit.receive_in_threads(false)?;
     start_again(&mut stage, load, &mut figures).context("kill -9")?;
     report(options, &figures.0)
 }
@@ -263,8 +266,16 @@ fn search(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()>
     Ok(())
 }
 
-/// Single changes while the closed loop takes what processors there are.
-fn under_load(stage: &mut Stage, load: &Load, options: &Options, figures: &mut Figures) -> Result<()> {
+/// Single changes while the closed loop takes what processors there are; the kernel receives its frames in threads of
+/// their own, or in whatever thread is in its way.
+fn under_load(
+    stage: &mut Stage,
+    load: &Load,
+    options: &Options,
+    in_threads: bool,
+    figures: &mut Figures,
+) -> Result<()> {
+    stage.circuit.receive_in_threads(in_threads)?;
     let (returns, in_flight) = (Returns::Replies, options.in_flight);
     stage.circuit.start(load, returns, Frames::Full, in_flight)?;
     let measured = singles(stage, load, options, Some(Duration::from_secs_f64(options.seconds)));
@@ -275,8 +286,13 @@ fn under_load(stage: &mut Stage, load: &Load, options: &Options, figures: &mut F
         sample.wrong(load) == 0.0,
         "some of the loop's replies were wrong: {sample:?}"
     );
-    measured?.show("under load", figures, false);
-    figures.add("the load", sample.rate(), "queries/s", None);
+    let when = if in_threads {
+        "under load, NAPI in threads"
+    } else {
+        "under load"
+    };
+    measured?.show(when, figures, false);
+    figures.add(format!("the queries, {when}"), sample.rate(), "queries/s", None);
     Ok(())
 }
 
@@ -320,7 +336,7 @@ fn report(options: &Options, figures: &[Figure]) -> Result<()> {
             missed.push(format!("{name}: {value:.1} {unit}, {wanted}"));
             format!("MISSED ({wanted})")
         });
-        println!("{name:<32} {value:>12.1} {unit:<12} {verdict}");
+        println!("{name:<42} {value:>12.1} {unit:<12} {verdict}");
     }
     if let Some(path) = &options.json {
         let values: Vec<Value> = figures

@@ -234,6 +234,19 @@ impl Circuit {
         Ok(())
     }
 
+    /// Has the kernel receive frames in threads of their own (`threaded` of NAPI) from now on, or no more.
+    ///
+    /// Otherwise whoever makes a system call that ends in the network stack receives frames on the way, as long as
+    /// there are any, and a server that is flooded has little time for anything else.
+    pub fn receive_in_threads(&self, is_wanted: bool) -> Result<()> {
+        for (namespace, end) in [(&self.client, &self.pair.first), (&self.server, &self.pair.second)] {
+            let value = u8::from(is_wanted);
+            let script = format!("echo {value} > /sys/class/net/{}/threaded", end.device);
+            namespace.run("sh", &["-ec", &script])?;
+        }
+        Ok(())
+    }
+
     /// Counts for some time.
     pub fn measure(&self, time: Duration) -> Result<Sample> {
         let (start, softirq, before) = (Instant::now(), self.softirq_seconds()?, self.counters()?);
