@@ -203,7 +203,7 @@ impl Kernel {
     pub fn counters(&self) -> Result<Counters> {
         let program = self.planes.publisher.program();
         let program = program.lock();
-        program.as_ref().context("a program")?.counters()
+        Ok(program.as_ref().context("a program")?.counters()?)
     }
 
     /// The reason for which the frame passes, unchanged; `None` where it passes uncounted.
