@@ -340,9 +340,14 @@ async fn a_database_that_cannot_be_written_holds_no_source_up() {
         .fail_always(Step::Commit, ffi::SQLITE_FULL);
     watching.write(&json!({"one": thing(1, "www.x.", &["192.0.2.9"])}));
     watching.serves("www.x.", &["192.0.2.9"]).await;
+    let is_open = |fixture: &Fixture| fixture.readiness.storage().reason.is_none();
+    // It is served before the writer says that it could not be kept.
+    watching
+        .fixture
+        .eventually("not written", |fixture| !is_open(fixture))
+        .await;
     watching.fixture.faults.lock().expect("not poisoned").stop();
     // Kept once it can be: by time, with no further change.
-    let is_open = |fixture: &Fixture| fixture.readiness.storage().reason.is_none();
     watching.fixture.eventually("written again", is_open).await;
     let folder = watching.stop().await;
     std::fs::remove_file(folder.path().join("objects.json")).expect("removed");
