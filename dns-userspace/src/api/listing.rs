@@ -11,6 +11,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use imbl::ordmap::RangedIter;
 use imbl::shared_ptr::DefaultSharedPtr;
+use memchr::memmem::Finder;
 
 use crate::model::name::{Name, NameKey};
 use crate::model::rdata;
@@ -29,8 +30,27 @@ pub(super) struct Filter {
     pub(super) zone: Option<NameKey>,
     /// Names at or below one of these; none is all. It is what the one who asks may see.
     pub(super) within: Vec<NameKey>,
-    /// By a part of the name, of a value, of the source or of the note, in lower case.
-    pub(super) text: Option<Box<str>>,
+    /// By a part of the name, of a value, of the source or of the note.
+    pub(super) text: Option<Needle>,
+}
+
+/// A text that is looked for, whatever its case.
+#[derive(Debug, Clone)]
+pub(super) struct Needle {
+    finder: Finder<'static>,
+    /// Whether an address may have it.
+    is_of_addresses: bool,
+}
+
+impl Needle {
+    pub(super) fn new(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let is_of_address = |octet: u8| matches!(octet, b'0'..=b'9' | b'a'..=b'f' | b'.' | b':');
+        Self {
+            finder: Finder::new(&text).into_owned(),
+            is_of_addresses: text.bytes().all(is_of_address),
+        }
+    }
 }
 
 impl Filter {
@@ -39,15 +59,14 @@ impl Filter {
         self.within.is_empty() || self.within.iter().any(|zone| key.is_at_or_below(zone))
     }
 
-    /// Whether an RRset has the text that is looked for. `room` is for the texts: one for a whole walk, since a search
-    /// looks at every record there is.
-    pub(super) fn has_text(&self, owner: &Name, rrset: &RrSet, room: &mut String) -> bool {
-        let Some(text) = &self.text else {
+    /// Whether an RRset at `key` has the text that is looked for. `room` is for the texts: one for a whole walk, since a
+    /// search looks at every record there is.
+    pub(super) fn has_text(&self, key: &NameKey, rrset: &RrSet, room: &mut String) -> bool {
+        let Some(needle) = &self.text else {
             return true;
         };
         room.clear();
-        // Nothing can go wrong with a string.
-        let _ = write!(room, "{owner}");
+        append_name(key, room);
         let note = rrset.handling.keeping().note.as_deref();
         for part in [Some(rrset.origin.label()), rrset.origin.object(), note]
             .into_iter()
@@ -56,12 +75,30 @@ impl Filter {
             room.push(BETWEEN);
             room.push_str(part);
         }
-        for value in rrset.rdatas.iter() {
-            room.push(BETWEEN);
-            rdata::append_value(rrset.rtype, value, room);
+        // Most records are addresses, and most texts are none.
+        if needle.is_of_addresses || !rrset.rtype.is_address() {
+            for value in rrset.rdatas.iter() {
+                room.push(BETWEEN);
+                rdata::append_value(rrset.rtype, value, room);
+            }
         }
         room.make_ascii_lowercase();
-        room.contains(&**text)
+        needle.finder.find(room.as_bytes()).is_some()
+    }
+}
+
+/// A name in presentation format, in lower case.
+fn append_name(key: &NameKey, text: &mut String) {
+    let is_plain = |octet: &u8| matches!(octet, 0 | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'*');
+    match key.as_bytes().strip_suffix(&[0]) {
+        Some(labels) if labels.iter().all(is_plain) => {
+            for label in labels.rsplit(|octet| *octet == 0) {
+                text.extend(label.iter().copied().map(char::from));
+                text.push('.');
+            }
+        }
+        // Nothing can go wrong with a string.
+        _ => drop(write!(text, "{}", key.to_name())),
     }
 }
 
@@ -118,7 +155,7 @@ pub(super) fn walk(
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));
-            if is_wanted && is_behind && filter.has_text(&node.owner(key), rrset, &mut room) {
+            if is_wanted && is_behind && filter.has_text(key, rrset, &mut room) {
                 if !take(&node.owner(key), rrset) {
                     return true;
                 }
@@ -242,4 +279,45 @@ impl<'a> Walk<'a> {
 
 fn nodes_from<'a>(nodes: &'a OrdMap<NameKey, Arc<Node>>, start: &NameKey) -> Nodes<'a> {
     nodes.range::<_, NameKey>(start..).peekable()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::Handling;
+    use crate::model::source::Origin;
+
+    #[test]
+    fn a_text_is_found_in_each_part_of_an_rrset_and_nowhere_else() {
+        let owner: Name = "WWW.a-b.Example.".parse().expect("a name");
+        let rrset = |rtype, text: &str| RrSet {
+            rtype,
+            ttl: 60,
+            rdatas: [rdata::parse_value(rtype, text).expect("a value")].into(),
+            origin: Origin::zone_file("zones/x.zone"),
+            handling: Handling::default(),
+        };
+        let has = |rrset: &RrSet, text: &str| {
+            let filter = Filter {
+                text: Some(Needle::new(text)),
+                ..Filter::default()
+            };
+            filter.has_text(&owner.key(), rrset, &mut String::new())
+        };
+        let address = rrset(RecordType::AAAA, "2001:DB8::1");
+        for text in ["www.A-B", "example.", "8::1", "DB8", "x.zone", "zone_file"] {
+            assert!(has(&address, text), "{text}");
+        }
+        let mail = rrset(RecordType::MX, "10 Mail.example.");
+        for text in ["10 mail", "w.a"] {
+            assert!(has(&mail, text), "{text}");
+        }
+        assert!(!has(&address, "mail") && !has(&mail, "8::1") && !has(&address, "www.example"));
+        let mut text = String::new();
+        for name in [".", "*.x.", "a\\.b.\\001.x."] {
+            text.clear();
+            append_name(&name.parse::<Name>().expect("a name").key(), &mut text);
+            assert_eq!(text, name);
+        }
+    }
 }

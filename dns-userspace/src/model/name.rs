@@ -330,7 +330,15 @@ impl fmt::Display for Name {
         if self.is_root() {
             return f.write_char('.');
         }
+        let is_plain = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'*');
         for label in self.labels() {
+            // Most are, and then are written at once.
+            let plain = label.iter().all(is_plain).then(|| std::str::from_utf8(label));
+            if let Some(Ok(label)) = plain {
+                f.write_str(label)?;
+                f.write_char('.')?;
+                continue;
+            }
             for &octet in label {
                 match octet {
                     b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
