@@ -78,6 +78,7 @@ mod templates;
 mod targets;
 mod tokens;
 mod top;
+mod trial;
 mod watch;
 mod webhook;
 mod zones;

@@ -19,7 +19,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,9 +27,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::files::{FileBatch, Files};
 use crate::cookies::Cookies;
-use crate::journal::{HistoryLimits, HistoryQuery, HistoryRow, Journal, Progress, StorageStatus, Stored};
-use crate::model::name::Name;
+use crate::journal::{
+    HistoryLimits, HistoryQuery, HistoryRow, Journal, KnownZoneFiles, Progress, StorageStatus, Stored,
+};
+use crate::model::name::{Name, NameKey};
 use crate::model::record::{Rdata, RecordType};
+use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
 use crate::principal::{Principal, TokenFile};
@@ -153,8 +155,8 @@ pub struct Control {
 pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
     reloads: mpsc::Sender<files::Request>,
-    /// Whether edits may change zone files.
-    stores_files: Arc<AtomicBool>,
+    /// The zone files that edits change.
+    zone_files: Arc<KnownZoneFiles>,
     /// The view that changes are made in; `None` is the default.
     view: Option<ViewName>,
     /// Who asks for them.
@@ -172,6 +174,27 @@ pub struct Outcome {
     pub version: u64,
     /// RRsets that differ in the layer of the source, each once.
     pub diff: Vec<EditedRrset>,
+    /// What would be served, where the set was only tried.
+    pub trial: Option<Trial>,
+}
+
+/// What would be served if a change set were made.
+#[derive(Clone)]
+pub struct Trial {
+    /// What is served.
+    pub before: Arc<Snapshot>,
+    /// What would be.
+    pub after: Arc<Snapshot>,
+    /// RRsets that would be served differently and are none of those that the set says: hidden ones, say.
+    pub also: Vec<Difference>,
+}
+
+impl std::fmt::Debug for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trial")
+            .field("also", &self.also)
+            .finish_non_exhaustive()
+    }
 }
 
 enum Command {
@@ -225,9 +248,9 @@ impl Control {
             observer,
         } = settings;
         let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&observer), initial);
-        let stores_files = Arc::new(AtomicBool::new(false));
+        let zone_files: Arc<KnownZoneFiles> = Arc::default();
         let parts = writer::Parts {
-            stores_files: Arc::clone(&stores_files),
+            zone_files: Arc::clone(&zone_files),
             observer,
             storage_required,
             journal,
@@ -257,7 +280,7 @@ impl Control {
             handle: ControlHandle {
                 commands,
                 reloads,
-                stores_files,
+                zone_files,
                 view: None,
                 principal: Principal::local(),
                 terms: Terms::default(),
@@ -369,7 +392,7 @@ impl ControlHandle {
         self.principal.check(&set)?;
         // What is too large by itself is known before the writer has to do with it.
         set.check_size()?;
-        if !self.stores_files.load(Ordering::Relaxed) {
+        if !self.zone_files.are_there() {
             return self.ask(|reply| Command::Apply(set, self.terms.clone(), reply)).await?;
         }
         let again = set.clone();
@@ -391,6 +414,11 @@ impl ControlHandle {
         self.principal.check(&set)?;
         set.check_size()?;
         self.ask(|reply| Command::Try(set, self.terms.clone(), reply)).await?
+    }
+
+    /// Whether edits of this zone change its file.
+    pub fn is_in_file(&self, apex: &NameKey) -> bool {
+        self.zone_files.has(apex)
     }
 
     /// Who asks for changes.

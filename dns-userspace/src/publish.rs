@@ -59,6 +59,19 @@ pub struct Served {
 }
 
 impl Served {
+    /// What would be served of these names if this snapshot were: its table has no others, and nobody else reads it.
+    pub fn tentative(
+        snapshot: Arc<Snapshot>,
+        names: impl IntoIterator<Item = NameKey>,
+        options: &CompileOptions,
+    ) -> anyhow::Result<Self> {
+        let table = rebuild::of_names(&snapshot, names, options)?;
+        Ok(Self {
+            snapshot: ArcSwap::new(snapshot),
+            table: ArcSwap::from_pointee(table),
+        })
+    }
+
     /// The snapshot that userspace answers from.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -191,7 +204,7 @@ impl<H: Home> Publisher<H> {
             swap();
             return Ok(());
         }
-        let rebuilt = self.rebuild(&snapshot, &mut |stage| {
+        let rebuilt = self.rebuild(&snapshot, false, &mut |stage| {
             if stage == Stage::Published {
                 swap();
             }
@@ -233,19 +246,20 @@ impl<H: Home> Publisher<H> {
         }
         self.serials.extend(serials.iter().copied());
         if delta.views_redefined || self.is_outdated {
-            if self.grow(new, observe) {
+            if self.grow(new, false, observe) {
                 return;
             }
             // Nothing but a new table knows who is in which view, or has other options. Until there is one, this one
             // passes all.
             self.writer.close();
             observe(Stage::Closed);
-        } else if self.is_bulk(delta.names.len()) && self.grow(new, observe) {
+        } else if self.is_bulk(delta.names.len()) && self.grow(new, false, observe) {
             return;
         }
         let names = touched_anywhere(&old, new, delta, &self.dependents);
         let lines = names.len() * (1 + new.views.list.len());
-        if (self.is_bulk(names.len()) || !self.has_room(lines, delta)) && self.grow(new, observe) {
+        let is_bulk = self.is_bulk(names.len());
+        if (is_bulk || !self.has_room(lines, delta)) && self.grow(new, !is_bulk, observe) {
             return;
         }
 
@@ -291,7 +305,7 @@ impl<H: Home> Publisher<H> {
             self.writer.open();
         }
         // Whatever was not written passes, so nothing wrong is answered meanwhile.
-        if result.is_ok() || !self.grow(new, observe) {
+        if result.is_ok() || !self.grow(new, true, observe) {
             self.writer.reclaim(false);
             self.show();
         }
@@ -305,7 +319,7 @@ impl<H: Home> Publisher<H> {
         let snapshot = self.served.snapshot();
         if (self.refused_at.is_some() || self.program.lacks_room()) && !snapshot.is_withheld {
             // Even if what had no room is gone by now: homes that overflowed pass what is not there.
-            self.grow(&snapshot, &mut |_| {});
+            self.grow(&snapshot, false, &mut |_| {});
         }
         if std::mem::take(&mut self.was_rebuilt) {
             return_freed_memory();
@@ -359,13 +373,18 @@ impl<H: Home> Publisher<H> {
             && delta.zones.iter().all(|zone| zone.index < sizes.zones)
     }
 
-    /// Serves a snapshot from a new table. False where that cannot be had: then nothing has changed, and the table as
-    /// it is must do. It is not tried at every change.
-    fn grow(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> bool {
+    /// Serves a snapshot from a new table, with room for many names more where it `grows`. False where that cannot be had:
+    /// then nothing has changed, and the table as it is must do. It is not tried at every change.
+    fn grow(&mut self, snapshot: &Arc<Snapshot>, grows: bool, observe: &mut dyn FnMut(Stage)) -> bool {
         if self.refused_at.is_some_and(|at| at.elapsed() < self.retry_every) {
             return false;
         }
-        match self.rebuild(snapshot, observe) {
+        let rebuilt = self.rebuild(snapshot, grows, observe).or_else(|error| match grows {
+            // Less may be had.
+            true => self.rebuild(snapshot, false, observe),
+            false => Err(error),
+        });
+        match rebuilt {
             Ok(()) => {
                 if self.refused_at.take().is_some() {
                     tracing::info!("a larger table of answers could be had");
@@ -432,7 +451,7 @@ impl<H: Home> Publisher<H> {
     }
 
     /// Builds a new table from a snapshot and swaps it in.
-    fn rebuild(&mut self, snapshot: &Arc<Snapshot>, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
+    fn rebuild(&mut self, snapshot: &Arc<Snapshot>, grows: bool, observe: &mut dyn FnMut(Stage)) -> anyhow::Result<()> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let serves = {
             let served = self.served.snapshot.load();
@@ -444,7 +463,7 @@ impl<H: Home> Publisher<H> {
             writer,
             program,
             dependents,
-        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader, threads)?;
+        } = rebuild::build(snapshot, &self.options, &self.serials, &self.loader, (threads, grows))?;
         writer
             .reader()
             .memory

@@ -4,7 +4,7 @@
 //! names with large answers are compiled again, so that no more than some thousand of those are in memory beside the
 //! table. Compiling takes most of the time, and several threads share it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
@@ -20,14 +20,20 @@ use crate::lines::{
     negatives, viewed,
 };
 use crate::model::name::NameKey;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, Zone};
 use crate::model::views::Clients;
-use crate::table::{Ahead, Entry, Sizes, TableWriter};
+use crate::table::{Ahead, Entry, Memory, Sizes, TableFull, TableReader, TableWriter};
 
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
 /// How full a new table is, in percent.
 const FILL_PERCENT: usize = 70;
+/// The same where names came one by one and found no room: more will come, and to build a table takes a while.
+const FILL_GROWING_PERCENT: usize = 35;
+/// The same while it is small.
+const FILL_SMALL_PERCENT: usize = 18;
+/// A table that needs no more halves of lines is small: these are 1 MiB.
+const SMALL_HALVES: usize = 1 << 15;
 /// How many of the classes are small: of one of these are the negatives of nearly every zone.
 const SMALL_CLASSES: usize = 3;
 /// Slots beyond need, so that changes seldom wait for those that were given up: of each small class.
@@ -66,6 +72,8 @@ pub(super) struct Need {
     pub(super) zones: u32,
     /// Who is in which view.
     clients: Arc<Clients>,
+    /// Whether more names are to be expected.
+    grows: bool,
 }
 
 impl Need {
@@ -130,14 +138,20 @@ impl Need {
         for small in &mut self.slots[..SMALL_CLASSES] {
             *small += 4 * self.zones as usize;
         }
-        let lines = (self.halves * 100 / FILL_PERCENT / 2).max(LEAST_LINES);
+        let fill = match (self.grows, self.halves <= SMALL_HALVES) {
+            (false, _) => FILL_PERCENT,
+            (true, true) => FILL_SMALL_PERCENT,
+            (true, false) => FILL_GROWING_PERCENT,
+        };
+        let lines = (self.halves * 100 / fill / 2).max(LEAST_LINES);
+        let share = if self.grows { 1 } else { SPARE_SHARE };
         let slots = std::array::from_fn(|class| {
             let spare = if class < SMALL_CLASSES {
                 SPARE_SMALL_SLOTS
             } else {
                 SPARE_SLOTS
             };
-            u32::try_from(self.slots[class] + self.slots[class] / SPARE_SHARE + spare).unwrap_or(u32::MAX)
+            u32::try_from(self.slots[class] + self.slots[class] / share + spare).unwrap_or(u32::MAX)
         });
         Ok(Sizes {
             lines: u32::try_from(lines).context("too many names for one table")?,
@@ -149,19 +163,21 @@ impl Need {
     }
 }
 
-/// Builds the table of a snapshot, with so many threads. `serials` are those that are served, by zone number.
+/// Builds the table of a snapshot, with so many threads. `serials` are those that are served, by zone number; where the
+/// table `grows` there is room for many names more.
 pub(super) fn build<H: Home>(
     snapshot: &Snapshot,
     options: &CompileOptions,
     serials: &HashMap<u32, u32>,
     loader: &Loader<H>,
-    threads: usize,
+    (threads, grows): (usize, bool),
 ) -> anyhow::Result<Built<H>> {
     let named = all_named(snapshot);
     let mut dependents = AllDependents::default();
     let mut need = Need {
         zones: snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0),
         clients: Arc::clone(&snapshot.views.clients),
+        grows,
         ..Need::default()
     };
     let mut kept = Vec::new();
@@ -221,13 +237,11 @@ pub(super) fn build<H: Home>(
         }
     }
     for key in &viewed {
-        let NameLines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
-        let name = key.to_name();
-        for (view, entry) in (0..).zip(std::iter::once(default).chain(views)) {
-            if let Some(entry) = entry {
-                writer.put(name.as_wire(), view, &entry)?;
-            }
-        }
+        put_lines(
+            &mut writer,
+            key,
+            compile_everywhere(snapshot, key, options, &mut dependents),
+        )?;
     }
     for zone in snapshot.zones.values() {
         writer.set_negatives(zone.index, negatives(snapshot, zone, options).as_ref())?;
@@ -238,6 +252,65 @@ pub(super) fn build<H: Home>(
         program,
         dependents,
     })
+}
+
+/// Writes all lines of a name.
+fn put_lines(writer: &mut TableWriter, key: &NameKey, lines: NameLines) -> Result<(), TableFull> {
+    let name = key.to_name();
+    let lines = std::iter::once(lines.default).chain(lines.views);
+    for (view, entry) in (0..).zip(lines) {
+        if let Some(entry) = entry {
+            writer.put(name.as_wire(), view, &entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// A table of a few names of a snapshot, in the process's own memory: what it has of these names, and of all that a
+/// search for one of them may look at, is what a whole table has.
+pub(super) fn of_names(
+    snapshot: &Snapshot,
+    names: impl IntoIterator<Item = NameKey>,
+    options: &CompileOptions,
+) -> anyhow::Result<TableReader> {
+    let mut keys = BTreeSet::new();
+    for key in names {
+        let mut above = key.parent();
+        keys.insert(key);
+        while let Some(encloser) = above {
+            above = encloser.parent();
+            keys.insert(encloser.wildcard_child());
+            keys.insert(encloser);
+        }
+    }
+    let mut dependents = AllDependents::default();
+    let mut need = Need {
+        clients: Arc::clone(&snapshot.views.clients),
+        ..Need::default()
+    };
+    let mut lines = Vec::with_capacity(keys.len());
+    for key in keys {
+        let found = compile_everywhere(snapshot, &key, options, &mut dependents);
+        let entries = found.default.iter().chain(found.views.iter().flatten());
+        entries.for_each(|entry| need.add(entry));
+        lines.push((key, found));
+    }
+    let zones: Vec<&Arc<Zone>> = lines.iter().filter_map(|(key, _)| snapshot.zones.get(key)).collect();
+    need.zones = u32::try_from(zones.len()).context("too many zones for one table")?;
+    let mut sizes = need.sizes()?;
+    // Zones keep their numbers.
+    sizes.zones = snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0);
+    let mut writer = TableWriter::new(Memory::on_heap(sizes)?, random_keys()?);
+    writer.set_clients(need.clients);
+    for (key, found) in lines {
+        put_lines(&mut writer, &key, found)?;
+    }
+    for zone in zones {
+        writer.set_negatives(zone.index, negatives(snapshot, zone, options).as_ref())?;
+        let serial = snapshot.serial(&zone.apex.key()).or_else(|| zone.soa_serial());
+        writer.set_serial(zone.index, serial.unwrap_or(0));
+    }
+    Ok(writer.reader().clone())
 }
 
 /// The same in the same order, some at a time.
@@ -362,9 +435,7 @@ fn in_parts<N: Sync, T: Send>(names: &[N], threads: usize, work: impl Fn(&[N]) -
 
 /// An empty table with room for this and some more.
 pub(super) fn empty_table<H: Home>(loader: &Loader<H>, mut need: Need) -> anyhow::Result<(TableWriter, Option<H>)> {
-    let mut random = [0; size_of::<Keys>()];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
-    let keys = Keys::from_random(&random);
+    let keys = random_keys()?;
     let (mut program, memory) = loader(&keys, need.sizes()?)?;
     if let Some(program) = &mut program {
         program.set_clients(&need.clients)?;
@@ -372,6 +443,13 @@ pub(super) fn empty_table<H: Home>(loader: &Loader<H>, mut need: Need) -> anyhow
     let mut writer = TableWriter::new(memory, keys);
     writer.set_clients(need.clients);
     Ok((writer, program))
+}
+
+/// New secrets of a table.
+fn random_keys() -> anyhow::Result<Keys> {
+    let mut random = [0; size_of::<Keys>()];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the table's secrets: {error}"))?;
+    Ok(Keys::from_random(&random))
 }
 
 #[cfg(test)]
