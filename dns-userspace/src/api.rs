@@ -79,6 +79,7 @@ mod templates;
 mod targets;
 mod tokens;
 mod top;
+mod trial;
 mod watch;
 mod webhook;
 mod zones;

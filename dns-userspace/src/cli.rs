@@ -17,6 +17,7 @@ mod mark;
 mod nodes;
 mod output;
 mod plan;
+mod progress;
 mod record;
 mod reload;
 mod shell;

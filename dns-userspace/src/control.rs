@@ -20,7 +20,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -29,9 +28,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::files::{FileBatch, Files};
 use crate::cookies::Cookies;
-use crate::journal::{HistoryLimits, HistoryQuery, HistoryRow, Journal, Progress, StorageStatus, Stored};
-use crate::model::name::Name;
+use crate::journal::{
+    HistoryLimits, HistoryQuery, HistoryRow, Journal, KnownZoneFiles, Progress, StorageStatus, Stored,
+};
+use crate::model::name::{Name, NameKey};
 use crate::model::record::{Rdata, RecordType};
+use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
 use crate::model::views::ViewName;
 use crate::principal::{Principal, TokenFile};
@@ -158,8 +160,8 @@ pub struct Control {
 pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
     reloads: mpsc::Sender<files::Request>,
-    /// Whether edits may change zone files.
-    stores_files: Arc<AtomicBool>,
+    /// The zone files that edits change.
+    zone_files: Arc<KnownZoneFiles>,
     /// The view that changes are made in; `None` is the default.
     view: Option<ViewName>,
     /// Who asks for them.
@@ -177,6 +179,27 @@ pub struct Outcome {
     pub version: u64,
     /// RRsets that differ in the layer of the source, each once.
     pub diff: Vec<EditedRrset>,
+    /// What would be served, where the set was only tried.
+    pub trial: Option<Trial>,
+}
+
+/// What would be served if a change set were made.
+#[derive(Clone)]
+pub struct Trial {
+    /// What is served.
+    pub before: Arc<Snapshot>,
+    /// What would be.
+    pub after: Arc<Snapshot>,
+    /// RRsets that would be served differently and are none of those that the set says: hidden ones, say.
+    pub also: Vec<Difference>,
+}
+
+impl std::fmt::Debug for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trial")
+            .field("also", &self.also)
+            .finish_non_exhaustive()
+    }
 }
 
 enum Command {
@@ -231,9 +254,9 @@ impl Control {
             stages,
         } = settings;
         let (files, batch) = Files::new(loader, token, cookies, Arc::clone(&observer), initial);
-        let stores_files = Arc::new(AtomicBool::new(false));
+        let zone_files: Arc<KnownZoneFiles> = Arc::default();
         let parts = writer::Parts {
-            stores_files: Arc::clone(&stores_files),
+            zone_files: Arc::clone(&zone_files),
             observer,
             storage_required,
             journal,
@@ -264,7 +287,7 @@ impl Control {
             handle: ControlHandle {
                 commands,
                 reloads,
-                stores_files,
+                zone_files,
                 view: None,
                 principal: Principal::local(),
                 terms: Terms::default(),
@@ -376,7 +399,7 @@ impl ControlHandle {
         self.principal.check(&set)?;
         // What is too large by itself is known before the writer has to do with it.
         set.check_size()?;
-        if !self.stores_files.load(Ordering::Relaxed) {
+        if !self.zone_files.are_there() {
             return self.ask(|reply| Command::Apply(set, self.terms.clone(), reply)).await?;
         }
         let again = set.clone();
@@ -398,6 +421,11 @@ impl ControlHandle {
         self.principal.check(&set)?;
         set.check_size()?;
         self.ask(|reply| Command::Try(set, self.terms.clone(), reply)).await?
+    }
+
+    /// Whether edits of this zone change its file.
+    pub fn is_in_file(&self, apex: &NameKey) -> bool {
+        self.zone_files.has(apex)
     }
 
     /// Who asks for changes.

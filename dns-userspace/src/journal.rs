@@ -17,7 +17,8 @@
 //!
 //! - it cannot be opened, locked or read: nobody knows what it holds, and [`Storage::reopen`] is tried by time;
 //! - it can only be read, or there is none and none can be made: what it holds is known, and the rest as above;
-//! - its content is no good ([`StorageError`]): start-up is refused and nothing is deleted;
+//! - its records are no good ([`StorageError`]): start-up is refused and nothing is deleted. Where other pages are
+//!   damaged, the records are served, and it is as if it could only be read;
 //! - its file is deleted or replaced while it is open: writes would go to a file that no start finds. They are refused
 //!   until the file is back, or one with the same content ([`Storage::copy_at_path`]);
 //! - a write fails: nothing of it is in the database, the next one may succeed, and [`Storage::recover`] tries by time.
@@ -55,12 +56,14 @@ pub use self::nodes::{Lagging, NodeLink, Nodes, NodesState};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::shared::{Mark, News, SetNote, Shared, SharedChange, SharedZone, Step, Take, Whole, Why};
 pub use self::status::{StorageState, StorageStatus, awaited};
-pub use self::zone_files::{NotWritten, StoredFile, StoredFiles, ZoneFiles};
+pub use self::zone_files::{KnownZoneFiles, NotWritten, StoredFile, StoredFiles, ZoneFiles};
 
 /// The key of the API's RRsets.
 const API: &str = "api";
 /// The file's name below `storage.path`.
 pub const FILE_NAME: &str = "hotdns.db";
+/// A larger database is not looked through at the start: that would take seconds. Its records are read in any case.
+const MOST_CHECKED: u64 = 256 << 20;
 /// How long start-up waits for a process that is just letting go of the database.
 const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
@@ -727,6 +730,7 @@ fn connect(path: &Path, patience: Duration) -> Result<(Open, Stored), Refusal> {
     connection.busy_timeout(patience).map_err(sqlite)?;
     schema::prepare(&mut connection, path)?;
     let stored = rows::read_all(&connection, path)?;
+    check_pages(&connection, path)?;
     let identity = Identity::of(path)
         .map_err(|error| Refusal::Unavailable(format!("{} is gone already: {error}", path.display())))?;
     let open = Open {
@@ -736,6 +740,26 @@ fn connect(path: &Path, patience: Duration) -> Result<(Open, Stored), Refusal> {
         looked_at: None,
     };
     Ok((open, stored))
+}
+
+/// An error where something is damaged that is not come by when the records are read: these are good, and no more is
+/// written.
+fn check_pages(connection: &Connection, path: &Path) -> Result<(), Refusal> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() > MOST_CHECKED) {
+        return Ok(());
+    }
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    let reason = match found {
+        Ok(found) if found == "ok" => return Ok(()),
+        Ok(found) => found,
+        Err(error) => error.to_string(),
+    };
+    Err(Refusal::Unavailable(format!(
+        "the database {} is damaged ({}): its records can be read, and nothing is written to it; restore it from a \
+         backup, or save the records with `hotdns export` and start without it",
+        path.display(),
+        reason.lines().last().unwrap_or_default()
+    )))
 }
 
 /// What a database holds that cannot be opened for writing, such as one on a read-only file system.

@@ -60,6 +60,19 @@ pub struct Served {
 }
 
 impl Served {
+    /// What would be served of these names if this snapshot were: its table has no others, and nobody else reads it.
+    pub fn tentative(
+        snapshot: Arc<Snapshot>,
+        names: impl IntoIterator<Item = NameKey>,
+        options: &CompileOptions,
+    ) -> Result<Self, TableError> {
+        let table = rebuild::of_names(&snapshot, names, options)?;
+        Ok(Self {
+            snapshot: ArcSwap::new(snapshot),
+            table: ArcSwap::from_pointee(table),
+        })
+    }
+
     /// The snapshot that userspace answers from.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -372,7 +385,12 @@ impl<H: Home> Publisher<H> {
         if self.refused_at.is_some_and(|at| at.elapsed() < self.retry_every) {
             return false;
         }
-        match self.rebuild(snapshot, spare, observe) {
+        let rebuilt = self.rebuild(snapshot, spare, observe).or_else(|error| match spare {
+            // Less may be had.
+            Spare::Growing(_) => self.rebuild(snapshot, Spare::Little, observe),
+            Spare::Little => Err(error),
+        });
+        match rebuilt {
             Ok(()) => {
                 if self.refused_at.take().is_some() {
                     tracing::info!("a larger table of answers could be had");

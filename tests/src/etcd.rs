@@ -13,10 +13,11 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::certificates::{authority, signed};
 use crate::net::{PATIENCE, Running};
 use crate::server::{free_port, request};
 
-/// An etcd with one member, and its folder.
+/// A member of an etcd, mostly its only one, and its folder.
 pub struct Etcd {
     folder: TempDir,
     running: Option<Running>,
@@ -25,6 +26,11 @@ pub struct Etcd {
     peer: u16,
     /// The folder of its data.
     data: String,
+    name: String,
+    /// All members, where there are others.
+    cluster: Option<String>,
+    /// Whether it speaks TLS alone, with clients that show a certificate.
+    has_tls: bool,
 }
 
 impl Etcd {
@@ -33,15 +39,57 @@ impl Etcd {
     /// # Errors
     /// It does not start.
     pub fn start() -> Result<Self> {
-        let mut etcd = Self {
+        let mut etcd = Self::new("default")?;
+        etcd.run()?;
+        Ok(etcd)
+    }
+
+    /// Starts an empty one that knows its clients by their certificates: [`Etcd::certificate`].
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_with_tls() -> Result<Self> {
+        let mut etcd = Self::new("default")?;
+        authority(etcd.folder.path())?;
+        for name in ["server", "client"] {
+            signed(etcd.folder.path(), name, name, "IP:127.0.0.1")?;
+        }
+        etcd.has_tls = true;
+        etcd.run()?;
+        Ok(etcd)
+    }
+
+    /// Starts an empty one with so many members.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_members(count: usize) -> Result<Vec<Self>> {
+        let mut members: Vec<Self> = (0..count)
+            .map(|number| Self::new(&format!("m{number}")))
+            .collect::<Result<_>>()?;
+        let all: Vec<String> = members
+            .iter()
+            .map(|member| format!("{}={}", member.name, member.peer_url()))
+            .collect();
+        for member in &mut members {
+            member.cluster = Some(all.join(","));
+            member.spawn()?;
+        }
+        members.iter_mut().try_for_each(|member| member.wait_for(200))?;
+        Ok(members)
+    }
+
+    fn new(name: &str) -> Result<Self> {
+        Ok(Self {
             folder: TempDir::new()?,
             running: None,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)),
             peer: free_port()?,
             data: "data".to_owned(),
-        };
-        etcd.run()?;
-        Ok(etcd)
+            name: name.to_owned(),
+            cluster: None,
+            has_tls: false,
+        })
     }
 
     /// Starts it again with what it has.
@@ -49,7 +97,8 @@ impl Etcd {
     /// # Errors
     /// It does not start.
     pub fn run(&mut self) -> Result<()> {
-        self.run_until(200)
+        self.spawn()?;
+        self.wait_for(200)
     }
 
     /// The same where it wants to know who asks.
@@ -57,23 +106,51 @@ impl Etcd {
     /// # Errors
     /// It does not start.
     pub fn run_with_users(&mut self) -> Result<()> {
-        self.run_until(400)
+        self.spawn()?;
+        self.wait_for(400)
     }
 
-    /// Starts it, until it answers somebody whom it does not know with this status.
-    fn run_until(&mut self, status: u16) -> Result<()> {
-        let (client, peer) = (self.url(), format!("http://127.0.0.1:{}", self.peer));
+    fn spawn(&mut self) -> Result<()> {
+        let (client, peer) = (self.url(), self.peer_url());
         let mut command = Command::new("etcd");
-        command.arg("--data-dir").arg(self.path(&self.data));
+        command
+            .arg("--name")
+            .arg(&self.name)
+            .arg("--data-dir")
+            .arg(self.path(&self.data));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        command.args(["--initial-cluster", &format!("default={peer}")]);
+        let alone = format!("{}={peer}", self.name);
+        command.args(["--initial-cluster", self.cluster.as_ref().unwrap_or(&alone)]);
         // One member elects itself: there is nobody to wait for.
-        command.args(["--heartbeat-interval", "20", "--election-timeout", "100"]);
-        let mut running = Running::start(command, &self.path("log"))?;
+        let (heartbeat, election) = if self.cluster.is_some() {
+            ("100", "1000")
+        } else {
+            ("20", "100")
+        };
+        command.args(["--heartbeat-interval", heartbeat, "--election-timeout", election]);
+        if self.has_tls {
+            command.arg("--client-cert-auth");
+            command.arg("--trusted-ca-file").arg(self.path("root.pem"));
+            command.arg("--cert-file").arg(self.path("server.pem"));
+            command.arg("--key-file").arg(self.path("server.key"));
+        }
+        self.running = Some(Running::start(command, &self.path("log"))?);
+        Ok(())
+    }
+
+    /// Waits until it answers somebody whom it does not know with this status.
+    fn wait_for(&mut self, status: u16) -> Result<()> {
+        let Some(mut running) = self.running.take() else {
+            bail!("etcd does not run");
+        };
         let body = json!({"key": "YQ=="});
-        let ready =
-            || request(&self.address, "POST", "/v3/kv/range", Some(&body)).is_ok_and(|reply| reply.status == status);
+        let ready = || match self.has_tls {
+            true => self.ctl(&["get", "a"]).is_ok(),
+            false => {
+                request(&self.address, "POST", "/v3/kv/range", Some(&body)).is_ok_and(|reply| reply.status == status)
+            }
+        };
         if let Err(error) = running.wait_until("etcd", PATIENCE, ready) {
             bail!("{error:#}: {}", running.output());
         }
@@ -83,7 +160,17 @@ impl Etcd {
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// A file of [`Etcd::start_with_tls`]: `root.pem`, `client.pem`, `client.key`.
+    pub fn certificate(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -121,7 +208,8 @@ impl Etcd {
     pub fn ctl(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
-            .arg(format!("--endpoints={}", self.address))
+            .arg(format!("--endpoints={}", self.url()))
+            .args(self.ctl_certificates())
             .args(arguments)
             .output()?;
         ensure!(
@@ -130,6 +218,14 @@ impl Etcd {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn ctl_certificates(&self) -> Vec<String> {
+        let files = [("cacert", "root.pem"), ("cert", "client.pem"), ("key", "client.key")];
+        let given = files.iter().filter(|_| self.has_tls);
+        given
+            .map(|(option, file)| format!("--{option}={}", self.certificate(file)))
+            .collect()
     }
 
     /// Its present revision.
@@ -168,7 +264,7 @@ impl Etcd {
     pub fn restore(&mut self) -> Result<()> {
         self.kill()?;
         self.data = format!("restored-{}", free_port()?);
-        let peer = format!("http://127.0.0.1:{}", self.peer);
+        let peer = self.peer_url();
         let output = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
             .args(["snapshot", "restore"])

@@ -1,6 +1,7 @@
 //! What the integration tests, the benchmarks and the fuzzer share: frames, TEST_RUN, and namespaces with real traffic.
 
 pub mod bench;
+pub mod certificates;
 pub mod differential;
 pub mod discovery;
 pub mod documents;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::net::{Namespace, PATIENCE, Running, run};
+use crate::certificates::{authority, signed};
+use crate::net::{Namespace, PATIENCE, Running};
 
 /// Unbound with names of its own, on this address. It denies all others.
 pub fn unbound(namespace: &Namespace, folder: &Path, address: &str, data: &[&str]) -> Result<Running> {
@@ -42,58 +43,7 @@ pub fn dig(namespace: &Namespace, server: &str, arguments: &[&str]) -> Result<St
 
 /// A root certificate, and a key and a certificate for `dns.example` and 127.0.0.2.
 pub fn certificates(folder: &Path) -> Result<()> {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let openssl = |arguments: &[&str]| run("openssl", arguments);
-    let (key, request) = (path("key.pem"), path("request.pem"));
-    openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=test root",
-        "-keyout",
-        &path("root.key"),
-        "-out",
-        &path("root.pem"),
-    ])?;
-    openssl(&[
-        "req",
-        "-new",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=dns.example",
-        "-keyout",
-        &key,
-        "-out",
-        &request,
-    ])?;
-    std::fs::write(folder.join("names"), "subjectAltName=DNS:dns.example,IP:127.0.0.2\n")?;
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        &request,
-        "-CA",
-        &path("root.pem"),
-        "-CAkey",
-        &path("root.key"),
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        &path("names"),
-        "-out",
-        &path("cert.pem"),
-    ])?;
-    Ok(())
+    authority(folder)?;
+    signed(folder, "cert", "dns.example", "DNS:dns.example,IP:127.0.0.2")?;
+    Ok(std::fs::rename(folder.join("cert.key"), folder.join("key.pem"))?)
 }

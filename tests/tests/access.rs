@@ -199,3 +199,82 @@ fn the_server_says_why_it_answers_as_it_does() -> Result<()> {
     ensure!(get("/openapi.json")?.json["paths"]["/api/v1/explain"].is_object());
     Ok(())
 }
+
+#[test]
+fn a_dry_run_says_what_each_plane_would_answer() -> Result<()> {
+    let server = Server::start("http: {socket: 'off'}\nviews: [{name: office, clients: [10.0.0.0/8]}]\n")?;
+    let large: Vec<String> = (0..30).map(|number| format!("{number:0200}")).collect();
+    let set = json!({"takeover": true, "edits": [
+        {"op": "put", "name": "www.example.com", "type": "A", "value": "192.0.2.81"},
+        {"op": "put", "name": "new.example.com", "type": "A", "value": "192.0.2.7"},
+        {"op": "put", "name": "large.example.com", "type": "TXT", "value": large},
+        {"op": "put", "name": "new.example.com", "type": "A", "view": "office", "value": "10.1.1.1"},
+    ]});
+    let changes = |path: &str, set: &Value| -> Result<Value> {
+        let reply = server.request("POST", path, Some(set))?;
+        ensure!(reply.status == 200, "{}", reply.text);
+        Ok(reply.json)
+    };
+    let is_explained = |compared: &Value, side: &str| -> Result<()> {
+        let [name, rtype, client] = ["name", "type", "client"].map(|key| compared[key].as_str().unwrap_or_default());
+        let path = format!("/api/v1/explain?name={name}&type={rtype}&client={client}");
+        let found = server.request("GET", &path, None)?.json;
+        let side = &compared[side];
+        let values = |records: &Value| -> Vec<Value> {
+            let records = records.as_array().into_iter().flatten();
+            records.map(|record| record["value"].clone()).collect()
+        };
+        let same = ["answered_by", "pass_reason", "rcode"]
+            .iter()
+            .all(|key| side[*key] == found[*key]);
+        ensure!(
+            same && values(&side["records"]) == values(&found["answer"]),
+            "{side}\n{found}"
+        );
+        let plane = if found["answered_by"] == "xdp" {
+            "xdp"
+        } else {
+            "userspace"
+        };
+        ensure!(side["plane"] == plane, "{side}");
+        Ok(())
+    };
+    let tried = changes("/api/v1/changes?dry_run=true", &set)?;
+    let answers = tried["answers"].as_array().context("answers")?;
+    ensure!(answers.len() == 4 && tried["more_answers"] == 0, "{tried}");
+    for compared in answers {
+        ensure!(compared["differs"] == true, "{compared}");
+        is_explained(compared, "before")?;
+    }
+    let of_view = answers
+        .iter()
+        .find(|compared| compared["view"] == "office")
+        .context("one of the view")?;
+    ensure!(
+        of_view["client"] == "10.0.0.0" && of_view["before"]["rcode"] == "NXDOMAIN",
+        "{of_view}"
+    );
+    let passed = answers
+        .iter()
+        .find(|compared| compared["type"] == "TXT")
+        .context("a TXT")?;
+    ensure!(
+        passed["after"]["plane"] == "userspace" && passed["after"]["pass_reason"].is_string(),
+        "{passed}"
+    );
+    let made = changes("/api/v1/changes", &set)?;
+    ensure!(made.get("answers").is_none(), "{made}");
+    for compared in answers {
+        is_explained(compared, "after")?;
+    }
+    // No more than a hundred are compared.
+    let edits: Vec<Value> = (0..150)
+        .map(|number| json!({"op": "put", "name": format!("n{number}.example.com"), "type": "A", "value": "192.0.2.9"}))
+        .collect();
+    let tried = changes("/api/v1/changes?dry_run=true", &json!({"edits": edits}))?;
+    ensure!(
+        tried["answers"].as_array().is_some_and(|answers| answers.len() == 100) && tried["more_answers"] == 50,
+        "{tried}"
+    );
+    Ok(())
+}

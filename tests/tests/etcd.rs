@@ -377,6 +377,89 @@ fn etcd_may_have_users_and_a_newer_hotdns() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn etcd_may_know_its_clients_by_their_certificates() -> Result<()> {
+    let etcd = Etcd::start_with_tls()?;
+    let config = |name: &str, tls: &str| {
+        format!(
+            "storage: {{path: state, required: false, etcd: {{endpoints: [\"{}\"], node: {name}, tls: {tls}}}}}\n\
+             xdp: {{mode: \"off\"}}\n",
+            etcd.url()
+        )
+    };
+    let [ca, cert, key] = ["root.pem", "client.pem", "client.key"].map(|name| etcd.certificate(name));
+    let known = format!("{{ca: {ca}, cert: {cert}, key: {key}}}");
+    let servers = [
+        Server::start(&config("a", &known))?,
+        Server::start(&config("b", &known))?,
+    ];
+    servers.iter().try_for_each(|server| has_state(server, "connected"))?;
+    ensure!(put(&servers[0], "x.example.com", "one", "&wait=all")?.status == 201);
+    serve(&servers, "x.example.com", "one")?;
+    // One that shows none, and one that trusts somebody else, are told why.
+    let other = tempfile::tempdir()?;
+    tests::certificates::authority(other.path())?;
+    let strange = format!(
+        "{{ca: {}, cert: {cert}, key: {key}}}",
+        other.path().join("root.pem").display()
+    );
+    for tls in [format!("{{ca: {ca}}}"), strange] {
+        let server = Server::start(&config("c", &tls))?;
+        eventually("it says why it is not connected", || {
+            let found = nodes(&server)?;
+            let reason = found["reason"].as_str().unwrap_or_default().to_lowercase();
+            Ok(found["state"] == "away" && reason.contains("certificate"))
+        })
+        .with_context(|| nodes(&server).map_or_else(|error| error.to_string(), |found| found.to_string()))?;
+        ensure!(put(&server, "x.example.com", "two", "")?.status == 503);
+    }
+    serve(&servers, "x.example.com", "one")
+}
+
+/// One member of three may go, whichever it is: changes go on at every node, and nothing that was acknowledged is lost.
+#[test]
+fn a_member_of_etcd_may_go() -> Result<()> {
+    let mut members = Etcd::start_members(3)?;
+    let mut servers = Vec::new();
+    for number in 0..3 {
+        // Its own member first.
+        let urls: Vec<String> = (0..3).map(|step| members[(number + step) % 3].url()).collect();
+        servers.push(Server::start(&config(&urls.join("\", \""), &format!("n{number}")))?);
+    }
+    servers.iter().try_for_each(|server| has_state(server, "connected"))?;
+    let mut made = BTreeSet::new();
+    let mut change = |servers: &[Server], round: usize| -> Result<()> {
+        for (number, server) in servers.iter().enumerate() {
+            let name = format!("r{round}n{number}.example.com");
+            // A member that went while it was asked leaves a change unknown; the next try is another change.
+            eventually(&format!("node {number} takes a change"), || {
+                Ok(matches!(put(server, &name, "there", "")?.status, 200 | 201))
+            })?;
+            made.insert(name);
+        }
+        made.iter().try_for_each(|name| serve(servers, name, "there"))
+    };
+    change(&servers, 0)?;
+    for gone in 0..3 {
+        members[gone].kill()?;
+        change(&servers, gone + 1)?;
+        members[gone].run()?;
+    }
+    // Without a majority there are no changes, and all is served.
+    members[0].kill()?;
+    members[1].kill()?;
+    for server in &servers {
+        let refused = put(server, "late.example.com", "late", "")?;
+        ensure!(
+            refused.status == 503 && refused.json["code"] == "storage_unavailable",
+            "{refused:?}"
+        );
+        ensure!(text(server, "r0n0.example.com")? == "there");
+    }
+    members[0].run()?;
+    change(&servers, 4)
+}
+
 /// Counters that clients at all nodes raise by one under `If-Match`, while etcd is killed, stopped and compacted: each
 /// number is acknowledged once at most, and none that was acknowledged is lost.
 #[test]

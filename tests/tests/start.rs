@@ -567,3 +567,62 @@ fn a_log_that_nobody_reads_stops_nothing() -> Result<()> {
     assert!(log.contains(": ready "), "what came first is there");
     Ok(())
 }
+
+#[test]
+fn zone_files_that_cannot_be_written_are_served_and_take_no_changes() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let folder = tempfile::TempDir::new()?;
+    let zones = folder.path().join("zones");
+    std::fs::create_dir(&zones)?;
+    let shown = zones.display().to_string();
+    let script = format!("mount -t tmpfs -o size=64k none {shown} && exec \"$@\"");
+    let more = "xdp: {mode: off}\nstorage: {path: state}\nzone_folder: {path: zones}\n";
+    let mut server = Started::new(folder.path(), &["unshare", "--mount", "sh", "-c", &script, "sh"], more)?;
+    server.wait_for_ready(200)?;
+    let zone =
+        json!({"name": "shop.example", "records": [{"name": "www.shop.example", "type": "A", "value": "192.0.2.1"}]});
+    let made = server.request("POST", "/api/v1/zones", Some(&zone))?;
+    ensure!(made.0 == 201, "{made:?}");
+    let put = |value: &str| {
+        let body = json!({"value": value});
+        server.request("PUT", "/api/v1/records/www.shop.example?type=A", Some(&body))
+    };
+    let is_refused = |value: &str| -> Result<()> {
+        let (status, body) = put(value)?;
+        ensure!((status, &body["code"]) == (503, &json!("storage_locked")), "{body}");
+        let detail = body["detail"].as_str().unwrap_or_default();
+        ensure!(detail.contains("shop.example.zone cannot be written"), "{body}");
+        Ok(())
+    };
+    let answer = || -> Result<String> { Ok(server.dig(&["www.shop.example", "+short"])?.trim().to_owned()) };
+    // Seen from here, the server's disk is below /proc.
+    let pid = server.pid()?.to_string();
+    let disk = format!("/proc/{pid}/root{shown}");
+    let files = || -> Result<Vec<String>> {
+        let listed = std::fs::read_dir(&disk)?.flatten();
+        let mut names: Vec<String> = listed
+            .map(|file| file.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        Ok(names)
+    };
+    let filler = Path::new(&disk).join("filler");
+    ensure!(
+        std::fs::write(&filler, vec![0; 1 << 20]).is_err(),
+        "the disk is full now"
+    );
+    is_refused("192.0.2.2")?;
+    ensure!(answer()? == "192.0.2.1" && files()? == ["filler", "shop.example.zone"]);
+    std::fs::remove_file(&filler)?;
+    ensure!(put("192.0.2.2")?.0 == 200 && answer()? == "192.0.2.2");
+
+    let remount = |how: &str| tests::net::run("nsenter", &["-t", &pid, "-m", "mount", "-o", how, &shown]);
+    remount("remount,ro")?;
+    is_refused("192.0.2.3")?;
+    ensure!(answer()? == "192.0.2.2" && files()? == ["shop.example.zone"]);
+    remount("remount,rw")?;
+    ensure!(put("192.0.2.3")?.0 == 200 && answer()? == "192.0.2.3");
+    Ok(())
+}

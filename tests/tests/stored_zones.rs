@@ -48,6 +48,14 @@ fn is_refused(reply: &HttpReply, code: &str) -> Result<()> {
 fn what_is_said_over_http_is_in_the_file_and_the_rest_of_it_stays() -> Result<()> {
     let mut server = start(CONFIG)?;
     ensure!(answer(&server, "www.a.example", "A")? == "192.0.2.1");
+    let zones = server.request("GET", "/api/v1/zones", None)?.json;
+    let stores = zones["zones"].as_array().context("zones")?.iter();
+    let stores: Vec<_> = stores.map(|zone| (&zone["name"], &zone["store"])).collect();
+    let wanted = [
+        (&json!("a.example."), &json!("file")),
+        (&json!("example.com."), &json!("database")),
+    ];
+    ensure!(stores == wanted, "{zones}");
     let body = json!({"name": "www", "type": "A", "value": "192.0.2.2", "ttl": 3600});
     let reply = upsert(&server, "a.example", body)?;
     ensure!(reply.status == 200, "{reply:?}");

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::records::principal;
+use super::trial::{self, Compared};
 use super::{ApiState, pieces, preconditions};
 use crate::control::{ControlError, Outcome};
 use crate::model::source::SourceId;
@@ -46,6 +47,12 @@ pub(super) struct ChangesAnswer {
     diff: Vec<ShownDifference>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// With `dry_run`: what is answered, and what would be, for each name, type and view that differs; the first 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<Vec<Compared>>,
+    /// With `dry_run`: how many more there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_answers: Option<usize>,
 }
 
 /// Makes many edits, whole or not at all.
@@ -95,7 +102,7 @@ pub(super) async fn changes(State(state): State<ApiState>, request: Request) -> 
     }
     drop(snapshot);
     let outcome = submit(&state, &parts, edits, terms, dry_run).await?;
-    Ok(answer(&parts.headers, &outcome, dry_run, Vec::new()))
+    answer(&state, &parts, &outcome, Vec::new()).await
 }
 
 /// Makes the edits under the deletion guard, or tries them. Errors name the edit.
@@ -136,9 +143,15 @@ pub(super) fn problem_of_edit(error: ControlError) -> Problem {
     }
 }
 
-/// What became of a set: as JSON, or as a text for people.
-pub(super) fn answer(headers: &HeaderMap, outcome: &Outcome, dry_run: bool, warnings: Vec<String>) -> Response {
-    if prefers(headers, &["text/plain"]) {
+/// What became of a set, or would: as JSON, or as a text for people.
+pub(super) async fn answer(
+    state: &ApiState,
+    parts: &Parts,
+    outcome: &Outcome,
+    warnings: Vec<String>,
+) -> Result<Response, Problem> {
+    let dry_run = outcome.trial.is_some();
+    if prefers(&parts.headers, &["text/plain"]) {
         let to = match dry_run {
             true => "as it would be".to_owned(),
             false => format!("version {}", outcome.version),
@@ -150,15 +163,16 @@ pub(super) fn answer(headers: &HeaderMap, outcome: &Outcome, dry_run: bool, warn
         let mut response = text.into_response();
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, plain);
-        return response;
+        return Ok(response);
     }
+    let compared = trial::compare(state, parts, outcome).await?;
     let shown = outcome.diff.iter().map(|edited| Differing::from(edited).shown());
-    pieces::json(
-        StatusCode::OK,
-        &ChangesAnswer {
-            version: outcome.version,
-            diff: shown.collect(),
-            warnings,
-        },
-    )
+    let answer = ChangesAnswer {
+        version: outcome.version,
+        diff: shown.collect(),
+        warnings,
+        more_answers: compared.as_ref().map(|compared| compared.more),
+        answers: compared.map(|compared| compared.answers),
+    };
+    Ok(pieces::json(StatusCode::OK, &answer))
 }

@@ -482,7 +482,7 @@ pub(super) async fn rollback(State(state): State<ApiState>, request: Request) ->
         return Ok(pieces::json(StatusCode::OK, &answer));
     }
     let outcome = changes::submit(&state, &parts, edits, terms, dry_run).await?;
-    Ok(changes::answer(&parts.headers, &outcome, dry_run, Vec::new()))
+    changes::answer(&state, &parts, &outcome, Vec::new()).await
 }
 
 /// What undoes these differences: what was made goes first, so that it is not in the way of what comes back.

@@ -20,6 +20,7 @@ use super::parameters::{Parameters, parse_name, percent_encode, segment};
 use super::problem::Problem;
 use super::templates::{ZoneBody, complete, warnings, zone_records};
 use super::{ApiState, access, changes, pieces, preconditions};
+use crate::control::ControlHandle;
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::{Snapshot, Zone};
@@ -48,11 +49,13 @@ pub(super) struct ShownZone {
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
     kind: &'static str,
+    /// Where changes over the API are kept: `file`, the zone's own (`store: file`), or `database`.
+    store: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
-fn shown(snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
+fn shown(control: &ControlHandle, snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
     let soa = zone.rrset(key, RecordType::SOA);
     let rrsets = zone.nodes.values().flat_map(|node| node.rrsets.iter());
     ShownZone {
@@ -64,6 +67,10 @@ fn shown(snapshot: &Snapshot, key: &NameKey, zone: &Zone) -> ShownZone {
         source: soa.map_or("zone_file", |soa| soa.origin.label()).to_owned(),
         object: soa.and_then(|soa| soa.origin.object().map(str::to_owned)),
         kind: "primary",
+        store: match control.is_in_file(key) {
+            true => "file",
+            false => "database",
+        },
         warnings: warnings(zone),
     }
 }
@@ -121,6 +128,7 @@ pub(super) async fn list(
         .map(|name| name.key());
     let within = access::readable(&reader, None, None)?;
     let snapshot = state.served()?;
+    let control = state.serving()?.control.clone();
     let made = aside(&state, move || {
         let behind = |key: &NameKey| after.as_ref().is_none_or(|after| key > after);
         let is_readable = |key: &NameKey| within.is_empty() || within.iter().any(|zone| key.is_at_or_below(zone));
@@ -129,7 +137,7 @@ pub(super) async fn list(
         let page: Vec<ShownZone> = zones
             .by_ref()
             .take(limit)
-            .map(|(key, zone)| shown(&snapshot, key, zone))
+            .map(|(key, zone)| shown(&control, &snapshot, key, zone))
             .collect();
         let next = zones.next().and(page.last()).map(|last| last.name.clone());
         ZonePage {
@@ -169,11 +177,11 @@ pub(super) async fn create(State(state): State<ApiState>, request: Request) -> R
     };
     let outcome = changes::submit(&state, &parts, vec![edit], Terms::default(), dry_run).await?;
     if dry_run {
-        return Ok(changes::answer(&parts.headers, &outcome, true, Vec::new()));
+        return changes::answer(&state, &parts, &outcome, Vec::new()).await;
     }
     let snapshot = state.served()?;
     let (key, zone) = find(&snapshot, &apex)?;
-    let zone = shown(&snapshot, &key, zone);
+    let zone = shown(&serving.control, &snapshot, &key, zone);
     let mut response = pieces::json(StatusCode::CREATED, &zone);
     preconditions::tag(&mut response, zone.version);
     let mut location = String::from(ZONES);
@@ -207,7 +215,7 @@ pub(super) async fn show(State(state): State<ApiState>, request: Request) -> Res
     let version = version(&snapshot, &key);
     let mut response = match preconditions::is_known(request.headers(), version) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => pieces::json(StatusCode::OK, &shown(&snapshot, &key, zone)),
+        false => pieces::json(StatusCode::OK, &shown(&state.serving()?.control, &snapshot, &key, zone)),
     };
     preconditions::tag(&mut response, version);
     Ok(response)
@@ -426,7 +434,7 @@ pub(super) async fn import(State(state): State<ApiState>, request: Request) -> R
             .get(&apex.key())
             .map(|zone| warnings(zone))
             .unwrap_or_default();
-        return Ok(changes::answer(&parts.headers, &outcome, dry_run, warnings));
+        return changes::answer(&state, &parts, &outcome, warnings).await;
     }
     Err(Problem::internal("an import ended without an answer"))
 }

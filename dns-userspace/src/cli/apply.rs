@@ -10,12 +10,13 @@ use dns_userspace::formats::{Format, Imported, Record, Records};
 use dns_userspace::model::name::Name;
 use serde_json::{Value, json};
 
-use super::changes::{ChangeOptions, submit};
+use super::changes::{ChangeOptions, shown_answers, submit};
 use super::connection::{Client, ServerArgs};
 use super::failure::Failure;
 use super::files::{self, parse_format, parse_name};
-use super::output::write_out;
+use super::output::{OutputFormat, write_out};
 use super::plan::{self, Difference};
+use super::progress::Progress;
 use super::record::{Filter, records};
 
 /// Which files are read, and how.
@@ -101,18 +102,21 @@ pub(crate) struct ExportArgs {
 }
 
 /// Everything that the files say, RRsets of several files joined; what is not taken over is said.
-fn read(input: &Input) -> Result<Imported, Failure> {
-    read_with(input, files::import)
+fn read(input: &Input, output: OutputFormat) -> Result<Imported, Failure> {
+    read_with(input, output, files::import)
 }
 
 type ReadFile = fn(&Path, Option<Format>, Option<&Name>) -> Result<Imported, Failure>;
 
-fn read_with(input: &Input, read: ReadFile) -> Result<Imported, Failure> {
+fn read_with(input: &Input, output: OutputFormat, read: ReadFile) -> Result<Imported, Failure> {
     let mut whole = Imported::default();
     let mut records = Records::default();
     for path in &input.files {
-        for file in files::of_folder(path)? {
-            let part = read(&file, input.format, input.zone.as_ref())?;
+        let files = files::of_folder(path)?;
+        let progress = Progress::of_things(output, "files", Some(files.len()));
+        for file in files {
+            let part = progress.suspend(|| read(&file, input.format, input.zone.as_ref()))?;
+            progress.add(1);
             part.records.into_iter().for_each(|record| records.push(record));
             whole.zones.extend(part.zones);
             whole.upstreams.extend(part.upstreams);
@@ -153,7 +157,7 @@ fn difference(
 /// Shows how what is served differs from the files; exit code 1 where it does.
 pub(crate) fn diff(args: &DiffArgs) -> Result<(), Failure> {
     let client = args.server.connect()?;
-    let wanted = read(&args.input)?;
+    let wanted = read(&args.input, client.output())?;
     let found = difference(&client, &wanted.records, args.input.zone.as_ref(), args.prune)?;
     args.server
         .output
@@ -167,7 +171,7 @@ pub(crate) fn diff(args: &DiffArgs) -> Result<(), Failure> {
 
 /// Makes what is served as the files say.
 pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Failure> {
-    let wanted = read(&args.input)?;
+    let wanted = read(&args.input, args.server.output)?;
     change(
         &args.server,
         &wanted,
@@ -179,7 +183,7 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Failure> {
 
 /// Takes over records of other programs' files.
 pub(crate) fn import(args: &ImportArgs) -> Result<(), Failure> {
-    let wanted = read(&args.input)?;
+    let wanted = read(&args.input, args.server.output)?;
     for zone in &wanted.zones {
         let (name, file) = (&zone.name, &zone.file);
         eprintln!(
@@ -219,7 +223,8 @@ fn change(
     };
     server.output.print(&answer, || {
         let plural = if count == 1 { "" } else { "s" };
-        format!("{}{count} RRset{plural} {verb}\n", plan::shown(&found))
+        let answers = shown_answers(&answer);
+        format!("{}{answers}{count} RRset{plural} {verb}\n", plan::shown(&found))
     })
 }
 
@@ -227,12 +232,12 @@ fn change(
 pub(crate) fn convert(args: &ConvertArgs) -> Result<(), Failure> {
     if args.to == "config" {
         // Its comments say what is not taken over.
-        let imported = read_with(&args.input, files::read_records)?;
+        let imported = read_with(&args.input, OutputFormat::Table, files::read_records)?;
         let text = imported.to_config().map_err(|error| Failure::Text(error.to_string()))?;
         return write_out(&text);
     }
     let format = parse_format(&args.to).map_err(|words| Failure::Usage(format!("--to: config, or {words}")))?;
-    let imported = read(&args.input)?;
+    let imported = read(&args.input, OutputFormat::Table)?;
     files::export(None, format, &imported.records, args.input.zone.as_ref())
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::connection::{Client, Payload, path_with};
 use super::failure::Failure;
+use super::progress::Progress;
 
 /// How a change set is made.
 #[derive(Debug, Args, Default)]
@@ -31,6 +32,7 @@ pub(crate) fn submit(client: &Client, edits: Vec<Value>, options: &ChangeOptions
     }
     let dry_run = options.dry_run.then_some("true");
     let path = path_with("/api/v1/changes", &[("dry_run", dry_run)]);
+    let _progress = Progress::of_waiting(client.output(), "the server makes the change:");
     client.call("POST", &path, Payload::Json(&body))?.json()
 }
 
@@ -58,9 +60,59 @@ pub(crate) fn shown_diff(diff: &Value) -> String {
     text
 }
 
+/// The answers of a dry run that would be others: one line each, with the plane that gives it.
+pub(crate) fn shown_answers(answer: &Value) -> String {
+    let side = |side: &Value| {
+        let rcode = side["rcode"].as_str().unwrap_or("the upstream's answer");
+        let records = side["records"].as_array().into_iter().flatten();
+        let values = records.filter_map(|record| record["value"].as_array()).flatten();
+        let mut text: Vec<&str> = std::iter::once(rcode).chain(values.filter_map(Value::as_str)).collect();
+        let (plane, reason) = (side["plane"].as_str().unwrap_or_default(), side["pass_reason"].as_str());
+        let plane = reason.map_or(format!("({plane})"), |reason| format!("({plane}: {reason})"));
+        text.push(&plane);
+        text.join(" ")
+    };
+    let answers = answer["answers"].as_array().into_iter().flatten();
+    let mut text = String::new();
+    for compared in answers.filter(|compared| compared["differs"] == true) {
+        let [name, rtype] = ["name", "type"].map(|member| compared[member].as_str().unwrap_or_default());
+        let (before, after) = (side(&compared["before"]), side(&compared["after"]));
+        let view = compared["view"]
+            .as_str()
+            .map(|view| format!(" in view {view}"))
+            .unwrap_or_default();
+        text.push_str(&format!("  {name} {rtype}{view}: {before} -> {after}\n"));
+    }
+    if let Some(more @ 1..) = answer["more_answers"].as_u64() {
+        text.push_str(&format!("  and {more} more, which were not compared\n"));
+    }
+    if text.is_empty() {
+        text
+    } else {
+        format!("answers:\n{text}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_that_would_be_others_are_shown_with_their_plane() {
+        let side = |rcode: &str, values: &[&str], plane: &str, reason: Value| json!({"rcode": rcode, "plane": plane, "pass_reason": reason, "records": [{"value": values}]});
+        let answer = json!({"more_answers": 2, "answers": [
+            {"name": "a.", "type": "A", "view": "lab", "differs": true,
+             "before": side("NXDOMAIN", &[], "xdp", Value::Null),
+             "after": side("NOERROR", &["192.0.2.1"], "userspace", json!("incomplete"))},
+            {"name": "b.", "type": "A", "view": null, "differs": false},
+        ]});
+        assert_eq!(
+            shown_answers(&answer),
+            "answers:\n  a. A in view lab: NXDOMAIN (xdp) -> NOERROR 192.0.2.1 (userspace: incomplete)\n  and 2 more, \
+             which were not compared\n"
+        );
+        assert_eq!(shown_answers(&json!({"diff": []})), "");
+    }
 
     #[test]
     fn a_diff_shows_values_that_go_and_come() {

@@ -55,6 +55,8 @@ pub(crate) struct Client {
     token: Option<String>,
     /// As messages name the server.
     shown: String,
+    /// How results are printed.
+    output: OutputFormat,
 }
 
 /// An answer that is no error.
@@ -115,6 +117,7 @@ impl ServerArgs {
             base,
             token: token.filter(|token| !token.is_empty()),
             shown: url,
+            output: self.output,
         })
     }
 
@@ -141,6 +144,11 @@ impl ServerArgs {
 }
 
 impl Client {
+    /// How results are printed.
+    pub(crate) fn output(&self) -> OutputFormat {
+        self.output
+    }
+
     /// The server, as messages name it.
     pub(crate) fn shown(&self) -> &str {
         &self.shown

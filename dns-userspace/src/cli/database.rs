@@ -16,7 +16,8 @@ use serde_json::json;
 use super::connection::ServerArgs;
 use super::failure::Failure;
 use super::files::failed;
-use super::output::write_out;
+use super::output::{OutputFormat, write_out};
+use super::progress::Progress;
 
 /// Arguments of `hotdns backup`.
 #[derive(Debug, Args)]
@@ -47,12 +48,15 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<(), Failure> {
         .mode(0o600)
         .open(&args.file);
     let mut file = file.map_err(|error| failed(&args.file, error))?;
-    let copied = io::copy(&mut body.as_reader(), &mut file).and_then(|octets| file.sync_all().map(|()| octets));
+    let progress = Progress::of_octets(client.output(), "backup", body.content_length());
+    let mut reader = progress.reader(body.as_reader());
+    let copied = io::copy(&mut reader, &mut file).and_then(|octets| file.sync_all().map(|()| octets));
     let octets = copied.map_err(|error| {
         // Half a backup is none.
         let _ = fs::remove_file(&args.file);
         failed(&args.file, error)
     })?;
+    drop((reader, progress));
     let answer = json!({ "file": args.file, "bytes": octets });
     args.server
         .output
@@ -80,11 +84,21 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
 
 fn restore_from(backup: &Path, checked: &Path, folder: &Path) -> Result<String, Failure> {
     let copy = checked.join(FILE_NAME);
-    if backup.metadata().map_err(|error| failed(backup, error))?.len() == 0 {
+    let metadata = backup.metadata().map_err(|error| failed(backup, error))?;
+    let octets = metadata.len();
+    if octets == 0 {
         return Err(Failure::Text(format!("{} is empty: it is no backup", backup.display())));
     }
-    fs::copy(backup, &copy).map_err(|error| failed(backup, error))?;
+    let progress = Progress::of_octets(OutputFormat::Table, "copy", Some(octets));
+    let from = fs::File::open(backup).map_err(|error| failed(backup, error))?;
+    let mut to = fs::File::create(&copy).map_err(|error| failed(&copy, error))?;
+    let copied = io::copy(&mut progress.reader(from), &mut to).and_then(|_| to.sync_all());
+    let copied = copied.and_then(|()| to.set_permissions(metadata.permissions()));
+    copied.map_err(|error| failed(backup, error))?;
+    drop((progress, to));
+    let reading = Progress::of_waiting(OutputFormat::Table, "the copy is read:");
     let stored = read(checked).map_err(|reason| Failure::Text(format!("{}: {reason}", backup.display())))?;
+    drop(reading);
     // A damaged one is what a restore is for; one that is held is a running server's.
     match Storage::open(folder) {
         Ok((storage, _)) if storage.unavailable().is_some() => {

@@ -8,6 +8,7 @@ use super::connection::{Client, Payload, ServerArgs, path_with};
 use super::failure::Failure;
 use super::mark::{self, Mark, MarkArgs};
 use super::output::{OutputFormat, cell, table};
+use super::progress::Progress;
 
 /// The most that the API gives in one page.
 const PAGE: usize = 1000;
@@ -209,6 +210,7 @@ pub(crate) fn records(client: &Client, filter: &Filter<'_>, limit: Option<usize>
     let limit = limit.unwrap_or(usize::MAX);
     let mut found = Vec::new();
     let mut cursor: Option<String> = None;
+    let progress = Progress::of_things(client.output(), "RRsets read:", None);
     while found.len() < limit {
         let page = (limit - found.len()).min(PAGE).to_string();
         let path = path_with(
@@ -230,7 +232,10 @@ pub(crate) fn records(client: &Client, filter: &Filter<'_>, limit: Option<usize>
             found.extend(records);
         }
         match json["next"].as_str() {
-            Some(next) => cursor = Some(next.to_owned()),
+            Some(next) => {
+                progress.add(PAGE);
+                cursor = Some(next.to_owned());
+            }
             None => break,
         }
     }

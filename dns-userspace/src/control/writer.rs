@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
@@ -15,11 +14,12 @@ use super::past::{Made, Past, PastKind, Seen, compare_with_served, encode};
 use super::publication::{Cause, Publication};
 use super::record_counts::RecordCounts;
 use super::serial::ServedSerials;
+use super::shared::{self, SharedZones};
 use super::stage::Stage;
-use super::{Command, ControlError, Kept, Observer, Outcome, Planes, differences, reload, shared};
+use super::{Command, ControlError, Kept, Observer, Outcome, Planes, Trial, differences, reload};
 use crate::journal::{
-    Entry, HistoryLimits, Journal, KeptLayer, NotWritten, Progress, StorageState, StorageStatus, Stored, WriteError,
-    ZoneFiles, awaited,
+    Entry, HistoryLimits, Journal, KeptLayer, KnownZoneFiles, NotWritten, Progress, StorageState, StorageStatus,
+    Stored, WriteError, ZoneFiles, awaited,
 };
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
@@ -62,8 +62,8 @@ pub(super) struct Parts {
     pub(super) planes: Box<dyn Planes>,
     /// What is done to each publication once its serials are decided.
     pub(super) stages: Vec<Box<dyn Stage>>,
-    /// Said where edits may change zone files.
-    pub(super) stores_files: Arc<AtomicBool>,
+    /// Told of the zone files that edits change.
+    pub(super) zone_files: Arc<KnownZoneFiles>,
 }
 
 pub(super) struct Writer {
@@ -141,7 +141,7 @@ impl Writer {
     /// Publishes the first state, unless what the database holds has to be known first: `stored` is `None` where it
     /// could not be read.
     pub(super) fn start(parts: Parts, stored: Option<Stored>, initial: FileBatch) -> Self {
-        let zone_files = ZoneFiles::new(Arc::clone(&parts.stores_files));
+        let zone_files = ZoneFiles::new(Arc::clone(&parts.zone_files));
         let mut writer = Self {
             parts,
             store: Store::new(),
@@ -369,6 +369,7 @@ impl Writer {
                 written,
                 version: draft.version(),
                 diff: draft.changed_since(version).cloned().collect(),
+                trial: None,
             });
             if draft.version() > version {
                 made.push(Made {
@@ -434,11 +435,30 @@ impl Writer {
         }
         let mut draft = self.store.draft();
         let before = draft.version();
+        let cause = Cause {
+            source: set.source.clone(),
+            actor: set.actor.clone(),
+        };
         let written = draft.apply_on(set, terms, &EditRules { ttl: self.rules }, &self.parts.guard)?;
+        let diff = draft.changed_since(before).cloned().collect();
+        let made = Made {
+            cause,
+            version: draft.version(),
+            comment: None,
+            kind: PastKind::Edits,
+        };
+        // A plan that is not committed costs nothing but its making.
+        let mut plan = draft.finish();
+        let (publication, _) = self.prepare(&mut plan, &[made]);
         Ok(Outcome {
             written,
             version: before,
-            diff: draft.changed_since(before).cloned().collect(),
+            diff,
+            trial: Some(Trial {
+                before: Arc::clone(&publication.old),
+                after: Arc::clone(&publication.new),
+                also: publication.past.iter().flat_map(|past| past.also.clone()).collect(),
+            }),
         })
     }
 

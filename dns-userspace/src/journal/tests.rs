@@ -116,6 +116,32 @@ fn damage_refuses_start_up_and_deletes_nothing() {
 }
 
 #[test]
+fn damage_beside_the_records_leaves_them_served_and_takes_no_writes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = open(folder.path());
+    storage
+        .write(&[Entry::Put(None, name("b.x."), address(9))], &[])
+        .expect("written");
+    storage.write(&[Entry::History(row(1, 100_000))], &[]).expect("written");
+    drop(storage);
+    // The last page is one of the many that the history's row goes on in; each begins with the number of the next.
+    let path = folder.path().join(FILE_NAME);
+    let mut octets = std::fs::read(&path).expect("read");
+    let last = octets.len() - 4096;
+    octets[last..last + 4].copy_from_slice(&[0xFF; 4]);
+    std::fs::write(&path, octets).expect("written");
+
+    let (mut storage, stored) = open(folder.path());
+    assert_eq!(stored.rrsets.len(), 1);
+    let trouble = storage.trouble().expect("damaged");
+    assert_eq!(trouble.state, StorageState::ReadOnly, "{trouble:?}");
+    assert!(trouble.reason.contains("is damaged"), "{trouble:?}");
+    let refused = storage.write(&[Entry::Put(None, name("c.x."), address(9))], &[]);
+    assert!(matches!(refused, Err(WriteError::Unavailable(reason)) if reason.contains("is damaged")));
+    assert!(storage.reopen().is_none());
+}
+
+#[test]
 fn rows_that_cannot_be_ours_are_damage() {
     for sql in [
         "UPDATE rrsets SET rdatas = x'0004C000'",

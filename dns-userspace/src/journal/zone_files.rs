@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
+use imbl::OrdSet;
+
 use crate::host::replace::replace;
 use crate::host::stamp::FileStamp;
 use crate::model::name::{Name, NameKey};
@@ -76,7 +79,26 @@ pub struct ZoneFiles {
     files: BTreeMap<NameKey, Place>,
     folder: Option<(PathBuf, Arc<str>)>,
     /// Said to those who hand in edits.
-    are_there: Arc<AtomicBool>,
+    known: Arc<KnownZoneFiles>,
+}
+
+/// What those who hand in edits know of zone files that edits change.
+#[derive(Debug, Default)]
+pub struct KnownZoneFiles {
+    are_there: AtomicBool,
+    zones: ArcSwap<OrdSet<NameKey>>,
+}
+
+impl KnownZoneFiles {
+    /// Whether edits may change zone files.
+    pub fn are_there(&self) -> bool {
+        self.are_there.load(Ordering::Relaxed)
+    }
+
+    /// Whether edits of this zone change its file.
+    pub fn has(&self, apex: &NameKey) -> bool {
+        self.zones.load().contains(apex)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -91,11 +113,11 @@ pub struct WrittenFile(Option<(NameKey, Place, Option<Vec<u8>>)>);
 
 impl ZoneFiles {
     /// None yet.
-    pub fn new(are_there: Arc<AtomicBool>) -> Self {
+    pub fn new(known: Arc<KnownZoneFiles>) -> Self {
         Self {
             files: BTreeMap::new(),
             folder: None,
-            are_there,
+            known,
         }
     }
 
@@ -117,7 +139,8 @@ impl ZoneFiles {
         }
         self.folder = folder;
         let has_any = !self.files.is_empty() || self.folder.is_some();
-        self.are_there.store(has_any, Ordering::Relaxed);
+        self.known.are_there.store(has_any, Ordering::Relaxed);
+        self.known.zones.store(Arc::new(self.files.keys().cloned().collect()));
         let is_stale = |change: &Change| match change {
             Change::PutZone { apex, .. } => stale.contains(&apex.key()),
             _ => false,
@@ -139,6 +162,16 @@ impl ZoneFiles {
             (None, None) => return Ok(WrittenFile::default()),
         };
         Ok(WrittenFile(Some((key, place, old))))
+    }
+
+    fn insert(&mut self, key: NameKey, place: Place) {
+        self.known.zones.rcu(|zones| zones.update(key.clone()));
+        self.files.insert(key, place);
+    }
+
+    fn remove(&mut self, key: &NameKey) {
+        self.known.zones.rcu(|zones| zones.without(key));
+        self.files.remove(key);
     }
 
     fn place(&self, apex: &Name) -> Result<Place, NotWritten> {
@@ -217,7 +250,7 @@ impl ZoneFiles {
         write(&place.path, render(apex, &content(after)).as_bytes())?;
         // Nothing in it is secret, and people edit it.
         let _ = std::fs::set_permissions(&place.path, Permissions::from_mode(0o644));
-        self.files.insert(apex.key(), place.clone());
+        self.insert(apex.key(), place.clone());
         Ok((place, None))
     }
 
@@ -225,7 +258,7 @@ impl ZoneFiles {
         let place = self.place(apex)?;
         let file = in_step(&place, apex, before)?;
         remove(&place.path).map_err(|error| cannot(&place.path, &error))?;
-        self.files.remove(&apex.key());
+        self.remove(&apex.key());
         Ok((place, Some(file.text().to_vec())))
     }
 }
@@ -245,8 +278,8 @@ impl WrittenFile {
             );
         }
         match old {
-            Some(_) => drop(files.files.insert(key, place)),
-            None => drop(files.files.remove(&key)),
+            Some(_) => files.insert(key, place),
+            None => files.remove(&key),
         }
     }
 }
@@ -344,8 +377,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.example.zone");
         std::fs::write(&path, ZONE).expect("written");
-        let mut files = ZoneFiles::new(Arc::default());
+        let known: Arc<KnownZoneFiles> = Arc::default();
+        let mut files = ZoneFiles::new(Arc::clone(&known));
         files.take(stored(&path, None), Vec::new());
+        assert!(known.are_there() && known.has(&apex().key()));
         let next = ZONE.replace("192.0.2.53", "192.0.2.54");
         let written = files.write(zone(Some(ZONE), Some(&next))).expect("written");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), next);
@@ -376,9 +411,9 @@ mod tests {
         );
 
         let made = files.write(zone(None, Some(ZONE))).expect("made");
-        assert!(path.exists());
+        assert!(path.exists() && known.has(&apex().key()));
         made.take_back(&mut files);
-        assert!(!path.exists());
+        assert!(!path.exists() && !known.has(&apex().key()));
     }
 
     #[test]

@@ -30,6 +30,12 @@ impl AddressPrefix {
         self.bits <= other.bits && other.address & mask(self.bits) == self.address
     }
 
+    /// Its first address, and the one behind its last, where there is one.
+    pub fn borders(self) -> impl Iterator<Item = u128> {
+        let behind = (self.address | !mask(self.bits)).checked_add(1);
+        std::iter::once(self.address).chain(behind)
+    }
+
     /// The address as it stands in a packet.
     pub fn octets(self) -> [u8; 16] {
         self.address.to_be_bytes()

@@ -8,7 +8,7 @@
 //! configuration. The XDP program is given the same prefixes, so both planes choose alike.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -66,6 +66,17 @@ impl Clients {
         self.0.is_empty()
     }
 
+    /// A client of this view, 0 for none; the one that is wanted, where it is in it.
+    pub fn one_in(&self, view: u16, wanted: IpAddr) -> Option<IpAddr> {
+        let common = [wanted, Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let is_in = |client: &IpAddr| self.view_of(*client) == view;
+        // The view of addresses in their order is another only where a prefix begins, or behind one.
+        let borders = self.prefixes().flat_map(|(place, _)| place.borders());
+        let borders = std::iter::once(0).chain(borders);
+        let borders = borders.map(|bits| Ipv6Addr::from_bits(bits).to_canonical());
+        common.into_iter().chain(borders).find(is_in)
+    }
+
     /// Every prefix, and the number of its view; 0 for none.
     pub fn prefixes(&self) -> impl Iterator<Item = (AddressPrefix, u16)> {
         self.0.iter()
@@ -102,6 +113,22 @@ mod tests {
             assert_eq!(clients.view_of(client.parse().unwrap()), view, "{client}");
         }
         assert_eq!(Clients::default().view_of("10.0.0.1".parse().unwrap()), 0);
+    }
+
+    #[test]
+    fn a_client_of_each_view_is_found_where_there_is_one() {
+        let wanted: IpAddr = "10.0.0.9".parse().unwrap();
+        let others = clients(&[&["10.0.0.0/8"], &["10.0.0.0/9", "10.255.0.0/16"], &["10.0.0.0/10"]]);
+        for (view, client) in [(0, "127.0.0.1"), (1, "10.128.0.0"), (2, "10.64.0.0"), (3, "10.0.0.9")] {
+            assert_eq!(others.one_in(view, wanted), client.parse().ok(), "view {view}");
+        }
+        let hidden = clients(&[&["10.0.0.0/8"], &["10.0.0.0/9"], &["10.128.0.0/9"]]);
+        assert_eq!(hidden.one_in(1, wanted), None);
+        let everyone = clients(&[&["0.0.0.0/0", "::/0"]]);
+        assert_eq!(
+            (everyone.one_in(0, wanted), everyone.one_in(1, wanted)),
+            (None, Some(wanted))
+        );
     }
 
     #[test]

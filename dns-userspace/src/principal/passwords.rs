@@ -1,8 +1,9 @@
-//! `http.auth.basic_file`: users with a password, as `htpasswd -B` and `openssl passwd -6` write them.
+//! `http.auth.basic_file`: users with a password, as `htpasswd -B`, `openssl passwd -6` and `argon2 -e` write them.
 //!
 //! ```text
-//! alice:$2y$10$…     bcrypt
-//! bob:$6$…           SHA-512-crypt
+//! alice:$2y$10$…             bcrypt
+//! bob:$6$…                   SHA-512-crypt
+//! eve:$argon2id$v=19$m=…     Argon2
 //! ```
 //!
 //! A check takes a processor some hundredth of a second, on purpose. So what was right is remembered, as a MAC with a
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use argon2::{Argon2, Params, PasswordHash};
 use ring::hmac;
 use sha_crypt::{PasswordVerifier, ShaCrypt};
 
@@ -20,6 +22,8 @@ use crate::host::reread::RereadFiles;
 
 /// The most octets of the file.
 const MOST_OCTETS: u64 = 4 << 20;
+/// The most memory that a check of Argon2 may take, in KiB, and its most passes.
+const MOST_OF_ARGON2: (u32, u32) = (256 << 10, 100);
 /// What the password of somebody who is no user is checked against, so that it takes as long.
 const NOBODY: &str = "$2y$10$abcdefghijklmnopqrstuuJZBpl2lkmVtnZNQ0pMlSeoB0xRKvY2S";
 
@@ -70,6 +74,8 @@ impl PasswordFile {
         let is_right = match Kind::of(hash) {
             Some(Kind::Bcrypt) => bcrypt::verify(password, hash).unwrap_or(false),
             Some(Kind::ShaCrypt) => ShaCrypt::default().verify_password(password, hash.as_str()).is_ok(),
+            // The parameters are those of the hash.
+            Some(Kind::Argon2) => Argon2::default().verify_password(password, hash.as_str()).is_ok(),
             None => false,
         };
         if is_right {
@@ -86,6 +92,7 @@ impl PasswordFile {
 enum Kind {
     Bcrypt,
     ShaCrypt,
+    Argon2,
 }
 
 impl Kind {
@@ -94,10 +101,22 @@ impl Kind {
         if begins(&["$2a$", "$2b$", "$2x$", "$2y$"]) {
             // The cost is read, too.
             hash.parse::<bcrypt::HashParts>().ok().map(|_| Self::Bcrypt)
+        } else if begins(&["$argon2"]) {
+            is_argon2(hash).then_some(Self::Argon2)
         } else {
             (begins(&["$5$", "$6$"]) && hash.len() > 20).then_some(Self::ShaCrypt)
         }
     }
+}
+
+/// Whether this is a whole hash of Argon2, with parameters that a check can be made with.
+fn is_argon2(hash: &str) -> bool {
+    let Ok(parsed) = PasswordHash::new(hash) else {
+        return false;
+    };
+    let (most_memory, most_passes) = MOST_OF_ARGON2;
+    let is_bearable = |params: Params| params.m_cost() <= most_memory && params.t_cost() <= most_passes;
+    parsed.salt.is_some() && parsed.hash.is_some() && Params::try_from(&parsed).is_ok_and(is_bearable)
 }
 
 fn parse(text: &str) -> Result<HashMap<String, String>, String> {
@@ -114,7 +133,7 @@ fn parse(text: &str) -> Result<HashMap<String, String>, String> {
         if Kind::of(hash).is_none() {
             return Err(format!(
                 "line {number}: the password of `{user}` is hashed in a way that is not known or not safe: write it \
-                 with `htpasswd -B` (bcrypt) or `openssl passwd -6` (SHA-512)"
+                 with `htpasswd -B` (bcrypt), `openssl passwd -6` (SHA-512) or `argon2 SALT -id -e` (at most 256 MiB)"
             ));
         }
         if users.insert(user.to_owned(), hash.to_owned()).is_some() {
@@ -129,15 +148,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_of_both_kinds_are_checked_and_then_known() {
+    fn passwords_of_all_kinds_are_checked_and_then_known() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users");
         let alice = bcrypt::hash("wonder", 4).expect("hashed").replace("$2b$", "$2y$");
         // openssl passwd -6 -salt saltstring builder
         let bob = openssl("builder");
-        std::fs::write(&path, format!("# users\nalice:{alice}\n\nbob:{bob}\n")).expect("written");
+        let eve = argon2("apple", 64);
+        std::fs::write(&path, format!("# users\nalice:{alice}\n\nbob:{bob}\neve:{eve}\n")).expect("written");
         let file = PasswordFile::load(&path).expect("good");
-        for (user, password) in [("alice", "wonder"), ("bob", "builder")] {
+        for (user, password) in [("alice", "wonder"), ("bob", "builder"), ("eve", "apple")] {
             assert!(!file.is_known(user, password.as_bytes()));
             assert!(!file.check(user, b"wrong") && !file.is_known(user, b"wrong"));
             assert!(file.check(user, password.as_bytes()) && file.is_known(user, password.as_bytes()));
@@ -149,6 +169,30 @@ mod tests {
         file.users.refresh();
         assert!(!file.is_known("alice", b"wonder") && !file.is_known("bob", b"builder"));
         assert!(file.check("bob", b"wonder"));
+    }
+
+    fn argon2(password: &str, memory: u32) -> String {
+        use argon2::{Algorithm, PasswordHasher, Version};
+        let params = Params::new(memory, 1, 1, None).expect("parameters");
+        let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let hash: PasswordHash = hasher
+            .hash_password_with_salt(password.as_bytes(), b"saltsalt")
+            .expect("hashed");
+        hash.to_string()
+    }
+
+    #[test]
+    fn a_hash_that_would_take_too_much_memory_is_none() {
+        let good = argon2("apple", 64);
+        assert!(good.starts_with("$argon2id$v=19$m=64,t=1,p=1$") && Kind::of(&good).is_some());
+        for wrong in [
+            good.replace("m=64", "m=300000"),
+            good.replace("t=1,", "t=4000000,"),
+            good.replace("m=64", "m=x"),
+            good[..30].to_owned(),
+        ] {
+            assert!(Kind::of(&wrong).is_none(), "{wrong}");
+        }
     }
 
     fn openssl(password: &str) -> String {

@@ -4,7 +4,7 @@
 //! names with large answers are compiled again, so that no more than some thousand of those are in memory beside the
 //! table. Compiling takes most of the time, and several threads share it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
@@ -19,9 +19,9 @@ use crate::lines::{
     negatives, viewed,
 };
 use crate::model::name::NameKey;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, Zone};
 use crate::model::views::Clients;
-use crate::table::{Ahead, Entry, Sizes, TableWriter};
+use crate::table::{Ahead, Entry, Memory, Sizes, TableFull, TableReader, TableWriter};
 
 /// The smallest table.
 const LEAST_LINES: usize = 1024;
@@ -30,9 +30,13 @@ const FILL_PERCENT: usize = 70;
 /// How full it is where names came to an older table until that was full: more will come, and each new table takes the
 /// time that the kernel's verifier needs for the program, a tenth of a second and more.
 const FILL_PERCENT_GROWING: usize = 40;
+/// While it is small: of no more than a MiB.
+const FILL_PERCENT_GROWING_SMALL: usize = 18;
+/// Up to so many halves of lines it is small.
+const SMALL_UP_TO: usize = 1 << 15;
 /// And where it is large: memory counts then.
 const FILL_PERCENT_GROWING_LARGE: usize = 60;
-/// From so many halves of lines on.
+/// From so many halves of lines on it is large.
 const LARGE_FROM: usize = 1 << 18;
 /// How many of the classes are small: of one of these are the negatives of nearly every zone.
 const SMALL_CLASSES: usize = 3;
@@ -149,8 +153,14 @@ impl Need {
         }
         let (fill_percent, share, coming) = match spare {
             Spare::Little => (FILL_PERCENT, SPARE_SHARE, 0),
-            Spare::Growing(lines) if self.halves < LARGE_FROM => (FILL_PERCENT_GROWING, SPARE_SHARE_GROWING, lines),
-            Spare::Growing(lines) => (FILL_PERCENT_GROWING_LARGE, SPARE_SHARE_GROWING, lines),
+            Spare::Growing(lines) => {
+                let fill_percent = match self.halves {
+                    ..=SMALL_UP_TO => FILL_PERCENT_GROWING_SMALL,
+                    LARGE_FROM.. => FILL_PERCENT_GROWING_LARGE,
+                    _ => FILL_PERCENT_GROWING,
+                };
+                (fill_percent, SPARE_SHARE_GROWING, lines)
+            }
         };
         let lines = self.halves * 100 / fill_percent / 2;
         let lines = lines.max(lines_for(self.halves + 2 * coming)).max(LEAST_LINES);
@@ -251,13 +261,11 @@ pub(super) fn build<H: Home>(
         }
     }
     for key in &viewed {
-        let NameLines { default, views } = compile_everywhere(snapshot, key, options, &mut dependents);
-        let name = key.to_name();
-        for (view, entry) in (0..).zip(std::iter::once(default).chain(views)) {
-            if let Some(entry) = entry {
-                writer.put(name.as_wire(), view, &entry)?;
-            }
-        }
+        put_lines(
+            &mut writer,
+            key,
+            compile_everywhere(snapshot, key, options, &mut dependents),
+        )?;
     }
     for zone in snapshot.zones.values() {
         writer.set_negatives(zone.index, negatives(snapshot, zone, options).as_ref())?;
@@ -268,6 +276,68 @@ pub(super) fn build<H: Home>(
         program,
         dependents,
     })
+}
+
+/// Writes all lines of a name.
+fn put_lines(writer: &mut TableWriter, key: &NameKey, lines: NameLines) -> Result<(), TableFull> {
+    let name = key.to_name();
+    let lines = std::iter::once(lines.default).chain(lines.views);
+    for (view, entry) in (0..).zip(lines) {
+        if let Some(entry) = entry {
+            writer.put(name.as_wire(), view, &entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// A table of a few names of a snapshot, in the process's own memory: what it has of these names, and of all that a
+/// search for one of them may look at, is what a whole table has.
+pub(super) fn of_names(
+    snapshot: &Snapshot,
+    names: impl IntoIterator<Item = NameKey>,
+    options: &CompileOptions,
+) -> Result<TableReader, TableError> {
+    let mut keys = BTreeSet::new();
+    for key in names {
+        let mut above = key.parent();
+        keys.insert(key);
+        while let Some(encloser) = above {
+            above = encloser.parent();
+            keys.insert(encloser.wildcard_child());
+            keys.insert(encloser);
+        }
+    }
+    let mut dependents = AllDependents::default();
+    let mut need = Need {
+        clients: Arc::clone(&snapshot.views.clients),
+        ..Need::default()
+    };
+    let mut lines = Vec::with_capacity(keys.len());
+    for key in keys {
+        let found = compile_everywhere(snapshot, &key, options, &mut dependents);
+        let entries = found.default.iter().chain(found.views.iter().flatten());
+        entries.for_each(|entry| need.add(entry));
+        lines.push((key, found));
+    }
+    let zones: Vec<&Arc<Zone>> = lines.iter().filter_map(|(key, _)| snapshot.zones.get(key)).collect();
+    need.zones = u32::try_from(zones.len()).unwrap_or(u32::MAX);
+    let mut sizes = need.sizes(Spare::Little)?;
+    // Zones keep their numbers.
+    sizes.zones = snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0);
+    let mut writer = TableWriter::new(
+        Memory::on_heap(sizes).map_err(|error| TableError::NotMade(error.into()))?,
+        random_keys()?,
+    );
+    writer.set_clients(need.clients);
+    for (key, found) in lines {
+        put_lines(&mut writer, &key, found)?;
+    }
+    for zone in zones {
+        writer.set_negatives(zone.index, negatives(snapshot, zone, options).as_ref())?;
+        let serial = snapshot.serial(&zone.apex.key()).or_else(|| zone.soa_serial());
+        writer.set_serial(zone.index, serial.unwrap_or(0));
+    }
+    Ok(writer.reader().clone())
 }
 
 /// The same in the same order, some at a time.
@@ -396,9 +466,7 @@ pub(super) fn empty_table<H: Home>(
     mut need: Need,
     spare: Spare,
 ) -> Result<(TableWriter, Option<H>), TableError> {
-    let mut random = [0; size_of::<Keys>()];
-    getrandom::fill(&mut random).map_err(TableError::NoRandomness)?;
-    let keys = Keys::from_random(&random);
+    let keys = random_keys()?;
     let (mut program, memory) = loader(&keys, need.sizes(spare)?).map_err(TableError::NotMade)?;
     if let Some(program) = &mut program {
         let set = program.set_clients(&need.clients);
@@ -407,6 +475,13 @@ pub(super) fn empty_table<H: Home>(
     let mut writer = TableWriter::new(memory, keys);
     writer.set_clients(need.clients);
     Ok((writer, program))
+}
+
+/// New secrets of a table.
+fn random_keys() -> Result<Keys, TableError> {
+    let mut random = [0; size_of::<Keys>()];
+    getrandom::fill(&mut random).map_err(TableError::NoRandomness)?;
+    Ok(Keys::from_random(&random))
 }
 
 #[cfg(test)]

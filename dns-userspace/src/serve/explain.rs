@@ -12,8 +12,9 @@ use super::policy::Policies;
 use super::xdp::SharedProgram;
 use crate::answer::{Admission, End, Environment, Resolution, resolve};
 use crate::cookies::Cookies;
+use crate::lines::CompileOptions;
 use crate::model::access::Access;
-use crate::model::name::Name;
+use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::views::ViewName;
@@ -107,6 +108,34 @@ impl Explainer {
         explanation
     }
 
+    /// The same for these names, if this snapshot were served.
+    pub fn tentative(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        names: impl IntoIterator<Item = NameKey>,
+    ) -> anyhow::Result<Self> {
+        let policy = self.policies.load();
+        let options = CompileOptions::of(&policy.environment, policy.forwarder.is_some());
+        Ok(Self {
+            served: Arc::new(Served::tentative(Arc::clone(snapshot), names, &options)?),
+            policies: Arc::clone(&self.policies),
+            cookies: Arc::clone(&self.cookies),
+            program: self.program.clone(),
+        })
+    }
+
+    /// Whether the XDP program sends what was explained.
+    pub fn is_of_xdp(&self, explanation: &Explanation) -> bool {
+        let is_attached = || self.interfaces() > 0;
+        explanation.answered_by != AnsweredBy::Upstream && explanation.pass_reason.is_none() && is_attached()
+    }
+
+    /// How many interfaces the XDP program is attached to.
+    fn interfaces(&self) -> usize {
+        let program = self.program.lock();
+        program.as_ref().map_or(0, |program| program.interfaces().count())
+    }
+
     /// The answer that the data has, for a client in the default or a view; without planes.
     pub fn data(&self, name: &Name, qtype: RecordType, client: IpAddr) -> (Resolution, Vec<(Name, Arc<RrSet>)>) {
         let whole = self.served.snapshot();
@@ -158,11 +187,7 @@ impl Explainer {
         if policy.gate.limits.is_enabled() {
             steps.push("There are rate limits, which this answer leaves out.".to_owned());
         }
-        let interfaces = self
-            .program
-            .lock()
-            .as_ref()
-            .map_or(0, |program| program.interfaces().count());
+        let interfaces = self.interfaces();
         let mut out = Vec::new();
         let fast = Worker::new(Arc::clone(&self.served)).answer(&query(name, qtype), environment, &mut out);
         let is_foreign = found.end == End::NotOurs;

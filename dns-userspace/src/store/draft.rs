@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::edit::{ChangeSet, EditRules};
+use super::edit::{ChangeSet, Edit, EditRules};
 use super::follow::next_shared;
 use super::layers::{Dirty, Layers};
 use super::merge::{home_given, is_zone, merge_given};
@@ -100,6 +100,7 @@ impl<'s> Draft<'s> {
         self.takes_over = terms.takeover;
         let ChangeSet { source, edits, .. } = set;
         self.is_shared = self.base.is_shared && source == SourceId::api();
+        let is_of_rrsets = !edits.iter().any(|edit| matches!(edit, Edit::Apply(_)));
         let mut written = Vec::with_capacity(edits.len());
         let mut edited: super::edit::Edited = Vec::new();
         for (number, edit) in edits.into_iter().enumerate() {
@@ -131,11 +132,29 @@ impl<'s> Draft<'s> {
         let first = edited
             .iter()
             .filter(|(source, at, rtype, _)| seen.insert((source, at, *rtype)));
-        let changed: Vec<EditedRrset> = first
+        let (restored, changed): (Vec<EditedRrset>, Vec<EditedRrset>) = first
             .filter_map(|(source, at, rtype, owner)| {
                 edited_between(&layers, &self.layers, source.clone(), at.clone(), *rtype, owner.clone())
             })
-            .collect();
+            .partition(|edited| edited.before == edited.after);
+        // What a set takes away and puts back as it was has the version that it had.
+        for EditedRrset {
+            before,
+            source,
+            view,
+            owner,
+            ..
+        } in restored
+        {
+            if let Some(rrset) = before {
+                self.change(Change::Put {
+                    source,
+                    view,
+                    owner,
+                    rrset,
+                });
+            }
+        }
         if terms.is_guarded
             && !terms.force
             && let Err(removed) = self.check_removals(guard, &source, &changed, &self.deleted)
@@ -147,7 +166,12 @@ impl<'s> Draft<'s> {
                 refusal: Refusal::TooManyRemoved(removed),
             });
         }
-        if written.iter().any(|outcome| outcome.changed) {
+        // Edits of RRsets may come to nothing together. A zone file has another serial all the same.
+        let is_nothing = is_of_rrsets
+            && changed.is_empty()
+            && !edited.is_empty()
+            && edited.iter().all(|(source, ..)| *source != SourceId::zone_files());
+        if !is_nothing && written.iter().any(|outcome| outcome.changed) {
             self.count();
         }
         for (source, at, rtype, owner) in edited {
