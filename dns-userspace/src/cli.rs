@@ -153,8 +153,8 @@ const USUAL_FILE: &str = "/etc/hotdns/hotdns.yaml";
 /// Arguments of `hotdns run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …), else
-    /// /etc/hotdns/hotdns.yaml.
+    /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …),
+    /// else /etc/hotdns/hotdns.yaml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.

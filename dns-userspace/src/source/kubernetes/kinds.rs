@@ -88,8 +88,8 @@ impl Kind {
         Self::ALL.iter().find(is_it).copied()
     }
 
-    /// What is watched where nothing is said: all but the ConfigMap, names of Gateways themselves, and what many changes
-    /// or rights go with.
+    /// What is watched where nothing is said: all but the ConfigMap, names of Gateways themselves, and what many
+    /// changes or rights go with.
     pub fn default_watch() -> Vec<Self> {
         use Kind as K;
         [

@@ -234,8 +234,8 @@ impl KubernetesWorld {
         }
     }
 
-    /// An object as the driver takes it; `None` where it asks for nothing. With `is_news` it has come, or changed, since
-    /// the list.
+    /// An object as the driver takes it; `None` where it asks for nothing. With `is_news` it has come, or changed,
+    /// since the list.
     fn object(&self, key: &ObjectKey, is_news: bool) -> Option<Object> {
         let start = Instant::now();
         self.mark(key);
