@@ -2,10 +2,14 @@
 //!
 //! It is the file that `HOTDNS_EBPF_OBJECT` names, else what `cargo xtask build-ebpf` left in the target folder.
 //! Without one, or without the feature `xdp`, the crate builds too: `dataplane/object.rs` then has none.
+//!
+//! Says besides which compiler builds it, for a metric: `HOTDNS_RUST_VERSION`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() {
+    println!("cargo::rustc-env=HOTDNS_RUST_VERSION={}", rust_version());
     println!("cargo::rustc-check-cfg=cfg(embedded_object)");
     println!("cargo::rerun-if-env-changed=HOTDNS_EBPF_OBJECT");
     if std::env::var_os("CARGO_FEATURE_XDP").is_none() {
@@ -34,6 +38,15 @@ fn main() {
             println!("cargo::rerun-if-changed={}", object.display());
         }
     }
+}
+
+/// `1.90.0` of `rustc 1.90.0 (1159e78c4 2025-09-14)`; empty where the compiler does not say it.
+fn rust_version() -> String {
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = Command::new(compiler).arg("--version").output();
+    let said = said.map(|output| output.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    said.split_whitespace().nth(1).unwrap_or_default().to_owned()
 }
 
 /// Where `cargo xtask` builds the XDP program.

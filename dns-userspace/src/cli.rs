@@ -29,7 +29,7 @@ mod unix;
 mod watch;
 mod zone;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -148,10 +148,14 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
     }
 }
 
+/// Where packages and images have the configuration.
+const USUAL_FILE: &str = "/etc/hotdns/hotdns.yaml";
+
 /// Arguments of `hotdns run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …).
+    /// The configuration file (YAML); without it, the environment of catalyst-dns-sync (DNS_ZONE, DNS_IP_ADDRESS …),
+    /// else /etc/hotdns/hotdns.yaml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write names of the cluster into /etc/hosts; with the environment in the place of a file.
@@ -195,18 +199,18 @@ impl RunArgs {
             interface,
             xdp,
         } = self;
+        let overrides = Overrides {
+            listen,
+            http,
+            interfaces: interface,
+            xdp_mode: xdp,
+            dry_run,
+            dev_mode,
+            environment: crate::environment(),
+        };
         ConfigSource {
-            // No path stands for the environment.
-            path: config.unwrap_or_default(),
-            overrides: Overrides {
-                listen,
-                http,
-                interfaces: interface,
-                xdp_mode: xdp,
-                dry_run,
-                dev_mode,
-                environment: crate::environment(),
-            },
+            path: config.unwrap_or_else(|| overrides.usual_path(Path::new(USUAL_FILE))),
+            overrides,
         }
     }
 }

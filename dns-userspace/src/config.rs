@@ -64,7 +64,7 @@ mod zone_folder;
 mod zone_template;
 mod zones;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::backend::{BackendConfig, UpstreamConfig};
 pub use self::cache::{CacheConfig, HotConfig, StaleConfig};
@@ -97,12 +97,12 @@ pub use self::rewrite::{RecordSets, are_same, is_same, records_of, with_records}
 pub use self::sources::{
     CheckAsk, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, ExportSource, GitSource,
     HostsSource, KubernetesSource, Naming, NomadSource, PeerSettings, PodNames, ProxySource, Secret, Signers,
-    SourceSettings, TextSettings, WatchedKind, is_within,
+    SourceSettings, TextSettings, ViewAddresses, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
 pub use self::targets::{
-    CloudflareConfig, HostsFileConfig, ProviderConfig, Route53Config, SlackConfig, TargetsConfig, TechnitiumConfig,
-    TokenPlace,
+    AdoptConfig, CloudflareConfig, HostsFileConfig, ProviderConfig, Route53Config, SlackConfig, TargetsConfig,
+    TechnitiumConfig, TokenPlace,
 };
 pub use self::tcp::TcpConfig;
 pub use self::ttl_bounds::TtlBounds;
@@ -130,6 +130,18 @@ pub struct Overrides {
     pub dev_mode: bool,
     /// Variables of the environment, which stand for keys that the file leaves out.
     pub environment: EnvironmentVariables,
+}
+
+impl Overrides {
+    /// The file where the command line names none: `file`, if it is there; no path where the environment is the
+    /// configuration.
+    pub fn usual_path(&self, file: &Path) -> PathBuf {
+        let is_said = environment::CatalystEnvironment::of(self).has_source();
+        match !is_said && file.is_file() {
+            true => file.to_owned(),
+            false => PathBuf::new(),
+        }
+    }
 }
 
 /// Variables of the environment that mean something to hotdns. Some are secret, so none is shown.

@@ -17,6 +17,7 @@ mod consul;
 mod consul_kv;
 pub mod disagreement;
 mod export;
+pub mod external_dns;
 mod git;
 mod hosts;
 pub mod kubernetes;
@@ -32,7 +33,7 @@ mod traefik;
 mod watcher;
 mod world;
 
-pub use self::claims::{Claim, Claimant, Claims, LeftOut};
+pub use self::claims::{Claim, Claimant, Claims, LeftOut, oldest_of};
 pub use self::kubernetes::{Election, Elector, KubernetesFigures, Leadership, chain, connect, get, send};
 pub use self::marks::{Mark, Marks};
 pub use self::registry::{CompareError, Gone, RegisteredSource, Registry};

@@ -8,6 +8,7 @@
 //! A target follows what is served: an RRset that another source hides is not written. Each target is a task of its
 //! own, and one that fails holds nothing up.
 
+mod adopt;
 mod cloudflare;
 mod drift;
 mod figures;

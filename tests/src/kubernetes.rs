@@ -83,19 +83,52 @@ impl Cluster {
         ensure!(public.output()?.status.success(), "openssl rsa");
         std::fs::write(self.path("tokens.csv"), "tok,admin,1,\"system:masters\"\nlow,low,2\n")?;
         for (file, token) in [("kubeconfig", "tok"), ("kubeconfig-low", "low")] {
-            // JSON is YAML, too.
-            let config = json!({
-                "apiVersion": "v1", "kind": "Config", "current-context": "test",
-                "clusters": [{"name": "test", "cluster": {
-                    "server": format!("https://127.0.0.1:{}", self.api_port),
-                    "certificate-authority": self.path("certs").join("apiserver.crt"),
-                }}],
-                "users": [{"name": "test", "user": {"token": token}}],
-                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            });
-            std::fs::write(self.path(file), config.to_string())?;
+            self.write_kubeconfig(file, token)?;
         }
         Ok(())
+    }
+
+    fn write_kubeconfig(&self, file: &str, token: &str) -> Result<PathBuf> {
+        // JSON is YAML, too.
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {
+                "server": format!("https://127.0.0.1:{}", self.api_port),
+                "certificate-authority": self.path("certs").join("apiserver.crt"),
+            }}],
+            "users": [{"name": "test", "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        });
+        let path = self.path(file);
+        std::fs::write(&path, config.to_string())?;
+        Ok(path)
+    }
+
+    /// A kubeconfig of a service account.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub fn account_kubeconfig(&self, namespace: &str, account: &str) -> Result<PathBuf> {
+        let token = self.kubectl(&["-n", namespace, "create", "token", account], None)?;
+        self.write_kubeconfig(&format!("kubeconfig-{account}"), token.trim())
+    }
+
+    /// The API over plain HTTP, on a port of its own, as long as the value lives.
+    ///
+    /// # Errors
+    /// `kubectl proxy` does not start.
+    pub fn proxy(&self) -> Result<(Running, String)> {
+        let port = free_port()?;
+        let mut proxy = Command::new(program("kubectl")?);
+        proxy.arg("--kubeconfig").arg(self.kubeconfig());
+        proxy.args(["proxy", "--port", &port.to_string()]);
+        proxy.env("HOME", self.folder.path());
+        let mut running = Running::start(proxy, &self.path("proxy.log"))?;
+        let address = format!("127.0.0.1:{port}");
+        let is_ready =
+            || crate::server::request(&address, "GET", "/readyz", None).is_ok_and(|reply| reply.status == 200);
+        running.wait_until("kubectl proxy to be ready", START, is_ready)?;
+        Ok((running, address))
     }
 
     /// Starts the API server, after [`Self::kill_api`] again.

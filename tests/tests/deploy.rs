@@ -153,12 +153,39 @@ fn manifests_are_rendered() -> Result<()> {
         base.contains("kind: Deployment") && base.contains("hotdns.yaml: |"),
         "{base}"
     );
-    for (option, right) in [("config-map", "patch"), ("nodes", "- nodes"), ("pods", "- pods")] {
+    for (option, right) in [
+        ("config-map", "patch"),
+        ("nodes", "- nodes"),
+        ("pods", "- pods"),
+        ("report", "- recordsets/status"),
+        ("leader-election", "- leases"),
+        ("ui", "kind: IngressRoute"),
+        ("fluent-bit", "Gelf_Short_Message_Key  msg"),
+    ] {
         let option = render(&format!("kubernetes/options/{option}"))?;
         ensure!(
             option.contains(right) && option.contains("namespace: infrastructure"),
             "{option}"
         );
+    }
+    // What is written needs rights of its own.
+    let base = render("kubernetes/base")?;
+    let reads = base.matches("verbs:").count();
+    ensure!(
+        reads > 5 && !base.contains("- patch") && !base.contains("- create") && !base.contains("- update"),
+        "{base}"
+    );
+    let catalyst = render("kubernetes/overlays/catalyst-dns-sync")?;
+    for part in [
+        "name: DNS_API_TOKEN",
+        "name: technitium-api-token",
+        "key: dns-ip-address",
+        "name: catalyst-dns-sync-config",
+        "path: /readyz",
+        "targetPort: health",
+        "containerPort: 8081",
+    ] {
+        ensure!(catalyst.contains(part), "{part} is not in {catalyst}");
     }
     let definitions = render("kubernetes/crds")?;
     ensure!(
@@ -173,7 +200,15 @@ fn manifests_are_rendered() -> Result<()> {
         "{webhook}"
     );
     ensure!(render("kubernetes/certificates")?.contains("name: hotdns-wildcards"));
-    ensure!(render("kubernetes/overlays/production")?.contains("CertificateNotReady"));
+    let production = render("kubernetes/overlays/production")?;
+    for part in [
+        "CertificateNotReady",
+        "kind: ServiceMonitor",
+        "interval: 30s",
+        "grafana_dashboard: \"1\"",
+    ] {
+        ensure!(production.contains(part), "{part} is not in {production}");
+    }
     let overlay = render("kubernetes-dns/overlays/host-network")?;
     ensure!(
         overlay.contains("kind: DaemonSet") && !overlay.contains("kind: Deployment"),
@@ -183,6 +218,88 @@ fn manifests_are_rendered() -> Result<()> {
         overlay.contains("hostNetwork: true") && overlay.contains("- BPF"),
         "{overlay}"
     );
+    Ok(())
+}
+
+/// The indented block behind a line of a file, without its indentation.
+fn block(file: &str, behind: &str, indentation: &str) -> Result<String> {
+    let text = fs::read_to_string(deploy(file))?;
+    let (_, rest) = text
+        .split_once(behind)
+        .with_context(|| format!("no {behind} in {file}"))?;
+    let lines = rest.lines().skip(1).map_while(|line| match line.is_empty() {
+        true => Some(""),
+        false => line.strip_prefix(indentation),
+    });
+    Ok(lines.map(|line| format!("{line}\n")).collect())
+}
+
+#[test]
+fn alerts_and_panels_of_the_cluster_are_those_of_catalyst_dns_sync() -> Result<()> {
+    let folder = TempDir::new()?;
+    let rules = block("kubernetes/overlays/production/alerts.yaml", "spec:", "  ")?;
+    for alert in [
+        "DNSSyncHighErrorRate",
+        "DNSSyncAPIFailures",
+        "DNSSyncControllerDown",
+        "CertificateExpiringSoon",
+        "CertificateNotReady",
+    ] {
+        ensure!(rules.contains(&format!("- alert: {alert}\n")), "no {alert}");
+    }
+    if is_here("promtool")? {
+        let file = folder.path().join("rules.yaml");
+        fs::write(&file, &rules)?;
+        run(Command::new("promtool").args(["check", "rules"]).arg(&file))?;
+    }
+    let text = block(
+        "kubernetes/overlays/production/dashboard.yaml",
+        "catalyst-dns-sync.json: |",
+        "    ",
+    )?;
+    let dashboard: serde_json::Value = serde_json::from_str(&text)?;
+    let panels = dashboard["panels"].as_array().context("panels")?;
+    let shown: Vec<(&str, &str)> = panels
+        .iter()
+        .filter_map(|panel| Some((panel["title"].as_str()?, panel["type"].as_str()?)))
+        .collect();
+    let wanted = [
+        ("DNS Records Managed", "gauge"),
+        ("API Request Rate", "timeseries"),
+        ("Reconciliation Latency", "heatmap"),
+        ("Error Rate", "timeseries"),
+        ("Top Namespaces", "table"),
+        ("API Latency (p95)", "timeseries"),
+    ];
+    ensure!(shown == wanted, "{shown:?}");
+    // Every metric that is asked for is one that there is.
+    let known = fs::read_to_string(root().join("docs/metrics.md"))?;
+    let is_part = |letter: char| !(letter.is_ascii_alphanumeric() || letter == '_');
+    let words = [text.as_str(), &rules].join(" ");
+    let names = words.split(is_part).filter(|word| {
+        let is_ours = word.starts_with("catalyst_dns_sync_") || word.starts_with("hotdns_");
+        is_ours && !word.ends_with('_')
+    });
+    for name in names {
+        let name = name.strip_suffix("_bucket").unwrap_or(name);
+        ensure!(known.contains(&format!("`{name}`")), "{name} is no metric");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_tasks_are_those_of_catalyst_dns_sync() -> Result<()> {
+    let text = fs::read_to_string(root().join("Taskfile.yml"))?;
+    let tasks = "dev dev:setup build test check docker push deploy prod:deploy logs status metrics health debug:pod";
+    for task in tasks.split(' ') {
+        ensure!(text.contains(&format!("\n  {task}:\n    desc: ")), "no task {task}");
+    }
+    for file in text
+        .split_whitespace()
+        .filter(|word| word.starts_with("deploy/") && !word.contains('"'))
+    {
+        ensure!(root().join(file).exists(), "{file}");
+    }
     Ok(())
 }
 

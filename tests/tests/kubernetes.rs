@@ -2,9 +2,11 @@
 //!
 //! `cargo xtask test --kubernetes` runs it and says what is missing; the suite leaves it out.
 
-use std::time::Instant;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use dns_userspace::model::name::Name;
 use serde_json::{Value, json};
 use tests::kubernetes::Cluster;
 use tests::server::{Server, eventually};
@@ -379,5 +381,148 @@ fn a_config_map_and_the_api_have_the_same_records() -> Result<()> {
         None,
     )?;
     ensure!(theirs == "theirs", "{theirs}");
+    Ok(())
+}
+
+/// Ingresses of the test of figures.
+const MANY: usize = 10_000;
+const FEW: usize = 100;
+/// Changes whose time to the wire is taken.
+const CHANGES: usize = 200;
+
+fn numbered(number: usize, target: &str) -> Value {
+    let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": format!("i{number}"), "namespace": "default", "annotations": {"hotdns.io/target": target}},
+        "spec": {"rules": [{"host": format!("h{number}.example.test"), "http": {"paths": [
+            {"path": "/", "pathType": "Prefix", "backend": backend}]}}]},
+    })
+}
+
+const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+
+/// Makes these Ingresses, several at a time.
+fn make(api: &str, numbers: std::ops::Range<usize>) -> Result<()> {
+    const WRITERS: usize = 4;
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let numbers = numbers.clone();
+                scope.spawn(move || -> Result<()> {
+                    for number in numbers.filter(|number| number % WRITERS == writer) {
+                        let reply =
+                            tests::server::request(&api, "POST", INGRESSES, Some(&numbered(number, "192.0.2.1")))?;
+                        ensure!(reply.status == 201, "{reply:?}");
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        writers
+            .into_iter()
+            .try_for_each(|writer| writer.join().expect("no panic"))
+    })
+}
+
+/// The last octet of the address that a name has, asked over UDP.
+fn last_octet(socket: &UdpSocket, name: &str) -> Result<Option<u8>> {
+    let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    query.extend_from_slice(name.parse::<Name>()?.as_wire());
+    query.extend_from_slice(&[0, 1, 0, 1]);
+    socket.send(&query)?;
+    let mut reply = [0; 512];
+    let length = socket.recv(&mut reply)?;
+    let has_answer = reply[6..8] != [0, 0];
+    Ok(has_answer.then(|| reply[length - 1]))
+}
+
+fn mebibytes(server: &Server) -> Result<u64> {
+    Ok(server.resident_bytes()? >> 20)
+}
+
+#[test]
+#[ignore = "needs kube-apiserver, etcd and kubectl: cargo xtask test --kubernetes"]
+fn ten_thousand_ingresses_keep_to_the_budget() -> Result<()> {
+    const SECONDS: u64 = 20;
+    let cluster = Cluster::start()?;
+    let (_proxy, api) = cluster.proxy()?;
+    make(&api, 0..FEW)?;
+    let config = config(&cluster.kubeconfig(), ", watch: [ingress]");
+    let records = "hotdns_source_records{kind=\"kubernetes\",name=\"test\"}";
+    let has = |server: &Server, count: usize| {
+        eventually(&format!("{count} names are served"), || {
+            Ok(server.metric(records)? == count as f64)
+        })
+    };
+    let without = Server::start("")?;
+    std::thread::sleep(Duration::from_secs(2));
+    let bare = mebibytes(&without)?;
+    drop(without);
+    let server = Server::start(&config)?;
+    has(&server, FEW)?;
+    std::thread::sleep(Duration::from_secs(3));
+    let before = server.metric("process_cpu_seconds_total")?;
+    std::thread::sleep(Duration::from_secs(SECONDS));
+    let cores = (server.metric("process_cpu_seconds_total")? - before) / SECONDS as f64;
+    let few = mebibytes(&server)?;
+    println!("{FEW} Ingresses: {few} MiB resident ({bare} MiB without a cluster), {cores:.3} cores at rest");
+    drop(server);
+
+    let started = Instant::now();
+    make(&api, FEW..MANY)?;
+    println!("{MANY} Ingresses were made within {:?}", started.elapsed());
+    let server = Server::start(&config)?;
+    let started = Instant::now();
+    has(&server, MANY)?;
+    let listed = started.elapsed();
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(server.dns)?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let name = |number: usize| format!("h{number}.example.test.");
+    for number in [0, MANY / 2, MANY - 1] {
+        ensure!(last_octet(&socket, &name(number))? == Some(1), "{number}");
+    }
+    println!("first list of {MANY}: all served {listed:?} after the server was ready");
+
+    let mut times: Vec<Duration> = Vec::with_capacity(CHANGES);
+    for change in 0..CHANGES {
+        let number = change * (MANY / CHANGES);
+        let octet = 2 + (change % 200) as u8;
+        let object = numbered(number, &format!("192.0.2.{octet}"));
+        let started = Instant::now();
+        let reply = tests::server::request(&api, "PUT", &format!("{INGRESSES}/i{number}"), Some(&object))?;
+        ensure!(reply.status == 200, "{reply:?}");
+        while last_octet(&socket, &name(number))? != Some(octet) {
+            ensure!(started.elapsed() < Duration::from_secs(30), "{number} is not served so");
+        }
+        times.push(started.elapsed());
+    }
+    times.sort();
+    let (p50, p99) = (times[CHANGES / 2], times[CHANGES * 99 / 100]);
+    println!("from the write of a change to its answer, the API's own time with it: p50 {p50:?}, p99 {p99:?}");
+
+    // All is listed anew, and nothing is published.
+    let version = server.metric("hotdns_version")?;
+    let last = source(&server)?["last_sync"].clone();
+    std::thread::sleep(Duration::from_secs(1));
+    let reply = server.request("POST", "/api/v1/sources/kubernetes/test/sync", None)?;
+    ensure!(reply.status == 202, "{reply:?}");
+    eventually("it is listed anew", || {
+        let shown = source(&server)?;
+        Ok(shown["state"] == "synced" && shown["last_sync"] != last)
+    })?;
+    std::thread::sleep(Duration::from_secs(2));
+    ensure!(
+        server.metric("hotdns_version")? == version,
+        "a list without a change publishes nothing"
+    );
+    let many = mebibytes(&server)?;
+    println!("{MANY} Ingresses: {many} MiB resident, after a second list");
+    ensure!(listed < Duration::from_secs(10), "the first list took {listed:?}");
+    ensure!(p99 < Duration::from_secs(1), "{p99:?}");
+    ensure!(cores < 0.1, "{cores} cores");
+    ensure!(few < 50, "{few} MiB");
+    ensure!(many < 150, "{many} MiB");
     Ok(())
 }

@@ -29,6 +29,7 @@ use crate::model::record::{RecordType, RrSet};
 use crate::observe::top::Top as TopCounts;
 use crate::principal::Principal;
 use crate::serve::explain::{AnsweredBy, Explainer, query, rcode_label};
+use crate::source::oldest_of;
 
 /// What this server can say of itself.
 pub struct Inside {
@@ -376,7 +377,7 @@ async fn ask(server: SocketAddr, name: &Name, rtype: RecordType) -> Result<Answe
 
 /// `Ingress monitoring/grafana` of a cluster.
 fn ingress(kind: &str, object: &str) -> Option<IngressDetails> {
-    let (what, path) = object.split_once(' ').filter(|_| kind == "kubernetes")?;
+    let (what, path) = oldest_of(object).split_once(' ').filter(|_| kind == "kubernetes")?;
     let (namespace, name) = path.split_once('/')?;
     Some(IngressDetails {
         namespace: namespace.to_owned(),

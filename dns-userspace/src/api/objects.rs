@@ -24,7 +24,8 @@ use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
 use crate::principal::Principal;
 use crate::source::Claim;
-use crate::source::kubernetes::{Affixes, Explanation, adoption, unserved};
+use crate::source::external_dns::Affixes;
+use crate::source::kubernetes::{Explanation, adoption, unserved};
 use crate::store::{Edit, Terms};
 
 /// An object in each cluster that has it.
@@ -132,7 +133,7 @@ fn object_view(found: Explanation, source: &SourceId, snapshot: &Snapshot) -> Ob
         Err(error) => (Vec::new(), Some(error)),
     };
     let name = |claim: &Claim| {
-        let reason = unserved(claim, snapshot, source);
+        let reason = unserved(claim, snapshot, source).map(|why| why.to_string());
         let values = claim.rdatas.iter().map(|rdata| format_value(claim.rtype, rdata));
         NameView {
             name: claim.owner.to_string(),

@@ -5,18 +5,13 @@
 
 use serde_json::{Value, json};
 
-use crate::config::KubernetesSource;
+use crate::config::{KubernetesSource, WatchedKind};
 use crate::model::name::Name;
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
+use crate::source::kubernetes::PREFIXES;
+use crate::source::oldest_of;
 use crate::traefik_rule::{self, Dialect};
-
-const PREFIXES: [&str; 4] = [
-    "hotdns.io/",
-    "catalyst-dns-sync.io/",
-    "external-dns.kubernetes.io/",
-    "external-dns.alpha.kubernetes.io/",
-];
 
 /// Looks at objects before a cluster takes them.
 pub struct ObjectAdmission {
@@ -55,6 +50,10 @@ impl ObjectAdmission {
         if kind == "Ingress" && !self.is_of_our_class(object) {
             return Ok(());
         }
+        let watch = self.settings.watch.as_ref();
+        if kind == "Gateway" && !watch.is_some_and(|watch| watch.contains(&WatchedKind::Gateway)) {
+            return Ok(());
+        }
         for host in hosts(kind, object, self.settings.is_traefik_v2) {
             let Ok(name) = Name::parse_given(&host) else {
                 return Err(format!("`{host}` is no name that DNS can have"));
@@ -86,14 +85,10 @@ impl ObjectAdmission {
         let node = snapshot.node(&name.key())?;
         let mut ours = node.rrsets.iter().filter(|rrset| *rrset.origin.source() == self.source);
         ours.find_map(|rrset| {
-            let object = rrset.origin.object()?;
-            // `Ingress demo/web`; several objects that share a name are named one after the other.
-            let mut objects = object.split(", ");
-            let other = objects.find(|object| {
-                let place = object.split_once(' ').and_then(|(_, rest)| rest.split_once('/'));
-                place.is_some_and(|(of, _)| of != namespace)
-            });
-            other.map(str::to_owned)
+            // `Ingress demo/web`: of several objects that share the name, the oldest.
+            let object = oldest_of(rrset.origin.object()?);
+            let place = object.split_once(' ').and_then(|(_, rest)| rest.split_once('/'));
+            place.filter(|(of, _)| *of != namespace).map(|_| object.to_owned())
         })
     }
 }
@@ -135,6 +130,7 @@ fn hosts(kind: &str, object: &Value, is_traefik_v2: bool) -> Vec<String> {
             names.collect()
         }
         "HTTPRoute" | "GRPCRoute" | "TLSRoute" => texts(&spec["hostnames"]),
+        "Gateway" => texts(&Value::Array(each(&spec["listeners"], "hostname"))),
         "DNSEndpoint" => texts(&Value::Array(each(&spec["endpoints"], "dnsName"))),
         "RecordSet" => texts(&Value::Array(vec![spec["name"].clone()])),
         _ => Vec::new(),

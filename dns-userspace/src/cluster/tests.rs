@@ -12,16 +12,10 @@ use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::{Handling, RecordType, RrSet};
 use crate::model::snapshot::{Node, Snapshot};
-use crate::model::source::{Origin, SourceId, SourceInfo, precedence};
+use crate::model::source::{Origin, SourceId};
 
 fn source() -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "kubernetes".into(),
-        name: Some("prod".into()),
-        precedence: precedence::WATCHED,
-        is_editable: false,
-        remedy: "change the object".into(),
-    })
+    SourceId::watched("kubernetes", "prod", 0)
 }
 
 /// What is served: `www.talos00` of an Ingress in `demo`.

@@ -133,6 +133,9 @@ impl CatalystEnvironment {
                 "leader_election": {"enabled": election.unwrap_or(false), "lease": "catalyst-dns-sync"},
             },
         });
+        if document["log_format"] == "json" {
+            document["log_fields"] = "catalyst".into();
+        }
         if self.is_dev_mode {
             document["targets"] = json!({"hosts_file": [{"name": "dev", "path": "/etc/hosts", "zones": zones}]});
         } else if let Some(url) = self.get("DNS_SERVER_URL") {
@@ -237,6 +240,7 @@ mod tests {
         assert_eq!(technitium.token, TokenPlace::Variable("DNS_API_TOKEN".into()));
         assert!(config.kubernetes.leader_election.enabled);
         assert_eq!(config.kubernetes.readyz, crate::config::Readyz::Peers);
+        assert_eq!(config.log_fields, crate::config::LogFields::Catalyst);
         let listen: Vec<String> = config.http.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["127.0.0.1:9090", "0.0.0.0:8081"]);
     }
@@ -247,6 +251,26 @@ mod tests {
         assert_eq!(config.targets.hosts_file[0].path.display().to_string(), "/etc/hosts");
         assert!(config.targets.technitium.is_empty());
         assert_eq!(config.targets.hosts_file[0].zones[0].to_string(), "talos00.");
+    }
+
+    #[test]
+    fn the_usual_file_is_read_unless_the_environment_says_what_to_publish() {
+        use crate::config::Environment;
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let with = |variables: &[(&str, &str)]| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let overrides = Overrides {
+                environment: Environment::new(variables),
+                ..Overrides::default()
+            };
+            overrides.usual_path(file.path())
+        };
+        assert_eq!(with(&[("LOG_LEVEL", "info")]), file.path());
+        assert_eq!(with(&[("DNS_ZONE", "talos00")]), Path::new(""));
+        let gone = Overrides::default().usual_path(Path::new("/nowhere/hotdns.yaml"));
+        assert_eq!(gone, Path::new(""));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use self::consul_kv::ConsulKvSource;
 pub use self::export::{ExportSource, TextSettings};
 pub use self::git::{GitSource, Signers};
 pub use self::hosts::HostsSource;
-pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, PodNames, WatchedKind};
+pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, PodNames, ViewAddresses, WatchedKind};
 pub use self::naming::Naming;
 pub use self::nomad::NomadSource;
 pub use self::peer::{PeerSettings, Secret, is_within};

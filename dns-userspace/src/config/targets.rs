@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::providers::{CloudflareConfig, ProviderConfig, Route53Config, TechnitiumConfig, TokenPlace};
+pub use self::providers::{AdoptConfig, CloudflareConfig, ProviderConfig, Route53Config, TechnitiumConfig, TokenPlace};
 pub use self::slack::SlackConfig;
 use super::document::{FilePosition, YamlKind};
 use super::keys::{Applies, Input, TopLevelKey};

@@ -382,15 +382,7 @@ fn a_database_of_the_program_before_opens_with_all_that_is_in_it() {
 
 #[test]
 fn what_a_watched_source_said_is_apart_from_the_apis() {
-    let watched = |name: &str| {
-        SourceId::new(crate::model::source::SourceInfo {
-            kind: "objects".into(),
-            name: Some(name.into()),
-            precedence: crate::model::source::precedence::WATCHED,
-            is_editable: false,
-            remedy: "change the object".into(),
-        })
-    };
+    let watched = |name: &str| SourceId::watched("objects", name, 0);
     let of = |source: &SourceId, last| {
         let origin = Origin::of_object(source.clone(), "thing", Some(7));
         Arc::new(RrSet {

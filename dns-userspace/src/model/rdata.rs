@@ -125,6 +125,17 @@ pub fn is_own_target(rtype: RecordType, rdata: &[u8]) -> bool {
     is_service && rdata.first_chunk().is_some_and(|priority| *priority != [0, 0]) && rdata.get(2) == Some(&0)
 }
 
+/// The character-strings of a TXT record as one text (RFC 1035 §3.3.14); `None` where they are no UTF-8.
+pub fn joined_text(mut rdata: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(rdata.len());
+    while let Some((length, rest)) = rdata.split_first() {
+        let (string, rest) = rest.split_at_checked(usize::from(*length))?;
+        text.extend_from_slice(string);
+        rdata = rest;
+    }
+    String::from_utf8(text).ok()
+}
+
 /// The serial in an SOA's RDATA: behind MNAME and RNAME (RFC 1035 §3.3.13).
 pub fn serial(soa: &[u8]) -> Option<u32> {
     let at = serial_position(soa)?;

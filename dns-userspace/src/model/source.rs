@@ -71,6 +71,18 @@ impl SourceId {
         })
     }
 
+    /// A watched source for tests: the one at this place of the configuration.
+    #[cfg(test)]
+    pub(crate) fn watched(kind: &str, name: &str, place: u32) -> Self {
+        Self::new(SourceInfo {
+            kind: kind.into(),
+            name: Some(name.into()),
+            precedence: precedence::WATCHED + place,
+            is_editable: false,
+            remedy: "change the object".into(),
+        })
+    }
+
     /// The HTTP API and its dialects.
     pub fn api() -> Self {
         API.source().clone()
@@ -300,15 +312,7 @@ mod tests {
 
     #[test]
     fn sources_are_in_the_order_of_precedence() {
-        let watched = |name: &str, place: u32| {
-            SourceId::new(SourceInfo {
-                kind: "kubernetes".into(),
-                name: Some(name.into()),
-                precedence: precedence::WATCHED + place,
-                is_editable: false,
-                remedy: "change the object".into(),
-            })
-        };
+        let watched = |name: &str, place: u32| SourceId::watched("kubernetes", name, place);
         let mut sources = [
             watched("b", 0),
             SourceId::config(),

@@ -29,6 +29,9 @@ use crate::model::views::ViewName;
 use crate::model::work;
 use crate::store::Edit;
 
+/// Between the oldest object of an RRset and how many others there are.
+const AND: &str = " and ";
+
 /// One RRset that an object asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -353,6 +356,11 @@ impl Claims {
     }
 }
 
+/// The oldest of the objects that an RRset names as its origin: `Ingress demo/a` of `Ingress demo/a and 2 more`.
+pub fn oldest_of(objects: &str) -> &str {
+    objects.split_once(AND).map_or(objects, |(oldest, _)| oldest)
+}
+
 impl Claimant {
     /// Whether it asks for the same, to the letter.
     fn is_the_same(&self, other: &Self) -> bool {
@@ -417,7 +425,7 @@ impl Joined {
         let since = Some(self.first.since).filter(|since| *since != 0);
         let object = match self.others {
             0 => self.first.key.to_string(),
-            others => format!("{} and {others} more", self.first.key),
+            others => format!("{}{AND}{others} more", self.first.key),
         };
         let handling = self.handling();
         let rrset = RrSet {

@@ -23,9 +23,10 @@ mod report;
 mod settings;
 mod world;
 
-pub use self::adopt::{Adoption, Affixes, adoption};
+pub use self::adopt::{Adoption, adoption};
+pub use self::annotations::PREFIXES;
 pub use self::connect::{chain, connect, get, send};
-pub use self::explain::{Explanation, KnownCluster, unserved};
+pub use self::explain::{Explanation, KnownCluster, Unserved, unserved};
 pub use self::figures::KubernetesFigures;
 pub use self::leader::{Election, Elector, Leadership};
 pub use self::persist::Persisting;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::claims::oldest_of;
+
 /// What an object asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -27,10 +29,34 @@ impl Marks {
         }
     }
 
-    /// The mark of an object.
+    /// The mark of an object as an RRset names it. Of several that are joined in one RRset, the oldest one's counts.
     pub fn get(&self, source: &str, object: &str) -> Mark {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (source.to_owned(), object.to_owned());
+        let key = (source.to_owned(), oldest_of(object).to_owned());
         marks.get(&key).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_objects_that_are_joined_the_oldest_counts() {
+        let (marks, mark) = (
+            Marks::default(),
+            Mark {
+                notifies: true,
+                remediates: false,
+            },
+        );
+        marks.set("kubernetes/home", "Ingress demo/a", mark);
+        assert_eq!(marks.get("kubernetes/home", "Ingress demo/a and 2 more"), mark);
+        assert_eq!(
+            marks.get("kubernetes/home", "Ingress demo/b and 2 more"),
+            Mark::default()
+        );
+        marks.set("kubernetes/home", "Ingress demo/a", Mark::default());
+        assert_eq!(marks.get("kubernetes/home", "Ingress demo/a"), Mark::default());
     }
 }

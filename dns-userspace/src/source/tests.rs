@@ -15,18 +15,12 @@ use super::*;
 use crate::control::tests::fixture::{Fixture, desired, name, value, zone};
 use crate::journal::faults::Step;
 use crate::model::record::RecordType;
-use crate::model::source::{SourceId, SourceInfo, precedence};
+use crate::model::source::SourceId;
 
 const A: RecordType = RecordType::A;
 
 fn source() -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "objects".into(),
-        name: Some("shelf".into()),
-        precedence: precedence::WATCHED,
-        is_editable: false,
-        remedy: "edit the file of objects".into(),
-    })
+    SourceId::watched("objects", "shelf", 0)
 }
 
 fn settings() -> WatcherSettings {

@@ -207,6 +207,7 @@ fn read(record: &Value, zone: &Name) -> Option<(RecordId, Held)> {
         zone: zone.clone(),
         ttl: u32::try_from(record["ttl"].as_u64()?).ok()?,
         comment: record["comment"].as_str().unwrap_or_default().to_owned(),
+        is_adopted: false,
     };
     Some((id, held))
 }

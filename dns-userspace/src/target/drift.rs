@@ -60,7 +60,7 @@ pub(super) fn find(
     }
     let wanted: BTreeSet<_> = wishes.keys().map(|id| (&id.owner, id.rtype)).collect();
     for (id, record) in held {
-        if wishes.contains_key(id) || before.contains_key(id) {
+        if wishes.contains_key(id) || before.contains_key(id) || record.is_adopted {
             continue;
         }
         match wanted.contains(&(&id.owner, id.rtype)) {

@@ -8,6 +8,7 @@
 //! A record is ours where its comment says so: `hotdns/TARGET: SOURCE, OBJECT`. Others are never touched, and a
 //! record that somebody made by hand stays what it is when we want the same one. A record of ours is deleted only while
 //! its source is in step, or is not configured any more: a cluster that is away says nothing about its names.
+//! Records of external-dns become ours where the configuration says so (`adopt`).
 //! What others changed of ours is reported, and put right only where the object asks for it (`auto-remediate`).
 
 use std::collections::BTreeMap;
@@ -21,10 +22,11 @@ use super::provider::{Provider, ProviderError, shown};
 use super::resync::Resync;
 use super::status::{DriftReport, MOST_SHOWN, PendingChange, TargetReport, TargetState};
 use super::wanted::Wanted;
-use super::{Around, Target, unified};
+use super::{Around, Target, adopt, unified};
 use crate::config::{DryRun, ProviderConfig};
 use crate::model::name::Name;
-use crate::source::SourceState;
+use crate::model::record::RecordType;
+use crate::source::{SourceState, oldest_of};
 
 /// Attempts at a change, before it waits for the next time that the zones are read.
 const ATTEMPTS: u32 = 5;
@@ -130,6 +132,7 @@ impl<P: Provider> Managed<P> {
             held.extend(records.map_err(|error| error.to_string())?);
         }
         let before = std::mem::replace(&mut self.held, held);
+        self.adopt();
         if self.read.is_some() {
             self.find_drift(&before, around);
         }
@@ -139,6 +142,17 @@ impl<P: Provider> Managed<P> {
         }
         self.read = Some(Instant::now());
         Ok(())
+    }
+
+    /// Marks what external-dns has written and is ours to take over.
+    fn adopt(&mut self) {
+        let mark = self.mark();
+        let Some(config) = &self.config.adopt else {
+            return;
+        };
+        for (owner, rtype) in adopt::adopt(&mut self.held, &self.wishes, config, &mark) {
+            self.provider.adopt(&owner, rtype);
+        }
     }
 
     fn find_drift(&mut self, before: &BTreeMap<RecordId, Held>, around: &Around) {
@@ -186,7 +200,7 @@ impl<P: Provider> Managed<P> {
                 return false;
             }
             if let Change::Delete(held) = change
-                && !may_delete(around, &held.comment, &mark)
+                && !self.may_delete(id, held, around)
             {
                 waiting.push(pending(id, change, 0, "its source is not in step"));
                 return false;
@@ -212,6 +226,31 @@ impl<P: Provider> Managed<P> {
         (changes, waiting)
     }
 
+    /// Whether a record may be deleted: its source is in step, or not there any more. Of a record of external-dns these
+    /// are the sources of what is wanted in its place.
+    fn may_delete(&self, id: &RecordId, held: &Held, around: &Around) -> bool {
+        let is_in_step = |source: &str| {
+            let mut sources = around.sources.iter();
+            let known = sources.find(|known| known.status.source().key() == source);
+            known.is_none_or(|known| known.status.report().state == SourceState::Synced)
+        };
+        if held.is_adopted {
+            let first = RecordId {
+                owner: id.owner.clone(),
+                rtype: RecordType(0),
+                value: String::new(),
+            };
+            let mut beside = self
+                .wishes
+                .range(first..)
+                .take_while(|(other, _)| other.owner == id.owner);
+            return beside.all(|(_, wish)| is_in_step(&wish.source));
+        }
+        let mark = self.mark();
+        let source = held.comment.strip_prefix(&mark).and_then(|rest| rest.split(',').next());
+        source.is_none_or(is_in_step)
+    }
+
     /// What came of a change.
     fn take(
         &mut self,
@@ -234,7 +273,11 @@ impl<P: Provider> Managed<P> {
                 self.say(around, "created", &wish.zone, id, wish.ttl, &wish.comment);
             }
             (Change::Update(wish), Ok(())) => {
-                self.held.insert(id.clone(), Held::of(wish));
+                let before = self.held.insert(id.clone(), Held::of(wish));
+                if before.is_some_and(|before| before.is_adopted) {
+                    let key = self.key();
+                    info!(hostname = %id.hostname(), ip = %id.value, "target {key}: taken over from external-dns");
+                }
                 self.say(around, "updated", &wish.zone, id, wish.ttl, &wish.comment);
             }
             (Change::Delete(held), Ok(())) => {
@@ -249,8 +292,14 @@ impl<P: Provider> Managed<P> {
 
     fn say(&self, around: &Around, status: &str, zone: &Name, id: &RecordId, ttl: u32, comment: &str) {
         around.figures.count_change(&shown(zone), status);
-        let resource = comment.strip_prefix(&self.mark()).unwrap_or_default();
-        info!(hostname = %id.hostname(), ip = %id.value, ttl, resource, zone = %shown(zone), "DNS record {status}");
+        let (mark, hostname, zone) = (self.mark(), id.hostname(), shown(zone));
+        let origin = comment.strip_prefix(&mark).unwrap_or_default();
+        let (source, object) = origin.split_once(", ").unwrap_or((origin, ""));
+        // `Ingress monitoring/grafana`
+        let (kind, place) = oldest_of(object).split_once(' ').unwrap_or(("", object));
+        let (namespace, name) = place.split_once('/').unwrap_or(("", place));
+        let resource = format!("{kind}/{name}");
+        info!(hostname, ip = %id.value, ttl, namespace, resource, source, zone, "DNS record {status}");
     }
 
     /// Performs changes until all are done, or none can be; the last error.
@@ -360,8 +409,9 @@ impl<P: Provider> Target for Managed<P> {
         self.resync.note(differing(&self.wishes, &wishes), now);
         self.wishes = wishes;
         let due = self.resync.interval(now).min(self.config.drift);
-        if self.read.is_none_or(|read| now.duration_since(read) >= due) {
-            self.read_zones(around)?;
+        match self.read {
+            Some(read) if now.duration_since(read) < due => self.adopt(),
+            _ => self.read_zones(around)?,
         }
         drift::forget(&mut self.drift, &self.held, &self.wishes);
         let (changes, mut waiting) = self.plan(around);
@@ -390,17 +440,11 @@ impl<P: Provider> Target for Managed<P> {
         match worst {
             Some(error) => Err(error.to_string()),
             None if has_waiting => Ok(Some(PAUSE.min(due))),
+            // What was taken over may leave a TXT record behind that is needed no more.
+            None if self.config.adopt.is_some() && !changes.is_empty() => Ok(Some(Duration::ZERO)),
             None => Ok(Some(due)),
         }
     }
-}
-
-/// Whether records of a source may be deleted: it is in step, or not there any more.
-fn may_delete(around: &Around, comment: &str, mark: &str) -> bool {
-    let source = comment.strip_prefix(mark).and_then(|rest| rest.split(',').next());
-    let mut sources = around.sources.iter();
-    let known = sources.find(|known| Some(known.status.source().key().as_str()) == source);
-    known.is_none_or(|known| known.status.report().state == SourceState::Synced)
 }
 
 fn pending(id: &RecordId, change: &Change, attempts: u32, reason: &str) -> PendingChange {

@@ -41,6 +41,8 @@ pub(super) struct Held {
     pub(super) ttl: u32,
     /// Its comment; empty where it has none.
     pub(super) comment: String,
+    /// Whether it is external-dns's, and ours to take over.
+    pub(super) is_adopted: bool,
 }
 
 /// What to do about a record.
@@ -78,7 +80,7 @@ impl RecordId {
         let value = match rtype {
             T::A | T::AAAA => rdata::format_value(rtype, rdata),
             T::CNAME | T::PTR | T::NS => rdata::format_value(rtype, rdata).trim_end_matches('.').to_lowercase(),
-            T::TXT => text_of(rdata)?,
+            T::TXT => rdata::joined_text(rdata)?,
             _ => return None,
         };
         Some(Self {
@@ -99,18 +101,6 @@ impl RecordId {
     }
 }
 
-/// The character-strings of a TXT record as one text (RFC 1035 §3.3.14); `None` where they are no UTF-8.
-fn text_of(rdata: &[u8]) -> Option<String> {
-    let mut text = Vec::with_capacity(rdata.len());
-    let mut rest = rdata;
-    while let Some((length, tail)) = rest.split_first() {
-        let (string, tail) = tail.split_at_checked(usize::from(*length))?;
-        text.extend_from_slice(string);
-        rest = tail;
-    }
-    String::from_utf8(text).ok()
-}
-
 impl Held {
     /// A record that we wrote.
     pub(super) fn of(wish: &Wish) -> Self {
@@ -118,7 +108,13 @@ impl Held {
             zone: wish.zone.clone(),
             ttl: wish.ttl,
             comment: wish.comment.clone(),
+            is_adopted: false,
         }
+    }
+
+    /// Whether it is ours to change. `mark` is how comments of our records begin.
+    pub(super) fn is_ours(&self, mark: &str) -> bool {
+        self.is_adopted || self.comment.starts_with(mark)
     }
 
     /// The same record, which somebody else made.
@@ -139,15 +135,15 @@ pub(super) fn plan(
 ) -> Vec<(RecordId, Change)> {
     let mut changes = Vec::new();
     for (id, record) in held {
-        if record.comment.starts_with(mark) && !wishes.contains_key(id) {
+        if record.is_ours(mark) && !wishes.contains_key(id) {
             changes.push((id.clone(), Change::Delete(record.clone())));
         }
     }
     for (id, wish) in wishes {
         let change = match held.get(id) {
             None => Change::Add(wish.clone()),
-            Some(record) if !record.comment.starts_with(mark) => continue,
-            Some(record) if record.ttl == wish.ttl && record.comment == wish.comment => continue,
+            Some(record) if !record.is_ours(mark) => continue,
+            Some(record) if !record.is_adopted && record.ttl == wish.ttl && record.comment == wish.comment => continue,
             Some(_) => Change::Update(wish.clone()),
         };
         changes.push((id.clone(), change));

@@ -8,6 +8,7 @@ use super::plan::{Change, Held, RecordId, Wish};
 use crate::config::TokenPlace;
 use crate::host::files;
 use crate::model::name::Name;
+use crate::model::record::RecordType;
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +27,11 @@ pub(super) trait Provider: Send + 'static {
 
     /// Makes up to [`Self::BATCH`] changes; the outcome of each, or of the first ones where the rest was not tried.
     fn perform(&mut self, changes: &[(RecordId, Change)], around: &Around) -> Vec<Result<(), ProviderError>>;
+
+    /// The records of a name and type are external-dns's, and ours to take over.
+    fn adopt(&mut self, owner: &Name, rtype: RecordType) {
+        let _ = (owner, rtype);
+    }
 
     /// Makes a wish one that can be kept: bounds of a TTL, the length of a comment.
     fn fit(&self, wish: &mut Wish) {

@@ -1,7 +1,8 @@
 //! Hosted zones at Amazon Route 53 (API of 2013-04-01): XML in and out, RRsets whole, many changes in one request.
 //!
 //! There are no comments. A TXT record beside each RRset says whose it is: `_hotdns-a.www.example.org TXT
-//! "hotdns/aws: kubernetes/prod, Ingress demo/web"`. An RRset without it was made by hand, and is never changed.
+//! "hotdns/aws: kubernetes/prod, Ingress demo/web"`. An RRset without it was made by hand, and is never changed, unless
+//! it is external-dns's and may be taken over.
 
 mod credentials;
 mod documents;
@@ -52,6 +53,10 @@ struct HeldSet {
     values: BTreeSet<String>,
     /// Its mark; empty where it has none.
     mark: String,
+    /// Whether it is external-dns's, and ours to take over.
+    is_adopted: bool,
+    /// Whether it is an alias of Route 53's own, which has no values.
+    is_alias: bool,
 }
 
 impl Route53 {
@@ -95,9 +100,12 @@ impl Route53 {
                     ttl: 0,
                     values: BTreeSet::new(),
                     mark: String::new(),
+                    is_adopted: false,
+                    is_alias: false,
                 })
             });
-            let is_foreign = !set.values.is_empty() && set.mark.is_empty();
+            let is_ours = set.values.is_empty() || set.is_adopted || !set.mark.is_empty();
+            let is_foreign = set.is_alias || !is_ours;
             if is_foreign && !matches!(change, Change::Delete(_)) {
                 return Err(ProviderError::Refused {
                     endpoint: "ChangeResourceRecordSets".to_owned(),
@@ -252,6 +260,8 @@ impl Provider for Route53 {
                 ttl: set.ttl,
                 values: set.values.into_iter().collect(),
                 mark: mark.clone(),
+                is_adopted: false,
+                is_alias: set.is_alias,
             };
             for value in held.values.iter().filter_map(|value| documents::plain(rtype, value)) {
                 let id = RecordId {
@@ -263,12 +273,19 @@ impl Provider for Route53 {
                     zone: zone.clone(),
                     ttl: held.ttl,
                     comment: mark.clone(),
+                    is_adopted: false,
                 };
                 found.push((id, record));
             }
             self.sets.insert((owner, rtype), held);
         }
         Ok(found)
+    }
+
+    fn adopt(&mut self, owner: &Name, rtype: RecordType) {
+        if let Some(set) = self.sets.get_mut(&(owner.clone(), rtype)) {
+            set.is_adopted = true;
+        }
     }
 
     fn perform(&mut self, changes: &[(RecordId, Change)], around: &Around) -> Vec<Result<(), ProviderError>> {

@@ -1,15 +1,16 @@
 //! Technitium DNS servers: form parameters in, JSON out. The API answers HTTP 200 to errors too; `status` says which.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Around;
 use super::plan::{Change, Held, RecordId, Wish};
-use super::provider::{Pace, Provider, ProviderError, agent, shown, token};
+use super::provider::{Pace, Provider, ProviderError, agent, exchange, shown, token};
 use crate::config::{TechnitiumConfig, TokenPlace};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
+use crate::model::shown::percent_encoded;
 
 /// A Technitium DNS server.
 pub(super) struct Technitium {
@@ -30,7 +31,7 @@ impl Technitium {
             agent: agent(),
             url: config.provider.url.clone(),
             token: config.token.clone(),
-            pace: Pace::new(config.provider.max_rate, std::time::Duration::from_secs(1)),
+            pace: Pace::new(config.provider.max_rate, Duration::from_secs(1)),
         }
     }
 
@@ -80,22 +81,18 @@ impl Technitium {
         self.pace.wait();
         let token = token(&self.token)?;
         // Servers before version 15 know the parameter alone.
-        let form: Vec<(&str, &str)> = form.iter().copied().chain([("token", token.as_str())]).collect();
-        let start = Instant::now();
-        let sent = self
-            .agent
-            .post(format!("{}{endpoint}", self.url))
+        let form = form.iter().copied().chain([("token", token.as_str())]);
+        let form: Vec<String> = form
+            .map(|(key, value)| format!("{key}={}", percent_encoded(value)))
+            .collect();
+        let called = format!("{}{endpoint}", self.url);
+        let away = |reason: &dyn std::fmt::Display| ProviderError::Away(format!("{called}: {reason}"));
+        let request = ureq::http::Request::post(called.as_str())
             .header("authorization", format!("Bearer {token}"))
-            .send_form(form);
-        let took = start.elapsed();
-        let away = |reason: &dyn std::fmt::Display| ProviderError::Away(format!("{}{endpoint}: {reason}", self.url));
-        let mut response = sent.map_err(|error| {
-            around.figures.count_request(endpoint, "error", took);
-            away(&error)
-        })?;
-        let status = response.status();
-        around.figures.count_request(endpoint, status.as_str(), took);
-        let text = response.body_mut().read_to_string().map_err(|error| away(&error))?;
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.join("&").into_bytes());
+        let count = |status: &str, took| around.figures.count_request(endpoint, status, took);
+        let (status, text) = exchange(&self.agent, request, &called, count)?;
         if !status.is_success() {
             return Err(away(&format!("HTTP {status}")));
         }
@@ -177,6 +174,7 @@ fn read(record: &Value, zone: &Name) -> Option<(RecordId, Held)> {
         zone: zone.clone(),
         ttl: u32::try_from(record["ttl"].as_u64()?).ok()?,
         comment: record["comments"].as_str().unwrap_or_default().to_owned(),
+        is_adopted: false,
     };
     Some((id, held))
 }

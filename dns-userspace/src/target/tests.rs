@@ -1,5 +1,6 @@
 //! Targets against what they write to: a hosts file, and a server that speaks Technitium's API.
 
+mod adopt;
 mod drift;
 mod hosts_file;
 mod providers;
@@ -18,7 +19,7 @@ use crate::control::Event;
 use crate::model::rdata;
 use crate::model::record::{Handling, RecordType, RrSet};
 use crate::model::snapshot::{Node, Snapshot};
-use crate::model::source::{Origin, SourceId, SourceInfo, precedence};
+use crate::model::source::{Origin, SourceId};
 
 fn around() -> Around {
     Around {
@@ -40,17 +41,12 @@ fn provider(url: &str, zones: &[&str]) -> ProviderConfig {
         resync: Some(Duration::ZERO),
         drift: Duration::from_secs(900),
         fault_rate: 0.0,
+        adopt: None,
     }
 }
 
 fn source() -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "kubernetes".into(),
-        name: Some("prod".into()),
-        precedence: precedence::WATCHED,
-        is_editable: false,
-        remedy: "change the object".into(),
-    })
+    SourceId::watched("kubernetes", "prod", 0)
 }
 
 /// What is wanted where these records are served, each `owner TTL type value`.

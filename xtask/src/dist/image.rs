@@ -48,7 +48,7 @@ pub(super) fn pack(parts: &Parts, root: &Path) -> Result<()> {
             "User": "53:53",
             "ExposedPorts": {"53/udp": {}, "53/tcp": {}, "8080/tcp": {}},
             "Entrypoint": ["/usr/bin/hotdns"],
-            "Cmd": ["run", "--config", "/etc/hotdns/hotdns.yaml"],
+            "Cmd": ["run"],
             "Volumes": {"/var/lib/hotdns": {}},
             "Labels": {"org.opencontainers.image.version": parts.version},
         },
@@ -112,7 +112,7 @@ pub(super) fn try_out(file: &Path, root: &Path) -> Result<()> {
     unpack(file, root)?;
     let mut run = Command::new("chroot");
     run.arg("--userspec=53:53").arg(root).arg("/usr/bin/hotdns");
-    run.args(["run", "--config", "/etc/hotdns/hotdns.yaml"]);
+    run.arg("run");
     run.args(["--listen", "127.0.0.1:5391", "--http", "127.0.0.1:5392", "--xdp", "off"]);
     let mut server = run.spawn().context("cannot start the image's program")?;
     let question = [

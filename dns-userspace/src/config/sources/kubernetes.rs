@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::super::choice::choices;
 use super::super::document::YamlKind;
 use super::super::problem::{ConfigProblem, Findings};
@@ -36,6 +38,8 @@ choices! {
         Zone = "zone",
         /// hotdns's own RecordSet.
         RecordSet = "recordset",
+        /// Gateway API: the listeners' own names.
+        Gateway = "gateway",
         /// Nodes, for Services of type NodePort.
         Node = "node",
         /// One ConfigMap with `records`.
@@ -82,6 +86,8 @@ pub struct KubernetesSource {
     pub ingress_classes: Vec<String>,
     /// The view of an Ingress by its class.
     pub class_views: Vec<(String, ViewName)>,
+    /// To which addresses names may lead, by view; in views that are none of these: to all.
+    pub addresses: Vec<ViewAddresses>,
     /// How long the addresses of an object stay whose status lists none any more.
     pub hold: Duration,
     /// Whether Traefik's rules are of version 2 where a route does not say.
@@ -96,6 +102,15 @@ pub struct KubernetesSource {
     pub persist: bool,
     /// Whether Events and the status of RecordSets are written.
     pub report: bool,
+}
+
+/// To which addresses the names of objects may lead in a view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewAddresses {
+    /// The view; `None` is the default view.
+    pub view: Option<ViewName>,
+    /// These may be led to, and no others.
+    pub prefixes: Vec<IpNet>,
 }
 
 /// Where a ConfigMap with records is.
@@ -123,6 +138,7 @@ pub(super) const KEYS: &[&str] = &[
     "view",
     "ingress_classes",
     "class_views",
+    "addresses",
     "hold",
     "traefik_syntax",
     "cluster_domain",
@@ -153,6 +169,7 @@ impl Default for KubernetesSource {
             view: None,
             ingress_classes: Vec::new(),
             class_views: Vec::new(),
+            addresses: Vec::new(),
             hold: Duration::from_secs(300),
             is_traefik_v2: false,
             cluster_domain: None,
@@ -204,6 +221,7 @@ pub(super) fn read(
         view: short(section, "view", "view: office", findings).map(Into::into),
         ingress_classes: words(section, "ingress_classes", "ingress_classes: [public]", findings),
         class_views: read_class_views(section, findings),
+        addresses: read_addresses(section, findings),
         hold: section
             .duration("hold", "hold: 5m", &HOLD, findings)
             .unwrap_or(default.hold),
@@ -302,6 +320,34 @@ fn read_class_views(section: &CheckedMapping<'_>, findings: &mut Findings) -> Ve
                 .zip(view)
                 .map(|(class, view)| (class.text.to_owned(), view.text.into())),
         );
+    }
+    views
+}
+
+fn read_addresses(section: &CheckedMapping<'_>, findings: &mut Findings) -> Vec<ViewAddresses> {
+    const EXAMPLE: &str = "addresses: [{view: office, prefixes: [10.0.0.0/8]}]";
+    let items = section.list("addresses", EXAMPLE, findings).unwrap_or_default();
+    let mut views: Vec<ViewAddresses> = Vec::with_capacity(items.len());
+    for item in items {
+        let entry = CheckedMapping::item(item, "an entry of `addresses`", &["view", "prefixes"], findings);
+        if !matches!(item.kind, YamlKind::Mapping(_)) {
+            continue;
+        }
+        let view = short(&entry, "view", "view: office", findings).map(Into::into);
+        let Some(prefixes) = entry.prefixes("prefixes", EXAMPLE, findings) else {
+            let problem = ConfigProblem::MissingKey {
+                key: "prefixes",
+                section: "an entry of `addresses`".to_owned(),
+                example: EXAMPLE,
+            };
+            findings.error(entry.at, problem);
+            continue;
+        };
+        // Of two entries for one view both count.
+        match views.iter_mut().find(|known| known.view == view) {
+            Some(known) => known.prefixes.extend(prefixes),
+            None => views.push(ViewAddresses { view, prefixes }),
+        }
     }
     views
 }

@@ -27,6 +27,21 @@ pub struct ProviderConfig {
     pub drift: Duration,
     /// The part of requests that fail because we say so; 0: none.
     pub fault_rate: f64,
+    /// Which records of external-dns are taken over; `None`: none.
+    pub adopt: Option<AdoptConfig>,
+}
+
+/// An external-dns whose records are taken over: its options of these names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptConfig {
+    /// `--txt-owner-id`.
+    pub owner_id: Box<str>,
+    /// `--txt-prefix`.
+    pub prefix: Box<str>,
+    /// `--txt-suffix`.
+    pub suffix: Box<str>,
+    /// `--txt-wildcard-replacement`.
+    pub wildcard: Box<str>,
 }
 
 /// A Technitium DNS server.
@@ -69,13 +84,14 @@ pub enum TokenPlace {
 
 macro_rules! with_shared {
     ($($more:literal),*) => {
-        &["name", "url", "zones", "max_rate", "resync", "drift_interval", "chaos", $($more),*]
+        &["name", "url", "zones", "max_rate", "resync", "drift_interval", "chaos", "adopt", $($more),*]
     };
 }
 pub(super) const TECHNITIUM_KEYS: &[&str] = with_shared!("token_file", "token_env");
 pub(super) const CLOUDFLARE_KEYS: &[&str] = with_shared!("token_file", "token_env");
 pub(super) const ROUTE53_KEYS: &[&str] = with_shared!("credentials_file", "region");
 
+const ADOPT_KEYS: &[&str] = &["txt_owner_id", "txt_prefix", "txt_suffix", "txt_wildcard_replacement"];
 const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 const DRIFT: Duration = Duration::from_secs(900);
 
@@ -156,6 +172,7 @@ fn shared<'a>(
     };
     let drift = section.duration("drift_interval", "drift_interval: 15m", &TIMES, reader.findings);
     let fault_rate = section.ratio("chaos", "chaos: 0.1", reader.findings);
+    let adopt = adopt(section, reader);
     Some(ProviderConfig {
         name: name?,
         url: url?,
@@ -164,6 +181,23 @@ fn shared<'a>(
         resync,
         drift: drift.unwrap_or(DRIFT),
         fault_rate: fault_rate.unwrap_or(0.0),
+        adopt,
+    })
+}
+
+fn adopt<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<AdoptConfig> {
+    section.position("adopt")?;
+    let adopt = section.section("adopt", ADOPT_KEYS, reader.findings);
+    let owner = adopt.required_text("txt_owner_id", "txt_owner_id: default", reader.findings);
+    let mut text = |key, example| {
+        let text = adopt.short_text(key, example, MOST, reader.findings);
+        text.unwrap_or_default()
+    };
+    Some(AdoptConfig {
+        prefix: text("txt_prefix", "txt_prefix: txt."),
+        suffix: text("txt_suffix", "txt_suffix: -txt"),
+        wildcard: text("txt_wildcard_replacement", "txt_wildcard_replacement: any"),
+        owner_id: owner?.text.into(),
     })
 }
 

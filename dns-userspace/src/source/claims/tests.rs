@@ -4,16 +4,9 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::model::record::Wildcard;
-use crate::model::source::{SourceInfo, precedence};
 
 fn source() -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "objects".into(),
-        name: Some("test".into()),
-        precedence: precedence::WATCHED,
-        is_editable: false,
-        remedy: "change the object".into(),
-    })
+    SourceId::watched("objects", "test", 0)
 }
 
 fn claim(owner: &str, rtype: RecordType, ttl: u32, value: &str) -> Claim {

@@ -6,33 +6,17 @@
 //!   ─► a source asks for www.example.org. A ─► both records of the API go, and the source's is served
 //! ```
 //!
-//! The name of a TXT record is that of the record with external-dns's `--txt-prefix` before it or its `--txt-suffix`
-//! behind the first label, with the type as `a-` before the first label; old versions leave the type out. Both may
-//! have `%{record_type}` in them: the type is there then, and not before the label. Pure: no IO.
+//! How the TXT records are named is in `source/external_dns`. Pure: no IO.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::name::{Name, NameKey};
+use crate::model::rdata::joined_text;
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
+use crate::source::external_dns::{Affixes, Text, places};
 use crate::store::Conflict;
-
-const HERITAGE: &str = "heritage=external-dns";
-const TYPE_PLACE: &str = "%{record_type}";
-/// Octets of an encrypted text at least: a nonce of 12, a tag of 16, and some text, in base64.
-const LEAST_ENCRYPTED: usize = 44;
-
-/// How external-dns names its TXT records: its options of these names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Affixes {
-    /// `--txt-prefix`.
-    pub prefix: String,
-    /// `--txt-suffix`.
-    pub suffix: String,
-    /// `--txt-wildcard-replacement`.
-    pub wildcard: String,
-}
 
 /// A record of external-dns that a source asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,18 +42,6 @@ pub struct Adoption {
     pub texts: Vec<Name>,
     /// Records that stay the API's, and why.
     pub left: Vec<(Name, RecordType, String)>,
-}
-
-/// What a TXT record of external-dns says.
-struct Heritage {
-    owner_id: String,
-    resource: String,
-}
-
-/// What a TXT record is to external-dns.
-enum Text {
-    Ours(Heritage),
-    Encrypted,
 }
 
 /// What `source` can take over from external-dns, whose records are the API's. `conflicts` are what of the source is
@@ -103,14 +75,14 @@ pub fn adoption<'c>(
             (Text::Encrypted, _) => Err(
                 "its TXT record is encrypted: have external-dns write it anew without --txt-encrypt-enabled".to_owned(),
             ),
-            (Text::Ours(heritage), _) if owner_id.is_some_and(|id| id != heritage.owner_id) => {
+            (Text::Heritage(heritage), _) if owner_id.is_some_and(|id| id != heritage.owner_id) => {
                 Err(format!("it is of the owner `{}`", heritage.owner_id))
             }
-            (Text::Ours(heritage), None) => Err(format!(
+            (Text::Heritage(heritage), None) => Err(format!(
                 "no object of {source} asks for it; it was made for {}",
                 heritage.resource
             )),
-            (Text::Ours(heritage), Some(object)) => Ok(Taken {
+            (Text::Heritage(heritage), Some(object)) => Ok(Taken {
                 owner: owner.clone(),
                 rtype: *rtype,
                 object: object.clone(),
@@ -129,7 +101,7 @@ pub fn adoption<'c>(
     for (key, (name, text)) in &texts {
         match (used.get(key), text) {
             (Some(true), _) => adoption.texts.push(name.clone()),
-            (None, Text::Ours(heritage)) if !known.contains(key) => {
+            (None, Text::Heritage(heritage)) if !known.contains(key) => {
                 let reason = format!(
                     "no record has this TXT record (of {}): give external-dns's --txt-prefix, --txt-suffix and \
                      --txt-wildcard-replacement",
@@ -168,60 +140,7 @@ fn text_of(rrset: &RrSet) -> Option<Text> {
     if rrset.rtype != RecordType::TXT {
         return None;
     }
-    rrset.rdatas.iter().find_map(|rdata| {
-        let text = joined(rdata)?;
-        let text = text.trim_matches('"');
-        if !text.starts_with(HERITAGE) {
-            let is_base64 = |one: char| one.is_ascii_alphanumeric() || "+/=".contains(one);
-            let is_encrypted = text.len() >= LEAST_ENCRYPTED && text.len() % 4 == 0 && text.chars().all(is_base64);
-            return is_encrypted.then_some(Text::Encrypted);
-        }
-        let label = |key: &str| {
-            let labels = text.split(',').filter_map(|label| label.split_once('='));
-            let found = labels.into_iter().find(|(of, _)| of.trim() == key);
-            found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-        };
-        Some(Text::Ours(Heritage {
-            owner_id: label("external-dns/owner"),
-            resource: label("external-dns/resource"),
-        }))
-    })
-}
-
-/// The strings of a TXT record as one.
-fn joined(mut rdata: &[u8]) -> Option<String> {
-    let mut octets = Vec::new();
-    while let Some((length, rest)) = rdata.split_first() {
-        let (text, rest) = rest.split_at_checked(usize::from(*length))?;
-        octets.extend_from_slice(text);
-        rdata = rest;
-    }
-    String::from_utf8(octets).ok()
-}
-
-/// Where external-dns has the TXT records of a record: with the type, and as old versions do, without it.
-fn places(owner: &Name, rtype: RecordType, affixes: &Affixes) -> Vec<NameKey> {
-    let text = owner.to_string();
-    let text = text.trim_end_matches('.');
-    let (first, rest) = text.split_once('.').unwrap_or((text, ""));
-    let first = match first {
-        "*" if !affixes.wildcard.is_empty() => &affixes.wildcard,
-        first => first,
-    };
-    let word = rtype.to_string().to_ascii_lowercase();
-    let is_in_affix = affixes.prefix.contains(TYPE_PLACE) || affixes.suffix.contains(TYPE_PLACE);
-    let with = |in_affix: &str, before: &str| {
-        let (prefix, suffix) = (
-            affixes.prefix.replace(TYPE_PLACE, in_affix),
-            affixes.suffix.replace(TYPE_PLACE, in_affix),
-        );
-        let dot = if rest.is_empty() { "" } else { "." };
-        let name = format!("{prefix}{before}{first}{suffix}{dot}{rest}.");
-        name.parse::<Name>().ok().map(|name| name.key())
-    };
-    let before = if is_in_affix { String::new() } else { format!("{word}-") };
-    let places = [with(&word, &before), with("", "")];
-    places.into_iter().flatten().collect()
+    rrset.rdatas.iter().find_map(|rdata| Text::read(&joined_text(rdata)?))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! | changed | what may differ |
 //! |---|---|
-//! | Gateway | the routes that name it |
+//! | Gateway | itself, and the routes that name it |
 //! | Namespace | the objects in it |
 //! | IngressClass | all Ingresses |
 //! | EndpointSlice | its Service |
@@ -29,6 +29,9 @@ use super::settings::{Publishing, Target};
 use crate::config::PodNames;
 use crate::model::name::{Name, NameKey};
 use crate::rules::Autopath;
+
+/// Namespaces of preview environments, each with `active` or `ending`.
+pub type Previews = BTreeMap<Arc<str>, &'static str>;
 
 /// The objects of a cluster.
 #[derive(Debug)]
@@ -101,6 +104,19 @@ impl Cluster {
             *counts.entry(Arc::clone(&object.meta.namespace)).or_default() += 1;
         }
         counts
+    }
+
+    /// The preview environments.
+    pub fn previews(&self) -> Previews {
+        let namespaces = self.of_kind(Kind::Namespace);
+        let previews = namespaces.filter_map(|object| match &object.body {
+            Body::Namespace(namespace) if namespace.is_preview && namespace.base_hostname.is_some() => {
+                let status = if namespace.is_ending { "ending" } else { "active" };
+                Some((Arc::clone(&object.meta.name), status))
+            }
+            _ => None,
+        });
+        previews.collect()
     }
 
     /// An object.
@@ -379,7 +395,8 @@ impl Cluster {
         match key.kind {
             Kind::Gateway => {
                 let at = (Arc::clone(&key.namespace), Arc::clone(&key.name));
-                self.routes.get(&at).cloned().unwrap_or_default()
+                let routes = self.routes.get(&at).into_iter().flatten().cloned();
+                routes.chain([key.clone()]).collect()
             }
             Kind::Namespace => {
                 let keys = self.keys().filter(|other| other.namespace == key.name);

@@ -7,9 +7,12 @@ use super::cluster::Cluster;
 use super::kinds::Kind;
 use super::objects::ObjectKey;
 use crate::config::KubernetesSource;
+use crate::model::name::Name;
 use crate::model::rdata::same_value;
+use crate::model::record::RecordType;
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
+use crate::model::views::ViewName;
 use crate::rules::Autopath;
 use crate::source::Claim;
 
@@ -93,27 +96,63 @@ impl KnownCluster {
     }
 }
 
+/// Why what a claim asks for is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unserved {
+    /// There is no such view.
+    NoView(ViewName),
+    /// Nothing of the type is served at the name; of what has just come, that is so for a moment.
+    NotYet(Name, RecordType),
+    /// Another RRset is served.
+    Other {
+        /// The name.
+        owner: Name,
+        /// The type of what is served.
+        rtype: RecordType,
+        /// Whose it is.
+        origin: String,
+    },
+}
+
+impl Unserved {
+    /// Whether that may be so only for a moment.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Self::NotYet(..))
+    }
+}
+
+impl std::fmt::Display for Unserved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoView(view) => write!(f, "there is no view `{view}`"),
+            Self::NotYet(owner, rtype) => write!(f, "{owner} {rtype} is not served yet"),
+            Self::Other { owner, rtype, origin } => write!(f, "{owner} {rtype} of {origin} is served"),
+        }
+    }
+}
+
 /// Why what a claim asks for is not served; `None` where it is.
-pub fn unserved(claim: &Claim, snapshot: &Snapshot, source: &SourceId) -> Option<String> {
+pub fn unserved(claim: &Claim, snapshot: &Snapshot, source: &SourceId) -> Option<Unserved> {
     let tree = match &claim.view {
-        None => Some(snapshot),
-        Some(view) => snapshot.view(view).map(|view| &*view.tree),
+        None => snapshot,
+        Some(view) => match snapshot.view(view) {
+            Some(found) => &*found.tree,
+            None => return Some(Unserved::NoView(view.clone())),
+        },
     };
     let Claim { owner, rtype, .. } = claim;
-    let Some(tree) = tree else {
-        return Some(format!(
-            "there is no view `{}`",
-            claim.view.as_deref().unwrap_or_default()
-        ));
-    };
     let node = tree.node(&owner.key());
     let Some(rrset) = node.and_then(|node| node.excluding(*rtype)) else {
-        return Some(format!("{owner} {rtype} is not served yet"));
+        return Some(Unserved::NotYet(owner.clone(), *rtype));
     };
     let is_ours = rrset.origin.source() == source && rrset.rtype == *rtype;
     let holds = |rdata: &[u8]| rrset.rdatas.iter().any(|held| same_value(*rtype, held, rdata));
     if is_ours && claim.rdatas.iter().all(|rdata| holds(rdata)) {
         return None;
     }
-    Some(format!("{owner} {} of {} is served", rrset.rtype, rrset.origin))
+    Some(Unserved::Other {
+        owner: owner.clone(),
+        rtype: rrset.rtype,
+        origin: rrset.origin.to_string(),
+    })
 }

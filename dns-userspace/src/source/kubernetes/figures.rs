@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
 
+use super::cluster::Previews;
 use super::kinds::Kind;
 
 /// Figures of all clusters together.
@@ -14,6 +15,7 @@ pub struct KubernetesFigures {
     seconds: HistogramVec,
     errors: IntCounterVec,
     build: IntGaugeVec,
+    previews: IntGaugeVec,
     leader: IntGaugeVec,
     leader_changes: IntCounterVec,
 }
@@ -32,9 +34,16 @@ pub(super) enum Fault {
 impl Default for KubernetesFigures {
     fn default() -> Self {
         const GOOD: &str = "names and labels of a metric";
-        let build = Opts::new("catalyst_dns_sync_build_info", "1, with the version as a label.");
-        let build = IntGaugeVec::new(build, &["version", "commit", "go_version"]).expect(GOOD);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), "", ""]).set(1);
+        let build = Opts::new("catalyst_dns_sync_build_info", "1, with what was built as labels.");
+        let build = IntGaugeVec::new(build, &["version", "commit", "go_version", "rust_version"]).expect(GOOD);
+        build
+            .with_label_values(&[
+                env!("CARGO_PKG_VERSION"),
+                option_env!("HOTDNS_COMMIT").unwrap_or_default(),
+                "",
+                env!("HOTDNS_RUST_VERSION"),
+            ])
+            .set(1);
         Self {
             resources: IntGaugeVec::new(
                 Opts::new(
@@ -62,6 +71,14 @@ impl Default for KubernetesFigures {
             )
             .expect(GOOD),
             build,
+            previews: IntGaugeVec::new(
+                Opts::new(
+                    "catalyst_dns_sync_preview_environments_total",
+                    "1 for each preview environment that there is, by its namespace.",
+                ),
+                &["namespace", "status"],
+            )
+            .expect(GOOD),
             leader: IntGaugeVec::new(
                 Opts::new("hotdns_leader", "1 where this replica writes to others, by the Lease."),
                 &["lease"],
@@ -87,6 +104,7 @@ impl KubernetesFigures {
             Box::new(self.seconds.clone()),
             Box::new(self.errors.clone()),
             Box::new(self.build.clone()),
+            Box::new(self.previews.clone()),
             Box::new(self.leader.clone()),
             Box::new(self.leader_changes.clone()),
         ]
@@ -105,6 +123,22 @@ impl KubernetesFigures {
         self.resources.with_label_values(&[&**namespace, kind.name()]).add(more);
     }
 
+    /// These were the preview environments of a cluster, and these are they now: each namespace with its status.
+    pub(super) fn count_previews(&self, before: &Previews, after: &Previews) {
+        for (namespace, status) in before.iter().filter(|(key, status)| after.get(*key) != Some(*status)) {
+            let gauge = self.previews.with_label_values(&[&**namespace, *status]);
+            gauge.dec();
+            // Another cluster may have one of the same name.
+            if gauge.get() == 0 {
+                // It is there: it was counted.
+                let _ = self.previews.remove_label_values(&[&**namespace, *status]);
+            }
+        }
+        for (namespace, status) in after.iter().filter(|(key, status)| before.get(*key) != Some(*status)) {
+            self.previews.with_label_values(&[&**namespace, *status]).inc();
+        }
+    }
+
     pub(super) fn count_fault(&self, kind: &str, fault: Fault) {
         let fault = match fault {
             Fault::Invalid => "invalid",
@@ -118,5 +152,31 @@ impl KubernetesFigures {
         self.seconds
             .with_label_values(&[kind.name()])
             .observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_environment_is_shown_as_long_as_it_is_there() {
+        let figures = KubernetesFigures::default();
+        let shown = || {
+            let families = figures.previews.collect();
+            let metrics = families.iter().flat_map(|family| family.get_metric());
+            let labels = metrics.map(|metric| {
+                let values = metric.get_label().iter().map(|label| label.value().to_owned());
+                values.collect::<Vec<_>>().join(" ")
+            });
+            labels.collect::<Vec<_>>()
+        };
+        let (none, active) = (Previews::new(), Previews::from([("pr-1".into(), "active")]));
+        figures.count_previews(&none, &active);
+        assert_eq!(shown(), ["pr-1 active"]);
+        figures.count_previews(&active, &Previews::from([("pr-1".into(), "ending")]));
+        assert_eq!(shown(), ["pr-1 ending"]);
+        figures.count_previews(&Previews::from([("pr-1".into(), "ending")]), &none);
+        assert!(shown().is_empty());
     }
 }

@@ -88,7 +88,8 @@ impl Kind {
         Self::ALL.iter().find(is_it).copied()
     }
 
-    /// What is watched where nothing is said: all but the ConfigMap and what many changes or rights go with.
+    /// What is watched where nothing is said: all but the ConfigMap, names of Gateways themselves, and what many
+    /// changes or rights go with.
     pub fn default_watch() -> Vec<Self> {
         use Kind as K;
         [
@@ -155,7 +156,7 @@ impl Kind {
     pub const fn is_published(self) -> bool {
         !matches!(
             self,
-            Self::IngressClass | Self::EndpointSlice | Self::Node | Self::Namespace | Self::Gateway
+            Self::IngressClass | Self::EndpointSlice | Self::Node | Self::Namespace
         )
     }
 }

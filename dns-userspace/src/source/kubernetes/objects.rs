@@ -162,7 +162,8 @@ impl Object {
             Body::RecordSet(set) => set.publish(cluster, &mut wanted),
             Body::ConfigMap(map) => map.publish(self, cluster, &mut wanted),
             Body::Pod(pod) => pod.publish(self, cluster, &mut wanted),
-            Body::IngressClass(_) | Body::EndpointSlice(_) | Body::Node(_) | Body::Namespace(_) | Body::Gateway(_) => {}
+            Body::Gateway(gateway) => gateway.publish(self, cluster, &mut wanted),
+            Body::IngressClass(_) | Body::EndpointSlice(_) | Body::Node(_) | Body::Namespace(_) => {}
         }
         wanted.finish()
     }

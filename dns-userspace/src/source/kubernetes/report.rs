@@ -1,15 +1,23 @@
-//! What became of objects, written back to them: a condition in the status of our own kinds, and an Event for each
-//! object that cannot be understood.
+//! What became of objects, written back to them: a condition in the status of our own kinds, and Events.
 //!
 //! ```text
-//! Cluster ─ what each asks for ─► Reports ─┐
-//! history ─ what is served ────────────────┴─► Synced: True, or False with the reason
+//! Cluster ─ what each asks for ─► Index ─┐
+//! history ─ what is served ──────────────┴─ who is touched ─► condition, notices ─► API server
 //! ```
 //!
-//! Only what differs from the last status is written. What cannot be written is said in the log, and tried again with
-//! the next change.
+//! | Event | of |
+//! |---|---|
+//! | `NotUnderstood` (Warning) | an object that cannot be understood |
+//! | `NotServed` (Warning) | an object whose name somebody else has |
+//! | `NameShared` | an object whose name others ask for, too: their values are joined, or they are left out |
+//! | `Served` | an object that has come, or changed, while we watched |
+//!
+//! What a change costs depends on who is touched by it. Only what differs from what was written last is written. What
+//! cannot be written is said in the log, and tried again with the next change.
 
-use std::collections::BTreeMap;
+mod index;
+mod notices;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,15 +28,16 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use self::index::{Index, Reported};
+use self::notices::Notice;
 use super::connect::{chain, send};
-use super::explain::unserved;
 use super::leader::Leadership;
 use super::objects::{Condition, Object, ObjectKey, Outcome};
 use crate::config::DryRun;
 use crate::control::{Event, History};
+use crate::model::name::Name;
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
-use crate::source::Claim;
 
 /// Changes that come within this time are one look at all objects.
 const GATHER: Duration = Duration::from_millis(300);
@@ -51,48 +60,30 @@ pub struct Reporting {
     pub dry_run: DryRun,
 }
 
-/// What is to be reported, by object.
+/// What is to be reported.
 #[derive(Default)]
 pub(super) struct Reports {
-    objects: Mutex<BTreeMap<ObjectKey, Reported>>,
+    index: Mutex<Index>,
     changed: Notify,
 }
 
-#[derive(Clone)]
-struct Reported {
-    uid: Box<str>,
-    generation: i64,
-    outcome: Result<Vec<Claim>, String>,
-    notes: Vec<String>,
-    /// What the object's status says.
-    said: Option<Condition>,
-}
-
 impl Reports {
-    /// An object as it is now; `None` where it is gone.
-    pub(super) fn set(&self, key: &ObjectKey, object: Option<(&Object, &Outcome)>) {
-        let mut objects = self.objects();
-        match object {
-            Some((object, outcome)) if key.kind.is_ours() || outcome.claims.is_err() => {
-                let reported = Reported {
-                    uid: object.meta.uid.clone(),
-                    generation: object.meta.generation,
-                    outcome: outcome.claims.clone(),
-                    notes: outcome.notes.clone(),
-                    said: object.condition().cloned(),
-                };
-                objects.insert(key.clone(), reported);
-            }
-            _ => {
-                objects.remove(key);
-            }
-        }
-        drop(objects);
+    /// An object as it is now; `None` where it is gone. `domain` is that of cluster DNS; with `is_news` the object has
+    /// come, or changed, while the cluster was watched.
+    pub(super) fn set(
+        &self,
+        key: &ObjectKey,
+        object: Option<(&Object, &Outcome)>,
+        domain: Option<&Name>,
+        is_news: bool,
+    ) {
+        let reported = object.and_then(|(object, outcome)| Reported::of(key, object, outcome, domain, is_news));
+        self.index().set(key, reported);
         self.changed.notify_one();
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Reported>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,12 +92,13 @@ pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Rep
     let mut leadership = reporting.leadership.clone();
     let mut served = reporting.history.subscribe(None);
     let mut snapshot: Arc<Snapshot> = Arc::default();
-    let mut written: BTreeMap<ObjectKey, Condition> = BTreeMap::new();
-    let mut told: BTreeMap<ObjectKey, String> = BTreeMap::new();
+    // What was changed while nobody reported.
+    reports.index().touch_all();
+    let mut has_led = true;
     loop {
         tokio::select! {
             event = served.next() => match event {
-                Some(event) => take(&mut snapshot, event),
+                Some(event) => take(&mut snapshot, &reports, event),
                 None => return,
             },
             () = reports.changed.notified() => {}
@@ -114,86 +106,111 @@ pub(super) async fn report(client: Client, reports: Arc<Reports>, reporting: Rep
         }
         tokio::time::sleep(GATHER).await;
         while let Some(event) = served.poll() {
-            take(&mut snapshot, event);
+            take(&mut snapshot, &reports, event);
         }
-        if !leadership.leads() {
-            // Another replica writes; what we wrote may be another's by then.
-            written.clear();
+        let leads = leadership.leads();
+        if leads && !has_led {
+            let mut index = reports.index();
+            index.forget_said();
+            index.touch_all();
+        }
+        has_led = leads;
+        if !leads {
             continue;
         }
-        let objects = reports.objects().clone();
-        written.retain(|key, _| objects.contains_key(key));
-        told.retain(|key, _| objects.contains_key(key));
-        for (key, reported) in objects {
-            if key.kind.is_ours() {
-                let condition = condition(&reported, &snapshot, &reporting.source);
-                let known = written.get(&key).or(reported.said.as_ref());
-                let is_new = !known.is_some_and(|known| known.is_the_same(&condition));
-                if is_new && reporting.dry_run.is_on() {
-                    info!(object = %key, "dry run: its status would say {}: {}", condition.status, condition.message);
-                    written.insert(key.clone(), condition);
-                } else if is_new {
-                    match write_status(&client, &key, &condition, known).await {
-                        Ok(()) => {
-                            written.insert(key.clone(), condition);
-                        }
-                        Err(error) => warn!("{key}: its status cannot be written: {}", chain(&error)),
-                    }
-                }
-            }
-            if let Err(reason) = &reported.outcome
-                && told.get(&key) != Some(reason)
-            {
-                if reporting.dry_run.is_on() {
-                    info!(object = %key, "dry run: an Event would say {reason}");
-                } else if let Err(error) = write_event(&client, &key, &reported.uid, reason).await {
-                    warn!("{key}: an Event cannot be written: {}", chain(&error));
-                }
-                told.insert(key, reason.clone());
+        let touched = reports.index().take_touched();
+        for key in touched {
+            if !say(&client, &reports, &key, &snapshot, &reporting).await {
+                reports.index().touch_object(&key);
             }
         }
     }
 }
 
-fn take(snapshot: &mut Arc<Snapshot>, event: Event) {
-    *snapshot = match event {
-        Event::Reset(now) => now,
-        Event::Published(publication) => Arc::clone(&publication.new),
+/// Tells an object what became of it; whether all of it could be said.
+async fn say(client: &Client, reports: &Reports, key: &ObjectKey, snapshot: &Snapshot, reporting: &Reporting) -> bool {
+    let source = &reporting.source;
+    let (reported, mut said, notices) = {
+        let index = reports.index();
+        let Some((reported, said)) = index.get(key) else {
+            return true;
+        };
+        let notices = notices::notices(key, reported, &index, snapshot, source);
+        (reported.clone(), said, notices)
     };
+    let is_dry = reporting.dry_run.is_on();
+    let mut is_whole = true;
+    if key.kind.is_ours() {
+        let condition = notices::condition(&reported, snapshot, source);
+        let known = said.condition.as_ref().or(reported.said.as_ref());
+        if !known.is_some_and(|known| known.is_the_same(&condition)) {
+            let Condition { status, message, .. } = &condition;
+            let written = match is_dry {
+                true => {
+                    info!(object = %key, "dry run: its status would say {status}: {message}");
+                    Ok(())
+                }
+                false => write_status(client, key, &reported, &condition, known).await,
+            };
+            match written {
+                Ok(()) => said.condition = Some(condition),
+                Err(error) => {
+                    warn!("{key}: its status cannot be written: {}", chain(&error));
+                    is_whole = false;
+                }
+            }
+        }
+    }
+    for notice in notices::to_say(notices, &mut said, reported.is_news) {
+        if is_dry {
+            info!(object = %key, "dry run: an Event would say {}", notice.note);
+        } else if let Err(error) = write_event(client, key, &reported.uid, &notice).await {
+            warn!("{key}: an Event cannot be written: {}", chain(&error));
+        }
+    }
+    reports.index().set_said(key, said);
+    is_whole
 }
 
-/// What the status of an object is to say.
-fn condition(reported: &Reported, snapshot: &Snapshot, source: &SourceId) -> Condition {
-    let (status, reason, message) = match &reported.outcome {
-        Err(error) => ("False", "Invalid", error.clone()),
-        Ok(claims) if claims.is_empty() => ("False", "NotPublished", reported.notes.join("; ")),
-        Ok(claims) => match claims.iter().find_map(|claim| unserved(claim, snapshot, source)) {
-            Some(message) => ("False", "NotServed", message),
-            None => ("True", "Served", "it is served".to_owned()),
-        },
+fn take(snapshot: &mut Arc<Snapshot>, reports: &Reports, event: Event) {
+    *snapshot = match event {
+        Event::Reset(now) => {
+            reports.index().touch_all();
+            now
+        }
+        Event::Published(publication) => {
+            let delta = &publication.delta;
+            let mut index = reports.index();
+            match delta.moves_zones() || delta.views_redefined {
+                true => index.touch_all(),
+                false => index.touch(delta.names.iter().chain(delta.views.iter().flatten())),
+            }
+            Arc::clone(&publication.new)
+        }
     };
-    Condition {
-        condition: "Synced".to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        observed_generation: reported.generation,
-        last_transition_time: None,
-    }
 }
 
 async fn write_status(
     client: &Client,
     key: &ObjectKey,
+    reported: &Reported,
     condition: &Condition,
     before: Option<&Condition>,
 ) -> Result<(), kube::Error> {
     let now = now();
     let since = before.filter(|before| before.status == condition.status);
     let since = since.and_then(|before| before.last_transition_time.clone());
+    let claims = reported.outcome.as_ref().ok();
+    let hostname = claims
+        .and_then(|claims| claims.first())
+        .map(|claim| claim.owner.to_string());
     let patch = json!({"status": {
-        "observedGeneration": condition.observed_generation,
+        // These four are called as catalyst-dns-sync calls them.
+        "hostname": hostname.as_deref().map(|name| name.trim_end_matches('.')),
+        "dnsRecordCreated": condition.status == "True",
+        "message": condition.message,
         "lastSyncTime": now,
+        "observedGeneration": condition.observed_generation,
         "conditions": [{
             "type": condition.condition,
             "status": condition.status,
@@ -211,7 +228,8 @@ async fn write_status(
     send(client, Method::PATCH, &path, &patch).await
 }
 
-async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) -> Result<(), kube::Error> {
+async fn write_event(client: &Client, key: &ObjectKey, uid: &str, notice: &Notice) -> Result<(), kube::Error> {
+    let text = notice.note.as_str();
     let place = key.kind.place();
     let version = match place.group {
         "" => place.versions[0].to_owned(),
@@ -222,14 +240,12 @@ async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) 
     } else {
         &*key.namespace
     };
-    let end = reason
+    let end = text
         .char_indices()
         .map(|(at, _)| at)
         .take_while(|at| *at < MOST_NOTE - 4)
         .last();
-    let note = end
-        .and_then(|end| reason.get(..end))
-        .filter(|_| reason.len() >= MOST_NOTE);
+    let note = end.and_then(|end| text.get(..end)).filter(|_| text.len() >= MOST_NOTE);
     let event = json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -238,9 +254,9 @@ async fn write_event(client: &Client, key: &ObjectKey, uid: &str, reason: &str) 
         "reportingController": "hotdns.io/hotdns",
         "reportingInstance": format!("hotdns-{}", std::process::id()),
         "action": "Publish",
-        "reason": "NotUnderstood",
-        "type": "Warning",
-        "note": note.unwrap_or(reason),
+        "reason": notice.reason,
+        "type": if notice.is_warning { "Warning" } else { "Normal" },
+        "note": note.unwrap_or(text),
         "regarding": {
             "apiVersion": version,
             "kind": key.kind.name(),

@@ -6,6 +6,7 @@ use super::follow::Scope;
 use super::kinds::Kind;
 use crate::config::{KubernetesSource, WatchedKind};
 use crate::model::name::Name;
+use crate::model::views::ViewName;
 
 /// What is published of objects: the keys of the source.
 pub type Publishing = KubernetesSource;
@@ -46,6 +47,7 @@ impl From<WatchedKind> for Kind {
             WatchedKind::DnsEndpoint => Self::DnsEndpoint,
             WatchedKind::Zone => Self::Zone,
             WatchedKind::RecordSet => Self::RecordSet,
+            WatchedKind::Gateway => Self::Gateway,
             WatchedKind::Node => Self::Node,
             WatchedKind::ConfigMap => Self::ConfigMap,
         }
@@ -57,6 +59,12 @@ impl KubernetesSource {
     pub fn zone_of(&self, name: &Name) -> Option<&Name> {
         let zones = self.zones.iter().filter(|zone| name.is_at_or_below(zone));
         zones.max_by_key(|zone| zone.label_count())
+    }
+
+    /// Whether names in a view may lead to an address.
+    pub fn may_lead_to(&self, view: Option<&ViewName>, address: IpAddr) -> bool {
+        let of_view = self.addresses.iter().find(|of| of.view.as_ref() == view);
+        of_view.is_none_or(|of| of.prefixes.iter().any(|prefix| prefix.contains(&address)))
     }
 
     /// Whether a name is published.
@@ -80,6 +88,15 @@ impl Target {
         match text.parse() {
             Ok(address) => Self::Address(address),
             Err(_) => Self::Host(text.trim_end_matches('.').to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Host(host) => f.write_str(host),
         }
     }
 }

@@ -8,6 +8,8 @@ mod kinds;
 mod model;
 mod own_kinds;
 mod persist;
+mod reports;
+mod restarts;
 mod two_clusters;
 mod watches;
 

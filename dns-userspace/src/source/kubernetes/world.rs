@@ -126,7 +126,11 @@ impl KubernetesWorld {
             Told::Deleted(key) => Some(key.clone()),
             _ => None,
         };
+        let previews = (kind == Some(Kind::Namespace)).then(|| self.cluster.get().previews());
         let touched = self.take_in(told)?;
+        if let Some(before) = previews {
+            self.figures.count_previews(&before, &self.cluster.get().previews());
+        }
         let after = match (&key, counted) {
             (Some(key), _) => self.has(key),
             (None, Some(kind)) if !is_single => self.cluster.get().count(kind),
@@ -222,7 +226,7 @@ impl KubernetesWorld {
         };
         let (urgent, others): (Vec<_>, Vec<_>) = published.partition(is_urgent);
         for key in urgent.into_iter().chain(others) {
-            let change = match self.object(&key) {
+            let change = match self.object(&key, true) {
                 Some(object) => Change::Applied(object),
                 None => Change::Deleted(key.to_string().into()),
             };
@@ -230,8 +234,9 @@ impl KubernetesWorld {
         }
     }
 
-    /// An object as the driver takes it; `None` where it asks for nothing.
-    fn object(&self, key: &ObjectKey) -> Option<Object> {
+    /// An object as the driver takes it; `None` where it asks for nothing. With `is_news` it has come, or changed,
+    /// since the list.
+    fn object(&self, key: &ObjectKey, is_news: bool) -> Option<Object> {
         let start = Instant::now();
         self.mark(key);
         let outcome = self.cluster.get().outcome(key);
@@ -240,7 +245,9 @@ impl KubernetesWorld {
             self.figures.count_fault(key.kind.name(), Fault::Invalid);
         }
         if let Some((reports, _)) = &self.reports {
-            reports.set(key, self.cluster.get().object(key).zip(outcome.as_ref()));
+            let domain = self.settings.cluster_domain.as_ref();
+            let cluster = self.cluster.get();
+            reports.set(key, cluster.object(key).zip(outcome.as_ref()), domain, is_news);
         }
         let outcome = outcome?;
         for note in &outcome.notes {
@@ -297,7 +304,7 @@ impl World for KubernetesWorld {
         self.told = Some(told);
         self.changes.clear();
         let keys: BTreeSet<ObjectKey> = self.cluster.get().keys().cloned().collect();
-        let mut objects: Vec<Object> = keys.iter().filter_map(|key| self.object(key)).collect();
+        let mut objects: Vec<Object> = keys.iter().filter_map(|key| self.object(key, false)).collect();
         // A cluster without any Service is one that is doubted.
         let has_services = keys.iter().any(|key| key.kind == Kind::Service);
         if let Some(domain) = self.settings.cluster_domain.as_ref().filter(|_| has_services) {
@@ -376,6 +383,7 @@ impl std::fmt::Display for Scope {
 fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
     let watch = watched(settings);
     let has = |kind| watch.contains(&kind);
+    let has_routes = watch.iter().any(|kind| kind.is_route());
     let mut scopes = Vec::new();
     let mut add = |kind: Kind, labels: Option<&str>| {
         let scope = |namespace: Option<&String>| Scope {
@@ -390,10 +398,15 @@ fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
         }
     };
     for kind in watch.iter().filter(|kind| **kind != Kind::ConfigMap) {
-        // Inside the cluster every Service has a name.
-        let is_all = *kind == Kind::Service && settings.cluster_domain.is_some();
-        let is_of_all = *kind == Kind::Node;
-        add(*kind, settings.selector.as_deref().filter(|_| !is_all && !is_of_all));
+        let is_all = match kind {
+            // Inside the cluster every Service has a name.
+            Kind::Service => settings.cluster_domain.is_some(),
+            // Routes that are selected may be at any Gateway.
+            Kind::Gateway => has_routes,
+            Kind::Node => true,
+            _ => false,
+        };
+        add(*kind, settings.selector.as_deref().filter(|_| !is_all));
     }
     if settings.cluster_domain.is_some() && !has(Kind::Service) {
         add(Kind::Service, None);
@@ -409,7 +422,7 @@ fn scopes(settings: &KubernetesSource) -> Vec<Scope> {
     if has(Kind::Ingress) {
         add(Kind::IngressClass, None);
     }
-    if watch.iter().any(|kind| kind.is_route()) {
+    if has_routes && !has(Kind::Gateway) {
         add(Kind::Gateway, None);
     }
     if watch.iter().any(|kind| *kind != Kind::ConfigMap) {

@@ -5,18 +5,11 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::model::source::{SourceInfo, precedence};
 
 type Layer = BTreeMap<(Option<ViewName>, NameKey, RecordType), (Name, Arc<RrSet>)>;
 
 fn watched(name: &str, place: u32) -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "objects".into(),
-        name: Some(name.into()),
-        precedence: precedence::WATCHED + place,
-        is_editable: false,
-        remedy: "change the object".into(),
-    })
+    SourceId::watched("objects", name, place)
 }
 
 fn rules() -> EditRules {

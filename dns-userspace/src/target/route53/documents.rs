@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use quick_xml::{de, se};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::super::plan::RecordId;
@@ -17,6 +18,8 @@ pub(super) struct RecordSet {
     pub(super) rtype: String,
     pub(super) ttl: u32,
     pub(super) values: Vec<String>,
+    /// Whether it is an alias of Route 53's own, which has no values.
+    pub(super) is_alias: bool,
 }
 
 /// A page of RRsets.
@@ -42,6 +45,8 @@ struct Set {
     #[serde(rename = "TTL")]
     ttl: u32,
     resource_records: Records,
+    #[serde(skip_serializing)]
+    alias_target: Option<IgnoredAny>,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -166,6 +171,7 @@ impl Action {
                 resource_records: Records {
                     records: records.collect(),
                 },
+                alias_target: None,
             },
         }
     }
@@ -199,6 +205,7 @@ pub(super) fn record_sets(text: &str) -> Result<Page, String> {
         name: set.name.replace("\\052", "*").to_lowercase(),
         rtype: set.r#type,
         ttl: set.ttl,
+        is_alias: set.alias_target.is_some(),
         values: set
             .resource_records
             .records

@@ -190,15 +190,85 @@ fn sets(sets: &[(&str, &str, u32, &str)]) -> String {
     )
 }
 
-#[test]
-fn route_53_gets_whole_rrsets_with_their_marks_in_one_request() {
-    let folder = tempfile::tempdir().expect("a folder");
+/// Route 53 with one zone and these RRsets, and a target that reads it once a minute.
+fn route53(folder: &tempfile::TempDir, url: &str, change: impl FnOnce(&mut ProviderConfig)) -> Managed<Route53> {
     let credentials = folder.path().join("credentials");
     std::fs::write(
         &credentials,
         "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = wJalrXUtnFEMI\n",
     )
     .expect("written");
+    let mut provider = ProviderConfig {
+        resync: Some(Duration::from_secs(60)),
+        ..provider(url, &["example.org"])
+    };
+    change(&mut provider);
+    let config = Route53Config {
+        provider,
+        credentials: credentials.into(),
+        region: "us-east-1".into(),
+    };
+    Managed::new(config.provider.clone(), Route53::new(&config))
+}
+
+/// The batches of changes that were asked for.
+fn posts(server: &Replies) -> Vec<Asked> {
+    let asked = server.asked().into_iter();
+    asked.filter(|asked| asked.line.starts_with("POST")).collect()
+}
+
+const DONE: &str = "<?xml version=\"1.0\"?><ChangeResourceRecordSetsResponse/>";
+
+#[test]
+fn route_53_rrsets_of_external_dns_are_taken_over_and_its_aliases_are_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let heritage =
+        "&quot;heritage=external-dns,external-dns/owner=default,external-dns/resource=ingress/demo/web&quot;";
+    let old = [
+        ("www.example.org.", "A", 300, "192.0.2.9"),
+        ("a-www.example.org.", "TXT", 300, heritage),
+        ("hand.example.org.", "A", 300, "192.0.2.9"),
+    ];
+    let server = Replies::start(move |asked| match asked.line.as_str() {
+        line if line.contains("hostedzonesbyname") => Reply::new(200, ZONES),
+        line if line.starts_with("GET") => Reply::new(200, sets(&old)),
+        _ => Reply::new(200, DONE),
+    });
+    let mut target = route53(&folder, &server.url, |config| {
+        config.adopt = Some(adopt::config("", ""));
+    });
+    let www = wanted(&["www.example.org. 60 A 192.0.2.1"]);
+    assert_eq!(target.write(&www, &around()), Ok(Some(Duration::ZERO)));
+    target.write(&www, &around()).expect("written");
+    let all = posts(&server);
+    assert_eq!(all.len(), 2, "the RRset, then its TXT record");
+    for (at, part) in [
+        (
+            0,
+            "<Action>UPSERT</Action><ResourceRecordSet><Name>www.example.org.</Name><Type>A</Type><TTL>60</TTL>\
+             <ResourceRecords><ResourceRecord><Value>192.0.2.1</Value></ResourceRecord></ResourceRecords>",
+        ),
+        (0, "<Name>_hotdns-a.www.example.org.</Name>"),
+        (
+            1,
+            "<Action>DELETE</Action><ResourceRecordSet><Name>a-www.example.org.</Name><Type>TXT</Type><TTL>300</TTL>",
+        ),
+    ] {
+        assert!(all[at].body.contains(part), "{part}\n{}", all[at].body);
+    }
+    for name in ["hand", "alias"] {
+        let wishes = wanted(&[&format!("{name}.example.org. 60 A 192.0.2.7")]);
+        let error = target.write(&wishes, &around()).expect_err("it is another's");
+        assert!(
+            error.contains(&format!("{name}.example.org A was made by hand there")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn route_53_gets_whole_rrsets_with_their_marks_in_one_request() {
+    let folder = tempfile::tempdir().expect("a folder");
     let mark = "&quot;hotdns/home: kubernetes/prod, Ingress demo/web&quot;";
     let old = [
         ("example.org.", "NS", 172_800, "ns-1.awsdns-01.org."),
@@ -224,27 +294,15 @@ fn route_53_gets_whole_rrsets_with_their_marks_in_one_request() {
                 </Messages><RequestId>r</RequestId></InvalidChangeBatch>";
             return Reply::new(400, message);
         }
-        Reply::new(200, "<?xml version=\"1.0\"?><ChangeResourceRecordSetsResponse/>")
+        Reply::new(200, DONE)
     });
-    let config = Route53Config {
-        provider: ProviderConfig {
-            resync: Some(Duration::from_secs(60)),
-            ..provider(&server.url, &["example.org"])
-        },
-        credentials: credentials.into(),
-        region: "us-east-1".into(),
-    };
-    let mut target = Managed::new(config.provider.clone(), Route53::new(&config));
+    let mut target = route53(&folder, &server.url, |_| {});
     let around = around();
     let wishes = [
         "www.example.org. 60 A 192.0.2.1,192.0.2.2",
         "*.example.org. 60 CNAME www.example.org",
     ];
     target.write(&wanted(&wishes), &around).expect("written");
-    let posts = |server: &Replies| {
-        let asked = server.asked().into_iter();
-        asked.filter(|asked| asked.line.starts_with("POST")).collect::<Vec<_>>()
-    };
     let all = posts(&server);
     assert_eq!(all.len(), 1, "one batch");
     let Asked { headers, body, .. } = &all[0];

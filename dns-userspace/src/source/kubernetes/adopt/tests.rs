@@ -2,18 +2,12 @@
 
 use super::*;
 use crate::control::tests::fixture::{Fixture, desired, name, value};
-use crate::model::source::{Origin, SourceInfo, precedence};
+use crate::model::source::Origin;
 
 const HERITAGE_OF_WWW: &str = "heritage=external-dns,external-dns/owner=me,external-dns/resource=ingress/web/www";
 
 fn source() -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "kubernetes".into(),
-        name: Some("home".into()),
-        precedence: precedence::WATCHED,
-        is_editable: false,
-        remedy: "change the object in the cluster".into(),
-    })
+    SourceId::watched("kubernetes", "home", 0)
 }
 
 /// A conflict at a name that an object of the source asks for.

@@ -1,12 +1,16 @@
-//! Gateway (`gateway.networking.k8s.io`): its listeners, and which routes each lets in.
+//! Gateway (`gateway.networking.k8s.io`): its listeners, and which routes each lets in. Where Gateways are watched for
+//! themselves (`watch: [gateway]`), the listeners' own names lead to its addresses, with or without a route.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::super::cluster::Cluster;
 use super::super::kinds::Kind;
 use super::super::settings::Target;
-use super::Condition;
+use super::wanted::wildcard_of;
+use super::{Condition, Object, Wanted};
+use crate::config::WatchedKind;
 
 /// What is read of a Gateway.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -101,6 +105,22 @@ impl Gateway {
         let known = addresses
             .filter(|address| matches!(address.address_type.as_deref(), None | Some("IPAddress" | "Hostname")));
         known.map(|address| Target::parse(&address.value)).collect()
+    }
+
+    pub(super) fn publish(&self, object: &Object, cluster: &Cluster, wanted: &mut Wanted<'_>) {
+        let watch = cluster.publishing().watch.as_ref();
+        if !watch.is_some_and(|watch| watch.contains(&WatchedKind::Gateway)) {
+            return wanted.note("its listeners have no names of their own: `watch` does not name `gateway`");
+        }
+        wanted.set_view_of_class(self.class());
+        let named = object.meta.annotations().list("hostname");
+        let hosts = self.listeners().filter_map(|listener| listener.hostname.as_deref());
+        let hosts: Vec<_> = hosts
+            .chain(named)
+            .map(|host| (host.to_owned(), wildcard_of(object.kind)))
+            .collect();
+        let targets = wanted.targets(cluster.addresses(object));
+        wanted.point_all(&hosts, &targets);
     }
 
     /// Its class.

@@ -159,6 +159,24 @@ impl<'a> Wanted<'a> {
         if !self.seen.insert((self.view.clone(), owner.key())) {
             return;
         }
+        let (targets, others): (Vec<&Target>, Vec<&Target>) = targets.iter().partition(|target| match target {
+            Target::Address(address) => self.publishing.may_lead_to(self.view.as_ref(), *address),
+            Target::Host(_) => true,
+        });
+        if !others.is_empty() {
+            let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+            let view = self
+                .view
+                .as_deref()
+                .map_or("default view".to_owned(), |view| format!("view `{view}`"));
+            let others = others.join(", ");
+            self.note(format!(
+                "{owner} does not lead to {others}: `addresses` does not allow it in the {view}"
+            ));
+            if targets.is_empty() {
+                return;
+            }
+        }
         let of_family = |is_ipv4: bool| {
             let addresses = targets.iter().filter_map(move |target| match target {
                 Target::Address(address) if address.is_ipv4() == is_ipv4 => Some(address.to_string()),

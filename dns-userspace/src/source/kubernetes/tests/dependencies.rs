@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::WatchedKind;
 
 const NONE: Value = Value::Null;
 
@@ -47,8 +48,33 @@ fn a_route_is_published_where_a_listener_accepted_it() {
     assert!(notes(&cluster, &refused).contains("has not accepted it: Pending"));
     let tls = apply(&mut cluster, route(Kind::TlsRoute, hosts, "True"));
     assert!(asked(&cluster, &tls).is_empty(), "the listener is none of TLS");
+    let passed = json!([{"name": "tls", "protocol": "TLS", "port": 443, "hostname": "*.deep.peers.test",
+                         "allowedRoutes": all_namespaces()},
+                        {"name": "http", "protocol": "HTTP", "port": 80, "hostname": "*.peers.test",
+                         "allowedRoutes": all_namespaces()}]);
+    apply(&mut cluster, gateway(passed));
+    assert_eq!(asked(&cluster, &tls), ["*.deep.peers.test. 300 A 192.0.2.12"]);
     let any = apply(&mut cluster, route(Kind::GrpcRoute, json!([]), "True"));
     assert_eq!(asked(&cluster, &any), ["*.peers.test. 300 A 192.0.2.12"]);
+}
+
+#[test]
+fn a_gateway_has_the_names_of_its_listeners_where_it_is_watched_for_itself() {
+    let listeners = json!([
+        {"name": "http", "protocol": "HTTP", "port": 80, "hostname": "gw.peers.test"},
+        {"name": "tcp", "protocol": "TCP", "port": 5432, "hostname": "*.db.peers.test"},
+        {"name": "any", "protocol": "HTTP", "port": 81},
+    ]);
+    let mut unwatched = cluster(publishing());
+    let key = apply(&mut unwatched, gateway(listeners.clone()));
+    assert!(asked(&unwatched, &key).is_empty());
+    let mut cluster = cluster(Publishing {
+        watch: Some(vec![WatchedKind::Gateway]),
+        ..publishing()
+    });
+    let key = apply(&mut cluster, gateway(listeners));
+    let both = ["gw.peers.test. 300 A 192.0.2.12", "*.db.peers.test. 300 A 192.0.2.12"];
+    assert_eq!(asked(&cluster, &key), both);
 }
 
 #[test]
@@ -107,6 +133,22 @@ fn a_preview_namespace_has_a_name_and_short_ttls() {
     assert_eq!(asked(&cluster, &key), both);
     apply(&mut cluster, namespace(json!("2026-11-28T22:12:38Z")));
     assert!(asked(&cluster, &key).is_empty(), "it is about to go");
+}
+
+#[test]
+fn preview_environments_are_counted() {
+    let mut cluster = cluster(publishing());
+    let namespace = |name: &str, preview: &str, deleted: Value| {
+        let annotations = json!({"hotdns.io/preview": preview, "hotdns.io/base-hostname": "myapp"});
+        let meta = json!({"name": name, "deletionTimestamp": deleted, "annotations": annotations});
+        object(Kind::Namespace, json!({ "metadata": meta }))
+    };
+    apply(&mut cluster, namespace("pr-1", "true", NONE));
+    apply(&mut cluster, namespace("pr-2", "true", json!("2026-11-28T22:12:38Z")));
+    apply(&mut cluster, namespace("demo", "false", NONE));
+    let all = cluster.previews().into_iter();
+    let all: Vec<String> = all.map(|(name, status)| format!("{name} {status}")).collect();
+    assert_eq!(all, ["pr-1 active", "pr-2 ending"]);
 }
 
 #[test]

@@ -100,6 +100,31 @@ impl Shown {
         }
     }
 
+    /// An object of a list has come, is another one, or (`None`) is gone; those who watch are told.
+    pub(super) fn set_item(&mut self, path: &str, name: &str, item: Option<Value>) {
+        self.version += 1;
+        let version = Value::from(self.version.to_string());
+        let empty = || json!({"metadata": {}, "items": []});
+        let list = self.lists.entry(path.to_owned()).or_insert_with(empty);
+        list["metadata"]["resourceVersion"] = version.clone();
+        let items = list["items"].as_array_mut().expect("a list");
+        let place = items.iter().position(|item| item["metadata"]["name"] == name);
+        let (kind, mut object) = match (place, item) {
+            (Some(place), Some(item)) => {
+                items[place] = item.clone();
+                ("MODIFIED", item)
+            }
+            (None, Some(item)) => {
+                items.push(item.clone());
+                ("ADDED", item)
+            }
+            (Some(place), None) => ("DELETED", items.remove(place)),
+            (None, None) => return,
+        };
+        object["metadata"]["resourceVersion"] = version;
+        self.emit(path, &json!({"type": kind, "object": object}).to_string());
+    }
+
     pub(super) fn emit(&mut self, path: &str, line: &str) {
         self.log.push((self.version, path.to_owned(), format!("{line}\n")));
         let _ = self.emitted.send((path.to_owned(), format!("{line}\n"))); // nobody may watch
@@ -267,28 +292,37 @@ fn watch(shown: &mut Shown, path: String, query: &str) -> Response {
     Body::from_stream(stream::iter(missed).chain(lines)).into_response()
 }
 
-/// PATCH of an object, or POST of a new one into a folder.
+/// PATCH of an object or of its status, or POST of a new one into a folder.
 fn write(shown: &mut Shown, method: &Method, path: &str, body: &[u8]) -> Response {
     let given: Value = serde_json::from_slice(body).expect("JSON");
     let path = match *method {
         Method::POST => format!("{path}/{}", given["metadata"]["name"].as_str().expect("a name")),
-        _ => path.to_owned(),
+        _ => path.strip_suffix("/status").unwrap_or(path).to_owned(),
     };
     let next = shown.people.front().is_some_and(|(at, _)| *at == path);
     if let Some((_, person)) = next.then(|| shown.people.pop_front()).flatten() {
         shown.change(&path, person);
     }
+    let version = &given["metadata"]["resourceVersion"];
     match (shown.objects.get(&path), method) {
         (Some(_), &Method::POST) => return failure(409, "AlreadyExists", 0),
         (None, &Method::PATCH) => return failure(404, "not found", 0),
-        (Some(object), _) if object["metadata"]["resourceVersion"] != given["metadata"]["resourceVersion"] => {
+        (Some(object), _) if version.is_string() && object["metadata"]["resourceVersion"] != *version => {
             return failure(409, "Conflict", 0);
         }
         _ => {}
     }
     shown.change(&path, |object| {
-        for (key, value) in given["data"].as_object().expect("data") {
-            object["data"][key] = value.clone();
+        let parts = given.as_object().expect("an object").iter();
+        for (part, value) in parts.filter(|(part, _)| *part != "metadata") {
+            match value.as_object() {
+                Some(fields) => {
+                    for (key, value) in fields {
+                        object[part.as_str()][key.as_str()] = value.clone();
+                    }
+                }
+                None => object[part.as_str()] = value.clone(),
+            }
         }
     });
     shown.objects[&path].to_string().into_response()

@@ -1,6 +1,7 @@
 //! Each kind by itself.
 
 use super::*;
+use crate::config::ViewAddresses;
 
 const NONE: Value = Value::Null;
 
@@ -145,6 +146,48 @@ fn configured_targets_are_for_objects_without_addresses() {
     let key = apply(&mut without, none);
     assert!(asked(&without, &key).is_empty());
     assert!(notes(&without, &key).contains("no address"));
+}
+
+#[test]
+fn names_lead_to_the_addresses_of_their_view_alone() {
+    let prefixes = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a prefix")).collect();
+    let office = Some("office".into());
+    let mut cluster = cluster(Publishing {
+        addresses: vec![
+            ViewAddresses {
+                view: None,
+                prefixes: prefixes(&["192.0.2.0/24", "2001:db8::/32"]),
+            },
+            ViewAddresses {
+                view: office,
+                prefixes: prefixes(&["10.0.0.0/8"]),
+            },
+        ],
+        ..publishing()
+    });
+    let of_view = |view: &str| {
+        let annotations = json!({"hotdns.io/view": view, "hotdns.io/target": "10.0.0.1,192.0.2.1,2001:db8::1"});
+        ingress(annotations, json!({"rules": [{"host": "a.peers.test"}]}))
+    };
+    let key = apply(&mut cluster, of_view("office"));
+    assert_eq!(asked(&cluster, &key), ["a.peers.test. 300 A 10.0.0.1 [office]"]);
+    assert!(notes(&cluster, &key).contains("does not lead to 192.0.2.1, 2001:db8::1: `addresses`"));
+    let key = apply(&mut cluster, of_view("lab"));
+    assert_eq!(
+        asked(&cluster, &key),
+        [
+            "a.peers.test. 300 A 10.0.0.1 192.0.2.1 [lab]",
+            "a.peers.test. 300 AAAA 2001:db8::1 [lab]"
+        ],
+        "nothing is said of this view"
+    );
+    let annotations = json!({"hotdns.io/target": "10.0.0.1"});
+    let key = apply(
+        &mut cluster,
+        ingress(annotations, json!({"rules": [{"host": "a.peers.test"}]})),
+    );
+    assert!(asked(&cluster, &key).is_empty());
+    assert!(notes(&cluster, &key).contains("allow it in the default view"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::*;
 use crate::config::{ConfigMapPlace, KubernetesSource, WatchedKind};
 use crate::control::tests::fixture::{Fixture, desired, name, value};
 use crate::model::record::RecordType;
-use crate::model::source::{SourceId, SourceInfo, precedence};
+use crate::model::source::SourceId;
 use crate::source::kubernetes::{KubernetesWorld, Persisting};
 use crate::source::{Status, SyncRequests, Watcher, WatcherSettings};
 
@@ -20,13 +20,7 @@ const A: RecordType = RecordType::A;
 const TEXT: &str = "# ours\nlog_level: info\nrecords:\n  - {name: a.x., type: A, ttl: 300, value: [192.0.2.1]}  # gw\n";
 
 fn source() -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "kubernetes".into(),
-        name: Some("test".into()),
-        precedence: precedence::WATCHED,
-        is_editable: false,
-        remedy: "change the object in the cluster".into(),
-    })
+    SourceId::watched("kubernetes", "test", 0)
 }
 
 /// A server whose API and a ConfigMap have the same records.

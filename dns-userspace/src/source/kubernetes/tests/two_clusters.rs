@@ -9,25 +9,19 @@ use super::*;
 use crate::config::{KubernetesSource, WatchedKind};
 use crate::control::tests::fixture::{Fixture, desired};
 use crate::model::record::RecordType;
-use crate::model::source::{SourceId, SourceInfo, precedence};
+use crate::model::source::SourceId;
 use crate::source::kubernetes::{KnownCluster, KubernetesWorld, unserved};
 use crate::source::{Status, SyncRequests, Watcher, WatcherSettings};
 
 const INGRESSES: &str = "/apis/networking.k8s.io/v1/ingresses";
 
-fn source(name: &str, place: u32) -> SourceId {
-    SourceId::new(SourceInfo {
-        kind: "kubernetes".into(),
-        name: Some(name.into()),
-        precedence: precedence::WATCHED + place,
-        is_editable: false,
-        remedy: "change the object in the cluster".into(),
-    })
+fn watched(name: &str, place: u32) -> SourceId {
+    SourceId::watched("kubernetes", name, place)
 }
 
 #[tokio::test]
 async fn the_first_cluster_is_served_and_the_second_takes_its_place() {
-    let (first, second) = (source("first", 0), source("second", 1));
+    let (first, second) = (watched("first", 0), watched("second", 1));
     let folder = Arc::new(TempDir::new().expect("a folder"));
     let sources = vec![first.clone(), second.clone()];
     let fixture = Fixture::watching(Arc::clone(&folder), desired(vec![], vec![]), sources);
@@ -60,7 +54,7 @@ async fn the_first_cluster_is_served_and_the_second_takes_its_place() {
     let why = |place: usize, id: &SourceId| {
         let found = clusters[place].explain("ingress/demo/a").expect("a kind")?;
         let claims = found.claims.expect("it is good");
-        unserved(&claims[0], &fixture.snapshot(), id)
+        unserved(&claims[0], &fixture.snapshot(), id).map(|why| why.to_string())
     };
     serves("192.0.2.1").await;
     fixture

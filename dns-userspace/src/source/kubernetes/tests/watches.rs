@@ -140,6 +140,29 @@ async fn kinds_that_are_not_served_or_refused_hold_up_no_other() {
 }
 
 #[tokio::test]
+async fn an_older_version_of_a_kind_is_read_where_there_is_no_newer_one() {
+    let fake = Fake::start().await;
+    let parent = json!({"name": "gw", "namespace": "infra"});
+    let accepted = json!([{"type": "Accepted", "status": "True"}]);
+    let route = json!({
+        "metadata": {"namespace": "demo", "name": "hr"},
+        "spec": {"parentRefs": [parent], "hostnames": ["hr.peers.test"]},
+        "status": {"parents": [{"parentRef": parent, "conditions": accepted}]},
+    });
+    let from = json!({"namespaces": {"from": "All"}});
+    let gateway = json!({
+        "metadata": {"namespace": "infra", "name": "gw"},
+        "spec": {"listeners": [{"name": "http", "protocol": "HTTP", "port": 80, "allowedRoutes": from}]},
+    });
+    let old = "/apis/gateway.networking.k8s.io/v1beta1";
+    fake.set_list(&format!("{old}/httproutes"), "10", json!([route]));
+    fake.set_list(&format!("{old}/gateways"), "10", json!([gateway]));
+    let (mut world, _folder) = world(&fake, Some(vec![WatchedKind::HttpRoute]));
+    assert_eq!(listed(&mut world).await, ["HTTPRoute demo/hr: hr.peers.test."]);
+    assert_eq!(fake.count("/apis/gateway.networking.k8s.io/v1/httproutes", "limit="), 1);
+}
+
+#[tokio::test]
 async fn a_kind_that_is_watched_by_name_has_to_be_permitted() {
     let fake = Fake::start().await;
     fake.shown().refused.push(SERVICES.to_owned());
