@@ -1,6 +1,7 @@
 pub(crate) mod fixture;
 
 mod changes;
+mod model;
 mod reloads;
 mod serials;
 mod stages;
