@@ -9,14 +9,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::{RrsetBody, parse_value, read_rrset};
 use super::connection::{Peer, Place};
-use super::listing::{Filter, Needle, Position};
+use super::listing::{Filter, Position};
 use super::openapi::ProblemBody;
 use super::page::{List, Record, RecordPage, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
 use super::search::Search;
 use super::{ApiState, View, access, pieces, preconditions};
-use crate::model::name::NameKey;
+use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::views::ViewName;
 use crate::principal::Principal;
@@ -85,7 +85,7 @@ pub(super) async fn list(
 fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: usize) -> Result<Response, Problem> {
     let snapshot = state.served()?;
     let all = state.serving()?.history.disabled();
-    let fits = |key: &NameKey, rtype: RecordType, rrset: &RrSet| {
+    let fits = |key: &NameKey, rtype: RecordType, owner: &Name, rrset: &RrSet| {
         let in_zone = |apex: &NameKey| snapshot.zone_of(key).is_some_and(|zone| zone.apex.key() == *apex);
         filter.has_name(key)
             && filter.name.as_ref().is_none_or(|name| name == key)
@@ -99,7 +99,7 @@ fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: 
     };
     let mut found = all
         .iter()
-        .filter(|((view, key, rtype), (_, rrset))| *view == filter.view && fits(key, *rtype, rrset));
+        .filter(|((view, key, rtype), (owner, rrset))| *view == filter.view && fits(key, *rtype, owner, rrset));
     let page: Vec<_> = found.by_ref().take(limit).collect();
     let next = found.next().and(page.last());
     let next = next.map(|((_, key, rtype), _)| Position::new(key.clone(), *rtype).encode());

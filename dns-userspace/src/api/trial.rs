@@ -18,6 +18,7 @@ use super::records::principal;
 use crate::control::{Outcome, Trial};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::RecordType;
+use crate::model::shown::with_causes;
 use crate::model::snapshot::Snapshot;
 use crate::model::views::ViewName;
 use crate::principal::Principal;
@@ -133,7 +134,8 @@ fn explain(
     let explainer_of = |snapshot| {
         let keys = questions.iter().map(|question| question.owner.key());
         let tentative = explainer.tentative(snapshot, keys);
-        tentative.map_err(|error| Problem::internal(&format!("the answers cannot be compared: {error:#}")))
+        tentative
+            .map_err(|error| Problem::internal(&format!("the answers cannot be compared: {}", with_causes(&error))))
     };
     let sides = [
         (&*trial.before, explainer_of(&trial.before)?),

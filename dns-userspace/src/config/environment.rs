@@ -255,14 +255,14 @@ mod tests {
 
     #[test]
     fn the_usual_file_is_read_unless_the_environment_says_what_to_publish() {
-        use crate::config::Environment;
+        use crate::config::EnvironmentVariables;
         let file = tempfile::NamedTempFile::new().expect("a file");
         let with = |variables: &[(&str, &str)]| {
             let variables = variables
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             let overrides = Overrides {
-                environment: Environment::new(variables),
+                environment: EnvironmentVariables::new(variables),
                 ..Overrides::default()
             };
             overrides.usual_path(file.path())

@@ -14,7 +14,7 @@ use super::past::{Made, Past, PastKind, Seen, compare_with_served, encode};
 use super::publication::{Cause, Publication};
 use super::record_counts::RecordCounts;
 use super::serial::ServedSerials;
-use super::shared::{self, SharedZones};
+use super::shared;
 use super::stage::Stage;
 use super::{Command, ControlError, Kept, Observer, Outcome, Planes, Trial, differences, reload};
 use crate::journal::{
@@ -449,7 +449,7 @@ impl Writer {
         };
         // A plan that is not committed costs nothing but its making.
         let mut plan = draft.finish();
-        let (publication, _) = self.prepare(&mut plan, &[made]);
+        let publication = self.prepare(&mut plan, &[made]);
         Ok(Outcome {
             written,
             version: before,

@@ -18,7 +18,7 @@ use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::views::ViewName;
-use crate::publish::Served;
+use crate::publish::{Served, TableError};
 
 /// What explains queries.
 pub struct Explainer {
@@ -113,7 +113,7 @@ impl Explainer {
         &self,
         snapshot: &Arc<Snapshot>,
         names: impl IntoIterator<Item = NameKey>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, TableError> {
         let policy = self.policies.load();
         let options = CompileOptions::of(&policy.environment, policy.forwarder.is_some());
         Ok(Self {

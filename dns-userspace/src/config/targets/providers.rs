@@ -185,7 +185,7 @@ fn shared<'a>(
     })
 }
 
-fn adopt<'a>(section: &CheckedMapping<'a>, reader: &mut Reader<'a, '_>) -> Option<AdoptConfig> {
+fn adopt<'a>(section: &CheckedMapping<'a>, reader: &mut TargetReader<'a, '_>) -> Option<AdoptConfig> {
     section.position("adopt")?;
     let adopt = section.section("adopt", ADOPT_KEYS, reader.findings);
     let owner = adopt.required_text("txt_owner_id", "txt_owner_id: default", reader.findings);
