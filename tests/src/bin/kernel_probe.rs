@@ -194,7 +194,7 @@ fn probe(everything: bool) -> Result<()> {
     }
     if everything {
         let zone = served.snapshot().zones.values().next().context("a zone")?.index;
-        let counted = with_program(&program, |program| program.zone_counters(zone))?;
+        let counted = with_program(&program, |program| Ok(program.zone_counters(zone)?))?;
         ensure!(counted == [2, 1, 0, 0], "counted {counted:?} for the zone");
         println!("counts by zone");
     }
