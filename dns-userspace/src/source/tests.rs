@@ -146,7 +146,7 @@ async fn a_source_of_higher_precedence_is_served_and_the_others_come_back() {
         .await;
     let text = refused.expect_err("it is the source's").to_string();
     assert!(
-        text.contains("objects shelf, one") && text.contains("edit the file of objects"),
+        text.contains("objects shelf, one") && text.contains("change the object"),
         "{text}"
     );
     // The file of the zone comes before it.

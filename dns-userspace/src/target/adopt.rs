@@ -57,25 +57,41 @@ pub(super) fn adopt(
     };
     let mut is_spent: BTreeMap<NameKey, bool> = BTreeMap::new();
     let mut taken = Vec::new();
-    for ((owner, rtype), ids) in sets {
-        let mut found = places(&owner, rtype, &affixes);
+    for ((owner, rtype), ids) in &sets {
+        let mut found = places(owner, *rtype, &affixes);
         found.retain(|key| texts.contains_key(key));
         if found.is_empty() {
             continue;
         }
         let mut is_ours = true;
-        for id in &ids {
+        for id in ids {
             let Some(record) = held.get_mut(id).filter(|record| !record.comment.starts_with(mark)) else {
                 continue;
             };
             is_ours = false;
-            record.is_adopted = is_asked(&owner, rtype) && !record.comment.starts_with(ANY_MARK);
+            record.is_adopted = is_asked(owner, *rtype) && !record.comment.starts_with(ANY_MARK);
         }
         for key in found {
             *is_spent.entry(key).or_insert(true) &= is_ours;
         }
-        if !is_ours && is_asked(&owner, rtype) {
-            taken.push((owner, rtype));
+        if !is_ours && is_asked(owner, *rtype) {
+            taken.push((owner.clone(), *rtype));
+        }
+    }
+    // What was taken over as another type: an alias that is an address now, or the other way around.
+    let ours = held.iter().filter(|(_, record)| record.comment.starts_with(mark));
+    let ours: BTreeSet<Name> = ours.map(|(id, _)| id.owner.clone()).collect();
+    for owner in asked.keys().filter(|owner| ours.contains(**owner)) {
+        for rtype in [RecordType::A, RecordType::AAAA, RecordType::CNAME] {
+            if sets.contains_key(&((*owner).clone(), rtype)) {
+                continue;
+            }
+            // The name without the type is that of all types.
+            if let Some(key) = places(owner, rtype, &affixes).into_iter().next()
+                && texts.contains_key(&key)
+            {
+                is_spent.entry(key).or_insert(true);
+            }
         }
     }
     let spent = is_spent.into_iter().filter(|(_, is_spent)| *is_spent);
