@@ -27,9 +27,9 @@ impl Rewrite {
         let found = match &self.scope {
             Scope::Name(from, to) => from.as_wire().eq_ignore_ascii_case(asked.wire).then(|| to.clone()),
             Scope::Suffix(from, to) => replace_suffix(asked, from, to),
-            Scope::Match(Pattern(regex), to) => regex.captures(&asked.text).and_then(|captures| {
+            Scope::Match(Pattern(regex), to) => regex.captures(asked.text()).and_then(|captures| {
                 let filling = Filling {
-                    name: &asked.text,
+                    name: asked.text(),
                     qtype: asked.qtype,
                     zone: ".",
                     captures: Some(&captures),
