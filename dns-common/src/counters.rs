@@ -25,8 +25,10 @@ pub struct Counters {
     pub limited: u64,
     /// Answers refused because of an access list.
     pub denied: u64,
-    /// Answers of upstream servers that were kept.
+    /// Answers of upstream servers that were kept, and of rules.
     pub cached: u64,
+    /// Those of rules among them.
+    pub ruled: u64,
     /// Answers sent, by QTYPE class, then rcode class.
     pub answers: [[u64; RCODE_CLASSES]; QTYPE_CLASSES],
 }

@@ -1,4 +1,5 @@
-//! Answers of upstream servers that are asked for often, ready to be given with what is left of their TTLs.
+//! Answers of upstream servers, and of rules, that are asked for often: ready to be given with what is left of their
+//! TTLs.
 //!
 //! ```text
 //! the table says "not ours", the client may use the upstream
@@ -9,7 +10,7 @@
 //! word 1   tag: which question
 //! word 2   when the answer came, in nanoseconds
 //! word 3   for how many seconds it holds (32) │ flags (32)
-//! word 4   ANCOUNT │ NSCOUNT │ 0 │ rcode │ TTLs (8 each)
+//! word 4   ANCOUNT │ NSCOUNT │ 0 │ rcode and AA, as a slot has them │ TTLs (8 each)
 //! word 5   slot of the body (32) │ octets of the body (16) │ its sum (16)
 //! word 6   addresses: cells 2 and 3 of an [`Occupant`], for A and AAAA answers without anything else
 //! word 7
@@ -22,6 +23,8 @@
 //! table is not asked. Such an answer has the *generation* in which none of them was ours, and holds as long as this
 //! one lasts.
 //!
+//! What a rule says has come at the end of all time: it does not age, and is there until somebody takes it away.
+//!
 //! A line is copied under its version, and so is its body: that is looked at again once the body has been copied.
 
 use crate::checksum;
@@ -30,7 +33,7 @@ use crate::hash::NameHash;
 use crate::line::{LINE_WORDS, NO_ZONE, Occupant, flag};
 use crate::prepare::{half, octet, set_octet};
 use crate::reason::PassReason;
-use crate::reply::{CACHED, PREPARED};
+use crate::reply::{CACHED, PREPARED, RULED};
 use crate::scratch::{PREPARED_WORDS, Scratch};
 use crate::search::hash_with;
 use crate::table::Table;
@@ -51,7 +54,14 @@ pub const ASKED_SHIFT: u32 = 30;
 pub mod hot_flag {
     /// It leads on to other names: it holds in its generation alone.
     pub const ALIASED: u32 = 1;
+    /// It is a rule's.
+    pub const RULED: u32 = super::RULED;
+    /// Where among the flags the INFO-CODE of its extended error is, in eight bits.
+    pub const INFO_CODE_SHIFT: u32 = 24;
 }
+
+/// When what does not age came.
+pub const NO_AGE: u64 = u64::MAX;
 
 const _: () = assert!(BODY_WORDS <= PREPARED_WORDS);
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -152,11 +162,12 @@ pub fn answer<T: Table + HotAnswers>(
     scratch.found.cells[3] = line[7];
     let found = scratch.found;
     if inline(scratch, &found) {
-        scratch.reply.header.marks = 0;
+        scratch.reply.header.marks = (line[4] >> 24) as u8;
     } else {
         from_body(scratch, table, place, &line, age)?;
     }
-    scratch.reply.extra = CACHED | checking_disabled as u32;
+    scratch.reply.extra = CACHED | marks & hot_flag::RULED | checking_disabled as u32;
+    scratch.reply.info_code = marks >> hot_flag::INFO_CODE_SHIFT;
     table.note_asked(place, now >> ASKED_SHIFT);
     // That the name is not ours was said by several lines, mostly.
     scratch.lines_read = 2;

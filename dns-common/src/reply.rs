@@ -13,8 +13,10 @@ pub const PREPARED: u32 = 100;
 
 /// The client may ask nothing, and so has no recursion either: RA=0.
 pub const DENIED: u32 = 1 << 16;
-/// The answer is an upstream server's, for a client that may use it.
+/// The answer is not from our data, for a client that may use the upstream: an upstream server's, or a rule's.
 pub const CACHED: u32 = 1 << 17;
+/// Beside [`CACHED`]: it is a rule's.
+pub const RULED: u32 = 1 << 18;
 
 /// The verdict "answer", as data: where the body is and what is patched into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -30,7 +32,7 @@ pub struct Reply {
     pub serial: u32,
     /// INFO-CODE of the extended error that goes with it where the query has an OPT (RFC 8914); 0 for none.
     pub info_code: u32,
-    /// What else there is to say: [`DENIED`], [`CACHED`]; and in the lower half more flags of the reply's header.
+    /// What else there is to say: [`DENIED`], [`CACHED`], [`RULED`]; and in the lower half more flags of the reply's header.
     pub extra: u32,
     /// Counts, flags, length and sum of the body; the slot's own header, or one made for an inline answer.
     pub header: SlotHeader,

@@ -10,7 +10,7 @@ use dns_common::counters::{QTYPE_CLASSES, RCODE_CLASSES, qtype_class, rcode_clas
 use dns_common::decide::{First, is_guarded};
 use dns_common::opaque::opaque;
 use dns_common::reason::{DropReason, PassReason};
-use dns_common::reply::CACHED;
+use dns_common::reply::{CACHED, RULED};
 use dns_common::wire::flags;
 
 use crate::{Verdict, maps, parse, respond, steps, tap};
@@ -134,7 +134,9 @@ fn answer(ctx: &XdpContext) -> Verdict {
         admission::REFUSED => state.counters.denied += 1,
         _ => {}
     }
-    state.counters.cached += (state.scratch.reply.extra / CACHED & 1) as u64;
+    let extra = state.scratch.reply.extra;
+    state.counters.cached += (extra / CACHED & 1) as u64;
+    state.counters.ruled += (extra / RULED & 1) as u64;
     // The compiler proves these bounds and drops the checks, which the verifier then misses.
     let qtype = opaque(qtype_class(state.scratch.qtype as u16) as u64) as usize;
     let rcode = opaque(rcode_class(state.scratch.reply.header.flags() & flags::RCODE) as u64) as usize;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod apply;
+mod cache;
 mod changes;
 pub(crate) mod check;
 mod connection;
@@ -20,12 +21,14 @@ mod plan;
 mod progress;
 mod record;
 mod reload;
+mod rule;
 mod shell;
 mod status;
 mod targets;
 mod token;
 mod top;
 mod unix;
+mod upstreams;
 mod watch;
 mod zone;
 
@@ -89,6 +92,12 @@ pub(crate) enum Verb {
     Watch(watch::WatchArgs),
     /// Show where names go besides: what waits, what differs, and which replica writes.
     Targets(targets::TargetsArgs),
+    /// Show the servers that names which are not ours go to, how they do, and which names these are.
+    Upstreams(upstreams::UpstreamsArgs),
+    /// List and flush what is kept of upstream's answers.
+    Cache(cache::CacheArgs),
+    /// List the rules for names that are not ours, and switch one off for a time.
+    Rule(rule::RuleArgs),
     /// List and change who may use the API.
     Token(token::TokenArgs),
     /// Look at objects of the clusters that a running server watches, and take over names from external-dns.
@@ -131,6 +140,9 @@ pub(crate) fn perform(verb: Verb) -> ExitCode {
         Verb::Explain(args) => explain::explain(&args),
         Verb::Watch(args) => watch::watch(&args),
         Verb::Targets(args) => targets::targets(&args),
+        Verb::Upstreams(args) => upstreams::upstreams(&args),
+        Verb::Cache(args) => cache::cache(&args),
+        Verb::Rule(args) => rule::rule(&args),
         Verb::Token(args) => token::token(&args),
         Verb::K8s(args) => k8s::k8s(&args),
         Verb::Backup(args) => database::backup(&args),

@@ -24,6 +24,7 @@ use crate::model::record::RecordType;
 
 pub use compress::Pointer;
 pub use opt::{CookieSource, Edns, ExtendedError, InfoCode, MARK_BYTES, Mark, Options};
+pub(crate) use opt::{cookie_of, write_cookie};
 pub use protocol::{Limit, Protocol};
 pub(crate) use query::{Fault, Query, QueryEdns, parse};
 pub(crate) use rcode::{parse_rcode, rcode_name};

@@ -54,7 +54,7 @@ mod upstream;
 mod walk;
 
 pub use cache::{Cache, CachedAnswer, Restored};
-use cache::{Candidate, Entry, Given, Key, Look, Question};
+use cache::{Candidate, Entry, Given, Key, Look, Question, Ruled};
 pub use chain::LocalData;
 pub use clock::Clock;
 use exchange::Asking;
@@ -223,6 +223,7 @@ impl Forwarder {
         let mut walk = Walk::new(self, &parsed, client, octets, chain.as_ref());
         let stale = match walk.advance(self) {
             Ok(Progress::Done) => {
+                self.note_ruled(&walk, &parsed, client);
                 *out = self.write(&parsed, Ok(walk), client, octets);
                 return Disposition::Reply;
             }
@@ -330,9 +331,41 @@ impl Forwarder {
             view: question.view,
             set: question.set,
         };
-        for asking in cache.tend(may, fetch) {
+        let rule = |question: Question<'_>, client| self.said_by_rules(question, client);
+        for asking in cache.tend(may, rule, fetch) {
             self.prefetch(&asking);
         }
+    }
+
+    /// Notes where a rule gave the whole answer: it may be asked for often.
+    fn note_ruled(&self, walk: &Walk, query: &Query<'_>, client: IpAddr) {
+        if let Some(cache) = self.cache.as_ref().filter(|_| walk.is_ruled) {
+            let question = Question {
+                name: query.name,
+                qtype: query.qtype,
+                qclass: query.qclass,
+                dnssec_ok: query.dnssec_ok(),
+                checking_disabled: query.checking_disabled,
+                view: walk.asking.view,
+                set: 0,
+            };
+            cache.note_ruled(question, client);
+        }
+    }
+
+    /// What the rules say to a question, where they say that to all clients of its view.
+    fn said_by_rules(&self, question: Question<'_>, client: IpAddr) -> Option<Ruled> {
+        let view = self.local.as_ref().map_or(0, |local| local.view_of(client));
+        let qtype = RecordType(question.qtype);
+        if view != question.view || !qtype.is_data() {
+            return None;
+        }
+        let (message, info_code) = match self.rules.verdict_for_all(question.name, qtype, client, view)? {
+            Verdict::Blocked(message) => (message, InfoCode::Blocked as u8),
+            Verdict::Answer(message) => (message, 0),
+            Verdict::Pass | Verdict::Drop | Verdict::Rewritten(_) | Verdict::Search(_) => return None,
+        };
+        Ruled::of(question.name, question.qtype, &message, info_code)
     }
 
     /// Whether an answer may be given to all clients of its view without asking the rules, the routes, or whose the

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Rules are tried in the order of the configuration; the first that has something to say decides. Names of our zones
-//! and overlays come before all rules. Beside these, XDP and the fast path answer names alone that no rule concerns
-//! (`RuleBook::concern`).
+//! and overlays come before all rules. Beside these, XDP and the fast path give kept answers to names that no rule
+//! concerns (`RuleBook::concern`), and what rules say to all clients of a view (`RuleBook::verdict_for_all`).
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use crate::message::Message;
-use crate::model::name::Name;
+use crate::model::name::{Name, wire_name_length};
 use crate::model::record::RecordType;
 use crate::model::views::Clients;
 
@@ -270,7 +271,7 @@ impl RuleBook {
         answer
     }
 
-    /// Has each replacement made through `fence`, from now on: it takes back the answers that are given without asking
+    /// Has each replacement and each pause made through `fence`, from now on: it takes back the answers that are given without asking
     /// the rules, makes the change, and keeps others from coming meanwhile.
     pub(crate) fn fence_with(&self, fence: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
         let is_first = self.fence.set(Box::new(fence)).is_ok();
@@ -297,6 +298,35 @@ impl RuleBook {
         // What is below a cluster's domain may be a pod's search path.
         autopaths.iter().any(|autopath| autopath.concerns(name))
             || rules.iter().any(|active| active.verdict(&asked, true).is_some())
+    }
+
+    /// What the rules say to a question of every client of the view that `client` is in; `None` where that is nothing,
+    /// or depends on who asks, or on a rule that is paused.
+    pub(crate) fn verdict_for_all(&self, name: &[u8], qtype: RecordType, client: IpAddr, view: u16) -> Option<Verdict> {
+        let (rules, autopaths) = (self.rules.load(), self.autopaths.load());
+        let asked = Asked::new(name, qtype)?;
+        if autopaths.iter().any(|autopath| autopath.concerns(name)) {
+            return None;
+        }
+        for active in &**rules {
+            let rule = &active.rule;
+            let Some(verdict) = active.verdict(&asked, true) else {
+                continue;
+            };
+            let is_of_this_view = match &rule.views {
+                // The rule may be of another reload than the view's number.
+                Some(views) if views.clients.view_of(client) != view => return None,
+                Some(views) => views.numbers.contains(&view),
+                None => true,
+            };
+            if rule.clients.is_some() || self.is_paused(&rule.name) {
+                return None;
+            }
+            if is_of_this_view {
+                return Some(verdict);
+            }
+        }
+        None
     }
 
     /// Whether there is none.
@@ -356,14 +386,17 @@ impl RuleBook {
         let Some(active) = rules.iter().find(|active| *active.rule.name == *name) else {
             return false;
         };
-        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-        pauses.retain(|_, until| *until > Instant::now());
-        if time.is_zero() {
-            pauses.remove(name);
-        } else {
-            pauses.insert(Arc::clone(&active.rule.name), Instant::now() + time);
-        }
-        self.has_pauses.store(!pauses.is_empty(), Ordering::Release);
+        // What it says may be promoted, and what is said in its place.
+        self.fenced(&mut || {
+            let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+            pauses.retain(|_, until| *until > Instant::now());
+            if time.is_zero() {
+                pauses.remove(name);
+            } else {
+                pauses.insert(Arc::clone(&active.rule.name), Instant::now() + time);
+            }
+            self.has_pauses.store(!pauses.is_empty(), Ordering::Release);
+        });
         true
     }
 
@@ -429,20 +462,26 @@ struct Asked<'a> {
     wire: &'a [u8],
     /// In lower case.
     lower: Vec<u8>,
-    /// In lower case, in presentation format, with the final dot.
-    text: String,
+    /// The same in presentation format, with the final dot, once a pattern wants it.
+    text: OnceCell<String>,
     qtype: RecordType,
 }
 
 impl<'a> Asked<'a> {
     fn new(wire: &'a [u8], qtype: RecordType) -> Option<Self> {
-        let lower = wire.to_ascii_lowercase();
-        let text = Name::from_wire(&lower).ok()?.to_string();
-        Some(Self {
+        (wire_name_length(wire) == Some(wire.len())).then(|| Self {
             wire,
-            lower,
-            text,
+            lower: wire.to_ascii_lowercase(),
+            text: OnceCell::new(),
             qtype,
+        })
+    }
+
+    /// In lower case, in presentation format, with the final dot.
+    fn text(&self) -> &str {
+        self.text.get_or_init(|| {
+            let name = Name::from_wire(&self.lower);
+            name.map(|name| name.to_string()).unwrap_or_default()
         })
     }
 
@@ -453,7 +492,7 @@ impl<'a> Asked<'a> {
 }
 
 /// A name in wire form, then the names above it up to the root.
-fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::successors(Some(name), |name| match name.split_first() {
         Some((&length, below)) if length > 0 => below.get(usize::from(length)..),
         _ => None,

@@ -713,3 +713,47 @@ fn tokens_have_a_scope_and_answers_are_explained() -> Result<()> {
     ensure!(hotdns_with(&server, &["record", "list"], &acme, "")?.code == 5);
     Ok(())
 }
+
+#[test]
+fn upstream_servers_the_cache_and_rules_are_shown_and_changed() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let server = Server::start(
+        "backend: {upstream: {enabled: true, servers: [\"127.0.0.9\"]}}\nrules: [{name: ads, block: {names: \
+         [ads.example]}}]\n",
+    )?;
+    let shown = hotdns(&server, &["upstreams"])?;
+    ensure!(shown.code == 0 && shown.out.contains("127.0.0.9"), "{}", shown.out);
+    let shown = hotdns(&server, &["upstreams", "--output", "json"])?.json()?;
+    ensure!(shown["upstreams"][0]["name"] == "default", "{shown}");
+    let names = hotdns(&server, &["upstreams", "names", "--limit", "5", "--output", "yaml"])?;
+    ensure!(names.code == 0 && names.out.contains("names: []"), "{}", names.out);
+    ensure!(hotdns(&server, &["upstreams", "names", "--limit", "0"])?.code == 1);
+
+    let listed = hotdns(&server, &["cache", "list", "--output", "json"])?.json()?;
+    ensure!(listed["more"] == 0, "{listed}");
+    for arguments in [&["--all"][..], &["a.example"], &["a.example", "--tree"]] {
+        let flushed = hotdns(&server, &[&["cache", "flush"], arguments].concat())?;
+        ensure!(
+            flushed.code == 0 && flushed.out == "answers taken out: 0\n",
+            "{}",
+            flushed.out
+        );
+    }
+    for arguments in [&[][..], &["--tree"], &["--all", "a.example"]] {
+        ensure!(hotdns(&server, &[&["cache", "flush"], arguments].concat())?.code == 2);
+    }
+
+    let paused = hotdns(&server, &["rule", "pause", "ads", "--for", "10m"])?;
+    ensure!(paused.out == "ads is off for 600 s\n", "{}{}", paused.out, paused.err);
+    let listed = hotdns(&server, &["rule", "list", "--output", "json"])?.json()?;
+    ensure!(
+        listed["rules"][0]["paused_for"].as_u64().is_some_and(|left| left > 500),
+        "{listed}"
+    );
+    ensure!(hotdns(&server, &["rule", "resume", "ads"])?.out == "ads is in force\n");
+    ensure!(hotdns(&server, &["rule", "list"])?.out.contains("block"));
+    ensure!(hotdns(&server, &["rule", "pause", "none"])?.code == 3);
+    Ok(())
+}

@@ -25,7 +25,7 @@ struct Site {
 }
 
 impl Site {
-    fn new(label: &str) -> Result<Self> {
+    fn new(label: &str, rules: &str) -> Result<Self> {
         let (client, host) = (
             Namespace::new(&format!("{label}c"))?,
             Namespace::new(&format!("{label}h"))?,
@@ -42,7 +42,7 @@ impl Site {
             host.run("dig", &arguments).is_ok_and(|text| text.contains("192.0.2.7"))
         })?;
         let more = "backend: {upstream: {enabled: true, servers: [\"127.0.0.2\"]}}\n";
-        let server = Server::start_in(&host, "eth1", more)?;
+        let server = Server::start_in(&host, "eth1", &format!("{more}{rules}"))?;
         let site = Self {
             client,
             host,
@@ -87,12 +87,16 @@ impl Site {
 
     /// Asks until the answer leaves from XDP.
     fn promote(&self, name: &str) -> Result<()> {
+        self.promote_counted(name, "hotdns_xdp_cache_answers_total")
+    }
+
+    fn promote_counted(&self, name: &str, figure: &str) -> Result<()> {
         eventually("an answer from XDP", || {
-            let before = self.metric("hotdns_xdp_cache_answers_total")?;
+            let before = self.metric(figure)?;
             for _ in 0..OFTEN {
                 self.dig(name)?;
             }
-            Ok(self.metric("hotdns_xdp_cache_answers_total")? > before)
+            Ok(self.metric(figure)? > before)
         })
     }
 }
@@ -102,7 +106,7 @@ fn a_kept_answer_leaves_from_xdp_until_it_is_flushed_or_the_name_becomes_ours() 
     if is_skipped() {
         return Ok(());
     }
-    let site = Site::new("hot")?;
+    let site = Site::new("hot", "")?;
     for name in ["www.example.net.", "other.example.net."] {
         site.promote(name)?;
     }
@@ -169,7 +173,7 @@ fn an_answer_that_xdp_gives_is_fetched_anew_before_it_is_over() -> Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    let site = Site::new("hotp")?;
+    let site = Site::new("hotp", "")?;
     site.promote("short.example.net.")?;
     let misses = site.metric("hotdns_cache_misses_total")?;
     eventually("a prefetch", || {
@@ -181,5 +185,67 @@ fn an_answer_that_xdp_gives_is_fetched_anew_before_it_is_over() -> Result<()> {
         site.metric("hotdns_cache_misses_total")? == misses,
         "it was there all the time"
     );
+    Ok(())
+}
+
+const RULES: &str = "rules:\n  - {name: ads, block: {names: [ads.example.net], answer: nxdomain}}\n  - {name: wild, \
+                     template: {type: A, match: '^([^.]+)\\.traefik\\.$', answer: \"{name} 60 IN A 172.20.0.3\"}}\n";
+
+#[test]
+fn what_a_rule_says_often_leaves_from_xdp_until_it_is_paused_or_the_name_becomes_ours() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    const FIGURE: &str = "hotdns_xdp_rule_answers_total";
+    let site = Site::new("hotr", RULES)?;
+    site.promote_counted("x.ads.example.net.", FIGURE)?;
+    site.promote_counted("host.traefik.", FIGURE)?;
+    let answered = || site.metric(FIGURE);
+    let hits = site.metric("hotdns_cache_hits_total")?;
+    let before = answered()?;
+    let reply = site.dig("X.ads.example.net.")?;
+    ensure!(
+        reply.contains("NXDOMAIN") && reply.contains("flags: qr aa rd ra;") && reply.contains("EDE: 15"),
+        "{reply}"
+    );
+    let reply = site.dig("hoSt.traefik.")?;
+    ensure!(
+        reply.contains("172.20.0.3") && reply.contains("hoSt.traefik."),
+        "{reply}"
+    );
+    ensure!(answered()? == before + 2.0);
+    ensure!(
+        site.metric("hotdns_cache_hits_total")? == hits,
+        "they are not of the cache"
+    );
+
+    // From the reply to the API on, nobody gets what it said.
+    let pause = |time: &str| site.call("POST", &format!("/api/v1/rules/ads/pause?for={time}"), &json!({}));
+    for _ in 0..2 {
+        ensure!(pause("10m")? == 200);
+        let before = answered()?;
+        let reply = site.dig("x.ads.example.net.")?;
+        ensure!(!reply.contains("EDE: 15") && answered()? == before, "{reply}");
+        // The other one is there again.
+        eventually("an answer from XDP", || {
+            let before = answered()?;
+            site.dig("host.traefik.")?;
+            Ok(answered()? > before)
+        })?;
+        ensure!(pause("0s")? == 200);
+        ensure!(site.dig("x.ads.example.net.")?.contains("EDE: 15"));
+        site.promote_counted("x.ads.example.net.", FIGURE)?;
+    }
+
+    let record = json!({"name": "host.traefik.", "type": "A", "ttl": 60, "value": ["192.0.2.99"]});
+    ensure!(site.call("POST", "/api/v1/records", &record)? == 201);
+    let before = answered()?;
+    for _ in 0..5 {
+        let reply = site.dig("host.traefik.")?;
+        ensure!(reply.contains("192.0.2.99"), "{reply}");
+    }
+    ensure!(answered()? == before);
+    ensure!(site.dig("x.ads.example.net.")?.contains("EDE: 15"));
+    ensure!(answered()? == before + 1.0, "the other one still leaves from XDP");
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! Kept answers of upstream servers in the XDP program, by `BPF_PROG_TEST_RUN`, beside the fast path on sockets: the
-//! same octets, at every moment.
+//! Kept answers of upstream servers, and what rules say, in the XDP program, by `BPF_PROG_TEST_RUN`, beside the fast
+//! path on sockets: the same octets, at every moment.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, ensure};
+use dns_common::hot::NO_AGE;
 use dns_common::reason::PassReason;
 use dns_common::table::word;
 use dns_userspace::answer::{CookieSource, Environment};
@@ -127,6 +128,7 @@ fn answer<'a>(name: &'a [u8], body: &'a [u8], ttls: &'a [u8], counts: [u16; 2]) 
         body,
         ttls,
         generation: None,
+        rule: None,
     }
 }
 
@@ -231,6 +233,82 @@ fn both_planes_give_the_same_octets_until_the_last_second() -> Result<()> {
         }
     }
     assert_eq!(hot.cached()? - before, answered);
+    Ok(())
+}
+
+#[test]
+fn both_planes_give_what_rules_say_with_its_extended_error_and_it_does_not_age() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut hot = Hot::new()?;
+    let owners = ["blocked.test.", "sink.test.", "many.test.", "none.test."];
+    let names = owners.map(wire_name);
+    let (one, many) = (
+        address(60, 1),
+        (1..=7).flat_map(|last| address(60, last)).collect::<Vec<u8>>(),
+    );
+    let ruled = |name, body, answers: u16, info_code| HotAnswer {
+        came: NO_AGE,
+        rule: Some(info_code),
+        ..answer(name, body, &[], [answers, 0])
+    };
+    let (blocked, said) = (15, 0);
+    hot.put(&HotAnswer {
+        rcode: 3,
+        ..ruled(&names[0], &[], 0, blocked)
+    })?;
+    hot.put(&ruled(&names[1], &one, 1, blocked))?;
+    hot.put(&ruled(&names[2], &many, 7, said))?;
+    hot.put(&ruled(&names[3], &[], 0, said))?;
+    let (before, mut answered) = (hot.kernel.counters()?, 0);
+    for days in [0, 1, 1000] {
+        hot.set_now(CAME + days * 86_400 * SECOND);
+        for (number, owner) in owners.into_iter().enumerate() {
+            let plain = query(owner, RecordType::A);
+            let sized = Edns {
+                udp_payload: 1232,
+                dnssec_ok: false,
+                ..Edns::default()
+            };
+            let cookie = Edns {
+                options: b"\0\x0A\0\x08client!!".to_vec(),
+                ..sized.clone()
+            };
+            let shapes = [
+                (plain.clone(), false),
+                (with_edns(plain.clone(), sized), true),
+                (with_edns(plain, cookie), true),
+            ];
+            for ((shape, has_opt), is_ipv6) in shapes.iter().flat_map(|shape| [(shape, false), (shape, true)]) {
+                let reply = hot.ask(is_ipv6, shape)?.context(owner)?;
+                answered += 1;
+                let rcode = if number == 0 { 3 } else { 0 };
+                ensure!(reply[2..4] == [0x85, 0x80 | rcode], "QR AA RD, RA: {:?}", &reply[..4]);
+                let answers = [0, 1, 7, 0][number];
+                ensure!(reply[6..10] == [0, answers, 0, 0], "{owner}: {:?}", &reply[..12]);
+                let is_told = reply.ends_with(&[0, 15, 0, 2, 0, 15]);
+                ensure!(is_told == (*has_opt && number < 2), "{owner}: {reply:?}");
+                if answers > 0 {
+                    let ttl = 12 + names[number].len() + 4 + 6;
+                    ensure!(reply[ttl..ttl + 4] == [0, 0, 0, 60], "{owner} after {days} days");
+                }
+            }
+        }
+    }
+    let after = hot.kernel.counters()?;
+    assert_eq!(
+        (after.cached - before.cached, after.ruled - before.ruled),
+        (answered, answered)
+    );
+    // Another plain answer is none of a rule.
+    let plain = wire_name("www.test.");
+    hot.set_now(CAME);
+    hot.put(&answer(&plain, &one, &[0, 6], [1, 0]))?;
+    let reply = hot
+        .ask(false, &query("www.test.", RecordType::A))?
+        .context("an answer")?;
+    ensure!(reply[2] == 0x81 && hot.kernel.counters()?.ruled == after.ruled);
     Ok(())
 }
 

@@ -16,8 +16,9 @@ use super::{ApiState, access, pieces};
 use crate::principal::Principal;
 use crate::resolve::{Cache, CachedAnswer, Forwarder};
 
-/// Entries that are listed at most.
-const MOST_LISTED: usize = 1000;
+/// Entries that are listed where the request does not say, and at most.
+const LISTED: usize = 1000;
+const MOST_LISTED: usize = 100_000;
 
 /// Answers of upstream servers that are kept.
 #[derive(Serialize, ToSchema)]
@@ -35,10 +36,13 @@ pub(super) struct Flushed {
     removed: usize,
 }
 
-/// Answers of upstream servers that are kept: the first 1000.
+/// Answers of upstream servers that are kept, by name.
 #[utoipa::path(
     get, path = "/api/v1/cache", operation_id = "listCache", tag = "forwarding",
-    params(("name" = Option<String>, Query, description = "The question's name")),
+    params(
+        ("name" = Option<String>, Query, description = "The question's name"),
+        ("limit" = Option<usize>, Query, description = "1 to 100000; 1000"),
+    ),
     responses(
         (status = 200, description = "The answers", body = Listed),
         (status = 404, description = "`not_found`: there is no cache", body = ProblemBody,
@@ -51,14 +55,15 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     access::require_unlimited(&asker, "the cache")?;
-    let parameters = Parameters::read(&uri, &["name"])?;
+    let parameters = Parameters::read(&uri, &["name", "limit"])?;
     let name = parameters.name("name")?;
+    let limit = parameters.limit(LISTED, MOST_LISTED)?;
     let (forwarder, cache) = cache(&state)?;
     let mut entries =
         in_background(move || cache.list(name.as_ref(), |set| forwarder.set_name(set).to_owned())).await?;
     entries.sort_by(|a, b| (&a.name, &a.r#type, &a.upstream).cmp(&(&b.name, &b.r#type, &b.upstream)));
-    let more = entries.len().saturating_sub(MOST_LISTED);
-    entries.truncate(MOST_LISTED);
+    let more = entries.len().saturating_sub(limit);
+    entries.truncate(limit);
     Ok(pieces::json(StatusCode::OK, &Listed { entries, more }))
 }
 

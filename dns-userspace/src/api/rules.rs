@@ -11,6 +11,7 @@ use humantime_serde::re::humantime;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cache::in_background;
 use super::connection::Peer;
 use super::openapi::ProblemBody;
 use super::parameters::Parameters;
@@ -89,7 +90,15 @@ pub(super) async fn pause(
             "`for` is a time from 0s, which ends a pause, to 7d, such as 5m",
         )
     })?;
-    if !book(&state)?.is_some_and(|book| book.pause(&name, time)) {
+    let is_there = match book(&state)? {
+        None => false,
+        // It waits until nothing is given any more that the rule says.
+        Some(book) => {
+            let name = name.clone();
+            in_background(move || book.pause(&name, time)).await?
+        }
+    };
+    if !is_there {
         let detail = format!("there is no rule `{name}`; GET /api/v1/rules lists them");
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
     }

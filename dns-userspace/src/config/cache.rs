@@ -21,6 +21,8 @@ pub struct CacheConfig {
     pub max_ttl: u32,
     /// The longest for a negative one.
     pub negative_max_ttl: u32,
+    /// Whether a name that is denied denies all names below it.
+    pub below_nxdomain: bool,
     /// What happens to answers that are over.
     pub stale: StaleConfig,
     /// Whether an answer that is asked for is fetched anew before it is over.
@@ -53,6 +55,7 @@ const KEYS: &[&str] = &[
     "min_ttl",
     "max_ttl",
     "negative_max_ttl",
+    "below_nxdomain",
     "stale",
     "prefetch",
     "persist",
@@ -104,6 +107,9 @@ pub(super) fn read(input: &Input<'_>, findings: &mut Findings) -> CacheConfig {
         min_ttl,
         max_ttl,
         negative_max_ttl: ttl("negative_max_ttl", "negative_max_ttl: 3600", NEGATIVE_MAX_TTL, findings),
+        below_nxdomain: section
+            .boolean("below_nxdomain", "below_nxdomain: false", findings)
+            .unwrap_or(true),
         stale: read_stale(&section, findings),
         prefetch: section.boolean("prefetch", "prefetch: true", findings).unwrap_or(true),
         persist: section.boolean("persist", "persist: true", findings).unwrap_or(false),

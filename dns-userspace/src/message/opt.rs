@@ -135,6 +135,30 @@ impl<'a> Edns<'a> {
     }
 }
 
+/// Appends an option with these octets as a cookie.
+pub(crate) fn write_cookie(parts: &[&[u8]], out: &mut Vec<u8>) {
+    write_option(option::COOKIE, parts, out);
+}
+
+/// The octets of the first cookie in an OPT's RDATA, whatever their number.
+pub(crate) fn cookie_of(mut rdata: &[u8]) -> Option<&[u8]> {
+    while let Some((code, data)) = next_option(&mut rdata) {
+        if code == option::COOKIE {
+            return Some(data);
+        }
+    }
+    None
+}
+
+/// The next of an OPT's options, a sequence of code, length, and that many octets (RFC 6891 §6.1.2); `None` where there
+/// is none, or what there is is none.
+fn next_option<'a>(rdata: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
+    let (&[high, low, long, short], rest) = rdata.split_first_chunk()?;
+    let (data, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([long, short])))?;
+    *rdata = rest;
+    Some((u16::from_be_bytes([high, low]), data))
+}
+
 fn write_option(code: u16, parts: &[&[u8]], out: &mut Vec<u8>) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     out.extend_from_slice(&code.to_be_bytes());
@@ -188,15 +212,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads an OPT's RDATA, a sequence of code, length, and that many octets (RFC 6891 §6.1.2); `None` where it is
-    /// none, or a cookie is of a length that none has (RFC 7873 §5.2.2). What is not known is read over.
+    /// Reads an OPT's RDATA; `None` where it is malformed, or a cookie is of a length that none has (RFC 7873 §5.2.2).
+    /// What is not known is read over.
     pub fn read(mut rdata: &[u8]) -> Option<Self> {
         let mut options = Self::default();
         while !rdata.is_empty() {
-            let (&[high, low, long, short], rest) = rdata.split_first_chunk()?;
-            let (data, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([long, short])))?;
-            rdata = rest;
-            match u16::from_be_bytes([high, low]) {
+            let (code, data) = next_option(&mut rdata)?;
+            match code {
                 option::NSID => options.nsid = true,
                 option::COOKIE if options.client_cookie.is_none() => {
                     let has_right_length = matches!(data.len(), 8 | 16..=40);

@@ -80,6 +80,8 @@ pub struct CacheFigures {
     pub evictions: AtomicU64,
     /// Questions that the XDP program had a kept answer to.
     pub hits_in_xdp: AtomicU64,
+    /// Questions that the XDP program answered as a rule says.
+    pub ruled_in_xdp: AtomicU64,
     /// Answers that were promoted: given at once by the fast path and by XDP from then on.
     pub promoted: AtomicU64,
     /// Those that are; goes up and down.

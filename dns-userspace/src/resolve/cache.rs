@@ -11,7 +11,9 @@
 //! lead there, or the SOA of a negative answer (and with DO what proves it). What an upstream server puts beside that
 //! is never kept, so it can never answer anything. ECS is not sent upstream, so no answer is for a part of the clients.
 //!
-//! RFC 2308 (negative answers), RFC 8767 (stale ones), RFC 9520 (failures).
+//! An NXDOMAIN is there under a second key too, without a type: it answers for all types, and for all names below.
+//!
+//! RFC 2308 (negative answers), RFC 8020 (nothing is below them), RFC 8767 (stale ones), RFC 9520 (failures).
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -31,6 +33,7 @@ use crate::model::name::Name;
 use crate::model::record::RecordType;
 use crate::observe::figures::CacheFigures;
 use crate::publish::Served;
+use crate::rules::suffixes;
 
 mod entry;
 mod hot;
@@ -40,7 +43,7 @@ mod shown;
 
 pub(super) use entry::{Entry, Given};
 use hot::HotSet;
-pub(super) use hot::{Candidate, Question};
+pub(super) use hot::{Candidate, Question, Ruled};
 pub(super) use key::Key;
 pub(super) use persist::Numbering;
 pub use persist::Restored;
@@ -172,6 +175,7 @@ impl Cache {
                 let entry = Arc::new(entry);
                 self.store.insert(key.octets().into(), Arc::clone(&entry));
                 self.renew(key.octets(), Some(&entry));
+                self.note_denial(asking, &entry);
             }
             // What was there is no more what upstream says.
             None => {
@@ -179,6 +183,36 @@ impl Cache {
                 self.renew(key.octets(), None);
             }
         }
+    }
+
+    /// Notes that a name is denied; or that it is there, and so are all above it.
+    fn note_denial(&self, asking: &Asking, entry: &Arc<Entry>) {
+        if !self.config.below_nxdomain {
+            return;
+        }
+        let name = asking.name.to_ascii_lowercase();
+        if entry.is_denial() {
+            let key = key::of_denial(&name, asking);
+            self.store.insert(key.into_boxed(), Arc::clone(entry));
+            return;
+        }
+        for name in not_the_root(&name) {
+            self.store.remove(key::of_denial(name, asking).octets());
+        }
+    }
+
+    /// That a name is denied, as upstream said of it for another type (RFC 2308 §5), or of a name above it (RFC 8020
+    /// §2).
+    pub(super) fn denial(&self, asking: &Asking, now: Duration) -> Option<Message> {
+        if !self.config.below_nxdomain {
+            return None;
+        }
+        let name = asking.name.to_ascii_lowercase();
+        not_the_root(&name).find_map(|name| {
+            let entry = self.store.get(key::of_denial(name, asking).octets())?;
+            entry.left(now)?;
+            entry.message(name, asking.qtype, Given::Aged(entry.age(now)))
+        })
     }
 
     /// Keeps that upstream did not answer. An answer that may still be given stays.
@@ -215,7 +249,8 @@ impl Cache {
         let now = self.now();
         let wanted = name.map(|name| name.as_wire().to_ascii_lowercase());
         let entries = self.store.iter();
-        let wanted = |key: &[u8]| wanted.as_ref().is_none_or(|name| key::name_of(key) == &name[..]);
+        let wanted =
+            |key: &[u8]| !key::is_of_denial(key) && wanted.as_ref().is_none_or(|name| key::name_of(key) == &name[..]);
         let shown = entries
             .filter(|(key, _)| wanted(key))
             .filter_map(|(key, entry)| shown::show(&key, &entry, now, self.config.stale.max_age, &set_name));
@@ -232,7 +267,8 @@ impl Cache {
                 keys.push(key);
             }
         }
-        let count = keys.iter().filter(|key| self.store.remove(&key[..]).is_some()).count();
+        let removed = keys.iter().filter(|key| self.store.remove(&key[..]).is_some());
+        let count = removed.filter(|key| !key::is_of_denial(key)).count();
         self.demote(|key| {
             let found = key::name_of(key);
             found == &name[..] || (with_tree && is_below(found, &name))
@@ -242,7 +278,7 @@ impl Cache {
 
     /// Takes all entries out. How many.
     pub fn clear(&self) -> usize {
-        let count = self.store.len();
+        let count = self.store.iter().filter(|(key, _)| !key::is_of_denial(key)).count();
         self.store.clear();
         self.demote(|_| true);
         count
@@ -254,6 +290,11 @@ impl Cache {
         self.figures.entries.store(self.store.len() as u64, Ordering::Relaxed);
         &self.figures
     }
+}
+
+/// A name in wire form, and the names above it without the root.
+fn not_the_root(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    suffixes(name).take_while(|name| name.len() > 1)
 }
 
 /// Whether a name in wire form is below another.

@@ -1,8 +1,9 @@
 //! One question to one upstream server.
 //!
 //! Over UDP each exchange has a socket of its own: its port is the kernel's random choice among the ephemeral ones, its
-//! ID is random, it is connected, and a message counts only with that ID and the question (RFC 5452 §9). Whatever else
-//! comes in is passed over. TC is looked at before the records: a truncated message may end anywhere (RFC 2181 §9).
+//! ID is random, it is connected, and a message counts only with that ID and the question (RFC 5452 §9), and with our
+//! cookie where the server gives cookies. Whatever else comes in is passed over. TC is looked at before the records: a
+//! truncated message may end anywhere (RFC 2181 §9).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,8 +18,10 @@ use super::secure::SecureServer;
 use crate::message::{MARK_BYTES, Mark, Message};
 use crate::observe::dnstap::ForwarderExchange as Tapped;
 
+mod cookie;
 mod extension;
 
+use cookie::{Cookie, Judged};
 pub(super) use extension::EdnsMemory;
 use extension::Extension;
 
@@ -97,8 +100,14 @@ enum Reply {
     Whole(Message),
     /// Header and question of a message that says it is cut off.
     Truncated(Message),
-    /// Larger than our room, or cut off without saying so.
-    CutOff,
+    /// Larger than our room, cut off without saying so, or without the cookie that it should have.
+    Unusable,
+}
+
+/// A query, and the cookie in it.
+struct Sent {
+    octets: Vec<u8>,
+    cookie: Option<Cookie>,
 }
 
 /// How a server is reached.
@@ -140,7 +149,7 @@ async fn ask_securely(
 ) -> Result<Message, Failed> {
     let mut extension = Extension::Marked(mark);
     loop {
-        let query = asking.encode(extension);
+        let query = asking.encode(extension, None);
         let tapped = Tapped::query(address, server.transport(), &query);
         let reply = server.ask(address, &query).await?;
         tapped.reply(&reply);
@@ -166,22 +175,38 @@ async fn ask_plainly(
     } else {
         Extension::Marked(mark)
     };
+    let mut is_refused = false;
     loop {
         let second = if memory.is_doubtful() {
             Extension::None
         } else {
             extension
         };
-        let queries = [extension, second].map(|extension| asking.encode(extension));
+        let socket = connect(server).await?;
+        let cookie = memory.cookies.cookie(server, socket.local_addr()?.ip(), Instant::now());
+        let queries = [extension, second].map(|extension| asking.send(extension, cookie));
         let queries = if second == extension {
             [&queries[0]; 2]
         } else {
             [&queries[0], &queries[1]]
         };
-        let (reply, is_second) = ask_udp(server, asking, queries, deadline).await?;
+        let (mut reply, is_second) = ask_udp(&socket, server, asking, queries, deadline).await?;
         if is_second {
             memory.note_lack(Instant::now());
             extension = second;
+        }
+        if let Reply::Whole(message) = &reply
+            && let Some(sent) = &queries[usize::from(is_second)].cookie
+        {
+            memory.cookies.note(server, sent, message, false, Instant::now());
+            if cookie::is_refusal(message) {
+                if !is_refused {
+                    is_refused = true;
+                    continue;
+                }
+                // RFC 7873 §5.3: what it wants is not to be had over UDP.
+                reply = Reply::Unusable;
+            }
         }
         if let Reply::Whole(message) | Reply::Truncated(message) = &reply {
             memory.note_reply(message);
@@ -197,40 +222,49 @@ async fn ask_plainly(
             Reply::Whole(message) => return Ok(message),
             // The client is to come over TCP itself.
             Reply::Truncated(message) if !asking.whole => return Ok(message),
-            Reply::Truncated(_) | Reply::CutOff => {}
+            Reply::Truncated(_) | Reply::Unusable => {}
         }
-        let query = asking.encode(extension);
-        let message = match timeout_at(deadline, ask_tcp(server, asking, &query)).await {
+        let query = asking.send(extension, cookie);
+        let message = match timeout_at(deadline, ask_tcp(server, asking, &query.octets)).await {
             Ok(message) => message,
             Err(_) => Err(Failed::TimedOut),
         };
+        if let (Ok(message), Some(sent)) = (&message, &query.cookie) {
+            memory.cookies.note(server, sent, message, true, Instant::now());
+        }
         return message.map_err(|error| Failed::Truncated(Box::new(error)));
     }
 }
 
-/// Sends the first query, and after a while the second. What came, and whether it is the reply to the second alone.
-async fn ask_udp(
-    server: SocketAddr,
-    asking: &Asking,
-    queries: [&Vec<u8>; 2],
-    deadline: Instant,
-) -> Result<(Reply, bool), Failed> {
+/// A socket that sends to this server, and receives from it alone.
+async fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     })
     .await?;
     socket.connect(server).await?;
-    let [first, second] = queries;
+    Ok(socket)
+}
+
+/// Sends the first query, and after a while the second. What came, and whether it is the reply to the second alone.
+async fn ask_udp(
+    socket: &UdpSocket,
+    server: SocketAddr,
+    asking: &Asking,
+    queries: [&Sent; 2],
+    deadline: Instant,
+) -> Result<(Reply, bool), Failed> {
+    let [first, second] = queries.map(|query| &query.octets);
     let tapped = Tapped::query(server, "udp", first);
     socket.send(first).await?;
     let now = Instant::now();
     let resend_at = now + RESEND.min(deadline.saturating_duration_since(now) / 2);
-    match timeout_at(resend_at, receive(&socket, asking, &queries[..1], tapped)).await {
+    match timeout_at(resend_at, receive(socket, asking, &queries[..1], tapped)).await {
         Ok(received) => received,
         Err(_) => {
             socket.send(second).await?;
-            receive(&socket, asking, &queries, tapped).await
+            receive(socket, asking, &queries, tapped).await
         }
     }
 }
@@ -238,7 +272,7 @@ async fn ask_udp(
 async fn receive(
     socket: &UdpSocket,
     asking: &Asking,
-    queries: &[&Vec<u8>],
+    queries: &[&Sent],
     tapped: Tapped,
 ) -> Result<(Reply, bool), Failed> {
     // An octet more than there is room for tells that there was more.
@@ -265,17 +299,24 @@ async fn receive(
         let bytes = &buffer[..length];
         let mut heads = queries
             .iter()
-            .map(|query| asking.head_of_reply(query, bytes))
+            .map(|query| asking.head_of_reply(&query.octets, bytes))
             .enumerate();
         let Some((place, head)) = heads.find_map(|(place, head)| Some((place, head?))) else {
             continue;
         };
-        tapped.reply(bytes);
+        let mut reply = Reply::Unusable;
         if head.flags & TC != 0 {
-            return Ok((Reply::Truncated(head), place > 0));
+            reply = Reply::Truncated(head);
+        } else if let Some(message) = Message::read(bytes).filter(|_| length <= UDP_ROOM) {
+            let cookie = queries.get(place).and_then(|query| query.cookie);
+            match cookie.map_or(Judged::Good, |cookie| cookie.judge(&message)) {
+                Judged::Good => reply = Reply::Whole(message),
+                Judged::Missing => {}
+                Judged::Forged => continue,
+            }
         }
-        let message = Message::read(bytes).filter(|_| length <= UDP_ROOM);
-        return Ok((message.map_or(Reply::CutOff, Reply::Whole), place > 0));
+        tapped.reply(bytes);
+        return Ok((reply, place > 0));
     }
 }
 
@@ -303,12 +344,20 @@ impl Asking {
         }
     }
 
-    /// The query, with a new random ID.
-    fn encode(&self, extension: Extension) -> Vec<u8> {
+    /// The query, with a new random ID, and with this cookie where it has options.
+    fn send(&self, extension: Extension, cookie: Cookie) -> Sent {
+        let cookie = Some(cookie).filter(|_| matches!(extension, Extension::Marked(_)));
+        Sent {
+            octets: self.encode(extension, cookie.as_ref()),
+            cookie,
+        }
+    }
+
+    fn encode(&self, extension: Extension, cookie: Option<&Cookie>) -> Vec<u8> {
         let id = rand::random::<u16>().to_be_bytes();
         let bits = if self.checking_disabled { CD } else { 0 } | if self.authentic_data { AD } else { 0 };
         let has_opt = extension != Extension::None;
-        let mut query = Vec::with_capacity(12 + self.name.len() + 15 + MARK_BYTES);
+        let mut query = Vec::with_capacity(12 + self.name.len() + 15 + MARK_BYTES + cookie::MOST_OPTION_BYTES);
         query.extend_from_slice(&[id[0], id[1], RD, bits, 0, 1, 0, 0, 0, 0, 0, u8::from(has_opt)]);
         query.extend_from_slice(&self.name);
         query.extend_from_slice(&self.qtype.to_be_bytes());
@@ -316,14 +365,16 @@ impl Asking {
         if has_opt {
             let payload = UDP_PAYLOAD.to_be_bytes();
             let dnssec_ok = if self.dnssec_ok { 0x80 } else { 0 };
-            query.extend_from_slice(&[0, 0, 41, payload[0], payload[1], 0, 0, dnssec_ok, 0, 0]);
-            match extension {
-                Extension::Marked(mark) => {
-                    query.push(MARK_BYTES as u8);
-                    mark.write(&mut query);
+            query.extend_from_slice(&[0, 0, 41, payload[0], payload[1], 0, 0, dnssec_ok, 0, 0, 0]);
+            let options = query.len();
+            if let Extension::Marked(mark) = extension {
+                if let Some(cookie) = cookie {
+                    cookie.write(&mut query);
                 }
-                Extension::Plain | Extension::None => query.push(0),
+                mark.write(&mut query);
             }
+            let length = (query.len() - options) as u16;
+            query[options - 2..options].copy_from_slice(&length.to_be_bytes());
         }
         query
     }

@@ -20,9 +20,11 @@ use crate::model::source::Origin;
 use crate::model::views::ViewName;
 use crate::serve::worker::testing;
 
+mod amplification;
 mod attacks;
 pub(in crate::resolve) mod caching;
 mod chains;
+mod cookies;
 mod hot;
 mod loops;
 mod routing;
@@ -509,7 +511,7 @@ async fn a_chain_of_ours_is_completed() {
     let upstream = Upstream::start(|query, _| {
         assert_eq!(
             &query[12..],
-            [&b"\x06target\x08upstream\0\0\x01\0\x01"[..], &query[query.len() - 24..]].concat()
+            [&b"\x06target\x08upstream\0\0\x01\0\x01"[..], &query[query.len() - 36..]].concat()
         );
         good(query, false)
     })

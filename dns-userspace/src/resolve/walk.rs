@@ -47,6 +47,8 @@ pub(super) struct Walk {
     renamed: Vec<Renamed>,
     /// Whether the name is such a one: it is not replaced again.
     is_rewritten: bool,
+    /// Whether a rule gave all of the answer.
+    pub(super) is_ruled: bool,
 }
 
 /// How far a walk is.
@@ -99,6 +101,7 @@ impl Walk {
             may_be_ours: false,
             renamed: Vec::new(),
             is_rewritten: false,
+            is_ruled: false,
         }
     }
 
@@ -213,8 +216,9 @@ impl Walk {
             .iter()
             .filter(|record| record.rtype == RecordType::CNAME.0);
         let target = aliases.next_back().and_then(|alias| Name::from_wire(&alias.rdata).ok());
-        self.push_ours(message);
         let target = target.filter(|_| self.follows_aliases());
+        self.is_ruled = self.legs.is_empty() && self.renamed.is_empty() && target.is_none();
+        self.push_ours(message);
         Ok(if target.is_some_and(|target| self.go_to(forwarder, &target)) {
             Ruled::GoesOn
         } else {
@@ -298,7 +302,10 @@ impl Walk {
                 return Err(failure);
             }
             Look::Stale(entry, at_once) => Found::Over(entry, at_once),
-            Look::Nothing => Found::Nothing,
+            Look::Nothing => match cache.denial(&self.asking, now) {
+                Some(message) => Found::Answer(Arc::new(message)),
+                None => Found::Nothing,
+            },
         };
         cache.count(matches!(found, Found::Answer(_)));
         Ok(found)

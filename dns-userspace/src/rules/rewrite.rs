@@ -27,9 +27,9 @@ impl Rewrite {
         let found = match &self.scope {
             RewriteScope::Name(from, to) => from.as_wire().eq_ignore_ascii_case(asked.wire).then(|| to.clone()),
             RewriteScope::Suffix(from, to) => replace_suffix(asked, from, to),
-            RewriteScope::Match(Pattern(regex), to) => regex.captures(&asked.text).and_then(|captures| {
+            RewriteScope::Match(Pattern(regex), to) => regex.captures(asked.text()).and_then(|captures| {
                 let filling = Filling {
-                    name: &asked.text,
+                    name: asked.text(),
                     qtype: asked.qtype,
                     zone: ".",
                     captures: Some(&captures),

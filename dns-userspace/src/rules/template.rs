@@ -89,7 +89,7 @@ impl Template {
         }
         let captures = match &self.pattern {
             None => None,
-            Some(Pattern(regex)) => match regex.captures(&asked.text) {
+            Some(Pattern(regex)) => match regex.captures(asked.text()) {
                 Some(captures) => Some(captures),
                 // As in CoreDNS; without a zone it would deny all names there are.
                 None if !self.falls_through && self.zone.is_some() => {
@@ -100,7 +100,7 @@ impl Template {
         };
         let zone = self.zone.as_ref().map_or_else(|| ".".to_owned(), Name::to_string);
         let filling = Filling {
-            name: &asked.text,
+            name: asked.text(),
             qtype: asked.qtype,
             zone: &zone,
             captures: captures.as_ref(),

@@ -260,6 +260,9 @@ impl LocalAnswerer {
         match self.fast.answer(query, &environment, out) {
             Fast::Answered => {
                 self.plane = Plane::FastPath;
+                if self.fast.is_ruled() {
+                    return Disposition::Reply;
+                }
                 if self.fast.is_cached() {
                     self.plane = Plane::Cache;
                     if let Some(cache) = policy.forwarder.as_ref().and_then(|forwarder| forwarder.cache()) {

@@ -189,7 +189,21 @@ impl Explainer {
         }
         let interfaces = self.interfaces();
         let mut out = Vec::new();
-        let fast = Worker::new(Arc::clone(&self.served)).answer(&query(name, qtype), environment, &mut out);
+        let mut worker = Worker::new(Arc::clone(&self.served));
+        let fast = worker.answer(&query(name, qtype), environment, &mut out);
+        if fast == Fast::Answered && worker.is_cached() {
+            let what = if worker.is_ruled() {
+                "what a rule says"
+            } else {
+                "the kept answer"
+            };
+            let who = if interfaces > 0 {
+                "the XDP program and the sockets' fast path give it"
+            } else {
+                "the sockets' fast path gives it"
+            };
+            steps.push(format!("It is asked for often: {what} is promoted, and {who}."));
+        }
         let is_foreign = found.end == End::NotOurs;
         explanation.answered_by = match fast {
             Fast::Answered if is_foreign => AnsweredBy::Refused,

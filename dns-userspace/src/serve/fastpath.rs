@@ -11,7 +11,9 @@ use dns_common::hot;
 use dns_common::message::Buffer;
 use dns_common::prepare::{Body, patch, prepare};
 use dns_common::reason::PassReason;
-use dns_common::reply::{CACHED, DENIED, INLINE, PREPARED, error_bytes, extended_error, header_tail, opt, opt_cookie};
+use dns_common::reply::{
+    CACHED, DENIED, INLINE, PREPARED, RULED, error_bytes, extended_error, header_tail, opt, opt_cookie,
+};
 use dns_common::scan::scan;
 use dns_common::scratch::Scratch;
 use dns_common::search::{Prober, look_in_list, probe};
@@ -63,9 +65,14 @@ impl Worker {
         }
     }
 
-    /// Whether the last answer was an upstream server's.
+    /// Whether the last answer was an upstream server's, or a rule's.
     pub fn is_cached(&self) -> bool {
         self.scratch.reply.extra & CACHED != 0
+    }
+
+    /// Whether it was a rule's.
+    pub fn is_ruled(&self) -> bool {
+        self.scratch.reply.extra & RULED != 0
     }
 
     /// The index of the zone that has answered, as the line says that was looked up last; that of no zone is none of a

@@ -1,4 +1,4 @@
-//! The one writer of kept answers of upstream servers: lines and bodies as [`dns_common::hot`] has them.
+//! The one writer of kept answers of upstream servers and rules: lines and bodies as [`dns_common::hot`] has them.
 //!
 //! A line and its body are written under the line's version. Readers look at it again after they have copied the body,
 //! so a body that was given up can be used for another line at once.
@@ -11,7 +11,9 @@ use dns_common::hash::of_name_in_view;
 use dns_common::hot::{BODY_WORDS, HotAnswers, MOST_TTLS, VIEWS, WAYS, bucket, hot_flag, key};
 use dns_common::line::{LINE_WORDS, flag};
 use dns_common::scratch::PREPARED_WORDS;
+use dns_common::slot::marks_of;
 use dns_common::table::word;
+use dns_common::wire::flags as wire_flags;
 use nix::time::{ClockId, clock_gettime};
 
 use super::TableReader;
@@ -38,7 +40,7 @@ pub struct HotAnswer<'a> {
     pub checking_disabled: bool,
     /// The client's view.
     pub view: u16,
-    /// When it came: nanoseconds since the machine was started.
+    /// When it came: nanoseconds since the machine was started. [`dns_common::hot::NO_AGE`]: it does not age.
     pub came: u64,
     /// For how many seconds it holds: its least TTL.
     pub ttl: u32,
@@ -52,6 +54,8 @@ pub struct HotAnswer<'a> {
     pub ttls: &'a [u8],
     /// Where it leads on to other names, the generation in which none of them is ours.
     pub generation: Option<u32>,
+    /// Where a rule gives it, with AA=1: the INFO-CODE of the extended error that goes with it, or 0.
+    pub rule: Option<u8>,
 }
 
 /// Where an answer is.
@@ -138,6 +142,12 @@ impl HotWriter {
         } else {
             0
         };
+        let mut marks = answer.rcode & 0x0F;
+        if let Some(info_code) = answer.rule {
+            flags |= hot_flag::RULED | u32::from(info_code) << hot_flag::INFO_CODE_SHIFT;
+            marks |= marks_of(wire_flags::AA);
+        }
+        words[4] = u64::from(marks) << 24;
         let mut slot = None;
         let mut body = [0; BODY_WORDS];
         if let Some((inline, addresses)) = inline(answer) {
@@ -155,11 +165,13 @@ impl HotWriter {
                 let at = u16::from_be_bytes([place[0], place[1]]);
                 to.copy_from_slice(&at.to_le_bytes());
             }
-            let at = self.take_slot()?;
-            slot = Some(at);
+            // An answer without records needs no room.
+            let at = match answer.body {
+                [] => 0,
+                _ => *slot.insert(self.take_slot()?),
+            };
             let ttls = answer.ttls.len() as u64 / 2;
-            words[4] =
-                u64::from(answers) | u64::from(authorities) << 8 | u64::from(answer.rcode & 0x0F) << 24 | ttls << 32;
+            words[4] |= u64::from(answers) | u64::from(authorities) << 8 | ttls << 32;
             let sum = checksum::of_bytes(answer.body);
             words[5] = u64::from(at) | (answer.body.len() as u64) << 32 | u64::from(sum) << 48;
         }
@@ -229,7 +241,8 @@ fn inline(answer: &HotAnswer<'_>) -> Option<(u32, [u64; 2])> {
         AAAA if answer.body.len() == AAAA_BYTES => (AAAA_BYTES, flag::INLINE_AAAA),
         _ => return None,
     };
-    if answer.rcode != 0 || answer.counts[1] != 0 || answer.body.len() != bytes * usize::from(answer.counts[0]) {
+    let is_of_addresses = answer.counts[1] == 0 && !answer.body.is_empty();
+    if answer.rcode != 0 || !is_of_addresses || answer.body.len() != bytes * usize::from(answer.counts[0]) {
         return None;
     }
     let mut head = [0; HEAD_BYTES];
@@ -328,6 +341,7 @@ mod tests {
             body,
             ttls,
             generation: None,
+            rule: None,
         }
     }
 

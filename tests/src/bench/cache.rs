@@ -1,14 +1,16 @@
 //! `bench cache`: answers that hotdns, Unbound and dnsdist have kept, from sockets, in turn; and those that hotdns has
-//! promoted, from XDP, beside the limit.
+//! promoted, from XDP, beside the limit. Then misses, times at half load, zones beside a cache, and memory.
 //!
 //! Each has an upstream server of its own (Knot DNS, in its namespace) with the same zone. Every name is asked once, so
 //! that each has all answers. Then, in each round, each contestant is measured in the closed loop. No reply may be
 //! wrong, and the upstream servers have nothing to do.
 
+mod beside;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::circuit::Frames;
 use super::contestant::{Contestant, Stage};
@@ -38,6 +40,27 @@ pub struct Options {
     /// Who takes part; by default hotdns, Unbound and dnsdist.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
+    /// How many names are kept where memory is measured.
+    #[arg(long, default_value_t = 1_000_000)]
+    kept: u64,
+    /// What is measured; by default all of it.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::value_variants().to_vec())]
+    parts: Vec<Part>,
+}
+
+/// What can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Kept and promoted answers in the closed loop.
+    Hits,
+    /// Times of kept answers at half load; with `hits`.
+    HalfLoad,
+    /// Names that nobody has asked for.
+    Misses,
+    /// Answers of zones with a cache beside them.
+    Zones,
+    /// Memory for kept names.
+    Memory,
 }
 
 const ALL: [Contestant; 5] = [
@@ -63,6 +86,23 @@ pub fn run(options: &Options) -> Result<()> {
         options.names > 0 && options.rounds > 0 && options.in_flight > 0 && options.seconds > 0.0,
         "--names, --rounds, --in-flight and --seconds must be above 0"
     );
+    let others: [(Part, fn(&Options) -> Result<()>); 3] = [
+        (Part::Misses, beside::misses),
+        (Part::Zones, beside::zones),
+        (Part::Memory, beside::memory),
+    ];
+    for (part, measure) in others {
+        if options.parts.contains(&part) {
+            measure(options)?;
+        }
+    }
+    if options.parts.contains(&Part::Hits) {
+        hits(options)?;
+    }
+    Ok(())
+}
+
+fn hits(options: &Options) -> Result<()> {
     let mut loads = load::named(options.names, &["a"])?;
     loads[0].features = Features::Cache;
     let load = &loads[0];
@@ -121,16 +161,18 @@ pub fn run(options: &Options) -> Result<()> {
             rates.iter().map(|rate| *rate as u64).collect::<Vec<_>>()
         );
     }
+    if options.parts.contains(&Part::HalfLoad) {
+        let all = stages.iter().map(|(stage, ..)| stage);
+        let on_sockets: Vec<_> = all.filter(|stage| !stage.contestant.is_xdp_program()).collect();
+        beside::half_load(&on_sockets, load, options)?;
+    }
     let rates_of = |wanted: Contestant| {
         stages
             .iter()
             .find(|(stage, ..)| stage.contestant == wanted)
             .map(|(_, _, rates, _)| rates)
     };
-    let ratio_to = |own: &[f64], other| {
-        let ratios: Option<Vec<f64>> = rates_of(other).map(|rates| own.iter().zip(rates).map(|(a, b)| a / b).collect());
-        ratios.map(|ratios| median(&ratios))
-    };
+    let ratio_to = |own: &[f64], other| rates_of(other).map(|rates| ratio(own, rates));
     if let Some(promoted) = rates_of(Contestant::Hotdns)
         && let Some(share) = ratio_to(promoted, Contestant::Bounce)
     {
@@ -151,6 +193,16 @@ pub fn run(options: &Options) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The median over the rounds of how many times as fast one is as the other.
+fn ratio(own: &[f64], other: &[f64]) -> f64 {
+    median(
+        &own.iter()
+            .zip(other)
+            .map(|(own, other)| own / other)
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Every name is asked so often, and answered.

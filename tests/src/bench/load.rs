@@ -62,6 +62,8 @@ pub enum Features {
     Log,
     /// No zone, but an upstream server that has it at [`UPSTREAM`], and a cache.
     Cache,
+    /// The zone, and a cache for names that are not ours.
+    CacheBeside,
 }
 
 /// Where the upstream server of [`Features::Cache`] is, in the server's namespace.
@@ -84,7 +86,10 @@ impl Features {
             }
             Self::Cache => {
                 "backend: {upstream: {enabled: true, servers: [\"127.0.0.1:5300\"]}}\n\
-                 forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 256MiB, xdp: {names: 262144}}\n"
+                 forward: {routes: [{zone: test., to: default}]}\ncache: {max_bytes: 512MiB, xdp: {names: 262144}}\n"
+            }
+            Self::CacheBeside => {
+                "backend: {upstream: {enabled: true, servers: [\"127.0.0.1:5300\"]}}\ncache: {xdp: {names: 262144}}\n"
             }
             Self::LogSampled => "query_log: {to: /dev/null, sample: 100}\n",
             Self::Log => "query_log: {to: /dev/null}\n",

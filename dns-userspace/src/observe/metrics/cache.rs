@@ -61,8 +61,13 @@ fn families(figures: &CacheFigures) -> Vec<Box<dyn Collector>> {
             &figures.hits_in_xdp,
         ),
         counter(
+            "hotdns_xdp_rule_answers_total",
+            "Questions that the XDP program answered as a rule says.",
+            &figures.ruled_in_xdp,
+        ),
+        counter(
             "hotdns_cache_promoted_total",
-            "Answers that were asked for so often that the fast path and XDP give them.",
+            "Answers that were asked for so often that the fast path and XDP give them, those of rules too.",
             &figures.promoted,
         ),
         counter(

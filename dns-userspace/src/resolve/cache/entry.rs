@@ -37,9 +37,9 @@ const MOST_ALIASES: usize = 32;
 /// RFC 8767 §4: what is over is given with a TTL of 30 s.
 const STALE_TTL: u32 = 30;
 /// What is asked for so often within one window is hot.
-const HOT_FROM: u64 = 10;
+pub(super) const HOT_FROM: u64 = 10;
 /// Seconds of a window.
-const HEAT_SECONDS: u64 = 10;
+pub(super) const HEAT_SECONDS: u64 = 10;
 /// Octets of an entry besides its body.
 const OWN_BYTES: usize = size_of::<Entry>() + 16;
 
@@ -168,6 +168,11 @@ impl Entry {
         self.failure.as_deref()
     }
 
+    /// Whether it says that the name that was asked for does not exist.
+    pub(super) fn is_denial(&self) -> bool {
+        self.failure.is_none() && self.rcode == 3 && !self.has_aliases()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         OWN_BYTES + self.octets.len()
     }
@@ -240,6 +245,7 @@ impl Entry {
             body: &self.octets[..usize::from(self.body_bytes)],
             ttls: &self.octets[self.places()],
             generation: self.has_aliases().then_some(generation),
+            rule: None,
         })
     }
 

@@ -11,8 +11,11 @@
 //! from it.
 //!
 //! The fast path asks no rule. So an answer is promoted only where no rule has anything to say to its names, whoever
-//! asks; and rules are replaced under the lock, with nothing promoted ([`Cache::fence`]). Whether a name is ours the
-//! table says itself, but for those that aliases lead to: see [`dns_common::hot`].
+//! asks; and rules are replaced and paused under the lock, with nothing promoted ([`Cache::fence`]). Whether a name is
+//! ours the table says itself, but for those that aliases lead to: see [`dns_common::hot`].
+//!
+//! What a rule says to all clients of a view is promoted in the same way ([`ruled`]). It is there until the rules
+//! change, or nobody asks for it any more.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,27 +26,38 @@ use std::time::Duration;
 
 use dns_common::hot::ASKED_SHIFT;
 
-use super::key::{name_of, tail_of, view_of};
+use super::key::{Key, name_of, tail_of, view_of};
 use super::{Cache, Entry, PREFETCH_LEAST_TTL, PREFETCH_PART};
 use crate::publish::Served;
-use crate::table::{HotPlace, HotWriter, TableReader};
+use crate::table::{HotAnswer, HotPlace, HotWriter, TableReader};
+
+mod ruled;
+
+use ruled::Heat;
+pub(in crate::resolve) use ruled::Ruled;
 
 /// Answers that wait to be promoted.
 const MOST_WANTED: usize = 4096;
 /// What was not asked for so long is demoted: many times the time within which it had to be asked for often.
 const IDLE: Duration = Duration::from_secs(60);
+/// The set of servers in the keys of what rules say: none has this number.
+const NO_SET: u16 = u16::MAX;
 
 /// What is promoted.
 pub(super) struct HotSet {
     served: Arc<Served>,
     state: Mutex<State>,
     wanted: SyncSender<Wanted>,
+    /// How often what rules say is asked for.
+    heat: Heat,
 }
 
 struct State {
     writer: HotWriter,
     promoted: HashMap<Box<[u8]>, Promoted>,
     inbox: Receiver<Wanted>,
+    /// What was taken back for a change that may leave it as it was.
+    again: Vec<Wanted>,
     /// When it was looked after, as lines count it.
     tended: u64,
     /// Whether another cache is in force.
@@ -59,9 +73,24 @@ struct Wanted {
 
 struct Promoted {
     place: HotPlace,
-    entry: Arc<Entry>,
+    giver: Giver,
     client: IpAddr,
     generation: u32,
+}
+
+/// Whose answer it is.
+enum Giver {
+    Upstream(Arc<Entry>),
+    Rule(Ruled),
+}
+
+impl Giver {
+    fn hot_answer<'a>(&'a self, key: &'a [u8], generation: u32) -> Option<HotAnswer<'a>> {
+        match self {
+            Self::Upstream(entry) => entry.hot_answer(key, generation),
+            Self::Rule(ruled) => ruled.hot_answer(key),
+        }
+    }
 }
 
 /// The question of an answer, from its key.
@@ -107,6 +136,7 @@ impl HotSet {
             writer: HotWriter::new(TableReader::clone(&served.table())),
             promoted: HashMap::new(),
             inbox,
+            again: Vec::new(),
             tended: 0,
             is_over: false,
         };
@@ -114,6 +144,7 @@ impl HotSet {
             served,
             state: Mutex::new(state),
             wanted,
+            heat: Heat::new(),
         }
     }
 
@@ -124,7 +155,7 @@ impl HotSet {
 
 impl State {
     fn put(&mut self, key: &[u8], promoted: Promoted, asked: u64) -> bool {
-        let answer = promoted.entry.hot_answer(key, promoted.generation);
+        let answer = promoted.giver.hot_answer(key, promoted.generation);
         let Some(place) = answer.and_then(|answer| self.writer.put(&answer, asked)) else {
             return false;
         };
@@ -154,12 +185,39 @@ impl Cache {
         }
     }
 
-    /// Makes a change of what is said before the cache is asked, with nothing promoted.
+    /// Notes that a rule gave the whole answer to this question, of class IN, to a client.
+    pub(in crate::resolve) fn note_ruled(&self, question: Question<'_>, client: IpAddr) {
+        let Some(hot) = &self.hot else { return };
+        let Question {
+            name,
+            qtype,
+            qclass,
+            dnssec_ok,
+            checking_disabled,
+            view,
+            ..
+        } = question;
+        let key = Key::new(name, qtype, qclass, dnssec_ok, checking_disabled, view, NO_SET);
+        if hot.heat.is_hot(key.octets(), self.now()) {
+            let _ = hot.wanted.try_send(Wanted {
+                key: key.into_boxed(),
+                client,
+            });
+        }
+    }
+
+    /// Makes a change of what is said before the cache is asked, with nothing promoted. What was is looked at again
+    /// afterwards.
     pub(crate) fn fence(&self, change: &mut dyn FnMut()) {
         let Some(hot) = &self.hot else {
             return change();
         };
         let mut state = hot.lock();
+        let State { promoted, again, .. } = &mut *state;
+        again.extend(promoted.iter().map(|(key, promoted)| Wanted {
+            key: key.clone(),
+            client: promoted.client,
+        }));
         self.demote_in(&mut state, |_| true);
         change();
     }
@@ -189,12 +247,12 @@ impl Cache {
         let Some((old, asked)) = state.remove(key) else {
             return;
         };
-        if let Some(entry) = entry {
+        if let (Some(entry), Giver::Upstream(old_entry)) = (entry, &old.giver) {
             let client = old.client;
             // Where it leads elsewhere, that has to be looked at.
-            let is_known = entry.alias_targets().eq(old.entry.alias_targets());
+            let is_known = entry.alias_targets().eq(old_entry.alias_targets());
             let renewed = Promoted {
-                entry: Arc::clone(entry),
+                giver: Giver::Upstream(Arc::clone(entry)),
                 ..old
             };
             if !is_known || !state.put(key, renewed, asked) {
@@ -223,10 +281,12 @@ impl Cache {
     }
 
     /// Promotes what is wanted, demotes what is over or no more asked for, and gives the questions whose answers are to
-    /// be fetched anew. `may`: whether nobody else has something to say to the names of an answer.
+    /// be fetched anew. `may`: whether nobody else has something to say to the names of an answer. `rule`: what the
+    /// rules say to a question, for all clients of the view that this one is in.
     pub(in crate::resolve) fn tend<T>(
         &self,
         may: impl Fn(Candidate<'_>) -> bool,
+        rule: impl Fn(Question<'_>, IpAddr) -> Option<Ruled>,
         fetch: impl Fn(Question<'_>) -> T,
     ) -> Vec<T> {
         let Some(hot) = &self.hot else {
@@ -239,7 +299,7 @@ impl Cache {
         }
         // Before the snapshot is looked at that `may` asks: what becomes ours later raises the generation.
         let table = TableReader::clone(&hot.served.table());
-        let mut wanted = Vec::new();
+        let mut wanted = std::mem::take(&mut state.again);
         if !state.writer.is_of(&table) {
             // What was in the old table went with it.
             state.writer = HotWriter::new(table);
@@ -261,31 +321,47 @@ impl Cache {
             if state.promoted.contains_key(&key) || state.promoted.len() >= state.writer.capacity() {
                 continue;
             }
-            let Some(entry) = self.store.get(&key[..]).filter(|entry| entry.left(now).is_some()) else {
-                continue;
+            let Some(question) = Question::of(&key) else { continue };
+            let giver = if question.set == NO_SET {
+                rule(question, client).map(Giver::Rule)
+            } else {
+                self.giver_of(&key, question, client, generation, now, &may)
             };
-            // While names become ours, nothing is known of those that it leads to.
-            let is_known = generation & 1 == 0 || !entry.has_aliases();
-            let candidate = |question| Candidate {
-                question,
-                entry: &entry,
+            let Some(giver) = giver else { continue };
+            let promoted = Promoted {
+                place: HotPlace::NOWHERE,
+                giver,
                 client,
+                generation,
             };
-            if is_known && Question::of(&key).is_some_and(|question| may(candidate(question))) {
-                let promoted = Promoted {
-                    place: HotPlace::NOWHERE,
-                    entry: Arc::clone(&entry),
-                    client,
-                    generation,
-                };
-                if state.put(&key, promoted, asked_at(now)) {
-                    self.figures.promoted.fetch_add(1, Ordering::Relaxed);
-                }
+            if state.put(&key, promoted, asked_at(now)) {
+                self.figures.promoted.fetch_add(1, Ordering::Relaxed);
             }
         }
         state.tended = asked_at(now);
         self.count_hot(&state);
         due
+    }
+
+    /// The kept answer with this key, where it may be promoted.
+    fn giver_of(
+        &self,
+        key: &[u8],
+        question: Question<'_>,
+        client: IpAddr,
+        generation: u32,
+        now: Duration,
+        may: &impl Fn(Candidate<'_>) -> bool,
+    ) -> Option<Giver> {
+        let entry = self.store.get(key).filter(|entry| entry.left(now).is_some())?;
+        // While names become ours, nothing is known of those that it leads to.
+        let is_known = generation & 1 == 0 || !entry.has_aliases();
+        let candidate = Candidate {
+            question,
+            entry: &entry,
+            client,
+        };
+        (is_known && may(candidate)).then(|| Giver::Upstream(Arc::clone(&entry)))
     }
 
     /// The keys of what is to be demoted, and whether it is to be promoted again where it may; those that are to be
@@ -302,14 +378,21 @@ impl Cache {
             key,
             Promoted {
                 place,
-                entry,
+                giver,
                 generation: of,
                 ..
             },
         ) in &state.promoted
         {
             let asked = state.writer.asked(*place);
-            if entry.left(now).is_none() || asked < asked_at(now.saturating_sub(IDLE)) {
+            let is_idle = asked < asked_at(now.saturating_sub(IDLE));
+            let Giver::Upstream(entry) = giver else {
+                if is_idle {
+                    leaving.push((key.clone(), false));
+                }
+                continue;
+            };
+            if entry.left(now).is_none() || is_idle {
                 leaving.push((key.clone(), false));
                 continue;
             }

@@ -62,6 +62,27 @@ impl Key {
     }
 }
 
+/// The type in the keys of denials: no question has it.
+const NO_TYPE: u16 = 0;
+
+/// The key by which it is found that a name is denied, whatever type is asked for.
+pub(super) fn of_denial(name: &[u8], asking: &Asking) -> Key {
+    Key::new(
+        name,
+        NO_TYPE,
+        asking.qclass,
+        asking.dnssec_ok,
+        asking.checking_disabled,
+        asking.view,
+        asking.set,
+    )
+}
+
+/// Whether it is such a key, beside that of the question that was denied.
+pub(super) fn is_of_denial(key: &[u8]) -> bool {
+    tail_of(key).is_some_and(|(qtype, ..)| qtype == NO_TYPE)
+}
+
 /// The name in a key, in wire form and lower case.
 pub(super) fn name_of(key: &[u8]) -> &[u8] {
     &key[..key.len().saturating_sub(TAIL_BYTES)]

@@ -1,7 +1,7 @@
 //! How much of EDNS a server bears.
 //!
 //! ```text
-//! a query with OPT and our mark ─ FORMERR with an OPT ─► without the mark
+//! a query with OPT, our mark and a cookie ─ FORMERR with an OPT ─► without these two
 //!                               ├ FORMERR, NOTIMP without an OPT ─► without an OPT, and so for 15 min
 //!                               └ silence, as often before, and never an OPT of it ─► the second time without an OPT:
 //!                                                                        a reply to that alone: so for 15 min
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cookie::Jar;
 use super::{FORMERR, NOTIMP};
 use crate::message::{Mark, Message};
 
@@ -23,7 +24,9 @@ const WITHOUT: Duration = Duration::from_secs(15 * 60);
 /// How much of EDNS a query has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extension {
+    /// An OPT with our mark, and with a cookie over UDP and TCP.
     Marked(Mark),
+    /// An OPT without options.
     Plain,
     None,
 }
@@ -42,7 +45,10 @@ impl Extension {
 
 /// What is known of a server.
 #[derive(Debug, Default)]
-pub(in crate::resolve) struct EdnsMemory(Mutex<Known>);
+pub(in crate::resolve) struct EdnsMemory {
+    known: Mutex<Known>,
+    pub(super) cookies: Jar,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 enum Known {
@@ -95,7 +101,7 @@ impl EdnsMemory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

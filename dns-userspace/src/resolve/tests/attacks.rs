@@ -14,6 +14,17 @@ fn last(message: &Message) -> Option<u8> {
 
 #[tokio::test]
 async fn forged_replies_never_enter_however_many_there_are() {
+    forge(10).await;
+}
+
+#[tokio::test]
+#[ignore = "it takes a minute"]
+async fn a_million_forged_replies_do_not_enter() {
+    forge(500).await;
+}
+
+/// Two thousand forged replies to the question for each of so many names.
+async fn forge(names: usize) {
     // Each query is first answered 2,000 times with another ID, question, type or class, or without QR.
     let upstream = Upstream::start(|query, _| {
         let forged = [&A[..A.len() - 1], &[66]].concat();
@@ -37,13 +48,13 @@ async fn forged_replies_never_enter_however_many_there_are() {
     })
     .await;
     let caching = Caching::of(&upstream);
-    for number in 0..10 {
+    for number in 0..names {
         let name = format!("n{number}.example.");
         assert_eq!(last(&caching.name(&name).await.1), Some(1));
         assert_eq!(last(&caching.name(&name).await.1), Some(1));
     }
     let kept = caching.forwarder.cache().unwrap().list(None, |_| String::new());
-    assert_eq!(kept.len(), 10);
+    assert_eq!(kept.len(), names);
     assert!(
         kept.iter().all(|entry| entry.records[0].ends_with("192.0.2.1")),
         "{kept:?}"
@@ -191,6 +202,130 @@ async fn one_client_does_not_take_the_places_of_others() {
     assert!(take("192.0.2.1", 0).0, "places are given back");
 }
 
+#[tokio::test]
+async fn rfc5452_9_2_ids_and_ports_are_drawn_anew_for_each_query_and_spread() {
+    const QUERIES: usize = 1000;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let forwarder = forwarder_within(&[socket.local_addr().unwrap()], SOON);
+    let serve = async {
+        let (mut ids, mut ports) = (Vec::new(), Vec::new());
+        let mut buffer = [0; 512];
+        while ids.len() < QUERIES {
+            let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
+            ids.push(u16::from_be_bytes([buffer[0], buffer[1]]));
+            ports.push(client.port());
+            let reply = good(&buffer[..length], false);
+            socket.send_to(&reply[0], client).await.unwrap();
+        }
+        [ids, ports]
+    };
+    let ask = async {
+        for id in 0..QUERIES {
+            let query = testing::query(id as u16, "a.");
+            forwarder.forward(&query, CLIENT, Limit::Datagram).await;
+        }
+    };
+    let (drawn, ()) = timeout(2 * SOON, async { tokio::join!(serve, ask) }).await.unwrap();
+    for numbers in drawn {
+        let (least, most) = (*numbers.iter().min().unwrap(), *numbers.iter().max().unwrap());
+        let middle = least + (most - least) / 2;
+        let low = numbers.iter().filter(|number| **number < middle).count();
+        // Of a thousand throws of a coin, four hundred are heads once in ten billion times.
+        assert!(
+            (400..=600).contains(&low) && most - least > 20_000,
+            "{low} below {middle}"
+        );
+        let rising = numbers.windows(2).filter(|pair| pair[1] > pair[0]).count();
+        assert!((400..=600).contains(&rising), "{rising} are above the one before");
+        let mut distinct = numbers.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert!(distinct.len() > 900, "{} of {QUERIES} are distinct", distinct.len());
+    }
+}
+
+#[tokio::test]
+async fn a_chain_into_a_kept_name_neither_overwrites_it_nor_makes_it_live_longer() {
+    // `b` by itself has another address than behind the alias, which is said to live longer.
+    let upstream = Upstream::start(|query, _| {
+        if query[13] == b'b' {
+            let mut record = A.to_vec();
+            (record[8], record[9]) = (0, 60);
+            return vec![respond(query, 0, [1, 0, 0], &record)];
+        }
+        let mut records = b"\xC0\x0C\0\x05\0\x01\0\0\x01\x2C\0\x0B\x01b\x07example\0".to_vec();
+        records.extend_from_slice(b"\x01b\x07example\0\0\x01\0\x01\0\0\x01\x2C\0\x04\xC0\0\x02\x42");
+        vec![respond(query, 0, [2, 0, 0], &records)]
+    })
+    .await;
+    let caching = Caching::of(&upstream);
+    let name = async |name: &str| {
+        let (at_once, reply) = caching.name(name).await;
+        (at_once, last(&reply), reply.answer.last().map(|record| record.ttl))
+    };
+    assert_eq!(name("b.example.").await, (false, Some(1), Some(60)));
+    caching.pass(10);
+    assert_eq!(name("a.example.").await, (false, Some(0x42), Some(300)));
+    assert_eq!(name("b.example.").await, (true, Some(1), Some(50)));
+    caching.pass(51);
+    assert_eq!(name("b.example.").await, (false, Some(1), Some(60)));
+    assert_eq!(name("a.example.").await, (true, Some(0x42), Some(249)));
+}
+
+#[tokio::test]
+async fn labels_with_dots_zeros_and_backslashes_are_names_of_their_own() {
+    // Each name has the length of its first label as its address.
+    let upstream = Upstream::start(|query, _| {
+        let record = [&A[..A.len() - 1], &[query[12]]].concat();
+        vec![respond(query, 0, [1, 0, 0], &record)]
+    })
+    .await;
+    let caching = Caching::of(&upstream);
+    let names = [
+        ("a.b.example.", 1),
+        (r"a\.b.example.", 3),
+        (r"a\000.example.", 2),
+        ("a.example.", 1),
+        (r"a\\b.example.", 3),
+        (r"a\000b.example.", 3),
+    ];
+    for at_once in [false, true] {
+        for (name, length) in names {
+            let (was_at_once, reply) = caching.name(name).await;
+            assert_eq!((was_at_once, last(&reply)), (at_once, Some(length)), "{name}");
+        }
+    }
+    let kept = caching.forwarder.cache().unwrap().list(None, |_| String::new());
+    let mut kept: Vec<String> = kept.into_iter().map(|entry| entry.name).collect();
+    let mut expected: Vec<String> = names.map(|(name, _)| name.to_owned()).into();
+    kept.sort();
+    expected.sort();
+    assert_eq!(kept, expected);
+    // A flush of a tree goes by labels.
+    let tree: Name = "b.example.".parse().unwrap();
+    assert_eq!(caching.forwarder.cache().unwrap().flush(&tree, true), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_makes_no_answer_live_longer_than_its_ttl() {
+    let upstream = Upstream::start(good).await;
+    let caching = Caching::of(&upstream);
+    let ttl = async || caching.name("a.example.").await.1.answer[0].ttl;
+    assert_eq!(ttl().await, 300);
+    caching.pass(100);
+    assert_eq!(ttl().await, 200);
+    // Back before it came, which the clock of the kernel never does: then it is new, and no more.
+    caching.go_back(500);
+    assert_eq!((ttl().await, asked(&upstream)), (300, 1));
+    caching.pass(650);
+    assert_eq!((ttl().await, asked(&upstream)), (50, 1));
+    // A year of suspension.
+    caching.pass(31_536_000);
+    assert_eq!((ttl().await, asked(&upstream)), (300, 2));
+    caching.go_back(u64::MAX);
+    assert_eq!(ttl().await, 300);
+}
+
 /// What the upstream server of the model has: for each of eight names an address, nothing, or NXDOMAIN, and a TTL.
 static WORLD: Mutex<[(u8, u8); 8]> = Mutex::new([(0, 0); 8]);
 
@@ -281,6 +416,30 @@ async fn random_questions_answers_and_times_go_as_a_simple_model_says() {
                 assert_eq!((at_once, shown, ttl), (is_kept, expected.0, Some(left)), "{what}");
             }
         }
+        // The dump of the cache is that of the model.
+        let mut dump: Vec<(String, u32, u8)> = caching
+            .forwarder
+            .cache()
+            .unwrap()
+            .list(None, |_| String::new())
+            .into_iter()
+            .filter(|entry| !entry.stale)
+            .map(|entry| {
+                let address = entry.records.first().and_then(|record| record.rsplit('.').next());
+                let kind = match (entry.rcode, address) {
+                    ("NXDOMAIN", _) => 0,
+                    (_, None) => 1,
+                    (_, Some(last)) => last.parse().unwrap(),
+                };
+                (entry.name, entry.ttl, kind)
+            })
+            .collect();
+        dump.sort();
+        let expected = model.iter().enumerate().filter_map(|(number, kept)| {
+            let (answer, until) = kept.filter(|(_, until)| *until > now)?;
+            Some((format!("n{number}.example."), (until - now) as u32, answer.0))
+        });
+        assert_eq!(dump, expected.collect::<Vec<_>>(), "seed {seed}, step {step}");
     }
     assert_eq!(asked(&upstream), queries, "seed {seed}");
 }

@@ -17,6 +17,7 @@ pub(in crate::resolve) const CONFIG: CacheConfig = CacheConfig {
     min_ttl: 0,
     max_ttl: 86_400,
     negative_max_ttl: 3600,
+    below_nxdomain: true,
     stale: StaleConfig {
         max_age: Duration::from_secs(3600),
         client_wait: Duration::from_millis(50),
@@ -46,6 +47,11 @@ impl Caching {
 
     pub(super) fn pass(&self, seconds: u64) {
         *self.time.lock().unwrap() += Duration::from_secs(seconds);
+    }
+
+    pub(super) fn go_back(&self, seconds: u64) {
+        let mut time = self.time.lock().unwrap();
+        *time = time.saturating_sub(Duration::from_secs(seconds));
     }
 
     /// As a worker takes it: at once, or as a job.
@@ -413,4 +419,67 @@ async fn a_kept_alias_is_given_at_once_unless_it_leads_to_what_is_ours_now() {
     ));
     assert_eq!(Message::read(&out).unwrap().answer[1].rdata, [10, 0, 0, 1]);
     assert_eq!(asked(&upstream), 1);
+}
+
+#[tokio::test]
+async fn rfc8020_2_nothing_is_below_a_name_that_is_denied_until_its_ttl_is_over_or_something_is() {
+    static IS_THERE: AtomicBool = AtomicBool::new(false);
+    let upstream = Upstream::start(|query, _| {
+        if IS_THERE.load(Ordering::SeqCst) {
+            return good(query, false);
+        }
+        vec![respond(query, 3, [0, 1, 0], SOA)]
+    })
+    .await;
+    let caching = Caching::of(&upstream);
+    let name = async |name: &str| {
+        let (at_once, reply) = caching.name(name).await;
+        let ttl = reply.authority.first().map(|record| record.ttl);
+        (at_once, reply.rcode(), ttl)
+    };
+    assert_eq!(name("gone.example.").await, (false, 3, Some(60)));
+    caching.pass(10);
+    for below in ["a.gone.example.", "B.a.GONE.example."] {
+        assert_eq!(name(below).await, (true, 3, Some(50)), "{below}");
+    }
+    // Every type of the name itself.
+    let mut query = testing::query(1, "gone.example.");
+    let length = query.len();
+    query[length - 3] = 28;
+    let (at_once, reply) = caching.ask(&query).await;
+    assert_eq!((at_once, reply[3] & 0x0F), (true, 3));
+    assert_eq!(asked(&upstream), 1);
+    // Not other names, and not with other bits.
+    assert!(!name("agone.example.").await.0 && !name("example.").await.0);
+    caching
+        .forwarder
+        .cache()
+        .unwrap()
+        .flush(&"example.".parse().unwrap(), false);
+    let mut query = testing::query(1, "c.gone.example.");
+    query[3] |= 0x10;
+    assert!(!caching.ask(&query).await.0);
+    // One denial is one entry.
+    let cache = caching.forwarder.cache().unwrap();
+    let gone: Name = "gone.example.".parse().unwrap();
+    assert_eq!(cache.list(Some(&gone), |_| String::new()).len(), 1);
+    assert_eq!(cache.flush(&gone, false), 1);
+    IS_THERE.store(true, Ordering::SeqCst);
+    assert_eq!(name("d.gone.example.").await, (false, 0, None));
+    // What is there takes it back for all above.
+    IS_THERE.store(false, Ordering::SeqCst);
+    assert!(!name("gone.example.").await.0);
+    IS_THERE.store(true, Ordering::SeqCst);
+    assert_eq!(name("e.gone.example.").await, (true, 3, Some(60)));
+    caching.pass(60);
+    assert_eq!(name("gone.example.").await, (false, 0, None));
+    assert_eq!(name("f.gone.example.").await, (false, 0, None));
+    let config = CacheConfig {
+        below_nxdomain: false,
+        ..CONFIG
+    };
+    let caching = Caching::new(settings(&[upstream.address], BUDGET), config);
+    IS_THERE.store(false, Ordering::SeqCst);
+    caching.name("gone.example.").await;
+    assert!(!caching.name("a.gone.example.").await.0);
 }

@@ -19,6 +19,8 @@ use crate::serve::xdp::Publisher;
 use crate::store::{Change, ConfiguredView, Store};
 use crate::table::Memory;
 
+mod ruled;
+
 /// Room for answers.
 const NAMES: u32 = 64;
 /// How often a name is asked before it is promoted.

@@ -151,6 +151,51 @@ async fn with_always_a_server_that_is_gone_is_noticed_before_a_client_asks() {
 }
 
 #[tokio::test]
+async fn a_server_that_dies_under_load_costs_no_client_more_than_its_time_and_is_back_by_a_probe() {
+    let (first, second) = (Upstream::start(good).await, Upstream::start(good).await);
+    let time = Duration::from_secs(2);
+    let mut settings = settings(&[first.address, second.address], time);
+    settings.sets[0].probe.interval = Duration::from_millis(50);
+    let forwarder = make(settings);
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in forwarder.tasks() {
+        tasks.spawn(task);
+    }
+    let state = || forwarder.upstreams()[0].servers[0].state;
+    for round in 0..20 {
+        if round == 5 {
+            first.replies.send(false).unwrap();
+        }
+        let names = (0..20).map(|number| testing::query(number, &format!("n{number}.r{round}.")));
+        let queries: Vec<_> = names.collect();
+        let start = Instant::now();
+        let asked = queries
+            .iter()
+            .map(|query| forwarder.forward(query, CLIENT, Limit::Datagram));
+        let replies = future::join_all(asked).await;
+        let took = start.elapsed();
+        assert!(replies.iter().all(|reply| reply[7] == 1), "round {round}");
+        assert!(took < 2 * time, "round {round}: {took:?}");
+    }
+    assert_eq!(state(), "resting");
+    let before = second.queries.load(Ordering::SeqCst);
+    first.replies.send(true).unwrap();
+    let back = async {
+        while state() != "up" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, back).await.expect("a probe");
+    let query = testing::query(1, "last.");
+    forwarder.forward(&query, CLIENT, Limit::Datagram).await;
+    assert_eq!(
+        second.queries.load(Ordering::SeqCst),
+        before,
+        "the first has its place again"
+    );
+}
+
+#[tokio::test]
 async fn a_server_that_drops_queries_with_an_opt_is_asked_without_from_then_on() {
     static WITH_OPT: AtomicUsize = AtomicUsize::new(0);
     let upstream = Upstream::start(|query, _| {

@@ -201,7 +201,9 @@ impl Forwarding {
             let cache = policy.forwarder.as_ref().and_then(|forwarder| forwarder.cache());
             let figures = cache.map_or(&cached, |cache| cache.figures());
             if let Some(Ok(counters)) = program.lock().as_ref().map(Program::counters) {
-                figures.hits_in_xdp.store(counters.cached, Ordering::Relaxed);
+                let hits = counters.cached.saturating_sub(counters.ruled);
+                figures.hits_in_xdp.store(hits, Ordering::Relaxed);
+                figures.ruled_in_xdp.store(counters.ruled, Ordering::Relaxed);
             }
             Arc::clone(figures)
         }));
