@@ -24,7 +24,6 @@ use super::wanted::Wanted;
 use super::{Around, Target, unified};
 use crate::config::{DryRun, ProviderConfig};
 use crate::model::name::Name;
-use crate::source::SourceState;
 
 /// Attempts at a change, before it waits for the next time that the zones are read.
 const ATTEMPTS: u32 = 5;
@@ -400,7 +399,7 @@ fn may_delete(around: &Around, comment: &str, mark: &str) -> bool {
     let source = comment.strip_prefix(mark).and_then(|rest| rest.split(',').next());
     let mut sources = around.sources.iter();
     let known = sources.find(|known| Some(known.status.source().key().as_str()) == source);
-    known.is_none_or(|known| known.status.report().state == SourceState::Synced)
+    known.is_none_or(|known| known.status.report().state.is_settled())
 }
 
 fn pending(id: &RecordId, change: &Change, attempts: u32, reason: &str) -> PendingChange {
