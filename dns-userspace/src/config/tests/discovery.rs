@@ -229,5 +229,5 @@ fn orders_registrations_and_files_that_cannot_be() {
         "an IP address",
     );
     let both = "sources: {traefik: [{name: t, targets: [192.0.2.1], address: \"http://a\", path: b}]}\n";
-    refused(both, "1:78", "exclude each other");
+    refused(both, "1:80", "exclude each other");
 }
