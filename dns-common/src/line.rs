@@ -88,7 +88,7 @@ pub mod flag {
     pub const GHOST: u32 = 1 << 26;
     /// Who may ask is for the zone's access list to say.
     pub const GUARDED: u32 = 1 << 24;
-    /// Shift of the order of the inline A ([`crate::order::kind`], never weighted).
+    /// Shift of the order of the inline A ([`crate::order::kind`], never weighted nor by hash).
     pub const ORDER_SHIFT: u32 = 28;
     /// The inline A are not answered as given.
     pub const ORDERED: u32 = 3 << ORDER_SHIFT;

@@ -4,6 +4,7 @@
 //! rotate     A B C D ─► C D A B       from any place on, all alike
 //! random     A B C D ─► D A C B       any order, all alike
 //! weighted   A B C D ─► C A B D       the first one drawn by weight, the rest as they are
+//! hash       A B C D ─► C D A B       as rotate, but always the same for clients of one prefix
 //! ```
 //!
 //! RFC 2181 §5: an RRset is a set, so every order is as right as the next. Equal numbers give equal orders in both
@@ -19,6 +20,8 @@ pub mod kind {
     pub const RANDOM: u8 = 2;
     /// The first RR by weight.
     pub const WEIGHTED: u8 = 3;
+    /// Turned by a number of places that follows from the client's prefix.
+    pub const HASH: u8 = 4;
 }
 
 /// The most RRs that the fast path orders.
@@ -26,6 +29,43 @@ pub const MOST: u32 = 16;
 /// Numbers of two octets that a slot has of a weighted order: the lower and the upper half of the sum of the weights,
 /// then the weights.
 pub const WEIGHT_NUMBERS: usize = 2 + MOST as usize;
+
+/// What an order is drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// A random number.
+    pub random: u64,
+    /// The client's address as it lies in memory, IPv4-mapped where it is IPv4.
+    pub client: [u64; 2],
+}
+
+impl Draw {
+    /// The number that an order of this kind follows from.
+    #[inline(always)]
+    pub const fn number(self, kind: u8) -> u64 {
+        if kind == kind::HASH {
+            prefix_of(self.client)
+        } else {
+            self.random
+        }
+    }
+}
+
+/// `::ffff:0:0/96`: octets 8 to 11 of an IPv4-mapped address, as they lie in memory.
+const MAPPED: u32 = u32::from_le_bytes([0, 0, 0xFF, 0xFF]);
+
+/// A number for the prefix of a client: the first 24 bits of an IPv4 address, the first 56 of an IPv6 address. Sites
+/// are given at least that much, so resolvers that share a site count as one client.
+#[inline(always)]
+const fn prefix_of([first, second]: [u64; 2]) -> u64 {
+    // Either way it ends at the seventh octet of a word.
+    let has_prefix = if first == 0 && second as u32 == MAPPED {
+        second
+    } else {
+        first
+    };
+    has_prefix & (u64::MAX >> 8)
+}
 
 /// Which RR stands at which place; each of them as given at first.
 pub trait Places {
@@ -107,7 +147,7 @@ pub fn arrange<P: Places + ?Sized>(
 ) {
     let mut random = random;
     match kind {
-        kind::ROTATE => places.rotate(draw(&mut random, count), count),
+        kind::ROTATE | kind::HASH => places.rotate(draw(&mut random, count), count),
         kind::RANDOM => {
             // Fisher and Yates: each place from the last on gets one of those that are left.
             for place in 1..most {
@@ -157,10 +197,12 @@ pub fn next(state: &mut u64) -> u64 {
 mod tests {
     extern crate std;
 
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
     use std::collections::HashMap;
     use std::vec::Vec;
 
     use super::*;
+    use crate::cookie::words;
 
     /// What both kinds of places make of it, which must be the same.
     fn order(kind: u8, count: u32, random: u64, weights: &[u16]) -> Vec<u16> {
@@ -190,7 +232,7 @@ mod tests {
     fn every_order_is_one_of_all_rrs() {
         let mut state = 7;
         for count in 1..40 {
-            for kind in [kind::FIXED, kind::ROTATE, kind::RANDOM, kind::WEIGHTED] {
+            for kind in [kind::FIXED, kind::ROTATE, kind::RANDOM, kind::WEIGHTED, kind::HASH] {
                 for _ in 0..50 {
                     let weights: Vec<u16> = (0..count).map(|_| next(&mut state) as u16).collect();
                     let mut order = order(kind, count, next(&mut state), &weights);
@@ -218,6 +260,47 @@ mod tests {
                     .all(|(a, b)| (a + 1) % 4 == *b)
             );
             assert!((share - 0.25).abs() < 0.01, "{order:?} {share}");
+        }
+    }
+
+    /// Where the circle of four begins for this client.
+    fn first_for(address: IpAddr, random: u64) -> u16 {
+        let address = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        let client = words(address.octets());
+        let number = Draw { random, client }.number(kind::HASH);
+        order(kind::HASH, 4, number, &[])[0]
+    }
+
+    #[test]
+    fn clients_of_one_prefix_get_the_same_first_one() {
+        for (one, other) in [
+            ("192.0.2.1", "192.0.2.254"),
+            ("2001:db8:1:200::1", "2001:db8:1:2ff:ffff::9"),
+        ] {
+            let first = |client: &str, random| first_for(client.parse().expect("an address"), random);
+            assert_eq!(first(one, 1), first(other, 77), "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_spread_alike() {
+        let v4 = |number: u64| first_for(Ipv4Addr::from((number as u32) << 8).into(), 1);
+        let v6 = |number: u64| {
+            first_for(
+                Ipv6Addr::from(((0x2001_0db8 << 24) | u128::from(number)) << 72).into(),
+                1,
+            )
+        };
+        let prefixes = 0..20_000;
+        for of_client in [&v4 as &dyn Fn(u64) -> u16, &v6] {
+            let mut counts = [0; 4];
+            for number in prefixes.clone() {
+                counts[usize::from(of_client(number))] += 1;
+            }
+            assert!(counts.iter().all(|count| (4_700..5_300).contains(count)), "{counts:?}");
         }
     }
 

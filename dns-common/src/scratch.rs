@@ -82,8 +82,7 @@ pub struct Scratch {
     /// What the order of RRs is drawn from. The plane sets it.
     pub random: u64,
     /// The client as a key of a table of prefixes: 128, the address as it lies in memory (IPv4-mapped, where it is
-    /// IPv4),
-    /// 0. Set by the plane where there are views.
+    /// IPv4), 0. Set by the plane where the first look does not decide.
     pub client: [u32; 6],
     /// Octets of the question's name, root label included.
     pub name_bytes: u32,
@@ -125,6 +124,13 @@ impl Scratch {
             (second >> 32) as u32,
             0,
         ];
+    }
+
+    /// Who asks, as an address that lies in memory.
+    #[inline(always)]
+    pub const fn client_words(&self) -> [u64; 2] {
+        let [_, a, b, c, d, _] = self.client;
+        [a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32]
     }
 
     /// All zero.

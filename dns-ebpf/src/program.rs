@@ -75,12 +75,10 @@ fn answer(ctx: &XdpContext) -> Verdict {
     match steps::scan_and_look(ctx, &frame, &mut state.scratch, admitted) {
         Ok(First::Decided) => {}
         Ok(first) => {
-            if maps::settings().has_views != 0 || maps::settings().hot_buckets != 0 {
-                let Some(client) = respond::client(ctx, &frame) else {
-                    return Verdict::Pass(PassReason::Internal);
-                };
-                state.scratch.set_client(client);
-            }
+            let Some(client) = respond::client(ctx, &frame) else {
+                return Verdict::Pass(PassReason::Internal);
+            };
+            state.scratch.set_client(client);
             if let Err(reason) = steps::decide(first) {
                 return Verdict::Pass(reason);
             }

@@ -24,8 +24,11 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use dns_common::order::Draw;
+
 use crate::message::Limit;
 use crate::model::name::{Name, NameKey};
+use crate::model::prefixes::address_words;
 use crate::model::record::{RecordType, RrSet};
 
 pub use crate::message::CookieSource;
@@ -57,7 +60,7 @@ pub struct Environment<'a> {
     pub identity: Option<&'a Identity>,
     /// Whether the query is answered at all.
     pub admission: Admission,
-    /// What the order of RRs is drawn from.
+    /// What the order of RRs is drawn from, but where it follows from the client.
     pub random: u64,
 }
 
@@ -181,6 +184,14 @@ impl Environment<'_> {
 }
 
 impl<'a> Environment<'a> {
+    /// What orders are drawn from.
+    pub fn draw(&self) -> Draw {
+        Draw {
+            random: self.random,
+            client: address_words(self.cookies.client),
+        }
+    }
+
     /// `edns.nsid`.
     pub fn nsid(&self) -> Option<&'a str> {
         self.identity?.nsid.as_deref()

@@ -316,6 +316,8 @@ fn routes() -> Routes {
         .route("/api/v1/debug/limits", get(debug::limits))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
+        .route("/api/v1/sources/{kind}/{name}/rollback", post(sources::rollback))
+        .route("/api/v1/sources/{kind}/{name}/resume", post(sources::resume))
         .route("/api/v1/sources/{kind}/{name}/disagreements", get(sources::compare))
         .route("/api/v1/sources/{kind}/{name}/adopt", post(objects::adopt))
         .route("/api/v1/kubernetes/objects", get(objects::explain))

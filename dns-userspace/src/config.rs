@@ -95,9 +95,9 @@ pub use self::rate_limit::RateLimitConfig;
 pub use self::records::ConfiguredRecord;
 pub use self::rewrite::{RecordSets, are_same, is_same, records_of, with_records};
 pub use self::sources::{
-    CheckAsk, CheckSettings, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, ExportSource, GitSource,
-    HostsSource, KubernetesSource, Naming, NomadSource, PeerSettings, PodNames, ProxySource, Secret, Signers,
-    SourceSettings, TextSettings, ViewAddresses, WatchedKind, is_within,
+    CheckAsk, CheckSettings, CheckedBy, ConfigMapPlace, ConfiguredSource, ConsulKvSource, ConsulSource, ExportSource,
+    GitSource, HostsSource, KubernetesSource, Naming, Near, NomadSource, PeerSettings, PodNames, ProxySource, Register,
+    Secret, Signers, SourceSettings, TextSettings, ViewAddresses, WatchedKind, is_within,
 };
 pub use self::storage::StorageConfig;
 pub use self::targets::{

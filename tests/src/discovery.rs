@@ -279,12 +279,17 @@ impl Traefik {
         })
     }
 
+    /// The file with the dynamic configuration.
+    pub fn dynamic(&self) -> PathBuf {
+        self.folder.path().join("dynamic.yaml")
+    }
+
     /// Replaces the dynamic configuration.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, dynamic: &str) -> Result<()> {
-        Ok(std::fs::write(self.folder.path().join("dynamic.yaml"), dynamic)?)
+        Ok(std::fs::write(self.dynamic(), dynamic)?)
     }
 
     /// Whether it has a route for a host: without one it answers 404.

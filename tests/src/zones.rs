@@ -581,9 +581,14 @@ impl Generator {
             .choose(&mut self.rng)
             .expect("not empty");
         let weights = (0..rdatas.len()).map(|_| self.rng.random_range(0..3) * 100).collect();
-        let order = *["fixed", "fixed", "rotate", "random", "weighted"]
+        let order = match *["fixed", "fixed", "rotate", "random", "weighted"]
             .choose(&mut self.rng)
-            .expect("not empty");
+            .expect("not empty")
+        {
+            // Without another draw, so that seeds stay what they were.
+            "rotate" if matches!(ttl, 60 | 3600) => "hash",
+            order => order,
+        };
         let handling = Handling::new(
             Order::from_word(order, weights).expect("a known word"),
             match self.rng.random_bool(0.3) {

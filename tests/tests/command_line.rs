@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tests::net::is_skipped;
-use tests::server::{Server, program};
+use tests::server::{Server, eventually, program};
 
 /// How a verb ended, and what it said.
 struct Said {
@@ -755,5 +755,56 @@ fn upstream_servers_the_cache_and_rules_are_shown_and_changed() -> Result<()> {
     ensure!(hotdns(&server, &["rule", "resume", "ads"])?.out == "ads is in force\n");
     ensure!(hotdns(&server, &["rule", "list"])?.out.contains("block"));
     ensure!(hotdns(&server, &["rule", "pause", "none"])?.code == 3);
+    Ok(())
+}
+
+#[test]
+fn a_source_is_put_back_held_over_a_restart_and_let_go() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = Server::start("sources: {hosts: [{name: lan, path: hosts, domain: example.com}]}\n")?;
+    let answers = |server: &Server, wanted: &str| {
+        eventually(wanted, || {
+            Ok(server.dig(&["printer.example.com", "A", "+short"])?.trim() == wanted)
+        })
+    };
+    server.write("hosts", "192.0.2.7 printer\n")?;
+    answers(&server, "192.0.2.7")?;
+    let list = || hotdns(&server, &["discovery", "rollback", "hosts/lan", "--list", "-o", "json"])?.json();
+    let good = list()?["entries"][0]["version"].as_u64().context("a version")?;
+    server.write("hosts", "192.0.2.66 printer\n")?;
+    answers(&server, "192.0.2.66")?;
+
+    let unknown = hotdns(&server, &["discovery", "rollback", "hosts/lan", "--to", "1000000"])?;
+    ensure!(
+        unknown.code != 0 && unknown.err.contains("the latest version is"),
+        "{}",
+        unknown.err
+    );
+    let back = hotdns(
+        &server,
+        &["discovery", "rollback", "hosts/lan", "--to", &good.to_string()],
+    )?;
+    ensure!(back.code == 0 && back.out.contains("held"), "{} {}", back.out, back.err);
+    answers(&server, "192.0.2.7")?;
+    server.write("hosts", "192.0.2.67 printer\n")?;
+    server.kill()?;
+    server.run()?;
+    eventually("held after a restart", || {
+        Ok(server.metric("hotdns_source_state{kind=\"hosts\",name=\"lan\",state=\"held\"}")? == 1.0)
+    })?;
+    let ready = server.request("GET", "/ready", None)?;
+    ensure!(
+        ready.status == 200 && ready.json["degraded"][0]["source"] == "hosts/lan",
+        "{ready:?}"
+    );
+    answers(&server, "192.0.2.7")?;
+    let resumed = hotdns(&server, &["discovery", "resume", "hosts/lan"])?;
+    ensure!(resumed.code == 0, "{}", resumed.err);
+    answers(&server, "192.0.2.67")?;
+    let again = server.request("POST", "/api/v1/sources/hosts/lan/resume", None)?;
+    ensure!(again.status == 409 && again.json["code"] == "not_held", "{again:?}");
+    ensure!(server.stop()?.success());
     Ok(())
 }

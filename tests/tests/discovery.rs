@@ -1,13 +1,15 @@
 //! The running server beside a real Consul and a real Traefik: `cargo xtask test --discovery`.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests::discovery::{Caddy, Consul, Traefik};
-use tests::server::{Server, eventually, program};
+use tests::frames::{Query, wire_name};
+use tests::server::{Server, eventually, program, request};
 
 fn source(server: &Server, kind: &str) -> Result<Value> {
     let reply = server.request("GET", "/api/v1/sources", None)?;
@@ -156,6 +158,25 @@ fn a_real_traefik_routes_each_name_that_is_served() -> Result<()> {
     answers(&server, "one.edge.test", "A", &[])?;
     ensure!(source(&server, "traefik")?["skipped_count"] == 0);
 
+    // Its file says the same as its API, but for the services of Consul.
+    let from_file = Server::start(&format!(
+        "sources: {{traefik: [{{name: file, path: \"{}\", targets: [192.0.2.9], ttl: 60}}]}}\n",
+        traefik.dynamic().display()
+    ))?;
+    answers(&from_file, "two.edge.test", "A", &["192.0.2.9"])?;
+    answers(&from_file, "a.b.w.edge.test", "A", &["192.0.2.9"])?;
+    ensure!(dig(&from_file, "web.edge.test", "A")?.is_empty());
+    traefik.write("http: [")?;
+    eventually("a broken file is told", || {
+        let source = source(&from_file, "traefik")?;
+        Ok(source["state"] == "degraded" && source["error"].to_string().contains("dynamic.yaml"))
+    })?;
+    answers(&from_file, "two.edge.test", "A", &["192.0.2.9"])?;
+    traefik.write(&DYNAMIC.replace("one.edge.test", "two.edge.test"))?;
+    eventually("in step again", || {
+        Ok(source(&from_file, "traefik")?["state"] == "synced")
+    })?;
+
     // The report of the two: nothing, then a name that leads to Traefik and that no router takes.
     let report = || {
         let mut command = Command::new(program()?);
@@ -176,6 +197,57 @@ fn a_real_traefik_routes_each_name_that_is_served() -> Result<()> {
         !is_fine && text.trim() == "old.edge.test. leads to the proxy, and no router takes it",
         "{text}"
     );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn hotdns_is_a_service_of_a_real_consul() -> Result<()> {
+    let consul = Consul::start()?;
+    let mut server = Server::start(&format!(
+        "sources: {{consul: [{{name: dc1, address: \"http://{0}\", suffix: dev.test., exposed_by_default: true, register: \
+         {{service: dns, address: 192.0.2.53, port: 5353, check: \"{0}\"}}}}]}}\n",
+        consul.http()
+    ))?;
+    let is_passing = || {
+        let entries = request(&consul.http(), "GET", "/v1/health/service/dns?passing", None)?.json;
+        Ok(entries[0]["Service"]["Port"] == 5353)
+    };
+    eventually("a service that passes its check", is_passing)?;
+    answers(&server, "dns.dev.test", "A", &["192.0.2.53"])?;
+    eventually(
+        "told",
+        || Ok(source(&server, "consul")?["registration"] == "registered"),
+    )?;
+    consul.put("/v1/agent/service/deregister/dns", None)?;
+    eventually("registered again", is_passing)?;
+    ensure!(server.stop()?.success());
+    let services = request(&consul.http(), "GET", "/v1/agent/services", None)?.json;
+    ensure!(
+        services.as_object().is_some_and(serde_json::Map::is_empty),
+        "{services}"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul: cargo xtask test --discovery"]
+fn the_nearest_instance_of_a_real_consul_comes_first() -> Result<()> {
+    let consul = Consul::start()?;
+    for instance in 0..4 {
+        consul.put("/v1/catalog/register", Some(&external(0, instance, "passing")))?;
+    }
+    // On the agent's own node, and last by its address.
+    consul.register("s0", "here", "192.0.2.200", &["traefik.enable=true"])?;
+    let server = Server::start(&format!(
+        "sources: {{consul: [{{name: dc1, address: \"http://{}\", suffix: dev.test., order: nearest}}]}}\n",
+        consul.http()
+    ))?;
+    eventually("all of them", || Ok(dig(&server, "s0.dev.test", "A")?.len() == 5))?;
+    for _ in 0..20 {
+        let text = server.dig(&["s0.dev.test", "A", "+short"])?;
+        ensure!(text.lines().next() == Some("192.0.2.200"), "{text}");
+    }
     Ok(())
 }
 
@@ -322,6 +394,60 @@ fn ticks(pid: i32) -> Result<u64> {
     Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
+/// A check of each service fails, then passes, a hundred each second: from the registry's word to the answer.
+fn a_hundred_each_second(server: &Server, consul: &Consul, services: usize, instances: usize) -> Result<Vec<Duration>> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(server.dns)?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let (told, changes) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            let start = Instant::now();
+            for number in 0..2 * services {
+                std::thread::sleep((Duration::from_millis(10) * number as u32).saturating_sub(start.elapsed()));
+                let (status, wanted) = match number < services {
+                    true => ("critical", instances - 1),
+                    false => ("passing", instances),
+                };
+                let service = number % services;
+                consul.put("/v1/catalog/register", Some(&external(service, 3, status)))?;
+                told.send((service, wanted, Instant::now()))?;
+            }
+            Ok::<_, anyhow::Error>(start.elapsed())
+        });
+        let (mut waiting, mut latencies) = (Vec::new(), Vec::new());
+        while latencies.len() < 2 * services {
+            let is_over = writer.is_finished();
+            waiting.extend(changes.try_iter());
+            if is_over && waiting.is_empty() {
+                break;
+            }
+            let mut still = Vec::with_capacity(waiting.len());
+            for (service, wanted, since) in waiting {
+                let name = wire_name(&format!("s{service}.dev.test"));
+                socket.send(&Query::new(&name, 1).build())?;
+                let mut reply = [0; 512];
+                socket.recv(&mut reply)?;
+                match usize::from(reply[7]) == wanted {
+                    true => latencies.push(since.elapsed()),
+                    false => still.push((service, wanted, since)),
+                }
+            }
+            waiting = still;
+            ensure!(
+                waiting
+                    .iter()
+                    .all(|(.., since)| since.elapsed() < Duration::from_secs(60)),
+                "{waiting:?} after a minute"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let took = writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        println!("{} changes in {took:?}", 2 * services);
+        Ok(latencies)
+    })
+}
+
 #[test]
 #[ignore = "needs Consul, takes a minute: cargo xtask test --discovery"]
 fn a_thousand_services_are_followed() -> Result<()> {
@@ -365,6 +491,13 @@ fn a_thousand_services_are_followed() -> Result<()> {
         latencies[20], latencies[39]
     );
     ensure!(latencies[39] < Duration::from_secs(5), "{latencies:?}");
+    let mut latencies = a_hundred_each_second(&server, &consul, services, instances)?;
+    latencies.sort();
+    let (median, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
+    println!("of 100 changes each second, one is answered after {median:?} (median), {p99:?} (99 of 100)");
+    ensure!(p99 < Duration::from_secs(5), "{p99:?}");
+    println!("resident: {} MiB", server.resident_bytes()? >> 20);
+    std::thread::sleep(Duration::from_secs(5));
     let pid = server.pid()?;
     let before = ticks(pid)?;
     std::thread::sleep(Duration::from_secs(30));

@@ -1,7 +1,8 @@
 //! The XDP program by `BPF_PROG_TEST_RUN`: its object, exact frames, every reason to pass, and the comparison with the
 //! reference answerer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -20,7 +21,7 @@ use dns_common::tap::TapSettings;
 use dns_userspace::answer::{Environment, Identity};
 use dns_userspace::model::access::{Access, AccessList};
 use dns_userspace::model::name::Name;
-use dns_userspace::model::record::{Handling, RecordType, RrSet};
+use dns_userspace::model::record::{Handling, Order, RecordType, RrSet, Wildcard};
 use dns_userspace::model::source::{Origin, SourceId};
 use dns_userspace::model::views::ViewClients;
 use dns_userspace::serve::xdp::Room;
@@ -1042,6 +1043,66 @@ fn differential_xdp_at_length() -> Result<()> {
     }
     let (cases, length) = asked_for(100_000_000, Length::Hours);
     compare(cases, length, all_threads())
+}
+
+/// A prefix of clients has one order, whatever number is drawn, and the same one from every plane.
+#[test]
+fn the_order_by_hash_is_the_client_prefix_s() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let hashed = |rtype, rdatas| RrSet {
+        rtype,
+        ttl: 300,
+        rdatas,
+        origin: Origin::config(),
+        handling: Handling::new(Order::Hash, Wildcard::Rfc4592),
+    };
+    let v4 = hashed(RecordType::A, [1u8, 2, 3].map(|last| [192, 0, 2, last]).into());
+    let v6 = hashed(
+        RecordType::AAAA,
+        [1u8, 2, 3]
+            .map(|last| [0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last])
+            .into(),
+    );
+    let owner = name("pool.lay.");
+    let mut seen: BTreeMap<(String, RecordType), BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for random in [1, 77] {
+        let environment = Environment { random, ..ENVIRONMENT };
+        let mut kernel = Kernel::new(environment, false)?;
+        kernel.apply(vec![Change::config_records(vec![
+            (owner.clone(), v4.clone()),
+            (owner.clone(), v6.clone()),
+        ])])?;
+        for site in 0..24u8 {
+            for client in [
+                format!("203.0.{site}.1"),
+                format!("203.0.{site}.250"),
+                format!("2001:db8:7:{site:x}00::1"),
+                format!("2001:db8:7:{site:x}77::9"),
+            ] {
+                for qtype in [RecordType::A, RecordType::AAAA] {
+                    let address: IpAddr = client.parse()?;
+                    let mut frame = frame(address.is_ipv6(), &[], query("pool.lay", qtype).build());
+                    frame.source.set_ip(address);
+                    let bytes = frame.build();
+                    assert_eq!(kernel.compare(&frame, &bytes)?, Compared::Equal, "{client} {qtype}");
+                    let Fate::Answered(reply) = check(&bytes, &kernel.run(&bytes)?).map_err(anyhow::Error::msg)? else {
+                        anyhow::bail!("no answer to {client}");
+                    };
+                    let prefix = format!("{} {site}", address.is_ipv6());
+                    seen.entry((prefix, qtype)).or_default().insert(reply);
+                }
+            }
+        }
+    }
+    assert!(seen.values().all(|orders| orders.len() == 1), "{seen:?}");
+    for qtype in [RecordType::A, RecordType::AAAA] {
+        let of_type = seen.iter().filter(|((_, of), _)| *of == qtype);
+        let orders: BTreeSet<&Vec<u8>> = of_type.flat_map(|(_, orders)| orders).collect();
+        assert_eq!(orders.len(), 3, "every beginning, for {qtype}");
+    }
+    Ok(())
 }
 
 /// Seeds of the long comparison that once found a difference. 20743: an alias of the root, which has several addresses

@@ -6,7 +6,7 @@
 //!
 //! RFCs: 1035 §4, 2181 §9, 9471.
 
-use dns_common::order::arrange;
+use dns_common::order::{Draw, arrange};
 
 use super::{Owner, Resolution, Section, Serials, class};
 use crate::message::compress::{Compressor, Pointer};
@@ -29,7 +29,7 @@ pub struct Framing<'a> {
     /// The most octets that the message may have, OPT included.
     pub limit: usize,
     /// What the order of RRs is drawn from; `None` leaves them as they were given.
-    pub random: Option<u64>,
+    pub draw: Option<Draw>,
 }
 
 impl<'a> Framing<'a> {
@@ -126,7 +126,7 @@ pub fn encode(
         }
         for rrset in rrsets {
             let before = out.len();
-            let order = ordered(rrset, section, framing.random);
+            let order = ordered(rrset, section, framing.draw);
             if !write_rrset(
                 (rrset, order.as_deref()),
                 class,
@@ -192,7 +192,7 @@ fn write_header(framing: &Framing<'_>, resolution: &Resolution, out: &mut Vec<u8
 }
 
 /// The RDATA in the order in which they are written, where the RRset is ordered: those of the answer section are.
-fn ordered(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<&[u8]>> {
+fn ordered(section: &Section, number: usize, draw: Option<Draw>) -> Option<Vec<&[u8]>> {
     let order = section.rrset.handling.order();
     if number != 1 || *order == Order::Fixed {
         return None;
@@ -203,11 +203,12 @@ fn ordered(section: &Section, number: usize, random: Option<u64>) -> Option<Vec<
         return None;
     }
     let mut places: Vec<u16> = (0..count).collect();
-    if let Some(random) = random {
+    if let Some(draw) = draw {
         let (weights, count) = (order.weights(), u32::from(count));
         let total = weights.iter().map(|&weight| u32::from(weight)).sum();
         let weight = |place: u32| weights.get(place as usize).copied().unwrap_or(0);
-        arrange(&mut places[..], order.kind(), (count, count), random, (total, weight));
+        let (kind, count) = (order.kind(), (count, count));
+        arrange(&mut places[..], kind, count, draw.number(kind), (total, weight));
     }
     Some(places.into_iter().map(|place| rdatas[usize::from(place)]).collect())
 }

@@ -165,7 +165,7 @@ pub fn resume(
         recursion_desired: true,
         recursion_available: true,
         edns: None,
-        random: Some(environment.random),
+        draw: Some(environment.draw()),
         limit: usize::from(u16::MAX),
     };
     encode(&resolution, &question, &framing, serials, out, None);
@@ -317,7 +317,7 @@ fn framing<'a>(query: &Query<'_>, environment: &Environment<'a>) -> Framing<'a> 
             nsid: environment.nsid().filter(|_| edns.options.nsid),
             error: None,
         }),
-        random: Some(environment.random),
+        draw: Some(environment.draw()),
         limit: usize::from(
             environment
                 .limit

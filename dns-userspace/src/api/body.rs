@@ -58,7 +58,7 @@ pub(super) struct RrsetBody {
     pub(super) ttl: Option<Number>,
     /// RDATA in presentation format: one value or several.
     pub(super) value: Option<Values>,
-    /// fixed, rotate, random or weighted.
+    /// fixed, rotate, random, weighted or hash.
     pub(super) order: Option<String>,
     /// With `order: weighted`, one for each value.
     #[schema(value_type = Option<Vec<u16>>)]

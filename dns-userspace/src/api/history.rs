@@ -139,6 +139,7 @@ struct Filter {
     zone: Option<NameKey>,
     name: Option<NameKey>,
     actor: Option<String>,
+    source: Option<String>,
     since: Option<Since>,
 }
 
@@ -151,7 +152,8 @@ impl Filter {
             .is_none_or(|apex| touches(&|key| key.is_at_or_below(apex)));
         let has_name = self.name.as_ref().is_none_or(|name| touches(&|key| key == name));
         let of_actor = self.actor.as_deref().is_none_or(|actor| *past.actor == *actor);
-        in_zone && has_name && of_actor
+        let of_source = self.source.as_deref().is_none_or(|source| *past.source == *source);
+        in_zone && has_name && of_actor && of_source
     }
 
     /// Whether this entry, and all before it, are too old.
@@ -171,6 +173,7 @@ impl Filter {
         ("zone" = Option<String>, Query, description = "Changes at or below this name"),
         ("name" = Option<String>, Query, description = "Changes of this name"),
         ("actor" = Option<String>, Query, description = "Changes by this actor"),
+        ("source" = Option<String>, Query, description = "Changes of this source, such as `consul/dc1`"),
         ("since" = Option<String>, Query, description = "After a version, a time (RFC 3339), or an age such as 2h"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000,
             description = "Entries in the page, 100 by default"),
@@ -183,12 +186,13 @@ pub(super) async fn list(
     Extension(reader): Extension<Principal>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let known = ["zone", "name", "actor", "since", "limit", "cursor"];
+    let known = ["zone", "name", "actor", "source", "since", "limit", "cursor"];
     let parameters = Parameters::read(&uri, &known)?;
     let filter = Filter {
         zone: parameters.name("zone")?.map(|name| name.key()),
         name: parameters.name("name")?.map(|name| name.key()),
         actor: parameters.get("actor").map(str::to_owned),
+        source: parameters.get("source").map(str::to_owned),
         since: parameters.get("since").map(parse_since).transpose()?,
     };
     let limit = parameters.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
@@ -320,6 +324,22 @@ impl Net {
     }
 }
 
+/// What the records of a source have become since a version.
+pub(super) async fn of_source_since(state: &ApiState, source: &str, version: u64) -> Result<Vec<Difference>, Problem> {
+    let latest = state.served()?.version;
+    if version > latest {
+        return Err(Problem::bad_request(
+            "invalid_parameter",
+            format!("`to` is {version}, and the latest version is {latest}"),
+        ));
+    }
+    let net = Net::between(state, &Name::root().key(), (version, u64::MAX), Some(source)).await?;
+    match net.gap {
+        Some(gap) => Err(gone(version, Some(gap + 1))),
+        None => Ok(net.into_sorted()),
+    }
+}
+
 fn gone(from: u64, oldest: Option<u64>) -> Problem {
     let oldest = oldest.map_or_else(
         || "is empty".to_owned(),
@@ -332,7 +352,8 @@ fn gone(from: u64, oldest: Option<u64>) -> Problem {
     )
 }
 
-fn parse_version(parameters: &Parameters, key: &str) -> Result<Option<u64>, Problem> {
+/// A version that a parameter says, where it says one.
+pub(super) fn parse_version(parameters: &Parameters, key: &str) -> Result<Option<u64>, Problem> {
     let invalid =
         |text: &str| Problem::bad_request("invalid_parameter", format!("`{key}` is `{text}`, and no version"));
     parameters

@@ -85,6 +85,8 @@ pub(super) struct ProblemBody {
         upstreams::names,
         sources::list,
         sources::sync,
+        sources::rollback,
+        sources::resume,
         sources::compare,
         objects::adopt,
         objects::explain,

@@ -126,7 +126,7 @@ fn away(serving: &Serving) -> Option<String> {
     let sources = serving.sources.iter().filter_map(|source| {
         let report = source.status.report();
         let is_cluster = source.status.source().kind() == "kubernetes";
-        let is_away = report.state != SourceState::Synced;
+        let is_away = !report.state.is_settled();
         (is_cluster && is_away).then(|| {
             let reason = report.error.unwrap_or_else(|| report.state.label().to_owned());
             format!("the Kubernetes API of {}: {reason}", source.status.source().key())
@@ -139,14 +139,22 @@ fn away(serving: &Serving) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
+/// What is said of a source that is held.
+fn held(version: u64) -> String {
+    format!("it was put back to version {version}, and is held there")
+}
+
 fn degraded(sources: &Registry) -> Vec<DegradedSource> {
     let degraded = sources.iter().filter_map(|source| {
         let report = source.status.report();
-        let is_degraded = matches!(report.state, SourceState::Degraded | SourceState::Stopped);
+        let is_degraded = matches!(
+            report.state,
+            SourceState::Degraded | SourceState::Held | SourceState::Stopped
+        );
         is_degraded.then(|| DegradedSource {
             source: source.status.source().key(),
             age: report.age(std::time::SystemTime::now()),
-            error: report.error,
+            error: report.error.or_else(|| report.held.map(held)),
         })
     });
     degraded.collect()

@@ -6,11 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use dns_userspace::config::PeerSettings;
+use dns_userspace::model::shown::percent_encoded;
 use dns_userspace::source::disagreement::report;
 use dns_userspace::source::services::convert::{Dialect, DocumentError, convert_document, validate_document};
+use serde_json::Value;
 
+use super::connection::{Payload, ServerArgs, path_with};
 use super::failure::Failure;
 use super::files::read;
+use super::history::shown as shown_history;
+use super::output::{cell, table};
 
 /// Arguments of `hotdns discovery`.
 #[derive(Debug, Args)]
@@ -59,6 +64,63 @@ enum DiscoveryVerb {
         #[arg(long)]
         v2: bool,
     },
+    /// Put the records of a source back to an earlier version, and hold them there until `resume`.
+    Rollback(RollbackArgs),
+    /// Let a source that is held go on: what its world says is served again.
+    Resume {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// The source, such as `consul/dc1`.
+        #[arg(value_parser = parse_source)]
+        source: SourceName,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RollbackArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The source, such as `consul/dc1`.
+    #[arg(value_parser = parse_source)]
+    source: SourceName,
+    /// The version that its records are to be as of.
+    #[arg(
+        long,
+        value_name = "VERSION",
+        required_unless_present = "list",
+        conflicts_with = "list"
+    )]
+    to: Option<u64>,
+    /// Let the deletion guard let much go.
+    #[arg(long)]
+    force: bool,
+    /// List the changes of the source, the newest first.
+    #[arg(long)]
+    list: bool,
+}
+
+/// A watched source, by kind and name.
+#[derive(Debug, Clone)]
+struct SourceName {
+    kind: String,
+    name: String,
+}
+
+impl SourceName {
+    fn path(&self, what: &str) -> String {
+        let [kind, name] = [&self.kind, &self.name].map(|part| percent_encoded(part));
+        format!("/api/v1/sources/{kind}/{name}/{what}")
+    }
+}
+
+fn parse_source(text: &str) -> Result<SourceName, String> {
+    match text.split_once('/') {
+        Some((kind, name)) if !kind.is_empty() && !name.is_empty() => Ok(SourceName {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        }),
+        _ => Err("write its kind and its name, as in consul/dc1".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -121,7 +183,39 @@ fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> Re
             }
             Ok(found.is_empty())
         }
+        DiscoveryVerb::Rollback(args) => roll_back(&args).map(|()| true),
+        DiscoveryVerb::Resume { server, source } => {
+            let answer = server.connect()?.call("POST", &source.path("resume"), Payload::None)?;
+            print_state(&server, &answer.json()?).map(|()| true)
+        }
     }
+}
+
+fn roll_back(args: &RollbackArgs) -> Result<(), Failure> {
+    let RollbackArgs {
+        server, source, force, ..
+    } = args;
+    let client = server.connect()?;
+    let Some(to) = args.to else {
+        let key = format!("{}/{}", source.kind, source.name);
+        let path = path_with("/api/v1/history", &[("source", Some(&key))]);
+        let answer = client.call("GET", &path, Payload::None)?.json()?;
+        return server
+            .output
+            .print(&answer, || shown_history(&answer["entries"], false));
+    };
+    let to = to.to_string();
+    let parameters = [("to", Some(to.as_str())), ("force", force.then_some("true"))];
+    let path = path_with(&source.path("rollback"), &parameters);
+    print_state(server, &client.call("POST", &path, Payload::None)?.json()?)
+}
+
+/// One line for a source.
+fn print_state(server: &ServerArgs, source: &Value) -> Result<(), Failure> {
+    server.output.print(source, || {
+        let row = ["kind", "name", "state", "held", "records"].map(|member| cell(&source[member]));
+        table(&["KIND", "NAME", "STATE", "HELD AT", "RRSETS"], [row.to_vec()])
+    })
 }
 
 fn peer(url: &str, secret_file: Option<PathBuf>) -> Result<PeerSettings, Failure> {

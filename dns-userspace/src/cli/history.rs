@@ -25,6 +25,9 @@ pub(crate) struct HistoryArgs {
     /// Only changes by this token or source.
     #[arg(long)]
     actor: Option<String>,
+    /// Only changes of this source, such as consul/dc1.
+    #[arg(long)]
+    source: Option<String>,
     /// Only changes since this time (2026-01-31T12:00:00Z) or version.
     #[arg(long)]
     since: Option<String>,
@@ -62,6 +65,7 @@ pub(crate) fn history(args: &HistoryArgs) -> Result<(), Failure> {
             ("zone", args.zone.as_deref()),
             ("name", args.name.as_deref()),
             ("actor", args.actor.as_deref()),
+            ("source", args.source.as_deref()),
             ("since", args.since.as_deref()),
             ("limit", Some(&limit)),
         ],
@@ -72,7 +76,8 @@ pub(crate) fn history(args: &HistoryArgs) -> Result<(), Failure> {
         .print(&answer, || shown(&answer["entries"], args.diff))
 }
 
-fn shown(entries: &Value, with_diff: bool) -> String {
+/// The entries of a page of the history; with what was different, if that is wanted.
+pub(super) fn shown(entries: &Value, with_diff: bool) -> String {
     let entries = entries.as_array().map_or(&[][..], Vec::as_slice);
     let row = |entry: &Value| {
         let changed = entry["diff"].as_array().map_or(0, Vec::len).to_string();

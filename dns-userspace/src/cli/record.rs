@@ -95,7 +95,7 @@ struct ChangeArgs {
     /// The view that it is in.
     #[arg(long)]
     view: Option<String>,
-    /// In which order the values are answered: fixed, rotate, random or weighted.
+    /// In which order the values are answered: fixed, rotate, random, weighted or hash.
     #[arg(long)]
     order: Option<String>,
     /// With `--order weighted` a number for each value, comma-separated.

@@ -394,6 +394,12 @@ pub enum ConfigProblem {
     },
     #[error("`weights` is for `order: weighted` alone: write `order: weighted`, or remove the weights")]
     WeightsWithoutOrder,
+    #[error("`near` is for `order: nearest` alone: write `order: nearest`, or remove `near`")]
+    NearWithoutOrder,
+    #[error("`path` and `address` exclude each other: a proxy is read from its files, or asked over its API")]
+    PathAndAddress,
+    #[error("`{key}` is `{text}`: write a URL, as in \"http://127.0.0.1:8080/ready\", or HOST:PORT")]
+    BadRegisterCheck { key: String, text: String },
     #[error("{weights} weights for {values} values: give each value one weight, in the same order")]
     WeightsForValues { weights: usize, values: usize },
     #[error("`wildcard` at {owner}, which is no wildcard: remove it, or write a name that begins with `*.`")]

@@ -30,13 +30,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::checks::{CheckAsk, CheckSettings};
-pub use self::consul::ConsulSource;
+pub use self::consul::{CheckedBy, ConsulSource, Register};
 pub use self::consul_kv::ConsulKvSource;
 pub use self::export::{ExportSource, TextSettings};
 pub use self::git::{GitSource, Signers};
 pub use self::hosts::HostsSource;
 pub use self::kubernetes::{ConfigMapPlace, KubernetesSource, PodNames, ViewAddresses, WatchedKind};
-pub use self::naming::Naming;
+pub use self::naming::{Naming, Near};
 pub use self::nomad::NomadSource;
 pub use self::peer::{PeerSettings, Secret, is_within};
 pub use self::proxy::ProxySource;

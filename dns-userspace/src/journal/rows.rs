@@ -125,7 +125,7 @@ fn handling(row: &Row<'_>, values: usize) -> Option<Handling> {
     let order = Order::from_word(Order::WORDS.get(usize::from(order))?, weights)?;
     let expected = match order {
         Order::Weighted(_) => values,
-        Order::Fixed | Order::Rotate | Order::Random => 0,
+        Order::Fixed | Order::Rotate | Order::Random | Order::Hash => 0,
     };
     let wildcard = match row.get(7).ok()? {
         true => Wildcard::OneLabel,

@@ -33,7 +33,7 @@ pub(super) fn body(resolution: &Resolution, base: &[u8], moves: bool) -> Option<
         recursion_available: false,
         edns: None,
         limit: usize::from(u16::MAX),
-        random: None,
+        draw: None,
     };
     let mut message = Vec::with_capacity(512);
     let mut marks = Marks::default();

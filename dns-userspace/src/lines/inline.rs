@@ -41,10 +41,10 @@ pub(super) fn inline(resolution: &Resolution, rtype: RecordType, entry: &mut Ent
 fn inline_a(rrset: &RrSet, entry: &mut Entry) -> bool {
     let addresses: Option<Vec<[u8; 4]>> = rrset.rdatas.iter().map(|rdata| rdata.try_into().ok()).collect();
     let order = rrset.handling.order();
-    // A line has no room for weights.
-    let is_weighted = matches!(order, Order::Weighted(_));
+    // A line has no room for weights, and no number for the order by hash.
+    let needs_slot = matches!(order, Order::Weighted(_) | Order::Hash);
     match addresses {
-        Some(addresses) if addresses.len() <= 4 && !is_weighted => {
+        Some(addresses) if addresses.len() <= 4 && !needs_slot => {
             if addresses.len() > 1 {
                 entry.flags |= u32::from(order.kind()) << flag::ORDER_SHIFT;
             }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use dns_common::cookie::words;
 use ipnet::IpNet;
 
 /// A prefix, among addresses of 128 bits.
@@ -61,6 +62,11 @@ pub fn bits_of(address: IpAddr) -> u128 {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits(),
     }
+}
+
+/// An address as it lies in memory, IPv4-mapped where it is IPv4.
+pub fn address_words(address: IpAddr) -> [u64; 2] {
+    words(bits_of(address).to_be_bytes())
 }
 
 /// What stands for each prefix.

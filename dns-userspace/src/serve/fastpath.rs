@@ -22,7 +22,7 @@ use dns_common::wire::{HEADER_BYTES, QUESTION_TAIL_BYTES};
 
 use crate::answer::{Admission, Environment};
 use crate::message::{CookieSource, Limit};
-use crate::model::prefixes::bits_of;
+use crate::model::prefixes::address_words;
 use crate::publish::Served;
 use crate::table::TableReader;
 
@@ -100,9 +100,7 @@ impl Worker {
                 octets
             }
         };
-        if table.has_views() {
-            scratch.set_client(words(bits_of(environment.cookies.client).to_be_bytes()));
-        }
+        scratch.set_client(address_words(environment.cookies.client));
         let may_forward = environment.recursion_available;
         let epoch = match environment.admission {
             Admission::Admitted => {
@@ -155,7 +153,7 @@ fn make_cookie(scratch: &mut Scratch, source: &CookieSource) {
     scratch.server_cookie = cookie::server_cookie(
         scratch.client_cookie,
         source.seconds,
-        words(bits_of(source.client).to_be_bytes()),
+        address_words(source.client),
         words(source.secret),
     );
 }

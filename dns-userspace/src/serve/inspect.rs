@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dns_common::cookie::words;
 use dns_common::hash::of_name_in_view;
 use dns_common::limit::{BUCKET_LINE_WORDS, BUCKET_LINES, Limits};
 use dns_common::line::{CELLS, NO_ZONE, Occupant, Reference, flag};
@@ -13,7 +12,7 @@ use dns_common::table::Table;
 
 use super::gate::now_ns;
 use crate::model::name::Name;
-use crate::model::prefixes::bits_of;
+use crate::model::prefixes::address_words;
 use crate::model::record::RecordType;
 use crate::publish::Served;
 use crate::table::Region;
@@ -154,7 +153,7 @@ pub(crate) fn buckets(limits: &Limits, memory: &Region, most: usize) -> Buckets 
 
 /// The place of a client's bucket, where it has one: names are not kept with buckets.
 pub(crate) fn bucket_of(limits: &Limits, memory: &Region, client: IpAddr) -> Option<(u32, usize)> {
-    let (line, tag) = limits.place(words(bits_of(client).to_be_bytes()));
+    let (line, tag) = limits.place(address_words(client));
     let words = memory.words(line as usize * BUCKET_LINE_WORDS, BUCKET_LINE_WORDS)?;
     let is_its = |place: &usize| limits.is_of(words[2 * place].load(std::sync::atomic::Ordering::Relaxed), tag);
     (0..BUCKET_LINE_WORDS / 2).find(is_its).map(|place| (line, place))
@@ -179,7 +178,7 @@ mod tests {
         let clients: [IpAddr; 2] = ["192.0.2.1", "198.51.100.1"].map(|text| text.parse().expect("an address"));
         for (client, queries) in clients.into_iter().zip([10, 50_000]) {
             for _ in 0..queries {
-                charge(&&memory, &limits, words(bits_of(client).to_be_bytes()), now_ns());
+                charge(&&memory, &limits, address_words(client), now_ns());
             }
         }
         let found = buckets(&limits, &memory, 1);

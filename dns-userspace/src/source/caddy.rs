@@ -4,8 +4,9 @@
 //! GET /config/ ─ apps.http.servers.SERVER.routes[].match[].host[] ─► Host a.example.org of SERVER
 //! ```
 //!
-//! A Caddyfile is a configuration too, once Caddy has read it. In a host `*` is one label. Where a route within another
-//! one names hosts, those of the outer one count, if it has any. `docs/discovery.md` is for users.
+//! The same from a file, with `path`. A Caddyfile is a configuration too, once Caddy has read it. In a host `*` is one
+//! label. Where a route within another one names hosts, those of the outer one count, if it has any.
+//! `docs/discovery.md` is for users.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use super::peer::{Credential, LatePeer};
 use super::polled::{Objects, Readable};
+use super::proxy_files::{ProxyFiles, Texts};
 use super::services::of_targets;
 use super::traefik::outside_of_zones;
 use super::{Claim, Object, WorldError};
@@ -33,6 +35,8 @@ const MOST_DEPTH: usize = 32;
 pub(super) struct Caddy {
     settings: ProxySource,
     peer: LatePeer,
+    /// Its configuration, where that is read in the place of the API.
+    files: Option<ProxyFiles>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,8 +61,42 @@ struct Handler {
 
 impl Readable for Caddy {
     async fn read(&mut self) -> Result<Objects, WorldError> {
-        let peer = self.peer.get()?;
-        let config: Value = peer.get("/config/", TIMEOUT).await?.json()?;
+        let configs: Vec<Value> = match &mut self.files {
+            Some(files) => from_files(files.read(&["json"]).await?)?,
+            None => vec![self.peer.get()?.get("/config/", TIMEOUT).await?.json()?],
+        };
+        let mut objects = Objects::new();
+        for config in &configs {
+            objects.append(&mut self.objects(config)?);
+        }
+        Ok(objects)
+    }
+
+    async fn pause(&mut self) {
+        match &mut self.files {
+            Some(files) => files.changed().await,
+            None => tokio::time::sleep(self.settings.poll).await,
+        }
+    }
+}
+
+/// Configurations as Caddy keeps them: JSON, and no Caddyfile.
+fn from_files(texts: Texts) -> Result<Vec<Value>, WorldError> {
+    let configs = texts.into_iter().map(|(path, text)| {
+        serde_json::from_str(&text).map_err(|error| {
+            WorldError(format!(
+                "{}: {error}: only JSON is read; a Caddyfile becomes JSON by `caddy adapt`, or let hotdns ask Caddy's \
+                 admin API, with `address` for `path`",
+                path.display()
+            ))
+        })
+    });
+    configs.collect()
+}
+
+impl Caddy {
+    /// The hosts of one configuration.
+    fn objects(&self, config: &Value) -> Result<Objects, WorldError> {
         let servers = config.pointer("/apps/http/servers").and_then(Value::as_object);
         let mut objects = Objects::new();
         for (server, settings) in servers.into_iter().flatten() {
@@ -79,15 +117,10 @@ impl Readable for Caddy {
         Ok(objects)
     }
 
-    async fn pause(&mut self) {
-        tokio::time::sleep(self.settings.poll).await;
-    }
-}
-
-impl Caddy {
     pub(super) fn new(settings: ProxySource) -> Self {
         Self {
             peer: LatePeer::new("Caddy", settings.peer.clone(), Credential::Basic),
+            files: settings.path.clone().map(ProxyFiles::new),
             settings,
         }
     }

@@ -36,6 +36,9 @@ pub(super) struct Target {
     ask: CheckAsk,
     interval: Duration,
     timeout: Duration,
+    /// Checks in a row that make it another: that pass, and that fail.
+    rise: u32,
+    fall: u32,
 }
 
 /// How a target is.
@@ -111,9 +114,6 @@ impl Checks {
 
     /// Waits until a target is another than before. Dropping the future loses nothing.
     pub(super) async fn changed(&mut self) {
-        let Some(settings) = self.settings.clone() else {
-            return pending().await;
-        };
         loop {
             let Some((target, generation, passes)) = self.running.next().await else {
                 return pending().await;
@@ -124,7 +124,7 @@ impl Checks {
             if health.generation != generation {
                 continue;
             }
-            let has_changed = health.take(passes, &settings);
+            let has_changed = health.take(passes, (target.rise, target.fall));
             self.begin(target.clone(), generation, target.interval);
             if has_changed {
                 return;
@@ -152,19 +152,21 @@ impl Checks {
             ask: own.unwrap_or_else(|| settings.ask.clone()),
             interval: tags.check.interval.unwrap_or(settings.interval),
             timeout: tags.check.timeout.unwrap_or(settings.timeout),
+            rise: tags.check.rise.unwrap_or(settings.rise),
+            fall: tags.check.fall.unwrap_or(settings.fall),
         })
     }
 }
 
 impl Health {
     /// Takes the outcome of a check; whether the target is another now.
-    fn take(&mut self, passes: bool, settings: &CheckSettings) -> bool {
+    fn take(&mut self, passes: bool, (rise, fall): (u32, u32)) -> bool {
         if passes == self.is_passing {
             self.against = 0;
             return false;
         }
         self.against += 1;
-        let enough = if passes { settings.rise } else { settings.fall };
+        let enough = if passes { rise } else { fall };
         if self.against < enough {
             return false;
         }

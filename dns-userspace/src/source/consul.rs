@@ -11,6 +11,7 @@
 mod answers;
 mod asking;
 mod place;
+mod registration;
 mod taking;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,8 +22,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::sync::Semaphore;
 
+use self::answers::AgentSelf;
 pub(super) use self::place::Place;
+pub(super) use self::registration::Registration;
 use self::taking::hidden;
+use super::agent;
 use super::checks::Checks;
 use super::peer::{Answer, Credential, LatePeer, Peer};
 use super::services::Instance;
@@ -107,7 +111,7 @@ impl Consul {
             settings,
             catalog: Place::default(),
             nodes: Place::default(),
-            states: Place::default(),
+            states: Place::of_all(),
             statuses: Statuses::new(),
             is_filtered: false,
             is_stale: false,
@@ -120,6 +124,7 @@ impl Consul {
     }
 
     async fn list_all(&mut self, peer: &Arc<Peer>) -> Result<Listing, WorldError> {
+        let unlocated = agent::locate::<AgentSelf>(&mut self.settings.naming.near, peer).await;
         let catalog = peer.get(&self.path(&Query::Catalog), TIMEOUT).await?;
         let selected = self.selected(catalog.json()?);
         let is_filtered = catalog.says(FILTERED);
@@ -158,7 +163,11 @@ impl Consul {
         self.catalog.advance(catalog.number(INDEX));
         let of_services = self.services.values().flat_map(|known| known.objects.values());
         Ok(Listing {
-            objects: of_services.chain(self.machines.values()).cloned().collect(),
+            objects: of_services
+                .chain(self.machines.values())
+                .cloned()
+                .chain(unlocated)
+                .collect(),
             resume: None,
         })
     }
@@ -183,7 +192,7 @@ impl World for Consul {
         if self.settings.naming.domain.is_some() {
             self.wait_for(Query::Nodes);
         }
-        self.states = Place::default();
+        self.states = Place::of_all();
         self.statuses.clear();
         if self.has_many() {
             self.wait_for(Query::States);

@@ -1,17 +1,16 @@
 //! Where a proxy and DNS disagree: names that the proxy routes and DNS lacks, names that lead to the proxy and that it
-//! does not route, and wildcards that mean different things. Pure, but for [`compare`] and [`report`], which ask.
+//! does not route, and wildcards that mean different things. Pure, but for [`report`], which asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::WorldError;
 use super::peer::{Credential, Peer};
-use super::traefik;
+use super::traefik::{self, Routers};
 use crate::config::{PeerSettings, ProxySource};
 use crate::model::name::Name;
 use crate::model::record::{RecordType, RrSet, Wildcard};
@@ -263,12 +262,11 @@ fn is_covered(served: &dyn ServedNames, name: &Name) -> bool {
     false
 }
 
-/// Asks a Traefik, and compares it with what is served.
-pub async fn compare(traefik: &ProxySource, served: &Snapshot) -> Result<Vec<Disagreement>, WorldError> {
-    let peer = Arc::new(Peer::new("Traefik", traefik.peer.clone(), Credential::Basic)?);
-    let (routed, mut found) = traefik::routed(&peer, traefik.is_v2).await?;
+/// Compares the routers of a Traefik with what is served.
+pub(super) fn compare(routers: Routers, traefik: &ProxySource, served: &Snapshot) -> Vec<Disagreement> {
+    let (routed, mut found) = traefik::routed(routers, traefik.is_v2);
     found.extend(disagreements(&routed, served, &traefik.targets));
-    Ok(found)
+    found
 }
 
 /// A page of `/api/v1/records`.
@@ -295,8 +293,8 @@ pub async fn report(
     hotdns: PeerSettings,
     targets: &[IpAddr],
 ) -> Result<Vec<Disagreement>, WorldError> {
-    let traefik = Arc::new(Peer::new("Traefik", traefik, Credential::Basic)?);
-    let (routed, mut found) = traefik::routed(&traefik, is_v2).await?;
+    let traefik = Peer::new("Traefik", traefik, Credential::Basic)?;
+    let (routed, mut found) = traefik::routed(traefik::routers(&traefik).await?, is_v2);
     let hotdns = Peer::new("hotdns", hotdns, Credential::Bearer)?;
     let mut served: BTreeMap<Name, ServedName> = BTreeMap::new();
     let mut cursor = String::new();

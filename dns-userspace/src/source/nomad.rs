@@ -4,11 +4,13 @@
 //! 1. GET /v1/event/stream?topic=Service    opened first, so that nothing is lost between list and stream
 //! 2. GET /v1/services, /v1/service/NAME    the list; events that are older than it are skipped
 //! 3. the stream                            one registration at a time; silent for 90 s: all is listed anew
+//! 4. GET /v1/client/allocation/ID/checks   every 30 s: whose checks fail
 //! ```
 //!
 //! The stream may skip events without a word (its buffer is short), so all is listed anew now and then. Where it cannot
 //! be had, all is listed every 15 s. `docs/discovery.md` is for users.
 
+mod allocations;
 mod answers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,7 +21,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use self::answers::{Message, Namespace, Registration};
+use self::allocations::{Allocations, Id};
+use self::answers::{AgentSelf, Message, Namespace, Registered, Registration};
+use super::agent;
 use super::checks::Checks;
 use super::peer::{Credential, LatePeer, Lines, Peer};
 use super::services::{self, Instance};
@@ -49,6 +53,8 @@ pub(super) struct Nomad {
     listed_at: u64,
     services: BTreeMap<Key, Known>,
     checks: Checks,
+    /// What Nomad checks itself.
+    allocations: Allocations,
     events: Events,
     /// When all is listed anew.
     resync: Instant,
@@ -61,8 +67,8 @@ type Key = (String, String);
 /// A service as it was last.
 #[derive(Default)]
 struct Known {
-    /// Its instances, by their IDs, each with the index of its last change.
-    instances: BTreeMap<String, (u64, Instance)>,
+    /// Its instances, by their IDs.
+    instances: BTreeMap<String, Registered>,
     /// Those that are served, by their IDs.
     served: Vec<String>,
     objects: BTreeMap<Arc<str>, Object>,
@@ -79,6 +85,7 @@ impl Nomad {
     pub(super) fn new(settings: NomadSource) -> Self {
         Self {
             checks: Checks::new(settings.checks.clone()),
+            allocations: Allocations::new(settings.has_allocation_checks),
             peer: LatePeer::new("Nomad", settings.peer.clone(), Credential::Header("X-Nomad-Token")),
             settings,
             listed_at: 0,
@@ -102,6 +109,7 @@ impl Nomad {
     }
 
     async fn list_all(&mut self, peer: &Arc<Peer>) -> Result<Listing, WorldError> {
+        let unlocated = agent::locate::<AgentSelf>(&mut self.settings.naming.near, peer).await;
         let namespace = percent_encoded(&self.settings.namespace);
         let listed = peer
             .get(&format!("/v1/services?namespace={namespace}"), TIMEOUT)
@@ -127,9 +135,8 @@ impl Nomad {
         for reply in replies {
             let (key, registrations) = reply?;
             let known = now.entry(key).or_default();
-            for registration in registrations {
-                let (index, instance) = registration.into_instance();
-                known.instances.insert(instance.id.clone(), (index, instance));
+            for registered in registrations.into_iter().map(Registered::from) {
+                known.instances.insert(registered.instance.id.clone(), registered);
             }
         }
         now.retain(|_, known| !known.instances.is_empty());
@@ -140,9 +147,12 @@ impl Nomad {
         }
         self.services = now;
         self.check();
+        let registered = self.services.values().flat_map(|known| known.instances.values());
+        let allocations = registered.map(|registered| registered.allocation.clone()).collect();
+        self.allocations.set(peer, allocations);
         self.listed_at = listed.number(INDEX).unwrap_or(0);
         let keys: Vec<Key> = self.services.keys().cloned().collect();
-        let mut objects = Vec::new();
+        let mut objects: Vec<Object> = unlocated.into_iter().collect();
         for key in keys {
             let described = self.describe(&key);
             objects.extend(described.values().cloned());
@@ -154,7 +164,14 @@ impl Nomad {
     /// Checks the instances of all services, those that have come included.
     fn check(&mut self) {
         let instances = self.services.values().flat_map(|known| known.instances.values());
-        self.checks.set(instances.map(|(_, instance)| instance));
+        self.checks.set(instances.map(|registered| &registered.instance));
+    }
+
+    /// The services with an instance in an allocation.
+    fn services_of(&self, id: &Id) -> Vec<Key> {
+        let is_in = |known: &Known| known.instances.values().any(|registered| registered.allocation == *id);
+        let services = self.services.iter().filter(|(_, known)| is_in(known));
+        services.map(|(key, _)| key.clone()).collect()
     }
 
     /// The objects that a service is now.
@@ -162,9 +179,11 @@ impl Nomad {
         let Some(known) = self.services.get_mut(key) else {
             return BTreeMap::new();
         };
-        let judged = self
-            .checks
-            .judged(known.instances.values().map(|(_, instance)| instance));
+        let all = known.instances.values();
+        let mut judged = self.checks.judged(all.map(|registered| &registered.instance));
+        for (judged, registered) in judged.iter_mut().zip(known.instances.values()) {
+            judged.is_passing &= !self.allocations.fails(&registered.allocation, &key.1);
+        }
         let instances: Vec<Instance> = services::served(&judged, &known.served).into_iter().cloned().collect();
         known.served = instances.iter().map(|instance| instance.id.clone()).collect();
         let objects = services::objects(&key.1, 0, &instances, &self.settings.naming);
@@ -193,16 +212,20 @@ impl Nomad {
                 continue;
             };
             let key = (registration.namespace.clone(), registration.service_name.clone());
-            let (index, instance) = registration.into_instance();
-            let id = instance.id.clone();
+            let mut registered = Registered::from(registration);
+            let id = registered.instance.id.clone();
             let known = self.services.entry(key.clone()).or_default();
             let is_older = known
                 .instances
                 .get(&id)
-                .is_some_and(|(at, _)| *at > event.index.max(index));
+                .is_some_and(|known| known.index > event.index.max(registered.index));
             match event.kind.as_str() {
                 _ if is_older => continue,
-                "ServiceRegistration" => drop(known.instances.insert(id, (event.index, instance))),
+                "ServiceRegistration" => {
+                    registered.index = event.index;
+                    self.allocations.add(registered.allocation.clone());
+                    known.instances.insert(id, registered);
+                }
                 "ServiceDeregistration" => drop(known.instances.remove(&id)),
                 _ => continue,
             }
@@ -270,6 +293,10 @@ impl World for Nomad {
                 () = self.checks.changed() => {
                     let keys: Vec<Key> = self.services.keys().cloned().collect();
                     keys.iter().for_each(|key| self.tell(key));
+                    continue;
+                }
+                id = self.allocations.changed() => {
+                    self.services_of(&id).iter().for_each(|key| self.tell(key));
                     continue;
                 }
             };

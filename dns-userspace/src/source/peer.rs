@@ -11,8 +11,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -51,7 +51,7 @@ pub(super) struct Peer {
     kind: &'static str,
     settings: PeerSettings,
     credential: Credential,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A server that is asked when it is needed first: until its certificates can be read there is no [`Peer`].
@@ -160,9 +160,24 @@ impl Peer {
 
     /// Asks for `path`, and reads the reply, all of it within `within`. Each status is a reply.
     pub(super) async fn ask(&self, path: &str, within: Duration) -> Result<Answer, WorldError> {
-        let what = self.called(path);
+        self.exchange(Method::GET, path, Bytes::new(), within).await
+    }
+
+    /// Puts JSON at `path`, or nothing where it is null. Each status but 200 is an error.
+    pub(super) async fn put(&self, path: &str, json: &serde_json::Value, within: Duration) -> Result<(), WorldError> {
+        let body = if json.is_null() {
+            Bytes::new()
+        } else {
+            json.to_string().into()
+        };
+        let answer = self.exchange(Method::PUT, path, body, within).await?;
+        answer.checked().map(drop)
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes, within: Duration) -> Result<Answer, WorldError> {
+        let what = self.called(&method, path);
         let asked = async {
-            let reply = self.send(path).await?;
+            let reply = self.send(method, path, body).await?;
             let (parts, body) = reply.into_parts();
             let body = Limited::new(body, MOST_OCTETS).collect().await;
             let body = body.map_err(|error| WorldError(format!("{what}: the reply broke off: {error}")))?;
@@ -191,8 +206,8 @@ impl Peer {
     ) -> impl Future<Output = Result<Lines, WorldError>> + Send + use<> {
         let peer = Arc::clone(self);
         async move {
-            let what = peer.called(&path);
-            let reply = peer.send(&path).await?;
+            let what = peer.called(&Method::GET, &path);
+            let reply = peer.send(Method::GET, &path, Bytes::new()).await?;
             if reply.status() != StatusCode::OK {
                 let (parts, body) = reply.into_parts();
                 let body = Limited::new(body, MOST_OCTETS).collect().await;
@@ -214,17 +229,28 @@ impl Peer {
         }
     }
 
-    async fn send(&self, path: &str) -> Result<axum::http::Response<Incoming>, WorldError> {
-        let what = self.called(path);
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<axum::http::Response<Incoming>, WorldError> {
+        let what = self.called(&method, path);
         let uri: Uri = format!("{}{path}", self.settings.url)
             .parse()
             .map_err(|error| WorldError(format!("{what}: {error}")))?;
-        let mut request = Request::get(uri).header(header::ACCEPT, "application/json");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::ACCEPT, "application/json");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
         if let Some((name, value)) = self.token().await? {
             request = request.header(name, value);
         }
         let request = request
-            .body(Empty::new())
+            .body(Full::new(body))
             .map_err(|error| WorldError(format!("{what}: {error}")))?;
         self.client.request(request).await.map_err(|error| {
             let mut causes = String::new();
@@ -263,9 +289,9 @@ impl Peer {
         Ok(Some((name, value)))
     }
 
-    fn called(&self, path: &str) -> String {
+    fn called(&self, method: &Method, path: &str) -> String {
         let path = path.split('?').next().unwrap_or_default();
-        format!("{} at {}: GET {path}", self.kind, self.settings.url)
+        format!("{} at {}: {method} {path}", self.kind, self.settings.url)
     }
 }
 

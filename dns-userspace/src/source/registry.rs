@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::caddy::Caddy;
-use super::consul::Consul;
+use super::consul::{Consul, Registration};
 use super::consul_kv::ConsulKv;
 use super::disagreement::{self, Disagreement};
 use super::export::Export;
@@ -29,9 +29,10 @@ use super::hosts::Hosts;
 use super::kubernetes::{KnownCluster, KubernetesFigures, KubernetesWorld, Leadership, Persisting, Reporting};
 use super::marks::Marks;
 use super::nomad::Nomad;
+use super::peer::{Credential, LatePeer};
 use super::polled::Polling;
-use super::traefik::Traefik;
-use super::{SourceState, Status, SyncRequests, Watcher, WatcherSettings, World, WorldError};
+use super::traefik::{self, Traefik};
+use super::{Damping, Paused, SourceState, Status, SyncRequests, Watcher, WatcherSettings, World, WorldError};
 use crate::config::{ConfiguredSource, DryRun, SourceSettings};
 use crate::control::{ControlHandle, History};
 use crate::model::snapshot::Snapshot;
@@ -54,6 +55,8 @@ pub struct RegisteredSource {
     /// The objects that are known, where it is a cluster.
     pub cluster: Option<Arc<KnownCluster>>,
     configured: ConfiguredSource,
+    /// The proxy, where it is one that is compared with what is served.
+    proxy: Option<Mutex<LatePeer>>,
     /// How often its proxy and DNS disagreed when they were compared last, by [`Disagreement::KINDS`].
     disagreements: Mutex<Option<[usize; Disagreement::KINDS.len()]>>,
     /// Ends its task.
@@ -71,6 +74,14 @@ impl RegisteredSource {
                 SourceSettings::Kubernetes(settings) => {
                     Some(Arc::new(KnownCluster::new(Arc::new((**settings).clone()))))
                 }
+                _ => None,
+            },
+            proxy: match &configured.settings {
+                SourceSettings::Traefik(settings) => Some(Mutex::new(LatePeer::new(
+                    "Traefik",
+                    settings.peer.clone(),
+                    Credential::Basic,
+                ))),
                 _ => None,
             },
             configured,
@@ -95,15 +106,28 @@ pub enum CompareError {
 impl RegisteredSource {
     /// Asks the proxy of this source, and compares it with what is served.
     pub async fn compare(&self, served: &Snapshot) -> Result<Vec<Disagreement>, CompareError> {
-        let SourceSettings::Traefik(traefik) = &self.configured.settings else {
+        let (SourceSettings::Traefik(settings), Some(proxy)) = (&self.configured.settings, &self.proxy) else {
             return Err(CompareError::NoProxy);
         };
-        let found = disagreement::compare(traefik, served).await;
+        let peer = || proxy.lock().unwrap_or_else(PoisonError::into_inner).get();
+        let routers = match &settings.path {
+            Some(path) => traefik::routers_in(path).await,
+            None => match peer() {
+                Ok(peer) => traefik::routers(&peer).await,
+                Err(error) => Err(error),
+            },
+        };
+        let found = routers.map(|routers| disagreement::compare(routers, settings, served));
         let counts = found.as_ref().ok().map(|found| {
             Disagreement::KINDS.map(|kind| found.iter().filter(|disagreement| disagreement.kind() == kind).count())
         });
         *self.disagreements.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         Ok(found?)
+    }
+
+    /// Has its watcher wait, for somebody who puts its records back to an earlier state, or lets it go on.
+    pub async fn pause(&self, control: &ControlHandle) -> Paused {
+        Paused::new(&self.status, &self.requests, control).await
     }
 
     /// How often its proxy and DNS disagree, by kind; nothing where they were not compared, or the proxy was away.
@@ -394,6 +418,15 @@ impl Task {
         self.world_with(configured, world, WatcherSettings::default())
     }
 
+    /// A registry of services, some of which may flap.
+    fn registry<W: World>(&self, configured: &ConfiguredSource, world: W) -> BoxFuture<'static, ()> {
+        let pace = WatcherSettings {
+            damping: Some(Damping::default()),
+            ..WatcherSettings::default()
+        };
+        self.world_with(configured, world, pace)
+    }
+
     fn world_with<W: World>(
         &self,
         configured: &ConfiguredSource,
@@ -441,9 +474,19 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
                 false => task.world(configured, world.persisting(persisting)),
             }
         }
-        SourceSettings::Consul(settings) => task.world(configured, Consul::new(settings)),
+        SourceSettings::Consul(settings) => {
+            let registration = Registration::new(&settings, &task.status);
+            let watching = task.registry(configured, Consul::new(settings));
+            match registration {
+                Some(registration) => {
+                    let registering = registration.run(task.stop.clone());
+                    join(watching, registering).map(|((), ())| ()).boxed()
+                }
+                None => watching,
+            }
+        }
         SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),
-        SourceSettings::Nomad(settings) => task.world(configured, Nomad::new(settings)),
+        SourceSettings::Nomad(settings) => task.registry(configured, Nomad::new(settings)),
         SourceSettings::Traefik(settings) => task.world(configured, Polling::new(Traefik::new(settings))),
         SourceSettings::Caddy(settings) => task.world(configured, Polling::new(Caddy::new(settings))),
         SourceSettings::Git(settings) => {

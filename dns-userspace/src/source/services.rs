@@ -14,6 +14,7 @@
 
 pub mod convert;
 mod describe;
+mod nearness;
 mod registry_names;
 mod tags;
 

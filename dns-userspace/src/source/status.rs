@@ -1,10 +1,12 @@
 //! How a watched source is: for `/api/v1/sources`, the metrics and the log.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::hold::Hold;
 use crate::model::source::SourceId;
 
 /// How a source is, in one word.
@@ -16,13 +18,20 @@ pub enum SourceState {
     Synced,
     /// Its world is away, or says what is doubted. What it said before is served.
     Degraded,
+    /// What is served is an earlier state, to which somebody has put it back, until they let it go on.
+    Held,
     /// It ended.
     Stopped,
 }
 
 impl SourceState {
     /// All, in the order of the metric.
-    pub const ALL: [Self; 4] = [Self::Starting, Self::Synced, Self::Degraded, Self::Stopped];
+    pub const ALL: [Self; 5] = [Self::Starting, Self::Synced, Self::Degraded, Self::Held, Self::Stopped];
+
+    /// Whether what is served is all that is wanted: what its world says, or what somebody has put it back to.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Synced | Self::Held)
+    }
 
     /// As the API and the metrics say it.
     pub fn label(self) -> &'static str {
@@ -30,6 +39,7 @@ impl SourceState {
             Self::Starting => "starting",
             Self::Synced => "synced",
             Self::Degraded => "degraded",
+            Self::Held => "held",
             Self::Stopped => "stopped",
         }
     }
@@ -42,12 +52,16 @@ pub struct SourceReport {
     pub state: SourceState,
     /// Since when it is so.
     pub since: SystemTime,
+    /// The version that it is held at, where it is.
+    pub held: Option<u64>,
     /// When it was in step last, in seconds of Unix time; `None`: never.
     pub last_sync: Option<u64>,
     /// Objects of its world that ask for something.
     pub objects: usize,
     /// RRsets of its layer.
     pub rrsets: usize,
+    /// Whether we are registered in it as a service, or why not; `None` where that is not wanted.
+    pub registration: Option<String>,
     /// What its world calls the state that is served, such as `commit 4f2a…`.
     pub revision: Option<Arc<str>>,
     /// What is wrong, in a sentence.
@@ -60,6 +74,8 @@ pub struct SourceReport {
     pub left_out: Vec<(String, String)>,
     /// How many such RRsets there are.
     pub left_out_count: usize,
+    /// Objects that change so often that their changes are served more slowly.
+    pub flapping: BTreeSet<String>,
 }
 
 impl SourceReport {
@@ -78,6 +94,7 @@ impl SourceReport {
 pub struct Status {
     source: SourceId,
     report: Mutex<SourceReport>,
+    hold: Hold,
 }
 
 impl Status {
@@ -88,22 +105,31 @@ impl Status {
             report: Mutex::new(SourceReport {
                 state: SourceState::Starting,
                 since: SystemTime::now(),
+                held: None,
                 last_sync: None,
                 objects: 0,
                 rrsets: 0,
+                registration: None,
                 revision: None,
                 error: None,
                 broken: Vec::new(),
                 broken_count: 0,
                 left_out: Vec::new(),
                 left_out_count: 0,
+                flapping: BTreeSet::new(),
             }),
+            hold: Hold::default(),
         }
     }
 
     /// Whose it is.
     pub fn source(&self) -> &SourceId {
         &self.source
+    }
+
+    /// Whether it is held, for those who change its records.
+    pub(super) fn hold(&self) -> &Hold {
+        &self.hold
     }
 
     /// How it is now.

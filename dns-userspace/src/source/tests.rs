@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use self::objects::Objects;
 use super::*;
 use crate::control::tests::fixture::{Fixture, desired, name, value, zone};
+use crate::control::{Difference, decode};
+use crate::journal::HistoryQuery;
 use crate::journal::faults::Step;
 use crate::model::record::RecordType;
 use crate::model::source::SourceId;
@@ -319,6 +321,63 @@ async fn an_object_that_cannot_be_understood_is_reported_and_what_it_said_stays(
             .any(|(key, reason)| key == "one" && reason.contains("addresses"))
     };
     watching.fixture.eventually("reported", is_reported).await;
+    watching.stop().await;
+}
+
+#[tokio::test]
+async fn a_source_that_is_put_back_is_held_until_it_may_go_on() {
+    let one = |address: &str| json!({"one": thing(1, "www.x.", &[address])});
+    let watching = Watching::new(one("192.0.2.1"));
+    watching.serves("www.x.", &["192.0.2.1"]).await;
+    let before = watching.fixture.snapshot().version;
+    watching.write(&json!({
+        "one": thing(1, "www.x.", &["192.0.2.9"]),
+        "two": thing(2, "new.x.", &["192.0.2.2"]),
+    }));
+    watching.serves("new.x.", &["192.0.2.2"]).await;
+    let control = watching.fixture.handle();
+    let query = HistoryQuery {
+        after: before,
+        before: u64::MAX,
+        newest_first: false,
+        limit: 100,
+    };
+    let past = control.past(query).await;
+    let since: Vec<Difference> = past
+        .expect("the history")
+        .iter()
+        .flat_map(decode)
+        .flat_map(|past| past.diff)
+        .collect();
+    let paused = Paused::new(&watching.status, &watching.requests, &watching.fixture.handle()).await;
+    paused
+        .roll_back(before, since, false, "somebody".into())
+        .await
+        .expect("put back");
+    watching.serves("www.x.", &["192.0.2.1"]).await;
+    watching.serves("new.x.", &[]).await;
+    let report = watching.is(SourceState::Held).await;
+    assert_eq!((report.held, report.rrsets), (Some(before), 1));
+    // What its world says meanwhile changes nothing, and a restart neither.
+    watching.write(&one("192.0.2.7"));
+    watching.requests.ask(true);
+    let is_seen = |_: &Fixture| watching.status.report().objects == 1;
+    watching.fixture.eventually("the world is watched", is_seen).await;
+    assert_eq!(watching.fixture.values("www.x.", A), ["192.0.2.1"]);
+    let folder = watching.stop().await;
+    let watching = Watching::start(folder, settings());
+    assert_eq!(watching.is(SourceState::Held).await.held, Some(before));
+    watching
+        .fixture
+        .eventually("listed", |_| watching.status.report().objects == 1)
+        .await;
+    assert_eq!(watching.fixture.values("www.x.", A), ["192.0.2.1"]);
+    let control = watching.fixture.handle();
+    let paused = || Paused::new(&watching.status, &watching.requests, &control);
+    assert!(paused().await.resume("somebody".into()).await.expect("resumed"));
+    watching.serves("www.x.", &["192.0.2.7"]).await;
+    assert_eq!(watching.is(SourceState::Synced).await.held, None);
+    assert!(!paused().await.resume("somebody".into()).await.expect("not held"));
     watching.stop().await;
 }
 

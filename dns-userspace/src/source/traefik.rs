@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! GET /api/rawdata ─ routers, tcpRouters ─ rules ─► Router a@file: a.example.org. A, AAAA of `targets`
+//! path/*.yaml, *.toml ─ http.routers, tcp.routers ─► the same
 //! ```
 //!
 //! Traefik's API has no way to wait for a change: it is asked every few seconds, and what it says is compared. The API
 //! shows all providers, with default rules applied. A router that is disabled has no names; nor has one below another
 //! router, whose hosts are among those of the other. `docs/discovery.md` is for users.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +22,7 @@ use serde::Deserialize;
 use super::disagreement::{Disagreement, RoutedRule};
 use super::peer::{Answer, Credential, LatePeer, Peer};
 use super::polled::{Objects, Readable};
+use super::proxy_files::{self, ProxyFiles};
 use super::services::of_targets;
 use super::{Claim, Object, WorldError};
 use crate::config::{ProxySource, is_within};
@@ -34,6 +39,8 @@ const MOST_PAGES: u64 = 1000;
 pub(super) struct Traefik {
     settings: ProxySource,
     peer: LatePeer,
+    /// Its configuration, where that is read in the place of the API.
+    files: Option<ProxyFiles>,
 }
 
 /// `/api/rawdata`.
@@ -45,9 +52,9 @@ struct RawData {
 }
 
 /// A router, as all paths show it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Router {
+pub(super) struct Router {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -62,9 +69,14 @@ struct Router {
 
 impl Readable for Traefik {
     async fn read(&mut self) -> Result<Objects, WorldError> {
-        let peer = self.peer.get()?;
-        let routers = routers(&peer).await?.into_iter();
-        let objects = routers.map(|(key, router, is_http)| {
+        let routers = match &mut self.files {
+            Some(files) => files::routers(files.read(files::ENDINGS).await?)?,
+            None => {
+                let peer = self.peer.get()?;
+                routers(&peer).await?
+            }
+        };
+        let objects = routers.into_iter().map(|(key, router, is_http)| {
             let claims = self.claims(&router, is_http);
             (Arc::clone(&key), Object { key, since: 0, claims })
         });
@@ -72,7 +84,10 @@ impl Readable for Traefik {
     }
 
     async fn pause(&mut self) {
-        tokio::time::sleep(self.settings.poll).await;
+        match &mut self.files {
+            Some(files) => files.changed().await,
+            None => tokio::time::sleep(self.settings.poll).await,
+        }
     }
 }
 
@@ -80,6 +95,7 @@ impl Traefik {
     pub(super) fn new(settings: ProxySource) -> Self {
         Self {
             peer: LatePeer::new("Traefik", settings.peer.clone(), Credential::Basic),
+            files: settings.path.clone().map(ProxyFiles::new),
             settings,
         }
     }
@@ -135,8 +151,16 @@ impl Router {
     }
 }
 
-/// All routers but Traefik's own, each with its key, and whether it is one of HTTP.
-async fn routers(peer: &Peer) -> Result<Vec<(Arc<str>, Router, bool)>, WorldError> {
+/// Routers, each with its key, and whether it is one of HTTP.
+pub(super) type Routers = Vec<(Arc<str>, Router, bool)>;
+
+/// All routers of a configuration that is in files.
+pub(super) async fn routers_in(path: &Arc<Path>) -> Result<Routers, WorldError> {
+    files::routers(proxy_files::read(path, files::ENDINGS).await?)
+}
+
+/// All routers but Traefik's own.
+pub(super) async fn routers(peer: &Peer) -> Result<Routers, WorldError> {
     let answer = peer.ask("/api/rawdata", TIMEOUT).await?;
     let data = match answer.status.as_u16() {
         404 => RawData {
@@ -148,17 +172,19 @@ async fn routers(peer: &Peer) -> Result<Vec<(Arc<str>, Router, bool)>, WorldErro
     let http = data.routers.into_iter().map(|(name, router)| (name, router, true));
     let tcp = data.tcp_routers.into_iter().map(|(name, router)| (name, router, false));
     let own = http.chain(tcp).filter(|(name, ..)| !name.ends_with("@internal"));
-    let named = own.map(|(name, router, is_http)| {
-        let kind = if is_http { "Router" } else { "TCP router" };
-        (Arc::from(format!("{kind} {name}")), router, is_http)
-    });
+    let named = own.map(|(name, router, is_http)| (key(&name, is_http), router, is_http));
     Ok(named.collect())
 }
 
+fn key(name: &str, is_http: bool) -> Arc<str> {
+    let kind = if is_http { "Router" } else { "TCP router" };
+    format!("{kind} {name}").into()
+}
+
 /// The rules of all routers, and those that cannot be read.
-pub(super) async fn routed(peer: &Peer, is_v2: bool) -> Result<(Vec<RoutedRule>, Vec<Disagreement>), WorldError> {
+pub(super) fn routed(routers: Routers, is_v2: bool) -> (Vec<RoutedRule>, Vec<Disagreement>) {
     let (mut routed, mut broken) = (Vec::new(), Vec::new());
-    for (key, router, is_http) in routers(peer).await? {
+    for (key, router, is_http) in routers {
         if !router.has_names() {
             continue;
         }
@@ -175,7 +201,7 @@ pub(super) async fn routed(peer: &Peer, is_v2: bool) -> Result<(Vec<RoutedRule>,
             }),
         }
     }
-    Ok((routed, broken))
+    (routed, broken)
 }
 
 /// A list of routers, page by page. `rawdata` is the reply that has no raw data.

@@ -12,6 +12,8 @@
 //!   to synchronize.
 //! - An object that cannot be understood is reported and skipped; what it asked for before stays.
 //! - Changes that come close together are one change set.
+//! - An object that flaps is served more slowly ([`super::damper`]).
+//! - A source that is held ([`super::hold`]) is watched on, and its records stay.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +22,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::claims::{Claimant, Claims};
+use super::damper::{Damper, Damping};
+use super::hold::held_at;
 use super::status::{SourceState, Status};
 use super::world::{Change, Event, Listing, Object, World};
 use crate::control::{ControlError, ControlHandle};
@@ -54,6 +58,8 @@ pub struct WatcherSettings {
     pub second_list_confirms: bool,
     /// Changes that come within this time are one change set.
     pub gather: Duration,
+    /// How often one object may change what is served; `None`: as often as it likes.
+    pub damping: Option<Damping>,
     /// A world that is away for so long loses its records; `None`: they are served for ever.
     pub expire: Option<Duration>,
 }
@@ -66,6 +72,7 @@ impl Default for WatcherSettings {
             confirm_after: Duration::from_secs(30),
             second_list_confirms: true,
             gather: Duration::from_millis(20),
+            damping: None,
             expire: None,
         }
     }
@@ -111,6 +118,7 @@ pub struct Watcher<W> {
     requests: SyncRequests,
     settings: WatcherSettings,
     claims: Claims,
+    damper: Damper,
     /// Objects that cannot be understood, and why.
     broken: BTreeMap<Arc<str>, String>,
     /// When a list was empty for the first time, where one is doubted.
@@ -149,6 +157,7 @@ impl<W: World> Watcher<W> {
     ) -> Self {
         Self {
             claims: Claims::new(source.clone()),
+            damper: Damper::new(settings.damping),
             source,
             world,
             control,
@@ -222,10 +231,16 @@ impl<W: World> Watcher<W> {
         loop {
             match self.control.kept(self.source.clone()).await {
                 Ok(kept) => {
-                    if let Some(place) = kept.progress.as_ref().and_then(|progress| progress.resume.as_deref()) {
+                    let place = kept.progress.as_ref().and_then(|progress| progress.resume.as_deref());
+                    let held = place.and_then(held_at);
+                    if let Some(place) = place.filter(|_| held.is_none()) {
                         self.world.was_at(place);
                     }
+                    *self.status.hold().lock().await = held;
                     self.status.update(|report| {
+                        if held.is_some() {
+                            (report.state, report.held) = (SourceState::Held, held);
+                        }
                         report.rrsets = kept.rrsets;
                         report.last_sync = kept.progress.map(|progress| progress.synced);
                         report.revision = self.world.revision().map(|revision| revision.name);
@@ -241,6 +256,7 @@ impl<W: World> Watcher<W> {
     /// Lists the world and makes the layer say the same. `had` is how many RRsets were served from before.
     async fn list(&mut self, had: usize) -> Result<(), Pause> {
         let Listing { objects, resume } = self.world.list().await?;
+        self.damper.clear();
         let shown: Vec<Arc<str>> = objects.iter().map(|object| Arc::clone(&object.key)).collect();
         self.broken.clear();
         let mut claimants = Vec::with_capacity(objects.len());
@@ -286,8 +302,10 @@ impl<W: World> Watcher<W> {
     /// Follows what changes, until it cannot any more.
     async fn follow(&mut self) -> Pause {
         loop {
+            let due = self.damper.due_at();
             let first = tokio::select! {
-                event = self.world.next() => event,
+                event = self.world.next() => Some(event),
+                () = until(due) => None,
                 forced = self.requests.asked() => {
                     self.is_told = forced || self.settings.second_list_confirms;
                     return Pause::Relist;
@@ -295,13 +313,16 @@ impl<W: World> Watcher<W> {
             };
             let mut edits = Vec::new();
             let mut resume = None;
-            let mut ended = self.note(first, &mut edits, &mut resume);
-            let until = Instant::now() + self.settings.gather;
+            let mut ended = first.and_then(|first| self.note(first, &mut edits, &mut resume));
+            let gathered = Instant::now() + self.settings.gather;
             while ended.is_none()
                 && edits.len() < MOST_EDITS
-                && let Ok(event) = timeout_at(until, self.world.next()).await
+                && let Ok(event) = timeout_at(gathered, self.world.next()).await
             {
                 ended = self.note(event, &mut edits, &mut resume);
+            }
+            for change in self.damper.take_due(Instant::now()) {
+                self.take(change, &mut edits);
             }
             if (!edits.is_empty() || resume.is_some())
                 && let Err(pause) = self.submit(edits, resume, false).await
@@ -326,6 +347,18 @@ impl<W: World> Watcher<W> {
             Ok(event) => event,
             Err(error) => return Some(error.into()),
         };
+        if matches!(change, Change::Relist) {
+            return Some(Pause::Relist);
+        }
+        if let Some(change) = self.damper.admit(change, Instant::now()) {
+            self.take(change, edits);
+        }
+        *resume = place.or(resume.take());
+        None
+    }
+
+    /// Takes a change of an object.
+    fn take(&mut self, change: Change, edits: &mut Vec<Edit>) {
         match change {
             Change::Applied(object) => {
                 if let Some(claimant) = self.understand(object) {
@@ -336,10 +369,8 @@ impl<W: World> Watcher<W> {
                 self.broken.remove(&key);
                 edits.extend(self.claims.delete(&key));
             }
-            Change::Relist => return Some(Pause::Relist),
+            Change::Relist => {}
         }
-        *resume = place.or(resume.take());
-        None
     }
 
     /// An object's claims; `None` where it cannot be understood, which is reported.
@@ -364,6 +395,10 @@ impl<W: World> Watcher<W> {
         let progress = Progress { resume, synced: now() };
         let revision = self.world.revision();
         loop {
+            let held = self.status.hold().lock().await;
+            if held.is_some() {
+                return Ok(());
+            }
             let set = ChangeSet {
                 source: self.source.clone(),
                 actor: revision
@@ -379,7 +414,9 @@ impl<W: World> Watcher<W> {
                     .or_else(|| comment(&edits)),
                 ..Terms::default()
             });
-            match control.watched(set, Some(progress.clone())).await {
+            let outcome = control.watched(set, Some(progress.clone())).await;
+            drop(held);
+            match outcome {
                 Ok(_) => return Ok(()),
                 Err(ControlError::Stopped) => return Err(Pause::Stopped),
                 Err(ControlError::NotReady(_)) => sleep(WRITER_PAUSE).await,
@@ -430,7 +467,7 @@ impl<W: World> Watcher<W> {
         };
         let report = self.status.report();
         let age = report.age(SystemTime::now());
-        if report.rrsets == 0 || age.is_none_or(|age| age < expire.as_secs()) {
+        if report.held.is_some() || report.rrsets == 0 || age.is_none_or(|age| age < expire.as_secs()) {
             return Ok(());
         }
         self.claims.reset(Vec::new());
@@ -461,13 +498,17 @@ impl<W: World> Watcher<W> {
     fn synced(&self) {
         let (objects, rrsets) = (self.claims.objects(), self.claims.rrsets());
         let mut was = SourceState::Synced;
+        let mut new_flapping = None;
         self.status.update(|report| {
             was = report.state;
-            report.state = SourceState::Synced;
-            report.last_sync = Some(now());
-            report.revision = self.world.revision().map(|revision| revision.name);
-            (report.objects, report.rrsets) = (objects, rrsets);
+            report.objects = objects;
             report.error = None;
+            if report.held.is_none() {
+                report.state = SourceState::Synced;
+                report.last_sync = Some(now());
+                report.revision = self.world.revision().map(|revision| revision.name);
+                report.rrsets = rrsets;
+            }
             let broken = self.broken.iter().take(MOST_BROKEN);
             report.broken = broken.map(|(key, reason)| (key.to_string(), reason.clone())).collect();
             report.broken_count = self.broken.len();
@@ -476,8 +517,20 @@ impl<W: World> Watcher<W> {
                 .map(|(key, left_out)| (key.to_string(), left_out.to_string()))
                 .collect();
             report.left_out_count = self.claims.all_left_out().count();
+            new_flapping = self
+                .damper
+                .flapping()
+                .find(|key| !report.flapping.contains(&***key))
+                .cloned();
+            report.flapping = self.damper.flapping().map(|key| key.to_string()).collect();
         });
-        if was != SourceState::Synced {
+        if let Some(key) = new_flapping {
+            warn!(
+                "source {}: {key} changes too often: its changes are served more slowly",
+                self.source.key()
+            );
+        }
+        if !was.is_settled() {
             info!(
                 "source {}: in step, {objects} objects, {rrsets} RRsets",
                 self.source.key()
@@ -493,12 +546,22 @@ impl<W: World> Watcher<W> {
             if report.state == SourceState::Synced {
                 report.last_sync = Some(now());
             }
-            report.state = SourceState::Degraded;
+            if report.held.is_none() {
+                report.state = SourceState::Degraded;
+            }
             report.error = Some(reason.clone());
         });
         if is_new {
             warn!("source {}: {reason}; what it said last is served", self.source.key());
         }
+    }
+}
+
+/// Waits until then; without a time, for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

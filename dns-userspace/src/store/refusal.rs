@@ -249,7 +249,7 @@ fn remedy(origin: &Origin) -> &str {
 fn order_remedy(held: &Order) -> &'static str {
     match held {
         Order::Weighted(_) => "give each new value its weight and each old one its own, or replace the RRset with PUT",
-        Order::Fixed | Order::Rotate | Order::Random => {
+        Order::Fixed | Order::Rotate | Order::Random | Order::Hash => {
             "leave `order` out to add values, or replace the RRset with PUT"
         }
     }

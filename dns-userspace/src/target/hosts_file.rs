@@ -24,7 +24,6 @@ use super::{Around, Target, unified};
 use crate::config::{DryRun, HostsFileConfig};
 use crate::host::files::read_text;
 use crate::model::record::RecordType;
-use crate::source::SourceState;
 
 const BEGIN: &str = "# BEGIN CATALYST-DNS-SYNC MANAGED BLOCK";
 const END: &str = "# END CATALYST-DNS-SYNC MANAGED BLOCK";
@@ -85,7 +84,7 @@ impl Target for HostsFile {
 
     fn write(&mut self, wanted: &Wanted, around: &Around) -> Result<Option<Duration>, String> {
         let mut sources = around.sources.iter();
-        self.is_complete |= sources.all(|source| source.status.report().state == SourceState::Synced);
+        self.is_complete |= sources.all(|source| source.status.report().state.is_settled());
         if !self.is_complete {
             return Ok(Some(WAIT));
         }

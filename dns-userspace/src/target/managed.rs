@@ -26,7 +26,7 @@ use super::{Around, Target, adopt, unified};
 use crate::config::{DryRun, ProviderConfig};
 use crate::model::name::Name;
 use crate::model::record::RecordType;
-use crate::source::{SourceState, oldest_of};
+use crate::source::oldest_of;
 
 /// Attempts at a change, before it waits for the next time that the zones are read.
 const ATTEMPTS: u32 = 5;
@@ -232,7 +232,7 @@ impl<P: Provider> Managed<P> {
         let is_in_step = |source: &str| {
             let mut sources = around.sources.iter();
             let known = sources.find(|known| known.status.source().key() == source);
-            known.is_none_or(|known| known.status.report().state == SourceState::Synced)
+            known.is_none_or(|known| known.status.report().state.is_settled())
         };
         if held.is_adopted {
             let first = RecordId {

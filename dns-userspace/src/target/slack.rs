@@ -21,7 +21,6 @@ use crate::config::SlackConfig;
 use crate::model::name::Name;
 use crate::model::rdata;
 use crate::model::record::RecordType;
-use crate::source::SourceState;
 
 /// Before the sources are asked again whether they are in step.
 const WAIT: Duration = Duration::from_millis(500);
@@ -180,7 +179,7 @@ impl Target for Slack {
     fn write(&mut self, wanted: &Wanted, around: &Around) -> Result<Option<Duration>, String> {
         let now = self.look(wanted, around);
         let mut sources = around.sources.iter();
-        self.is_complete |= sources.all(|source| source.status.report().state == SourceState::Synced);
+        self.is_complete |= sources.all(|source| source.status.report().state.is_settled());
         if !self.is_complete {
             // What the sources bring at the start is no change.
             self.known = None;

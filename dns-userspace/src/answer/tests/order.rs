@@ -18,6 +18,9 @@ const ZONE: &str = "
     weighted 60 A     192.0.2.1 !weighted:1,0,9
     weighted 60 A     192.0.2.2 !weighted:1,0,9
     weighted 60 A     192.0.2.3 !weighted:1,0,9
+    hash     60 A     192.0.2.1 !hash
+    hash     60 A     192.0.2.2 !hash
+    hash     60 A     192.0.2.3 !hash
     chain    60 CNAME rotate
     *.w      60 A     192.0.2.1 !rotate
     *.w      60 A     192.0.2.2 !rotate
@@ -53,6 +56,22 @@ fn fixed_is_as_given() {
 fn rotate_and_random_give_all_their_orders() {
     assert_eq!(orders("rotate.example.", RecordType::A).len(), 3);
     assert_eq!(orders("random.example.", RecordType::TXT).len(), 6);
+}
+
+#[test]
+fn a_prefix_of_clients_has_one_order() {
+    assert_eq!(orders("hash.example.", RecordType::A).len(), 1);
+    let mut world = World::zone(ZONE);
+    let mut seen: BTreeMap<Vec<u8>, BTreeSet<u8>> = BTreeMap::new();
+    for site in 0..40 {
+        for host in [1, 200] {
+            world.environment.cookies.client = [198, 51, site, host].into();
+            let reply = world.ask("hash.example.", RecordType::A);
+            seen.entry(reply.bytes).or_default().insert(site);
+        }
+    }
+    assert_eq!(seen.len(), 3, "every rotation");
+    assert_eq!(seen.values().map(BTreeSet::len).sum::<usize>(), 40, "one for each site");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn shifted_body(resolution: &Resolution, qname: &Name) -> (Vec<u8>, usize) {
         recursion_desired: false,
         recursion_available: false,
         edns: None,
-        random: None,
+        draw: None,
         limit: 65535,
     };
     let (mut out, mut marks) = (Vec::new(), Marks::default());

@@ -50,7 +50,7 @@ fn rfc9471_3_1_missing_glue_is_truncation_and_missing_addresses_are_not() {
         recursion_desired: false,
         recursion_available: false,
         edns: None,
-        random: None,
+        draw: None,
         limit,
     };
     let mut out = Vec::new();

@@ -5,7 +5,17 @@ use super::super::section::CheckedMapping;
 use super::proxy::ProxySource;
 use super::{Surroundings, proxy};
 
-pub(super) const KEYS: &[&str] = &["name", "address", "basic_file", "ca", "targets", "zones", "ttl", "poll"];
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "address",
+    "path",
+    "basic_file",
+    "ca",
+    "targets",
+    "zones",
+    "ttl",
+    "poll",
+];
 pub(super) const REMEDY: &str = "change the site in Caddy";
 
 pub(super) fn read(

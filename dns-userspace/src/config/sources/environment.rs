@@ -72,6 +72,7 @@ pub(super) fn sources(around: &Surroundings<'_>, findings: &mut Findings) -> Vec
             namespace: None,
             naming: naming.clone(),
             checks: None,
+            register: None,
         });
         ("consul", consul::REMEDY, settings)
     });
@@ -81,6 +82,7 @@ pub(super) fn sources(around: &Surroundings<'_>, findings: &mut Findings) -> Vec
             namespace: nomad::NAMESPACE.into(),
             naming,
             checks: None,
+            has_allocation_checks: true,
         });
         ("nomad", nomad::REMEDY, settings)
     });

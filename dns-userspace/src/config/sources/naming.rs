@@ -1,8 +1,9 @@
 //! How names are made of a registry's services: the same keys for Consul and Nomad.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::super::problem::Findings;
+use super::super::problem::{ConfigProblem, Findings};
 use super::super::section::CheckedMapping;
 use super::{Surroundings, peer};
 use crate::model::name::Name;
@@ -23,6 +24,8 @@ pub struct Naming {
     pub zones: Vec<Name>,
     /// The order of the addresses, where their weights are equal.
     pub order: Order,
+    /// With `order: nearest`, what is near: the first address is one of the nearest.
+    pub near: Option<Near>,
     /// The registry's own names are made below this, as Consul's DNS server has them below `consul.`.
     pub domain: Option<Name>,
     /// Whether the meta of instances becomes TXT records at the service's name.
@@ -31,9 +34,19 @@ pub struct Naming {
     pub is_v2: bool,
 }
 
+/// Where we are, so that it is known which instances are near. Where nothing is said, the registry's agent is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Near {
+    /// The node, as the registry calls it: by its name in Consul, by its ID in Nomad.
+    pub node: Option<Arc<str>>,
+    /// The datacenter.
+    pub datacenter: Option<Arc<str>>,
+}
+
 /// Services come and go: a TTL of their names that clients keep no longer than this.
 pub(super) const TTL: u32 = 30;
-const ORDERS: &[&str] = &["rotate", "random", "fixed"];
+const ORDERS: &[&str] = &["rotate", "random", "hash", NEAREST, "fixed"];
+const NEAREST: &str = "nearest";
 const SYNTAXES: &[&str] = &["v3", "v2"];
 
 impl Naming {
@@ -46,6 +59,7 @@ impl Naming {
             targets: Vec::new(),
             zones: Vec::new(),
             order: Order::Rotate,
+            near: None,
             domain: None,
             has_meta_txt: false,
             is_v2: false,
@@ -75,10 +89,9 @@ pub(super) fn read(section: &CheckedMapping<'_>, around: &Surroundings<'_>, find
     let exposed_by_default = boolean("exposed_by_default", "exposed_by_default: true", findings);
     let has_meta_txt = boolean("meta_txt", "meta_txt: true", findings);
     let ttl = section.number("ttl", 0..=super::MAX_TTL, "seconds", "ttl: 30", findings);
-    let order = section
-        .word("order", ORDERS, findings)
-        .and_then(|word| Order::from_word(word, Box::default()));
-    let order = order.unwrap_or(Order::Rotate);
+    let word = section.word("order", ORDERS, findings);
+    let order = word.and_then(|word| Order::from_word(word, Box::default()));
+    let near = near(section, word == Some(NEAREST), findings);
     let syntax = section.word("rule_syntax", SYNTAXES, findings);
     Naming {
         suffix: suffix.unwrap_or_else(localhost),
@@ -86,11 +99,28 @@ pub(super) fn read(section: &CheckedMapping<'_>, around: &Surroundings<'_>, find
         ttl: ttl.unwrap_or(TTL),
         targets: peer::addresses(section, "targets", findings),
         zones: peer::zones(section, findings),
-        order,
+        order: order.unwrap_or(Order::Rotate),
+        near,
         domain,
         has_meta_txt,
         is_v2: syntax == Some("v2"),
     }
+}
+
+/// `near`, which `order: nearest` alone needs.
+fn near(section: &CheckedMapping<'_>, is_nearest: bool, findings: &mut Findings) -> Option<Near> {
+    if !is_nearest {
+        if let Some(at) = section.position("near") {
+            findings.error(at, ConfigProblem::NearWithoutOrder);
+        }
+        return None;
+    }
+    let near = section.section("near", &["node", "datacenter"], findings);
+    let word = |key, example, findings: &mut Findings| near.short_text(key, example, 128, findings).map(Arc::from);
+    Some(Near {
+        node: word("node", "node: vm1", findings),
+        datacenter: word("datacenter", "datacenter: dc1", findings),
+    })
 }
 
 /// `rule_syntax` alone.

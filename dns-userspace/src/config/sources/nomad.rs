@@ -20,6 +20,8 @@ pub struct NomadSource {
     pub naming: Naming,
     /// Our own checks of the instances.
     pub checks: Option<CheckSettings>,
+    /// Whether Nomad is asked for the checks that it makes itself.
+    pub has_allocation_checks: bool,
 }
 
 pub(super) const KEYS: &[&str] = &[
@@ -34,9 +36,11 @@ pub(super) const KEYS: &[&str] = &[
     "targets",
     "zones",
     "order",
+    "near",
     "domain",
     "rule_syntax",
     "checks",
+    "allocation_checks",
 ];
 pub(super) const REMEDY: &str = "change the service in its Nomad job";
 pub(super) const ADDRESS: &str = "http://127.0.0.1:4646";
@@ -52,6 +56,7 @@ pub(super) fn read(
 ) -> Option<NomadSource> {
     let naming = naming::read(section, around, findings);
     let checks = checks::read(section, findings);
+    let has_allocation_checks = section.boolean("allocation_checks", "allocation_checks: false", findings);
     let namespace = section.short_text("namespace", "namespace: default", 128, findings);
     let mut peer = peer::read(section, around, ADDRESS, "token_file", findings)?;
     peer.secret = around.secret(TOKEN);
@@ -60,5 +65,6 @@ pub(super) fn read(
         namespace: namespace.map_or_else(|| NAMESPACE.into(), Arc::from),
         naming,
         checks,
+        has_allocation_checks: has_allocation_checks.unwrap_or(true),
     })
 }

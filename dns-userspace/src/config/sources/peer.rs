@@ -104,14 +104,18 @@ pub fn is_within(name: &Name, zones: &[Name]) -> bool {
 pub(super) fn addresses(section: &CheckedMapping<'_>, key: &'static str, findings: &mut Findings) -> Vec<IpAddr> {
     let texts = section.texts(key, "targets: [192.0.2.1]", findings).unwrap_or_default();
     let mut addresses = Vec::with_capacity(texts.len());
-    for Text { at, text } in texts {
-        match text.parse() {
-            Ok(address) => addresses.push(address),
-            Err(_) => {
-                let (key, text) = (section.path(key), text.to_owned());
-                findings.error(at, ConfigProblem::BadTarget { key, text });
-            }
-        }
+    for text in texts {
+        addresses.extend(address(text, section.path(key), findings));
     }
     addresses
+}
+
+/// One address.
+pub(super) fn address(Text { at, text }: Text<'_>, key: String, findings: &mut Findings) -> Option<IpAddr> {
+    let address = text.parse().ok();
+    if address.is_none() {
+        let text = text.to_owned();
+        findings.error(at, ConfigProblem::BadTarget { key, text });
+    }
+    address
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::problem::{ConfigProblem, Findings};
@@ -15,6 +17,8 @@ use crate::model::name::Name;
 pub struct ProxySource {
     /// Its API.
     pub peer: PeerSettings,
+    /// Its configuration, a file or a folder, which is read in the place of the API.
+    pub path: Option<Arc<Path>>,
     /// The addresses at which it serves: where all names lead.
     pub targets: Vec<IpAddr>,
     /// Names have to be in one of these zones; none: in any.
@@ -47,11 +51,16 @@ pub(super) fn read(
         };
         findings.error(section.at, problem);
     }
+    let path = section.text("path", "path: /etc/traefik/dynamic", findings);
+    if let (Some(path), true) = (path, section.has_value("address")) {
+        findings.error(path.at, ConfigProblem::PathAndAddress);
+    }
     let ttl = around.ttl(section, findings);
     let poll = section.duration("poll", "poll: 5s", &POLLS, findings).unwrap_or(POLL);
     let is_v2 = naming::is_v2(section, findings);
     Some(ProxySource {
         peer: peer::read(section, around, default_url, "basic_file", findings)?,
+        path: path.map(|path| around.base.join(path.text).into()),
         targets,
         zones: peer::zones(section, findings),
         ttl,

@@ -8,6 +8,7 @@ use super::{Surroundings, proxy};
 pub(super) const KEYS: &[&str] = &[
     "name",
     "address",
+    "path",
     "basic_file",
     "ca",
     "targets",

@@ -168,3 +168,66 @@ fn checks_have_their_defaults() {
         "checks.name",
     );
 }
+
+#[test]
+fn orders_registrations_and_files_are_read() {
+    let text = "sources:
+  consul:
+    - name: dc1
+      order: nearest
+      near: {node: vm1, datacenter: dc1}
+      register: {service: dns, address: 192.0.2.53, port: 5353, tags: [primary], check: \"127.0.0.1:5353\"}
+    - {name: dc2, order: hash, register: {check: \"http://127.0.0.1:8080/ready\"}}
+  nomad: [{name: n, order: nearest, allocation_checks: false}]
+  traefik: [{name: t, path: dynamic, targets: [192.0.2.1]}]
+";
+    let sources = sources(text, &[]);
+    let consul = |at: usize| match &sources[at].settings {
+        SourceSettings::Consul(consul) => consul.clone(),
+        other => panic!("{other:?}"),
+    };
+    let near = Near {
+        node: Some("vm1".into()),
+        datacenter: Some("dc1".into()),
+    };
+    assert_eq!(
+        (consul(0).naming.order, consul(0).naming.near),
+        (Order::Rotate, Some(near))
+    );
+    let register = consul(0).register.expect("wanted");
+    assert_eq!((&*register.id, &*register.service, register.port), ("dns", "dns", 5353));
+    assert_eq!(register.check, CheckedBy::Tcp("127.0.0.1:5353".into()));
+    assert_eq!((consul(1).naming.order, consul(1).naming.near), (Order::Hash, None));
+    let register = consul(1).register.expect("wanted");
+    assert_eq!((&*register.id, register.address, register.port), ("hotdns", None, 53));
+    assert_eq!(register.check, CheckedBy::Http("http://127.0.0.1:8080/ready".into()));
+    let SourceSettings::Nomad(nomad) = &sources[2].settings else {
+        panic!("{sources:?}")
+    };
+    assert!(!nomad.has_allocation_checks && nomad.naming.near == Some(Near::default()));
+    let SourceSettings::Traefik(traefik) = &sources[3].settings else {
+        panic!("{sources:?}")
+    };
+    assert!(
+        traefik
+            .path
+            .as_ref()
+            .is_some_and(|path| path.is_absolute() && path.ends_with("dynamic"))
+    );
+}
+
+#[test]
+fn orders_registrations_and_files_that_cannot_be() {
+    let consul = |keys: &str| format!("sources:\n  consul:\n    - name: a\n      {keys}\n");
+    refused(&consul("near: {node: a}"), "4:13", "order: nearest");
+    refused(&consul("order: near"), "4:14", "hash, nearest");
+    refused(&consul("register: {service: dns}"), "4:17", "check");
+    refused(&consul("register: {check: ready}"), "4:25", "HOST:PORT");
+    refused(
+        &consul("register: {check: \"a:1\", address: web}"),
+        "4:41",
+        "an IP address",
+    );
+    let both = "sources: {traefik: [{name: t, targets: [192.0.2.1], address: \"http://a\", path: b}]}\n";
+    refused(both, "1:80", "exclude each other");
+}

@@ -39,6 +39,8 @@ pub enum Order {
     Random,
     /// The first one is drawn by weight, one weight for each RR, the rest are as given.
     Weighted(Box<[u16]>),
+    /// As rotated, but clients of one prefix always get the same order.
+    Hash,
 }
 
 /// Which names a wildcard stands for.
@@ -95,7 +97,7 @@ impl Handling {
 
 impl Order {
     /// The words of the configuration and the API.
-    pub const WORDS: &'static [&'static str] = &["fixed", "rotate", "random", "weighted"];
+    pub const WORDS: &'static [&'static str] = &["fixed", "rotate", "random", "weighted", "hash"];
 
     /// The order of a word; `weights` are those of a weighted one.
     pub fn from_word(word: &str, weights: Box<[u16]>) -> Option<Self> {
@@ -104,6 +106,7 @@ impl Order {
             "rotate" => Some(Self::Rotate),
             "random" => Some(Self::Random),
             "weighted" => Some(Self::Weighted(weights)),
+            "hash" => Some(Self::Hash),
             _ => None,
         }
     }
@@ -120,6 +123,7 @@ impl Order {
             Self::Rotate => kind::ROTATE,
             Self::Random => kind::RANDOM,
             Self::Weighted(_) => kind::WEIGHTED,
+            Self::Hash => kind::HASH,
         }
     }
 
@@ -127,7 +131,7 @@ impl Order {
     pub fn weights(&self) -> &[u16] {
         match self {
             Self::Weighted(weights) => weights,
-            Self::Fixed | Self::Rotate | Self::Random => &[],
+            Self::Fixed | Self::Rotate | Self::Random | Self::Hash => &[],
         }
     }
 }

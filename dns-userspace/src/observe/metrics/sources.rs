@@ -38,7 +38,7 @@ impl Collector for SourcesCollector {
     }
 }
 
-fn families(sources: &Registry) -> [Box<dyn Collector>; 6] {
+fn families(sources: &Registry) -> [Box<dyn Collector>; 7] {
     let of_source = ["kind", "name"];
     let states = gauges(
         "hotdns_source_state",
@@ -58,6 +58,11 @@ fn families(sources: &Registry) -> [Box<dyn Collector>; 6] {
     let records = gauges(
         "hotdns_source_records",
         "RRsets that a watched source asks for.",
+        &of_source,
+    );
+    let flapping = gauges(
+        "hotdns_source_flapping",
+        "Objects of a watched source that change so often that their changes are served more slowly.",
         &of_source,
     );
     let ages = gauges(
@@ -92,6 +97,7 @@ fn families(sources: &Registry) -> [Box<dyn Collector>; 6] {
         set(&objects, report.objects);
         set(&skipped, report.broken_count);
         set(&records, report.rrsets);
+        set(&flapping, report.flapping.len());
         if let Some(age) = report.age(SystemTime::now()) {
             ages.with_label_values(&labels)
                 .set(i64::try_from(age).unwrap_or(i64::MAX));
@@ -102,6 +108,7 @@ fn families(sources: &Registry) -> [Box<dyn Collector>; 6] {
         Box::new(objects),
         Box::new(skipped),
         Box::new(records),
+        Box::new(flapping),
         Box::new(ages),
         Box::new(disagreements),
     ]

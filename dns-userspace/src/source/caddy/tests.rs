@@ -13,6 +13,7 @@ use crate::model::rdata;
 fn settings(player: &Player) -> ProxySource {
     ProxySource {
         peer: PeerSettings::new(&player.url).expect("a URL"),
+        path: None,
         targets: vec!["192.0.2.7".parse().expect("an address")],
         zones: Vec::new(),
         ttl: 60,
@@ -107,5 +108,25 @@ async fn a_caddy_without_configuration_has_no_names() {
             .expect("a list")
             .objects
             .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_configuration_in_a_file_is_read_and_a_caddyfile_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("caddy.json");
+    std::fs::write(&file, config(["a.x", "*.w.x", "n.x"]).body).expect("written");
+    let settings = ProxySource {
+        path: Some(file.as_path().into()),
+        ..settings(&Player::start().await)
+    };
+    let mut world = Polling::new(Caddy::new(settings));
+    let objects = world.list().await.expect("a list").objects;
+    assert_eq!(objects.len(), 3, "{objects:?}");
+    std::fs::write(&file, "a.x {\n respond \"a\"\n}\n").expect("written");
+    let error = world.list().await.expect_err("no JSON");
+    assert!(
+        error.0.contains("caddy.json: ") && error.0.contains("caddy adapt"),
+        "{error}"
     );
 }

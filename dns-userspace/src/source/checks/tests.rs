@@ -152,6 +152,9 @@ fn single_failures_do_not_count() {
     };
     let settings = settings(CheckAsk::Connection);
     let outcomes = [false, true, false, false, true, false, true, true];
-    let changes: Vec<bool> = outcomes.iter().map(|passes| health.take(*passes, &settings)).collect();
+    let changes: Vec<bool> = outcomes
+        .iter()
+        .map(|passes| health.take(*passes, (settings.rise, settings.fall)))
+        .collect();
     assert_eq!(changes, [false, false, false, true, false, false, false, true]);
 }

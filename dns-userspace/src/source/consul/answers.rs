@@ -57,6 +57,32 @@ struct Check {
     status: String,
 }
 
+/// `/v1/agent/self`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AgentSelf {
+    config: AgentConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AgentConfig {
+    #[serde(default)]
+    datacenter: String,
+    #[serde(default)]
+    node_name: String,
+}
+
+impl From<AgentSelf> for Node {
+    fn from(agent: AgentSelf) -> Self {
+        Self {
+            name: agent.config.node_name,
+            address: String::new(),
+            datacenter: agent.config.datacenter,
+        }
+    }
+}
+
 /// An entry of `/v1/health/state/any`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

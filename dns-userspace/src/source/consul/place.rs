@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 const BURST: f64 = 5.0;
 /// How many may come in a second after these.
 const PER_SECOND: f64 = 1.0;
+/// The same for the checks of all services, whose changes all come by one query.
+const OF_ALL_PER_SECOND: f64 = 4.0;
 
 /// The place of one blocking query.
 #[derive(Debug)]
@@ -14,6 +16,7 @@ pub(in crate::source) struct Place {
     /// Questions that may be asked at once.
     left: f64,
     counted: Instant,
+    per_second: f64,
 }
 
 impl Default for Place {
@@ -22,11 +25,20 @@ impl Default for Place {
             index: 0,
             left: BURST,
             counted: Instant::now(),
+            per_second: PER_SECOND,
         }
     }
 }
 
 impl Place {
+    /// That of a query for all services.
+    pub(in crate::source) fn of_all() -> Self {
+        Self {
+            per_second: OF_ALL_PER_SECOND,
+            ..Self::default()
+        }
+    }
+
     /// The index to wait at; 0 asks at once.
     pub(in crate::source) fn index(&self) -> u64 {
         self.index
@@ -42,9 +54,9 @@ impl Place {
     pub(in crate::source) fn pause(&mut self) -> Duration {
         let since = self.counted.elapsed().as_secs_f64();
         self.counted = Instant::now();
-        self.left = (self.left + since * PER_SECOND).min(BURST) - 1.0;
+        self.left = (self.left + since * self.per_second).min(BURST) - 1.0;
         match self.left < 0.0 {
-            true => Duration::from_secs_f64(-self.left / PER_SECOND),
+            true => Duration::from_secs_f64(-self.left / self.per_second),
             false => Duration::ZERO,
         }
     }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::super::Change;
 use super::super::peer::testing::{Player, Reply};
 use super::*;
-use crate::config::{Naming, PeerSettings, Secret};
+use crate::config::{CheckedBy, Naming, Near, PeerSettings, Register, Secret};
 use crate::model::rdata;
+use crate::source::Status;
 
 const CATALOG: &str = "/v1/catalog/services";
 const WEB: &str = "/v1/health/service/web";
@@ -29,6 +31,7 @@ fn settings(player: &Player) -> ConsulSource {
             ..Naming::below("x.".parse().expect("a name"))
         },
         checks: None,
+        register: None,
     }
 }
 
@@ -361,4 +364,142 @@ async fn of_many_services_the_checks_of_all_say_whom_to_ask() {
         .filter(|asked| asked.path.contains("service/") && asked.path.contains("index="))
         .count();
     assert_eq!(waiting, 0, "services do not wait by themselves");
+}
+
+#[tokio::test]
+async fn the_node_of_the_agent_is_near() {
+    let player = recorded().await;
+    let on = |id: &str, address: &str, node: &str| {
+        let mut one = instance(id, address, "passing");
+        one["Node"]["Node"] = json!(node);
+        one
+    };
+    let all = [on("a", "192.0.2.1", "other"), on("b", "192.0.2.2", "vm7")];
+    player.set(WEB, instances(40, &all));
+    let agent = json!({"Config": {"Datacenter": "dc1", "NodeName": "vm7", "Server": false}, "Member": {}});
+    player.set("/v1/agent/self", Reply::ok(agent.to_string()));
+    let mut settings = settings(&player);
+    settings.naming.near = Some(Near::default());
+    let objects = listed(&mut Consul::new(settings)).await;
+    let web = objects
+        .iter()
+        .find(|object| &*object.key == "Service web")
+        .expect("the service");
+    assert_eq!(addresses(web), ["192.0.2.2", "192.0.2.1"]);
+}
+
+/// A dialogue with an agent that forgets us, then refuses us.
+#[tokio::test]
+async fn hotdns_is_registered_again_where_the_agent_has_forgotten_it() {
+    let player = Player::start().await;
+    let (register, own) = ("/v1/agent/service/register", "/v1/agent/service/dns-1");
+    let farewell = "/v1/agent/service/deregister/dns-1";
+    for path in [register, farewell] {
+        player.set(path, Reply::ok(""));
+    }
+    let settings = ConsulSource {
+        register: Some(Register {
+            id: "dns-1".into(),
+            service: "dns".into(),
+            address: Some("192.0.2.53".parse().expect("an address")),
+            port: 53,
+            tags: vec!["primary".into()],
+            check: CheckedBy::Http("http://127.0.0.1:8080/ready".into()),
+        }),
+        ..settings(&player)
+    };
+    let status = Arc::new(Status::new(crate::model::source::SourceId::api()));
+    let stop = CancellationToken::new();
+    let registration = Registration::new(&settings, &status).expect("wanted");
+    let running = tokio::spawn(registration.every(Duration::from_millis(20)).run(stop.clone()));
+    let made = |path: &str| {
+        player
+            .asked()
+            .into_iter()
+            .filter(|asked| asked.path.starts_with(path))
+            .collect::<Vec<_>>()
+    };
+    let until = async |what: &str, is_so: &dyn Fn() -> bool| {
+        let waiting = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), waiting).await.expect(what);
+    };
+    // It is not there: 404.
+    until("registered twice", &|| made(register).len() >= 2).await;
+    let asked = &made(register)[0];
+    assert_eq!(
+        (asked.method.as_str(), asked.headers["x-consul-token"].as_str()),
+        ("PUT", "s3cret")
+    );
+    let body: Value = serde_json::from_str(&asked.body).expect("JSON");
+    assert_eq!(
+        (
+            &body["ID"],
+            &body["Name"],
+            &body["Port"],
+            &body["Tags"],
+            &body["Address"]
+        ),
+        (
+            &json!("dns-1"),
+            &json!("dns"),
+            &json!(53),
+            &json!(["primary"]),
+            &json!("192.0.2.53")
+        )
+    );
+    assert_eq!(
+        (&body["Check"]["HTTP"], &body["Check"]["Interval"]),
+        (&json!("http://127.0.0.1:8080/ready"), &json!("10s"))
+    );
+    player.set(own, Reply::ok("{}"));
+    until("known", &|| {
+        status.report().registration.as_deref() == Some("registered")
+    })
+    .await;
+    let before = made(register).len();
+    let looks = made(own).len();
+    until("asked on", &|| made(own).len() > looks + 2).await;
+    assert!(made(register).len() <= before + 1, "it is known");
+    player.set(own, Reply::error(404, "unknown service ID: dns-1"));
+    player.set(register, Reply::error(403, "Permission denied"));
+    let refused = || {
+        status
+            .report()
+            .registration
+            .is_some_and(|text| text.contains("check the token"))
+    };
+    until("refused", &refused).await;
+    stop.cancel();
+    timeout(Duration::from_secs(5), running)
+        .await
+        .expect("in time")
+        .expect("no panic");
+    assert_eq!(made(farewell).len(), 1);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_cut_off_is_an_error_and_changes_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let cutting = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut query = [0; 1024];
+        let _ = stream.read(&mut query).await;
+        let reply = b"HTTP/1.1 200 OK\r\nX-Consul-Index: 9\r\nContent-Length: 100\r\n\r\n{\"web\":";
+        stream.write_all(reply).await.expect("written");
+    });
+    let mut settings = settings(&Player::start().await);
+    settings.peer.url = url.as_str().into();
+    let error = Consul::new(settings).list().await.expect_err("cut off");
+    assert!(
+        error.0.contains("GET /v1/catalog/services: the reply broke off"),
+        "{error}"
+    );
+    cutting.await.expect("no panic");
 }

@@ -1,5 +1,7 @@
 //! Proxies and DNS that disagree, and that do not.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::super::peer::testing::{Player, Reply};
@@ -73,8 +75,9 @@ async fn a_traefik_is_compared_with_what_is_served() {
     let routers = json!({"a@file": {"rule": "Host(`a.x`)"}, "b@file": {"rule": "Host(`b.x`)"}});
     player.set("/api/rawdata", Reply::ok(json!({ "routers": routers }).to_string()));
     let target: IpAddr = "192.0.2.1".parse().expect("an address");
-    let traefik = ProxySource {
+    let settings = ProxySource {
         peer: PeerSettings::new(&player.url).expect("a URL"),
+        path: None,
         targets: vec![target],
         zones: Vec::new(),
         ttl: 60,
@@ -98,7 +101,9 @@ async fn a_traefik_is_compared_with_what_is_served() {
         let node = Node::new(&name, vec![Arc::new(rrset(&address))]);
         served.overlays.insert(name.key(), Arc::new(node));
     }
-    let found = compare(&traefik, &served).await.expect("compared");
+    let peer = Peer::new("Traefik", settings.peer.clone(), Credential::Basic).expect("a peer");
+    let routers = traefik::routers(&peer).await.expect("routers");
+    let found = compare(routers, &settings, &served);
     let found: Vec<_> = found
         .iter()
         .map(|found| (found.kind(), found.name().map(ToString::to_string)))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::allocations::Id;
 use crate::source::services::{Instance, Node};
 
 /// An entry of `/v1/services`.
@@ -39,6 +40,8 @@ pub(super) struct Registration {
     pub(super) service_name: String,
     #[serde(default)]
     pub(super) namespace: String,
+    #[serde(rename = "AllocID", default)]
+    allocation: String,
     #[serde(rename = "NodeID", default)]
     node_id: String,
     #[serde(default)]
@@ -53,25 +56,82 @@ pub(super) struct Registration {
     modify_index: u64,
 }
 
-impl Registration {
-    /// The instance, and the index of its last change. Nomad takes one that is unhealthy from its list itself, or
-    /// leaves it: its own checks are not in it.
-    pub(super) fn into_instance(self) -> (u64, Instance) {
+/// An instance that is registered.
+#[derive(Debug, Clone)]
+pub(super) struct Registered {
+    /// The index of its last change.
+    pub(super) index: u64,
+    /// The allocation that it is in.
+    pub(super) allocation: Id,
+    /// It. Its checks are not among what Nomad says of it.
+    pub(super) instance: Instance,
+}
+
+impl From<Registration> for Registered {
+    fn from(registration: Registration) -> Self {
+        let Registration {
+            id,
+            namespace,
+            allocation,
+            node_id,
+            datacenter,
+            tags,
+            address,
+            port,
+            modify_index,
+            ..
+        } = registration;
         let instance = Instance {
-            id: self.id,
-            address: self.address,
-            port: u16::try_from(self.port).ok().filter(|port| *port != 0),
-            tags: self.tags.unwrap_or_default(),
+            id,
+            address,
+            port: u16::try_from(port).ok().filter(|port| *port != 0),
+            tags: tags.unwrap_or_default(),
             weight: 1,
             is_passing: true,
             meta: BTreeMap::new(),
             node: Some(Node {
-                name: self.node_id,
+                name: node_id,
                 address: String::new(),
-                datacenter: self.datacenter,
+                datacenter,
             }),
         };
-        (self.modify_index, instance)
+        Self {
+            index: modify_index,
+            allocation: (namespace, allocation),
+            instance,
+        }
+    }
+}
+
+/// `/v1/agent/self`.
+#[derive(Debug, Deserialize)]
+pub(super) struct AgentSelf {
+    config: AgentConfig,
+    #[serde(default)]
+    stats: AgentStats,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AgentConfig {
+    #[serde(default)]
+    datacenter: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct AgentStats {
+    client: BTreeMap<String, String>,
+}
+
+impl From<AgentSelf> for Node {
+    fn from(agent: AgentSelf) -> Self {
+        Self {
+            // A server that runs no jobs has none.
+            name: agent.stats.client.get("node_id").cloned().unwrap_or_default(),
+            address: String::new(),
+            datacenter: agent.config.datacenter,
+        }
     }
 }
 

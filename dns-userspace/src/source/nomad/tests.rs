@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::peer::testing::{Player, Reply};
 use super::*;
-use crate::config::{Naming, PeerSettings, Secret};
+use crate::config::{Naming, Near, PeerSettings, Secret};
 use crate::model::rdata;
 
 const SERVICES: &str = "/v1/services";
@@ -25,6 +25,7 @@ fn settings(player: &Player) -> NomadSource {
             ..Naming::below("x.".parse().expect("a name"))
         },
         checks: None,
+        has_allocation_checks: true,
     }
 }
 
@@ -187,4 +188,93 @@ async fn a_service_in_two_namespaces_is_two_objects() {
     let objects = world.list().await.expect("a list").objects;
     let keys: Vec<&str> = objects.iter().map(|object| &*object.key).collect();
     assert_eq!(keys, ["Service web", "Service web in prod"]);
+}
+
+#[tokio::test]
+async fn an_instance_whose_check_fails_leaves_and_the_last_one_stays() {
+    let player = recorded().await;
+    let registered = |id: &str, address: &str| {
+        let port = 80;
+        json!({
+            "ID": id, "ServiceName": "web", "Namespace": "default", "AllocID": id, "Address": address, "Port": port,
+        })
+    };
+    let both = json!([registered("one", "192.0.2.1"), registered("two", "192.0.2.2")]);
+    player.set(WEB, Reply::ok(both.to_string()));
+    // The shape of `nomad alloc checks -json`.
+    let say = |id: &str, service: &str, status: &str| {
+        let check = json!({
+            "ID": "9810e901", "Check": "alive", "Group": "example.g[0]", "Mode": "healthiness",
+            "Output": "nomad: tcp ok", "Service": service, "Status": status, "StatusCode": 0, "Task": "",
+            "Timestamp": 1_678_374_640,
+        });
+        let path = format!("/v1/client/allocation/{id}/checks");
+        player.set(&path, Reply::ok(json!({"9810e901": check}).to_string()));
+    };
+    say("one", "web", "success");
+    say("two", "web", "pending");
+    let mut world = Nomad::new(settings(&player));
+    world.allocations = Allocations::new(true).every(Duration::from_millis(20));
+    let objects = world.list().await.expect("a list").objects;
+    assert_eq!(values(&objects[0], "web.x.", "A"), ["192.0.2.1", "192.0.2.2"]);
+    // Another service of the same allocation says nothing of this one.
+    say("two", "other", "failure");
+    assert!(timeout(Duration::from_millis(200), world.next()).await.is_err());
+    say("two", "web", "failure");
+    assert_eq!(values(&applied(&mut world).await, "web.x.", "A"), ["192.0.2.1"]);
+    say("one", "web", "failure");
+    assert!(
+        timeout(Duration::from_millis(200), world.next()).await.is_err(),
+        "the last one"
+    );
+    // Nomad does not know: what was known stays.
+    player.set("/v1/client/allocation/two/checks", Reply::error(500, "Unknown node"));
+    assert!(timeout(Duration::from_millis(200), world.next()).await.is_err());
+    say("two", "web", "success");
+    assert_eq!(values(&applied(&mut world).await, "web.x.", "A"), ["192.0.2.2"]);
+    let asked = player.asked();
+    let checks = asked
+        .iter()
+        .find(|asked| asked.path.contains("/checks"))
+        .expect("asked");
+    assert_eq!(checks.path, "/v1/client/allocation/one/checks?namespace=default");
+}
+
+#[tokio::test]
+async fn the_agent_says_which_instances_are_near() {
+    let player = recorded().await;
+    let registered = |id: &str, address: &str, node: &str, datacenter: &str| {
+        json!({
+            "ID": id, "ServiceName": "web", "Namespace": "default", "NodeID": node, "Datacenter": datacenter,
+            "Address": address, "Port": 80,
+        })
+    };
+    let all = json!([
+        registered("far", "192.0.2.1", "n1", "dc2"),
+        registered("near", "192.0.2.2", "n2", "dc1"),
+        registered("here", "192.0.2.3", "n3", "dc1"),
+    ]);
+    player.set(WEB, Reply::ok(all.to_string()));
+    let nearest = || {
+        let mut settings = settings(&player);
+        settings.naming.near = Some(Near::default());
+        Nomad::new(settings)
+    };
+    let objects = nearest().list().await.expect("a list").objects;
+    let lost = objects
+        .iter()
+        .find(|object| &*object.key == "Order nearest")
+        .expect("told");
+    assert!(
+        lost.claims.as_ref().is_err_and(|reason| reason.contains("agent:read")),
+        "{lost:?}"
+    );
+    let agent = json!({"config": {"Datacenter": "dc1", "Region": "global"}, "stats": {"client": {"node_id": "n3"}}});
+    player.set("/v1/agent/self", Reply::ok(agent.to_string()));
+    let objects = nearest().list().await.expect("a list").objects;
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    assert_eq!(
+        values(&objects[0], "web.x.", "A"),
+        ["192.0.2.3", "192.0.2.2", "192.0.2.1"]
+    );
 }

@@ -40,7 +40,9 @@ pub(in crate::source) struct Player {
 /// What was asked.
 #[derive(Debug, Clone)]
 pub(in crate::source) struct Asked {
+    pub(in crate::source) method: String,
     pub(in crate::source) path: String,
+    pub(in crate::source) body: String,
     pub(in crate::source) headers: BTreeMap<String, String>,
 }
 
@@ -139,11 +141,15 @@ impl Player {
 }
 
 async fn serve(State(mut served): State<Served>, request: Request) -> Response<Body> {
-    let uri = request.uri().clone();
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+    let uri = parts.uri.clone();
     let path = uri.path().to_owned();
-    let headers = request.headers().iter();
+    let headers = parts.headers.iter();
     let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
     served.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked {
+        method: parts.method.to_string(),
+        body: String::from_utf8_lossy(&body).into_owned(),
         path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         headers: headers.collect(),
     });

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Instance;
+use super::nearness::nearest_first;
 use super::registry_names::of_registry;
 use super::tags::Tags;
 use crate::config::{Naming, is_within};
@@ -45,7 +46,6 @@ impl Tagged<'_> {
 
 /// What the served instances of a service ask for; `Err` where nothing can be made of its name.
 pub fn describe(service: &str, instances: &[Instance], naming: &Naming) -> Result<Described, String> {
-    let label = service.to_ascii_lowercase();
     let read: Vec<Tags> = instances
         .iter()
         .map(|instance| Tags::read(&instance.tags, naming.is_v2))
@@ -55,14 +55,30 @@ pub fn describe(service: &str, instances: &[Instance], naming: &Naming) -> Resul
         .zip(&read)
         .map(|(instance, tags)| Tagged { instance, tags })
         .collect();
+    let mut described = claims_of(service, &tagged, naming)?;
+    for claim in described.claims.iter_mut().filter(|claim| claim.rtype.is_address()) {
+        match &naming.near {
+            Some(near) => nearest_first(claim, &tagged, near),
+            None if *claim.handling.order() == Order::Rotate => {
+                claim.handling = Handling::new(naming.order.clone(), claim.handling.wildcard());
+            }
+            None => {}
+        }
+    }
+    Ok(described)
+}
+
+/// The same, with the addresses in no order of their own.
+fn claims_of(service: &str, tagged: &[Tagged<'_>], naming: &Naming) -> Result<Described, String> {
+    let label = service.to_ascii_lowercase();
     let mut described = Described::default();
-    for tags in &read {
-        described.problems.append(&mut tags.problems.clone());
+    for one in tagged {
+        described.problems.append(&mut one.tags.problems.clone());
     }
     if let Some(domain) = &naming.domain {
         described
             .claims
-            .append(&mut of_registry(&label, &tagged, domain, naming.ttl)?);
+            .append(&mut of_registry(&label, tagged, domain, naming.ttl)?);
     }
     let is_exposed = |one: &&Tagged<'_>| one.tags.are_exposed(naming.exposed_by_default);
     let exposed: Vec<Tagged<'_>> = tagged.iter().filter(is_exposed).copied().collect();
@@ -94,11 +110,6 @@ pub fn describe(service: &str, instances: &[Instance], naming: &Naming) -> Resul
         described.claims.extend(meta(&own, &exposed, naming.ttl));
     }
     routed(&exposed, naming, &mut described);
-    for claim in &mut described.claims {
-        if claim.rtype.is_address() && *claim.handling.order() == Order::Rotate {
-            claim.handling = Handling::new(naming.order.clone(), claim.handling.wildcard());
-        }
-    }
     Ok(described)
 }
 
@@ -216,7 +227,7 @@ pub fn of_targets(owner: &Name, all: BTreeMap<IpAddr, u16>, wildcard: Wildcard, 
     claims.collect()
 }
 
-fn octets(address: IpAddr) -> Rdata {
+pub(super) fn octets(address: IpAddr) -> Rdata {
     match address {
         IpAddr::V4(address) => address.octets()[..].into(),
         IpAddr::V6(address) => address.octets()[..].into(),

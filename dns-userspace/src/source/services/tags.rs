@@ -4,6 +4,7 @@
 //! traefik.enable=true
 //! traefik.http.routers.NAME.rule=Host(`a.example.org`)      traefik.tcp.routers.NAME.rule=…
 //! traefik.http.services.NAME.loadbalancer.server.weight=10  …server.port=8080
+//! hotdns.check.rise=2  hotdns.check.fall=3                   what Traefik has no tags for
 //! urlprefix-a.example.org/path weight=10                    a host; a path or a port alone names nothing
 //! ```
 //!
@@ -57,6 +58,10 @@ pub struct CheckTags {
     pub interval: Option<Duration>,
     /// How long a check may take.
     pub timeout: Option<Duration>,
+    /// Checks in a row that have to pass.
+    pub rise: Option<u32>,
+    /// Checks in a row that have to fail.
+    pub fall: Option<u32>,
 }
 
 impl Tags {
@@ -125,6 +130,16 @@ impl Tags {
                 ] => {
                     read.check(name, what, value);
                 }
+                ["hotdns", "check", what @ ("rise" | "fall")] => match value.parse() {
+                    Ok(count) if (1..=100).contains(&count) => match what {
+                        "rise" => read.check.rise = Some(count),
+                        _ => read.check.fall = Some(count),
+                    },
+                    _ => read.problem(
+                        name,
+                        format!("`{value}` is no number of checks; write one from 1 to 100"),
+                    ),
+                },
                 _ => {}
             }
         }

@@ -1,6 +1,7 @@
 //! What services become, from tags as people write them.
 
 use super::*;
+use crate::config::Near;
 use crate::model::rdata;
 use crate::model::record::Order;
 use crate::source::Claim;
@@ -203,6 +204,70 @@ fn the_order_is_the_source_s_where_weights_are_equal() {
     assert_eq!(order(&[light.clone(), heavy.clone()]), "random");
     heavy.weight = 5;
     assert_eq!(order(&[light, heavy]), "weighted");
+}
+
+/// An instance on a node of a datacenter.
+fn placed(address: &str, node: &str, datacenter: &str) -> Instance {
+    let node = Node {
+        name: node.into(),
+        address: String::new(),
+        datacenter: datacenter.into(),
+    };
+    Instance {
+        node: Some(node),
+        ..instance(address, address, &["traefik.enable=true"])
+    }
+}
+
+#[test]
+fn the_nearest_are_drawn_as_the_first() {
+    let near = |node: &str| Naming {
+        near: Some(Near {
+            node: Some(node.into()),
+            datacenter: Some("dc1".into()),
+        }),
+        ..naming()
+    };
+    let mut all = [
+        placed("192.0.2.1", "far", "dc2"),
+        placed("192.0.2.2", "vm2", "dc1"),
+        placed("192.0.2.3", "vm3", "dc1"),
+        placed("192.0.2.4", "vm1", "dc1"),
+    ];
+    let lines = |all: &[Instance], naming: &Naming| {
+        let lines = described("a", all, naming).into_iter();
+        lines
+            .filter(|line| line.starts_with("a.dev.example.com. A "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(&all, &near("vm1")),
+        ["a.dev.example.com. A 192.0.2.4 | 192.0.2.2 | 192.0.2.3 | 192.0.2.1 [1, 0, 0, 0]"]
+    );
+    all[2].weight = 5;
+    assert_eq!(
+        lines(&all, &near("other")),
+        ["a.dev.example.com. A 192.0.2.2 | 192.0.2.3 | 192.0.2.4 | 192.0.2.1 [1, 5, 1, 0]"],
+        "the datacenter, by weight"
+    );
+    assert_eq!(
+        lines(&all[1..2], &near("other")),
+        ["a.dev.example.com. A 192.0.2.2"],
+        "all are as near"
+    );
+    let proxied = Naming {
+        targets: vec![
+            "192.0.2.80".parse().expect("an address"),
+            "192.0.2.81".parse().expect("an address"),
+        ],
+        ..near("vm1")
+    };
+    all[0].tags.push("traefik.http.routers.a.rule=Host(`a.x`)".into());
+    let lines = described("a", &all, &proxied);
+    assert!(
+        lines.contains(&"a.x. A 192.0.2.80 | 192.0.2.81".to_owned()),
+        "{lines:?}"
+    );
 }
 
 #[test]

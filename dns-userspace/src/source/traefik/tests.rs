@@ -20,6 +20,7 @@ fn settings(player: &Player) -> ProxySource {
             secret: None,
             ca: None,
         },
+        path: None,
         targets: vec!["198.51.100.7".parse().expect("an address")],
         zones: Vec::new(),
         ttl: 60,
@@ -185,4 +186,71 @@ async fn a_password_is_shown_by_basic_authentication() {
     settings.peer.secret_file = Some(file.as_path().into());
     Polling::new(Traefik::new(settings)).list().await.expect("a list");
     assert_eq!(player.asked()[0].headers["authorization"], "Basic YW5uOnNlY3JldA==");
+}
+
+/// What the files of a folder say.
+async fn of_files(files: &[(&str, &str)]) -> Result<Vec<String>, WorldError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+    let player = Player::start().await;
+    let settings = ProxySource {
+        path: Some(folder.path().into()),
+        ..settings(&player)
+    };
+    let listing = Polling::new(Traefik::new(settings)).list().await?;
+    assert!(player.asked().is_empty(), "the API is not asked");
+    Ok(shown(&listing.objects))
+}
+
+#[tokio::test]
+async fn files_of_every_kind_say_the_same_as_the_api() {
+    let yaml = "http:\n  routers:\n    a: {rule: 'Host(`a.x`)', service: s}\n    old: {rule: 'HostRegexp(`{s:.+}.o`)', \
+                ruleSyntax: v2}\n";
+    let toml = "[http.routers.b]\nrule = \"Host(`b.x`) && PathPrefix(`/p`)\"\n\n[TCP.Routers.db]\nRule = \
+                \"HostSNI(`db.x`)\"\n\n[http.routers.a]\nrule = \"Host(`late.x`)\"\n";
+    let json = r#"{"http": {"routers": {"child": {"rule": "Host(`c.x`)", "parentRefs": ["a"]}}}}"#;
+    let files = [
+        ("a.yaml", yaml),
+        ("more/b.toml", toml),
+        ("c.json", json),
+        ("empty.yml", ""),
+        ("notes.txt", "no: [configuration"),
+        (".hidden.yaml", "no: [configuration"),
+    ];
+    assert_eq!(
+        of_files(&files).await.expect("a list"),
+        [
+            "Router a@file: a.x. A 198.51.100.7",
+            "Router b@file: b.x. A 198.51.100.7",
+            "Router old@file: *.o. A 198.51.100.7",
+            "TCP router db@file: db.x. A 198.51.100.7",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_file_with_an_error_is_named() {
+    let good = ("a.yaml", "http: {routers: {a: {rule: Host(`a.x`)}}}");
+    for (name, text, part) in [
+        ("b.toml", "[http.routers.b\n", "b.toml: "),
+        ("b.yaml", "http: [\n", "b.yaml: "),
+        (
+            "t.yaml",
+            "http:\n  {{ range $i }}\n  routers: [\n",
+            "templates are not evaluated",
+        ),
+    ] {
+        let error = of_files(&[good, (name, text)]).await.expect_err("an error");
+        assert!(error.0.contains(part), "{error}");
+    }
+    let missing = ProxySource {
+        path: Some(Path::new("/nonexistent/traefik").into()),
+        ..settings(&Player::start().await)
+    };
+    let error = Polling::new(Traefik::new(missing)).list().await.expect_err("no file");
+    assert!(error.0.starts_with("/nonexistent/traefik cannot be read"), "{error}");
 }
