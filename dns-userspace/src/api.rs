@@ -38,6 +38,7 @@ use crate::principal::Credentials;
 use crate::resolve::Forwarder;
 use crate::source::Registry;
 use crate::target::Targets;
+use crate::tls::Certificates;
 
 mod access;
 mod admission;
@@ -79,6 +80,7 @@ mod templates;
 mod targets;
 mod tokens;
 mod top;
+mod trace;
 mod trial;
 mod watch;
 mod webhook;
@@ -157,6 +159,8 @@ struct Shared {
     watchers: Arc<Semaphore>,
     /// The end of the server, once it serves.
     stopping: OnceLock<CancellationToken>,
+    /// What is shown to clients over TLS, by the key that asks for it.
+    certificates: OnceLock<Vec<(&'static str, Arc<Certificates>)>>,
 }
 
 impl ApiState {
@@ -178,7 +182,13 @@ impl ApiState {
             checks: Arc::new(Semaphore::new((processors / 2).max(1))),
             watchers: Arc::new(Semaphore::new(watch::MOST_WATCHERS)),
             stopping: OnceLock::new(),
+            certificates: OnceLock::new(),
         }))
+    }
+
+    /// These certificates are shown to clients, for [`debug::tls`]. A second call changes nothing.
+    pub(crate) fn tell_certificates(&self, certificates: Vec<(&'static str, Arc<Certificates>)>) {
+        let _ = self.0.certificates.set(certificates);
     }
 
     /// Clients show one of these from now on.
@@ -263,6 +273,7 @@ fn router(state: ApiState) -> Router {
         .layer(from_fn_with_state(state.clone(), nodes::wait))
         .layer(from_fn_with_state(state.clone(), access::check))
         .layer(from_fn(audit::log))
+        .layer(from_fn(trace::span))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(state)
 }
@@ -314,6 +325,7 @@ fn routes() -> Routes {
         .route("/api/v1/debug/name", get(debug::name))
         .route("/api/v1/debug/connections", get(debug::connections))
         .route("/api/v1/debug/limits", get(debug::limits))
+        .route("/api/v1/debug/tls", get(debug::tls))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{kind}/{name}/sync", post(sources::sync))
         .route("/api/v1/sources/{kind}/{name}/rollback", post(sources::rollback))

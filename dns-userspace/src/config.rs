@@ -55,6 +55,7 @@ mod sources;
 mod storage;
 mod targets;
 mod tcp;
+mod tracing;
 mod ttl_bounds;
 mod unchanged;
 mod views;
@@ -105,6 +106,7 @@ pub use self::targets::{
     TechnitiumConfig, TokenPlace,
 };
 pub use self::tcp::TcpConfig;
+pub use self::tracing::TracingConfig;
 pub use self::ttl_bounds::TtlBounds;
 pub use self::unchanged::ReadZones;
 pub use self::with_zones::{ConfigWithZones, Known, RecordClash, ZoneError, ZoneWithContent};

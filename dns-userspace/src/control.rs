@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, Span, field, info_span};
 
 use self::files::{FileBatch, Files};
 use crate::cookies::Cookies;
@@ -202,35 +203,54 @@ impl std::fmt::Debug for Trial {
     }
 }
 
+/// The way back to whoever has sent a command, and the span of a trace in which they wait.
+struct Reply<T> {
+    sender: oneshot::Sender<T>,
+    span: Span,
+}
+
+impl<T> Reply<T> {
+    fn new() -> (Self, oneshot::Receiver<T>) {
+        let (sender, receiver) = oneshot::channel();
+        let span = Span::current();
+        (Self { sender, span }, receiver)
+    }
+
+    /// Whoever does not wait any more needs no answer.
+    fn send(self, answer: T) {
+        let _ = self.sender.send(answer);
+    }
+}
+
 enum Command {
-    Apply(ChangeSet, Terms, oneshot::Sender<Result<Outcome, ControlError>>),
+    Apply(ChangeSet, Terms, Reply<Result<Outcome, ControlError>>),
     /// What the set would do; nothing is changed.
-    Try(ChangeSet, Terms, oneshot::Sender<Result<Outcome, ControlError>>),
+    Try(ChangeSet, Terms, Reply<Result<Outcome, ControlError>>),
     /// A part of the history.
-    Past(HistoryQuery, oneshot::Sender<Result<Vec<HistoryRow>, ControlError>>),
+    Past(HistoryQuery, Reply<Result<Vec<HistoryRow>, ControlError>>),
     /// A copy of the journal, to this file or beside it.
-    Backup(Option<PathBuf>, oneshot::Sender<Result<PathBuf, ControlError>>),
+    Backup(Option<PathBuf>, Reply<Result<PathBuf, ControlError>>),
     /// What a watched source says, and how far its watch is.
     Watched(
         ChangeSet,
         Terms,
         Option<Progress>,
-        oneshot::Sender<Result<Vec<Written>, ControlError>>,
+        Reply<Result<Vec<Written>, ControlError>>,
     ),
     /// What is known of a source from before: whether it has records, and how far its watch was.
-    Kept(SourceId, oneshot::Sender<Result<Kept, ControlError>>),
+    Kept(SourceId, Reply<Result<Kept, ControlError>>),
     /// What the files say now.
-    Files(FileBatch, oneshot::Sender<Result<ReloadReport, ControlError>>),
+    Files(FileBatch, Reply<Result<ReloadReport, ControlError>>),
     /// For the planes: what [`Planes::reconfigure`] says.
-    Reconfigure(oneshot::Sender<Result<(), String>>),
+    Reconfigure(Reply<Result<(), String>>),
     /// The sources that are configured now.
     Sources(Vec<SourceId>),
     /// The records of a source that is not configured any more go, unless the deletion guard holds them; `true`: it is
     /// not asked.
-    Retire(SourceId, bool, oneshot::Sender<Result<(), ControlError>>),
+    Retire(SourceId, bool, Reply<Result<(), ControlError>>),
     /// For the planes to rest after, and for what other nodes have changed.
     Wake,
-    Stop(oneshot::Sender<()>),
+    Stop(Reply<()>),
 }
 
 impl Control {
@@ -396,6 +416,16 @@ impl ControlHandle {
 
     /// The same, with all that the set came to.
     pub async fn change(&self, set: ChangeSet) -> Result<Outcome, ControlError> {
+        let (source, edits) = (set.source.kind(), set.edits.len());
+        let span = info_span!(target: "otel", "change set", source, edits, version = field::Empty);
+        let outcome = self.make(set).instrument(span.clone()).await;
+        if let Ok(outcome) = &outcome {
+            span.record("version", outcome.version);
+        }
+        outcome
+    }
+
+    async fn make(&self, set: ChangeSet) -> Result<Outcome, ControlError> {
         self.principal.check(&set)?;
         // What is too large by itself is known before the writer has to do with it.
         set.check_size()?;
@@ -461,7 +491,7 @@ impl ControlHandle {
 
     /// Reads the configuration file and the zone files again and serves what they say.
     pub async fn reload(&self) -> Result<ReloadReport, ControlError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new();
         let request = files::Request {
             reply,
             force: self.terms.force,
@@ -490,8 +520,8 @@ impl ControlHandle {
         self.apply(set).await?.pop().ok_or(ControlError::Stopped)
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ControlError> {
-        let (reply, answer) = oneshot::channel();
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControlError> {
+        let (reply, answer) = Reply::new();
         self.commands
             .send(command(reply))
             .await

@@ -8,3 +8,4 @@ pub mod latency;
 pub mod metrics;
 pub(crate) mod readiness;
 pub(crate) mod top;
+pub(crate) mod traces;

@@ -1,15 +1,17 @@
 //! Certificates of this server, and their keys: from files that are read again when they change, or made at the start.
 
+mod certificate;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use data_encoding::HEXUPPER;
-use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+pub(crate) use self::certificate::Certificate;
+use self::certificate::fingerprint;
 use crate::host::files;
 use crate::host::reread::RereadFiles;
 
@@ -19,14 +21,21 @@ const MOST_OCTETS: u64 = 1 << 20;
 /// What a server shows its clients.
 pub(crate) enum Certificates {
     /// From files.
-    Files(RereadFiles<ServerConfig>),
+    Files(RereadFiles<Pair>),
     /// Made at the start; nobody can verify it but by its fingerprint.
     SelfSigned {
-        /// For the handshake.
-        config: Arc<ServerConfig>,
+        /// What is shown.
+        pair: Pair,
         /// SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` shows it.
         fingerprint: String,
     },
+}
+
+/// A chain of certificates, with the key of the first.
+pub(crate) struct Pair {
+    /// For the handshake.
+    config: Arc<ServerConfig>,
+    chain: Vec<CertificateDer<'static>>,
 }
 
 impl Certificates {
@@ -49,24 +58,39 @@ impl Certificates {
         let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
         let cert = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(str::to_owned)?;
-        let octets = digest(&SHA256, &cert);
-        let pairs: Vec<String> = octets.as_ref().iter().map(|octet| HEXUPPER.encode(&[*octet])).collect();
         Ok(Self::SelfSigned {
-            config: config(vec![cert], key, protocols)?.into(),
-            fingerprint: pairs.join(":"),
+            fingerprint: fingerprint(&cert),
+            pair: pair(vec![cert], key, protocols)?,
         })
     }
 
     /// For the next handshake.
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
         match self {
-            Self::Files(files) => files.current(),
-            Self::SelfSigned { config, .. } => Arc::clone(config),
+            Self::Files(files) => Arc::clone(&files.current().config),
+            Self::SelfSigned { pair, .. } => Arc::clone(&pair.config),
+        }
+    }
+
+    /// The chain that the next handshake shows, the server's own first. What cannot be understood of it is left out.
+    pub(crate) fn chain(&self) -> Vec<Certificate> {
+        let read = |pair: &Pair| pair.chain.iter().filter_map(|der| Certificate::read(der)).collect();
+        match self {
+            Self::Files(files) => read(&files.current()),
+            Self::SelfSigned { pair, .. } => read(pair),
+        }
+    }
+
+    /// The files that they are from.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Files(files) => files.paths(),
+            Self::SelfSigned { .. } => &[],
         }
     }
 }
 
-fn read(cert: &PathBuf, key: &PathBuf, protocols: &[&str]) -> Result<ServerConfig, String> {
+fn read(cert: &PathBuf, key: &PathBuf, protocols: &[&str]) -> Result<Pair, String> {
     let text = |path: &PathBuf, most| {
         files::read(path, most).map_err(|error| format!("{} cannot be read ({error})", path.display()))
     };
@@ -85,22 +109,21 @@ fn read(cert: &PathBuf, key: &PathBuf, protocols: &[&str]) -> Result<ServerConfi
             key.display()
         )
     })?;
-    config(chain, private, protocols)
+    pair(chain, private, protocols)
         .map_err(|error| format!("{} and {} do not make a pair: {error}", cert.display(), key.display()))
 }
 
-fn config(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    protocols: &[&str],
-) -> Result<ServerConfig, String> {
+fn pair(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>, protocols: &[&str]) -> Result<Pair, String> {
     let builder = ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let config = builder.with_no_client_auth().with_single_cert(chain, key);
+    let config = builder.with_no_client_auth().with_single_cert(chain.clone(), key);
     let mut config = config.map_err(|error| error.to_string())?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    Ok(config)
+    Ok(Pair {
+        config: Arc::new(config),
+        chain,
+    })
 }
 
 #[cfg(test)]
@@ -161,9 +184,12 @@ mod tests {
     #[test]
     fn a_certificate_of_our_own_has_a_fingerprint() {
         let made = Certificates::self_signed(vec!["localhost".to_owned(), "192.0.2.1".to_owned()], &[]);
-        let Ok(Certificates::SelfSigned { fingerprint, .. }) = made else {
-            panic!("not made");
+        let made = made.expect("made");
+        let Certificates::SelfSigned { fingerprint, .. } = &made else {
+            unreachable!("made here");
         };
-        assert_eq!(fingerprint.len(), 32 * 3 - 1);
+        let chain = made.chain();
+        assert_eq!((chain.len(), &chain[0].fingerprint), (1, fingerprint));
+        assert_eq!(chain[0].names, ["localhost", "192.0.2.1"]);
     }
 }

@@ -11,6 +11,7 @@
 //!   change   a running hotdns: API, reload, restart, while a closed loop gives it load
 //!   soak     a running hotdns: reloads, broken files, interfaces, API load and hostile clients, against a model
 //!   scale    the writer in this process: one change, with ten zones and with a hundred thousand
+//!   query-log the same circuits: without a query log, with one in a hundred and with all in it
 //!   load     a running hotdns with a large zone: time and memory
 //!   fuzz     the XDP program through TEST_RUN, on mutated packets
 //! ```
@@ -35,6 +36,7 @@ pub mod metrics;
 pub mod object;
 pub mod paced;
 pub mod pass;
+pub mod query_log;
 pub mod report;
 pub mod scale;
 mod site;

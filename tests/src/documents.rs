@@ -47,11 +47,11 @@ pub fn root() -> PathBuf {
     package.parent().unwrap_or(package).to_owned()
 }
 
-/// Every fenced block of every page, by page and line.
+/// Every page, by its path from the root.
 ///
 /// # Errors
-/// A page cannot be read, or a block is not closed.
-pub fn blocks() -> Result<Vec<Block>> {
+/// A folder cannot be read.
+pub fn pages() -> Result<Vec<String>> {
     let root = root();
     let mut pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
         .map(str::to_owned)
@@ -65,8 +65,17 @@ pub fn blocks() -> Result<Vec<Block>> {
         }
     }
     pages.sort();
+    Ok(pages)
+}
+
+/// Every fenced block of every page, by page and line.
+///
+/// # Errors
+/// A page cannot be read, or a block is not closed.
+pub fn blocks() -> Result<Vec<Block>> {
+    let root = root();
     let mut blocks = Vec::new();
-    for page in pages {
+    for page in pages()? {
         let text = std::fs::read_to_string(root.join(&page)).with_context(|| format!("cannot read {page}"))?;
         blocks.extend(blocks_of(&page, &text)?);
     }

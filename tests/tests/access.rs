@@ -98,6 +98,19 @@ fn certificates_are_read_again_and_the_socket_needs_no_token() -> Result<()> {
         curl(&["--cacert", &pinned, &url("/health")]).is_err(),
         "the old one is shown still"
     );
+    // Who has lost sight of which one is shown asks.
+    let (status, tls) = curl(&["--cacert", &at("cert.pem"), "-H", &bearer, &url("/api/v1/debug/tls")])?;
+    let shown = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in", &at("cert.pem")])
+        .output()?;
+    let shown = String::from_utf8(shown.stdout)?;
+    let door = &tls["doors"][0];
+    let fingerprint = door["chain"][0]["fingerprint"].as_str().context("no fingerprint")?;
+    ensure!(status == 200 && shown.trim().ends_with(fingerprint), "{tls} {shown}");
+    ensure!(
+        door["door"] == "http.tls" && door["chain"][0]["names"] == json!(["localhost", "127.0.0.1"]),
+        "{tls}"
+    );
     // Over the socket: no token, and a token with a scope is taken at that.
     let socket = at("api.sock");
     let over = |arguments: &[&str]| curl(&[&["--unix-socket", socket.as_str()], arguments].concat());

@@ -23,7 +23,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::documents::{Block, blocks, is_as_shown, root};
+use tests::documents::{Block, blocks, is_as_shown, pages, root};
 use tests::net::{Namespace, PATIENCE, Running, is_skipped};
 use tests::server::{Server, eventually, program};
 
@@ -34,6 +34,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     (
         "cargo xtask ",
         "builds, installs or measures: its arguments are checked, it is not run",
+    ),
+    (
+        "tracing:",
+        "is compiled with the feature `otel` alone: `cargo xtask test --traces` has it",
     ),
     ("consul ", "needs a Consul; `cargo xtask test --discovery` has one"),
     (
@@ -142,6 +146,44 @@ fn every_block_is_run_or_listed() -> Result<()> {
         ensure!(is_used, "no page has `{beginning}` any more ({reason})");
     }
     Ok(())
+}
+
+/// Files and folders of the repository, as pages name them: in `deploy/`, in `xtask/`, and those of the table of what is
+/// in `deploy/`.
+#[test]
+fn files_that_pages_name_are_there() -> Result<()> {
+    let mut missing = Vec::new();
+    for page in pages()? {
+        let text = fs::read_to_string(root().join(&page))?;
+        let mut in_deploy = false;
+        for line in text.lines() {
+            // Below this sentence the first column has paths.
+            in_deploy = match line.starts_with('#') {
+                true => false,
+                false => in_deploy || line.starts_with("In `deploy/`"),
+            };
+            let column = if in_deploy && line.starts_with('|') {
+                line.split('|').nth(1)
+            } else {
+                None
+            };
+            let in_column = column.into_iter().flat_map(code).map(|path| format!("deploy/{path}"));
+            let named = code(line).filter(|path| path.starts_with("deploy/") || path.starts_with("xtask/"));
+            let paths = named.map(str::to_owned).chain(in_column);
+            missing.extend(
+                paths
+                    .filter(|path| !root().join(path).exists())
+                    .map(|path| format!("{page}: {path}")),
+            );
+        }
+    }
+    ensure!(missing.is_empty(), "not there:\n{}", missing.join("\n"));
+    Ok(())
+}
+
+/// What stands between backticks in a line.
+fn code(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
 }
 
 /// What `hotdns check` says of a folder's `hotdns.yaml`.

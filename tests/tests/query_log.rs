@@ -330,6 +330,76 @@ fn a_file_system_that_is_full_loses_lines_and_no_answers() -> Result<()> {
     outcome.and(stopped)
 }
 
+#[test]
+fn sinks_that_vanish_are_found_again_and_every_query_is_answered() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let counts = |server: &Server| -> Result<[f64; 2]> {
+        let written = server.metric("hotdns_query_log_written_total")?;
+        Ok([written, server.metric("hotdns_query_log_dropped_total")?])
+    };
+    let ask = |server: &Server| -> Result<()> {
+        let answer = server.dig(&["www.example.com", "A", "+tries=1"])?;
+        ensure!(answer.contains("192.0.2.80"), "{answer}");
+        Ok(())
+    };
+    let mut asked = 0.0;
+    // Asks until it is so; what was not written by then was counted.
+    let mut until = |server: &Server, what: &str, is_so: &dyn Fn() -> Result<bool>| -> Result<()> {
+        eventually(what, || {
+            asked += 1.0;
+            ask(server)?;
+            is_so()
+        })?;
+        eventually("each query is written or counted", || {
+            Ok(counts(server)?.iter().sum::<f64>() >= asked)
+        })
+    };
+
+    let server = start("to: logs/queries.log")?;
+    let folder = server.path("logs");
+    until(&server, "a query without a folder for its line is counted", &|| {
+        Ok(counts(&server)?[1] > 0.0)
+    })?;
+    std::fs::create_dir(&folder)?;
+    until(&server, "the folder is there", &|| {
+        Ok(!lines(&server, "logs/queries.log")?.is_empty())
+    })?;
+    std::fs::remove_dir_all(&folder)?;
+    std::fs::create_dir(&folder)?;
+    until(&server, "the folder is another one", &|| {
+        Ok(!lines(&server, "logs/queries.log")?.is_empty())
+    })?;
+    drop(server);
+
+    // A collector that goes, and one that comes at the same address.
+    let mut collector = Some(TcpListener::bind("127.0.0.1:0")?);
+    let address = collector.as_ref().context("bound")?.local_addr()?;
+    let server = start(&format!("to: 'gelf+tcp://{address}'"))?;
+    let until = |what: &str, is_so: &dyn Fn([f64; 2]) -> bool| {
+        eventually(what, || {
+            ask(&server)?;
+            Ok(is_so(counts(&server)?))
+        })
+    };
+    until("a collector takes messages", &|[written, _]| written > 0.0)?;
+    drop(collector.take().map(|listener| listener.accept()));
+    until("without one they are counted", &|[_, dropped]| dropped > 0.0)?;
+    let [before, _] = counts(&server)?;
+    let again = TcpListener::bind(address)?;
+    until("the next one takes them", &|[written, _]| written > before + 1.0)?;
+    let (stream, _) = again.accept()?;
+    let mut message = Vec::new();
+    BufReader::new(stream).read_until(0, &mut message)?;
+    ensure!(
+        message.starts_with(b"{") && message.ends_with(&[0]),
+        "{}",
+        String::from_utf8_lossy(&message)
+    );
+    Ok(())
+}
+
 /// What comes in until `is_enough`.
 fn datagrams(socket: &UdpSocket, is_enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;

@@ -192,6 +192,14 @@ fn logs_tokens_and_connections() -> Result<()> {
     it.reload("log_level: error\nchaos: {id: x}\n")?;
     assert_eq!(it.server.log(), said, "nothing more is said");
     it.reload("log_level: error\n")?;
+    // A part may say more than all others.
+    assert_eq!(it.reload("log_level: error,control=info\n")?, ["log_level"]);
+    eventually("what the writer says is there", || {
+        Ok(it.server.log().contains("reloaded: "))
+    })?;
+    let said = it.server.log();
+    assert_eq!(it.reload("log_level: error,serve=info\n")?, ["log_level"]);
+    assert_eq!(it.server.log(), said, "it is another part's turn");
     let log = it.server.path("queries");
     let to = log.display();
     let more = format!("log_level: info\nquery_log: {{to: \"{to}\"}}\n");
@@ -305,6 +313,45 @@ fn what_needs_a_restart_is_named_and_what_is_bad_changes_nothing() -> Result<()>
     );
     std::fs::remove_file(it.server.path("secret"))?;
     assert_eq!(it.reload("")?, ["edns.cookie_secret_file"]);
+    Ok(())
+}
+
+#[test]
+fn settings_with_which_nothing_answers_are_taken_back() -> Result<()> {
+    let it = Reloaded::start("")?;
+    // Its rate is used up by one who asks without end, and its one connection is taken: neither way is left.
+    let mute = "rate_limit: {enabled: true, rate: 1, burst: 1, slip: 0}\ntcp: {max_connections: 1}\n";
+    let _holder = TcpStream::connect(it.server.dns)?;
+    let stop = AtomicBool::new(false);
+    let reply = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| -> Result<()> {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            socket.connect(it.server.dns)?;
+            let query = Query::new(&wire_name("www.example.com"), 1).build();
+            while !stop.load(Ordering::Relaxed) {
+                socket.send(&query)?;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        });
+        let reply = it.post(&format!("{mute}chaos: {{id: x}}\n"));
+        stop.store(true, Ordering::Relaxed);
+        flood.join().expect("it does not panic")?;
+        reply
+    })?;
+    ensure!(
+        reply.status == 422 && reply.text.contains("did not answer any more"),
+        "{}",
+        reply.text
+    );
+    // All of it is as before, at once.
+    for _ in 0..20 {
+        assert_eq!(it.status(&["www.example.com", "+tries=1"])?, "NOERROR");
+    }
+    assert_eq!(it.status(&["www.example.com", "+tcp"])?, "NOERROR");
+    assert_ne!(it.short(&["id.server", "CH", "TXT"])?, "\"x\"");
+    assert_eq!(it.reload("chaos: {id: y}\n")?, ["chaos"]);
+    assert_eq!(it.short(&["id.server", "CH", "TXT"])?, "\"y\"");
     Ok(())
 }
 

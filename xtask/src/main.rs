@@ -104,6 +104,9 @@ enum Command {
         /// Check that the server compiles without XDP, and for a target without glibc, instead of the suite
         #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package", "discovery"])]
         portable: bool,
+        /// Compile the server with OpenTelemetry and look at its traces, instead of the suite
+        #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package", "discovery", "portable"])]
+        traces: bool,
         /// With --differential: how many cases each comparison of a plane asks at least
         #[arg(long, requires = "differential")]
         cases: Option<u64>,
@@ -194,6 +197,7 @@ fn perform(command: Command) -> Result<()> {
             ..
         } => openapi::test(examples),
         Command::Test { portable: true, .. } => portable(),
+        Command::Test { traces: true, .. } => suite::traces(),
         Command::Test { arguments, .. } => suite::test(&arguments),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),

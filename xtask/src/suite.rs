@@ -50,6 +50,14 @@ pub(crate) fn build_programs() -> Result<()> {
     process::run(process::cargo().arg("build").args(SUITE).arg("--bins"))
 }
 
+/// Compiles the server with OpenTelemetry, and has a collector look at its traces. Dependencies have the features that
+/// the suite wants, so these are the only ones that are compiled for it.
+pub(crate) fn traces() -> Result<()> {
+    let mut cargo = process::cargo();
+    cargo.arg("test").args(SUITE);
+    process::run(cargo.args(["--features", "dns-userspace/otel", "--test", "traces"]))
+}
+
 /// Runs the long comparisons: with other servers, then of each plane with the reference answerer. `arguments`, where
 /// there are any, are filters that take the place of all. With `cases` each comparison of a plane asks so many.
 pub(crate) fn differential(cases: Option<u64>, seed: Option<u64>, arguments: &[OsString]) -> Result<()> {

@@ -1,8 +1,9 @@
 //! Calls for people who look for a fault: what the table has of a name, who is connected, which limits are near their
-//! end. They read, and change nothing.
+//! end, which certificates are shown. They read, and change nothing.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
 use axum::extract::State;
@@ -22,6 +23,7 @@ use crate::model::views::ViewName;
 use crate::principal::Principal;
 use crate::serve::explain::AnsweredBy;
 use crate::serve::inspect::{self, Buckets, Found, LineOfName};
+use crate::tls::Certificate;
 
 /// Clients and buckets that are shown where the request does not say, and at most.
 const SHOWN: (usize, usize) = (20, 1000);
@@ -349,6 +351,94 @@ pub(super) async fn limits(
         }
     });
     Ok(pieces::json(StatusCode::OK, &debug.await?))
+}
+
+/// What clients are shown over TLS.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DebugTls {
+    /// One for each key of the configuration that asks for TLS.
+    doors: Vec<DebugDoor>,
+}
+
+/// Where there is TLS, and with which certificates.
+#[derive(Serialize, ToSchema)]
+struct DebugDoor {
+    /// The key: `http.tls`, `kubernetes.webhook`.
+    door: &'static str,
+    /// Where certificates and key are read from; none where they were made at the start.
+    files: Vec<String>,
+    /// The chain that the next client sees, the server's own first.
+    chain: Vec<DebugCertificate>,
+}
+
+/// A certificate.
+#[derive(Serialize, ToSchema)]
+struct DebugCertificate {
+    /// The names and addresses that it is for.
+    names: Vec<String>,
+    /// In RFC 3339.
+    not_before: String,
+    /// In RFC 3339.
+    not_after: String,
+    /// Seconds until then; below 0 where it has passed.
+    expires_in: i64,
+    /// SHA-256, as `openssl x509 -fingerprint -sha256` shows it.
+    fingerprint: String,
+}
+
+/// The certificates that clients are shown now: files that have changed are read again.
+#[utoipa::path(
+    get, path = "/api/v1/debug/tls", operation_id = "debugTls", tag = "server",
+    responses((status = 200, description = "Certificates, without keys", body = DebugTls))
+)]
+pub(super) async fn tls(
+    State(state): State<ApiState>,
+    Extension(reader): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    access::require_unlimited(&reader, "the certificates")?;
+    Parameters::read(&uri, &[])?;
+    let certificates = state.0.certificates.get().cloned().unwrap_or_default();
+    let now = seconds_of(SystemTime::now());
+    // Files may be read.
+    let doors = in_background(move || {
+        let doors = certificates.iter().map(|(door, certificates)| DebugDoor {
+            door: *door,
+            files: certificates
+                .files()
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+            chain: certificates.chain().into_iter().map(|one| told(one, now)).collect(),
+        });
+        doors.collect()
+    });
+    Ok(pieces::json(StatusCode::OK, &DebugTls { doors: doors.await? }))
+}
+
+fn told(certificate: Certificate, now: i64) -> DebugCertificate {
+    let Certificate {
+        names,
+        not_before,
+        not_after,
+        fingerprint,
+    } = certificate;
+    let time = |seconds: i64| {
+        let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        humantime_serde::re::humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+    };
+    DebugCertificate {
+        names,
+        not_before: time(not_before),
+        not_after: time(not_after),
+        expires_in: not_after - now,
+        fingerprint,
+    }
+}
+
+fn seconds_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn client(parameters: &Parameters) -> Result<Option<IpAddr>, Problem> {

@@ -118,6 +118,7 @@ pub(super) struct ProblemBody {
         debug::name,
         debug::connections,
         debug::limits,
+        debug::tls,
         tokens::list,
         tokens::create,
         tokens::delete,

@@ -1,6 +1,7 @@
 //! `hotdns doctor`: what of this host helps or hinders the server, with what to do about it. Nothing is changed.
 
 mod host;
+mod limits;
 mod ports;
 mod xdp;
 mod zones;

@@ -40,6 +40,7 @@ use super::sources::ConfiguredSource;
 use super::storage::StorageConfig;
 use super::targets::TargetsConfig;
 use super::tcp::TcpConfig;
+use super::tracing::TracingConfig;
 use super::ttl_bounds::TtlBounds;
 use super::xdp::XdpConfig;
 use super::zone_folder::ZoneFolder;
@@ -49,7 +50,7 @@ use super::{Overrides, acl, backend, cache, changes, chaos, dns_port, edns, file
 use super::{dnstap, log_fields, log_gelf};
 use super::{dry_run, kubernetes};
 use super::{limits, listen, log_format, log_level, metrics, query_log, rate_limit, records, rules, sources, storage};
-use super::{targets, tcp, ttl_bounds, views, xdp, zone_folder, zone_template, zones};
+use super::{targets, tcp, tracing, ttl_bounds, views, xdp, zone_folder, zone_template, zones};
 use crate::journal::HistoryLimits;
 use crate::model::views::ViewClients;
 use crate::rules::Rule;
@@ -129,6 +130,7 @@ keys! {
     log_format: LogFormat = (),
     log_fields: LogFields = (),
     log_gelf: Option<GelfTarget> = (),
+    tracing: TracingConfig = (),
     listen: Vec<SocketAddr> = (dns_port),
     xdp: XdpConfig = (),
     storage: StorageConfig = (),

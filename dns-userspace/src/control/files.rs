@@ -12,11 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tokio::sync::mpsc;
+use tracing::{error, info, info_span, warn};
 
 use super::reload::{Counts, Desired, DesiredZone, Door, Failure, LoadFiles, ReloadReport};
-use super::{Command, ControlError, Observer};
+use super::{Command, ControlError, Observer, Reply};
 use crate::cookies::Cookies;
 use crate::journal::{HistoryLimits, StoredFiles};
 use crate::model::name::{Name, NameKey};
@@ -29,7 +29,7 @@ const LOGGED_ZONES: usize = 100;
 
 /// A request to read the files again.
 pub(super) struct Request {
-    pub(super) reply: oneshot::Sender<Result<ReloadReport, ControlError>>,
+    pub(super) reply: Reply<Result<ReloadReport, ControlError>>,
     /// Whether the deletion guard lets all go.
     pub(super) force: bool,
 }
@@ -191,9 +191,10 @@ impl Files {
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>, writer: mpsc::Sender<Command>) {
         let writer = Door(writer);
         while let Some(request) = requests.blocking_recv() {
-            let result = self.reload(&writer, request.force);
+            let span = info_span!(target: "otel", parent: &request.reply.span, "reload");
+            let result = span.in_scope(|| self.reload(&writer, request.force));
             self.log(&result);
-            let _ = request.reply.send(result);
+            request.reply.send(result);
         }
     }
 
@@ -232,7 +233,8 @@ impl Files {
 
     /// Reads the files again, puts the configuration into force, and has the writer serve the records.
     fn reload(&mut self, writer: &Door, force: bool) -> Result<ReloadReport, ControlError> {
-        let loaded = catch_unwind(AssertUnwindSafe(|| self.loader.load()))
+        let span = info_span!(target: "otel", "read files");
+        let loaded = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| self.loader.load())))
             .map_err(|_| ControlError::Internal("reading the configuration failed, see the log".to_owned()))?;
         let replaced = self.loader.replaced();
         let token = self.token.load_full().filter(|_| !replaced.token);
@@ -250,11 +252,13 @@ impl Files {
                 return Err(ControlError::ReloadFailed(errors));
             }
         };
-        let applied = self.loader.apply(writer).map_err(ControlError::ReloadFailed)?;
+        let span = info_span!(target: "otel", "put settings into force");
+        let applied = span.in_scope(|| self.loader.apply(writer));
+        let applied = applied.map_err(ControlError::ReloadFailed)?;
         let (mut batch, mut zones) = self.batch(desired);
         batch.force = force;
         let failed = batch.failed.len();
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new();
         let sent = writer.0.blocking_send(Command::Files(batch, reply));
         sent.map_err(|_| ControlError::Stopped)?;
         let mut result = answer.blocking_recv().map_err(|_| ControlError::Stopped)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::warn;
 use utoipa::ToSchema;
 
@@ -12,7 +12,7 @@ use super::files::FileBatch;
 use super::past::{Made, PastKind};
 use super::publication::Cause;
 use super::writer::{Durability, Writer};
-use super::{Command, ControlError};
+use super::{Command, ControlError, Reply};
 use crate::journal::{HistoryLimits, StoredFiles};
 use crate::model::access::AccessList;
 use crate::model::name::Name;
@@ -124,8 +124,8 @@ impl Door {
         asked.unwrap_or(Err(ControlError::Stopped))
     }
 
-    fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
+    fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Option<T> {
+        let (reply, answer) = Reply::new();
         self.0.blocking_send(command(reply)).ok()?;
         answer.blocking_recv().ok()
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tokio::sync::mpsc;
+use tracing::{Span, error, info, info_span, warn};
 
 use super::files::FileBatch;
 use super::history::History;
@@ -104,7 +104,7 @@ pub(super) enum Durability {
     WhereOpen,
 }
 
-type Reply = oneshot::Sender<Result<Outcome, ControlError>>;
+type Reply = super::Reply<Result<Outcome, ControlError>>;
 
 /// A command's result, to be sent once the group is through.
 struct Verdict {
@@ -126,6 +126,18 @@ enum Attempt {
     Behind(Vec<(ChangeSet, Terms, Reply)>),
     /// Together they are more than can be written at once.
     TooLarge(Vec<(ChangeSet, Terms, Reply)>),
+}
+
+/// The span of one transaction: a part of the first one's who asked, which follows from all others'.
+fn transaction<'a>(mut askers: impl Iterator<Item = &'a Span>) -> Span {
+    let Some(first) = askers.next() else {
+        return Span::none();
+    };
+    let span = info_span!(target: "otel", parent: first, "transaction");
+    for other in askers {
+        span.follows_from(other);
+    }
+    span
 }
 
 /// The sets of a group, to be made again.
@@ -235,14 +247,14 @@ impl Writer {
             if let Some(stopped) = self.process(group) {
                 queue.close();
                 drop(self);
-                let _ = stopped.send(());
+                stopped.send(());
                 return;
             }
         }
     }
 
     /// Commands in order; the reply to a stop, if there was one.
-    fn process(&mut self, group: Vec<Command>) -> Option<oneshot::Sender<()>> {
+    fn process(&mut self, group: Vec<Command>) -> Option<super::Reply<()>> {
         self.look_at_storage();
         self.take_news();
         let stopped = self.obey(group);
@@ -250,45 +262,47 @@ impl Writer {
         stopped
     }
 
-    fn obey(&mut self, group: Vec<Command>) -> Option<oneshot::Sender<()>> {
+    fn obey(&mut self, group: Vec<Command>) -> Option<super::Reply<()>> {
         let mut changes = Vec::new();
         for command in group {
             match command {
                 Command::Apply(set, terms, reply) => changes.push((set, terms, reply)),
                 Command::Try(set, terms, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.try_out(set, &terms));
+                    reply.send(self.try_out(set, &terms));
                 }
                 Command::Past(query, reply) => {
                     self.change(std::mem::take(&mut changes));
                     let rows = self.parts.journal.history(query);
-                    let _ = reply.send(rows.map_err(|error| ControlError::StorageLocked(error.to_string())));
+                    reply.send(rows.map_err(|error| ControlError::StorageLocked(error.to_string())));
                 }
                 Command::Backup(path, reply) => {
                     self.change(std::mem::take(&mut changes));
                     let copied = self.parts.journal.backup(path.as_deref());
-                    let _ = reply.send(copied.map_err(|error| ControlError::StorageLocked(error.to_string())));
+                    reply.send(copied.map_err(|error| ControlError::StorageLocked(error.to_string())));
                 }
                 Command::Files(batch, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.install(batch));
+                    let installed = reply.span.in_scope(|| self.install(batch));
+                    reply.send(installed);
                 }
                 Command::Watched(set, terms, progress, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.watched(set, &terms, progress));
+                    let watched = reply.span.in_scope(|| self.watched(set, &terms, progress));
+                    reply.send(watched);
                 }
                 Command::Kept(source, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.kept(&source));
+                    reply.send(self.kept(&source));
                 }
                 Command::Reconfigure(reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.parts.planes.reconfigure());
+                    reply.send(self.parts.planes.reconfigure());
                 }
                 Command::Sources(sources) => self.parts.sources = sources,
                 Command::Retire(source, force, reply) => {
                     self.change(std::mem::take(&mut changes));
-                    let _ = reply.send(self.retire(&source, force));
+                    reply.send(self.retire(&source, force));
                 }
                 Command::Wake => {}
                 Command::Stop(reply) => {
@@ -326,7 +340,7 @@ impl Writer {
         }
         if let Some(refusal) = self.not_ready() {
             for (.., reply) in sets {
-                let _ = reply.send(Err(refusal.clone()));
+                reply.send(Err(refusal.clone()));
             }
             return;
         }
@@ -347,6 +361,7 @@ impl Writer {
     /// Makes change sets together. Where several nodes write, they may have to be made again, on top of what another
     /// one has written.
     fn attempt(&mut self, sets: Vec<(ChangeSet, Terms, Reply)>, may_wait: bool) -> Attempt {
+        let _span = transaction(sets.iter().map(|(.., reply)| &reply.span)).entered();
         let is_shared = self.shared().is_some();
         let rules = EditRules { ttl: self.rules };
         let mut draft = self.store.draft();
@@ -423,7 +438,7 @@ impl Writer {
                 Err(_) => "failed",
             };
             self.parts.observer.change(source.kind(), word);
-            let _ = reply.send(result);
+            reply.send(result);
         }
         Attempt::Done
     }
@@ -639,7 +654,8 @@ impl Writer {
         if durability == Durability::Required && self.shared().is_some() {
             entries.extend(shared::notes_of(&made, &plan));
         }
-        let saved = match self.parts.journal.append(&entries, &publication.unsaved) {
+        let span = info_span!(target: "otel", "journal", entries = entries.len());
+        let saved = match span.in_scope(|| self.parts.journal.append(&entries, &publication.unsaved)) {
             Ok(()) => true,
             Err(_) if durability == Durability::WhereOpen && self.parts.journal.unavailable().is_some() => false,
             Err(error) => {
@@ -705,7 +721,9 @@ impl Writer {
 
     pub(super) fn publish(&mut self, plan: &Plan, publication: Publication, saved: bool) {
         let publication = Arc::new(publication);
-        self.parts.planes.publish(&publication);
+        let names = publication.edited.len();
+        info_span!(target: "otel", "publish", version = publication.version, names)
+            .in_scope(|| self.parts.planes.publish(&publication));
         self.store.commit(plan);
         self.serials.commit(saved);
         for stage in &mut self.parts.stages {

@@ -63,6 +63,11 @@ impl<T> RereadFiles<T> {
         })
     }
 
+    /// The files.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     /// What the files say; at most a second old.
     pub fn current(&self) -> Arc<T> {
         // Where another thread looks right now, what it had before does.

@@ -30,6 +30,7 @@ mod coredns;
 mod denied;
 mod http;
 mod nodes;
+mod process;
 mod queries;
 mod readiness;
 mod rules;
@@ -122,7 +123,7 @@ impl Metrics {
             Box::new(version.clone()),
             Box::new(changes.clone()),
             Box::new(build_info),
-            Box::new(prometheus::process_collector::ProcessCollector::for_self()),
+            Box::new(process::ProcessCollector::new()),
         ];
         for collector in collectors {
             registry.register(collector).expect("every name is registered once");

@@ -191,7 +191,7 @@ impl LocalData for LocalChains {
 impl Answerer for LocalAnswerer {
     fn answer(&mut self, query: &[u8], arrival: &Arrival, out: &mut Vec<u8>) -> Disposition {
         self.follow_policy();
-        let logged = self.log.as_mut().and_then(|log| log.begin(query, arrival));
+        let logged = self.log.as_mut().and_then(|log| log.begin(arrival));
         let timed = self.begin_timing();
         if logged.is_none() && timed.is_none() {
             return self.decide(query, arrival, out);
@@ -203,9 +203,12 @@ impl Answerer for LocalAnswerer {
             protocol: arrival.protocol,
         };
         match disposition {
-            Disposition::Reply => watched.answered(self.plane, out),
+            Disposition::Reply => watched.answered(self.plane, query, out),
             Disposition::Later(job) => {
-                return Disposition::Later(job.observed(move |reply| watched.answered(Plane::Upstream, reply)));
+                // Who logs it sees it later.
+                let query: Box<[u8]> = watched.logged.is_some().then(|| query.into()).unwrap_or_default();
+                let observe = move |reply: &[u8]| watched.answered(Plane::Upstream, &query, reply);
+                return Disposition::Later(job.observed(observe));
             }
             // Nothing is sent; what lists and limits drop is counted.
             Disposition::Silence | Disposition::Denied => {}
@@ -222,12 +225,12 @@ struct Watched {
 }
 
 impl Watched {
-    fn answered(self, plane: Plane, reply: &[u8]) {
+    fn answered(self, plane: Plane, query: &[u8], reply: &[u8]) {
         if let Some((started, latency)) = self.timed {
             latency.observe(plane, self.protocol.label(), reply, started.elapsed());
         }
         if let Some(logged) = self.logged {
-            logged.answered(plane, reply);
+            logged.answered(plane, query, reply);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The query log, dnstap and what is asked most: what becomes known of single queries beside their answers.
 //!
 //! ```text
-//! worker: wanted by whom? ─► answer ─► copy of query and reply ─ try_send ─┐   thread `query-log`
-//!                                                └─ full: counted          ├─► read, filter ─┬─► lines ─► Outlet ─► sink
-//! XDP program ─ its ring ─ read every few milliseconds ────────────────────┘                ├─► dnstap
-//!                  └─ full: counted                                                         └─► top
+//! worker: wanted by whom? ─► answer ─► copy of query and reply ─ its queue ─┐  thread `query-log`
+//!                                                    └─ full: counted       ├─► read, filter ─┬─► lines ─► sink
+//! XDP program ─ its ring ───────────────────────────────────────────────────┘                 ├─► dnstap
+//!                  └─ full: counted      both are read every few milliseconds                 └─► top
 //! ```
 //!
 //! A worker never waits: what the threads do not keep up with is counted and lost. The sink has a thread of its own,
@@ -14,13 +14,14 @@ mod collector;
 mod entry;
 mod line;
 mod outlet;
+mod place;
+mod queue;
 mod sink;
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Instant, SystemTime};
 
 use dns_common::order::next;
@@ -29,8 +30,9 @@ use dns_common::tap::TapSettings;
 use ipnet::IpNet;
 
 use self::collector::Collector;
-use self::entry::{Entry, Wants};
+use self::entry::{Entry, Head, Wants};
 use self::outlet::Outlet;
+use self::queue::{Queue, Queues};
 use super::xdp::Taps;
 use crate::config::{Config, DnstapConfig, QueryLogConfig};
 use crate::host::privileges;
@@ -41,12 +43,10 @@ use crate::observe::top::Top;
 use crate::publish::Served;
 use crate::query::Arrival;
 
-/// Entries that wait for the thread. An entry is a few hundred octets.
-const WAITING: usize = 8192;
-
 /// Where workers put what they have answered; each has its own.
 pub struct QueryLog {
-    sender: SyncSender<Entry>,
+    queue: Arc<Queue>,
+    queues: Arc<Queues>,
     wishes: Arc<Wishes>,
     figures: Arc<Figures>,
     random: u64,
@@ -75,10 +75,10 @@ pub(crate) struct QueryLogParts {
 
 /// A query that is to be logged once it is answered.
 pub struct Begun {
-    sender: SyncSender<Entry>,
+    queue: Arc<Queue>,
     figures: Arc<Figures>,
     started: Instant,
-    entry: Entry,
+    head: Head,
 }
 
 /// What the XDP program is to show of its answers, so that the query log and dnstap get what they want.
@@ -105,16 +105,19 @@ impl QueryLog {
             dnstap: dnstap.to.is_some().then_some(dnstap.sample),
             top: Arc::clone(&parts.top),
         });
-        let (sender, receiver) = sync_channel(WAITING);
+        let queues = Arc::new(Queues::default());
+        // Before the thread begins, which ends where there is none.
+        let queue = queues.add();
         let figures = Arc::clone(&parts.figures);
-        let collector = Collector::new(receiver, config, parts, outlet, Arc::clone(&wishes));
+        let collector = Collector::new(Arc::clone(&queues), config, parts, outlet, Arc::clone(&wishes));
         let thread = std::thread::Builder::new().name("query-log".into());
         thread.spawn(move || {
             privileges::keep_nothing();
             collector.run();
         })?;
         Ok(Self {
-            sender,
+            queue,
+            queues,
             wishes,
             figures,
             random: rand::random(),
@@ -124,7 +127,8 @@ impl QueryLog {
     /// The log of another worker.
     pub fn another(&self) -> Self {
         Self {
-            sender: self.sender.clone(),
+            queue: self.queues.add(),
+            queues: Arc::clone(&self.queues),
             wishes: Arc::clone(&self.wishes),
             figures: Arc::clone(&self.figures),
             random: rand::random(),
@@ -132,16 +136,16 @@ impl QueryLog {
     }
 
     /// Whether somebody wants to know of this query, and then what is known of it before it is answered.
-    pub fn begin(&mut self, query: &[u8], arrival: &Arrival) -> Option<Begun> {
+    pub fn begin(&mut self, arrival: &Arrival) -> Option<Begun> {
         let wants = self.wishes.of(arrival.client, 1, &mut self.random);
         if wants.is_empty() {
             return None;
         }
         Some(Begun {
-            sender: self.sender.clone(),
+            queue: Arc::clone(&self.queue),
             figures: Arc::clone(&self.figures),
             started: Instant::now(),
-            entry: Entry {
+            head: Head {
                 wants,
                 weight: 1,
                 time: SystemTime::now(),
@@ -152,8 +156,6 @@ impl QueryLog {
                 transport: arrival.protocol.label(),
                 plane: Plane::Reference,
                 passed: None,
-                query: query.into(),
-                reply: Box::default(),
                 size: 0,
             },
         })
@@ -182,28 +184,25 @@ impl Wishes {
 impl Begun {
     /// The same, with the reason for which the fast path has passed it.
     pub fn passed(mut self, reason: Option<PassReason>) -> Self {
-        self.entry.passed = reason;
+        self.head.passed = reason;
         self
     }
 
     /// Hands on what is known now; never waits.
-    pub fn answered(self, plane: Plane, reply: &[u8]) {
-        let Self {
-            sender,
-            figures,
-            started,
-            entry,
-        } = self;
-        let is_logged = entry.wants.log;
-        let entry = Entry {
-            took: Some(started.elapsed()),
+    pub fn answered(self, plane: Plane, query: &[u8], reply: &[u8]) {
+        let head = Head {
+            took: Some(self.started.elapsed()),
             plane,
             size: reply.len(),
-            reply: reply.into(),
-            ..entry
+            ..self.head
         };
-        if sender.try_send(entry).is_err() && is_logged {
-            figures.query_log_dropped.fetch_add(1, Ordering::Relaxed);
+        let entry = Entry {
+            head: &head,
+            query,
+            reply,
+        };
+        if !self.queue.put(entry) && head.wants.log {
+            self.figures.query_log_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -21,6 +21,7 @@ use self::event::Catalyst;
 use self::gelf::GelfLayer;
 use self::lines::Lines;
 use crate::config::{Config, LogFields, LogFilter, LogFormat, LogLevel};
+use crate::observe::traces;
 
 /// What logs as us: the library, and the XDP program through aya-log.
 const OURS: &[&str] = &["audit", "dns_userspace", "hotdns", "dns_ebpf"];
@@ -59,9 +60,16 @@ pub(super) fn start(config: &Config) {
     }
     let (filter, handle) = reload::Layer::new(targets(&config.log_level));
     let _ = FILTER.set(handle);
-    let _ = tracing_subscriber::registry()
-        .with(layers.with_filter(filter))
-        .try_init();
+    let traces = traces::layer(&config.tracing).unwrap_or_else(|error| {
+        say(&format!("hotdns: traces go to no collector: {error}"));
+        None
+    });
+    let log = tracing_subscriber::registry().with(layers.with_filter(filter));
+    // No layer costs less than one that wants nothing: then what nobody wants is known once for each place in the code.
+    let _ = match traces {
+        Some(traces) => log.with(traces).try_init(),
+        None => log.try_init(),
+    };
 }
 
 /// Logs this much from now on.
@@ -104,6 +112,7 @@ pub(super) fn catch_panics() {
 
 /// Waits for what is not written yet, unless nobody reads it.
 pub(super) fn flush() {
+    traces::end();
     lines().flush(PATIENCE, FLUSH_LIMIT);
 }
 
@@ -126,6 +135,8 @@ fn targets(filter: &LogFilter) -> Targets {
     });
     Targets::new()
         .with_default(others)
+        // Spans of traces are no part of the log, at no level.
+        .with_target(traces::TARGET, LevelFilter::OFF)
         // It says each error as an error of its own; who asks it says them where they matter.
         .with_target("kube_client", LevelFilter::OFF)
         .with_targets(OURS.iter().map(|target| (*target, level)))

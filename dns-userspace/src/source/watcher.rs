@@ -24,7 +24,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, Span, field, info, info_span, warn};
 
 use super::claims::{Claimant, Claims};
 use super::damper::{Damper, Damping};
@@ -186,7 +186,9 @@ impl<W: World> Watcher<W> {
         let mut had = had;
         let mut pauses = self.pauses();
         loop {
-            let ended = match self.list(had).await {
+            let source = self.source.key();
+            let span = info_span!(target: "otel", "list a source", source, objects = field::Empty);
+            let ended = match self.list(had).instrument(span).await {
                 Ok(()) => {
                     pauses = self.pauses();
                     self.follow().await
@@ -255,7 +257,9 @@ impl<W: World> Watcher<W> {
 
     /// Lists the world and makes the layer say the same. `had` is how many RRsets were served from before.
     async fn list(&mut self, had: usize) -> Result<(), Pause> {
-        let Listing { objects, resume } = self.world.list().await?;
+        let asked = info_span!(target: "otel", "ask the world");
+        let Listing { objects, resume } = self.world.list().instrument(asked).await?;
+        Span::current().record("objects", objects.len());
         self.damper.clear();
         let shown: Vec<Arc<str>> = objects.iter().map(|object| Arc::clone(&object.key)).collect();
         self.broken.clear();
@@ -324,10 +328,12 @@ impl<W: World> Watcher<W> {
             for change in self.damper.take_due(Instant::now()) {
                 self.take(change, &mut edits);
             }
-            if (!edits.is_empty() || resume.is_some())
-                && let Err(pause) = self.submit(edits, resume, false).await
-            {
-                return pause;
+            if !edits.is_empty() || resume.is_some() {
+                let (source, edited) = (self.source.key(), edits.len());
+                let span = info_span!(target: "otel", "follow a source", source, edits = edited);
+                if let Err(pause) = self.submit(edits, resume, false).instrument(span).await {
+                    return pause;
+                }
             }
             if let Some(pause) = ended {
                 return pause;

@@ -146,7 +146,13 @@ impl Contestant {
         // What bounces needs no address.
         let with_vlan = self != Self::Bounce && loads.iter().any(|load| load.is_in_vlan() && self.takes(load));
         let mut circuit = Circuit::new(&label, with_vlan)?;
-        let folder = TempDir::with_prefix("hotdns-bench-").context("cannot make a folder")?;
+        let features = loads.first().map_or(Features::None, |load| load.features);
+        let folder = if features.needs_memory() {
+            TempDir::with_prefix_in("hotdns-bench-", "/dev/shm")
+        } else {
+            TempDir::with_prefix("hotdns-bench-")
+        };
+        let folder = folder.context("cannot make a folder")?;
         // Servers that give up root read it too.
         run("chmod", &["755", &folder.path().to_string_lossy()])?;
         let link = match self {
@@ -158,7 +164,6 @@ impl Contestant {
             .iter()
             .map(|zone| Ok((zone.origin.clone(), zone.write(folder.path())?.display().to_string())))
             .collect::<Result<Vec<_>>>()?;
-        let features = loads.first().map_or(Features::None, |load| load.features);
         let upstream = (features == Features::Cache)
             .then(|| launch_upstream(&circuit, folder.path(), &files))
             .transpose()?;

@@ -58,8 +58,12 @@ pub enum Features {
     RateLimits,
     /// One answer in 100 is logged, to nowhere.
     LogSampled,
-    /// Every answer is.
+    /// One in 100, to [`LOG_FILE`], in memory.
+    LogSampledFile,
+    /// Every answer is logged, to nowhere.
     Log,
+    /// Every answer, to [`LOG_FILE`], in memory.
+    LogFile,
     /// No zone, but an upstream server that has it at [`UPSTREAM`], and a cache.
     Cache,
     /// The zone, and a cache for names that are not ours.
@@ -69,7 +73,15 @@ pub enum Features {
 /// Where the upstream server of [`Features::Cache`] is, in the server's namespace.
 pub const UPSTREAM: (&str, u16) = ("127.0.0.1", 5300);
 
+/// Where queries are logged, in the folder of the configuration.
+pub const LOG_FILE: &str = "queries.log";
+
 impl Features {
+    /// Whether the folder of the configuration is to be one in memory.
+    pub fn needs_memory(self) -> bool {
+        matches!(self, Self::LogSampledFile | Self::LogFile)
+    }
+
     /// The keys.
     pub fn keys(self) -> &'static str {
         match self {
@@ -92,7 +104,9 @@ impl Features {
                 "backend: {upstream: {enabled: true, servers: [\"127.0.0.1:5300\"]}}\ncache: {xdp: {names: 262144}}\n"
             }
             Self::LogSampled => "query_log: {to: /dev/null, sample: 100}\n",
+            Self::LogSampledFile => "query_log: {to: queries.log, sample: 100}\n",
             Self::Log => "query_log: {to: /dev/null}\n",
+            Self::LogFile => "query_log: {to: queries.log}\n",
             Self::RateLimits => "rate_limit: {enabled: true, rate: 100, burst: 50, ipv4_prefix: 32}\n",
         }
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tests::bench::{api, cache, change, churn, flood, fuzz, hot, pass, scale, size, soak, sockets};
+use tests::bench::{api, cache, change, churn, flood, fuzz, hot, pass, query_log, scale, size, soak, sockets};
 use tests::net::missing_privileges;
 
 /// Measures hotdns, beside the limit of the path and other servers.
@@ -39,6 +39,8 @@ enum Bench {
     Scale(scale::Options),
     /// How long a zone of a million records takes to load, and how much memory it takes.
     Load(size::Options),
+    /// What the query log costs XDP, and how many lines it writes: off, 1 % and all.
+    QueryLog(query_log::Options),
     /// A million mutated packets through the XDP program.
     Fuzz(fuzz::Options),
 }
@@ -69,6 +71,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Soak(options) => soak::run(options),
         Bench::Scale(options) => scale::run(options),
         Bench::Load(options) => size::run(options),
+        Bench::QueryLog(options) => query_log::run(options),
         Bench::Fuzz(options) => fuzz::run(options),
     }
 }

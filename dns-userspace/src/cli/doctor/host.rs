@@ -1,4 +1,4 @@
-//! Kernel, privileges, limits, clock and storage.
+//! Kernel, privileges, clock and storage.
 
 use std::fs;
 use std::path::Path;
@@ -6,16 +6,13 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dns_userspace::config::Config;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::{Finding, State, wanted_interfaces};
+use super::{Finding, State, limits, wanted_interfaces};
 
 /// The oldest kernel that the XDP program is tested on.
 const TESTED: (u32, u32) = (6, 1);
-/// Below this the TCP connections that are configured by default find no room.
-const FILES: u64 = 65_536;
 /// 2026-01-01: a clock before it is wrong.
 const BUILT: u64 = 1_767_225_600;
 /// Below this a full disk is near.
@@ -23,7 +20,9 @@ const ROOM_MIB: u64 = 256;
 
 pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
     let wants_xdp = !wanted_interfaces(config).is_empty();
-    let mut findings = vec![kernel(), privileges(wants_xdp), files(), clock(), firewall(wants_xdp)];
+    let mut findings = vec![kernel(), privileges(wants_xdp)];
+    findings.extend(limits::findings(config, wants_xdp, version(&release())));
+    findings.extend([clock(), firewall(wants_xdp)]);
     if let Some(config) = config {
         findings.push(storage(&config.storage.path));
     }
@@ -31,9 +30,8 @@ pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
 }
 
 fn kernel() -> Finding {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let release = release.trim();
-    match version(release) {
+    let release = release();
+    match version(&release) {
         Some(found) if found >= TESTED => Finding::ok("kernel", release),
         _ => Finding::new(
             State::Warn,
@@ -42,6 +40,11 @@ fn kernel() -> Finding {
             "the XDP program is tested on Linux 6.1 and later; sockets answer on any",
         ),
     }
+}
+
+fn release() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {
@@ -79,19 +82,6 @@ fn privileges(wants_xdp: bool) -> Finding {
         format!("this user lacks {}", missing.join(", ")),
         "run this as the service's user or as root; the package's systemd unit gives what is needed",
     )
-}
-
-fn files() -> Finding {
-    match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((_, hard)) if hard >= FILES => Finding::ok("open files", format!("up to {hard}")),
-        Ok((_, hard)) => Finding::new(
-            State::Warn,
-            "open files",
-            format!("up to {hard}"),
-            format!("fewer TCP connections than configured: set LimitNOFILE={FILES} in the service"),
-        ),
-        Err(error) => Finding::new(State::Warn, "open files", error.to_string(), ""),
-    }
 }
 
 fn clock() -> Finding {

@@ -23,8 +23,9 @@ impl Wants {
     }
 }
 
-/// A query and its reply, as they are.
-pub(super) struct Entry {
+/// What is known beside the messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
     pub(super) wants: Wants,
     /// For how many queries it stands.
     pub(super) weight: u64,
@@ -39,47 +40,49 @@ pub(super) struct Entry {
     pub(super) plane: Plane,
     /// Why the fast path has passed it, where it has.
     pub(super) passed: Option<PassReason>,
-    /// Empty where it is not known.
-    pub(super) query: Box<[u8]>,
-    /// Of what the XDP program shows, header and question at least.
-    pub(super) reply: Box<[u8]>,
     /// Octets of the whole reply.
     pub(super) size: usize,
 }
 
-impl Entry {
+/// A query and its reply, as they are. They lie where they were put: in the XDP program's ring, or on a shelf.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'a> {
+    pub(super) head: &'a Head,
+    /// Empty where it is not known.
+    pub(super) query: &'a [u8],
+    /// Of what the XDP program shows, header and question at least.
+    pub(super) reply: &'a [u8],
+}
+
+impl Head {
     /// What the XDP program has shown of an answer, at `time`.
-    pub(super) fn of_xdp(head: &Tapped, reply: &[u8], time: SystemTime, wants: Wants, weight: u64) -> Self {
+    pub(super) fn of_xdp(head: &Tapped, client: IpAddr, time: SystemTime, wants: Wants, weight: u64) -> Self {
         Self {
             wants,
             weight,
             time,
             took: None,
-            client: address(head.client),
+            client,
             port: u16::from_be_bytes(head.client_port),
             server: Some((address(head.server), u16::from_be_bytes(head.server_port))),
             transport: "udp",
             plane: Plane::Xdp,
             passed: None,
-            query: Box::default(),
-            reply: reply.into(),
             size: head.message_bytes.into(),
         }
     }
+}
 
+impl<'a> Entry<'a> {
     /// The question, where it can be read.
-    pub(super) fn question(&self) -> Option<Question<'_>> {
-        let message = if self.query.is_empty() {
-            &self.reply
-        } else {
-            &self.query
-        };
+    pub(super) fn question(&self) -> Option<Question<'a>> {
+        let message = if self.query.is_empty() { self.reply } else { self.query };
         Reader::behind_header(message).question()
     }
 
     /// Whether there is all of the reply.
     pub(super) fn has_whole_reply(&self) -> bool {
-        self.reply.len() == self.size
+        self.reply.len() == self.head.size
     }
 }
 

@@ -1,4 +1,4 @@
-//! From the thread that makes lines to the one that writes them: batches, of which few wait.
+//! From the thread that makes lines to the one that writes them: batches, of which few wait. Their memory comes back.
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use crate::config::Sink;
 use crate::host::privileges::{self, Needs};
 use crate::observe::figures::Figures;
 
-/// Batches that wait for the sink: 4 MiB.
+/// Batches that wait for the sink: 16 MiB.
 const WAITING: usize = 64;
 /// Lines are handed on at this many octets, or where no more wait.
-const BATCH_BYTES: usize = 64 << 10;
+const BATCH_BYTES: usize = 256 << 10;
+/// Written batches whose memory is kept for others. The rest is given back: there was a burst.
+const SPARE: usize = 4;
 
 /// What a sink takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,8 @@ struct Batch {
 /// Where lines are put.
 pub(super) struct Outlet {
     sender: SyncSender<Batch>,
+    /// What was written, empty.
+    spare: Receiver<Vec<u8>>,
     batch: Batch,
     shape: Shape,
     figures: Arc<Figures>,
@@ -47,15 +51,17 @@ impl Outlet {
             Sink::Stdout | Sink::File(_) | Sink::Socket(_) => Shape::Lines,
         };
         let (sender, receiver) = sync_channel(WAITING);
+        let (give_back, spare) = sync_channel(SPARE);
         let counted = Arc::clone(&figures);
         let thread = std::thread::Builder::new().name("query-log-out".into());
         thread.spawn(move || {
             // The file or the socket may be another user's, and is opened again where it went.
             privileges::keep_what_is_needed(Needs { xdp: false });
-            write_all(&receiver, Output::new(sink), &counted);
+            write_all(&receiver, &give_back, Output::new(sink), &counted);
         })?;
         Ok(Self {
             sender,
+            spare,
             batch: Batch::default(),
             shape,
             figures,
@@ -80,7 +86,8 @@ impl Outlet {
         if self.batch.count == 0 {
             return;
         }
-        let batch = std::mem::take(&mut self.batch);
+        let octets = self.spare.try_recv().unwrap_or_default();
+        let batch = std::mem::replace(&mut self.batch, Batch { octets, count: 0 });
         let count = batch.count;
         if self.sender.try_send(batch).is_err() {
             self.figures.query_log_dropped.fetch_add(count, Ordering::Relaxed);
@@ -88,10 +95,13 @@ impl Outlet {
     }
 }
 
-fn write_all(receiver: &Receiver<Batch>, mut output: Output, figures: &Figures) {
-    while let Ok(Batch { octets, count }) = receiver.recv() {
+fn write_all(receiver: &Receiver<Batch>, give_back: &SyncSender<Vec<u8>>, mut output: Output, figures: &Figures) {
+    while let Ok(Batch { mut octets, count }) = receiver.recv() {
         let written = output.write(&octets, count);
         figures.query_log_written.fetch_add(written, Ordering::Relaxed);
         figures.query_log_dropped.fetch_add(count - written, Ordering::Relaxed);
+        octets.clear();
+        // Where enough are kept, or nobody makes lines any more, it is not needed.
+        drop(give_back.try_send(octets));
     }
 }

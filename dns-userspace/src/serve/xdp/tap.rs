@@ -6,7 +6,7 @@
 //!
 //! A program that another one has taken over from is gone; its ring is read to its end, and given up.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
@@ -21,7 +21,11 @@ const NO_RING_BYTES: u32 = 4096;
 
 /// The rings of all programs.
 #[derive(Clone, Default)]
-pub struct Taps(Arc<Mutex<Rings>>);
+pub struct Taps {
+    rings: Arc<Mutex<Rings>>,
+    /// Of new programs, until they are read. Who adds one does not wait for the reader, which may be long at it.
+    added: Arc<Mutex<Vec<Ring>>>,
+}
 
 #[derive(Default)]
 struct Rings {
@@ -55,14 +59,15 @@ impl Taps {
         let lost = maps::take(ebpf, "TAP_LOST")?;
         let alive = Alive::default();
         let program = Arc::downgrade(&alive);
-        self.lock().open.push(Ring { records, lost, program });
+        lock(&self.added).push(Ring { records, lost, program });
         Ok(alive)
     }
 
     /// Hands on what is in the rings, `most` records at most; how many that were.
     pub fn drain(&self, most: usize, mut each: impl FnMut(&Tapped, &[u8])) -> usize {
-        let mut rings = self.lock();
+        let mut rings = lock(&self.rings);
         let Rings { open, lost } = &mut *rings;
+        open.append(&mut lock(&self.added));
         let mut count = 0;
         open.retain_mut(|ring| {
             let is_alive = ring.program.strong_count() > 0;
@@ -85,13 +90,13 @@ impl Taps {
 
     /// How many records found no room, since the start of the process.
     pub fn lost(&self) -> u64 {
-        let rings = self.lock();
+        let rings = lock(&self.rings);
         rings.lost + rings.open.iter().map(Ring::lost).sum::<u64>()
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Rings> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Ring {

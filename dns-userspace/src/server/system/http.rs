@@ -35,6 +35,7 @@ impl Http {
         spawner: &Spawner,
     ) -> anyhow::Result<Self> {
         let tls = certificates(config)?;
+        let mut shown: Vec<_> = tls.iter().map(|tls| ("http.tls", Arc::clone(tls))).collect();
         let socket = local_socket::bind(&config.http.socket)?;
         let (socket, file) = socket.map_or((None, None), |(socket, file)| (Some(socket), Some(file)));
         let listeners = Listeners {
@@ -53,13 +54,15 @@ impl Http {
         if let Some(webhook) = &config.kubernetes.webhook {
             let certificates = Certificates::of_files("kubernetes.webhook", &webhook.cert, &webhook.key, PROTOCOLS);
             let certificates = certificates.map_err(|error| anyhow::anyhow!("kubernetes.webhook: {error}"))?;
+            let certificates = Arc::new(certificates);
+            shown.push(("kubernetes.webhook", Arc::clone(&certificates)));
             let mut listeners = Vec::new();
             for &address in &webhook.listen {
                 listeners.push(bind_one(address).await?);
             }
             let listeners = Listeners {
                 tcp: listeners,
-                tls: Some(Arc::new(certificates)),
+                tls: Some(certificates),
                 socket: None,
             };
             let serving = crate::api::serve(listeners, api.clone(), stops.clone());
@@ -68,6 +71,7 @@ impl Http {
                 Ok(())
             });
         }
+        api.tell_certificates(shown);
         Ok(Self { api, stops })
     }
 
