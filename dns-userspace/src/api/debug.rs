@@ -403,7 +403,7 @@ pub(super) async fn tls(
     // Files may be read.
     let doors = in_background(move || {
         let doors = certificates.iter().map(|(door, certificates)| DebugDoor {
-            door: *door,
+            door,
             files: certificates
                 .files()
                 .iter()

@@ -206,7 +206,11 @@ impl Answerer for LocalAnswerer {
             Disposition::Reply => watched.answered(self.plane, query, out),
             Disposition::Later(job) => {
                 // Who logs it sees it later.
-                let query: Box<[u8]> = watched.logged.is_some().then(|| query.into()).unwrap_or_default();
+                let query: Box<[u8]> = if watched.logged.is_some() {
+                    query.into()
+                } else {
+                    Box::default()
+                };
                 let observe = move |reply: &[u8]| watched.answered(Plane::Upstream, &query, reply);
                 return Disposition::Later(job.observed(observe));
             }

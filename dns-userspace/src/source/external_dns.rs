@@ -50,7 +50,8 @@ impl Text {
         let text = text.trim_matches('"');
         if !text.starts_with(HERITAGE) {
             let is_base64 = |one: char| one.is_ascii_alphanumeric() || "+/=".contains(one);
-            let is_encrypted = text.len() >= LEAST_ENCRYPTED && text.len() % 4 == 0 && text.chars().all(is_base64);
+            let is_encrypted =
+                text.len() >= LEAST_ENCRYPTED && text.len().is_multiple_of(4) && text.chars().all(is_base64);
             return is_encrypted.then_some(Self::Encrypted);
         }
         let label = |key: &str| {

@@ -86,7 +86,8 @@ pub fn run(options: &Options) -> Result<()> {
         options.names > 0 && options.rounds > 0 && options.in_flight > 0 && options.seconds > 0.0,
         "--names, --rounds, --in-flight and --seconds must be above 0"
     );
-    let others: [(Part, fn(&Options) -> Result<()>); 3] = [
+    type Measure = fn(&Options) -> Result<()>;
+    let others: [(Part, Measure); 3] = [
         (Part::Misses, beside::misses),
         (Part::Zones, beside::zones),
         (Part::Memory, beside::memory),

@@ -18,6 +18,7 @@ const TOP_LEVEL: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "Taskfile.yml",
     "LICENSE-APACHE",
     "LICENSE-MIT",
 ];

@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn names_are_what_names_show_whatever_octets_are_in_them() {
         for octet in 0..=255u8 {
-            let mut name = vec![3, b'a', octet, b'b', 2, octet, octet, 0];
+            let mut name = [3, b'a', octet, b'b', 2, octet, octet, 0];
             for wire in [&mut name[..], &mut [0][..]] {
                 let mut out = vec![b'"'];
                 write_name(&mut out, wire);

@@ -185,7 +185,10 @@ mod tests {
         })
     }
 
-    fn take(queues: &Queues) -> (Option<usize>, Vec<(u16, Vec<u8>, Vec<u8>)>) {
+    /// Port, query and reply.
+    type Taken = (u16, Vec<u8>, Vec<u8>);
+
+    fn take(queues: &Queues) -> (Option<usize>, Vec<Taken>) {
         let mut taken = Vec::new();
         let count = queues.take(&mut Waiting::default(), |entry| {
             taken.push((entry.head.port, entry.query.to_vec(), entry.reply.to_vec()));

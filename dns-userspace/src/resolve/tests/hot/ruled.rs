@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::views::Clients;
-use crate::rules::{Pattern, Rewrite, RuleViews, Scope, Template};
+use crate::rules::{Pattern, Rewrite, RewriteScope, RuleViews, Template};
 
 impl Hot {
     /// What the client gets of the rules, past the fast path; `None` where that is nothing, or upstream is to be asked.
@@ -147,7 +147,7 @@ fn what_is_not_said_to_all_of_a_view_or_leads_on_is_never_promoted() {
         rule(
             "renamed",
             Action::Rewrite(Rewrite {
-                scope: Scope::Match(pattern, to),
+                scope: RewriteScope::Match(pattern, to),
             }),
         ),
         block("ads", "ads.example", BlockAnswer::Nxdomain),
