@@ -15,6 +15,7 @@ const TOP_LEVEL: &[&str] = &[
     "deploy",
     "Cargo.toml",
     "Cargo.lock",
+    "Taskfile.yml",
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
