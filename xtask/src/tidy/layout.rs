@@ -19,7 +19,6 @@ const TOP_LEVEL: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
-    "Taskfile.yml",
     "LICENSE-APACHE",
     "LICENSE-MIT",
 ];
