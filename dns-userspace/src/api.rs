@@ -82,6 +82,7 @@ mod tokens;
 mod top;
 mod trace;
 mod trial;
+mod ui;
 mod watch;
 mod webhook;
 mod zones;
@@ -304,6 +305,10 @@ fn routes() -> Routes {
         .route("/docs", get(docs::page))
         .route("/docs/page.js", get(docs::script))
         .route("/docs/page.css", get(docs::style))
+        .route("/ui", get(ui::redirect))
+        .route("/ui/", get(ui::page))
+        .route("/ui/page.js", get(ui::script))
+        .route("/ui/page.css", get(ui::style))
         .route("/api/v1/records", get(records::list).post(records::create))
         .route(
             "/api/v1/records/{name}",

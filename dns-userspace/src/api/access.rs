@@ -22,7 +22,7 @@ use crate::principal::Principal;
 
 /// Paths that everyone may ask for: the probes, a page that shows nothing without the document, and what a cluster's
 /// API server asks.
-const OPEN_PATHS: [&str; 9] = [
+const OPEN_PATHS: [&str; 13] = [
     "/health",
     "/healthz",
     "/ready",
@@ -31,6 +31,10 @@ const OPEN_PATHS: [&str; 9] = [
     "/docs",
     "/docs/page.js",
     "/docs/page.css",
+    "/ui",
+    "/ui/",
+    "/ui/page.js",
+    "/ui/page.css",
     "/kubernetes/validate",
 ];
 

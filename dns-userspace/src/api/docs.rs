@@ -6,12 +6,13 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-/// What the page may load: its own parts, and the document.
+/// What a page may load: its own parts, and what the API says.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'",
 );
 
-fn part(content_type: &'static str, text: &'static str) -> Response {
+/// A part of a page.
+pub(super) fn part(content_type: &'static str, text: &'static str) -> Response {
     let mut response = ([(header::CONTENT_TYPE, content_type)], text).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
     response

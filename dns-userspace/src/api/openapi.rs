@@ -20,7 +20,7 @@ use super::{
     backup, cache, changes, docs, explain, history, hosted, nodes, probes, records, rules, sources, targets, tokens,
     watch, webhook, zones,
 };
-use super::{debug, objects, top, upstreams};
+use super::{debug, objects, top, ui, upstreams};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -69,6 +69,10 @@ pub(super) struct ProblemBody {
         docs::page,
         docs::script,
         docs::style,
+        ui::page,
+        ui::redirect,
+        ui::script,
+        ui::style,
         records::list,
         records::create,
         records::show,
@@ -315,6 +319,9 @@ mod tests {
             ("/docs", "text/html; charset=utf-8"),
             ("/docs/page.js", "text/javascript; charset=utf-8"),
             ("/docs/page.css", "text/css; charset=utf-8"),
+            ("/ui/", "text/html; charset=utf-8"),
+            ("/ui/page.js", "text/javascript; charset=utf-8"),
+            ("/ui/page.css", "text/css; charset=utf-8"),
         ] {
             let answer = server.get(path).await;
             assert_eq!((answer.status, answer.header("content-type")), (200, content_type));
