@@ -50,6 +50,16 @@ const NOT_RUN: &[(&str, &str)] = &[
         "takes frames until it is ended: tests/tests/dnstap.rs runs it",
     ),
     ("dnstap-ldns ", "reads what that has written"),
+    ("job \"", "a job for Nomad, which is not here"),
+    (
+        "hotdns upstreams",
+        "shows what upstream servers have said: tests/tests/command_line.rs runs it",
+    ),
+    (
+        "hotdns cache ",
+        "shows what an upstream server has said: tests/tests/command_line.rs runs it",
+    ),
+    ("hotdns rule ", "needs a rule: tests/tests/command_line.rs runs it"),
     (
         "curl -s 'http://127.0.0.1:8080/api/v1/cache",
         "shows what an upstream server has said",
