@@ -567,7 +567,7 @@ fn each_link_is_taken_over_on_its_own() -> Result<()> {
     test.world.host.ip(&["link", "delete", "s1"])?;
     ensure!(test.grow(3000)?, "a larger table");
     assert_eq!(test.at()?, first());
-    ensure!(test.grow(9000)?, "and another one");
+    ensure!(test.grow(30_000)?, "and another one");
     assert_eq!(test.at()?, first());
 
     let fail = |plan: &Plan, fails: Option<Fails>| *plan.0.lock().expect("no panic") = fails;
@@ -583,7 +583,7 @@ fn each_link_is_taken_over_on_its_own() -> Result<()> {
         (seam == Seam::LinkReplace(second) || seam == Seam::LinkCreate(second)).then_some(Errno::ENOMEM)
     });
     fail(&plan, Some(fails_all));
-    ensure!(test.grow(9000)?, "a larger table");
+    ensure!(test.grow(30_000)?, "a larger table");
     assert_eq!(test.at()?, first());
 
     // The kernel replaces none: all is as it was, with what is served from the old table.
@@ -597,7 +597,7 @@ fn each_link_is_taken_over_on_its_own() -> Result<()> {
     let no_addresses: Fails = Arc::new(|seam| (seam == Seam::OwnInsert).then_some(Errno::ENOMEM));
     fail(&plan, Some(no_addresses));
     test.planes.publisher.retry_growth_at_once();
-    ensure!(test.grow(9000)?, "a larger table");
+    ensure!(test.grow(30_000)?, "a larger table");
     assert_eq!(test.at()?, [vec![0, 1], vec![0, 1], vec![]]);
     Ok(())
 }
