@@ -52,8 +52,8 @@ fn what_is_said_over_http_is_in_the_file_and_the_rest_of_it_stays() -> Result<()
     let stores = zones["zones"].as_array().context("zones")?.iter();
     let stores: Vec<_> = stores.map(|zone| (&zone["name"], &zone["store"])).collect();
     let wanted = [
-        (&json!("a.example."), &json!("file")),
         (&json!("example.com."), &json!("database")),
+        (&json!("a.example."), &json!("file")),
     ];
     ensure!(stores == wanted, "{zones}");
     let body = json!({"name": "www", "type": "A", "value": "192.0.2.2", "ttl": 3600});
