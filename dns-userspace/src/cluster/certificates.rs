@@ -17,7 +17,8 @@ use super::figures::CertificateFigures;
 use super::wildcards::Wildcards;
 use crate::config::{CertificatesConfig, DryRun, KubernetesSource};
 use crate::control::History;
-use crate::source::{Leadership, chain, connect, get};
+use crate::model::shown::with_causes;
+use crate::source::{Leadership, connect, get};
 
 pub(super) const PATH: &str = "/apis/cert-manager.io/v1";
 /// The server ends each watch after so many seconds.
@@ -123,7 +124,7 @@ impl Certificates {
                 let client = connect(&task.cluster).await?;
                 follow(&client, &task, &mut wildcards)
                     .await
-                    .map_err(|error| chain(&error))
+                    .map_err(|error| with_causes(&error))
             };
             let outcome = tokio::select! {
                 outcome = attempt => outcome,

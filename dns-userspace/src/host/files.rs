@@ -1,6 +1,6 @@
 //! Files that are named in the configuration, read whole; and how many files may be open.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -41,6 +41,12 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
+/// File descriptors of this process that are open now.
+pub fn open_descriptors() -> usize {
+    // The folder that is read is one of them.
+    fs::read_dir("/proc/self/fd").map_or(0, |open| open.count().saturating_sub(1))
+}
+
 /// Raises this process's limit of open files as far as it may without privileges and, where that is less than `wanted`,
 /// to that where it has them (CAP_SYS_RESOURCE); returns it. For start-up.
 pub fn raise_file_limit(wanted: u64) -> u64 {
@@ -64,13 +70,13 @@ mod tests {
             assert_eq!(error.to_string(), "not a regular file", "{}", path.display());
         }
         let file = folder.path().join("file");
-        std::fs::write(&file, "0123456789").expect("written");
+        fs::write(&file, "0123456789").expect("written");
         assert_eq!(read_text(&file, 10).expect("it fits"), "0123456789");
         assert_eq!(
             read(&file, 9).expect_err("too large").to_string(),
             "larger than 9 octets"
         );
-        std::fs::write(&file, [0xFF]).expect("written");
+        fs::write(&file, [0xFF]).expect("written");
         let error = read_text(&file, 9).expect_err("no UTF-8");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }

@@ -17,14 +17,14 @@ pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
-/// An error, and after it what caused it: `the map cannot be mapped: Operation not permitted`. A cause that the words
-/// before it end with is not said twice.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+/// An error, and after it what caused it: `the map cannot be mapped: Operation not permitted`. A cause that is among
+/// the words before it is not said twice.
+pub fn with_causes(error: &dyn Error) -> String {
     let mut said = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let words = cause.to_string();
-        if !said.ends_with(&words) {
+        if !said.contains(&words) {
             said = format!("{said}: {words}");
         }
         next = cause.source();

@@ -45,6 +45,7 @@ use crate::api::{Inside, Serving, View};
 use crate::config::{ChaosConfig, Config, ConfigSource, ConfigWithZones, Loaded};
 use crate::control::{Control, ControlHandle, ControlSettings};
 use crate::cookies::Cookies;
+use crate::host::files::open_descriptors;
 use crate::host::privileges;
 use crate::lines::CompileOptions;
 use crate::message::Limit;
@@ -228,7 +229,7 @@ impl System {
             cookies: Arc::clone(&cookies),
             gates,
             listening: listening.clone(),
-            files: (limit, files::open()),
+            files: (limit, open_descriptors()),
         };
         let shares = makers.shares(&config);
         http.api.raise_room(shares.http);

@@ -8,12 +8,13 @@
 //! users.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::folder::{files_below, is_folder};
 use super::texts::{self, Kind, Part, Parts};
 use super::{Change, Event, Listing, World, WorldError};
 use crate::config::ExportSource;
@@ -23,10 +24,6 @@ use crate::host::watch::FileWatch;
 
 /// The largest file that is read, in octets.
 const MOST_OCTETS: u64 = 256 << 20;
-/// Files of a folder.
-const MOST_FILES: usize = 10_000;
-/// Folders within each other.
-const MOST_DEPTH: usize = 16;
 /// All is listed anew after this time at the latest, so that the journal knows how old it is.
 const LIST_EVERY: Duration = Duration::from_secs(3600);
 
@@ -125,40 +122,18 @@ type Found = BTreeMap<Arc<str>, (PathBuf, Kind)>;
 
 /// The files that say something.
 fn scan(settings: &ExportSource) -> Result<Found, String> {
-    let cannot = |path: &Path, error: std::io::Error| format!("{} cannot be read: {error}", path.display());
     let path = &*settings.path;
-    let mut found = Found::new();
-    if !std::fs::metadata(path).map_err(|error| cannot(path, error))?.is_dir() {
+    if !is_folder(path)? {
         let key: Arc<str> = path.file_name().unwrap_or_default().to_string_lossy().into();
         let kind = texts::kind_of(&key, &settings.texts).unwrap_or(Kind::Zone);
-        found.insert(key, (path.to_path_buf(), kind));
-        return Ok(found);
+        return Ok(Found::from([(key, (path.to_path_buf(), kind))]));
     }
-    let mut folders = vec![(path.to_path_buf(), String::new(), 0)];
-    while let Some((folder, prefix, depth)) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|error| cannot(&folder, error))? {
-            let entry = entry.map_err(|error| cannot(&folder, error))?;
-            let key = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            // A file that goes while we look is none.
-            let Ok(metadata) = std::fs::metadata(entry.path()) else {
-                continue;
-            };
-            if metadata.is_dir() {
-                if depth < MOST_DEPTH && !entry.file_name().as_encoded_bytes().starts_with(b".") {
-                    folders.push((entry.path(), format!("{key}/"), depth + 1));
-                }
-                continue;
-            }
-            let text = (key.ends_with(".txt") && !key.starts_with('.')).then_some(Kind::Zone);
-            if let Some(kind) = texts::kind_of(&key, &settings.texts).or(text) {
-                found.insert(key.into(), (entry.path(), kind));
-            }
-            if found.len() > MOST_FILES {
-                return Err(format!("{} has more than {MOST_FILES} files", path.display()));
-            }
-        }
-    }
-    Ok(found)
+    let found = files_below(path, |key, file| {
+        let text = (key.ends_with(".txt") && !key.starts_with('.')).then_some(Kind::Zone);
+        let kind = texts::kind_of(key, &settings.texts).or(text)?;
+        Some((Arc::from(key), (file.to_path_buf(), kind)))
+    });
+    Ok(found?.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -10,13 +10,12 @@
 //! is kept where the place of its watch is kept, and outlives a restart.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::info;
 
 use super::status::{SourceState, Status};
-use super::watcher::SyncRequests;
+use super::watcher::{SyncRequests, now};
 use crate::control::{ControlError, ControlHandle, Difference};
 use crate::journal::Progress;
 use crate::model::record::RrSet;
@@ -111,14 +110,8 @@ impl Paused {
         comment: String,
     ) -> Result<(), ControlError> {
         let report = self.status.report();
-        let now = || {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .ok()
-                .map(|since| since.as_secs())
-        };
         let synced = match report.state {
-            SourceState::Synced => now(),
+            SourceState::Synced => Some(now()),
             _ => report.last_sync,
         };
         let set = ChangeSet {

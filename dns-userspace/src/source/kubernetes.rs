@@ -25,7 +25,7 @@ mod world;
 
 pub use self::adopt::{Adoption, adoption};
 pub use self::annotations::PREFIXES;
-pub use self::connect::{chain, connect, get, send};
+pub use self::connect::{connect, get, send};
 pub use self::explain::{Explanation, KnownCluster, Unserved, unserved};
 pub use self::figures::KubernetesFigures;
 pub use self::leader::{Election, Elector, Leadership};

@@ -4,15 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::WorldError;
+use super::folder::{files_below, is_folder, is_hidden, unreadable};
 use crate::host::files::read_text;
 use crate::host::watch::FileWatch;
 
 /// The largest file that is read, in octets.
 const MOST_OCTETS: u64 = 16 << 20;
-/// Files of a folder.
-const MOST_FILES: usize = 10_000;
-/// Folders within each other.
-const MOST_DEPTH: usize = 16;
 
 /// Files with their texts, in the order of their paths.
 pub(super) type Texts = Vec<(PathBuf, String)>;
@@ -53,57 +50,25 @@ impl ProxyFiles {
 pub(super) async fn read(path: &Arc<Path>, endings: &'static [&'static str]) -> Result<Texts, WorldError> {
     let path = Arc::clone(path);
     let reading = tokio::task::spawn_blocking(move || -> Result<Texts, WorldError> {
-        let files = scan(&path, endings)?;
+        let files = scan(&path, endings).map_err(WorldError)?;
         let texts = files.into_iter().map(|file| match read_text(&file, MOST_OCTETS) {
             Ok(text) => Ok((file, text)),
-            Err(error) => Err(unreadable(&file, &error)),
+            Err(error) => Err(WorldError(unreadable(&file, &error))),
         });
         texts.collect()
     });
     reading.await.map_err(|error| WorldError(error.to_string()))?
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> WorldError {
-    WorldError(format!("{} cannot be read: {error}", path.display()))
-}
-
-fn scan(path: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, WorldError> {
-    if !std::fs::metadata(path)
-        .map_err(|error| unreadable(path, &error))?
-        .is_dir()
-    {
+fn scan(path: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, String> {
+    if !is_folder(path)? {
         return Ok(vec![path.to_path_buf()]);
     }
-    let is_read = |file: &Path| {
+    let mut found = files_below(path, |_, file| {
         let ending = file.extension().and_then(|ending| ending.to_str());
-        ending.is_some_and(|ending| endings.contains(&ending))
-    };
-    let mut found = Vec::new();
-    let mut folders = vec![(path.to_path_buf(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))? {
-            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
-            // The folders behind a mounted ConfigMap begin so, and editors' files.
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            // A file that goes while we look is none.
-            let Ok(metadata) = std::fs::metadata(entry.path()) else {
-                continue;
-            };
-            if !metadata.is_dir() {
-                found.extend(Some(entry.path()).filter(|file| is_read(file)));
-            } else if depth < MOST_DEPTH {
-                folders.push((entry.path(), depth + 1));
-            }
-            if found.len() > MOST_FILES {
-                return Err(WorldError(format!(
-                    "{} has more than {MOST_FILES} files",
-                    path.display()
-                )));
-            }
-        }
-    }
+        let is_read = !is_hidden(file) && ending.is_some_and(|ending| endings.contains(&ending));
+        is_read.then(|| file.to_path_buf())
+    })?;
     found.sort();
     Ok(found)
 }

@@ -589,7 +589,7 @@ fn comment(edits: &[Edit]) -> Option<Arc<str>> {
 }
 
 /// In seconds of Unix time.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }

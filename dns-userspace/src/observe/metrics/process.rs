@@ -10,6 +10,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge};
 use rustix::param::{clock_ticks_per_second, page_size};
 
+use crate::host::files::open_descriptors;
+
 /// Shows this process.
 pub(super) struct ProcessCollector {
     descs: Vec<Desc>,
@@ -68,7 +70,7 @@ impl ProcessCollector {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let stat = Stat::read(&stat);
         let of = |part: fn(Stat) -> f64| stat.map_or(0.0, part);
-        let open = fs::read_dir("/proc/self/fd").map_or(0, |files| files.count().saturating_sub(1));
+        let open = open_descriptors();
         let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
         vec![
             counter(

@@ -13,7 +13,7 @@ use super::super::exchange::Asking;
 use super::super::failure::Failure;
 use super::super::reply::Query;
 use super::is_kept;
-use super::key::{name_of, tail_of, view_of};
+use super::key::hot_question;
 use crate::config::CacheConfig;
 use crate::message::{Edns, HEADER_BYTES, Message, QUESTION_TAIL_BYTES, Record, RecordWriter};
 use crate::model::name::wire_name_length;
@@ -231,13 +231,8 @@ impl Entry {
 
     /// The answer as the fast path has it, to the question of this key; `None` where it has none.
     pub(super) fn hot_answer<'a>(&'a self, key: &'a [u8], generation: u32) -> Option<HotAnswer<'a>> {
-        let (qtype, _, dnssec_ok, checking_disabled, _) = tail_of(key).filter(|_| self.failure.is_none())?;
+        let question = hot_question(key).filter(|_| self.failure.is_none())?;
         Some(HotAnswer {
-            name: name_of(key),
-            qtype,
-            dnssec_ok,
-            checking_disabled,
-            view: view_of(key),
             came: u64::try_from(self.stored.as_nanos()).ok()?,
             ttl: self.ttl,
             rcode: self.rcode,
@@ -245,7 +240,7 @@ impl Entry {
             body: &self.octets[..usize::from(self.body_bytes)],
             ttls: &self.octets[self.places()],
             generation: self.has_aliases().then_some(generation),
-            rule: None,
+            ..question
         })
     }
 

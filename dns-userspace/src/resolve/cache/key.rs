@@ -4,7 +4,10 @@
 //! 3www7example0 │ type 2 │ class 2 │ DO, CD 1 │ view 2 │ set 2
 //! ```
 
+use dns_common::hot::NO_AGE;
+
 use super::super::exchange::Asking;
+use crate::table::HotAnswer;
 
 /// Octets behind the name.
 const TAIL_BYTES: usize = 9;
@@ -104,6 +107,26 @@ pub(super) fn tail_of(key: &[u8]) -> Option<(u16, u16, bool, bool, u16)> {
         flags & 2 != 0,
         u16::from_be_bytes([s1, s0]),
     ))
+}
+
+/// The question of a key, as the fast path has questions, with an answer that says nothing and does not age.
+pub(super) fn hot_question(key: &[u8]) -> Option<HotAnswer<'_>> {
+    let (qtype, _, dnssec_ok, checking_disabled, _) = tail_of(key)?;
+    Some(HotAnswer {
+        name: name_of(key),
+        qtype,
+        dnssec_ok,
+        checking_disabled,
+        view: view_of(key),
+        came: NO_AGE,
+        ttl: 0,
+        rcode: 0,
+        counts: [0; 2],
+        body: &[],
+        ttls: &[],
+        generation: None,
+        rule: None,
+    })
 }
 
 /// The numbers of view and set in a key.

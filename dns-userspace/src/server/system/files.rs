@@ -48,12 +48,6 @@ pub(super) fn raise_limit(tcp_connections: u32) -> u64 {
     raise_file_limit(wanted(tcp_connections))
 }
 
-/// Descriptors that are open now.
-pub(super) fn open() -> usize {
-    // The folder that is read is one of them.
-    std::fs::read_dir("/proc/self/fd").map_or(0, |open| open.count().saturating_sub(1))
-}
-
 impl Shares {
     /// Before the workers start and XDP is attached.
     pub(super) fn of(limit: u64, open: usize, workers: usize, config: &Config) -> Self {
@@ -93,6 +87,7 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::files::open_descriptors;
 
     #[test]
     fn the_shares_fit_into_what_is_left_and_nobody_has_none() {
@@ -122,6 +117,6 @@ mod tests {
         let files: Vec<_> = (0..64)
             .map(|_| std::fs::File::open("/dev/null").expect("open"))
             .collect();
-        assert!(open() >= files.len());
+        assert!(open_descriptors() >= files.len());
     }
 }

@@ -8,6 +8,7 @@ use kube::{Client, Config};
 use serde_json::Value;
 
 use crate::config::KubernetesSource;
+use crate::model::shown::with_causes;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,39 +24,25 @@ pub async fn connect(access: &KubernetesSource) -> Result<Client, String> {
     let config = match (&access.kubeconfig, &access.context) {
         (Some(path), _) => {
             let kubeconfig =
-                Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), chain(&error)))?;
+                Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), with_causes(&error)))?;
             let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-            config.map_err(|error| format!("{}: {}", path.display(), chain(&error)))?
+            config.map_err(|error| format!("{}: {}", path.display(), with_causes(&error)))?
         }
         (None, Some(_)) => {
             let config = Config::from_kubeconfig(&options).await;
-            config.map_err(|error| format!("the kubeconfig: {}", chain(&error)))?
+            config.map_err(|error| format!("the kubeconfig: {}", with_causes(&error)))?
         }
         (None, None) => Config::infer().await.map_err(|error| {
             format!(
                 "no cluster: set `kubeconfig`, the variable KUBECONFIG, or run in a pod with a service account: {}",
-                chain(&error)
+                with_causes(&error)
             )
         })?,
     };
     let mut config = config;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
-    Client::try_from(config).map_err(|error| chain(&error))
-}
-
-/// An error with its causes, each said once.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        cause = error.source();
-    }
-    said
+    Client::try_from(config).map_err(|error| with_causes(&error))
 }
 
 /// A request for what is at a path.

@@ -20,10 +20,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::connect::{chain, get};
+use super::connect::get;
 use super::kinds::Kind;
 use super::objects::{Object, ObjectKey};
-use crate::model::shown::percent_encoded;
+use crate::model::shown::{percent_encoded, with_causes};
 
 /// The server ends a watch after so many seconds; it goes on with the next one.
 pub const WATCH_SECONDS: u64 = 240;
@@ -315,10 +315,10 @@ fn failure(what: &str, place: &str, error: &kube::Error) -> String {
         kube::Error::Service(_) | kube::Error::HyperError(_) => {
             format!(
                 "the API server cannot be reached: {}",
-                chain(error).trim_start_matches("ServiceError: ")
+                with_causes(error).trim_start_matches("ServiceError: ")
             )
         }
-        _ => format!("{what} of {place}: {}", chain(error)),
+        _ => format!("{what} of {place}: {}", with_causes(error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which of several replicas writes to others: the one that holds a Lease (`coordination.k8s.io/v1`).
 //!
 //! ```text
-//! Lease: nobody's, or ours ─► renewed every duration / 7 ─► Leadership: we write, until 2/3 of the duration have passed
+//! Lease: nobody's, or ours ─► renewed every duration / 7 ─► Leadership: we write, until 2/3 of the duration are over
 //!        another's ─► unchanged for its whole duration, by our clock ─► taken over
 //! ```
 //!
@@ -21,9 +21,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::connect::{chain, connect};
+use super::connect::connect;
 use super::figures::KubernetesFigures;
 use crate::config::KubernetesSource;
+use crate::model::shown::with_causes;
 
 /// Where Kubernetes says which namespace a pod is in.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -166,7 +167,7 @@ impl Elector {
                     api = Some(Api::<Lease>::namespaced(client, &self.election.namespace));
                 }
                 let api = api.as_ref().ok_or("no connection")?;
-                self.attempt(api).await.map_err(|error| chain(&error))
+                self.attempt(api).await.map_err(|error| with_causes(&error))
             };
             let outcome = timeout(pause, attempt).await;
             let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer within {} ms", pause.as_millis())));

@@ -28,12 +28,13 @@ use tracing::{info, warn};
 
 use self::api_side::{ApiSide, Locked};
 use self::merge::{clash, merge};
-use super::connect::{chain, get, send};
+use super::connect::{get, send};
 use super::follow::{Told, follow};
 use super::settings::config_map_scope;
 use crate::config::{KubernetesSource, RecordSets, are_same, records_of, with_records};
 use crate::control::{ControlError, ControlHandle, History};
 use crate::journal::Progress;
+use crate::model::shown::with_causes;
 use crate::model::source::{SourceId, SourceInfo};
 use crate::source::SyncRequests;
 use crate::store::{ChangeSet, Refusal, Terms};
@@ -335,7 +336,7 @@ impl Mirror {
         let map: Value = match self.client.request(request).await {
             Ok(map) => map,
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            Err(error) => return Err(Failed::Later(format!("it cannot be read: {}", chain(&error)))),
+            Err(error) => return Err(Failed::Later(format!("it cannot be read: {}", with_causes(&error)))),
         };
         let text = map["data"].get(&self.settings.config_map.key);
         Ok(Some(Map {
@@ -371,7 +372,7 @@ impl Mirror {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(Failed::Raced),
             Err(error) => Err(Failed::Later(format!(
                 "it cannot be written; the service account needs `patch` (and `create` where it is not there): {}",
-                chain(&error)
+                with_causes(&error)
             ))),
         }
     }

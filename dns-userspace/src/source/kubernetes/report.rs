@@ -30,12 +30,13 @@ use tracing::{info, warn};
 
 use self::index::{Index, Reported};
 use self::notices::Notice;
-use super::connect::{chain, send};
+use super::connect::send;
 use super::leader::Leadership;
 use super::objects::{Condition, Object, ObjectKey, Outcome};
 use crate::config::DryRun;
 use crate::control::{Event, History};
 use crate::model::name::Name;
+use crate::model::shown::with_causes;
 use crate::model::snapshot::Snapshot;
 use crate::model::source::SourceId;
 
@@ -155,7 +156,7 @@ async fn say(client: &Client, reports: &Reports, key: &ObjectKey, snapshot: &Sna
             match written {
                 Ok(()) => said.condition = Some(condition),
                 Err(error) => {
-                    warn!("{key}: its status cannot be written: {}", chain(&error));
+                    warn!("{key}: its status cannot be written: {}", with_causes(&error));
                     is_whole = false;
                 }
             }
@@ -165,7 +166,7 @@ async fn say(client: &Client, reports: &Reports, key: &ObjectKey, snapshot: &Sna
         if is_dry {
             info!(object = %key, "dry run: an Event would say {}", notice.note);
         } else if let Err(error) = write_event(client, key, &reported.uid, &notice).await {
-            warn!("{key}: an Event cannot be written: {}", chain(&error));
+            warn!("{key}: an Event cannot be written: {}", with_causes(&error));
         }
     }
     reports.index().set_said(key, said);

@@ -14,10 +14,8 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dns_common::hot::NO_AGE;
-
 use super::super::entry::{HEAT_SECONDS, HOT_FROM};
-use super::super::key::{name_of, tail_of, view_of};
+use super::super::key::hot_question;
 use crate::message::{HEADER_BYTES, Message, QUESTION_TAIL_BYTES, RecordWriter};
 use crate::table::HotAnswer;
 
@@ -68,21 +66,13 @@ impl Ruled {
     }
 
     pub(super) fn hot_answer<'a>(&'a self, key: &'a [u8]) -> Option<HotAnswer<'a>> {
-        let (qtype, _, dnssec_ok, checking_disabled, _) = tail_of(key)?;
         Some(HotAnswer {
-            name: name_of(key),
-            qtype,
-            dnssec_ok,
-            checking_disabled,
-            view: view_of(key),
-            came: NO_AGE,
             ttl: self.ttl,
             rcode: self.rcode,
             counts: [self.answers, 0],
             body: &self.body,
-            ttls: &[],
-            generation: None,
             rule: Some(self.info_code),
+            ..hot_question(key)?
         })
     }
 }
