@@ -32,7 +32,8 @@ pub struct Reply {
     pub serial: u32,
     /// INFO-CODE of the extended error that goes with it where the query has an OPT (RFC 8914); 0 for none.
     pub info_code: u32,
-    /// What else there is to say: [`DENIED`], [`CACHED`], [`RULED`]; and in the lower half more flags of the reply's header.
+    /// What else there is to say: [`DENIED`], [`CACHED`], [`RULED`]; and in the lower half more flags of the reply's
+    /// header.
     pub extra: u32,
     /// Counts, flags, length and sum of the body; the slot's own header, or one made for an inline answer.
     pub header: SlotHeader,

@@ -2,12 +2,11 @@
 //!
 //! ```text
 //! word 0   tag (32): whose answer │ octets of the body (16) │ one's-complement sum of the body (16)
-//! word 1   ANCOUNT │ NSCOUNT │ ARCOUNT without OPT │ marks │ pointers │ order │ RRs that are ordered │ octets of the base name
-//!          (8 each)
+//! word 1   ANCOUNT │ NSCOUNT │ ARCOUNT without OPT │ marks │ pointers │ order │ RRs that are ordered │
+//!          octets of the base name (8 each)
 //! word 2   eight places (8 each)
-//! octets   the body: everything after the question; behind it the pointers' offsets where they are not in word 2, 2
-//! octets each,
-//!          host order; then what a weighted order has ([`crate::order::WEIGHT_NUMBERS`])
+//! octets   the body: everything after the question; behind it the pointers' offsets where they are not in word 2,
+//!          2 octets each, host order; then what a weighted order has ([`crate::order::WEIGHT_NUMBERS`])
 //! ```
 //!
 //! The places are offsets of pointers. Where a serial is patched, the last two are its offset (16). Where the order is

@@ -271,8 +271,8 @@ impl RuleBook {
         answer
     }
 
-    /// Has each replacement and each pause made through `fence`, from now on: it takes back the answers that are given without asking
-    /// the rules, makes the change, and keeps others from coming meanwhile.
+    /// Has each replacement and each pause made through `fence`, from now on: it takes back the answers that are given
+    /// without asking the rules, makes the change, and keeps others from coming meanwhile.
     pub(crate) fn fence_with(&self, fence: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
         let is_first = self.fence.set(Box::new(fence)).is_ok();
         debug_assert!(is_first, "the rules have one fence");

@@ -216,7 +216,8 @@ impl Server {
             format!("xdp: {{interfaces: [{interface}], mode: {mode}}}\n")
         };
         let config = format!(
-            "dns_port: {}\nhttp_port: {}\n{listen}{files}{storage}{xdp}zones: [{{name: example.com., file: example.com.zone}}]\n{more}",
+            "dns_port: {}\nhttp_port: {}\n{listen}{files}{storage}{xdp}zones: [{{name: example.com., file: \
+            example.com.zone}}]\n{more}",
             dns.port(),
             http.port(),
         );

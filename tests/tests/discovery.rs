@@ -205,7 +205,8 @@ fn a_real_traefik_routes_each_name_that_is_served() -> Result<()> {
 fn hotdns_is_a_service_of_a_real_consul() -> Result<()> {
     let consul = Consul::start()?;
     let mut server = Server::start(&format!(
-        "sources: {{consul: [{{name: dc1, address: \"http://{0}\", suffix: dev.test., exposed_by_default: true, register: \
+        "sources: {{consul: [{{name: dc1, address: \"http://{0}\", suffix: dev.test., exposed_by_default: true, \
+        register: \
          {{service: dns, address: 192.0.2.53, port: 5353, check: \"{0}\"}}}}]}}\n",
         consul.http()
     ))?;

@@ -158,8 +158,8 @@ fn every_block_is_run_or_listed() -> Result<()> {
     Ok(())
 }
 
-/// Files and folders of the repository, as pages name them: in `deploy/`, in `xtask/`, and those of the table of what is
-/// in `deploy/`.
+/// Files and folders of the repository, as pages name them: in `deploy/`, in `xtask/`, and those of the table of what
+/// is in `deploy/`.
 #[test]
 fn files_that_pages_name_are_there() -> Result<()> {
     let mut missing = Vec::new();
@@ -223,7 +223,8 @@ fn complete(sample: &str, folder: &Path) -> Result<()> {
         ("cookie_secret_file", "00112233445566778899aabbccddeeff\n"),
         (
             "basic_file",
-            "alice:$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1\n",
+            "alice:$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz\
+            1\n",
         ),
     ] {
         for file in values(&text, key) {

@@ -6,7 +6,8 @@ use serde_json::json;
 use tests::net::{Namespace, PATIENCE, Running, VethOptions, VethPair, is_skipped};
 use tests::server::{Server, eventually};
 
-const DATA: &str = "server:\n  interface: 127.0.0.2\n  access-control: 127.0.0.0/8 allow\n  do-daemonize: no\n  username: \
+const DATA: &str = "server:\n  interface: 127.0.0.2\n  access-control: 127.0.0.0/8 allow\n  do-daemonize: no\n  \
+username: \
                     \"\"\n  chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  module-config: \"iterator\"\n  \
                     local-zone: \".\" static\n  local-data: \". 3600 IN SOA a. b. 1 2 3 4 60\"\n  local-data: \
                     \"www.example.net. 300 IN A 192.0.2.7\"\n  local-data: \"other.example.net. 300 IN A \

@@ -224,7 +224,8 @@ fn a_change_by_a_client_that_has_finished_writing_is_answered() -> Result<()> {
     stream.set_read_timeout(Some(LIMIT))?;
     write!(
         stream,
-        "POST /api/v1/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /api/v1/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: \
+        {}\r\n\r\n{body}",
         body.len()
     )?;
     stream.shutdown(std::net::Shutdown::Write)?;

@@ -674,7 +674,8 @@ fn thousands_of_prefixes_are_no_reason_not_to_start() -> Result<()> {
     let more = format!(
         "acl: {{deny: [{}, 10.82.0.0/24]}}\nrate_limit: \
          {{enabled: true, rate: 1, burst: 1, exempt: [{}, 10.81.0.0/24]}}\n\
-         views: [{{name: far, clients: [{}]}}]\nrecords: [{{name: f.example.net, type: A, value: [192.0.2.9], view: far}}]\n",
+         views: [{{name: far, clients: [{}]}}]\nrecords: [{{name: f.example.net, type: A, value: [192.0.2.9], view: \
+         far}}]\n",
         prefixes(100, 66_000),
         prefixes(101, 3000),
         prefixes(102, 3000),

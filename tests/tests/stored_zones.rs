@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests::server::{HttpReply, Server, eventually};
 
-const ZONE: &str = "; Our zone\n$TTL 1h\n@       SOA   ns1 hostmaster (\n              10 ; serial\n              2h 15m 2w 5m )\n\
+const ZONE: &str = "; Our zone\n$TTL 1h\n@       SOA   ns1 hostmaster (\n              10 ; serial\n              2h \
+15m 2w 5m )\n\
                     \x20       NS    ns1\nns1     A     192.0.2.53\n\n; the web\nwww     A     192.0.2.1   ; first\n\
                     \x20       AAAA  2001:db8::1\n";
 

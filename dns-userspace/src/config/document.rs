@@ -85,7 +85,8 @@ impl YamlNode {
 
     /// Whether the node is YAML's null (YAML 1.2.2 §10.3.2).
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.kind, YamlKind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        let is_word = |text: &str| matches!(text, "" | "~" | "null" | "Null" | "NULL");
+        matches!(&self.kind, YamlKind::Scalar { text, plain: true } if is_word(text))
     }
 }
 

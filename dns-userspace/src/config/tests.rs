@@ -1088,7 +1088,8 @@ fn ten_thousand_records_load() {
 fn views() {
     let config = loaded(
         "views:\n  - {name: office, clients: [10.0.0.0/8, '2001:db8::/32']}\n  - {name: lab, clients: [10.9.0.1]}\n\
-         records:\n  - {name: a.x, type: A, value: [192.0.2.1]}\n  - {name: a.x, type: A, value: [10.0.0.1], view: office}\n\
+         records:\n  - {name: a.x, type: A, value: [192.0.2.1]}\n  - {name: a.x, type: A, value: [10.0.0.1], view: \
+         office}\n\
          \x20 - {name: a.x, type: CNAME, value: [b.x], view: lab}\n",
     )
     .config;
@@ -1141,7 +1142,8 @@ fn views() {
 fn a_view_has_no_alias_at_an_apex() {
     let folder = Folder::with(
         "views: [{name: office, clients: [10.0.0.0/8]}]\nzones: [{name: x., file: x.zone}]\nrecords:\n\
-         \x20 - {name: x., type: CNAME, value: [y.], view: office}\n  - {name: www.x., type: CNAME, value: [y.], view: office}\n",
+         \x20 - {name: x., type: CNAME, value: [y.], view: office}\n  - {name: www.x., type: CNAME, value: [y.], \
+         view: office}\n",
     );
     folder.write(
         "x.zone",

@@ -329,7 +329,8 @@ mod tests {
 
     #[test]
     fn random_bytes_never_panic() {
-        let seed = b"\0\x01\x80\0\0\x01\0\x02\0\0\0\x01\x01a\0\0\x0f\0\x01\xC0\x0C\0\x0f\0\x01\0\0\0\0\0\x04\0\x01\xC0\x0C\xC0\x0C\0\x23\0\x01\0\0\0\0\0\x0a\0\0\0\0\x01a\0\0\xC0\x0C\0\0\x29\x04\xD0\0\0\0\0\0\0";
+        let seed = b"\0\x01\x80\0\0\x01\0\x02\0\0\0\x01\x01a\0\0\x0f\0\x01\xC0\x0C\0\x0f\0\x01\0\0\0\0\0\x04\0\x01\xC0\
+        \x0C\xC0\x0C\0\x23\0\x01\0\0\0\0\0\x0a\0\0\0\0\x01a\0\0\xC0\x0C\0\0\x29\x04\xD0\0\0\0\0\0\0";
         assert!(Message::read(seed).is_some());
         let mut state = 1u32;
         for _ in 0..200_000 {

@@ -1,7 +1,7 @@
 //! What is asked most, and who asks most: counted while somebody looks, in bounded memory.
 //!
 //! ```text
-//! GET /api/v1/top ─► wanted ─► workers hand queries to the query log's thread ─► note ─► the window before, and this one
+//! GET /api/v1/top ─► wanted ─► workers hand queries to the query log's thread ─► note ─► the window before, and this
 //! ```
 //!
 //! Nobody looks for 30 s: nothing is counted.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! closed ── 3 times in a row no reply ──► open, 1 s ── the pause is over ──► one query tries it, beside another server
-//!   ▲                                       ▲                                  │ no reply: open, twice as long, to 60 s
-//!   └──────────────── a reply ──────────────┴──────────────────────────────────┘
+//!   ▲                                       ▲                                 │ no reply: open, twice as long, to 60 s
+//!   └──────────────── a reply ──────────────┴─────────────────────────────────┘
 //! ```
 //!
 //! No client waits for a trial: it is made beside a server that answers. Where all servers rest, all are asked.

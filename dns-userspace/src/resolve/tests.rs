@@ -494,7 +494,8 @@ async fn what_is_too_large_for_the_client_loses_additional_data_first_and_then_s
 
 #[tokio::test]
 async fn rfc3597_unknown_types_pass_octet_for_octet_and_known_names_are_expanded() {
-    const RECORDS: &[u8] = b"\xC0\x0C\xFE\xED\0\x01\0\0\0\x05\0\x04\xC0\x0C\0\xFF\xC0\x0C\0\x21\0\x01\0\0\0\x05\0\x0B\0\x01\0\x02\0\x03\x02ns\xC0\x0C";
+    const RECORDS: &[u8] = b"\xC0\x0C\xFE\xED\0\x01\0\0\0\x05\0\x04\xC0\x0C\0\xFF\xC0\x0C\0\x21\0\x01\0\0\0\x05\0\x0B\
+    \0\x01\0\x02\0\x03\x02ns\xC0\x0C";
     let upstream = Upstream::start(|query, _| vec![respond(query, 0, [2, 0, 0], RECORDS)]).await;
     let reply = ask(&[upstream.address], &testing::query(1, "a.")).await;
     assert_eq!(reply[19..35], RECORDS[..16]);

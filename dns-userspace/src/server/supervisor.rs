@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! spawn(name, task) ─► runs until `stopping` ─┬─ ended when asked to: fine
-//!                                             └─ ended before, failed, panicked ─► a death ─► the process stops, with an error
+//!                                             └─ ended before, failed, panicked ─► the process stops, with an error
 //! ```
 
 use std::fmt;

@@ -220,7 +220,8 @@ impl Contestant {
                 let text = format!(
                     "dns_port: 53\nhttp_port: 8080\nlog_level: info\nlisten: [{listen}]\nstorage: \
                      {{path: {root}/storage}}\n\
-                     xdp:\n  interfaces: [server]\n  mode: {mode}\nedns: {{cookie_secret_file: cookie.secret}}\nzones:\n{zones}{}",
+                     xdp:\n  interfaces: [server]\n  mode: {mode}\nedns: {{cookie_secret_file: \
+                     cookie.secret}}\nzones:\n{zones}{}",
                     features.keys()
                 );
                 let secret: String = COOKIES.secret.iter().map(|octet| format!("{octet:02x}")).collect();
@@ -243,7 +244,8 @@ impl Contestant {
                     "server:\n  rundir: {root}\n  user: root\n  listen: [{listen}]\n  udp-workers: {workers}\n  \
                      tcp-workers: {workers}\n{xdp}\
                      database:\n  storage: {root}\nlog:\n  - target: stderr\n    any: info\n\
-                     template:\n  - id: default\n    storage: {root}\n    zonefile-sync: -1\n    journal-content: none\n\
+                     template:\n  - id: default\n    storage: {root}\n    zonefile-sync: -1\n    journal-content: \
+                     none\n\
                      zone:\n{zones}"
                 );
                 ("knot.conf", text)
@@ -375,7 +377,8 @@ fn launch_upstream(circuit: &Circuit, folder: &Path, zones: &[(String, String)])
         .collect();
     let root = root.display();
     let text = format!(
-        "server:\n  rundir: {root}\n  user: root\n  listen: {address}@{port}\ndatabase:\n  storage: {root}\nzone:\n{zones}"
+        "server:\n  rundir: {root}\n  user: root\n  listen: {address}@{port}\ndatabase:\n  storage: \
+        {root}\nzone:\n{zones}"
     );
     let path = folder.join("upstream/knot.conf");
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

@@ -321,6 +321,9 @@ fn show(floods: &[Flood], rivals: &Rivals, costs: &[(Load, f64)]) {
 }
 
 fn to_json(floods: &[Flood], rivals: &Rivals, costs: &[(Load, f64)]) -> Value {
+    let nanoseconds = costs
+        .iter()
+        .map(|(load, cost)| json!({"load": load.name, "nanoseconds": cost}));
     json!({
         "floods": floods.iter().map(|flood| json!({
             "load": flood.load.name,
@@ -335,7 +338,7 @@ fn to_json(floods: &[Flood], rivals: &Rivals, costs: &[(Load, f64)]) -> Value {
             "other_client_keeps": rivals.kept,
             "other_client_asked": rivals.asked,
         },
-        "nanoseconds": costs.iter().map(|(load, cost)| json!({"load": load.name, "nanoseconds": cost})).collect::<Vec<_>>(),
+        "nanoseconds": nanoseconds.collect::<Vec<_>>(),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   loads ─► groups that ask one zone ─► for each group: a server with that zone alone, a circuit of its own
-//!                                            └─► rounds: each load: the limit, hotdns (and, on `a`, the others) in turn
+//!                                            └─► rounds: each load: the limit, hotdns, on `a` also the others, in turn
 //! ```
 
 use std::path::PathBuf;

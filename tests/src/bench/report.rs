@@ -395,7 +395,8 @@ impl fmt::Display for Report {
         writeln!(
             formatter,
             "{} names, {} {frames} frames in flight, {cpus} processors, {} s each; medians of the rounds.\n\
-             balance: the least share of the frames on a processor, 1 where all have the same. softirq: the share of all time that\n\
+             balance: the least share of the frames on a processor, 1 where all have the same. softirq: the share of \
+             all time that\n\
              went into soft interrupts. by time: the share of the limit for equal time there, whatever else ran.",
             self.names,
             self.in_flight,

@@ -81,7 +81,8 @@ impl Program {
                 // As long as the longest chain that one of the others follows.
                 let text = format!(
                     "dns_port: {port}\nhttp_port: {}\nlisten: [\"127.0.0.1\"]\nlog_level: warn\n\
-                     storage: {{path: {root}/state}}\nxdp: {{mode: off}}\nbackend: {{max_cname_depth: 16}}\nzones:\n{zones}",
+                     storage: {{path: {root}/state}}\nxdp: {{mode: off}}\nbackend: {{max_cname_depth: \
+                     16}}\nzones:\n{zones}",
                     free_port().unwrap_or_default()
                 );
                 ("hotdns.yaml", text)
@@ -105,7 +106,8 @@ impl Program {
                      background-workers: 1\n  udp-max-payload: {UDP_PAYLOAD}\n\
                      database:\n  storage: {root}/knot\nlog:\n  - target: stderr\n    any: warning\n\
                      acl:\n  - id: transfer\n    address: 127.0.0.1\n    action: transfer\n\
-                     template:\n  - id: default\n    storage: {root}\n    acl: transfer\n    zonefile-sync: -1\n    journal-content: none\nzone:\n{zones}"
+                     template:\n  - id: default\n    storage: {root}\n    acl: transfer\n    zonefile-sync: -1\n    \
+                     journal-content: none\nzone:\n{zones}"
                 );
                 ("knot.conf", text)
             }
@@ -113,9 +115,12 @@ impl Program {
                 let zones = each(&|apex, file| format!("zone \"{apex}\" {{ type primary; file \"{file}\"; }};\n"));
                 // The checks would refuse zones for what their names and targets are.
                 let text = format!(
-                    "options {{ directory \"{root}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
-                     recursion no; allow-query {{ any; }}; allow-transfer {{ any; }}; dnssec-validation no; empty-zones-enable no; notify no;\n\
-                     pid-file \"{root}/named.pid\"; session-keyfile \"{root}/session.key\"; minimal-responses yes; zero-no-soa-ttl no;\n\
+                    "options {{ directory \"{root}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; \
+                    }};\n\
+                     recursion no; allow-query {{ any; }}; allow-transfer {{ any; }}; dnssec-validation no; \
+                     empty-zones-enable no; notify no;\n\
+                     pid-file \"{root}/named.pid\"; session-keyfile \"{root}/session.key\"; minimal-responses yes; \
+                     zero-no-soa-ttl no;\n\
                      max-udp-size {UDP_PAYLOAD}; edns-udp-size {UDP_PAYLOAD}; check-names primary ignore;\n\
                      check-integrity no; check-mx ignore; check-mx-cname ignore; check-srv-cname ignore;\n\
                      check-sibling no; check-dup-records ignore; check-wildcard no; check-spf ignore; }};\n\

@@ -755,7 +755,8 @@ async fn what_the_api_shows_can_be_sent_back() {
     let server = Server::new(desired(vec![], vec![])).await;
     for body in [
         json!({"name": "a.x.", "type": "A", "ttl": 120, "value": ["192.0.2.1", "192.0.2.2"]}),
-        json!({"name": "w.x.", "type": "A", "value": ["192.0.2.1", "192.0.2.2"], "order": "weighted", "weights": [1, 2]}),
+        json!({"name": "w.x.", "type": "A", "value": ["192.0.2.1", "192.0.2.2"], "order": "weighted",
+            "weights": [1, 2]}),
         json!({"name": "r.x.", "type": "TXT", "value": ["one", "\"two\" \"three\""], "order": "rotate"}),
         json!({"name": "*.o.x.", "type": "A", "value": "192.0.2.1", "wildcard": "one_label"}),
         json!({"name": "s.x.", "type": "SOA", "value": "ns.s.x. host.s.x. 1 3600 600 86400 300"}),

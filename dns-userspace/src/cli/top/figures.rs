@@ -220,9 +220,12 @@ mod tests {
     fn reading(at: Instant, queries: u32) -> Reading {
         let text = format!(
             "hotdns_queries_total{{transport=\"udp\",qtype=\"A\",rcode=\"NOERROR\"}} {queries}\n\
-             hotdns_answer_seconds_bucket{{plane=\"fast_path\",transport=\"udp\",rcode=\"NOERROR\",le=\"0.000005\"}} {}\n\
-             hotdns_answer_seconds_bucket{{plane=\"fast_path\",transport=\"udp\",rcode=\"NOERROR\",le=\"0.001\"}} {queries}\n\
-             hotdns_answer_seconds_bucket{{plane=\"fast_path\",transport=\"udp\",rcode=\"NOERROR\",le=\"+Inf\"}} {queries}\n",
+             hotdns_answer_seconds_bucket{{plane=\"fast_path\",transport=\"udp\",rcode=\"NOERROR\",le=\"0.000005\"}} \
+             {}\n\
+             hotdns_answer_seconds_bucket{{plane=\"fast_path\",transport=\"udp\",rcode=\"NOERROR\",le=\"0.001\"}} \
+             {queries}\n\
+             hotdns_answer_seconds_bucket{{plane=\"fast_path\",transport=\"udp\",rcode=\"NOERROR\",le=\"+Inf\"}} \
+             {queries}\n",
             queries / 2
         );
         Reading {

@@ -274,7 +274,8 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
         };
         match why {
             Why::Restored => error!(
-                "etcd does not hold what this node has read from it: it was restored from an older state, or is another \
+                "etcd does not hold what this node has read from it: it was restored from an older state, or is \
+                another \
                  one (revision {revision}, version {}; this node knows revision {}, version {}). Changes that were \
                  made since are lost where etcd's state is taken",
                 head.version, known.revision, known.version

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! hit ─► counted in its entry ─ often ─► wanted ─► tend: may it? ─► promoted ─┬─ upstream has a new one ─► replaced
-//!                                                   ▲        │                ├─ over, not asked for, flushed ─► demoted
+//!                                                   ▲        │                ├─ over, unasked for, flushed ─► demoted
 //!                                                   └────────┴─ a new table, ─┴─ names became ours: looked at again
 //! ```
 //!

@@ -18,7 +18,8 @@ async fn referrals_circles_and_fans_of_aliases_cost_one_query_each() {
     let scripts: [Script; 5] = [
         // A referral, with glue.
         |query, _| {
-            let records = b"\xC0\x0C\0\x02\0\x01\0\0\x0E\x10\0\x05\x02ns\xC0\x0C\x02ns\xC0\x0C\0\x01\0\x01\0\0\x0E\x10\0\x04\xC0\0\x02\x35";
+            let records = b"\xC0\x0C\0\x02\0\x01\0\0\x0E\x10\0\x05\x02ns\xC0\x0C\x02ns\xC0\x0C\0\x01\0\x01\0\0\x0E\x10\
+            \0\x04\xC0\0\x02\x35";
             vec![respond(query, 0, [0, 1, 1], records)]
         },
         // TsuNAME: names that lead to each other.

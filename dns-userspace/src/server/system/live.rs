@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! configuration ─ make ─► InForce ─ install ─► table and program, policy, HTTP, TCP, log ─► does every address answer?
-//!                  │ error: nothing has changed                                                 └ no: what was is put back
+//!                  │ error: nothing has changed                                                 └ no: all is put back
 //! ```
 //!
 //! What can fail is done before anything changes. Sources and targets follow once the records are taken: they start,

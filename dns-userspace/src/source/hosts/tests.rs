@@ -52,7 +52,8 @@ ff02::1 ip6-allnodes
             "192.0.2.7: scanner.lan. 60 A 192.0.2.7",
             "192.0.2.7: 7.2.0.192.in-addr.arpa. 60 PTR printer.office.example.",
             "2001:db8::7: printer.lan. 60 AAAA 2001:db8::7",
-            "2001:db8::7: 7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. 60 PTR printer.lan.",
+            "2001:db8::7: 7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. 60 PTR \
+            printer.lan.",
         ]
     );
 }

@@ -182,7 +182,8 @@ fn sets(sets: &[(&str, &str, u32, &str)]) -> String {
         })
         .collect();
     format!(
-        "<?xml version=\"1.0\"?><ListResourceRecordSetsResponse xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
+        "<?xml version=\"1.0\"?><ListResourceRecordSetsResponse xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\
+        \">\
          <ResourceRecordSets>{sets}<ResourceRecordSet><Name>alias.example.org.</Name><Type>A</Type><AliasTarget>\
          <HostedZoneId>Z2</HostedZoneId><DNSName>x.elb.amazonaws.com.</DNSName>\
          <EvaluateTargetHealth>false</EvaluateTargetHealth></AliasTarget></ResourceRecordSet></ResourceRecordSets>\

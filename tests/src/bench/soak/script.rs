@@ -343,7 +343,8 @@ impl Model {
         // What comes behind it may be any key but these. Zones shrink by more than the deletion guard lets go, and each
         // step says itself when its files are to be read.
         format!(
-            "changes: {{max_delete_ratio: 1}}\nfiles: {{watch: false}}\ndns_port: 53\nhttp_port: 8080\nstorage: {{path: state}}\nxdp: {{interfaces: [{FIRST}, {SECOND}]}}\n\
+            "changes: {{max_delete_ratio: 1}}\nfiles: {{watch: false}}\ndns_port: 53\nhttp_port: 8080\nstorage: \
+            {{path: state}}\nxdp: {{interfaces: [{FIRST}, {SECOND}]}}\n\
              zones:\n  - {{name: a.test., file: a.test.zone}}\n  - {{name: b.test., file: b.test.zone}}\n  \
              - {{name: large.test., file: large.test.zone}}\n{extra}\
              records:\n  - {{name: config.example., type: A, ttl: 60, value: [{}]}}\n",

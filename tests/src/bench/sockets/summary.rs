@@ -143,8 +143,10 @@ impl Summary {
         let mut text = format!(
             "{} names, {} processors and as many workers each, {} s a measurement; medians of {} rounds.\n\
              UDP: {} frames in flight, the peak. TCP: {} connections, {} queries under way on each.\n\
-             half load: of the other servers' best UDP peak to clients on the same processors. overload: right replies, and the\n\
-             closed loop within a second after it, as shares of the own peak right before it.\n\n{:<20} {:>12} {:>12} {:>12} {:>12} {:>7}",
+             half load: of the other servers' best UDP peak to clients on the same processors. overload: right \
+             replies, and the\n\
+             closed loop within a second after it, as shares of the own peak right before it.\n\n{:<20} {:>12} {:>12} \
+             {:>12} {:>12} {:>7}",
             options.names,
             processors().map_or(0, |cpus| cpus.len()),
             options.seconds,
