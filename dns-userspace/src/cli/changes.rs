@@ -99,7 +99,10 @@ mod tests {
 
     #[test]
     fn answers_that_would_be_others_are_shown_with_their_plane() {
-        let side = |rcode: &str, values: &[&str], plane: &str, reason: Value| json!({"rcode": rcode, "plane": plane, "pass_reason": reason, "records": [{"value": values}]});
+        let side = |rcode: &str, values: &[&str], plane: &str, reason: Value| {
+            let records = [json!({"value": values})];
+            json!({"rcode": rcode, "plane": plane, "pass_reason": reason, "records": records})
+        };
         let answer = json!({"more_answers": 2, "answers": [
             {"name": "a.", "type": "A", "view": "lab", "differs": true,
              "before": side("NXDOMAIN", &[], "xdp", Value::Null),

@@ -9,8 +9,8 @@ const MOST_FILES: usize = 10_000;
 const MOST_DEPTH: usize = 16;
 
 /// What `pick` makes of the files below a folder, in no order. `pick` gets a file's path below the folder, such as
-/// `lan/example.org.zone`, and its whole path. Folders whose name begins with a dot are left out: those behind a mounted
-/// ConfigMap begin so.
+/// `lan/example.org.zone`, and its whole path. Folders whose name begins with a dot are left out: those behind a
+/// mounted ConfigMap begin so.
 ///
 /// The error says which folder cannot be read, or that more than 10,000 files are picked.
 pub(super) fn files_below<T>(folder: &Path, mut pick: impl FnMut(&str, &Path) -> Option<T>) -> Result<Vec<T>, String> {
