@@ -47,13 +47,9 @@ fn from_environment(what: &str) -> Option<u64> {
     Some(value.parse().expect("a number in HOTDNS_DIFFERENTIAL_*"))
 }
 
-/// How many threads a long comparison takes.
-pub fn all_threads() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// One configuration after the other, until there were so many cases or one failed.
-pub fn over_seeds<S: Sum>(cases: u64, threads: usize, one: impl Fn(u64) -> Result<S> + Sync) -> Result<S> {
+/// One configuration after the other, on each processor, until there were so many cases or one failed.
+pub fn over_seeds<S: Sum>(cases: u64, one: impl Fn(u64) -> Result<S> + Sync) -> Result<S> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicU64::new(first_seed());
     let done = AtomicU64::new(0);
     let has_failed = AtomicBool::new(false);

@@ -18,7 +18,7 @@ use dns_userspace::model::source::Origin;
 use dns_userspace::store::Change;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
-use tests::differential::{Length, Sum, all_threads, asked_for, over_seeds};
+use tests::differential::{Length, Sum, asked_for, over_seeds};
 use tests::frames::Query;
 use tests::planes::{Compared, Planes, Tally, message, on_heap};
 use tests::queries::{Names, TYPES, mutated, well_formed};
@@ -71,7 +71,7 @@ struct Run {
 #[test]
 fn fast_path_equals_reference() -> Result<()> {
     let (cases, length) = asked_for(CASES, Length::Suite);
-    check(&run(cases, 1)?, length);
+    check(&run(cases)?, length);
     Ok(())
 }
 
@@ -224,12 +224,12 @@ fn services_at_their_owners_have_its_addresses_on_both_planes() -> Result<()> {
 #[ignore = "hours: cargo xtask test --differential"]
 fn differential_planes_at_length() -> Result<()> {
     let (cases, length) = asked_for(100_000_000, Length::Hours);
-    check(&run(cases, all_threads())?, length);
+    check(&run(cases)?, length);
     Ok(())
 }
 
-fn run(cases: u64, threads: usize) -> Result<Report> {
-    let report = over_seeds(cases, threads, |seed| {
+fn run(cases: u64) -> Result<Report> {
+    let report = over_seeds(cases, |seed| {
         let mut report = Report::default();
         Run::new(seed).go(&mut report);
         Ok(report)

@@ -32,7 +32,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use tests::bench::fuzz::{self, Fate, Oracle, Surface, check};
-use tests::differential::{Length, all_threads, asked_for, first_seed, over_seeds};
+use tests::differential::{Length, asked_for, first_seed, over_seeds};
 use tests::frames::{Edns, Query, UdpChecksum, UdpFrame, internet_checksum, wire_name};
 use tests::kernel::{CLIENT, Guards, Kernel, MACS, OWN, PLACES, PORT, frame, is_skipped, object};
 use tests::planes::{COOKIES, Compared, Tally};
@@ -1032,7 +1032,7 @@ fn xdp_equals_reference() -> Result<()> {
         return Ok(());
     }
     let (cases, length) = asked_for(CASES, Length::Suite);
-    compare(cases, length, 1)
+    compare(cases, length)
 }
 
 #[test]
@@ -1042,7 +1042,7 @@ fn differential_xdp_at_length() -> Result<()> {
         return Ok(());
     }
     let (cases, length) = asked_for(100_000_000, Length::Hours);
-    compare(cases, length, all_threads())
+    compare(cases, length)
 }
 
 /// A prefix of clients has one order, whatever number is drawn, and the same one from every plane.
@@ -1141,8 +1141,8 @@ fn access(kernel: &Kernel, rng: &mut StdRng) -> Result<Change> {
 }
 
 /// Random configurations and changes; each frame is passed as it came, or answered as the reference would.
-fn compare(cases: u64, length: Length, threads: usize) -> Result<()> {
-    let tally = over_seeds(cases, threads, compare_one)?;
+fn compare(cases: u64, length: Length) -> Result<()> {
+    let tally = over_seeds(cases, compare_one)?;
     println!("{tally}");
     for reason in [PassReason::Internal, PassReason::Torn] {
         assert_eq!(tally.passed[reason.index()], 0, "{tally}");

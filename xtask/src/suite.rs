@@ -45,9 +45,11 @@ pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
 
 /// Builds the programs that tests start, which `cargo test` alone does not: the server, the probe of kernels.
 ///
-/// For the whole workspace, so that dependencies are compiled with the features that `cargo test` wants, once.
+/// For the whole workspace, so that dependencies are compiled with the features that `cargo test` wants, once; and with
+/// its profile, so that our own library is.
 pub(crate) fn build_programs() -> Result<()> {
-    process::run(process::cargo().arg("build").args(SUITE).arg("--bins"))
+    let mut cargo = process::cargo();
+    process::run(cargo.arg("build").args(SUITE).args(["--profile", "test", "--bins"]))
 }
 
 /// Compiles the server with OpenTelemetry, and has a collector look at its traces. Dependencies have the features that
