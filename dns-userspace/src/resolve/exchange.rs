@@ -6,7 +6,7 @@
 //! truncated message may end anywhere (RFC 2181 §9).
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -131,7 +131,8 @@ pub(super) async fn ask(
     let asked = async {
         match channel {
             Channel::Plain(memory) => ask_plainly(address, memory, asking, mark, deadline).await,
-            Channel::Secure(server) => ask_securely(server, address, asking, mark).await,
+            // What is rare is boxed: the common question stays small, since it is moved several times.
+            Channel::Secure(server) => Box::pin(ask_securely(server, address, asking, mark)).await,
         }
     };
     let answer = timeout_at(deadline, asked).await.unwrap_or(Err(Failed::TimedOut));
@@ -182,14 +183,11 @@ async fn ask_plainly(
         } else {
             extension
         };
-        let socket = connect(server).await?;
+        let socket = connect(server)?;
         let cookie = memory.cookies.cookie(server, socket.local_addr()?.ip(), Instant::now());
-        let queries = [extension, second].map(|extension| asking.send(extension, cookie));
-        let queries = if second == extension {
-            [&queries[0]; 2]
-        } else {
-            [&queries[0], &queries[1]]
-        };
+        let first = asking.send(extension, cookie);
+        let other = (second != extension).then(|| asking.send(second, cookie));
+        let queries = [&first, other.as_ref().unwrap_or(&first)];
         let (mut reply, is_second) = ask_udp(&socket, server, asking, queries, deadline).await?;
         if is_second {
             memory.note_lack(Instant::now());
@@ -225,7 +223,7 @@ async fn ask_plainly(
             Reply::Truncated(_) | Reply::Unusable => {}
         }
         let query = asking.send(extension, cookie);
-        let message = match timeout_at(deadline, ask_tcp(server, asking, &query.octets)).await {
+        let message = match timeout_at(deadline, Box::pin(ask_tcp(server, asking, &query.octets))).await {
             Ok(message) => message,
             Err(_) => Err(Failed::TimedOut),
         };
@@ -236,15 +234,12 @@ async fn ask_plainly(
     }
 }
 
-/// A socket that sends to this server, and receives from it alone.
-async fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(match server {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    })
-    .await?;
-    socket.connect(server).await?;
-    Ok(socket)
+/// A socket that sends to this server, and receives from it alone. The kernel draws its port when it is connected.
+fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
+    let kind = socket2::Type::DGRAM.nonblocking();
+    let socket = socket2::Socket::new(socket2::Domain::for_address(server), kind, Some(socket2::Protocol::UDP))?;
+    socket.connect(&server.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 /// Sends the first query, and after a while the second. What came, and whether it is the reply to the second alone.
@@ -275,19 +270,21 @@ async fn receive(
     queries: &[&Sent],
     tapped: Tapped,
 ) -> Result<(Reply, bool), Failed> {
-    // An octet more than there is room for tells that there was more.
-    let mut buffer = vec![0; UDP_ROOM + 1];
     let mut refused = None;
     loop {
-        let received = match refused {
-            None => socket.recv(&mut buffer).await,
-            Some(until) => match timeout_at(until, socket.recv(&mut buffer)).await {
-                Ok(received) => received,
+        let readable = match refused {
+            None => socket.readable().await,
+            Some(until) => match timeout_at(until, socket.readable()).await {
+                Ok(readable) => readable,
                 Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
             },
         };
-        let length = match received {
+        // An octet more than there is room for tells that there was more. On the stack, since nothing is waited for
+        // while it is in use.
+        let mut buffer = [0; UDP_ROOM + 1];
+        let length = match readable.and_then(|()| socket.try_recv(&mut buffer)) {
             Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             // Anyone can send an ICMP error: the reply may be on its way all the same.
             Err(error) if refused.is_none_or(|until| Instant::now() < until) => {
                 refused.get_or_insert(Instant::now() + ICMP_PATIENCE);

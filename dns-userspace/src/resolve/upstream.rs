@@ -121,7 +121,7 @@ impl Upstream {
             return Err(Failure::Ourselves);
         }
         if self.config.policy == Policy::Parallel {
-            return self.ask_all(&order, &asking, mark).await;
+            return Box::pin(self.ask_all(&order, &asking, mark)).await;
         }
         let mut failure = Failure::Silence;
         let deadline = Instant::now() + self.config.timeout;

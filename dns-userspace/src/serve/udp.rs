@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! recvmmsg (64 slots) ─► SharedAnswerer::answer for each ─► sendmmsg, one call per address that was asked
-//!                              └─ Later: a job of the main runtime, which replies through the same socket
+//!                              └─ Later: a job of the same thread, which replies through the same socket
 //! ```
 //!
 //! All buffers belong to the socket's task and are used again: a query that is answered from here allocates nothing and
@@ -273,7 +273,7 @@ impl Batch {
                     let shared = &answerer.shared;
                     let job = shared.run(job, query);
                     let task = reply_later(job, Arc::clone(socket), client, slot.asked, shared.clone());
-                    shared.jobs.spawn_on(task, &shared.main);
+                    shared.jobs.spawn(task);
                 }
             }
         }

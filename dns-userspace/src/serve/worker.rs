@@ -3,8 +3,13 @@
 //! ```text
 //! worker thread 0..n   UDP sockets (SO_REUSEPORT) ─┐
 //!                      TCP connections ────────────┴─► SharedAnswerer ─► Answerer     no lock
-//! main runtime         acceptors ─► workers in turn;  jobs ─► their messages, through the same socket or session
+//!                      jobs of queries over UDP ─► their messages, through the same socket
+//! main runtime         acceptors ─► workers in turn;  jobs of queries over TCP ─► their messages, through the session
 //! ```
+//!
+//! A job of a query over UDP asks an upstream server one question, most often. It stays in the thread that took the
+//! query on: to wake another thread, and to be woken by it, took as long as the question itself. Jobs of different
+//! threads may wait for one question, so a worker stays until all jobs are done.
 //!
 //! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the
 //! log and `Figures` say so. A task that panics elsewhere is started again, and so is a whole worker, without its
@@ -222,6 +227,7 @@ impl StreamLimits {
 impl Drop for Plane {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.jobs.close();
     }
 }
 
@@ -266,9 +272,9 @@ fn runtime() -> io::Result<Runtime> {
 pub(super) struct Shared {
     pub(super) counters: Arc<dyn CountAnswers>,
     pub(super) figures: Arc<Figures>,
-    /// Jobs of no session, which are waited for when the plane stops.
+    /// Jobs over UDP, which are waited for when the plane stops.
     pub(super) jobs: TaskTracker,
-    /// Where jobs run.
+    /// Where jobs of sessions run.
     pub(super) main: Handle,
     pub(super) stop: CancellationToken,
     pub(super) streams: StreamSettings,
@@ -278,7 +284,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A job for `query`, to be asked for its messages on the main runtime.
+    /// A job for `query`, to be asked for its messages.
     pub(super) fn run(&self, job: Job, query: &[u8]) -> RunningJob {
         RunningJob::new(job, query, Arc::clone(&self.figures))
     }
@@ -389,6 +395,8 @@ async fn work(
     }
     while open.join_next().await.is_some() {}
     while datagrams.join_next().await.is_some() {}
+    // Theirs, and those that wait for a question of theirs.
+    shared.jobs.wait().await;
 }
 
 /// QTYPE and RCODE of a reply; 0 where it has no question.
