@@ -137,7 +137,7 @@ pub(super) fn memory(options: &Options) -> Result<()> {
 
 fn start(contestant: Contestant, load: &Load) -> Result<Stage> {
     eprint!("\r\x1b[Kstarting {}", contestant.title());
-    contestant
-        .start(std::slice::from_ref(&load.zone), std::slice::from_ref(load))
-        .with_context(|| format!("cannot measure {}", contestant.title()))
+    let started = contestant.start(std::slice::from_ref(&load.zone), std::slice::from_ref(load));
+    eprint!("\r\x1b[K");
+    started.with_context(|| format!("cannot measure {}", contestant.title()))
 }
