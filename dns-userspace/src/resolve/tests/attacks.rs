@@ -13,19 +13,9 @@ fn last(message: &Message) -> Option<u8> {
 }
 
 #[tokio::test]
-async fn forged_replies_never_enter_however_many_there_are() {
-    forge(10).await;
-}
-
-#[tokio::test]
-#[ignore = "it takes a minute"]
 async fn a_million_forged_replies_do_not_enter() {
-    forge(500).await;
-}
-
-/// Two thousand forged replies to the question for each of so many names.
-async fn forge(names: usize) {
-    // Each query is first answered 2,000 times with another ID, question, type or class, or without QR.
+    let names = 500;
+    // Each query is first answered 2000 times with another ID, question, type or class, or without QR.
     let upstream = Upstream::start(|query, _| {
         let forged = [&A[..A.len() - 1], &[66]].concat();
         let mut random = StdRng::seed_from_u64(u64::from(query[0]) << 8 | u64::from(query[1]));
