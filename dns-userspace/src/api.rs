@@ -32,7 +32,7 @@ use self::scrape::Scrapes;
 use crate::cluster::ObjectAdmission;
 use crate::config::ZoneTemplate;
 use crate::control::{ControlHandle, History};
-use crate::journal::{Nodes, awaited};
+use crate::journal::{Nodes, SharedTokens, awaited};
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
@@ -125,6 +125,8 @@ pub struct Serving {
     pub history: Arc<History>,
     /// The nodes that share an etcd; `None`: this one is alone.
     pub nodes: Option<Arc<Nodes>>,
+    /// The tokens that these nodes share; `None`: this one is alone.
+    pub tokens: Option<SharedTokens>,
     /// Where names go besides.
     pub targets: Arc<Targets>,
     /// What it is to a cluster.
@@ -222,6 +224,11 @@ impl ApiState {
     /// From here on the API and the metrics answer. A second call changes nothing.
     pub fn start(&self, serving: Serving) {
         let _ = self.0.serving.set(serving);
+    }
+
+    /// Keeps the tokens of this server in step with those that nodes share, for as long as it is polled.
+    pub async fn follow_tokens(&self, shared: SharedTokens) {
+        tokens::follow(self, &shared).await;
     }
 
     /// Makes room for so many connections, up to [`MAX_CONNECTIONS`]; before there is room for [`MIN_CONNECTIONS`].

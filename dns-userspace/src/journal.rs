@@ -50,7 +50,7 @@ mod shared;
 mod status;
 mod zone_files;
 
-pub use self::etcd::{EtcdJournal, EtcdLink, EtcdSettings};
+pub use self::etcd::{EtcdJournal, EtcdLink, EtcdSettings, ShareError, SharedTokens, TokenTexts};
 use self::identity::{Identity, Moved};
 pub use self::nodes::{Lagging, NodeLink, Nodes, NodesState};
 pub use self::restore::{RestoreError, Restored, restore};
