@@ -17,7 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +32,7 @@ use self::scrape::Scrapes;
 use crate::cluster::ObjectAdmission;
 use crate::config::ZoneTemplate;
 use crate::control::{ControlHandle, History};
-use crate::journal::{Nodes, awaited};
+use crate::journal::{Nodes, SharedTokens, awaited};
 use crate::model::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
@@ -123,6 +125,8 @@ pub struct Serving {
     pub history: Arc<History>,
     /// The nodes that share an etcd; `None`: this one is alone.
     pub nodes: Option<Arc<Nodes>>,
+    /// The tokens that these nodes share; `None`: this one is alone.
+    pub tokens: Option<SharedTokens>,
     /// Where names go besides.
     pub targets: Arc<Targets>,
     /// What it is to a cluster.
@@ -222,6 +226,11 @@ impl ApiState {
         let _ = self.0.serving.set(serving);
     }
 
+    /// Keeps the tokens of this server in step with those that nodes share, for as long as it is polled.
+    pub async fn follow_tokens(&self, shared: SharedTokens) {
+        tokens::follow(self, &shared).await;
+    }
+
     /// Makes room for so many connections, up to [`MAX_CONNECTIONS`]; before there is room for [`MIN_CONNECTIONS`].
     pub fn raise_room(&self, connections: usize) {
         self.0.admissions.raise(connections);
@@ -270,13 +279,19 @@ fn router(state: ApiState) -> Router {
         .router
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_path)
-        .layer(from_fn(media::yaml_out))
-        .layer(from_fn_with_state(state.clone(), nodes::wait))
-        .layer(from_fn_with_state(state.clone(), access::check))
-        .layer(from_fn(audit::log))
-        .layer(from_fn(trace::span))
+        .layer(from_fn_with_state(state.clone(), around))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(state)
+}
+
+/// What is done before and after each handler, the outermost last. It is one layer: each layer of a router is cloned and
+/// boxed for each request.
+async fn around(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let answer = |request| media::yaml_out(request, |request| next.run(request));
+    let answer = |request| nodes::wait(&state, request, answer);
+    let answer = |request| access::check(&state, request, answer);
+    let answer = |request| audit::log(request, answer);
+    trace::span(request, answer).await
 }
 
 /// A router that knows its paths, for the test that each is in the OpenAPI document.

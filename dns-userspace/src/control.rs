@@ -329,8 +329,8 @@ pub enum StartError {
 impl ControlHandle {
     /// The same, for changes in a view; `None` is the default.
     #[must_use]
-    pub fn in_view(&self, view: Option<ViewName>) -> Self {
-        Self { view, ..self.clone() }
+    pub fn in_view(self, view: Option<ViewName>) -> Self {
+        Self { view, ..self }
     }
 
     /// The same, for changes that this principal asks for.
@@ -344,8 +344,8 @@ impl ControlHandle {
 
     /// The same, for changes with these terms.
     #[must_use]
-    pub fn on(&self, terms: Terms) -> Self {
-        Self { terms, ..self.clone() }
+    pub fn on(self, terms: Terms) -> Self {
+        Self { terms, ..self }
     }
 
     /// Creates an RRset, or adds the values it lacks; what is wanted is checked against an existing RRset's.
@@ -438,7 +438,7 @@ impl ControlHandle {
         match &outcome {
             // Somebody has edited the file: what they wrote comes first, and the change on top of it.
             Err(error) if matches!(error.refusal(), Some(Refusal::ZoneFileChanged { .. })) => {
-                let _ = self.on(Terms::default()).reload().await;
+                let _ = self.clone().on(Terms::default()).reload().await;
                 self.ask(|reply| Command::Apply(again, self.terms.clone(), reply))
                     .await?
             }

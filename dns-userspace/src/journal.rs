@@ -50,7 +50,7 @@ mod shared;
 mod status;
 mod zone_files;
 
-pub use self::etcd::{EtcdJournal, EtcdLink, EtcdSettings};
+pub use self::etcd::{EtcdJournal, EtcdLink, EtcdSettings, ShareError, SharedTokens, TokenTexts};
 use self::identity::{Identity, Moved};
 pub use self::nodes::{Lagging, NodeLink, Nodes, NodesState};
 pub use self::restore::{RestoreError, Restored, restore};
@@ -640,7 +640,9 @@ fn save(transaction: &rusqlite::Transaction<'_>, changes: &[Entry], serials: &[S
     )?;
     let mut delete = transaction
         .prepare_cached("DELETE FROM rrsets WHERE source = ?1 AND view = ?2 AND owner_key = ?3 AND rtype = ?4")?;
-    let of = |view: &Option<ViewName>| view.clone().unwrap_or_default();
+    fn of(view: &Option<ViewName>) -> &str {
+        view.as_deref().unwrap_or_default()
+    }
     for change in changes {
         match change {
             Entry::Put(view, owner, rrset) => put.execute(params![

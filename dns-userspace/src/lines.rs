@@ -53,7 +53,7 @@ pub(crate) use self::named::all_named;
 pub(crate) use self::names::all_names;
 pub use self::sparse::is_in_sparse_area;
 pub(crate) use self::view::{
-    AllDependents, NameLines, compile_everywhere, needs_line_anywhere, touched_anywhere, viewed,
+    AllDependents, Everywhere, NameLines, compile_everywhere, needs_line_anywhere, touched_anywhere, viewed,
 };
 pub(crate) use self::zone::negatives;
 use crate::answer::{Consulted, Environment, ResolveOptions};

@@ -32,7 +32,7 @@ pub(crate) use self::scope::{ScopeError, ScopeText};
 #[cfg(test)]
 pub(crate) use self::token::TokenError;
 pub(crate) use self::token::TokenFile;
-pub(crate) use self::tokens::{MakeTokenError, TokenShown, TokensFile, Wish, now, parse_time};
+pub(crate) use self::tokens::{DELETED, FreshToken, MakeTokenError, TokenShown, TokensFile, Wish, now, parse_time};
 
 /// Who asks.
 #[derive(Debug, Clone)]

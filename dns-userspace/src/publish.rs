@@ -29,7 +29,7 @@ use dns_common::table::Table;
 
 use crate::answer::Serials;
 use crate::lines::{
-    AllDependents, CompileOptions, NameLines, compile_everywhere, needs_line_anywhere, negatives, touched_anywhere,
+    AllDependents, CompileOptions, Everywhere, NameLines, needs_line_anywhere, negatives, touched_anywhere,
 };
 use crate::model::name::NameKey;
 use crate::model::record::RecordType;
@@ -270,7 +270,7 @@ impl<H: Home> Publisher<H> {
 
         // Fence.
         for key in &names {
-            let insert = needs_line_anywhere(new, key);
+            let insert = || needs_line_anywhere(new, key);
             self.writer.fence(key.to_name().as_wire(), insert);
             observe(Moment::Fencing);
         }
@@ -347,8 +347,9 @@ impl<H: Home> Publisher<H> {
         observe: &mut dyn FnMut(Moment),
     ) -> Result<(), TableFull> {
         let mut result = Ok(());
+        let mut compiling = Everywhere::new(snapshot, &self.options);
         for key in names {
-            let NameLines { default, views } = compile_everywhere(snapshot, &key, &self.options, &mut self.dependents);
+            let NameLines { default, views } = compiling.next(&key, &mut self.dependents);
             let name = key.to_name();
             // The default's line last: it is the way to those of views.
             for (view, entry) in (1..).zip(views) {

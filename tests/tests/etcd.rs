@@ -175,6 +175,101 @@ fn what_one_node_is_told_all_serve() -> Result<()> {
     serve(&servers, "txt.shop.example", "later")
 }
 
+/// The first token of a server with its token file, and what a request with one gets.
+const TOKEN: &str = "the-token-of-the-file";
+
+fn as_holder(server: &Server, token: &str, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(Duration::from_secs(20)))
+        .build()
+        .into();
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("http://{}{path}", server.http))
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json");
+    let mut reply = agent.run(request.body(body.map(Value::to_string).unwrap_or_default())?)?;
+    let text = reply.body_mut().read_to_string()?;
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Ok((reply.status().as_u16(), json))
+}
+
+#[test]
+fn a_token_that_is_made_at_one_node_is_good_at_all() -> Result<()> {
+    let mut etcd = Etcd::start()?;
+    let folder = tempfile::tempdir()?;
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, TOKEN)?;
+    let tokens = |name: &str| folder.path().join(format!("{name}.yaml"));
+    let start = |name: &str| {
+        let http = format!(
+            "http: {{token_file: {}, tokens_file: {}}}\n",
+            token_file.display(),
+            tokens(name).display()
+        );
+        Server::start(&format!("{}{http}", config(&etcd.url(), name)))
+    };
+    let (a, b) = (start("a")?, start("b")?);
+    let make = |server: &Server, name: &str| {
+        let wish = json!({"name": name, "scope": {"types": ["TXT"]}});
+        as_holder(server, TOKEN, "POST", "/api/v1/tokens", Some(&wish))
+    };
+    let status_of = |server: &Server, secret: &str| -> Result<u16> {
+        Ok(as_holder(server, secret, "GET", "/api/v1/records", None)?.0)
+    };
+    let secret_of = |(status, made): (u16, Value)| -> Result<(String, String)> {
+        ensure!(status == 201 && made["shared"] == true, "{status} {made}");
+        let text = |key: &str| made[key].as_str().map(str::to_owned).context("a text");
+        Ok((text("id")?, text("secret")?))
+    };
+    let mut made = None;
+    eventually("a is connected to etcd", || {
+        let reply = make(&a, "acme")?;
+        Ok(reply.0 == 201 && made.replace(reply).is_none())
+    })?;
+    let (id, secret) = secret_of(made.context("made")?)?;
+    ensure!(status_of(&a, &secret)? == 200);
+    eventually("the token is good at b", || Ok(status_of(&b, &secret)? == 200))?;
+    // Its scope is the same there, and its secret is in no file.
+    let edit = json!({"edits": [{"op": "put", "name": "x.example.com", "type": "A", "value": "192.0.2.9"}]});
+    let (status, problem) = as_holder(&b, &secret, "POST", "/api/v1/changes", Some(&edit))?;
+    ensure!(status == 403, "{status} {problem}");
+    let written = std::fs::read_to_string(tokens("b"))?;
+    ensure!(written.contains("acme") && !written.contains(&secret), "{written}");
+    let (status, problem) = make(&b, "acme")?;
+    ensure!(status == 409 && problem["code"] == "exists", "{status} {problem}");
+
+    // One that is made at b and deleted at a is good nowhere; also at a node that was away meanwhile.
+    let (other, other_secret) = secret_of(make(&b, "other")?)?;
+    eventually("the other token is good at a", || {
+        Ok(status_of(&a, &other_secret)? == 200)
+    })?;
+    drop(b);
+    ensure!(as_holder(&a, TOKEN, "DELETE", &format!("/api/v1/tokens/{other}"), None)?.0 == 204);
+    ensure!(status_of(&a, &other_secret)? == 401);
+    let b = start("b")?;
+    eventually("the other token has ended at b", || {
+        Ok(status_of(&b, &other_secret)? == 401)
+    })?;
+    ensure!(status_of(&b, &secret)? == 200);
+
+    // While etcd is away, tokens are good, and none is made.
+    etcd.kill()?;
+    ensure!(status_of(&a, &secret)? == 200 && status_of(&b, &secret)? == 200);
+    eventually("no token is made without etcd", || {
+        let (status, problem) = make(&a, "third")?;
+        ensure!(matches!(status, 503 | 409), "{status} {problem}");
+        Ok(status == 503 && problem["code"] == "storage_unavailable")
+    })?;
+    etcd.run()?;
+    eventually("a token is deleted", || {
+        Ok(as_holder(&a, TOKEN, "DELETE", &format!("/api/v1/tokens/{id}"), None)?.0 == 204)
+    })?;
+    eventually("the token has ended at b", || Ok(status_of(&b, &secret)? == 401))
+}
+
 #[test]
 fn etcd_may_go_and_come_back() -> Result<()> {
     let mut etcd = Etcd::start()?;

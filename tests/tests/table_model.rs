@@ -635,10 +635,10 @@ fn a_deeper_name_ends_searches_that_did_not_look_so_deep() -> Result<()> {
         epoch = reader.epoch();
     }
     writer.remove(&wire_name("e.d.c.b.a.example"), 0);
-    writer.fence(&wire_name("g.f.e.d.c.b.a.example"), false);
+    writer.fence(&wire_name("g.f.e.d.c.b.a.example"), || false);
     assert_eq!((reader.depth(), reader.epoch()), (6, epoch));
     // A name that is fenced before it comes has a line that passes.
-    writer.fence(&wire_name("g.f.e.d.c.b.a.example"), true);
+    writer.fence(&wire_name("g.f.e.d.c.b.a.example"), || true);
     assert_eq!((reader.depth(), reader.epoch() != epoch), (8, true));
     Ok(())
 }

@@ -4,12 +4,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::Extensions;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audit::Actor;
@@ -39,9 +38,13 @@ const OPEN_PATHS: [&str; 13] = [
 ];
 
 /// Lets a request through to its handler, or answers it.
-pub(super) async fn check(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(super) async fn check<N, F>(state: &ApiState, request: Request, next: N) -> Response
+where
+    N: FnOnce(Request) -> F,
+    F: Future<Output = Response>,
+{
     if OPEN_PATHS.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return next(request).await;
     }
     if request.extensions().get::<Place>().is_some_and(|place| place.is_spare) {
         return problem::overloaded(
@@ -52,16 +55,16 @@ pub(super) async fn check(State(state): State<ApiState>, request: Request, next:
         .into_response();
     }
     let (parts, body) = request.into_parts();
-    let principal = match who(&state, &parts).await {
+    let principal = match who(state, &parts).await {
         Ok(principal) => principal,
         Err(problem) => return problem.into_response(),
     };
     let mut request = Request::from_parts(parts, body);
     let actor = Actor(Arc::clone(principal.name()));
-    let mut response = match may_ask(&state, &principal, &request) {
+    let mut response = match may_ask(state, &principal, &request) {
         Ok(()) => {
             request.extensions_mut().insert(principal);
-            next.run(request).await
+            next(request).await
         }
         Err(problem) => problem.into_response(),
     };

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::info;
 
@@ -26,11 +25,15 @@ pub(super) struct Actor(pub(super) Arc<str>);
 const MOST_OF_PATH: usize = 512;
 
 /// Answers a request, and logs what there is to log.
-pub(super) async fn log(request: Request, next: Next) -> Response {
+pub(super) async fn log<N, F>(request: Request, next: N) -> Response
+where
+    N: FnOnce(Request) -> F,
+    F: Future<Output = Response>,
+{
     let method = request.method().clone();
     let peer = request.extensions().get::<Peer>().copied();
     let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
+    let response = next(request).await;
     let status = response.status();
     let is_refused = matches!(
         status,
@@ -66,7 +69,7 @@ fn write(method: &Method, peer: Option<Peer>, path: &str, response: &Response) {
 mod tests {
     use axum::Router;
     use axum::body::Body;
-    use axum::middleware::from_fn;
+    use axum::middleware::{Next, from_fn};
     use axum::response::IntoResponse;
     use axum::routing::any;
     use std::io::Write;
@@ -109,7 +112,8 @@ mod tests {
             .with_ansi(false)
             .with_writer(move || writer.clone());
         let _guard = tracing::subscriber::set_default(subscriber.finish());
-        let router = Router::new().fallback(any(answer)).layer(from_fn(log));
+        let logged = async |request, next: Next| log(request, |request| next.run(request)).await;
+        let router = Router::new().fallback(any(answer)).layer(from_fn(logged));
         let service = hyper_util::service::TowerToHyperService::new(router);
         for (method, target) in [
             ("GET", "/read"),

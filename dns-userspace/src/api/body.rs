@@ -131,7 +131,7 @@ pub(super) async fn read_rrset(
     let (bytes, held) = read(state, parts, body, LIMIT_BYTES).await?;
     let body = parse(&bytes, format)?;
     let snapshot = state.served()?;
-    let asked = AskedRrset::of(&snapshot, body, view, name, rtype)?;
+    let mut asked = AskedRrset::of(&snapshot, body, view, name, rtype)?;
     let (rdatas, wanted) = (asked.values()?, asked.wanted);
     Ok(RequestedRrset {
         view: asked.view,
@@ -199,15 +199,15 @@ impl AskedRrset {
         })
     }
 
-    /// The values, of which there has to be one.
-    pub(super) fn values(&self) -> Result<Vec<Rdata>, Problem> {
-        match &self.rdatas {
+    /// Takes the values, of which there has to be one.
+    pub(super) fn values(&mut self) -> Result<Vec<Rdata>, Problem> {
+        match self.rdatas.take() {
             None => Err(missing("value")),
             Some(rdatas) if rdatas.is_empty() => Err(Problem::bad_request(
                 "invalid_value",
                 "`value` needs one value at least; use DELETE to remove an RRset",
             )),
-            Some(rdatas) => Ok(rdatas.clone()),
+            Some(rdatas) => Ok(rdatas),
         }
     }
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::{self, LARGE_LIMIT_BYTES, parse_note};
 use super::edits::{self, Differing, EditBody, ShownDifference, unified};
-use super::media::prefers;
+use super::media::{Format, prefers};
 use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -30,13 +30,58 @@ const MOST_EDITS: usize = 100_000;
 #[schema(as = ChangeSet)]
 pub(super) struct ChangesBody {
     /// In this order, each on top of those before it.
-    #[schema(value_type = Vec<EditBody>, min_items = 1)]
+    #[schema(min_items = 1)]
+    edits: Vec<EditBody>,
+    comment: Option<String>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    takeover: bool,
+}
+
+/// The same with edits that are not read yet, to say which one is at fault.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnreadChanges {
     edits: Vec<Value>,
     comment: Option<String>,
     #[serde(default)]
     force: bool,
     #[serde(default)]
     takeover: bool,
+}
+
+impl ChangesBody {
+    /// Reads a body. Errors name the edit.
+    fn read(octets: &[u8], format: Format) -> Result<Self, Problem> {
+        let count = |edits: usize| match edits {
+            1..=MOST_EDITS => Ok(()),
+            _ => {
+                let detail = format!("`edits` has 1 to {MOST_EDITS} edits");
+                Err(Problem::bad_request("invalid_body", detail))
+            }
+        };
+        // Nearly all bodies have no fault, and are read in one go.
+        if format == Format::Json
+            && let Ok(read) = body::parse::<Self>(octets, format)
+        {
+            return count(read.edits.len()).map(|()| read);
+        }
+        let unread: UnreadChanges = body::parse(octets, format)?;
+        count(unread.edits.len())?;
+        let edits = unread.edits.into_iter().enumerate().map(|(place, value)| {
+            serde_json::from_value(value).map_err(|error| {
+                let problem = Problem::bad_request("invalid_body", error.to_string());
+                problem.at(format!("/edits/{place}"))
+            })
+        });
+        Ok(Self {
+            edits: edits.collect::<Result<_, _>>()?,
+            comment: unread.comment,
+            force: unread.force,
+            takeover: unread.takeover,
+        })
+    }
 }
 
 /// What a change set did, or would do.
@@ -79,13 +124,10 @@ pub(super) async fn changes(State(state): State<ApiState>, request: Request) -> 
     preconditions::refuse(&parts.headers)?;
     let parameters = Parameters::read(&parts.uri, &["dry_run"])?;
     let dry_run = parameters.flag("dry_run")?;
-    let (asked, _held) = body::read_as::<ChangesBody>(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
-    if asked.edits.is_empty() || asked.edits.len() > MOST_EDITS {
-        return Err(Problem::bad_request(
-            "invalid_body",
-            format!("`edits` has 1 to {MOST_EDITS} edits"),
-        ));
-    }
+    let format = Format::of_body(&parts.headers)?;
+    let (octets, _held) = body::read(&state, &parts, body, LARGE_LIMIT_BYTES).await?;
+    let asked = ChangesBody::read(&octets, format)?;
+    drop(octets);
     let snapshot = state.served()?;
     let mut terms = Terms {
         comment: asked.comment.map(parse_note).transpose()?.map(Into::into),
@@ -94,13 +136,14 @@ pub(super) async fn changes(State(state): State<ApiState>, request: Request) -> 
         ..Terms::default()
     };
     let mut edits = Vec::with_capacity(asked.edits.len());
-    for (place, value) in asked.edits.into_iter().enumerate() {
-        let read = edits::read(&snapshot, &serving.zones.load(), place, value);
+    let template = serving.zones.load();
+    for (place, edit) in asked.edits.into_iter().enumerate() {
+        let read = edits::read(&snapshot, &template, place, edit);
         let read = read.map_err(|problem| problem.at(format!("/edits/{place}")))?;
         edits.push(read.edit);
         terms.expects.extend(read.expects);
     }
-    drop(snapshot);
+    drop((snapshot, template));
     let outcome = submit(&state, &parts, edits, terms, dry_run).await?;
     answer(&state, &parts, &outcome, Vec::new()).await
 }

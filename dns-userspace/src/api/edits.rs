@@ -1,5 +1,7 @@
 //! Edits as clients write them in change sets, and differences as they are shown.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use utoipa::ToSchema;
@@ -103,10 +105,8 @@ pub(super) fn read(
     snapshot: &Snapshot,
     template: &ZoneTemplate,
     place: usize,
-    value: Value,
+    body: EditBody,
 ) -> Result<AskedEdit, Problem> {
-    let body: EditBody =
-        serde_json::from_value(value).map_err(|error| Problem::bad_request("invalid_body", error.to_string()))?;
     let tags = [
         body.if_match
             .as_ref()
@@ -182,7 +182,7 @@ fn of_rrset(snapshot: &Snapshot, body: EditBody) -> Result<(Edit, Option<Subject
         note: body.note,
         ..RrsetBody::default()
     };
-    let asked = AskedRrset::of(snapshot, rrset, None, None, None)?;
+    let mut asked = AskedRrset::of(snapshot, rrset, None, None, None)?;
     let rdatas = asked.values()?;
     let AskedRrset {
         view,
@@ -269,8 +269,8 @@ impl Differing<'_> {
     /// As JSON shows it.
     pub(super) fn shown(&self) -> ShownDifference {
         // What is shown is what the set says, not what is served by now.
-        let nothing = Snapshot::default();
-        let shown = |rrset: Option<&RrSet>| rrset.map(|rrset| record(&nothing, self.view, self.owner, rrset));
+        static NOTHING: LazyLock<Snapshot> = LazyLock::new(Snapshot::default);
+        let shown = |rrset: Option<&RrSet>| rrset.map(|rrset| record(&NOTHING, self.view, self.owner, rrset));
         ShownDifference {
             name: self.owner.to_string(),
             r#type: self.rtype.to_string(),

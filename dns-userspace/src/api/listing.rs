@@ -11,7 +11,7 @@ use imbl::OrdMap;
 use imbl::ordmap::RangedIter;
 use imbl::shared_ptr::DefaultSharedPtr;
 
-use super::search::Search;
+use super::search::{Memory, Search};
 use crate::model::name::{Name, NameKey};
 use crate::model::record::{RecordType, RrSet};
 use crate::model::snapshot::{Node, Snapshot, ZonesFrom};
@@ -81,16 +81,16 @@ pub(super) fn walk(
     after: Option<&Position>,
     mut take: impl FnMut(&Name, &RrSet) -> bool,
 ) -> (Option<Position>, bool) {
-    let (mut last, mut room) = (None, String::new());
+    let (mut last, mut memory) = (None, Memory::default());
     let mut visit = |key: &NameKey, node: &Arc<Node>| {
         if !filter.has_name(key) {
             return false;
         }
-        let owner = node.owner(key);
         let is_in_name = filter
             .text
             .as_ref()
-            .is_none_or(|search| search.is_in_name(&owner, &mut room));
+            .is_none_or(|search| search.is_in_name(key, &mut memory));
+        let mut owner = None;
         for rrset in &node.rrsets {
             let is_wanted = filter.rtype.is_none_or(|rtype| rtype == rrset.rtype);
             let is_behind = after.is_none_or(|after| (key, rrset.rtype) > (&after.key, after.rtype));
@@ -99,10 +99,10 @@ pub(super) fn walk(
                     || filter
                         .text
                         .as_ref()
-                        .is_some_and(|search| search.is_in_rrset(rrset, &mut room))
+                        .is_some_and(|search| search.is_in_rrset(rrset, &mut memory))
             };
             if is_wanted && is_behind && is_found() {
-                if !take(&owner, rrset) {
+                if !take(owner.get_or_insert_with(|| node.owner(key)), rrset) {
                     return true;
                 }
                 last = Some((key.clone(), rrset.rtype));

@@ -3,7 +3,6 @@
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
@@ -64,12 +63,16 @@ pub(super) fn prefers(headers: &HeaderMap, wanted: &[&str]) -> bool {
 }
 
 /// Writes answers in YAML for those who ask for it.
-pub(super) async fn yaml_out(request: Request, next: Next) -> Response {
+pub(super) async fn yaml_out<N, F>(request: Request, next: N) -> Response
+where
+    N: FnOnce(Request) -> F,
+    F: Future<Output = Response>,
+{
     let wants_yaml = prefers(
         request.headers(),
         &["application/yaml", "application/x-yaml", "text/yaml"],
     );
-    let response = next.run(request).await;
+    let response = next(request).await;
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(essence);
     if !wants_yaml || content_type.as_deref() != Some("application/json") {
         return response;

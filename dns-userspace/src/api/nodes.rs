@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -151,10 +150,14 @@ fn view(nodes: &Nodes) -> NodeList {
 
 /// Answers a change with `?wait=all` once every node that lives serves it, and says after `wait_limit` (such as `5s`)
 /// which do not.
-pub(super) async fn wait(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(super) async fn wait<N, F>(state: &ApiState, request: Request, next: N) -> Response
+where
+    N: FnOnce(Request) -> F,
+    F: Future<Output = Response>,
+{
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let (request, limit) = match is_change.then(|| without_wait(request.uri())) {
-        None | Some(Ok(None)) => return next.run(request).await,
+        None | Some(Ok(None)) => return next(request).await,
         Some(Err(problem)) => return problem.into_response(),
         Some(Ok(Some((uri, limit)))) => {
             let (mut parts, body) = request.into_parts();
@@ -162,7 +165,7 @@ pub(super) async fn wait(State(state): State<ApiState>, request: Request, next: 
             (Request::from_parts(parts, body), limit)
         }
     };
-    let response = next.run(request).await;
+    let response = next(request).await;
     let nodes = state.serving().ok().and_then(|serving| serving.nodes.clone());
     let Some(nodes) = nodes.filter(|_| response.status().is_success()) else {
         return response;

@@ -56,7 +56,7 @@ impl Problem {
     }
 
     /// Changes have to wait for etcd.
-    fn storage_unavailable(detail: impl Into<String>) -> Self {
+    pub(super) fn storage_unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", detail)
             .header(header::RETRY_AFTER, RETRY_AFTER_SECS)
     }

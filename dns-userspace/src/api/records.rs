@@ -14,9 +14,9 @@ use super::openapi::ProblemBody;
 use super::page::{List, Record, RecordPage, record};
 use super::parameters::{Parameters, location, name_in_path};
 use super::problem::Problem;
-use super::search::Search;
+use super::search::{Memory, Search};
 use super::{ApiState, View, access, pieces, preconditions};
-use crate::model::name::{Name, NameKey};
+use crate::model::name::NameKey;
 use crate::model::record::{RecordType, RrSet};
 use crate::model::views::ViewName;
 use crate::principal::Principal;
@@ -85,7 +85,7 @@ pub(super) async fn list(
 fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: usize) -> Result<Response, Problem> {
     let snapshot = state.served()?;
     let all = state.serving()?.history.disabled();
-    let fits = |key: &NameKey, rtype: RecordType, owner: &Name, rrset: &RrSet| {
+    let fits = |key: &NameKey, rtype: RecordType, rrset: &RrSet| {
         let in_zone = |apex: &NameKey| snapshot.zone_of(key).is_some_and(|zone| zone.apex.key() == *apex);
         filter.has_name(key)
             && filter.name.as_ref().is_none_or(|name| name == key)
@@ -93,13 +93,13 @@ fn disabled(state: &ApiState, filter: &Filter, after: Option<&Position>, limit: 
             && filter.zone.as_ref().is_none_or(in_zone)
             && after.is_none_or(|after| after.is_before(key, rtype))
             && filter.text.as_ref().is_none_or(|search| {
-                let room = &mut String::new();
-                search.is_in_name(owner, room) || search.is_in_rrset(rrset, room)
+                let memory = &mut Memory::default();
+                search.is_in_name(key, memory) || search.is_in_rrset(rrset, memory)
             })
     };
     let mut found = all
         .iter()
-        .filter(|((view, key, rtype), (owner, rrset))| *view == filter.view && fits(key, *rtype, owner, rrset));
+        .filter(|((view, key, rtype), (_, rrset))| *view == filter.view && fits(key, *rtype, rrset));
     let page: Vec<_> = found.by_ref().take(limit).collect();
     let next = found.next().and(page.last());
     let next = next.map(|((_, key, rtype), _)| Position::new(key.clone(), *rtype).encode());
@@ -347,7 +347,7 @@ pub(super) async fn reload(
         force,
         ..Terms::default()
     };
-    let report = serving.control.on(terms).reload().await?;
+    let report = serving.control.clone().on(terms).reload().await?;
     Ok(pieces::json(StatusCode::OK, &report))
 }
 

@@ -50,7 +50,7 @@ fn read_record(value: Value) -> Result<ZoneRecord, Problem> {
     let body: RrsetBody =
         serde_json::from_value(value).map_err(|error| Problem::bad_request("invalid_body", error.to_string()))?;
     // A zone is made in the default; views come later.
-    let asked = AskedRrset::of(&Snapshot::default(), body, None, None, None)?;
+    let mut asked = AskedRrset::of(&Snapshot::default(), body, None, None, None)?;
     Ok(ZoneRecord {
         rdatas: asked.values()?,
         owner: asked.owner,

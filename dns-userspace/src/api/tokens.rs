@@ -1,4 +1,4 @@
-//! `/api/v1/tokens`: bearer tokens with a scope, in `http.tokens_file`.
+//! `/api/v1/tokens`: bearer tokens with a scope, in `http.tokens_file`; where nodes share an etcd, in the files of all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use humantime_serde::re::humantime;
 use serde::{Deserialize, Serialize};
+use tracing::{debug, warn};
 use utoipa::ToSchema;
 
 use super::body::{self, LIMIT_BYTES};
@@ -16,7 +17,10 @@ use super::openapi::ProblemBody;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::{ApiState, access, pieces};
-use crate::principal::{MakeTokenError, Principal, Scope, ScopeText, TokenShown, TokensFile, Wish, now, parse_time};
+use crate::journal::{ShareError, SharedTokens, TokenTexts};
+use crate::principal::{
+    DELETED, FreshToken, MakeTokenError, Principal, Scope, ScopeText, TokenShown, TokensFile, Wish, now, parse_time,
+};
 
 /// A token that is to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -91,9 +95,19 @@ pub(super) async fn create(
     let (new, _held) = body::read_as::<NewToken>(&state, &parts, body, LIMIT_BYTES).await?;
     let wish = wish(new)?;
     check_within(&asker, &wish)?;
-    let made = tokio::task::spawn_blocking(move || file.make(&wish)).await;
-    let made = made.map_err(|error| Problem::internal(&error.to_string()))?;
-    let (shown, secret) = made?;
+    let shared = state.serving()?.tokens.clone();
+    let fresh = file.draw(&wish, shared.is_some())?;
+    if let Some(shared) = &shared {
+        shared.put(&fresh.shown.id, &fresh.to_shared()).await?;
+    }
+    let id = fresh.shown.id.clone();
+    let kept = tokio::task::spawn_blocking(move || file.keep(&fresh).map(|()| fresh)).await;
+    let kept = kept.map_err(|error| Problem::internal(&error.to_string()))?;
+    if let (Err(_), Some(shared)) = (&kept, &shared) {
+        // Nobody is told its secret.
+        let _ = shared.put(&id, DELETED).await;
+    }
+    let FreshToken { shown, secret, .. } = kept?;
     let location = format!("/api/v1/tokens/{}", shown.id);
     let mut response = pieces::json(StatusCode::CREATED, &MadeToken { shown, secret });
     let headers = response.headers_mut();
@@ -126,9 +140,56 @@ pub(super) async fn delete(
     access::require_unlimited(&asker, "the end of a token")?;
     Parameters::read(&uri, &[])?;
     let file = file(&state)?;
+    let is_shared = file.list().iter().any(|token| token.id == id && token.shared);
+    if let Some(shared) = state.serving()?.tokens.as_ref().filter(|_| is_shared) {
+        shared.put(&id, DELETED).await?;
+    }
     let deleted = tokio::task::spawn_blocking(move || file.delete(&id)).await;
-    deleted.map_err(|error| Problem::internal(&error.to_string()))??;
+    match deleted.map_err(|error| Problem::internal(&error.to_string()))? {
+        // What etcd tells of it may have come first.
+        Err(MakeTokenError::NotFound(_)) if is_shared => {}
+        deleted => deleted?,
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// How often the file is compared with what nodes share, besides when that changes.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Keeps the file of tokens in step with those that nodes share.
+pub(super) async fn follow(state: &ApiState, shared: &SharedTokens) {
+    let mut all = shared.follow();
+    // What the log has said last.
+    let mut said: Vec<String> = Vec::new();
+    loop {
+        let known = all.borrow_and_update().clone();
+        if let (Some(known), Some(file)) = (known, state.credentials().tokens.clone()) {
+            let taken = tokio::task::spawn_blocking(move || file.share(&known)).await;
+            let (unknown, wrong) = match taken {
+                Ok(Ok(taken)) => (taken.unknown, taken.passed_over),
+                Ok(Err(error)) => (TokenTexts::new(), vec![error.to_string()]),
+                Err(error) => (TokenTexts::new(), vec![error.to_string()]),
+            };
+            if wrong != said {
+                for reason in &wrong {
+                    warn!("tokens that nodes share: {reason}");
+                }
+                said = wrong;
+            }
+            for (id, text) in unknown {
+                if let Err(error) = shared.restore(&id, &text).await {
+                    debug!("a token that nodes share is not in etcd: {error}");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            changed = all.changed() => if changed.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
 }
 
 fn file(state: &ApiState) -> Result<Arc<TokensFile>, Problem> {
@@ -195,6 +256,16 @@ fn check_within(asker: &Principal, wish: &Wish) -> Result<(), Problem> {
         return Err(Problem::forbidden(detail));
     }
     Ok(())
+}
+
+impl From<ShareError> for Problem {
+    fn from(error: ShareError) -> Self {
+        let problem = Self::storage_unavailable(error.to_string());
+        match error {
+            ShareError::Away(_) => problem,
+            ShareError::Unknown(_) => problem.member("outcome", "unknown"),
+        }
+    }
 }
 
 impl From<MakeTokenError> for Problem {

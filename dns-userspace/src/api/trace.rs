@@ -1,7 +1,6 @@
 //! A span for each request to the API, for traces ([`crate::observe::traces`]). Probes and scrapes have none.
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, field, info_span};
 
@@ -11,10 +10,14 @@ use crate::observe::traces;
 const WITHOUT: [&str; 5] = ["/health", "/healthz", "/metrics", "/ready", "/readyz"];
 
 /// Answers a request within a span.
-pub(super) async fn span(request: Request, next: Next) -> Response {
+pub(super) async fn span<N, F>(request: Request, next: N) -> Response
+where
+    N: FnOnce(Request) -> F,
+    F: Future<Output = Response>,
+{
     let path = request.uri().path();
     if WITHOUT.contains(&path) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let span = info_span!(
         target: "otel",
@@ -25,10 +28,10 @@ pub(super) async fn span(request: Request, next: Next) -> Response {
         http.response.status_code = field::Empty,
     );
     if span.is_disabled() {
-        return next.run(request).await;
+        return next(request).await;
     }
     traces::continue_trace(&span, request.headers());
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = next(request).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     response
 }

@@ -19,12 +19,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::client::{CallError, Client};
 use self::layout::{FORMAT, Head, HeadSet, Layout};
 pub use self::link::EtcdLink;
+pub use self::tokens::{ShareError, SharedTokens, TokenTexts};
 use super::nodes::{NodeLink, Nodes};
 use super::shared::{Mark, News, Shared, SharedChange, SharedZone, Take};
 use super::{
@@ -38,6 +39,7 @@ mod fill;
 mod layout;
 mod link;
 mod operations;
+mod tokens;
 #[cfg(test)]
 mod tests;
 
@@ -82,6 +84,8 @@ struct Line {
     position: Mutex<Option<Mark>>,
     /// Whether everything is to be read anew.
     is_list_wanted: AtomicBool,
+    /// The tokens that the nodes share; `None` until they are read.
+    tokens: watch::Sender<Option<TokenTexts>>,
 }
 
 impl Line {
@@ -152,6 +156,7 @@ impl EtcdJournal {
             client: ArcSwapOption::empty(),
             position: Mutex::new(mark),
             is_list_wanted: AtomicBool::new(false),
+            tokens: watch::Sender::new(None),
         });
         let (sender, news) = mpsc::channel(NEWS);
         let mut journal = Self {

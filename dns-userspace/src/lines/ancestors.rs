@@ -34,7 +34,14 @@ pub(super) fn needs_line(snapshot: &Snapshot, key: &NameKey) -> bool {
 }
 
 /// The ancestors that come or go with `key`, or begin to exist in their own right.
-pub(super) fn touches(between: Between<'_>, key: &NameKey, names: &mut BTreeSet<NameKey>) {
+///
+/// `settled` is a name that is known to stay as it is, from one call to the next: names in order have it in common.
+pub(super) fn touches(
+    between: Between<'_>,
+    key: &NameKey,
+    names: &mut BTreeSet<NameKey>,
+    settled: &mut Option<NameKey>,
+) {
     let state = |snapshot: &Snapshot, key: &NameKey| {
         let exists = snapshot.zone_of(key).is_some_and(|zone| zone.name_exists(key));
         (is_in_use(snapshot, key), exists)
@@ -42,7 +49,11 @@ pub(super) fn touches(between: Between<'_>, key: &NameKey, names: &mut BTreeSet<
     let mut above = key.parent();
     while let Some(ancestor) = above {
         // Existence is monotone: above a name that stays as it is, nothing comes or goes.
+        if settled.as_ref() == Some(&ancestor) {
+            return;
+        }
         if !between.differs(|snapshot| state(snapshot, &ancestor)) {
+            *settled = Some(ancestor);
             return;
         }
         above = ancestor.parent();

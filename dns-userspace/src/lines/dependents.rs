@@ -101,12 +101,15 @@ impl Compiler<'_> {
 pub(super) fn touches(between: Between<'_>, names: &mut BTreeSet<NameKey>, dependents: &[&Dependents]) {
     let mut more = Vec::new();
     for key in &*names {
-        let differs = between.differs(|snapshot| standing(snapshot, key));
-        for dependents in dependents {
-            more.extend(dependents.of(&Consulted::Data(key.clone())).cloned());
-            if differs {
-                more.extend(dependents.of(&Consulted::Existence(key.clone())).cloned());
-            }
+        // Hardly any name has some: whether its standing differs is looked up for those alone.
+        let (data, existence) = (Consulted::Data(key.clone()), Consulted::Existence(key.clone()));
+        more.extend(dependents.iter().flat_map(|dependents| dependents.of(&data)).cloned());
+        let mut of_existence = dependents
+            .iter()
+            .flat_map(|dependents| dependents.of(&existence))
+            .peekable();
+        if of_existence.peek().is_some() && between.differs(|snapshot| standing(snapshot, key)) {
+            more.extend(of_existence.cloned());
         }
     }
     names.extend(more);

@@ -38,10 +38,10 @@ pub(super) fn touched(old: &Snapshot, new: &Snapshot, delta: &Delta, dependents:
     }
     zone::touches(between, delta, &mut names);
     named::touches(between, delta, &mut names);
-    let mut sparse_areas = HashSet::new();
+    let (mut sparse_areas, mut settled) = (HashSet::new(), None);
     for key in names.clone() {
         sparse::touches(between, &key, &mut names, &mut sparse_areas);
-        ancestors::touches(between, &key, &mut names);
+        ancestors::touches(between, &key, &mut names, &mut settled);
         wildcard::touches(&key, &mut names);
     }
     dependents::touches(between, &mut names, dependents);

@@ -257,6 +257,11 @@ impl Origin {
         self.parts.object.as_deref()
     }
 
+    /// Whether both are one in memory. Two that are not may say the same all the same.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.parts, &other.parts)
+    }
+
     /// The version at which the RRset got what it says now; 0 where it has none yet.
     pub fn version(&self) -> u64 {
         self.version

@@ -12,8 +12,12 @@
 //!
 //! A token that is made here has 256 random bits, so one SHA-256 is enough: nobody can guess what was hashed. The file
 //! is written whole, atomically, and read again when it has changed.
+//!
+//! Where nodes share an etcd, a token that is made through the API is `shared`: all nodes have it in their files, and
+//! one that is deleted is deleted in all of them ([`TokensFile::share`]). Tokens that a person writes into a file are
+//! this node's alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -79,6 +83,9 @@ pub struct TokenShown {
     /// When it ends (RFC 3339); null for never.
     #[schema(format = DateTime)]
     pub expires: Option<String>,
+    /// Whether all nodes that share an etcd have it; left out where this node alone has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 /// A token that is asked for.
@@ -90,6 +97,35 @@ pub struct Wish {
     pub scope: Scope,
     /// When it ends, in seconds of Unix time.
     pub expires: Option<u64>,
+}
+
+/// A token that is made and not in the file yet.
+#[derive(Debug)]
+pub struct FreshToken {
+    /// As the API shows it.
+    pub shown: TokenShown,
+    /// The bearer token itself, which is kept nowhere.
+    pub secret: String,
+    text: TokenText,
+}
+
+impl FreshToken {
+    /// As nodes share it: a JSON object, without the secret.
+    pub fn to_shared(&self) -> String {
+        serde_json::to_string(&self.text).unwrap_or_default()
+    }
+}
+
+/// What nodes share in the place of a token that was deleted: those that were away meanwhile delete it too.
+pub const DELETED: &str = r#"{"deleted":true}"#;
+
+/// What came of the tokens that nodes share.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Tokens of the file, by ID, that are shared and that the others do not know: they are to be told.
+    pub unknown: BTreeMap<String, String>,
+    /// Tokens that are not taken, and why.
+    pub passed_over: Vec<String>,
 }
 
 /// Why a token was not made or not deleted. Nothing has changed.
@@ -129,7 +165,7 @@ struct FileText {
 }
 
 /// One token, as it is written.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenText {
     id: Option<String>,
@@ -141,6 +177,9 @@ struct TokenText {
     created: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
+    /// Whether all nodes that share an etcd have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
 }
 
 impl TokensFile {
@@ -182,10 +221,21 @@ impl TokensFile {
         tokens.list.iter().map(|token| token.shown.clone()).collect()
     }
 
-    /// Makes a token; it is in the file on return. The second value is the secret, which is kept nowhere. Blocks.
-    pub fn make(&self, wish: &Wish) -> Result<(TokenShown, String), MakeTokenError> {
+    /// Makes a token; it is in the file on return. The second value is the secret.
+    #[cfg(test)]
+    pub(crate) fn make(&self, wish: &Wish) -> Result<(TokenShown, String), MakeTokenError> {
+        let fresh = self.draw(wish, false)?;
+        self.keep(&fresh)?;
+        Ok((fresh.shown, fresh.secret))
+    }
+
+    /// Makes a token that is to be kept, here or by all nodes: `shared` says which.
+    pub fn draw(&self, wish: &Wish, shared: bool) -> Result<FreshToken, MakeTokenError> {
         if !is_name(&wish.name) {
             return Err(MakeTokenError::BadName);
+        }
+        if self.list().iter().any(|token| token.name == wish.name) {
+            return Err(MakeTokenError::Exists(wish.name.clone()));
         }
         let mut random = [0; RANDOM + 8];
         getrandom::fill(&mut random).map_err(MakeTokenError::NoRandomness)?;
@@ -198,16 +248,29 @@ impl TokensFile {
             scope: ScopeText::from(&wish.scope),
             created: Some(shown_time(now())),
             expires: wish.expires.map(shown_time),
+            shared,
         };
-        let shown = show(text.id.clone().unwrap_or_default(), &text);
+        Ok(FreshToken {
+            shown: show(id_of(&text), &text),
+            secret,
+            text,
+        })
+    }
+
+    /// Keeps a token that was made; it is in the file on return. Blocks.
+    pub fn keep(&self, fresh: &FreshToken) -> Result<(), MakeTokenError> {
+        let text = &fresh.text;
         self.change(|tokens| {
-            if tokens.iter().any(|token| token.name == wish.name) {
-                return Err(MakeTokenError::Exists(wish.name.clone()));
+            // It may have come back from the other nodes already.
+            if tokens.contains(text) {
+                return Ok(false);
             }
-            tokens.push(text);
-            Ok(())
-        })?;
-        Ok((shown, secret))
+            if tokens.iter().any(|token| token.name == text.name) {
+                return Err(MakeTokenError::Exists(text.name.clone()));
+            }
+            tokens.push(text.clone());
+            Ok(true)
+        })
     }
 
     /// Deletes a token; it is gone from the file on return. Blocks.
@@ -218,14 +281,37 @@ impl TokensFile {
             if tokens.len() == before {
                 return Err(MakeTokenError::NotFound(id.to_owned()));
             }
-            Ok(())
+            Ok(true)
         })
     }
 
-    /// Changes what is in the file now, whoever wrote it last.
+    /// Takes in what nodes share: by ID, a token as [`FreshToken::to_shared`] has it, or [`DELETED`]. A token that
+    /// this file has otherwise, by its name or its secret, is passed over. Blocks.
+    pub fn share(&self, all: &BTreeMap<String, String>) -> Result<Taken, MakeTokenError> {
+        let mut taken = Taken::default();
+        self.change(|tokens| {
+            let before = tokens.clone();
+            let is_gone = |token: &TokenText| all.get(&id_of(token)).is_some_and(|text| text == DELETED);
+            tokens.retain(|token| !(token.shared && is_gone(token)));
+            for (id, text) in all.iter().filter(|(_, text)| *text != DELETED) {
+                let read = shared_token(id, text).map_err(|reason| format!("the token with the ID `{id}`: {reason}"));
+                let took = read.and_then(|new| take(tokens, new));
+                taken.passed_over.extend(took.err());
+            }
+            let is_unknown = |token: &&TokenText| token.shared && !all.contains_key(&id_of(token));
+            let own = tokens.iter().filter(is_unknown);
+            taken.unknown = own
+                .map(|token| (id_of(token), serde_json::to_string(token).unwrap_or_default()))
+                .collect();
+            Ok(*tokens != before)
+        })?;
+        Ok(taken)
+    }
+
+    /// Changes what is in the file now, whoever wrote it last. `edit` says whether something differs.
     fn change(
         &self,
-        edit: impl FnOnce(&mut Vec<TokenText>) -> Result<(), MakeTokenError>,
+        edit: impl FnOnce(&mut Vec<TokenText>) -> Result<bool, MakeTokenError>,
     ) -> Result<(), MakeTokenError> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = self.path.display();
@@ -238,7 +324,9 @@ impl TokensFile {
         let broken = |error| MakeTokenError::Broken(format!("{shown}: {error}"));
         parse_tokens(&text).map_err(broken)?;
         let mut file = parse_file(&text).map_err(broken)?;
-        edit(&mut file.tokens)?;
+        if !edit(&mut file.tokens)? {
+            return Ok(());
+        }
         let text = serde_saphyr::to_string(&file).map_err(|error| broken(error.to_string()))?;
         replace(&self.path, format!("{HEAD}{text}").as_bytes()).map_err(|error| MakeTokenError::Unwritable {
             path: self.path.clone(),
@@ -314,6 +402,35 @@ fn token(text: TokenText) -> Result<Token, String> {
     })
 }
 
+/// A token that nodes share, under this ID.
+fn shared_token(id: &str, text: &str) -> Result<TokenText, String> {
+    let mut read: TokenText = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    read.shared = true;
+    read.id = Some(id.to_owned());
+    token(read.clone()).map(|_| read)
+}
+
+/// Puts a shared token among those of a file, in the place of the one with its ID.
+fn take(tokens: &mut Vec<TokenText>, new: TokenText) -> Result<(), String> {
+    let is_same = |token: &TokenText| token.shared && token.id == new.id;
+    let clashes = |token: &&TokenText| {
+        let is_one =
+            token.name == new.name || token.sha256.eq_ignore_ascii_case(&new.sha256) || Some(id_of(token)) == new.id;
+        !is_same(token) && is_one
+    };
+    if let Some(known) = tokens.iter().find(clashes) {
+        let (name, other) = (&new.name, &known.name);
+        return Err(format!(
+            "the token `{name}` of another node: the token `{other}` here has its name, ID or secret"
+        ));
+    }
+    match tokens.iter().position(is_same) {
+        Some(place) => tokens[place] = new,
+        None => tokens.push(new),
+    }
+    Ok(())
+}
+
 /// A token that a person wrote may have none; then it is the beginning of its hash.
 fn id_of(text: &TokenText) -> String {
     let of_hash = || text.sha256.chars().take(16).collect::<String>().to_ascii_lowercase();
@@ -327,6 +444,7 @@ fn show(id: String, text: &TokenText) -> TokenShown {
         scope: text.scope.clone(),
         created: text.created.clone(),
         expires: text.expires.clone(),
+        shared: text.shared,
     }
 }
 
@@ -399,6 +517,43 @@ mod tests {
         again.delete(&shown.id).expect("deleted");
         assert!(again.holder(secret.as_bytes()).is_none() && again.list().is_empty());
         assert!(matches!(again.delete(&shown.id), Err(MakeTokenError::NotFound(_))));
+    }
+
+    #[test]
+    fn what_nodes_share_is_in_the_file_of_each() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| TokensFile::load(&folder.path().join(name)).expect("none yet");
+        let (one, other) = (file("one.yaml"), file("other.yaml"));
+        let (own, own_secret) = other.make(&wish("own")).expect("made");
+        let fresh = one.draw(&wish("acme"), true).expect("made");
+        one.keep(&fresh).expect("kept");
+        one.keep(&fresh).expect("as it is already");
+        let holds = |file: &TokensFile| file.holder(fresh.secret.as_bytes()).is_some();
+        let id = fresh.shown.id.clone();
+        // Whom nobody told about it is told by the file.
+        let taken = one.share(&BTreeMap::new()).expect("taken");
+        assert_eq!(taken.unknown, BTreeMap::from([(id.clone(), fresh.to_shared())]));
+        let all = taken.unknown;
+        assert_eq!(one.share(&all).expect("taken"), Taken::default());
+        assert_eq!(other.share(&all).expect("taken"), Taken::default());
+        assert!(holds(&one) && holds(&other) && other.list().iter().any(|token| token.shared && token.id == id));
+        assert!(!fresh.to_shared().contains(&fresh.secret));
+        // One of a file's own stays, and so does its name.
+        let named = |name: &str| BTreeMap::from([("f0".to_owned(), fresh.to_shared().replace("acme", name))]);
+        let passed_over = other.share(&named("own")).expect("taken").passed_over;
+        assert!(
+            passed_over.len() == 1 && passed_over[0].contains("`own`"),
+            "{passed_over:?}"
+        );
+        let broken = BTreeMap::from([("f0".to_owned(), "{}".to_owned())]);
+        assert_eq!(other.share(&broken).expect("taken").passed_over.len(), 1);
+        // Deleted once, deleted everywhere; what is a file's own is nobody else's to delete.
+        let gone = BTreeMap::from([(id, DELETED.to_owned()), (own.id, DELETED.to_owned())]);
+        for file in [&one, &other] {
+            assert_eq!(file.share(&gone).expect("taken"), Taken::default());
+            assert!(!holds(file));
+        }
+        assert!(other.holder(own_secret.as_bytes()).is_some());
     }
 
     #[test]

@@ -47,6 +47,7 @@ use crate::control::{Control, ControlHandle, ControlSettings};
 use crate::cookies::Cookies;
 use crate::host::files::open_descriptors;
 use crate::host::privileges;
+use crate::journal::EtcdLink;
 use crate::lines::CompileOptions;
 use crate::message::Limit;
 use crate::observe::control::Told;
@@ -197,6 +198,7 @@ impl System {
             history,
         } = control;
         spawner.watch_thread("control", thread);
+        let shared_tokens = link.as_ref().map(EtcdLink::tokens);
         let nodes = storage::follow(link, &handle, &spawner);
         if let Some(nodes) = &nodes {
             metrics.show_nodes(Arc::clone(nodes));
@@ -264,9 +266,20 @@ impl System {
             zones: Arc::clone(&template),
             history: Arc::clone(&history),
             nodes,
+            tokens: shared_tokens.clone(),
             targets: reports,
             cluster: writers::in_cluster(&config),
         });
+        if let Some(shared) = shared_tokens {
+            let (api, stopping) = (http.api.clone(), spawner.stopping());
+            spawner.spawn("shared tokens", async move {
+                tokio::select! {
+                    () = api.follow_tokens(shared) => {}
+                    () = stopping.cancelled() => {}
+                }
+                Ok(())
+            });
+        }
         let latency = metrics.latency();
         let (answered, obeyed, secrets) = (Arc::clone(&served), Arc::clone(&policies), Arc::clone(&cookies));
         let answerers: AnswererFactory = Arc::new(move || {

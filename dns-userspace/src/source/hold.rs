@@ -128,7 +128,7 @@ impl Paused {
             resume,
             synced: synced.unwrap_or_default(),
         };
-        self.control.on(terms).watched(set, Some(progress)).await?;
+        self.control.clone().on(terms).watched(set, Some(progress)).await?;
         Ok(())
     }
 }

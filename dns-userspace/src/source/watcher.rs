@@ -412,7 +412,7 @@ impl<W: World> Watcher<W> {
                     .map_or_else(|| "sync".into(), |revision| revision.name.clone()),
                 edits: edits.clone(),
             };
-            let control = self.control.on(Terms {
+            let control = self.control.clone().on(Terms {
                 force,
                 comment: revision
                     .as_ref()
@@ -482,7 +482,7 @@ impl<W: World> Watcher<W> {
             actor: "expired".into(),
             edits: vec![Edit::SetAll(Vec::new())],
         };
-        let control = self.control.on(Terms {
+        let control = self.control.clone().on(Terms {
             force: true,
             ..Terms::default()
         });

@@ -374,6 +374,11 @@ impl<'s> Draft<'s> {
         let node = match &at.view {
             None => {
                 let is_zone = |apex: &[u8]| is_zone(&self.layers, apex);
+                // Each layer has to be asked for each name above: once, for the deepest zone.
+                let deepest = at.key.lineage().find(|apex| is_zone(apex)).map(<[u8]>::len);
+                let is_zone = |apex: &[u8]| {
+                    deepest.is_some_and(|deepest| apex.len() == deepest || (apex.len() < deepest && is_zone(apex)))
+                };
                 let node_for = |rtype| {
                     let apex = home_given(&is_zone, &at.key, rtype);
                     let apex = apex.map(|apex| at.key.ancestor(apex.len()));

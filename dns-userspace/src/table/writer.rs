@@ -166,7 +166,7 @@ impl TableWriter {
     }
 
     /// Makes the name pass, in every view; inserts a passing line where it has none and `insert` says so.
-    pub fn fence(&mut self, name: &[u8], insert: bool) {
+    pub fn fence(&mut self, name: &[u8], insert: impl FnOnce() -> bool) {
         let hash = self.hash(name, 0);
         if let Some(place) = self.find(hash) {
             let mut occupant = self.occupant(place);
@@ -174,7 +174,7 @@ impl TableWriter {
             // Lines of views are found by way of this one.
             occupant.flags &= !(flag::VIEWED | flag::GHOST);
             self.write(place, occupant);
-        } else if insert {
+        } else if insert() {
             self.deepen(name);
             self.place(hash, false);
         }

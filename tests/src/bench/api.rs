@@ -12,11 +12,9 @@ mod client;
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Barrier;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -114,16 +112,16 @@ pub fn run(options: &Options) -> Result<()> {
     let few = singles(&stage, load, options, None).context("single changes")?;
     few.show("few records", &mut figures, true);
 
-    let began = Instant::now();
-    fill(&stage, load, SET, options.records).context("change sets")?;
-    let rate = f64::from(options.records - SET) / began.elapsed().as_secs_f64();
+    let took = fill(&stage, load, SET, options.records).context("change sets")?;
+    let rate = f64::from(options.records - SET) / took.as_secs_f64();
     figures.add("change sets of 1,000", rate, "records/s", Some(Goal::AtLeast(50_000.0)));
-    let began = Instant::now();
-    let first = options.records;
-    in_server(&stage, || {
-        Client::connect()?.change_set(&records(load, first, LARGE_SET))
+    let set = records(load, options.records, LARGE_SET);
+    let took = in_server(&stage, async || {
+        let mut client = Client::connect().await?;
+        let began = Instant::now();
+        client.change_set(&set).await?;
+        Ok(began.elapsed().as_secs_f64() * 1e3)
     })?;
-    let took = began.elapsed().as_secs_f64() * 1e3;
     figures.add("one change set of 10,000", took, "ms", Some(Goal::AtMost(1_000.0)));
 
     let many = singles(&stage, load, options, None).context("single changes, many records")?;
@@ -140,9 +138,12 @@ pub fn run(options: &Options) -> Result<()> {
     report(options, &figures.0)
 }
 
-/// Runs something in the server's namespace, where the API is.
-fn in_server<T: Send>(stage: &Stage, what: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    stage.circuit.server.enter(what)
+/// Runs something in the server's namespace, where the API is, in one thread.
+fn in_server<T: Send>(stage: &Stage, what: impl AsyncFnOnce() -> Result<T> + Send) -> Result<T> {
+    stage.circuit.server.enter(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("cannot make a runtime")?.block_on(what())
+    })
 }
 
 fn name(load: &Load, number: u32) -> String {
@@ -160,17 +161,17 @@ fn records(load: &Load, first: u32, count: u32) -> String {
     json!({ "edits": edits }).to_string()
 }
 
-/// Fills the store by change sets, up to `end` records.
-fn fill(stage: &Stage, load: &Load, begin: u32, end: u32) -> Result<()> {
-    in_server(stage, || {
-        let mut client = Client::connect()?;
-        let mut first = begin;
-        while first < end {
-            let count = SET.min(end - first);
-            client.change_set(&records(load, first, count))?;
-            first += count;
+/// Fills the store by change sets, up to `end` records; gives how long that took. The sets are written before.
+fn fill(stage: &Stage, load: &Load, begin: u32, end: u32) -> Result<Duration> {
+    let firsts = (begin..end).step_by(SET as usize);
+    let sets: Vec<String> = firsts.map(|first| records(load, first, SET.min(end - first))).collect();
+    in_server(stage, async || {
+        let mut client = Client::connect().await?;
+        let began = Instant::now();
+        for set in &sets {
+            client.change_set(set).await?;
         }
-        Ok(())
+        Ok(began.elapsed())
     })
 }
 
@@ -198,46 +199,41 @@ impl Singles {
 /// Single changes of all clients at once: as many as wanted, or for some time.
 fn singles(stage: &Stage, load: &Load, options: &Options, time: Option<Duration>) -> Result<Singles> {
     let each = options.changes / options.clients;
-    let barrier = Barrier::new(options.clients as usize + 1);
-    in_server(stage, || {
-        thread::scope(|scope| {
-            let clients: Vec<_> = (0..options.clients)
-                .map(|client| {
-                    let barrier = &barrier;
-                    // A new thread is in the namespace of the one that starts it.
-                    scope.spawn(move || -> Result<Vec<f64>> {
-                        let connected = Client::connect();
-                        barrier.wait();
-                        let (mut connection, began) = (connected?, Instant::now());
-                        let mut took = Vec::new();
-                        let is_over = |done: u32| match time {
-                            Some(time) => began.elapsed() >= time,
-                            None => done == each,
-                        };
-                        for change in 0.. {
-                            if is_over(change) {
-                                break;
-                            }
-                            let name = format!("c{client}r{}.{}", change % 10, load.zone.origin);
-                            let address = std::net::Ipv4Addr::from(0x0B00_0000 + (client << 12) + change % (1 << 12));
-                            let start = Instant::now();
-                            connection.put(&name, address)?;
-                            took.push(start.elapsed().as_secs_f64() * 1e3);
-                        }
-                        Ok(took)
-                    })
-                })
-                .collect();
-            barrier.wait();
-            let start = Instant::now();
-            let mut took = Vec::new();
-            for client in clients {
-                took.extend(client.join().map_err(|_| anyhow!("an API client panicked"))??);
-            }
-            Ok(Singles {
-                took,
-                elapsed: start.elapsed(),
+    in_server(stage, async || {
+        let mut connections = Vec::new();
+        for _ in 0..options.clients {
+            connections.push(Client::connect().await?);
+        }
+        let begun = Instant::now();
+        let clients = connections.into_iter().zip(0..).map(|(mut connection, client)| {
+            let origin = load.zone.origin.clone();
+            tokio::spawn(async move {
+                let mut took = Vec::new();
+                let is_over = |done: u32| match time {
+                    Some(time) => begun.elapsed() >= time,
+                    None => done == each,
+                };
+                for change in 0.. {
+                    if is_over(change) {
+                        break;
+                    }
+                    let name = format!("c{client}r{}.{origin}", change % 10);
+                    let address = std::net::Ipv4Addr::from(0x0B00_0000 + (client << 12) + change % (1 << 12));
+                    let start = Instant::now();
+                    connection.put(&name, address).await?;
+                    took.push(start.elapsed().as_secs_f64() * 1e3);
+                }
+                Ok::<_, anyhow::Error>(took)
             })
+        });
+        let clients: Vec<_> = clients.collect();
+        let mut took = Vec::new();
+        for client in clients {
+            took.extend(client.await.context("an API client panicked")??);
+        }
+        Ok(Singles {
+            took,
+            elapsed: begun.elapsed(),
         })
     })
 }
@@ -249,16 +245,16 @@ fn search(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()>
         ("one match", format!("ept-{last}."), 1),
         ("no match", "nowhere-at-all".to_owned(), 0),
     ] {
-        let took = in_server(stage, || {
-            let mut client = Client::connect()?;
-            (0..options.searches)
-                .map(|_| {
-                    let start = Instant::now();
-                    let found = client.search(&text)?;
-                    ensure!(found == count, "`{text}` is found {found} times, not {count}");
-                    Ok(start.elapsed().as_secs_f64() * 1e3)
-                })
-                .collect::<Result<Vec<f64>>>()
+        let took = in_server(stage, async || {
+            let mut client = Client::connect().await?;
+            let mut took = Vec::new();
+            for _ in 0..options.searches {
+                let start = Instant::now();
+                let found = client.search(&text).await?;
+                ensure!(found == count, "`{text}` is found {found} times, not {count}");
+                took.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+            Ok(took)
         })?;
         let goal = Some(Goal::AtMost(20.0));
         figures.add(format!("?q= with {what}, p50"), percentile(&took, 0.5), "ms", goal);

@@ -150,6 +150,7 @@ impl Server {
             zones: Default::default(),
             history: self.fixture.history(),
             nodes: None,
+            tokens: None,
             targets: Arc::default(),
             cluster: Default::default(),
         }

@@ -6,6 +6,7 @@
 //! zones/APEX                 the SOA serial that the zone is served with, and the version at which it changed last
 //! nodes/ID                   a node that lives, on a lease: its name, and the version that it serves
 //! filling                    a node that writes everything anew, on a lease
+//! tokens/ID                  a token of the HTTP API that all nodes have: its name, scope and hash; or that it is deleted
 //! ```
 //!
 //! Members that a node does not know are passed over. `head` says by `needs` which format a node has to know.
@@ -36,6 +37,7 @@ pub(super) enum Place {
     Zone(Name),
     Node(String),
     Filling,
+    Token(String),
 }
 
 /// The value of `head`.
@@ -147,6 +149,10 @@ impl Layout {
         format!("{}nodes/{id}", self.prefix)
     }
 
+    pub(super) fn token(&self, id: &str) -> String {
+        format!("{}tokens/{id}", self.prefix)
+    }
+
     pub(super) fn zone(&self, apex: &Name) -> String {
         format!("{}zones/{}", self.prefix, apex.to_string().to_ascii_lowercase())
     }
@@ -164,6 +170,7 @@ impl Layout {
             Some(("rrsets", end)) => place_of_rrset(end),
             Some(("zones", apex)) => Some(Place::Zone(apex.parse().ok()?)),
             Some(("nodes", id)) => Some(Place::Node(id.to_owned())),
+            Some(("tokens", id)) => Some(Place::Token(id.to_owned())),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 
 use super::client::{CallError, Client, Event, KeyValue, base64};
 use super::layout::{FORMAT, Head, Place, StoredNode, StoredZone, end_of_rrset, read_rrset};
+use super::tokens::{self, SharedTokens};
 use super::{Line, WITHIN};
 use crate::journal::nodes::{Node, NodeLink, Nodes};
 use crate::journal::shared::{Mark, News, SharedChange, SharedSet, SharedZone, Step, Whole, Why};
@@ -50,6 +51,11 @@ impl EtcdLink {
     /// The nodes, to be shown.
     pub fn nodes(&self) -> Arc<Nodes> {
         Arc::clone(&self.line.nodes)
+    }
+
+    /// The tokens that the nodes share.
+    pub fn tokens(&self) -> SharedTokens {
+        SharedTokens::new(Arc::clone(&self.line))
     }
 
     /// Connects and follows, until the server stops; `wake` tells the writer that there is something new.
@@ -343,6 +349,8 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
     async fn watch(&self, mut from: u64) -> Result<(), CallError> {
         let (start, end) = self.line().layout.all();
         loop {
+            // What is read after `from` is known, and what the watch tells of it again.
+            let tokens_from = tokens::list(self.line(), self.client).await?;
             let mut watch = self.client.watch(&start, &end, from, WITHIN).await?;
             loop {
                 let message = watch.next().await?;
@@ -354,7 +362,7 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
                     while let Some(next) = events.next_if(|next| next.kv.mod_revision == revision) {
                         group.push(next);
                     }
-                    if self.take(&group).await? {
+                    if self.take(&group, tokens_from).await? {
                         is_anew = true;
                         break;
                     }
@@ -367,8 +375,8 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
         }
     }
 
-    /// What one transaction has changed; whether everything is to be listed.
-    async fn take(&self, group: &[Event]) -> Result<bool, CallError> {
+    /// What one transaction has changed; whether everything is to be listed. Of tokens all is known up to `tokens_from`.
+    async fn take(&self, group: &[Event], tokens_from: u64) -> Result<bool, CallError> {
         let line = self.line();
         let (mut head, mut has_filler_gone) = (None, false);
         let mut changes = Vec::new();
@@ -389,6 +397,10 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
                     });
                 }
                 Some(Place::Filling) => has_filler_gone |= event.is_delete(),
+                Some(Place::Token(id)) if event.kv.mod_revision > tokens_from => {
+                    let text = (!event.is_delete()).then_some(&event.kv.value[..]);
+                    tokens::note(line, id, text);
+                }
                 _ => {}
             }
         }

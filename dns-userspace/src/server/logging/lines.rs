@@ -5,6 +5,9 @@
 //!                          └ full: dropped, and counted
 //! ```
 //!
+//! Lines that come within [`GATHERING`] are written together, as many as a pipe takes as one (`PIPE_BUF`): so lines of
+//! two processes that share it do not mix, and a thousand changes over HTTP do not wake the thread a thousand times.
+//!
 //! A pipe that nobody reads, or a terminal that was stopped (XOFF), blocks that thread alone. So nothing else in the
 //! server writes to standard error. The end of the process waits for what is queued as long as it moves.
 
@@ -22,6 +25,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Octets that wait at most.
 const CAPACITY_BYTES: usize = 4 << 20;
+/// Octets that are written at once at most, unless one line has more.
+const TOGETHER_BYTES: usize = libc::PIPE_BUF;
+/// How long the first line waits for others. To wake a thread takes longer than to write a line.
+const GATHERING: Duration = Duration::from_millis(2);
 
 /// The queue, for all who log.
 #[derive(Clone)]
@@ -38,10 +45,12 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     lines: VecDeque<Box<[u8]>>,
-    /// Of the lines above, and of the one that is being written.
+    /// Of the lines above, and of those that are being written.
     bytes: usize,
-    /// Whether one is being written.
+    /// Whether some are being written.
     is_writing: bool,
+    /// Threads that wait for something to move.
+    waiting: usize,
     /// Raised with whatever is written.
     progress: u64,
     /// Lines dropped since the log last said so.
@@ -96,8 +105,16 @@ impl Lines {
         }
         queue.bytes += line.len();
         queue.lines.push_back(line.into());
+        self.tell(queue);
+    }
+
+    /// Wakes who waits, if somebody does: that is a call to the kernel.
+    fn tell(&self, queue: MutexGuard<'_, Queue>) {
+        let is_waited_for = queue.waiting > 0;
         drop(queue);
-        self.0.moved.notify_all();
+        if is_waited_for {
+            self.0.moved.notify_all();
+        }
     }
 
     /// Queues a line, and waits for room as long as lines are written within `patience` of each other.
@@ -123,8 +140,10 @@ impl Lines {
             if last.0.elapsed() >= patience || start.elapsed() >= limit {
                 return;
             }
+            queue.waiting += 1;
             let waited = self.0.moved.wait_timeout(queue, patience);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            queue.waiting -= 1;
         }
     }
 
@@ -134,42 +153,62 @@ impl Lines {
 
     /// The thread's work, for the life of the process.
     fn write_all(&self, output: &File) {
+        let mut text = Vec::with_capacity(TOGETHER_BYTES);
         loop {
+            self.wait_for_lines();
             let mut queue = self.lock();
-            let line = loop {
-                match queue.lines.pop_front() {
-                    Some(line) => break line,
-                    None => queue = self.0.moved.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                }
-            };
+            text.clear();
+            let mut lines = 0;
+            let fits = |line: &[u8], text: &[u8]| text.is_empty() || text.len() + line.len() <= TOGETHER_BYTES;
+            while queue.lines.front().is_some_and(|line| fits(line, &text))
+                && let Some(line) = queue.lines.pop_front()
+            {
+                text.extend_from_slice(&line);
+                lines += 1;
+            }
             queue.is_writing = true;
             drop(queue);
-            let written = self.write_line(output, &line);
+            let written = self.write(output, &text);
             let mut queue = self.lock();
             queue.is_writing = false;
-            queue.bytes -= line.len();
+            queue.bytes -= text.len();
             queue.progress += 1;
             if written.is_err() {
-                self.0.dropped.inc();
+                self.0.dropped.inc_by(lines);
             }
             let has_room = queue.bytes <= self.0.capacity_bytes / 2;
             let untold = if has_room { std::mem::take(&mut queue.untold) } else { 0 };
-            drop(queue);
-            self.0.moved.notify_all();
+            self.tell(queue);
             if untold > 0 {
                 warn!("{untold} lines of the log were dropped here: standard error was not read");
             }
         }
     }
 
-    fn write_line(&self, mut output: &File, mut line: &[u8]) -> io::Result<()> {
-        while !line.is_empty() {
-            match output.write(line) {
+    /// Waits until there is a line; and, where there was none, for those that follow at once.
+    fn wait_for_lines(&self) {
+        let mut queue = self.lock();
+        if !queue.lines.is_empty() {
+            return;
+        }
+        while queue.lines.is_empty() {
+            queue.waiting += 1;
+            queue = self.0.moved.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.waiting -= 1;
+        }
+        drop(queue);
+        std::thread::sleep(GATHERING);
+    }
+
+    fn write(&self, mut output: &File, mut text: &[u8]) -> io::Result<()> {
+        while !text.is_empty() {
+            match output.write(text) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    line = &line[written..];
-                    self.lock().progress += 1;
-                    self.0.moved.notify_all();
+                    text = &text[written..];
+                    let mut queue = self.lock();
+                    queue.progress += 1;
+                    self.tell(queue);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Somebody who shares it has made it non-blocking.

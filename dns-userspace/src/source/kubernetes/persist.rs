@@ -267,7 +267,7 @@ impl Mirror {
         if edits.is_empty() {
             return Ok(());
         }
-        let control = self.persisting.control.on(Terms {
+        let control = self.persisting.control.clone().on(Terms {
             expects,
             is_guarded: true,
             force: self.persisting.requests.count() > self.persisting.met.load(Ordering::Relaxed),
