@@ -6,6 +6,7 @@ pub mod fastpath;
 pub mod gate;
 mod job;
 pub mod object;
+mod packet_info;
 pub mod policy;
 pub(crate) mod inspect;
 pub mod query_log;

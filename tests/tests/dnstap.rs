@@ -1,6 +1,8 @@
 //! dnstap of the running server, read back by Debian's `fstrm_capture` and `dnstap-ldns`.
 
+use std::io::{Read, Write};
 use std::net::UdpSocket;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -70,6 +72,50 @@ fn queries_and_answers_over_a_socket_and_again_after_the_collector_comes_back() 
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_collector_that_reads_nothing_holds_nothing_back() -> Result<()> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let mut server = without_xdp("dnstap: {to: 'unix:tap.sock'}\n")?;
+    let listener = UnixListener::bind(server.path("tap.sock"))?;
+    server.run()?;
+    // It says that it takes frames, and then reads none.
+    let (mut collector, _) = listener.accept()?;
+    accept_frames(&mut collector)?;
+    eventually("frames are taken", || {
+        server.dig(&["www.example.com", "A"])?;
+        Ok(server.metric("hotdns_dnstap_written_total")? > 0.0)
+    })?;
+    server.write("queries", "www.example.com A\nmail.example.com A\n")?;
+    let (port, queries) = (server.dns.port().to_string(), server.path("queries"));
+    let queries = queries.to_str().context("UTF-8")?;
+    let load = ["-s", "127.0.0.1", "-p", &port, "-d", queries, "-l", "3", "-q", "50"];
+    let said = tests::net::run("dnsperf", &load)?;
+    ensure!(said.contains("Queries lost:         0"), "{said}");
+    eventually("what was not taken is counted", || {
+        Ok(server.metric("hotdns_dnstap_dropped_total")? > 100.0)
+    })?;
+    // It was disconnected, and another one takes frames.
+    let (mut next, _) = listener.accept()?;
+    accept_frames(&mut next)?;
+    std::thread::spawn(move || std::io::copy(&mut next, &mut std::io::sink()));
+    let before = server.metric("hotdns_dnstap_written_total")?;
+    eventually("frames are taken again", || {
+        server.dig(&["www.example.com", "A"])?;
+        Ok(server.metric("hotdns_dnstap_written_total")? > before)
+    })
+}
+
+/// What a collector does at first: it reads READY, and says ACCEPT.
+fn accept_frames(stream: &mut UnixStream) -> Result<()> {
+    let mut ready = vec![0; 8 + 12 + CONTENT.len()];
+    stream.read_exact(&mut ready)?;
+    // The same frame with another type.
+    ready[8..12].copy_from_slice(&1u32.to_be_bytes());
+    Ok(stream.write_all(&ready)?)
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn static_target() -> String {
 pub(crate) fn static_release() -> Result<PathBuf> {
     ebpf_if_possible()?;
     let target = static_target();
+    add_target(&target)?;
     let mut build = process::cargo();
     build.args(["build", "--release", "--package", "dns-userspace", "--bin", SERVER]);
     process::run(
@@ -123,19 +124,65 @@ fn static_compiler(target: &str) -> String {
     format!("CC_{}", target.replace('-', "_"))
 }
 
-/// Checks that the server compiles without XDP, for this host, and for the target without glibc where its standard
-/// library is there.
+/// Checks that the server compiles without XDP: for this host, for Linux without glibc, and for systems that have no
+/// eBPF. Fails where one of them cannot be checked, with what is missing.
 pub(crate) fn check_portable() -> Result<()> {
-    let check = |arguments: &[&str]| {
+    let check = || {
         let mut check = process::cargo();
         check.args(["check", "--package", "dns-userspace", "--no-default-features"]);
-        check.args(arguments);
         check
     };
-    process::run(&mut check(&["--tests"]))?;
+    process::run(check().arg("--tests"))?;
     let target = static_target();
-    process::run(check(&["--target", &target]).env(static_compiler(&target), "musl-gcc"))
-        .with_context(|| format!("`rustup target add {target}` and the package musl-tools may be missing"))
+    add_target(&target)?;
+    process::run(
+        check()
+            .args(["--target", &target])
+            .env(static_compiler(&target), "musl-gcc"),
+    )?;
+    for target in WITHOUT_EBPF {
+        add_target(target)?;
+        let mut check = check();
+        for_checks_alone(check.args(["--target", target]), target)?;
+        process::run(&mut check)?;
+    }
+    Ok(())
+}
+
+/// Systems whose kernels run no eBPF programs of ours.
+const WITHOUT_EBPF: [&str; 3] = ["aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-unknown-freebsd"];
+
+/// What ring includes on Apple's systems.
+const TARGET_CONDITIONALS: &str = "#define TARGET_OS_OSX 1\n#define TARGET_OS_IPHONE 0\n";
+
+/// Sets C compilers for a check of another system, whose headers are not here: nothing is linked, so that the library
+/// of SQLite is taken as being there, and what ring has in C and assembler wants no other header than the compiler's.
+fn for_checks_alone(check: &mut Command, target: &str) -> Result<()> {
+    let clang = process::find("clang").context("no clang, which Debian's package clang brings")?;
+    let name = target.replace('-', "_");
+    let headers = workspace::target().join("portable");
+    std::fs::create_dir_all(&headers)?;
+    std::fs::write(headers.join("TargetConditionals.h"), TARGET_CONDITIONALS)?;
+    let flags = format!("-ffreestanding -DRING_CORE_NOSTDLIBINC=1 -I{}", headers.display());
+    check
+        .env(format!("CC_{name}"), clang)
+        .env(format!("CFLAGS_{name}"), flags)
+        .env("LIBSQLITE3_SYS_USE_PKG_CONFIG", "1")
+        .env("SQLITE3_LIB_DIR", workspace::target())
+        // Apple's tools are not asked where they are.
+        .env("SDKROOT", "/");
+    Ok(())
+}
+
+/// Has rustup fetch a target's standard library, where it is not there.
+fn add_target(target: &str) -> Result<()> {
+    let folder = process::read(process::rustc().args(["--print", "target-libdir", "--target", target]))?;
+    if Path::new(folder.trim()).is_dir() {
+        return Ok(());
+    }
+    let rustup = process::find("rustup").with_context(|| format!("no standard library for {target}, and no rustup"))?;
+    process::run(Command::new(rustup).args(["target", "add", target]))
+        .with_context(|| format!("no standard library for {target}: run `rustup target add {target}`"))
 }
 
 /// The server's file name.

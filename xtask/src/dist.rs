@@ -51,6 +51,9 @@ pub(crate) struct Wish<'a> {
 /// Makes a release.
 pub(crate) fn dist(wish: Wish<'_>) -> Result<()> {
     packages::set_up_tools(packages::NeededBy::Release)?;
+    if wish.is_static {
+        packages::set_up_tools(packages::NeededBy::Static)?;
+    }
     let parts = Parts::gather(wish)?;
     let Parts {
         folder,

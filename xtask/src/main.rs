@@ -101,7 +101,7 @@ enum Command {
         /// With --openapi: how many examples schemathesis makes for each operation
         #[arg(long, requires = "openapi", default_value_t = 30)]
         examples: u32,
-        /// Check that the server compiles without XDP, and for a target without glibc, instead of the suite
+        /// Check that the server compiles without XDP, for Linux without glibc, macOS and FreeBSD, instead of the suite
         #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package", "discovery"])]
         portable: bool,
         /// Compile the server with OpenTelemetry and look at its traces, instead of the suite
@@ -159,7 +159,7 @@ fn main() -> ExitCode {
 }
 
 fn portable() -> Result<()> {
-    packages::set_up_tools(packages::NeededBy::Static)?;
+    packages::set_up_tools(packages::NeededBy::Portable)?;
     build::check_portable()
 }
 

@@ -29,8 +29,10 @@ pub(crate) enum NeededBy {
     Fuzzing,
     /// `dist`.
     Release,
-    /// `dist --musl`, `test --portable`.
+    /// `dist --musl`.
     Static,
+    /// `test --portable`, besides those of `dist --musl`.
+    Portable,
     /// `test --package`.
     Package,
 }
@@ -38,7 +40,12 @@ pub(crate) enum NeededBy {
 impl NeededBy {
     /// Whether a command needs what another one does: the tests try, too, and a package is made before it is tried.
     fn includes(self, other: Self) -> bool {
-        self == other || [(Self::Tests, Self::Trying), (Self::Package, Self::Release)].contains(&(self, other))
+        let more = [
+            (Self::Tests, Self::Trying),
+            (Self::Package, Self::Release),
+            (Self::Portable, Self::Static),
+        ];
+        self == other || more.contains(&(self, other))
     }
 }
 
@@ -164,6 +171,11 @@ pub(crate) const TOOLS: &[Tool] = &[
         program: "musl-gcc",
         package: "musl-tools",
         needed_by: NeededBy::Static,
+    },
+    Tool {
+        program: "clang",
+        package: "clang",
+        needed_by: NeededBy::Portable,
     },
     Tool {
         program: "mmdebstrap",

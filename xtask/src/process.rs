@@ -15,6 +15,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// The compiler that cargo calls.
+pub(crate) fn rustc() -> Command {
+    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
 /// Removes what `cargo run` set for this very program: build scripts that look at it would run again for nothing, and
 /// another toolchain's compiler would find the wrong libraries.
 pub(crate) fn forget_cargo_run(command: &mut Command) {

@@ -22,7 +22,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::admission::{Activity, Admission};
-use super::patience::{PATIENCE, Patient};
+#[cfg(target_os = "linux")]
+use super::patience::PATIENCE;
+use super::patience::Patient;
 use super::refusal::WithProblems;
 use super::{ApiState, router, security};
 use crate::observe::figures::HttpFigures;
@@ -231,6 +233,7 @@ fn prepare(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(stream);
     let _ = socket.set_send_buffer_size(SEND_BYTES);
+    #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_user_timeout(Some(2 * PATIENCE));
 }
 

@@ -1,20 +1,26 @@
 //! `hotdns init`: a configuration that starts, from five questions or from flags.
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use dns_userspace::config::{ConfigSource, Overrides};
 use dns_userspace::model::name::Name;
+use nix::unistd::{Group, Uid};
 
 use super::check;
 use super::failure::Failure;
 use super::files::{failed, parse_name};
 use super::output::write_out;
+
+/// The mode of a file that is nobody else's to read.
+const SECRET: u32 = 0o600;
+/// The group of the user that the packages make.
+const SERVICE_GROUP: &str = "hotdns";
 
 /// Arguments of `hotdns init`. What is not given is asked for on a terminal, and has its default elsewhere.
 #[derive(Debug, Args)]
@@ -77,7 +83,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         written.push((file, zone_text(zone, address(args, &answers)), 0o644));
     }
     if !answers.http.ip().is_loopback() {
-        written.push((folder.join("token"), format!("{}\n", token()?), 0o600));
+        written.push((folder.join("token"), format!("{}\n", token()?), SECRET));
     }
     if !args.overwrite
         && let Some((path, ..)) = written.iter().find(|(path, ..)| path.exists())
@@ -94,7 +100,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         path: args.config.clone(),
         overrides: Overrides::default(),
     };
-    check::check(&source, &mut std::io::stderr().lock()).map_err(|_| Failure::Findings)?;
+    check::check(&source, &mut io::stderr().lock()).map_err(|_| Failure::Findings)?;
     let mut text: String = written
         .iter()
         .map(|(path, ..)| format!("wrote {}\n", path.display()))
@@ -107,7 +113,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
 }
 
 fn answers(args: &InitArgs) -> Result<Answers, Failure> {
-    let asks = !args.yes && std::io::stdin().is_terminal();
+    let asks = !args.yes && io::stdin().is_terminal();
     let list = |given: &Option<Vec<String>>, question: &str, otherwise: &str| match given {
         Some(given) => Ok(given.clone()),
         None => ask(asks, question, otherwise).map(|answer| words(&answer)),
@@ -151,7 +157,7 @@ fn ask(asks: bool, question: &str, otherwise: &str) -> Result<String, Failure> {
     };
     eprint!("{question}{shown} ");
     let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
+    let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| failed(Path::new("standard input"), error))?;
     let answer = answer.trim();
     Ok(if answer.is_empty() { otherwise } else { answer }.to_owned())
@@ -249,7 +255,7 @@ fn zone_text(zone: &Name, address: Option<IpAddr>) -> String {
 
 fn token() -> Result<String, Failure> {
     let mut octets = [0; 24];
-    let drawn = fs::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut octets));
+    let drawn = fs::File::open("/dev/urandom").and_then(|mut file| io::Read::read_exact(&mut file, &mut octets));
     drawn.map_err(|error| failed(Path::new("/dev/urandom"), error))?;
     Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
@@ -263,8 +269,28 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
         .truncate(true)
         .mode(mode)
         .open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| failed(path, error))
+    file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        if mode == SECRET { keep_secret(&file) } else { Ok(()) }
+    })
+    .map_err(|error| failed(path, error))
+}
+
+/// Lets the service read the file, which root has written: the package's unit runs as a user of its own. Nobody else
+/// reads it, whatever its mode was before.
+fn keep_secret(file: &fs::File) -> io::Result<()> {
+    let group = match Uid::effective().is_root() {
+        true => Group::from_name(SERVICE_GROUP)?,
+        false => None,
+    };
+    let mode = match group {
+        Some(group) => {
+            fchown(file, None, Some(group.gid.as_raw()))?;
+            SECRET | 0o040
+        }
+        None => SECRET,
+    };
+    file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
 #[cfg(test)]
@@ -302,9 +328,7 @@ mod tests {
         let zone = fs::read_to_string(folder.path().join("etc/zones/example.com.zone")).expect("read");
         assert!(zone.contains("ns1 A   127.0.0.1"), "{zone}");
         let token = fs::metadata(folder.path().join("etc/token")).expect("a token");
-        assert_eq!(
-            std::os::unix::fs::PermissionsExt::mode(&token.permissions()) & 0o777,
-            0o600
-        );
+        // The group's alone where the package is installed here, and root runs this.
+        assert_eq!(token.permissions().mode() & !0o040 & 0o777, SECRET);
     }
 }

@@ -44,14 +44,21 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
 /// File descriptors of this process that are open now.
 pub fn open_descriptors() -> usize {
     // The folder that is read is one of them.
-    fs::read_dir("/proc/self/fd").map_or(0, |open| open.count().saturating_sub(1))
+    let folder = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    fs::read_dir(folder).map_or(0, |open| open.count().saturating_sub(1))
 }
 
 /// Raises this process's limit of open files as far as it may without privileges and, where that is less than `wanted`,
 /// to that where it has them (CAP_SYS_RESOURCE); returns it. For start-up.
+#[allow(clippy::unnecessary_cast, reason = "FreeBSD counts in signed numbers")]
 pub fn raise_file_limit(wanted: u64) -> u64 {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).map(|()| limit);
+    let (soft, hard) = (soft as u64, hard as u64);
+    let set = |limit: u64| setrlimit(Resource::RLIMIT_NOFILE, limit as _, limit as _).map(|()| limit);
     let privileged = if wanted > hard { set(wanted).ok() } else { None };
     privileged.unwrap_or_else(|| set(hard).unwrap_or(soft))
 }

@@ -49,12 +49,18 @@ pub fn available() -> Size {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = limit_files(&groups, Path::new("/sys/fs/cgroup"));
     let limits = limits.iter().filter_map(|file| read_limit(file));
-    let address_space = getrlimit(Resource::RLIMIT_AS).ok().map(|(soft, _)| soft);
-    let least = limits
-        .chain(machine())
-        .chain(address_space.filter(|limit| *limit != RLIM_INFINITY))
-        .min();
+    let least = limits.chain(machine()).chain(address_space()).min();
     Size(least.unwrap_or(1 << 30))
+}
+
+#[allow(clippy::unnecessary_cast, reason = "FreeBSD counts in signed numbers")]
+fn address_space() -> Option<u64> {
+    #[cfg(not(target_os = "freebsd"))]
+    let limit = Resource::RLIMIT_AS;
+    #[cfg(target_os = "freebsd")]
+    let limit = Resource::RLIMIT_VMEM;
+    let (soft, _) = getrlimit(limit).ok().filter(|(soft, _)| *soft != RLIM_INFINITY)?;
+    Some(soft as u64)
 }
 
 fn machine() -> Option<u64> {

@@ -13,7 +13,10 @@
 //! | the first one, which binds addresses and starts all others | when the server is ready | what `Needs` says |
 //!
 //! What is given up cannot be had again, by a program that is executed neither (`PR_SET_NO_NEW_PRIVS`).
+//!
+//! Other systems than Linux have no capabilities: a process has there what its user has.
 
+#[cfg(target_os = "linux")]
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
 
 /// For what capabilities are needed after the start.
@@ -23,6 +26,7 @@ pub struct Needs {
     pub xdp: bool,
 }
 
+#[cfg(target_os = "linux")]
 impl Needs {
     /// Those to keep of the ones that there are.
     fn kept(self, permitted: CapabilitySet) -> CapabilitySet {
@@ -45,14 +49,19 @@ impl Needs {
 
 /// Leaves this thread, and those that it makes, what is needed after the start.
 pub fn keep_what_is_needed(needs: Needs) {
+    #[cfg(target_os = "linux")]
     keep(|permitted| needs.kept(permitted));
+    #[cfg(not(target_os = "linux"))]
+    let Needs { xdp: _ } = needs;
 }
 
 /// Leaves this thread nothing.
 pub fn keep_nothing() {
+    #[cfg(target_os = "linux")]
     keep(|_| CapabilitySet::empty());
 }
 
+#[cfg(target_os = "linux")]
 fn keep(kept: impl FnOnce(CapabilitySet) -> CapabilitySet) {
     let result = capabilities(None).and_then(|sets| {
         let kept = kept(sets.permitted);
@@ -69,7 +78,7 @@ fn keep(kept: impl FnOnce(CapabilitySet) -> CapabilitySet) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

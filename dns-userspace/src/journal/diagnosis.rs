@@ -9,8 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statvfs::statvfs;
-use nix::unistd::{AccessFlags, Uid, User, eaccess};
+use nix::unistd::{AccessFlags, Uid, User, faccessat};
 use rusqlite::ErrorCode;
 
 /// Below so many octets a disk counts as full.
@@ -75,7 +76,7 @@ fn of_files(path: &Path) -> Option<String> {
                 "{shown} is {what}, and the database is to be there; move it away, or set another `storage.path`"
             ));
         }
-        if let Err(error) = eaccess(&file, AccessFlags::R_OK | AccessFlags::W_OK) {
+        if let Err(error) = may(&file, AccessFlags::R_OK | AccessFlags::W_OK) {
             return Some(match error {
                 Errno::EROFS => read_only(&file),
                 _ => format!("{}; {}", forbidden(&file), remedy(path)),
@@ -85,10 +86,15 @@ fn of_files(path: &Path) -> Option<String> {
     None
 }
 
+/// Whether this process may do that with the file, by its effective user.
+fn may(file: &Path, mode: AccessFlags) -> nix::Result<()> {
+    faccessat(AT_FDCWD, file, mode, AtFlags::AT_EACCESS)
+}
+
 /// The folder: can files be made in it?
 fn of_place(path: &Path) -> Option<String> {
     let folder = path.parent()?;
-    match eaccess(folder, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK) {
+    match may(folder, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK) {
         Ok(()) => {}
         Err(Errno::EROFS) => return Some(read_only(folder)),
         Err(Errno::ENOTDIR) => return Some(of_folder(folder, &ErrorKind::NotADirectory.into())),
@@ -117,11 +123,12 @@ fn common(path: &Path, error: &io::Error) -> String {
     }
 }
 
+#[allow(clippy::useless_conversion, reason = "macOS counts blocks in 32 bits")]
 fn full(path: &Path) -> String {
     let place = existing(path);
     let free = statvfs(&place).map(|disk| {
-        let bytes = disk.blocks_available().saturating_mul(disk.fragment_size());
-        (bytes, disk.files_available())
+        let bytes = u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size());
+        (bytes, u64::from(disk.files_available()))
     });
     let shown = place.display();
     match free {

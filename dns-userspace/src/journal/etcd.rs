@@ -32,6 +32,7 @@ use super::{
     Entry, HistoryLimits, HistoryQuery, HistoryRow, Journal, Progress, ServedSerial, Storage, StorageError,
     StorageState, Stored, Trouble, WriteError,
 };
+use crate::host::name::host_name;
 use crate::model::source::SourceId;
 
 mod client;
@@ -137,8 +138,7 @@ impl EtcdJournal {
         let kept = stored.as_mut().and_then(|stored| stored.watched.remove(PLACE));
         let resume = kept.and_then(|kept| kept.progress).and_then(|progress| progress.resume);
         let place: Option<KeptPlace> = resume.and_then(|text| serde_json::from_str(&text).ok());
-        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let name = settings.node.clone().unwrap_or_else(|| host().trim().into());
+        let name = settings.node.clone().unwrap_or_else(|| host_name().into());
         let (id, mark) = match place {
             Some(place) => (place.node, Some(place.mark)),
             None => (number(), None),

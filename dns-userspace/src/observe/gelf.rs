@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use crate::config::{GelfTarget, GelfTransport};
+use crate::host::name;
 
 /// Octets of a datagram: what passes unfragmented nearly everywhere.
 const DATAGRAM_BYTES: usize = 1420;
@@ -69,10 +70,9 @@ fn plain(value: &Value) -> String {
 
 /// The name of this host, for messages.
 pub(crate) fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "hotdns".to_owned(),
-        name => name.to_owned(),
+    match name::host_name() {
+        name if name.is_empty() => "hotdns".to_owned(),
+        name => name,
     }
 }
 

@@ -110,7 +110,7 @@ impl Metrics {
             records.with_label_values(&[source]).set(0);
         }
         let latency = Arc::new(Latency::new());
-        let collectors: [Box<dyn prometheus::core::Collector>; 13] = [
+        let mut collectors: Vec<Box<dyn prometheus::core::Collector>> = vec![
             latency.collector(),
             Box::new(queries::QueriesCollector::new(queries.clone(), xdp.clone())),
             Box::new(sockets::SocketsCollector::new(Arc::clone(&sockets))),
@@ -123,8 +123,11 @@ impl Metrics {
             Box::new(version.clone()),
             Box::new(changes.clone()),
             Box::new(build_info),
-            Box::new(process::ProcessCollector::new()),
         ];
+        // What it reads is Linux's.
+        if cfg!(target_os = "linux") {
+            collectors.push(Box::new(process::ProcessCollector::new()));
+        }
         for collector in collectors {
             registry.register(collector).expect("every name is registered once");
         }

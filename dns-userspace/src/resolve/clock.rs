@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
+use crate::host::clock::since_boot;
 
 /// Time since some moment; it never goes back.
 #[derive(Clone)]
@@ -14,11 +14,7 @@ impl Clock {
     /// The time since this machine was started. It goes on while the machine is suspended, and nobody can set it: what
     /// is done to the time of day makes no answer live longer.
     pub fn system() -> Self {
-        Self::of(|| {
-            clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, |time| {
-                Duration::new(time.tv_sec() as u64, time.tv_nsec() as u32)
-            })
-        })
+        Self::of(since_boot)
     }
 
     /// The time that `now` says.

@@ -12,6 +12,9 @@
 //! before it opens a UDP socket. The UDP probe finds servers that have no TCP listener; between the probe and the
 //! real sockets such a one could still come, and is then an error of the real `bind` unless it, too, shares its port.
 //!
+//! Where the kernel does not spread clients over the sockets of a port, as macOS and the BSDs do not with this option,
+//! all workers share one UDP socket.
+//!
 //! IPv6 sockets are always `IPV6_V6ONLY`: an IPv4 client is an IPv4 client. RFC 1035 §4.2, RFC 7766 §5.
 
 use std::fmt;
@@ -19,8 +22,11 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::packet_info;
 
 mod holder;
 
@@ -30,6 +36,7 @@ mod holder;
 const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
 /// Octets of replies that a TCP connection hands to the kernel before they can be sent: a client that does not read
 /// costs the kernel little.
+#[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 64 << 10;
 /// Connections that wait to be accepted; the kernel bounds it by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -227,11 +234,16 @@ fn bind_one(address: SocketAddr, workers: usize) -> Result<Endpoint, BindError> 
     let address = tcp.local_addr().map_err(explain(address, Protocols::Tcp))?;
     let explain = explain(address, Protocols::Udp);
     drop(udp_socket(address, false).map_err(&explain)?);
-    let udp = (0..workers.max(1))
-        .map(|_| udp_socket(address, true).map(|socket| Arc::new(UdpSocket::from(socket))))
-        .collect::<io::Result<_>>()
-        .map_err(&explain)?;
+    let udp = worker_sockets(address, workers.max(1)).map_err(&explain)?;
     Ok(Endpoint { address, tcp, udp })
+}
+
+fn worker_sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<Arc<UdpSocket>>> {
+    let socket = || udp_socket(address, true).map(|socket| Arc::new(UdpSocket::from(socket)));
+    if cfg!(target_os = "linux") {
+        return (0..workers).map(|_| socket()).collect();
+    }
+    Ok(vec![socket()?; workers])
 }
 
 fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -244,6 +256,7 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     // What is accepted inherits these.
     socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -259,15 +272,16 @@ fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     if shared {
         socket.set_nonblocking(true)?;
         // As root beyond net.core.rmem_max, else as far as that goes.
-        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+        #[cfg(target_os = "linux")]
+        let is_set = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_ok();
+        #[cfg(not(target_os = "linux"))]
+        let is_set = false;
+        if !is_set {
             socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
         }
         if address.ip().is_unspecified() {
             // Before bind, so that no datagram comes in without its address.
-            match address {
-                SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-                SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
-            }
+            packet_info::ask_for(&socket, address.ip())?;
         }
     }
     socket.bind(&address.into())?;

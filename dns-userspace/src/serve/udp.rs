@@ -11,23 +11,23 @@
 //! socket gets a copy, is the first worker's. What the kernel does not take at once is dropped and counted; the client
 //! asks again.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+mod calls;
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::{array, cell::RefCell};
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
-    setsockopt, sockopt,
-};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendmsg};
 use tokio::io::Interest;
 
+use self::calls::Calls;
 use super::job::RunningJob;
+use super::packet_info::{self, Asked};
 use super::worker::{Shared, SharedAnswerer};
 use crate::message::Protocol;
 use crate::query::{Arrival, Disposition};
@@ -49,10 +49,7 @@ pub(super) async fn serve(socket: Arc<UdpSocket>, answerer: Rc<RefCell<SharedAns
     let bound = socket.local_addr()?.ip();
     if wants_interfaces {
         // What has come before is told without its interface.
-        match bound {
-            IpAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-            IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
-        }
+        packet_info::ask_for(&socket, bound)?;
     }
     let mut batch = Batch::new(bound, wants_interfaces);
     let ready = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
@@ -81,38 +78,6 @@ pub(super) async fn serve(socket: Arc<UdpSocket>, answerer: Rc<RefCell<SharedAns
         }
     }
     Ok(())
-}
-
-/// The address of ours that a datagram was sent to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// The one the socket is bound to.
-    Bound,
-    V4(Ipv4Addr),
-    /// With the interface, where the address means nothing without it.
-    V6(Ipv6Addr, u32),
-}
-
-impl Asked {
-    /// Calls `send` with the control messages that make a reply leave from this address.
-    fn with_control<R>(self, send: impl FnOnce(&[ControlMessage<'_>]) -> R) -> R {
-        match self {
-            Self::Bound => send(&[]),
-            Self::V4(address) => send(&[ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(address.octets()),
-                },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            })]),
-            Self::V6(address, interface) => send(&[ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: address.octets(),
-                },
-                ipi6_ifindex: interface,
-            })]),
-        }
-    }
 }
 
 /// To how many hosts a datagram was sent.
@@ -156,9 +121,9 @@ struct Slot {
 struct Batch {
     /// Whether replies must be told where to leave from.
     is_wildcard: bool,
-    control: Option<Vec<u8>>,
-    incoming: MultiHeaders<SockaddrStorage>,
-    outgoing: MultiHeaders<SockaddrStorage>,
+    /// Whether the kernel tells of each datagram where it was sent to.
+    is_told: bool,
+    calls: Calls,
     queries: Box<[u8]>,
     replies: Vec<Vec<u8>>,
     slots: [Slot; BATCH],
@@ -168,16 +133,11 @@ struct Batch {
 impl Batch {
     fn new(bound: IpAddr, wants_interfaces: bool) -> Self {
         let is_wildcard = bound.is_unspecified();
-        // Exactly the size of the one message: the kernel reads all of it when sending.
-        let control = (is_wildcard || wants_interfaces).then(|| match bound {
-            IpAddr::V4(_) => cmsg_space!(libc::in_pktinfo),
-            IpAddr::V6(_) => cmsg_space!(libc::in6_pktinfo),
-        });
+        let control = (is_wildcard || wants_interfaces).then(|| packet_info::room(bound));
         Self {
-            incoming: MultiHeaders::preallocate(BATCH, control.clone()),
-            outgoing: MultiHeaders::preallocate(BATCH, control.clone().filter(|_| is_wildcard)),
+            is_told: control.is_some(),
+            calls: Calls::new(control, is_wildcard),
             is_wildcard,
-            control,
             queries: vec![0; BATCH * SLOT_BYTES].into(),
             replies: (0..BATCH).map(|_| Vec::with_capacity(512)).collect(),
             slots: [Slot {
@@ -194,27 +154,16 @@ impl Batch {
     }
 
     fn receive(&mut self, socket: RawFd) -> Result<usize, Errno> {
+        let (slots, is_told, is_wildcard) = (&mut self.slots, self.is_told, self.is_wildcard);
         self.received = 0;
-        let mut chunks = self.queries.chunks_exact_mut(SLOT_BYTES);
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
-            array::from_fn(|_| [IoSliceMut::new(chunks.next().expect("one chunk per slot"))]);
-        let messages = recvmmsg(
-            socket,
-            &mut self.incoming,
-            slices.iter_mut(),
-            MsgFlags::MSG_DONTWAIT,
-            None,
-        )?;
-        let mut lost_control = false;
-        for (slot, message) in self.slots.iter_mut().zip(messages) {
-            let told = self.control.as_ref().and_then(|_| packet_info(&message));
-            lost_control |= self.control.is_some() && told.is_none();
+        self.received = self.calls.receive(socket, &mut self.queries, |number, message| {
+            let told = if is_told { packet_info::read(message) } else { None };
             let asked = match told {
-                Some((asked, _)) if self.is_wildcard => Some(asked),
-                None if self.is_wildcard => None,
+                Some((asked, _)) if is_wildcard => Some(asked),
+                None if is_wildcard => None,
                 _ => Some(Asked::Bound),
             };
-            *slot = Slot {
+            slots[number] = Slot {
                 length: message.bytes.min(SLOT_BYTES),
                 // Without the address no reply could leave from it.
                 client: message.address.filter(|_| asked.is_some()),
@@ -224,13 +173,8 @@ impl Batch {
                 cut_off: message.flags.contains(MsgFlags::MSG_TRUNC),
                 has_reply: false,
             };
-            self.received += 1;
-        }
-        if lost_control {
-            // The headers keep the size of what came last, so a datagram without control data would be followed by
-            // more.
-            self.incoming = MultiHeaders::preallocate(BATCH, self.control.clone());
-        }
+            told.is_some() || !is_told
+        })?;
         Ok(self.received)
     }
 
@@ -308,17 +252,8 @@ impl Batch {
         let mut done = 0;
         while done < group.len() {
             let left = done..group.len();
-            let sent = asked.with_control(|control| {
-                sendmmsg(
-                    socket,
-                    &mut self.outgoing,
-                    &slices[left.clone()],
-                    &clients[left],
-                    control,
-                    MsgFlags::MSG_DONTWAIT,
-                )
-                .map(Iterator::count)
-            });
+            let sent =
+                asked.with_control(|control| self.calls.send(socket, &slices[left.clone()], &clients[left], control));
             match sent {
                 Ok(sent) => {
                     group[done..done + sent]
@@ -342,28 +277,6 @@ impl Batch {
             }
         }
     }
-}
-
-/// Where a reply leaves from; interface and destination of the datagram.
-fn packet_info(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<(Asked, (u32, IpAddr))> {
-    message.cmsgs().ok()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4PacketInfo(info) => {
-            let address = |address: libc::in_addr| Ipv4Addr::from(address.s_addr.to_ne_bytes());
-            let at = (info.ipi_ifindex as u32, address(info.ipi_addr).into());
-            // The local address that a reply would have: for a broadcast that is not the destination.
-            Some((Asked::V4(address(info.ipi_spec_dst)), at))
-        }
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-            let interface = if address.is_unicast_link_local() {
-                info.ipi6_ifindex
-            } else {
-                0
-            };
-            Some((Asked::V6(address, interface), (info.ipi6_ifindex, address.into())))
-        }
-        _ => None,
-    })
 }
 
 fn client_ip(client: &SockaddrStorage) -> Option<IpAddr> {

@@ -15,6 +15,9 @@
 //! log and `Figures` say so. A task that panics elsewhere is started again, and so is a whole worker, without its
 //! connections.
 
+#[cfg(target_os = "linux")]
+mod place;
+
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,9 +28,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
-use rustix::process::setpriority_process;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
@@ -44,8 +44,6 @@ use crate::message::{Protocol, Reader};
 use crate::observe::figures::{CountAnswers, Figures};
 use crate::query::{Answerer, AnswererFactory, Arrival, Disposition, Job, failure};
 
-/// The niceness of workers: three times the share of a processor that a thread without one gets.
-const NICENESS: i32 = -5;
 /// Before what has failed is started again, so that it does not fill the log.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
@@ -115,13 +113,17 @@ impl Plane {
                 stop: stop.clone(),
                 streams: streams.clone(),
                 wants_interfaces,
-                takes_broadcasts: number == 0,
+                // Where all share one socket, there is one copy.
+                takes_broadcasts: number == 0 || cfg!(not(target_os = "linux")),
             };
             let answerers = Arc::clone(&answerers);
             let first = runtime()?;
             let run = move || {
-                stay_on_one_processor(number, count);
-                come_before_what_comes_in(number);
+                #[cfg(target_os = "linux")]
+                {
+                    place::stay_on_one_processor(number, count);
+                    place::come_before_what_comes_in(number);
+                }
                 privileges::keep_nothing();
                 drop(beginning);
                 let mut next = Ok(first);
@@ -228,34 +230,6 @@ impl Drop for Plane {
     fn drop(&mut self) {
         self.stop.cancel();
         self.jobs.close();
-    }
-}
-
-/// Where there is a processor for each worker, each stays on its own: two that share one for a while make queries wait
-/// for milliseconds.
-fn stay_on_one_processor(number: usize, workers: usize) {
-    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else {
-        return;
-    };
-    let mut processors = (0..CpuSet::count()).filter(|processor| allowed.is_set(*processor).unwrap_or(false));
-    if processors.clone().count() != workers {
-        return;
-    }
-    let mut own = CpuSet::new();
-    if let Some(processor) = processors.nth(number)
-        && own.set(processor).is_ok()
-        && let Err(error) = sched_setaffinity(Pid::from_raw(0), &own)
-    {
-        tracing::debug!(worker = number, %error, "a worker cannot stay on one processor");
-    }
-}
-
-/// Queries that came in are answered before more are taken in. Under more than a processor can do, the kernel takes
-/// packets in by a thread of its own (`ksoftirqd`), with the priority of any other: it would take half of the
-/// processor, and what it takes in would mostly be thrown away for want of room.
-fn come_before_what_comes_in(number: usize) {
-    if let Err(error) = setpriority_process(None, NICENESS) {
-        tracing::debug!(worker = number, %error, "a worker has no higher priority");
     }
 }
 

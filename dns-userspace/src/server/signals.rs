@@ -4,13 +4,14 @@
 //! held back ─► the configuration is read; a signal to stop ends that ─► handlers ─► let through
 //! ```
 
+#[cfg_attr(target_os = "linux", path = "signals/descriptor.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "signals/queue.rs")]
+mod stops;
+
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::mpsc;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal as Number};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that this process acts on, held back in the calling thread and those that it makes: they wait until
@@ -31,9 +32,8 @@ impl Held {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Result<T, &'static str>> {
-        let stops = [Number::SIGTERM, Number::SIGINT].into_iter().collect();
-        let stops = SignalFd::with_flags(&stops, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let (ended, ends) = io::pipe()?;
+        let stops = stops::Stops::watch(&[Number::SIGTERM, Number::SIGINT], &ended)?;
         let (sender, result) = mpsc::sync_channel(1);
         std::thread::Builder::new()
             .name("hotdns-start".to_owned())
@@ -42,23 +42,11 @@ impl Held {
                 let _ = sender.send(work());
                 drop(ends);
             })?;
-        loop {
-            let mut events = [
-                PollFd::new(stops.as_fd(), PollFlags::POLLIN),
-                PollFd::new(ended.as_fd(), PollFlags::POLLIN),
-            ];
-            match poll(&mut events, PollTimeout::NONE) {
-                Err(nix::errno::Errno::EINTR) => continue,
-                polled => polled?,
-            };
-            if let Some(signal) = stops.read_signal()? {
-                let is_interrupt = signal.ssi_signo == Number::SIGINT as u32;
-                return Ok(Err(if is_interrupt { "SIGINT" } else { "SIGTERM" }));
-            }
-            if events[1].any().unwrap_or(false) {
-                // Where it panicked the log has said so.
-                return result.recv().map(Ok).map_err(|_| io::Error::other("it panicked"));
-            }
+        match stops.wait()? {
+            Some(Number::SIGINT) => Ok(Err("SIGINT")),
+            Some(_) => Ok(Err("SIGTERM")),
+            // Where it panicked the log has said so.
+            None => result.recv().map(Ok).map_err(|_| io::Error::other("it panicked")),
         }
     }
 

@@ -14,9 +14,9 @@ use dns_common::scratch::PREPARED_WORDS;
 use dns_common::slot::marks_of;
 use dns_common::table::word;
 use dns_common::wire::flags as wire_flags;
-use nix::time::{ClockId, clock_gettime};
 
 use super::TableReader;
+use crate::host::clock::since_boot;
 
 const A: u16 = 1;
 const AAAA: u16 = 28;
@@ -349,10 +349,10 @@ impl HotAnswers for TableReader {
 
     fn now(&self) -> u64 {
         match self.memory.epoch_word(word::FIXED_NOW).load(Ordering::Relaxed) {
-            0 => clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
-                let (seconds, rest) = (time.tv_sec() as u64, time.tv_nsec() as u64);
-                seconds * 1_000_000_000 + rest
-            }),
+            0 => {
+                let now = since_boot();
+                now.as_secs() * 1_000_000_000 + u64::from(now.subsec_nanos())
+            }
             fixed => fixed,
         }
     }

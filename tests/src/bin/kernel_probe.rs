@@ -43,23 +43,25 @@ const ENVIRONMENT: Environment<'_> = Environment {
 };
 
 fn main() -> Result<()> {
-    for everything in [false, true] {
+    for (everything, orders_loads) in [(false, false), (true, false), (true, true)] {
         println!(
-            "{}:",
-            if everything {
-                "access lists, rate limits, views, counts by zone, an upstream, kept answers and an NSID"
-            } else {
-                "nothing configured"
-            }
+            "{}{}:",
+            match everything {
+                true =>
+                    "access lists, rate limits, views, counts by zone, an upstream, kept answers, a query log and an \
+                     NSID",
+                false => "nothing configured",
+            },
+            if orders_loads { ", with loads kept in order" } else { "" }
         );
-        probe(everything)?;
+        probe(everything, orders_loads)?;
     }
     Ok(())
 }
 
 /// Loads the program, with `everything` that can be configured or nothing of it, and asks it. The client is not one
 /// whom a list or a view is for.
-fn probe(everything: bool) -> Result<()> {
+fn probe(everything: bool, orders_loads: bool) -> Result<()> {
     let object = object::OBJECT.context(object::ABSENT)?;
     let far: IpNet = "203.0.113.0/24".parse()?;
     let list = move |denied| AccessList::new(&[], &[far], denied);
@@ -71,6 +73,7 @@ fn probe(everything: bool) -> Result<()> {
             has_upstream: on,
             has_nsid: on,
             per_zone: on,
+            orders_loads: orders_loads.into(),
             ..Settings::DEFAULT
         };
         let pace = Pace::new(1_000_000_000, 1_000_000);
@@ -94,7 +97,10 @@ fn probe(everything: bool) -> Result<()> {
                 hot: if everything { 64 } else { 0 },
                 ..Room::default()
             },
-            tap: TapSettings::OFF,
+            tap: match everything {
+                true => TapSettings { one_in: 3, whole: 1 },
+                false => TapSettings::OFF,
+            },
         };
         let (mut program, memory) = Program::load(object, &constants, keys, sizes)?;
         if everything {

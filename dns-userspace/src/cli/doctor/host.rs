@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dns_userspace::config::Config;
 use nix::sys::statvfs::statvfs;
+use nix::sys::utsname::uname;
+#[cfg(target_os = "linux")]
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{Finding, State, limits, wanted_interfaces};
@@ -31,6 +33,16 @@ pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
 
 fn kernel() -> Finding {
     let release = release();
+    if cfg!(not(target_os = "linux")) {
+        let name = uname().map_or_else(
+            |_| String::new(),
+            |system| system.sysname().to_string_lossy().into_owned(),
+        );
+        return Finding::ok(
+            "kernel",
+            format!("{name} {release}: sockets answer everything, since XDP is Linux's"),
+        );
+    }
     match version(&release) {
         Some(found) if found >= TESTED => Finding::ok("kernel", release),
         _ => Finding::new(
@@ -43,8 +55,10 @@ fn kernel() -> Finding {
 }
 
 fn release() -> String {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    release.trim().to_owned()
+    uname().map_or_else(
+        |_| String::new(),
+        |system| system.release().to_string_lossy().into_owned(),
+    )
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {
@@ -52,7 +66,14 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// Other systems than Linux know root and nobody else: binding port 53 says what is missing.
+#[cfg(not(target_os = "linux"))]
+fn privileges(_wants_xdp: bool) -> Finding {
+    Finding::ok("capabilities", "this system has none")
+}
+
 /// What this very process may do, which is what `hotdns run` may that the same user starts.
+#[cfg(target_os = "linux")]
 fn privileges(wants_xdp: bool) -> Finding {
     let Ok(sets) = capabilities(None) else {
         return Finding::new(State::Warn, "capabilities", "they cannot be read", "");
@@ -154,6 +175,7 @@ fn filters(modules: &str) -> Vec<&'static str> {
 }
 
 /// The folder of the database: whether it is there, may be written, and has room.
+#[allow(clippy::useless_conversion, reason = "macOS counts blocks in 32 bits")]
 fn storage(path: &Path) -> Finding {
     let shown = path.display().to_string();
     let there = path
@@ -163,7 +185,7 @@ fn storage(path: &Path) -> Finding {
     let (Ok(room), is_writable) = (statvfs(there), is_writable(there)) else {
         return Finding::new(State::Fail, "storage", shown, "its file system cannot be read");
     };
-    let free = (room.blocks_available() * room.fragment_size()) >> 20;
+    let free = (u64::from(room.blocks_available()) * room.fragment_size()) >> 20;
     if !is_writable {
         let fix = format!("give it to the service's user: chown -R hotdns: {}", there.display());
         let found = format!("{} cannot be written by this user", there.display());

@@ -3,13 +3,16 @@
 use std::fs;
 
 use dns_userspace::config::Config;
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+#[cfg(target_os = "linux")]
+use nix::sys::resource::RLIM_INFINITY;
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Finding, State};
 
 /// Below this there are fewer TCP connections than are configured by default.
 const FILES: u64 = 65_535;
 /// From this kernel on the memory of maps is charged to the control group, and `RLIMIT_MEMLOCK` is not asked.
+#[cfg(target_os = "linux")]
 const CHARGES_GROUPS: (u32, u32) = (5, 11);
 /// Idle it takes less; below this a zone file, or XDP's table, may find no room.
 const MEMORY_MIB: u64 = 128;
@@ -18,9 +21,12 @@ const MEMORY_MIB: u64 = 128;
 pub(super) fn findings(config: Option<&Config>, wants_xdp: bool, kernel: Option<(u32, u32)>) -> Vec<Finding> {
     let connections = config.and_then(|config| config.tcp.max_connections);
     let mut findings = vec![files(connections)];
+    #[cfg(target_os = "linux")]
     if wants_xdp {
         findings.push(locked_memory(kernel));
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (wants_xdp, kernel);
     findings.extend(config.map(|config| memory(config.limits.memory.0 >> 20)));
     findings
 }
@@ -30,10 +36,11 @@ fn wanted_files(connections: Option<u32>) -> u64 {
     connections.map_or(FILES, |connections| (u64::from(connections) * 3 / 2 + 2048).max(1024))
 }
 
+#[allow(clippy::unnecessary_cast, reason = "FreeBSD counts in signed numbers")]
 fn files(connections: Option<u32>) -> Finding {
     let wanted = wanted_files(connections);
     match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((_, hard)) if hard >= wanted => Finding::ok("open files", format!("up to {hard}")),
+        Ok((_, hard)) if hard as u64 >= wanted => Finding::ok("open files", format!("up to {hard}")),
         Ok((_, hard)) => Finding::new(
             State::Warn,
             "open files",
@@ -47,6 +54,7 @@ fn files(connections: Option<u32>) -> Finding {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn locked_memory(kernel: Option<(u32, u32)>) -> Finding {
     let check = "locked memory";
     match getrlimit(Resource::RLIMIT_MEMLOCK) {
@@ -107,6 +115,7 @@ mod tests {
         assert_eq!(wanted_files(Some(1)), 2049);
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn locked_memory_matters_on_old_kernels_alone() {
         if getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY) {

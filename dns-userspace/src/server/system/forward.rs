@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::bail;
-use rtnetlink::MulticastGroup;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -31,8 +30,6 @@ use crate::serve::xdp::{Program, SharedProgram};
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How often answers are promoted and demoted.
 const TEND: Duration = Duration::from_millis(200);
-/// Each message means "look again".
-const GROUPS: [MulticastGroup; 2] = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
 /// What forwarders are made with, besides the configuration.
 pub(super) struct Forwarding {
@@ -228,7 +225,7 @@ impl Forwarding {
             }
         });
         // Before the addresses are read again, so that no change falls between.
-        let changes = match netlink::connect(&GROUPS) {
+        let changes = match netlink::addresses() {
             Ok(Connection { run, changes, .. }) => {
                 let stopping = spawner.stopping();
                 // Where it ends, so do the messages, and addresses are looked at by time.

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::super::supervisor::Spawner;
 use crate::api::{ApiState, Listeners};
 use crate::config::{Config, TlsConfig};
+use crate::host::name::host_name;
 use crate::observe::readiness::Readiness;
 use crate::principal::{Credentials, PasswordFile, TokenFile, TokensFile, TrustedHeader, Verification};
 use crate::serve::sockets::{Refusal, family, scope};
@@ -114,9 +115,8 @@ fn certificates(config: &Config) -> anyhow::Result<Option<Arc<Certificates>>> {
         Some(TlsConfig::Files { cert, key }) => Certificates::of_files("http.tls", cert, key, PROTOCOLS),
         Some(TlsConfig::SelfSigned) => {
             let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let host = host_name();
             // Not every host's name is one that a certificate can have.
-            let host = host.trim().to_owned();
             names.extend((host.is_ascii() && !host.is_empty()).then_some(host));
             let addresses = config.http.listen.iter().map(SocketAddr::ip);
             names.extend(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use super::connect::connect;
 use super::figures::KubernetesFigures;
 use crate::config::KubernetesSource;
+use crate::host::name::host_name;
 use crate::model::shown::with_causes;
 
 /// Where Kubernetes says which namespace a pod is in.
@@ -125,12 +126,11 @@ impl Election {
         let of_pod = || std::fs::read_to_string(NAMESPACE_FILE).ok();
         let namespace = config.namespace.as_deref().map(str::to_owned).or_else(of_pod);
         // Of a pod it is the pod's name.
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Self {
             namespace: namespace.map_or_else(|| NAMESPACE.to_owned(), |text| text.trim().to_owned()),
             lease: config.lease.to_string(),
             // Two replicas may be on one host.
-            identity: format!("{}_{:08x}", host.trim(), rand::random::<u32>()),
+            identity: format!("{}_{:08x}", host_name(), rand::random::<u32>()),
             duration: config.duration,
         }
     }
