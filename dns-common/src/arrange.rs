@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use crate::order::{Draw, MOST, Nibbles, arrange, kind};
+use crate::order::{Draw, MOST, Nibbles, Prefixes, arrange, kind};
 use crate::prepare::{half, list_at, octet, set_octet};
 use crate::reply::INLINE;
 use crate::scratch::{INLINE_WORDS, Scratch};
@@ -22,16 +22,17 @@ pub fn needs_arranging(scratch: &Scratch) -> bool {
     scratch.reply.header.order != kind::FIXED
 }
 
-/// Draws the order of the reply's RRs from the scratch's random number, or from the client's prefix. The reply is
-/// prepared.
+/// Draws the order of the reply's RRs from the scratch's random number, or from the client's prefix, which is one of
+/// `prefixes`. The reply is prepared.
 #[inline(always)]
-pub fn draw_places(scratch: &Scratch) -> Nibbles {
+pub fn draw_places(scratch: &Scratch, prefixes: Prefixes) -> Nibbles {
     let header = scratch.reply.header;
     let count = header.order_count as u32;
     let weights = list_at(&header) + 2 * header.pointers as usize;
     let draw = Draw {
         random: scratch.random,
         client: scratch.client_words(),
+        prefixes,
     };
     let mut places = Nibbles::AS_GIVEN;
     let total = half(scratch, weights) as u32 | (half(scratch, weights + 2) as u32) << 16;

@@ -10,6 +10,8 @@
 //! RFC 2181 §5: an RRset is a set, so every order is as right as the next. Equal numbers give equal orders in both
 //! planes.
 
+use bytemuck::{Pod, Zeroable};
+
 /// How an RRset is ordered, as the plain number that lines and slots have.
 pub mod kind {
     /// As it was given.
@@ -37,6 +39,45 @@ pub struct Draw {
     pub random: u64,
     /// The client's address as it lies in memory, IPv4-mapped where it is IPv4.
     pub client: [u64; 2],
+    /// Which of its bits count for the order by hash.
+    pub prefixes: Prefixes,
+}
+
+/// The prefixes of clients that get one order by hash, as masks of the words of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Prefixes {
+    /// Of the second word of an IPv4-mapped address.
+    ipv4: u64,
+    /// Of the first word of an IPv6 address.
+    ipv6: u64,
+}
+
+impl Prefixes {
+    /// The most bits of an IPv4 client.
+    pub const MOST_IPV4: u8 = 32;
+    /// The most bits of an IPv6 client: hosts choose the others themselves.
+    pub const MOST_IPV6: u8 = 64;
+    /// The first 24 bits of an IPv4 address, the first 56 of an IPv6 address. Sites are given at least that much, so
+    /// resolvers that share a site count as one client.
+    pub const DEFAULT: Self = Self::of(24, 56);
+
+    /// Prefixes of so many bits, from 1 on; of more than there can be, all count.
+    pub const fn of(ipv4: u8, ipv6: u8) -> Self {
+        Self {
+            ipv4: first_bits(ipv4.saturating_add(32)),
+            ipv6: first_bits(ipv6),
+        }
+    }
+}
+
+/// The first bits of eight octets that lie in memory.
+const fn first_bits(bits: u8) -> u64 {
+    let others = 64_u32.saturating_sub(bits as u32);
+    match u64::MAX.checked_shl(others) {
+        Some(mask) => mask.swap_bytes(),
+        None => 0,
+    }
 }
 
 impl Draw {
@@ -44,7 +85,7 @@ impl Draw {
     #[inline(always)]
     pub const fn number(self, kind: u8) -> u64 {
         if kind == kind::HASH {
-            prefix_of(self.client)
+            self.prefixes.number(self.client)
         } else {
             self.random
         }
@@ -54,17 +95,16 @@ impl Draw {
 /// `::ffff:0:0/96`: octets 8 to 11 of an IPv4-mapped address, as they lie in memory.
 const MAPPED: u32 = u32::from_le_bytes([0, 0, 0xFF, 0xFF]);
 
-/// A number for the prefix of a client: the first 24 bits of an IPv4 address, the first 56 of an IPv6 address. Sites
-/// are given at least that much, so resolvers that share a site count as one client.
-#[inline(always)]
-const fn prefix_of([first, second]: [u64; 2]) -> u64 {
-    // Either way it ends at the seventh octet of a word.
-    let has_prefix = if first == 0 && second as u32 == MAPPED {
-        second
-    } else {
-        first
-    };
-    has_prefix & (u64::MAX >> 8)
+impl Prefixes {
+    /// A number for the prefix of a client.
+    #[inline(always)]
+    const fn number(self, [first, second]: [u64; 2]) -> u64 {
+        if first == 0 && second as u32 == MAPPED {
+            second & self.ipv4
+        } else {
+            first & self.ipv6
+        }
+    }
 }
 
 /// Which RR stands at which place; each of them as given at first.
@@ -263,15 +303,45 @@ mod tests {
         }
     }
 
-    /// Where the circle of four begins for this client.
-    fn first_for(address: IpAddr, random: u64) -> u16 {
+    /// The number of this client.
+    fn number_of(address: IpAddr, random: u64, prefixes: Prefixes) -> u64 {
         let address = match address {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
             IpAddr::V6(address) => address,
         };
-        let client = words(address.octets());
-        let number = Draw { random, client }.number(kind::HASH);
-        order(kind::HASH, 4, number, &[])[0]
+        let draw = Draw {
+            random,
+            client: words(address.octets()),
+            prefixes,
+        };
+        draw.number(kind::HASH)
+    }
+
+    /// Where the circle of four begins for this client.
+    fn first_for(address: IpAddr, random: u64) -> u16 {
+        order(kind::HASH, 4, number_of(address, random, Prefixes::DEFAULT), &[])[0]
+    }
+
+    #[test]
+    fn prefixes_end_at_their_bit() {
+        for bits in 1..=Prefixes::MOST_IPV4 {
+            let client = 0x5A5A_5A5A_u32;
+            let number = |client: u32| number_of(Ipv4Addr::from(client).into(), 1, Prefixes::of(bits, 1));
+            for bit in 0..32 {
+                let is_outside = bit >= bits;
+                let other = client ^ (0x8000_0000 >> bit);
+                assert_eq!(number(client) == number(other), is_outside, "bit {bit} of a /{bits}");
+            }
+        }
+        for bits in 1..=Prefixes::MOST_IPV6 {
+            let client = 0x2001_0db8_5a5a_5a5a_5a5a_5a5a_5a5a_5a5a_u128;
+            let number = |client: u128| number_of(Ipv6Addr::from(client).into(), 1, Prefixes::of(1, bits));
+            for bit in 0..128 {
+                let is_outside = bit >= bits;
+                let other = client ^ (1 << 127 >> bit);
+                assert_eq!(number(client) == number(other), is_outside, "bit {bit} of a /{bits}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::order::Prefixes;
+
 /// How many ports are compared before an address is looked up.
 pub const QUICK_PORTS: usize = 4;
 
@@ -38,6 +40,8 @@ pub struct Settings {
     pub orders_loads: u32,
     /// Buckets of kept answers of upstream servers ([`crate::hot`]); 0: none are answered from here.
     pub hot_buckets: u32,
+    /// The prefixes of clients that get one order by hash.
+    pub hash_prefixes: Prefixes,
 }
 
 impl Settings {
@@ -57,6 +61,7 @@ impl Settings {
         ahead_type: 0,
         orders_loads: 0,
         hot_buckets: 0,
+        hash_prefixes: Prefixes::DEFAULT,
     };
 
     /// The quick ports for a set of ports.
@@ -102,6 +107,6 @@ mod tests {
 
     #[test]
     fn layout_is_pinned() {
-        assert_eq!(size_of::<Settings>(), 48);
+        assert_eq!(size_of::<Settings>(), 64);
     }
 }

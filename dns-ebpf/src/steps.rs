@@ -266,7 +266,7 @@ extern "C" fn hotdns_draw() -> u64 {
         0 => random(),
         fixed => fixed as u64,
     };
-    draw_places(&state.scratch).0
+    draw_places(&state.scratch, settings().hash_prefixes).0
 }
 
 #[inline(never)]

@@ -24,7 +24,7 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use dns_common::order::Draw;
+use dns_common::order::{Draw, Prefixes};
 
 use crate::message::Limit;
 use crate::model::name::{Name, NameKey};
@@ -54,6 +54,8 @@ pub struct Environment<'a> {
     pub resolve_cname_chain: bool,
     /// `backend.return_soa_on_nxdomain`.
     pub return_soa_on_nxdomain: bool,
+    /// `backend.hash_ipv4_prefix` and `backend.hash_ipv6_prefix`: the prefixes of clients that get one order by hash.
+    pub hash_prefixes: Prefixes,
     /// What cookies are made of.
     pub cookies: CookieSource,
     /// What the server says of itself; `None` is nothing.
@@ -172,6 +174,7 @@ impl Environment<'_> {
         max_cname_depth: 10,
         resolve_cname_chain: true,
         return_soa_on_nxdomain: true,
+        hash_prefixes: Prefixes::DEFAULT,
         cookies: CookieSource {
             secret: [0; 16],
             seconds: 0,
@@ -189,6 +192,7 @@ impl<'a> Environment<'a> {
         Draw {
             random: self.random,
             client: address_words(self.cookies.client),
+            prefixes: self.hash_prefixes,
         }
     }
 

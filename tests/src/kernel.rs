@@ -129,6 +129,7 @@ impl Kernel {
                 per_zone: guards.per_zone.into(),
                 orders_loads: guards.orders_loads.into(),
                 fixed_random: environment.random as u32,
+                hash_prefixes: environment.hash_prefixes,
                 ports: Settings::quick_ports([PORT]),
                 ..Settings::DEFAULT
             };

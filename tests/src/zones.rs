@@ -17,6 +17,7 @@ pub use self::rdata::names_in;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
+use dns_common::order::Prefixes;
 use dns_userspace::answer::{Admission, CookieSource, Environment, Identity};
 use dns_userspace::message::Limit;
 use dns_userspace::model::name::{Name, NameKey};
@@ -92,6 +93,12 @@ impl Generator {
             max_cname_depth: *[1, 3, 10, 10].choose(&mut rng).expect("not empty"),
             resolve_cname_chain: rng.random_bool(0.85),
             return_soa_on_nxdomain: rng.random_bool(0.85),
+            // Of the seed itself, so that it gives what it always gave beside.
+            hash_prefixes: match seed % 4 {
+                0 => Prefixes::of(9, 33),
+                1 => Prefixes::of(32, 64),
+                _ => Prefixes::DEFAULT,
+            },
             cookies: CookieSource {
                 secret: rng.random(),
                 seconds: rng.random(),

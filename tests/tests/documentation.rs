@@ -221,6 +221,7 @@ fn complete(sample: &str, folder: &Path) -> Result<()> {
         ("file", MADE_ZONE),
         ("token_file", "0123456789abcdef\n"),
         ("cookie_secret_file", "00112233445566778899aabbccddeeff\n"),
+        ("deny_files", "192.0.2.0/24\n"),
         (
             "basic_file",
             "alice:$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz\
@@ -228,7 +229,7 @@ fn complete(sample: &str, folder: &Path) -> Result<()> {
         ),
     ] {
         for file in values(&text, key) {
-            let path = folder.join(file);
+            let path = folder.join(file.trim_matches(['[', ']']));
             fs::create_dir_all(path.parent().context("a folder")?)?;
             fs::write(&path, content)?;
             if key != "file" {

@@ -170,6 +170,10 @@ fn answers_from_our_own_data() -> Result<()> {
         let text = it.server.dig(&[name])?;
         ensure!(text.contains("NXDOMAIN") && !text.contains("SOA"), "{text}");
     }
+    let site = "backend: {hash_ipv4_prefix: 16, hash_ipv6_prefix: 48}\n";
+    let mut applied = it.reload(site)?;
+    applied.retain(|key| key.contains("hash"));
+    assert_eq!(applied, ["backend.hash_ipv4_prefix", "backend.hash_ipv6_prefix"]);
     // The API's records and zones, too.
     let set = |name: &str| {
         let body = json!({"name": name, "type": "A", "value": "192.0.2.1", "ttl": 5});

@@ -13,6 +13,7 @@ use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use dns_common::limit::{Limits, Pace};
 use dns_common::line::{LACKING, LINE_WORDS, OVERFLOW, Reference};
+use dns_common::order::Prefixes;
 use dns_common::reason::{DropReason, PassReason};
 use dns_common::reply::Reply;
 use dns_common::slot::CLASS_BYTES;
@@ -1101,6 +1102,34 @@ fn the_order_by_hash_is_the_client_prefix_s() -> Result<()> {
         let of_type = seen.iter().filter(|((_, of), _)| *of == qtype);
         let orders: BTreeSet<&Vec<u8>> = of_type.flat_map(|(_, orders)| orders).collect();
         assert_eq!(orders.len(), 3, "every beginning, for {qtype}");
+    }
+    // With other prefixes: all of these sites are one, or each host is one of its own.
+    for (hash_prefixes, wanted) in [(Prefixes::of(16, 48), 1), (Prefixes::of(32, 64), 3)] {
+        let environment = Environment {
+            random: 1,
+            hash_prefixes,
+            ..ENVIRONMENT
+        };
+        let mut kernel = Kernel::new(environment, false)?;
+        kernel.apply(vec![Change::config_records(vec![(owner.clone(), v4.clone())])])?;
+        for client in [
+            |number: u8| format!("203.0.{}.{number}", number % 2),
+            |number: u8| format!("2001:db8:7:{number:x}::1"),
+        ] {
+            let mut replies = BTreeSet::new();
+            for number in 1..40u8 {
+                let address: IpAddr = client(number).parse()?;
+                let mut frame = frame(address.is_ipv6(), &[], query("pool.lay", RecordType::A).build());
+                frame.source.set_ip(address);
+                let bytes = frame.build();
+                assert_eq!(kernel.compare(&frame, &bytes)?, Compared::Equal, "{address}");
+                let Fate::Answered(reply) = check(&bytes, &kernel.run(&bytes)?).map_err(anyhow::Error::msg)? else {
+                    anyhow::bail!("no answer to {address}");
+                };
+                replies.insert(reply);
+            }
+            assert_eq!(replies.len(), wanted, "{hash_prefixes:?}");
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use dns_common::order::Prefixes;
 use ipnet::IpNet;
 
 use super::address::host;
@@ -27,6 +28,10 @@ pub struct BackendConfig {
     pub max_cname_depth: u8,
     /// Whether NXDOMAIN carries the zone's SOA record.
     pub return_soa_on_nxdomain: bool,
+    /// With `order: hash`, IPv4 clients that share so many bits get one order.
+    pub hash_ipv4_prefix: u8,
+    /// The same of IPv6 clients.
+    pub hash_ipv6_prefix: u8,
     /// Where questions for names that are not ours go.
     pub upstream: UpstreamConfig,
 }
@@ -44,8 +49,18 @@ pub struct UpstreamConfig {
     pub allow: Vec<IpNet>,
 }
 
+impl BackendConfig {
+    /// The prefixes of clients that get one order with `order: hash`.
+    pub fn hash_prefixes(&self) -> Prefixes {
+        Prefixes::of(self.hash_ipv4_prefix, self.hash_ipv6_prefix)
+    }
+}
+
 const DEFAULT_TTL: u32 = 300;
 const MAX_CNAME_DEPTH: u8 = 10;
+/// Sites are given at least that much, so resolvers that share a site count as one client.
+const HASH_IPV4_PREFIX: u8 = 24;
+const HASH_IPV6_PREFIX: u8 = 56;
 const UPSTREAM_KEYS: &[&str] = &["enabled", "servers", "timeout", "allow"];
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
 const UPSTREAM_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
@@ -67,6 +82,8 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         "resolve_cname_chain",
         "max_cname_depth",
         "return_soa_on_nxdomain",
+        "hash_ipv4_prefix",
+        "hash_ipv6_prefix",
         "upstream",
     ],
     applies: Applies::Live(&[
@@ -81,6 +98,12 @@ pub(super) const KEY: TopLevelKey = TopLevelKey {
         }),
         ("backend.return_soa_on_nxdomain", |old, new| {
             old.backend.return_soa_on_nxdomain != new.backend.return_soa_on_nxdomain
+        }),
+        ("backend.hash_ipv4_prefix", |old, new| {
+            old.backend.hash_ipv4_prefix != new.backend.hash_ipv4_prefix
+        }),
+        ("backend.hash_ipv6_prefix", |old, new| {
+            old.backend.hash_ipv6_prefix != new.backend.hash_ipv6_prefix
         }),
         ("backend.upstream.enabled", |old, new| {
             old.backend.upstream.enabled != new.backend.upstream.enabled
@@ -111,6 +134,19 @@ pub(super) fn read(
         "default_ttl: 300",
         findings,
     );
+    let bits = |key, most, example, findings: &mut Findings| section.number(key, 1..=most, "bits", example, findings);
+    let hash_ipv4_prefix = bits(
+        "hash_ipv4_prefix",
+        Prefixes::MOST_IPV4,
+        "hash_ipv4_prefix: 24",
+        findings,
+    );
+    let hash_ipv6_prefix = bits(
+        "hash_ipv6_prefix",
+        Prefixes::MOST_IPV6,
+        "hash_ipv6_prefix: 56",
+        findings,
+    );
     BackendConfig {
         default_ttl: default_ttl.unwrap_or(DEFAULT_TTL.clamp(bounds.min, bounds.max)),
         resolve_cname_chain: section
@@ -122,6 +158,8 @@ pub(super) fn read(
         return_soa_on_nxdomain: section
             .boolean("return_soa_on_nxdomain", "return_soa_on_nxdomain: true", findings)
             .unwrap_or(true),
+        hash_ipv4_prefix: hash_ipv4_prefix.unwrap_or(HASH_IPV4_PREFIX),
+        hash_ipv6_prefix: hash_ipv6_prefix.unwrap_or(HASH_IPV6_PREFIX),
         upstream: read_upstream(&section, &listen.addresses(), findings),
     }
 }

@@ -327,6 +327,8 @@ pub enum ConfigProblem {
     BadWebhookCertificate { error: String },
     #[error("`http.tokens_file`: {error}")]
     BadTokensFile { error: String },
+    #[error("`{key}`: {path}: {reason}")]
+    BadPrefixFile { key: String, path: String, reason: String },
     #[error("`edns.cookie_secret_file`: {path} {error}")]
     BadCookieSecrets { path: String, error: SecretsError },
 
@@ -400,6 +402,8 @@ pub enum ConfigProblem {
     PathAndAddress,
     #[error("`{key}` is `{text}`: write a URL, as in \"http://127.0.0.1:8080/ready\", or HOST:PORT")]
     BadRegisterCheck { key: String, text: String },
+    #[error("{metrics} metrics for {targets} targets: give each target the URL of its metrics, in the same order")]
+    MetricsForTargets { metrics: usize, targets: usize },
     #[error("{weights} weights for {values} values: give each value one weight, in the same order")]
     WeightsForValues { weights: usize, values: usize },
     #[error("`wildcard` at {owner}, which is no wildcard: remove it, or write a name that begins with `*.`")]

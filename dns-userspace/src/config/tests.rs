@@ -348,6 +348,8 @@ fn numbers_outside_their_range() {
     }
     refused("backend:\n  max_cname_depth: 0\n", "2:20", "from 1 to 255");
     refused("backend:\n  max_cname_depth: 256\n", "2:20", "from 1 to 255");
+    refused("backend:\n  hash_ipv4_prefix: 0\n", "2:21", "1 to 32 bits");
+    refused("backend:\n  hash_ipv6_prefix: 65\n", "2:21", "1 to 64 bits");
     refused(
         "backend:\n  default_ttl: 59\n",
         "2:16",
@@ -1191,6 +1193,49 @@ fn access_lists_and_rate_limits() {
     let limit = config.config.rate_limit;
     assert!(limit.enabled && limit.exempt.len() == 1);
     assert_eq!((limit.slip, limit.global), (0, Some((7, 8))));
+}
+
+#[test]
+fn prefixes_stand_in_files() {
+    let folder = Folder::with(
+        "acl: {deny: [192.0.2.0/24], deny_files: [xx.txt, yy.txt], action: drop}\n\
+         zones: [{name: a., file: a.zone, acl: {allow_files: [lan.txt]}}]\n",
+    );
+    let said = |folder: &Folder| {
+        let errors = folder.load().expect_err("no list");
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    folder.write(
+        "xx.txt",
+        "# of a country\n\n198.51.100.0/24 ; a network\r\n2001:db8::/32#\n",
+    );
+    folder.write("lan.txt", "10.0.0.0/8\n");
+    assert!(said(&folder).contains("yy.txt: No such file"), "{}", said(&folder));
+    folder.write("yy.txt", "# nothing\n");
+    assert!(said(&folder).contains("yy.txt: it has no prefix"), "{}", said(&folder));
+    folder.write("yy.txt", "203.0.113.7\n203.0.113.1/24\nxyz\n");
+    assert!(
+        said(&folder).contains("hotdns.yaml:1:50: `acl.deny_files`: ")
+            && said(&folder).contains("2 lines are no prefix")
+            && said(&folder).contains("line 2: `203.0.113.1/24`, line 3: `xyz`"),
+        "{}",
+        said(&folder)
+    );
+    folder.write("yy.txt", "203.0.113.7\n");
+    let config = folder.load().unwrap_or_else(|errors| panic!("{errors:?}")).config;
+    let access = config.acl.expect("a list");
+    for (client, expected) in [
+        ("192.0.2.1", Access::Dropped),
+        ("198.51.100.1", Access::Dropped),
+        ("2001:db8::1", Access::Dropped),
+        ("203.0.113.7", Access::Dropped),
+        ("203.0.113.8", Access::Allowed),
+    ] {
+        assert_eq!(access.of(client.parse().expect("an address")), expected, "{client}");
+    }
+    let zone = config.zones[0].access.as_ref().expect("a list");
+    assert_eq!(zone.of([10, 0, 0, 1].into()), Access::Allowed);
+    assert_eq!(zone.of([192, 0, 2, 1].into()), Access::Refused);
 }
 
 #[test]

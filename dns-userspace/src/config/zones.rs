@@ -51,7 +51,7 @@ pub(super) fn read(input: &Input<'_>, folder: &Option<ZoneFolder>, findings: &mu
             continue;
         }
         let name = section.required_text("name", "name: example.com.", findings);
-        let access = acl::read_in(&section, findings);
+        let access = acl::read_in(&section, input.base, findings);
         let falls_through = section.boolean("fallthrough", "fallthrough: true", findings);
         let store = section.word("store", &["file"], findings);
         let file = section.required_text("file", "file: zones/example.com.zone", findings);

@@ -111,7 +111,7 @@ impl Worker {
                 prepare(scratch, table)?;
                 if needs_arranging(scratch) {
                     scratch.random = environment.random;
-                    let places = draw_places(scratch);
+                    let places = draw_places(scratch, environment.hash_prefixes);
                     arrange_rrs(scratch, places);
                 }
                 scratch.epoch

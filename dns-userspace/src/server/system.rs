@@ -420,6 +420,7 @@ fn environment(config: &Config, cookies: &Cookies) -> Environment<'static> {
         max_cname_depth: config.backend.max_cname_depth,
         resolve_cname_chain: config.backend.resolve_cname_chain,
         return_soa_on_nxdomain: config.backend.return_soa_on_nxdomain,
+        hash_prefixes: config.backend.hash_prefixes(),
         cookies: cookies.source(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         identity: None,
         admission: Admission::Admitted,

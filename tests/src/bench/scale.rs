@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use dns_common::order::Prefixes;
 use dns_userspace::answer::{Admission, Environment};
 use dns_userspace::control::{
     Control, ControlHandle, ControlSettings, Desired, DesiredZone, Observer, Planes, Publication,
@@ -110,6 +111,7 @@ impl Writer {
     fn start(options: &Options, zones: usize) -> Result<Self> {
         let environment = Environment {
             udp_payload: 1232,
+            hash_prefixes: Prefixes::DEFAULT,
             recursion_available: false,
             limit: Limit::Datagram,
             is_proven: false,

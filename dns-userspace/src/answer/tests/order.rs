@@ -1,6 +1,9 @@
 //! The order of the RRs of an answer, which is drawn from the environment's random number.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use dns_common::order::Prefixes;
 
 use super::*;
 
@@ -72,6 +75,30 @@ fn a_prefix_of_clients_has_one_order() {
     }
     assert_eq!(seen.len(), 3, "every rotation");
     assert_eq!(seen.values().map(BTreeSet::len).sum::<usize>(), 40, "one for each site");
+}
+
+#[test]
+fn prefixes_are_as_long_as_they_are_configured() {
+    let mut world = World::zone(ZONE);
+    let mut orders_of = |prefixes: Prefixes, clients: &[IpAddr]| {
+        world.environment.hash_prefixes = prefixes;
+        let replies = clients.iter().map(|client| {
+            world.environment.cookies.client = *client;
+            world.ask("hash.example.", RecordType::A).bytes
+        });
+        replies.collect::<BTreeSet<_>>().len()
+    };
+    let v4: Vec<IpAddr> = (0..40).map(|site| [198, 51, site, 1].into()).collect();
+    assert_eq!(orders_of(Prefixes::of(16, 56), &v4), 1);
+    assert_eq!(orders_of(Prefixes::of(24, 1), &v4), 3);
+    let hosts: Vec<IpAddr> = (0..40).map(|host| [198, 51, 100, host].into()).collect();
+    assert_eq!(orders_of(Prefixes::of(24, 1), &hosts), 1);
+    assert_eq!(orders_of(Prefixes::of(32, 1), &hosts), 3);
+    let v6: Vec<IpAddr> = (0..40u16)
+        .map(|subnet| [0x2001, 0xdb8, 7, subnet, 0, 0, 0, 1].into())
+        .collect();
+    assert_eq!(orders_of(Prefixes::of(24, 48), &v6), 1);
+    assert_eq!(orders_of(Prefixes::of(24, 64), &v6), 3);
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl TableChoices {
                 has_access: u16::from(policy.gate.access.is_some()),
                 per_zone: u16::from(config.metrics.per_zone),
                 ports: Settings::quick_ports(listening.iter().map(SocketAddr::port)),
+                hash_prefixes: config.backend.hash_prefixes(),
                 ..Settings::DEFAULT
             },
             gate: Arc::clone(&policy.gate),
