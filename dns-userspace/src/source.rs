@@ -23,6 +23,7 @@ pub mod external_dns;
 mod folder;
 mod git;
 mod hold;
+mod host_names;
 mod hosts;
 pub mod kubernetes;
 mod marks;

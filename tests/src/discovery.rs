@@ -256,6 +256,7 @@ impl Traefik {
         std::fs::write(folder.path().join("dynamic.yaml"), dynamic)?;
         let configuration = format!(
             "global: {{checkNewVersion: false, sendAnonymousUsage: false}}\napi: {{insecure: true}}\nping: {{}}\n\
+             metrics: {{prometheus: {{entryPoint: traefik}}}}\n\
              entryPoints: {{traefik: {{address: \"{api}\"}}, web: {{address: \"{web}\"}}}}\n\
              providers:\n  file: {{filename: {0}/dynamic.yaml, watch: true}}\n  consulCatalog: \
              {{exposedByDefault: false, refreshInterval: 1s, endpoint: {{address: \"{1}\"}}}}\n",

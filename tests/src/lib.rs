@@ -14,6 +14,7 @@ pub mod net;
 pub mod planes;
 pub mod queries;
 pub mod references;
+pub mod registries;
 pub mod server;
 pub mod testrun;
 pub mod upstreams;

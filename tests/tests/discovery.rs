@@ -1,6 +1,6 @@
 //! The running server beside a real Consul and a real Traefik: `cargo xtask test --discovery`.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -190,6 +190,28 @@ fn a_real_traefik_routes_each_name_that_is_served() -> Result<()> {
     };
     let (is_fine, text) = report()?;
     ensure!(is_fine && text.is_empty(), "{text}");
+    let route = |host: &str| {
+        let mut command = Command::new(program()?);
+        let output = command
+            .args([
+                "discovery",
+                "route",
+                host,
+                "--traefik",
+                &format!("http://{}", traefik.api),
+            ])
+            .output()?;
+        Ok::<_, anyhow::Error>((
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        ))
+    };
+    let (is_taken, text) = route("web.edge.test")?;
+    ensure!(
+        is_taken && text.trim().ends_with("@consulcatalog: Host(`web.edge.test`)"),
+        "{text}"
+    );
+    ensure!(!route("w.edge.test")?.0);
     let body = json!({"name": "old.edge.test", "type": "A", "value": ["192.0.2.7"]});
     ensure!(server.request("POST", "/api/v1/records", Some(&body))?.status == 201);
     let (is_fine, text) = report()?;
@@ -197,6 +219,43 @@ fn a_real_traefik_routes_each_name_that_is_served() -> Result<()> {
         !is_fine && text.trim() == "old.edge.test. leads to the proxy, and no router takes it",
         "{text}"
     );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Consul and Traefik: cargo xtask test --discovery"]
+fn the_connections_of_real_traefiks_weigh_their_addresses() -> Result<()> {
+    let consul = Consul::start()?;
+    let (busy, idle) = (Traefik::start(&consul, DYNAMIC)?, Traefik::start(&consul, DYNAMIC)?);
+    let clients: Vec<TcpStream> = (0..90)
+        .map(|_| TcpStream::connect(busy.web))
+        .collect::<Result<_, _>>()?;
+    let metrics = || ureq::get(format!("http://{}/metrics", busy.api)).call();
+    eventually("Traefik counts its clients", || {
+        let text = metrics()?.body_mut().read_to_string()?;
+        let mut lines = text.lines();
+        Ok(lines.any(|line| line.starts_with("traefik_open_connections{entrypoint=\"web\"") && line.ends_with(" 90")))
+    })?;
+    let server = Server::start(&format!(
+        "sources: {{traefik: [{{name: edge, address: \"http://{0}\", targets: [192.0.2.7, 192.0.2.8], poll: 200ms, \
+         metrics: [\"http://{0}/metrics\", \"http://{1}/metrics\"]}}]}}\n",
+        busy.api, idle.api
+    ))?;
+    // 90 connections beside none: 10 * 10 / (90 + 10).
+    eventually("weights", || {
+        let reply = server.request("GET", "/api/v1/records?name=one.edge.test", None)?;
+        let record = &reply.json["records"][0];
+        Ok(record["order"] == "weighted" && record["weights"] == json!([1, 10]))
+    })?;
+    ensure!(source(&server, "traefik")?["skipped_count"] == 0);
+    let mut first = 0;
+    for _ in 0..100 {
+        let text = server.dig(&["one.edge.test", "A", "+short"])?;
+        first += usize::from(text.lines().next() == Some("192.0.2.8"));
+    }
+    println!("the idle proxy comes first in {first} answers of 100");
+    ensure!(first > 75, "{first}");
+    drop(clients);
     Ok(())
 }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use dns_userspace::config::PeerSettings;
+use dns_userspace::model::name::Name;
 use dns_userspace::model::shown::percent_encoded;
-use dns_userspace::source::disagreement::report;
+use dns_userspace::source::WorldError;
+use dns_userspace::source::disagreement::{report, takers};
 use dns_userspace::source::services::convert::{Dialect, DocumentError, convert_document, validate_document};
 use serde_json::Value;
 
@@ -60,6 +62,21 @@ enum DiscoveryVerb {
         /// An address of Traefik: names that lead there have to be routed; repeatable.
         #[arg(long, value_name = "ADDRESS")]
         target: Vec<IpAddr>,
+        /// Read rules without a syntax of their own as those of Traefik 2.
+        #[arg(long)]
+        v2: bool,
+    },
+    /// Say which routers of a Traefik take requests to a host; exits with 1 where none does.
+    Route {
+        /// The host, such as app.example.com.
+        #[arg(value_parser = parse_host)]
+        host: Name,
+        /// Traefik's API.
+        #[arg(long, value_name = "URL")]
+        traefik: String,
+        /// A file with USER:PASSWORD for it.
+        #[arg(long, value_name = "FILE")]
+        basic_file: Option<PathBuf>,
         /// Read rules without a syntax of their own as those of Traefik 2.
         #[arg(long)]
         v2: bool,
@@ -123,6 +140,10 @@ fn parse_source(text: &str) -> Result<SourceName, String> {
     }
 }
 
+fn parse_host(text: &str) -> Result<Name, String> {
+    Name::parse_given(text).map_err(|error| error.to_string())
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum To {
     /// Traefik's tags.
@@ -172,16 +193,27 @@ fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> Re
             target,
             v2,
         } => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Failure::Text(format!("no runtime: {error}")))?;
             let asked = report(peer(&traefik, basic_file)?, v2, peer(&server, token_file)?, &target);
-            let found = runtime
-                .block_on(asked)
-                .map_err(|error| Failure::Text(error.to_string()))?;
+            let found = answer_of(asked)?;
             for disagreement in &found {
                 writeln!(out, "{disagreement}").map_err(unwritten)?;
             }
             Ok(found.is_empty())
+        }
+        DiscoveryVerb::Route {
+            host,
+            traefik,
+            basic_file,
+            v2,
+        } => {
+            let taking = answer_of(takers(peer(&traefik, basic_file)?, v2, &host))?;
+            if taking.is_empty() {
+                writeln!(errors, "no router takes {host}").map_err(unwritten)?;
+            }
+            for (router, rule) in &taking {
+                writeln!(out, "{router}: {rule}").map_err(unwritten)?;
+            }
+            Ok(!taking.is_empty())
         }
         DiscoveryVerb::Rollback(args) => roll_back(&args).map(|()| true),
         DiscoveryVerb::Resume { server, source } => {
@@ -189,6 +221,14 @@ fn run(args: DiscoveryArgs, out: &mut impl Write, errors: &mut impl Write) -> Re
             print_state(&server, &answer.json()?).map(|()| true)
         }
     }
+}
+
+/// What servers say to somebody who waits for nothing else.
+fn answer_of<T>(asked: impl Future<Output = Result<T, WorldError>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Text(format!("no runtime: {error}")))?;
+    let answered = runtime.block_on(asked);
+    answered.map_err(|error| Failure::Text(error.to_string()))
 }
 
 fn roll_back(args: &RollbackArgs) -> Result<(), Failure> {

@@ -90,6 +90,11 @@ impl History {
         change(&mut self.disabled.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// What is served now.
+    pub fn present(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.ring().present)
+    }
+
     /// The version of the latest change.
     pub fn version(&self) -> u64 {
         self.ring().version

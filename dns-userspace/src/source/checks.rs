@@ -51,22 +51,25 @@ struct Health {
     generation: u64,
 }
 
-/// All targets of one source.
-pub(super) struct Checks {
+/// All targets of one source; `K` tells its services apart.
+pub(super) struct Checks<K> {
     settings: Option<CheckSettings>,
+    /// A change of one service costs nothing for the others.
+    of_service: BTreeMap<K, BTreeSet<Target>>,
     targets: BTreeMap<Target, Health>,
     running: FuturesUnordered<BoxFuture<'static, (Target, u64, bool)>>,
     generation: u64,
     client: Client<HttpConnector, Empty<Bytes>>,
 }
 
-impl Checks {
+impl<K: Ord + Clone> Checks<K> {
     /// Checks by these settings; none without.
     pub(super) fn new(settings: Option<CheckSettings>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self {
             settings,
+            of_service: BTreeMap::new(),
             targets: BTreeMap::new(),
             running: FuturesUnordered::new(),
             generation: 0,
@@ -77,13 +80,21 @@ impl Checks {
         }
     }
 
-    /// These are all instances now.
-    pub(super) fn set<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
+    /// These are all instances of a service now; without any it is forgotten.
+    pub(super) fn set<'a>(&mut self, service: &K, instances: impl Iterator<Item = &'a Instance>) {
         if self.settings.is_none() {
             return;
         }
         let targets: BTreeSet<Target> = instances.filter_map(|instance| self.target(instance)).collect();
-        self.targets.retain(|target, _| targets.contains(target));
+        let before = match targets.is_empty() {
+            true => self.of_service.remove(service),
+            false => self.of_service.insert(service.clone(), targets.clone()),
+        };
+        for target in before.into_iter().flatten() {
+            if !self.of_service.values().any(|targets| targets.contains(&target)) {
+                self.targets.remove(&target);
+            }
+        }
         for target in targets {
             if self.targets.contains_key(&target) {
                 continue;
@@ -99,6 +110,12 @@ impl Checks {
         }
     }
 
+    /// Only these services are there still.
+    pub(super) fn retain(&mut self, is_there: impl Fn(&K) -> bool) {
+        let gone: Vec<K> = self.of_service.keys().filter(|key| !is_there(key)).cloned().collect();
+        gone.iter().for_each(|service| self.set(service, std::iter::empty()));
+    }
+
     /// The same instances, without the health of those that our checks find failing.
     pub(super) fn judged<'a>(&self, instances: impl Iterator<Item = &'a Instance>) -> Vec<Instance> {
         let judge = |instance: &Instance| {
@@ -112,8 +129,8 @@ impl Checks {
         instances.map(judge).collect()
     }
 
-    /// Waits until a target is another than before. Dropping the future loses nothing.
-    pub(super) async fn changed(&mut self) {
+    /// Waits until a target is another than before: the services that have it. Dropping the future loses nothing.
+    pub(super) async fn changed(&mut self) -> Vec<K> {
         loop {
             let Some((target, generation, passes)) = self.running.next().await else {
                 return pending().await;
@@ -127,7 +144,8 @@ impl Checks {
             let has_changed = health.take(passes, (target.rise, target.fall));
             self.begin(target.clone(), generation, target.interval);
             if has_changed {
-                return;
+                let services = self.of_service.iter().filter(|(_, targets)| targets.contains(&target));
+                return services.map(|(service, _)| service.clone()).collect();
             }
         }
     }

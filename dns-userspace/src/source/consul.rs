@@ -28,6 +28,7 @@ pub(super) use self::registration::Registration;
 use self::taking::hidden;
 use super::agent;
 use super::checks::Checks;
+use super::host_names::{HostNames, LookUp};
 use super::peer::{Answer, Credential, LatePeer, Peer};
 use super::services::Instance;
 use super::{Event, Listing, Object, World, WorldError};
@@ -64,7 +65,9 @@ pub(super) struct Consul {
     is_stale: bool,
     services: BTreeMap<String, Known>,
     machines: BTreeMap<Arc<str>, Object>,
-    checks: Checks,
+    checks: Checks<String>,
+    /// Hosts that instances have in the place of addresses, by service.
+    hosts: HostNames<String>,
     /// Replies that are waited for.
     answers: FuturesUnordered<BoxFuture<'static, Told>>,
     /// Requests that do not wait at Consul, at a time.
@@ -104,9 +107,11 @@ struct Known {
 }
 
 impl Consul {
-    pub(super) fn new(settings: ConsulSource) -> Self {
+    /// A Consul; `look_up` gives the addresses of hosts.
+    pub(super) fn new(settings: ConsulSource, look_up: LookUp) -> Self {
         Self {
             checks: Checks::new(settings.checks.clone()),
+            hosts: HostNames::new(look_up),
             peer: LatePeer::new("Consul", settings.peer.clone(), Credential::Header("X-Consul-Token")),
             settings,
             catalog: Place::default(),
@@ -147,7 +152,10 @@ impl Consul {
             self.services.entry(name.clone()).or_default().place = Place::default();
             self.take(&name, &answer)?;
         }
-        self.check();
+        let services = &self.services;
+        self.checks.retain(|name| services.contains_key(name));
+        self.hosts.retain(|name| services.contains_key(name));
+        self.hosts.settle().await;
         let names: Vec<String> = self.services.keys().cloned().collect();
         for name in names {
             self.describe(&name);
@@ -211,8 +219,11 @@ impl World for Consul {
             }
             let reply = tokio::select! {
                 reply = self.answers.next() => reply,
-                () = self.checks.changed() => {
-                    let names: Vec<String> = self.services.keys().cloned().collect();
+                names = self.checks.changed() => {
+                    names.iter().for_each(|name| self.tell_service(name));
+                    continue;
+                }
+                names = self.hosts.changed() => {
                     names.iter().for_each(|name| self.tell_service(name));
                     continue;
                 }

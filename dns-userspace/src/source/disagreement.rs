@@ -1,5 +1,5 @@
 //! Where a proxy and DNS disagree: names that the proxy routes and DNS lacks, names that lead to the proxy and that it
-//! does not route, and wildcards that mean different things. Pure, but for [`report`], which asks.
+//! does not route, and wildcards that mean different things. Pure, but for [`report`] and [`takers`], which ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -325,6 +325,12 @@ pub async fn report(
     }
     found.extend(disagreements(&routed, &served, targets));
     Ok(found)
+}
+
+/// Asks a Traefik which of its routers take some request to a host: their names and rules.
+pub async fn takers(traefik: PeerSettings, is_v2: bool, host: &Name) -> Result<Vec<(String, String)>, WorldError> {
+    let traefik = Peer::new("Traefik", traefik, Credential::Basic)?;
+    Ok(traefik::takers(traefik::routers(&traefik).await?, is_v2, host))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use self::allocations::{Allocations, Id};
 use self::answers::{AgentSelf, Message, Namespace, Registered, Registration};
 use super::agent;
 use super::checks::Checks;
+use super::host_names::{HostNames, LookUp};
 use super::peer::{Credential, LatePeer, Lines, Peer};
 use super::services::{self, Instance};
 use super::{Change, Event, Listing, Object, World, WorldError};
@@ -52,7 +53,9 @@ pub(super) struct Nomad {
     /// The index of the list: events up to it are in it.
     listed_at: u64,
     services: BTreeMap<Key, Known>,
-    checks: Checks,
+    checks: Checks<Key>,
+    /// Hosts that instances have in the place of addresses, by service.
+    hosts: HostNames<Key>,
     /// What Nomad checks itself.
     allocations: Allocations,
     events: Events,
@@ -74,6 +77,12 @@ struct Known {
     objects: BTreeMap<Arc<str>, Object>,
 }
 
+impl Known {
+    fn all(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values().map(|registered| &registered.instance)
+    }
+}
+
 enum Events {
     Opening(BoxFuture<'static, Result<Lines, WorldError>>),
     Open(Lines),
@@ -82,9 +91,11 @@ enum Events {
 }
 
 impl Nomad {
-    pub(super) fn new(settings: NomadSource) -> Self {
+    /// A Nomad; `look_up` gives the addresses of hosts.
+    pub(super) fn new(settings: NomadSource, look_up: LookUp) -> Self {
         Self {
             checks: Checks::new(settings.checks.clone()),
+            hosts: HostNames::new(look_up),
             allocations: Allocations::new(settings.has_allocation_checks),
             peer: LatePeer::new("Nomad", settings.peer.clone(), Credential::Header("X-Nomad-Token")),
             settings,
@@ -146,7 +157,14 @@ impl Nomad {
             }
         }
         self.services = now;
-        self.check();
+        let services = &self.services;
+        self.checks.retain(|key| services.contains_key(key));
+        self.hosts.retain(|key| services.contains_key(key));
+        for (key, known) in services {
+            self.checks.set(key, known.all());
+            self.hosts.set(key, known.all());
+        }
+        self.hosts.settle().await;
         let registered = self.services.values().flat_map(|known| known.instances.values());
         let allocations = registered.map(|registered| registered.allocation.clone()).collect();
         self.allocations.set(peer, allocations);
@@ -161,12 +179,6 @@ impl Nomad {
         Ok(Listing { objects, resume: None })
     }
 
-    /// Checks the instances of all services, those that have come included.
-    fn check(&mut self) {
-        let instances = self.services.values().flat_map(|known| known.instances.values());
-        self.checks.set(instances.map(|registered| &registered.instance));
-    }
-
     /// The services with an instance in an allocation.
     fn services_of(&self, id: &Id) -> Vec<Key> {
         let is_in = |known: &Known| known.instances.values().any(|registered| registered.allocation == *id);
@@ -179,11 +191,11 @@ impl Nomad {
         let Some(known) = self.services.get_mut(key) else {
             return BTreeMap::new();
         };
-        let all = known.instances.values();
-        let mut judged = self.checks.judged(all.map(|registered| &registered.instance));
+        let mut judged = self.checks.judged(known.all());
         for (judged, registered) in judged.iter_mut().zip(known.instances.values()) {
             judged.is_passing &= !self.allocations.fails(&registered.allocation, &key.1);
         }
+        self.hosts.resolve(key, &mut judged);
         let instances: Vec<Instance> = services::served(&judged, &known.served).into_iter().cloned().collect();
         known.served = instances.iter().map(|instance| instance.id.clone()).collect();
         let objects = services::objects(&key.1, 0, &instances, &self.settings.naming);
@@ -229,7 +241,8 @@ impl Nomad {
                 "ServiceDeregistration" => drop(known.instances.remove(&id)),
                 _ => continue,
             }
-            self.check();
+            self.checks.set(&key, known.all());
+            self.hosts.set(&key, known.all());
             self.tell(&key);
         }
         Ok(())
@@ -290,8 +303,11 @@ impl World for Nomad {
             }
             let event = tokio::select! {
                 event = self.events.next(self.resync) => event?,
-                () = self.checks.changed() => {
-                    let keys: Vec<Key> = self.services.keys().cloned().collect();
+                keys = self.checks.changed() => {
+                    keys.iter().for_each(|key| self.tell(key));
+                    continue;
+                }
+                keys = self.hosts.changed() => {
                     keys.iter().for_each(|key| self.tell(key));
                     continue;
                 }

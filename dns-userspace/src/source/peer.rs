@@ -93,7 +93,7 @@ impl LatePeer {
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     /// What was asked, for messages.
-    what: String,
+    pub(super) what: String,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,

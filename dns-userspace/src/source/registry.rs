@@ -25,6 +25,7 @@ use super::consul_kv::ConsulKv;
 use super::disagreement::{self, Disagreement};
 use super::export::Export;
 use super::git::Git;
+use super::host_names::{self, LookUp};
 use super::hosts::Hosts;
 use super::kubernetes::{KnownCluster, KubernetesFigures, KubernetesWorld, Leadership, Persisting, Reporting};
 use super::marks::Marks;
@@ -414,6 +415,11 @@ impl Task {
         }
     }
 
+    /// What looks up the hosts of instances.
+    fn look_up(&self) -> LookUp {
+        host_names::in_our_zones_or_by_the_system(Arc::clone(&self.history))
+    }
+
     fn world<W: World>(&self, configured: &ConfiguredSource, world: W) -> BoxFuture<'static, ()> {
         self.world_with(configured, world, WatcherSettings::default())
     }
@@ -476,7 +482,7 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
         }
         SourceSettings::Consul(settings) => {
             let registration = Registration::new(&settings, &task.status);
-            let watching = task.registry(configured, Consul::new(settings));
+            let watching = task.registry(configured, Consul::new(settings, task.look_up()));
             match registration {
                 Some(registration) => {
                     let registering = registration.run(task.stop.clone());
@@ -486,7 +492,7 @@ fn watch(configured: &ConfiguredSource, task: &Task) -> BoxFuture<'static, ()> {
             }
         }
         SourceSettings::ConsulKv(settings) => task.world(configured, ConsulKv::new(settings)),
-        SourceSettings::Nomad(settings) => task.registry(configured, Nomad::new(settings)),
+        SourceSettings::Nomad(settings) => task.registry(configured, Nomad::new(settings, task.look_up())),
         SourceSettings::Traefik(settings) => task.world(configured, Polling::new(Traefik::new(settings))),
         SourceSettings::Caddy(settings) => task.world(configured, Polling::new(Caddy::new(settings))),
         SourceSettings::Git(settings) => {

@@ -19,6 +19,7 @@ mod registry_names;
 mod tags;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::world::Object;
@@ -47,6 +48,17 @@ pub struct Instance {
     pub meta: BTreeMap<String, String>,
     /// The machine it runs on, where the registry says.
     pub node: Option<Node>,
+    /// What is known of the host, where that is in the place of an address, and is looked up.
+    pub resolved: Resolved,
+}
+
+/// What is known of a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// The addresses that were found last.
+    pub addresses: Vec<IpAddr>,
+    /// Why it could not be looked up the last time.
+    pub problem: Option<String>,
 }
 
 /// A machine of a registry.

@@ -3,6 +3,7 @@
 //! ```text
 //! GET /api/rawdata ─ routers, tcpRouters ─ rules ─► Router a@file: a.example.org. A, AAAA of `targets`
 //! path/*.yaml, *.toml ─ http.routers, tcp.routers ─► the same
+//! metrics of each target ─ open connections ─► weights of `targets`
 //! ```
 //!
 //! Traefik's API has no way to wait for a change: it is asked every few seconds, and what it says is compared. The API
@@ -10,6 +11,7 @@
 //! router, whose hosts are among those of the other. `docs/discovery.md` is for users.
 
 mod files;
+mod loads;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::loads::Loads;
 use super::disagreement::{Disagreement, RoutedRule};
 use super::peer::{Answer, Credential, LatePeer, Peer};
 use super::polled::{Objects, Readable};
@@ -41,6 +44,8 @@ pub(super) struct Traefik {
     peer: LatePeer,
     /// Its configuration, where that is read in the place of the API.
     files: Option<ProxyFiles>,
+    /// The loads of the proxies, where they say them.
+    loads: Option<Loads>,
 }
 
 /// `/api/rawdata`.
@@ -69,6 +74,9 @@ pub(super) struct Router {
 
 impl Readable for Traefik {
     async fn read(&mut self) -> Result<Objects, WorldError> {
+        if let Some(loads) = &mut self.loads {
+            loads.begin().await;
+        }
         let routers = match &mut self.files {
             Some(files) => files::routers(files.read(files::ENDINGS).await?)?,
             None => {
@@ -76,17 +84,38 @@ impl Readable for Traefik {
                 routers(&peer).await?
             }
         };
+        let targets = match &self.loads {
+            Some(loads) => loads.weights(),
+            None => self.settings.targets.iter().map(|target| (*target, 1)).collect(),
+        };
         let objects = routers.into_iter().map(|(key, router, is_http)| {
-            let claims = self.claims(&router, is_http);
+            let claims = self.claims(&router, is_http, &targets);
             (Arc::clone(&key), Object { key, since: 0, claims })
         });
-        Ok(objects.collect())
+        let problems = self.loads.iter().flat_map(Loads::problems);
+        let problems = problems.map(|object| (Arc::clone(&object.key), object));
+        Ok(objects.chain(problems).collect())
     }
 
     async fn pause(&mut self) {
-        match &mut self.files {
-            Some(files) => files.changed().await,
-            None => tokio::time::sleep(self.settings.poll).await,
+        let Self {
+            files, loads, settings, ..
+        } = self;
+        let changed = async {
+            match files {
+                Some(files) => files.changed().await,
+                None => tokio::time::sleep(settings.poll).await,
+            }
+        };
+        let loads_changed = async {
+            match loads {
+                Some(loads) => loads.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = changed => {}
+            () = loads_changed => {}
         }
     }
 }
@@ -96,11 +125,12 @@ impl Traefik {
         Self {
             peer: LatePeer::new("Traefik", settings.peer.clone(), Credential::Basic),
             files: settings.path.clone().map(ProxyFiles::new),
+            loads: Loads::new(&settings),
             settings,
         }
     }
 
-    fn claims(&self, router: &Router, is_http: bool) -> Result<Vec<Claim>, String> {
+    fn claims(&self, router: &Router, is_http: bool, targets: &BTreeMap<IpAddr, u16>) -> Result<Vec<Claim>, String> {
         if !router.has_names() {
             return Ok(Vec::new());
         }
@@ -118,7 +148,6 @@ impl Traefik {
         if let Some(outside) = all.find(|name| !is_within(name, &self.settings.zones)) {
             return Err(outside_of_zones(outside));
         }
-        let targets: BTreeMap<IpAddr, u16> = self.settings.targets.iter().map(|target| (*target, 1)).collect();
         let any_depth = names
             .exact
             .iter()
@@ -202,6 +231,15 @@ pub(super) fn routed(routers: Routers, is_v2: bool) -> (Vec<RoutedRule>, Vec<Dis
         }
     }
     (routed, broken)
+}
+
+/// The routers that take some request to a host, each with its rule.
+pub(super) fn takers(routers: Routers, is_v2: bool, host: &Name) -> Vec<(String, String)> {
+    let takes = |(_, router, is_http): &(Arc<str>, Router, bool)| {
+        router.has_names() && router.rule(*is_http, is_v2).is_ok_and(|rule| rule.takes(host))
+    };
+    let taking = routers.into_iter().filter(takes);
+    taking.map(|(key, router, _)| (key.to_string(), router.rule)).collect()
 }
 
 /// A list of routers, page by page. `rawdata` is the reply that has no raw data.

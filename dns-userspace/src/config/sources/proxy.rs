@@ -21,6 +21,8 @@ pub struct ProxySource {
     pub path: Option<Arc<Path>>,
     /// The addresses at which it serves: where all names lead.
     pub targets: Vec<IpAddr>,
+    /// The metrics of each target, in their order; none: all weigh alike.
+    pub metrics: Vec<PeerSettings>,
     /// Names have to be in one of these zones; none: in any.
     pub zones: Vec<Name>,
     /// The TTL of all records, in seconds.
@@ -62,6 +64,7 @@ pub(super) fn read(
         peer: peer::read(section, around, default_url, "basic_file", findings)?,
         path: path.map(|path| around.base.join(path.text).into()),
         targets,
+        metrics: Vec::new(),
         zones: peer::zones(section, findings),
         ttl,
         poll,

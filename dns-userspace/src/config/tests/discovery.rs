@@ -9,7 +9,7 @@ const SOURCES: &str = r#"sources:
        order: random, zones: [example.com],
        rule_syntax: v2, datacenter: dc1, namespace: team}
   nomad: [{name: n}]
-  traefik: [{name: t, targets: [192.0.2.1]}]
+  traefik: [{name: t, targets: [192.0.2.1], metrics: ["http://192.0.2.1:8082/metrics"], ca: ca.pem}]
   caddy: [{name: c, targets: [192.0.2.1], poll: 1s}]
   consul_kv: [{name: k, prefix: dns/}]
 "#;
@@ -68,6 +68,11 @@ fn every_key_of_registries_and_proxies_is_read() {
         panic!("{sources:?}")
     };
     assert_eq!((traefik.ttl, traefik.poll), (300, Duration::from_secs(5)));
+    let [metrics] = &traefik.metrics[..] else {
+        panic!("{traefik:?}")
+    };
+    assert_eq!(&*metrics.url, "http://192.0.2.1:8082/metrics");
+    assert_eq!(metrics.ca, traefik.peer.ca);
 }
 
 #[test]
@@ -90,6 +95,16 @@ fn what_is_wrong_is_told() {
     refused(&consul("rule_syntax: v4"), "4:20", "v3");
     refused(&consul("poll: 5s"), "4:7", "unknown key `poll`");
     refused("sources: {traefik: [{name: t}]}\n", "1:21", "targets: [192.0.2.1]");
+    let traefik = |metrics: &str| {
+        format!("sources:\n  traefik:\n    - name: t\n      targets: [192.0.2.1]\n      metrics: {metrics}\n")
+    };
+    refused(&traefik("[web]"), "5:17", "does not begin with http://");
+    refused(&traefik("[]"), "5:16", "0 metrics for 1 targets");
+    refused(
+        &traefik("[\"http://a/metrics\", \"http://b/metrics\"]"),
+        "5:16",
+        "2 metrics for 1 targets: give each target the URL of its metrics",
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn settings(player: &Player) -> ProxySource {
         peer: PeerSettings::new(&player.url).expect("a URL"),
         path: None,
         targets: vec!["192.0.2.7".parse().expect("an address")],
+        metrics: Vec::new(),
         zones: Vec::new(),
         ttl: 60,
         poll: Duration::from_millis(20),

@@ -51,10 +51,11 @@ async fn server() -> (u16, Arc<AtomicU16>) {
 }
 
 /// Whether the instances pass, after the next change.
-async fn after_change(checks: &mut Checks, instances: &[Instance]) -> Vec<bool> {
-    timeout(Duration::from_secs(10), checks.changed())
+async fn after_change(checks: &mut Checks<&'static str>, instances: &[Instance]) -> Vec<bool> {
+    let services = timeout(Duration::from_secs(10), checks.changed())
         .await
         .expect("a change");
+    assert_eq!(services, ["web"]);
     checks
         .judged(instances.iter())
         .iter()
@@ -67,7 +68,7 @@ async fn an_http_target_fails_and_comes_back() {
     let (port, status) = server().await;
     let instances = [instance(port, &[])];
     let mut checks = Checks::new(Some(settings(CheckAsk::Path("/health".into()))));
-    checks.set(instances.iter());
+    checks.set(&"web", instances.iter());
     assert!(
         timeout(Duration::from_millis(100), checks.changed()).await.is_err(),
         "it passes"
@@ -83,7 +84,7 @@ async fn an_http_target_fails_and_comes_back() {
         port,
         &["traefik.http.services.a.loadbalancer.healthcheck.path=/other"],
     )];
-    checks.set(tagged.iter());
+    checks.set(&"web", tagged.iter());
     assert_eq!(after_change(&mut checks, &tagged).await, [false]);
 }
 
@@ -94,9 +95,13 @@ async fn a_tcp_target_that_nobody_listens_on_fails() {
     let instances = [&listener, &closed].map(|of| instance(of.local_addr().expect("an address").port(), &[]));
     drop(closed);
     let mut checks = Checks::new(Some(settings(CheckAsk::Connection)));
-    checks.set(instances.iter());
+    checks.set(&"web", instances.iter());
     assert_eq!(after_change(&mut checks, &instances).await, [true, false]);
-    checks.set(instances[..1].iter());
+    // Another service has the second one, too.
+    checks.set(&"other", instances[1..].iter());
+    checks.set(&"web", instances[..1].iter());
+    assert_eq!(checks.targets.len(), 2);
+    checks.retain(|service| *service == "web");
     assert_eq!(checks.targets.len(), 1);
 }
 
@@ -125,7 +130,7 @@ async fn a_dns_target_passes_while_it_answers_with_noerror() {
     });
     let name = "health.example.".parse().expect("a name");
     let mut checks = Checks::new(Some(settings(CheckAsk::Name(name))));
-    checks.set(instances.iter());
+    checks.set(&"web", instances.iter());
     for wrong in [2, 3, 5, 99] {
         rcode.store(wrong, Ordering::SeqCst);
         assert_eq!(after_change(&mut checks, &instances).await, [false], "{wrong}");
@@ -138,7 +143,7 @@ async fn a_dns_target_passes_while_it_answers_with_noerror() {
 async fn without_settings_nothing_is_checked() {
     let mut checks = Checks::new(None);
     let instances = [instance(1, &[])];
-    checks.set(instances.iter());
+    checks.set(&"web", instances.iter());
     assert!(timeout(Duration::from_millis(50), checks.changed()).await.is_err());
     assert!(checks.judged(instances.iter())[0].is_passing);
 }

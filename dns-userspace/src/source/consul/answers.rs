@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::source::services::{Instance, Node};
+use crate::source::services::{Instance, Node, Resolved};
 
 /// An entry of `/v1/health/service/NAME`.
 #[derive(Debug, Deserialize)]
@@ -126,6 +126,7 @@ impl HealthEntry {
             is_passing: checks.iter().all(|check| check.status == "passing"),
             meta: service.meta.unwrap_or_default(),
             node: Some(node.into()),
+            resolved: Resolved::default(),
         })
     }
 }

@@ -23,13 +23,10 @@ impl Consul {
             return Ok(());
         }
         known.instances = instances;
+        let name = name.to_owned();
+        self.checks.set(&name, known.instances.iter());
+        self.hosts.set(&name, known.instances.iter());
         Ok(())
-    }
-
-    /// Checks the instances of all services, those that have come included.
-    pub(super) fn check(&mut self) {
-        self.checks
-            .set(self.services.values().flat_map(|known| &known.instances));
     }
 
     /// Describes a service anew: its objects that differ, and the keys of those that are gone.
@@ -37,7 +34,8 @@ impl Consul {
         let Some(known) = self.services.get_mut(name).filter(|known| !known.instances.is_empty()) else {
             return (Vec::new(), Vec::new());
         };
-        let instances = self.checks.judged(known.instances.iter());
+        let mut instances = self.checks.judged(known.instances.iter());
+        self.hosts.resolve(&name.to_owned(), &mut instances);
         let served: Vec<Instance> = services::served(&instances, &known.served)
             .into_iter()
             .cloned()
@@ -147,6 +145,8 @@ impl Consul {
                 let had_many = self.has_many();
                 for name in gone {
                     let known = self.services.remove(&name).unwrap_or_default();
+                    self.checks.set(&name, std::iter::empty());
+                    self.hosts.set(&name, std::iter::empty());
                     self.tell(known.objects.into_keys().map(Change::Deleted));
                 }
                 for name in selected {
@@ -168,7 +168,6 @@ impl Consul {
                     return Ok(());
                 }
                 self.take(name, answer)?;
-                self.check();
                 self.tell_service(name);
             }
             Query::States => {

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Change;
+use super::super::host_names::by_the_system_alone;
 use super::super::peer::testing::{Player, Reply};
 use super::*;
 use crate::config::{CheckedBy, Naming, Near, PeerSettings, Register, Secret};
@@ -100,7 +101,7 @@ async fn applied(world: &mut Consul) -> Object {
 #[tokio::test]
 async fn the_recorded_service_is_named_and_followed() {
     let player = recorded().await;
-    let mut world = Consul::new(settings(&player));
+    let mut world = Consul::new(settings(&player), by_the_system_alone());
     let objects = listed(&mut world).await;
     assert_eq!(objects.len(), 1, "{objects:?}");
     assert_eq!(
@@ -135,7 +136,7 @@ async fn the_recorded_service_is_named_and_followed() {
 #[tokio::test]
 async fn only_passing_instances_are_served_and_the_last_one_stays() {
     let player = recorded().await;
-    let mut world = Consul::new(settings(&player));
+    let mut world = Consul::new(settings(&player), by_the_system_alone());
     listed(&mut world).await;
     let both = |one: &str, other: &str| [instance("a", "192.0.2.1", one), instance("b", "192.0.2.2", other)];
     player.set(WEB, instances(30, &both("passing", "critical")));
@@ -150,7 +151,7 @@ async fn only_passing_instances_are_served_and_the_last_one_stays() {
 #[tokio::test]
 async fn an_index_that_goes_back_is_read_at_once() {
     let player = recorded().await;
-    let mut world = Consul::new(settings(&player));
+    let mut world = Consul::new(settings(&player), by_the_system_alone());
     listed(&mut world).await;
     player.set(WEB, instances(3, &[instance("a", "192.0.2.3", "passing")]));
     assert_eq!(addresses(&applied(&mut world).await), ["192.0.2.3"]);
@@ -165,7 +166,7 @@ async fn an_index_that_goes_back_is_read_at_once() {
 #[tokio::test]
 async fn a_service_comes_and_goes() {
     let player = recorded().await;
-    let mut world = Consul::new(settings(&player));
+    let mut world = Consul::new(settings(&player), by_the_system_alone());
     listed(&mut world).await;
     player.set(
         "/v1/health/service/db",
@@ -196,7 +197,7 @@ async fn a_service_comes_and_goes() {
 #[tokio::test]
 async fn what_an_acl_hides_is_not_taken_for_gone() {
     let player = recorded().await;
-    let mut world = Consul::new(settings(&player));
+    let mut world = Consul::new(settings(&player), by_the_system_alone());
     listed(&mut world).await;
     let hidden = |body: &str, index: u64| {
         Reply::ok(body)
@@ -214,7 +215,7 @@ async fn what_an_acl_hides_is_not_taken_for_gone() {
     player.set(CATALOG, hidden("{}", 51));
     assert!(world.list().await.is_err());
     // A token that never could read all is no reason to doubt.
-    let mut fresh = Consul::new(settings(&player));
+    let mut fresh = Consul::new(settings(&player), by_the_system_alone());
     player.set(CATALOG, hidden("{\"web\": []}", 52));
     assert_eq!(listed(&mut fresh).await.len(), 1);
 }
@@ -226,7 +227,7 @@ async fn errors_say_what_to_do() {
         CATALOG,
         Reply::error(403, "Permission denied: token with AccessorID x lacks permission"),
     );
-    let mut world = Consul::new(settings(&player));
+    let mut world = Consul::new(settings(&player), by_the_system_alone());
     let error = world.list().await.expect_err("403");
     assert!(
         error.0.contains("403 Permission denied") && error.0.contains("check the token"),
@@ -254,7 +255,7 @@ async fn errors_say_what_to_do() {
     let mut nowhere = settings(&player);
     nowhere.peer.url = "http://127.0.0.1:1".into();
     assert!(
-        Consul::new(nowhere)
+        Consul::new(nowhere, by_the_system_alone())
             .list()
             .await
             .expect_err("nobody")
@@ -270,7 +271,7 @@ async fn a_token_in_a_file_is_read_again() {
     let file = folder.path().join("token");
     let mut settings = settings(&player);
     settings.peer.secret_file = Some(file.as_path().into());
-    let mut world = Consul::new(settings);
+    let mut world = Consul::new(settings, by_the_system_alone());
     assert!(world.list().await.expect_err("no file").0.contains("cannot be read"));
     for token in ["one", "two"] {
         std::fs::write(&file, format!("{token}\n")).expect("written");
@@ -289,7 +290,7 @@ async fn the_names_of_consul_s_own_dns_server_are_there_where_asked() {
     let player = recorded().await;
     let mut settings = settings(&player);
     settings.naming.domain = Some("consul.".parse().expect("a name"));
-    let objects = listed(&mut Consul::new(settings)).await;
+    let objects = listed(&mut Consul::new(settings, by_the_system_alone())).await;
     let all: Vec<String> = objects
         .iter()
         .flat_map(|object| object.claims.clone().expect("claims"))
@@ -335,7 +336,7 @@ async fn of_many_services_the_checks_of_all_say_whom_to_ask() {
     };
     let any = "/v1/health/state/any";
     player.set(any, states(5, "passing"));
-    let mut world = Consul::new(settings(&player));
+    let mut world = Consul::new(settings(&player), by_the_system_alone());
     assert_eq!(listed(&mut world).await.len(), 200);
     assert!(
         timeout(Duration::from_millis(500), world.next()).await.is_err(),
@@ -380,7 +381,7 @@ async fn the_node_of_the_agent_is_near() {
     player.set("/v1/agent/self", Reply::ok(agent.to_string()));
     let mut settings = settings(&player);
     settings.naming.near = Some(Near::default());
-    let objects = listed(&mut Consul::new(settings)).await;
+    let objects = listed(&mut Consul::new(settings, by_the_system_alone())).await;
     let web = objects
         .iter()
         .find(|object| &*object.key == "Service web")
@@ -496,7 +497,10 @@ async fn a_reply_that_is_cut_off_is_an_error_and_changes_nothing() {
     });
     let mut settings = settings(&Player::start().await);
     settings.peer.url = url.as_str().into();
-    let error = Consul::new(settings).list().await.expect_err("cut off");
+    let error = Consul::new(settings, by_the_system_alone())
+        .list()
+        .await
+        .expect_err("cut off");
     assert!(
         error.0.contains("GET /v1/catalog/services: the reply broke off"),
         "{error}"

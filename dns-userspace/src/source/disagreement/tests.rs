@@ -79,6 +79,7 @@ async fn a_traefik_is_compared_with_what_is_served() {
         peer: PeerSettings::new(&player.url).expect("a URL"),
         path: None,
         targets: vec![target],
+        metrics: Vec::new(),
         zones: Vec::new(),
         ttl: 60,
         poll: Duration::from_secs(5),
@@ -132,4 +133,13 @@ async fn both_sides_are_asked() {
         found[1],
         "b.x. is routed by Router b@file, and DNS has no address for it"
     );
+    let taking = |host: &'static str| {
+        let host: Name = host.parse().expect("a name");
+        async move { takers(peer(), false, &host).await.expect("routers") }
+    };
+    assert_eq!(
+        taking("A.x.").await,
+        [("Router a@file".to_owned(), "Host(`a.x`)".to_owned())]
+    );
+    assert!(taking("c.x.").await.is_empty());
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::allocations::Id;
-use crate::source::services::{Instance, Node};
+use crate::source::services::{Instance, Node, Resolved};
 
 /// An entry of `/v1/services`.
 #[derive(Debug, Deserialize)]
@@ -94,6 +94,7 @@ impl From<Registration> for Registered {
                 address: String::new(),
                 datacenter,
             }),
+            resolved: Resolved::default(),
         };
         Self {
             index: modify_index,

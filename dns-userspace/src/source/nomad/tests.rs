@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::host_names::by_the_system_alone;
 use super::super::peer::testing::{Player, Reply};
 use super::*;
 use crate::config::{Naming, Near, PeerSettings, Secret};
@@ -92,7 +93,7 @@ async fn applied(world: &mut Nomad) -> Object {
 #[tokio::test]
 async fn the_recorded_service_is_named_with_its_ports() {
     let player = recorded().await;
-    let mut world = Nomad::new(settings(&player));
+    let mut world = Nomad::new(settings(&player), by_the_system_alone());
     let objects = world.list().await.expect("a list").objects;
     assert_eq!(objects.len(), 1, "{objects:?}");
     assert_eq!(&*objects[0].key, "Service web");
@@ -114,7 +115,7 @@ async fn the_recorded_service_is_named_with_its_ports() {
 #[tokio::test]
 async fn events_are_followed_and_those_before_the_list_are_skipped() {
     let player = recorded().await;
-    let mut world = Nomad::new(settings(&player));
+    let mut world = Nomad::new(settings(&player), by_the_system_alone());
     world.list().await.expect("a list");
     for line in include_str!("../recorded/nomad16-event-stream-service.ndjson").lines() {
         player.line(line);
@@ -136,7 +137,7 @@ async fn when_the_last_service_goes_a_list_is_asked_for() {
     let one = include_str!("../recorded/nomad16-service-web.http").replace("\r\n", "\n");
     let all: Value = serde_json::from_str(one.split_once("\n\n").expect("a body").1).expect("JSON");
     player.set(WEB, Reply::ok(json!([all[0]]).to_string()));
-    let mut world = Nomad::new(settings(&player));
+    let mut world = Nomad::new(settings(&player), by_the_system_alone());
     world.list().await.expect("a list");
     let id = all[0]["ID"].as_str().expect("an ID");
     player.line(&event(40, "ServiceDeregistration", id, 1));
@@ -147,7 +148,7 @@ async fn when_the_last_service_goes_a_list_is_asked_for() {
 async fn a_stream_that_ends_is_an_error_and_one_that_is_refused_is_done_without() {
     let player = recorded().await;
     player.set(STREAM, Reply::ok("{}\n"));
-    let mut world = Nomad::new(settings(&player));
+    let mut world = Nomad::new(settings(&player), by_the_system_alone());
     world.list().await.expect("a list");
     let error = timeout(Duration::from_secs(10), world.next())
         .await
@@ -167,7 +168,7 @@ async fn a_service_that_went_meanwhile_is_no_error_and_anything_else_is() {
         SERVICES,
         Reply::ok(r#"[{"Namespace":"default","Services":[{"ServiceName":"web"},{"ServiceName":"a"}]}]"#),
     );
-    let mut world = Nomad::new(settings(&player));
+    let mut world = Nomad::new(settings(&player), by_the_system_alone());
     assert_eq!(world.list().await.expect("a list").objects.len(), 1);
     player.set("/v1/service/a", Reply::error(500, "no leader"));
     assert!(world.list().await.expect_err("500").0.contains("500 no leader"));
@@ -184,7 +185,7 @@ async fn a_service_in_two_namespaces_is_two_objects() {
         SERVICES,
         Reply::ok(json!([services("default"), services("prod")]).to_string()),
     );
-    let mut world = Nomad::new(settings(&player));
+    let mut world = Nomad::new(settings(&player), by_the_system_alone());
     let objects = world.list().await.expect("a list").objects;
     let keys: Vec<&str> = objects.iter().map(|object| &*object.key).collect();
     assert_eq!(keys, ["Service web", "Service web in prod"]);
@@ -213,7 +214,7 @@ async fn an_instance_whose_check_fails_leaves_and_the_last_one_stays() {
     };
     say("one", "web", "success");
     say("two", "web", "pending");
-    let mut world = Nomad::new(settings(&player));
+    let mut world = Nomad::new(settings(&player), by_the_system_alone());
     world.allocations = Allocations::new(true).every(Duration::from_millis(20));
     let objects = world.list().await.expect("a list").objects;
     assert_eq!(values(&objects[0], "web.x.", "A"), ["192.0.2.1", "192.0.2.2"]);
@@ -258,7 +259,7 @@ async fn the_agent_says_which_instances_are_near() {
     let nearest = || {
         let mut settings = settings(&player);
         settings.naming.near = Some(Near::default());
-        Nomad::new(settings)
+        Nomad::new(settings, by_the_system_alone())
     };
     let objects = nearest().list().await.expect("a list").objects;
     let lost = objects

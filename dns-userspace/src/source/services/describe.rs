@@ -42,6 +42,13 @@ impl Tagged<'_> {
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.instance.address.parse().ok()
     }
+
+    /// Its address, or those of its host as far as they are known.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let own = self.address();
+        let of_host = self.instance.resolved.addresses.iter().filter(move |_| own.is_none());
+        own.into_iter().chain(of_host.copied())
+    }
 }
 
 /// What the served instances of a service ask for; `Err` where nothing can be made of its name.
@@ -74,6 +81,11 @@ fn claims_of(service: &str, tagged: &[Tagged<'_>], naming: &Naming) -> Result<De
     let mut described = Described::default();
     for one in tagged {
         described.problems.append(&mut one.tags.problems.clone());
+        if let Some(problem) = &one.instance.resolved.problem {
+            described
+                .problems
+                .insert(format!("host {}", one.instance.address), not_resolved(one, problem));
+        }
     }
     if let Some(domain) = &naming.domain {
         described
@@ -111,6 +123,15 @@ fn claims_of(service: &str, tagged: &[Tagged<'_>], naming: &Naming) -> Result<De
     }
     routed(&exposed, naming, &mut described);
     Ok(described)
+}
+
+/// What is said of a host that cannot be looked up.
+fn not_resolved(one: &Tagged<'_>, problem: &str) -> String {
+    let what_is_served = match one.instance.resolved.addresses.is_empty() {
+        true => "it has no address in the answers",
+        false => "the addresses that were found last are served",
+    };
+    format!("it cannot be looked up: {problem}; {what_is_served}")
 }
 
 /// `label` below a name, where it is a label.
@@ -180,11 +201,15 @@ fn routed(exposed: &[Tagged<'_>], naming: &Naming, described: &mut Described) {
     }
 }
 
-/// The addresses of instances; where none has one, a CNAME to the first host.
+/// The addresses of instances and of their hosts; where there are none, or all are at one host, a CNAME to that.
 pub(super) fn addresses(owner: &Name, instances: &[Tagged<'_>], wildcard: Wildcard, ttl: u32) -> Vec<Claim> {
     let mut weights: BTreeMap<IpAddr, u16> = BTreeMap::new();
-    for one in instances {
-        if let Some(address) = one.address() {
+    let first = instances.first().map(|one| &one.instance.address);
+    let is_one_host = instances
+        .iter()
+        .all(|one| one.address().is_none() && Some(&one.instance.address) == first);
+    for one in instances.iter().filter(|_| !is_one_host) {
+        for address in one.addresses() {
             let weight = weights.entry(address).or_default();
             *weight = weight.saturating_add(one.weight());
         }

@@ -18,8 +18,8 @@ use crate::source::Claim;
 pub(super) fn nearest_first(claim: &mut Claim, instances: &[Tagged<'_>], near: &Near) {
     let mut distances: BTreeMap<Rdata, u8> = BTreeMap::new();
     for one in instances {
-        if let Some(address) = one.address() {
-            let distance = near.distance(one.instance);
+        let distance = near.distance(one.instance);
+        for address in one.addresses() {
             let known = distances.entry(octets(address)).or_insert(distance);
             *known = distance.min(*known);
         }

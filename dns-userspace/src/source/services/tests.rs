@@ -329,6 +329,71 @@ fn a_host_name_for_an_address_is_an_alias() {
     );
 }
 
+/// An instance at a host that was looked up.
+fn at_host(id: &str, host: &str, addresses: &[&str]) -> Instance {
+    Instance {
+        resolved: Resolved {
+            addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
+            problem: addresses.is_empty().then(|| "no such host".to_owned()),
+        },
+        ..instance(id, host, &["traefik.enable=true"])
+    }
+}
+
+#[test]
+fn several_hosts_are_served_by_their_addresses() {
+    let instances = [
+        at_host("1", "a.example.net", &["192.0.2.7", "2001:db8::7"]),
+        at_host("2", "b.example.net", &["192.0.2.8"]),
+        instance("3", "192.0.2.9", &["traefik.enable=true"]),
+    ];
+    assert_eq!(
+        described("ext", &instances, &naming()),
+        [
+            "_ext._tcp.dev.example.com. SRV 1 1 8080 a.example.net. | 1 1 8080 b.example.net. | 1 1 8080 \
+             c0000209.addr.dev.example.com.",
+            "c0000209.addr.dev.example.com. A 192.0.2.9",
+            "ext.dev.example.com. A 192.0.2.7 | 192.0.2.8 | 192.0.2.9",
+            "ext.dev.example.com. AAAA 2001:db8::7",
+            "ext.dev.example.com. SRV 1 1 8080 a.example.net. | 1 1 8080 b.example.net. | 1 1 8080 \
+             c0000209.addr.dev.example.com.",
+        ]
+    );
+    // Two instances at one host are an alias still.
+    let one_host = [
+        at_host("1", "a.example.net", &["192.0.2.7"]),
+        at_host("2", "a.example.net", &[]),
+    ];
+    let all = described("ext", &one_host, &naming());
+    assert!(
+        all.contains(&"ext.dev.example.com. CNAME a.example.net.".to_owned()),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn a_host_that_cannot_be_looked_up_is_told_on_its_service() {
+    let instances = [
+        at_host("1", "a.example.net", &[]),
+        at_host("2", "b.example.net", &["192.0.2.8"]),
+    ];
+    let all = objects("ext", 0, &instances, &naming());
+    let [service, problem] = &all[..] else {
+        panic!("{all:?}")
+    };
+    assert_eq!(&*problem.key, "Service ext, host a.example.net");
+    let reason = problem.claims.as_ref().expect_err("a problem");
+    assert!(
+        reason.contains("no such host") && reason.contains("no address"),
+        "{reason}"
+    );
+    let lines = shown(service.claims.as_ref().expect("claims"));
+    assert!(
+        lines.contains(&"ext.dev.example.com. A 192.0.2.8".to_owned()),
+        "{lines:?}"
+    );
+}
+
 #[test]
 fn a_name_that_is_no_label_is_an_error() {
     let error = describe(

@@ -22,6 +22,7 @@ fn settings(player: &Player) -> ProxySource {
         },
         path: None,
         targets: vec!["198.51.100.7".parse().expect("an address")],
+        metrics: Vec::new(),
         zones: Vec::new(),
         ttl: 60,
         poll: Duration::from_millis(20),
