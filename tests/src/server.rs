@@ -50,8 +50,11 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result
     Ok(())
 }
 
-/// The program, which `cargo xtask test` builds before the tests.
+/// The program, which `cargo xtask test` builds before the tests; `HOTDNS_PROGRAM` names another one.
 pub fn program() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("HOTDNS_PROGRAM") {
+        return Ok(program.into());
+    }
     let own = std::env::current_exe()?;
     let program = own
         .parent()

@@ -2,7 +2,8 @@
 //!
 //! Their programs are in `$HOTDNS_PEERS`, or in `~/.cache/hotdns-peers/bin`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -15,8 +16,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("traefik", "https://github.com/traefik/traefik/releases"),
 ];
 
-/// Runs these tests, where each program is there.
-pub(crate) fn test() -> Result<()> {
+/// Runs these tests, where each program is there. `program` is tested in the place of a new one; `arguments` are filters.
+pub(crate) fn test(program: Option<&Path>, arguments: &[OsString]) -> Result<()> {
     let folder = match std::env::var_os("HOTDNS_PEERS") {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/hotdns-peers/bin"),
@@ -46,5 +47,9 @@ pub(crate) fn test() -> Result<()> {
         "--ignored",
         "--nocapture",
     ]);
+    cargo.args(arguments);
+    if let Some(program) = program {
+        cargo.env("HOTDNS_PROGRAM", std::path::absolute(program)?);
+    }
     process::run(&mut cargo)
 }

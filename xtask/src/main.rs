@@ -87,13 +87,13 @@ enum Command {
         #[arg(long, conflicts_with = "kernels")]
         differential: bool,
         /// Install, upgrade and purge the Debian package in a clean Debian, instead of the suite
-        #[arg(long, conflicts_with_all = ["kernels", "differential"])]
+        #[arg(long, group = "of_a_program", conflicts_with_all = ["kernels", "differential"])]
         package: bool,
-        /// With --package: pack this program instead of building one for release
-        #[arg(long, requires = "package", value_name = "FILE")]
+        /// With --package: pack this program instead of building one for release; with --discovery: test it
+        #[arg(long, requires = "of_a_program", value_name = "FILE")]
         program: Option<PathBuf>,
         /// Run hotdns beside a real Consul, Traefik and Caddy, instead of the suite; says which of them are missing
-        #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package"])]
+        #[arg(long, group = "of_a_program", conflicts_with_all = ["kernels", "kubernetes", "differential", "package"])]
         discovery: bool,
         /// Use the API as its OpenAPI document describes it: schemathesis, a client in Python and one in TypeScript
         #[arg(long, conflicts_with_all = ["kernels", "kubernetes", "differential", "package", "discovery"])]
@@ -190,7 +190,12 @@ fn perform(command: Command) -> Result<()> {
             arguments,
             ..
         } => suite::differential(cases, seed, &arguments),
-        Command::Test { discovery: true, .. } => discovery::test(),
+        Command::Test {
+            discovery: true,
+            program,
+            arguments,
+            ..
+        } => discovery::test(program.as_deref(), &arguments),
         Command::Test {
             openapi: true,
             examples,

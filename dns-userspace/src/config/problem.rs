@@ -328,11 +328,7 @@ pub enum ConfigProblem {
     #[error("`http.tokens_file`: {error}")]
     BadTokensFile { error: String },
     #[error("`{key}`: {path}: {reason}")]
-    BadPrefixFile {
-        key: String,
-        path: String,
-        reason: String,
-    },
+    BadPrefixFile { key: String, path: String, reason: String },
     #[error("`edns.cookie_secret_file`: {path} {error}")]
     BadCookieSecrets { path: String, error: SecretsError },
 
