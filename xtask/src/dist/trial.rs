@@ -133,9 +133,9 @@ dpkg -P hotdns
 test ! -e /etc/hotdns
 test ! -e /var/lib/hotdns
 test ! -e /etc/systemd/system/multi-user.target.wants/hotdns.service
-! getent passwd hotdns
-! getent group hotdns
-! ip link show lo | grep xdp
+if getent passwd hotdns || getent group hotdns; then echo 'the user is there still'; exit 1; fi
+ip link show lo >/var/tmp/link
+if grep xdp /var/tmp/link; then echo 'XDP is there still'; exit 1; fi
 all >/var/tmp/after
 diff /var/tmp/before /var/tmp/after
 ok purged
