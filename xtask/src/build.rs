@@ -150,7 +150,7 @@ pub(crate) fn check_portable() -> Result<()> {
 }
 
 /// Systems whose kernels run no eBPF programs of ours.
-const WITHOUT_EBPF: [&str; 3] = ["aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-unknown-freebsd"];
+const WITHOUT_EBPF: [&str; 2] = ["aarch64-apple-darwin", "x86_64-unknown-freebsd"];
 
 /// What ring includes on Apple's systems.
 const TARGET_CONDITIONALS: &str = "#define TARGET_OS_OSX 1\n#define TARGET_OS_IPHONE 0\n";

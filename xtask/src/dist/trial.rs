@@ -39,6 +39,10 @@ ready() {
     for _ in $(seq 100); do hotdns status >/dev/null 2>&1 && return; sleep 0.1; done
     failed 'it is not ready'
 }
+restart() {
+    systemctl restart hotdns || failed 'it does not start'
+    ready
+}
 # All files of this system, but for those that every program leaves: logs, caches, what dpkg notes down.
 all() {
     find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/cache \
@@ -64,8 +68,7 @@ ok looked-at
 hotdns init --yes --overwrite --listen 127.0.0.1 --interface lo --zone first.example --address 127.0.0.1 \
     --http 0.0.0.0:8080
 hotdns check --config /etc/hotdns/hotdns.yaml
-systemctl restart hotdns
-ready
+restart
 test -n "$(ask first.example SOA)"
 ok answered
 hotdns record set first.example.net A 192.0.2.1
@@ -103,8 +106,7 @@ echo 'chaos: {id: reloaded}' >>/etc/hotdns/hotdns.yaml
 systemctl reload hotdns || { journalctl --no-pager -u hotdns; exit 1; }
 for _ in $(seq 50); do ask id.server CH TXT | grep -q reloaded && break; sleep 0.1; done
 ask id.server CH TXT | grep -q reloaded
-systemctl restart hotdns
-ready
+restart
 hotdns record get first.example.net A --output json | grep -q 192.0.2.1
 pid=$(systemctl show -p MainPID --value hotdns)
 test "$(stat -c %U /proc/$pid)" = hotdns
@@ -131,9 +133,9 @@ dpkg -P hotdns
 test ! -e /etc/hotdns
 test ! -e /var/lib/hotdns
 test ! -e /etc/systemd/system/multi-user.target.wants/hotdns.service
-! getent passwd hotdns
-! getent group hotdns
-! ip link show lo | grep xdp
+if getent passwd hotdns || getent group hotdns; then echo 'the user is there still'; exit 1; fi
+ip link show lo >/var/tmp/link
+if grep xdp /var/tmp/link; then echo 'XDP is there still'; exit 1; fi
 all >/var/tmp/after
 diff /var/tmp/before /var/tmp/after
 ok purged
