@@ -138,7 +138,8 @@ fn schemathesis(folder: &Path, url: &str, examples: u32) -> Result<()> {
             .current_dir(folder)
             .arg("run")
             .arg(format!("{url}/openapi.json"))
-            .args(["--exclude-path-regex", LEFT_OUT, "--workers", "2", "--no-color"])
+            // With more threads CPython 3.11's parser fails now and then, which schemathesis uses for its own code.
+            .args(["--exclude-path-regex", LEFT_OUT, "--workers", "1", "--no-color"])
             // Names and values have rules that a schema does not say: what it allows may be refused.
             .args(["--exclude-checks", "positive_data_acceptance"])
             .args(["--max-examples", &examples.to_string()]),
