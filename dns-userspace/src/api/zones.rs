@@ -258,7 +258,7 @@ pub(super) async fn delete(State(state): State<ApiState>, request: Request) -> R
     ),
     responses(
         (status = 200, description = "The zone", content(
-            (String = "text/dns"), (ExportedZone = "application/json"), (String = "application/yaml"))),
+            (String = "text/dns"), (ExportedZone = "application/json"), (ExportedZone = "application/yaml"))),
         (status = 404, description = "`not_found`", body = ProblemBody,
             content_type = "application/problem+json"),
     )

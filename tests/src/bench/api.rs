@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, default_value_t = 100)]
     clients: u32,
     /// Single changes of all clients together, each time they are measured
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 60_000)]
     changes: u32,
     /// Seconds of single changes under the load of the closed loop
     #[arg(long, default_value_t = 3.0)]
