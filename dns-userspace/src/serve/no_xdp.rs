@@ -22,7 +22,7 @@ pub type SharedProgram = publish::SharedHome<Program>;
 
 /// Where programs show their answers: there are none.
 #[derive(Clone, Default)]
-pub struct Taps;
+pub struct Taps {}
 
 impl Taps {
     /// Nothing is shown.
