@@ -1,8 +1,10 @@
 //! A running hotdns: the real program, in a folder of its own, on ports of its own.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +13,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::net::{Namespace, PATIENCE, Running, forbid};
+
+/// Within this a line of the log is written, on a busy machine too.
+const LOGGED: Duration = Duration::from_millis(50);
 
 /// A server and its folder.
 pub struct Server {
@@ -73,10 +78,14 @@ pub fn program() -> Result<PathBuf> {
 /// A port of loopback that nobody holds, over UDP or TCP; below those that the kernel gives to clients, which other
 /// tests are.
 pub fn free_port() -> Result<u16> {
+    /// What this process was given before: it may not listen there yet.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     for _ in 0..100 {
         let port = rand::random_range(10_000..32_000);
         let address = (Ipv4Addr::LOCALHOST, port);
-        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+        let is_free = UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok();
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_free && given.insert(port) {
             return Ok(port);
         }
     }
@@ -274,8 +283,9 @@ impl Server {
         std::fs::write(self.path(name), text).with_context(|| format!("cannot write {name}"))
     }
 
-    /// The log so far.
+    /// The log so far, with what the server has logged but not yet written: it gathers lines for 2 ms.
     pub fn log(&self) -> String {
+        std::thread::sleep(LOGGED);
         self.running.as_ref().map(Running::output).unwrap_or_default()
     }
 
