@@ -26,9 +26,9 @@
 //! - [`hot_flag::ALIASED`]: the answer leads on to other names, none of which was ours. Of these the table is not
 //!   asked: in another generation it is not given.
 //!
-//! A line is in its home, where that was free when it came, else in another line of the home's bucket, or in one of a
-//! second bucket, where that is emptier: most are found at the first look. How many buckets are in use goes with how
-//! many answers there are, so that few of them stay in the processor's caches.
+//! A line is in its home, where that was free when it came, else in another line of the home's bucket, else in one of a
+//! second bucket: most are found at the first look. How many buckets are in use goes with how many answers there are,
+//! so that few of them stay in the processor's caches.
 //!
 //! What a rule says has come at the end of all time: it does not age, and is there until somebody takes it away.
 //!
@@ -125,8 +125,7 @@ pub const fn place(hash: NameHash, buckets: u32, step: u32) -> u32 {
     } else {
         hash.second_home(buckets)
     };
-    // The tag's low bits are not even: of a product of two numbers the lowest is 1 once in four times.
-    bucket * WAYS + (((hash.tag >> 60) as u32 ^ step) & (WAYS - 1))
+    bucket * WAYS + ((hash.tag as u32).wrapping_add(step) & (WAYS - 1))
 }
 
 /// Answers the question in the scratch, for a client of this view that may use the upstream. `is_searched`: the table

@@ -565,7 +565,8 @@ impl Program {
     pub fn set_recursion(&mut self, prefixes: &[IpNet]) -> Result<(), XdpError> {
         let few = few_prefixes(prefixes).unwrap_or(FewPrefixes::TOO_MANY);
         let words: [u64; size_of::<FewPrefixes>() / 8] = bytemuck::cast(few);
-        let mut map: Array<_, [u64; size_of::<FewPrefixes>() / 8]> = maps::write_to(&mut self.ebpf, "FEW_RECURSION")?;
+        let mut map: Array<_, [u64; size_of::<FewPrefixes>() / 8]> =
+            maps::write_to(&mut self.ebpf, "FEW_RECURSION")?;
         map.set(0, words, 0).map_err(XdpError::Recursion)?;
         let mut trie: LpmTrie<_, [u8; 16], u8> = maps::write_to(&mut self.ebpf, "RECURSION")?;
         // A short IPv6 prefix, `::/0` say, is one of IPv6 clients alone; no client comes from an IPv4-mapped address.

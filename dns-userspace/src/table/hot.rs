@@ -29,11 +29,8 @@ const MOST_INLINE: usize = 4;
 /// Buckets in use from the start on.
 const LEAST_BUCKETS: u32 = 64;
 /// Of the lines in use, in percent: where more of them are taken, more come into use. With fewer lines, fewer answers
-/// are found in their home, and some have no place: each of these costs a hundred times as much as one that has. With
-/// more, more memory is walked over.
-const FULL_PERCENT: usize = 40;
-/// So many lines of a bucket are taken before others are kept free for those that find their second bucket fuller.
-const TAKEN_FIRST: usize = 3;
+/// are found in their home; with more, more memory is walked over.
+const FULL_PERCENT: usize = 50;
 
 /// An answer, and the question that it is the answer to.
 #[derive(Debug, Clone, Copy)]
@@ -178,20 +175,12 @@ impl HotWriter {
         let (answers, authorities) = (answers.ok()?, authorities.ok()?);
         let number = key(answer.qtype, answer.dnssec_ok, answer.checking_disabled, view.into());
         let hash = of_name_in_view(answer.name, number, &self.reader.keys);
-        let places: [u32; PLACES as usize] = std::array::from_fn(|step| place(hash, buckets, step as u32));
+        let places = || (0..PLACES).map(|step| place(hash, buckets, step));
         // No line with this tag is left: it would be found first.
-        if hash.tag == 0 || places.iter().any(|&line| self.reader.tag(line) == hash.tag) {
+        if hash.tag == 0 || places().any(|line| self.reader.tag(line) == hash.tag) {
             return None;
         }
-        let (first, second) = places.split_at(WAYS as usize);
-        let is_free = |line: &u32| self.reader.tag(*line) == 0;
-        let [taken, taken_second] = [first, second].map(|lines| lines.iter().filter(|&line| !is_free(line)).count());
-        let lines = if taken < TAKEN_FIRST || taken <= taken_second {
-            first
-        } else {
-            second
-        };
-        let line = lines.iter().copied().find(is_free)?;
+        let line = places().find(|line| self.reader.tag(*line) == 0)?;
         let mut words = [0; LINE_WORDS];
         words[0] = u64::from(answer.generation.or(answer.foreign_in).unwrap_or(0)) << 32;
         words[1] = hash.tag;

@@ -93,10 +93,10 @@ pub struct HotMemory {
 }
 
 impl HotMemory {
-    /// Buckets for so many answers: two of five lines are then taken, and of 100,000 answers some three find both of
-    /// their buckets full.
+    /// Buckets for so many answers: half of the lines are then taken, and one answer in two hundred finds both of its
+    /// buckets full.
     pub fn buckets_for(names: u32) -> u32 {
-        (u64::from(names) * 5).div_ceil(2 * u64::from(WAYS)) as u32
+        names.div_ceil(WAYS / 2)
     }
 
     /// Lines for so many.

@@ -146,10 +146,7 @@ fn without_a_cache_what_rules_say_is_promoted_and_nothing_is_kept() {
     hot.forwarder.tend_hot();
     assert_eq!(hot.table_reply(&query, CLIENT), None);
     assert!(hot.forwarder.cache().is_none());
-    assert!(
-        !hot.forwarder
-            .answer_at_once(&query, &Arrival::by(Protocol::Udp, CLIENT), &mut Vec::new())
-    );
+    assert!(!hot.forwarder.answer_at_once(&query, &Arrival::by(Protocol::Udp, CLIENT), &mut Vec::new()));
 }
 
 #[test]
