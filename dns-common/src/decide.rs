@@ -32,9 +32,6 @@ pub enum First {
     Absent,
     /// The home of the name cannot say.
     Overflow,
-    /// The name is not there, and of what is above it nothing has been seen that is ours. Otherwise as
-    /// [`First::Absent`].
-    Far,
 }
 
 /// Decides on the question in the prober's scratch, whose name has this hash, and leaves the reply there.
@@ -86,7 +83,7 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
     match probed {
         probed::FOUND => {}
         probed::OVERFLOW if matches!(undecided, First::Found) => return Ok(First::Overflow),
-        probed::ABSENT | probed::OVERFLOW => return Ok(First::Far),
+        probed::ABSENT | probed::OVERFLOW => return Ok(First::Absent),
         fault => return Err(reason_of(fault)),
     }
     let line = scratch.found;
@@ -99,9 +96,6 @@ pub fn first_look<T: Table>(scratch: &mut Scratch, table: &T, hash: NameHash) ->
         flag::PASS_BELOW | flag::DNAME | flag::WILDCARD_CHILD
     };
     if line.flags & special != 0 {
-        if !exists && line.flags & flag::NOT_OURS != 0 {
-            return Ok(First::Far);
-        }
         return Ok(undecided);
     }
     let mut word = NO_REFERENCE;

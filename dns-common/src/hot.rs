@@ -2,15 +2,15 @@
 //! TTLs.
 //!
 //! ```text
-//! the table lacks the name, the client may use the upstream
-//!    └─► name, type, DO, CD, view ─► two buckets of four lines ─ the tag is there, its time is not over ─► the answer
+//! the table says "not ours", the client may use the upstream
+//!    └─► name, type, DO, CD, view ─► bucket of four lines ─ the tag is there, its time is not over ─► the answer, aged
 //!                                            └ else ─► passes, as before
 //!          line
 //! word 0   version (32, odd while it is written) │ generation (32)
 //! word 1   tag: which question
 //! word 2   when the answer came, in nanoseconds
 //! word 3   for how many seconds it holds (32) │ flags (32)
-//! word 4   ANCOUNT │ NSCOUNT │ TTLs │ rcode and AA, as a slot has them (8 each) │ when it was asked for (32)
+//! word 4   ANCOUNT │ NSCOUNT │ 0 │ rcode and AA, as a slot has them │ TTLs (8 each)
 //! word 5   slot of the body (32) │ octets of the body (16) │ its sum (16)
 //! word 6   addresses: cells 2 and 3 of an [`Occupant`], for A and AAAA answers without anything else
 //! word 7
@@ -18,17 +18,10 @@
 //! octets   what follows the question; behind it, at an even offset, where its TTLs stand: 2 octets each, host order
 //! ```
 //!
-//! Our own data win, also those that come later. A line has the *generation* in which whoever wrote it has looked:
-//!
-//! - [`hot_flag::FOREIGN`]: the name was none of ours. While this generation lasts, nothing more is asked of the table
-//!   than whether it has the name itself. In any other the table has to say, over one state of it, that the name is not
-//!   ours: so what becomes ours wins from the moment when its own line passes.
-//! - [`hot_flag::ALIASED`]: the answer leads on to other names, none of which was ours. Of these the table is not
-//!   asked: in another generation it is not given.
-//!
-//! A line is in its home, where that was free when it came, else in another line of the home's bucket, else in one of a
-//! second bucket: most are found at the first look. How many buckets are in use goes with how many answers there are,
-//! so that few of them stay in the processor's caches.
+//! They are asked for once the table has said, over one state of it, that a name is not ours: so what becomes ours
+//! later wins, from the moment when its own line passes. An answer may lead on to other names, by aliases. Of these the
+//! table is not asked. Such an answer has the *generation* in which none of them was ours, and holds as long as this
+//! one lasts.
 //!
 //! What a rule says has come at the end of all time: it does not age, and is there until somebody takes it away.
 //!
@@ -48,8 +41,6 @@ use crate::wire::flags;
 
 /// Lines of a bucket.
 pub const WAYS: u32 = 4;
-/// Lines where an answer may be: those of two buckets.
-pub const PLACES: u32 = 2 * WAYS;
 /// Words of a body.
 pub const BODY_WORDS: usize = 64;
 /// The most TTLs of a body.
@@ -63,8 +54,6 @@ pub const ASKED_SHIFT: u32 = 30;
 pub mod hot_flag {
     /// It leads on to other names: it holds in its generation alone.
     pub const ALIASED: u32 = 1;
-    /// In its generation the name is none of ours.
-    pub const FOREIGN: u32 = 2;
     /// It is a rule's.
     pub const RULED: u32 = super::RULED;
     /// Where among the flags the INFO-CODE of its extended error is, in eight bits.
@@ -81,7 +70,7 @@ const NOWHERE: u32 = u32::MAX;
 
 /// What a plane's memory must give, beside [`Table`]. Each method may be called while the one writer changes it.
 pub trait HotAnswers {
-    /// Number of buckets in use; 0 where there is nothing.
+    /// Number of buckets; 0 where there is nothing.
     fn buckets(&self) -> u32;
     /// The tag of the line at `place`.
     fn tag(&self, place: u32) -> u64;
@@ -95,19 +84,8 @@ pub trait HotAnswers {
     fn generation(&self) -> u32;
     /// The time since the machine was started, in nanoseconds, with the time for which it was suspended.
     fn now(&self) -> u64;
-    /// Notes when a line was asked for, in the upper half of its word 4, which was `word`.
-    fn note_asked(&self, place: u32, word: u64, asked: u32);
-}
-
-/// What there is for a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// An answer, which is in the scratch.
-    Answer,
-    /// An answer, if the name is not ours: the table has to be searched.
-    Unsure,
-    /// None, for this reason.
-    Nothing(PassReason),
+    /// Notes when a line was asked for.
+    fn note_asked(&self, place: u32, asked: u64);
 }
 
 /// What goes into the hash of a question beside its name: never 0.
@@ -116,50 +94,21 @@ pub const fn key(qtype: u16, dnssec_ok: bool, checking_disabled: bool, view: u32
     qtype as u32 | (dnssec_ok as u32) << 16 | (checking_disabled as u32) << 17 | view << 18
 }
 
-/// The line of a question that is looked at as the one with number `step`, below [`PLACES`]: its home first, then the
-/// others of that bucket, then those of its second bucket.
+/// The first line of a question's bucket.
 #[inline(always)]
-pub const fn place(hash: NameHash, buckets: u32, step: u32) -> u32 {
-    let bucket = if step < WAYS {
-        hash.home(buckets)
-    } else {
-        hash.second_home(buckets)
-    };
-    bucket * WAYS + ((hash.tag as u32).wrapping_add(step) & (WAYS - 1))
+pub const fn bucket(hash: NameHash, buckets: u32) -> u32 {
+    hash.home(buckets) * WAYS
 }
 
-/// Answers the question in the scratch, for a client of this view that may use the upstream. `is_searched`: the table
-/// has said that the name is not ours, and not only that it lacks it. Where there is no answer the reason is
-/// [`PassReason::Foreign`].
+/// Answers the question in the scratch, whose name is not ours, for a client of this view that may use the upstream.
+/// Where there is no answer it stays [`PassReason::Foreign`].
 #[inline(always)]
 pub fn answer<T: Table + HotAnswers>(
     scratch: &mut Scratch,
     table: &T,
     view: u32,
     udp_payload: u16,
-    is_searched: bool,
-) -> Kept {
-    match look_up(scratch, table, view, is_searched) {
-        Ok(true) => {}
-        Ok(false) => return Kept::Unsure,
-        Err(reason) => return Kept::Nothing(reason),
-    }
-    // That the name is not ours was said by several lines, mostly.
-    scratch.lines_read = 2;
-    match check(scratch, table, udp_payload) {
-        Ok(()) => Kept::Answer,
-        Err(reason) => Kept::Nothing(reason),
-    }
-}
-
-/// Makes the reply of what is kept; false where that is not sure.
-#[inline(always)]
-fn look_up<T: Table + HotAnswers>(
-    scratch: &mut Scratch,
-    table: &T,
-    view: u32,
-    is_searched: bool,
-) -> Result<bool, PassReason> {
+) -> Result<(), PassReason> {
     let buckets = table.buckets();
     if buckets == 0 || view >= VIEWS {
         return Err(PassReason::Foreign);
@@ -172,18 +121,18 @@ fn look_up<T: Table + HotAnswers>(
         view,
     );
     let hash = hash_with(scratch, table, key);
-    let mut at = NOWHERE;
-    for step in 0..PLACES {
-        let next = place(hash, buckets, step);
-        if table.tag(next) == hash.tag {
-            at = next;
+    let first = bucket(hash, buckets);
+    let mut place = NOWHERE;
+    for way in 0..WAYS {
+        if table.tag(first + way) == hash.tag {
+            place = first + way;
             break;
         }
     }
-    if at == NOWHERE {
+    if place == NOWHERE {
         return Err(PassReason::Foreign);
     }
-    let Some(line) = table.hot_line(at) else {
+    let Some(line) = table.hot_line(place) else {
         return Err(PassReason::Torn);
     };
     let now = table.now();
@@ -198,14 +147,8 @@ fn look_up<T: Table + HotAnswers>(
     if line[1] != hash.tag || age >= ttl as u64 {
         return Err(PassReason::Foreign);
     }
-    // While it is odd, names become ours.
-    let generation = table.generation();
-    let is_other = (line[0] >> 32) as u32 != generation || generation & 1 != 0;
-    if is_other && marks & hot_flag::ALIASED != 0 {
+    if marks & hot_flag::ALIASED != 0 && (line[0] >> 32) as u32 != table.generation() {
         return Err(PassReason::Foreign);
-    }
-    if !is_searched && (is_other || marks & hot_flag::FOREIGN == 0) {
-        return Ok(false);
     }
     let age = age as u32;
     // The name has no line of a zone.
@@ -221,12 +164,14 @@ fn look_up<T: Table + HotAnswers>(
     if inline(scratch, &found) {
         scratch.reply.header.marks = (line[4] >> 24) as u8;
     } else {
-        from_body(scratch, table, at, &line, age)?;
+        from_body(scratch, table, place, &line, age)?;
     }
     scratch.reply.extra = CACHED | marks & hot_flag::RULED | checking_disabled as u32;
     scratch.reply.info_code = marks >> hot_flag::INFO_CODE_SHIFT;
-    table.note_asked(at, line[4], (now >> ASKED_SHIFT) as u32);
-    Ok(true)
+    table.note_asked(place, now >> ASKED_SHIFT);
+    // That the name is not ours was said by several lines, mostly.
+    scratch.lines_read = 2;
+    check(scratch, table, udp_payload)
 }
 
 /// Copies the body, lowers its TTLs, and makes it the reply's.
@@ -240,7 +185,7 @@ fn from_body<T: HotAnswers>(
 ) -> Result<(), PassReason> {
     let body_bytes = (line[5] >> 32) as usize & 0xFFFF;
     let list = (body_bytes + 1) & !1;
-    let ttls = (line[4] >> 16) as usize & 0xFF;
+    let ttls = (line[4] >> 32) as usize & 0xFF;
     let words = (list + 2 * ttls).div_ceil(8);
     if words > BODY_WORDS || !table.copy_hot_body(line[5] as u32, words as u32, &mut scratch.prepared) {
         return Err(PassReason::Internal);
@@ -276,6 +221,6 @@ fn from_body<T: HotAnswers>(
     reply.serial = 0;
     reply.info_code = 0;
     let body = (body_bytes as u64) << 32 | (checksum::fold(sum) as u64) << 48;
-    reply.header = bytemuck::cast([body, line[4] & 0xFF00_FFFF, 0]);
+    reply.header = bytemuck::cast([body, line[4] & 0xFFFF_FFFF, 0]);
     Ok(())
 }

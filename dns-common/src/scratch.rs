@@ -49,10 +49,6 @@ pub struct State {
     pub barrier: u64,
     /// How many octets a frame still lacks while it grows at both ends.
     pub lacking: u64,
-    /// The kernel's tick in which the clock was read.
-    pub tick: u64,
-    /// What the clock said in that tick: the time since the machine was started, in nanoseconds.
-    pub tick_time: u64,
     /// Headers and question, while they move to the front of a frame that grew there.
     pub front: [u8; FRONT_BYTES],
 }

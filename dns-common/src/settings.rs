@@ -38,8 +38,8 @@ pub struct Settings {
     /// 1 where the processor may do loads in another order than they are written in, as ARM64's do and x86-64's do not:
     /// the program then keeps them in order where that matters.
     pub orders_loads: u32,
-    /// 1 where there may be kept answers of upstream servers ([`crate::hot`]).
-    pub has_hot: u32,
+    /// Buckets of kept answers of upstream servers ([`crate::hot`]); 0: none are answered from here.
+    pub hot_buckets: u32,
     /// The prefixes of clients that get one order by hash.
     pub hash_prefixes: Prefixes,
 }
@@ -60,7 +60,7 @@ impl Settings {
         ahead_slots: 0,
         ahead_type: 0,
         orders_loads: 0,
-        has_hot: 0,
+        hot_buckets: 0,
         hash_prefixes: Prefixes::DEFAULT,
     };
 

@@ -50,8 +50,6 @@ pub mod word {
     pub const GENERATION: usize = 2;
     /// For tests: the time by which kept answers age, in nanoseconds; 0: the machine's own.
     pub const FIXED_NOW: usize = 3;
-    /// How many buckets of kept answers are in use.
-    pub const HOT_BUCKETS: usize = 4;
 }
 
 /// What all names of a zone share. A reference is `None` while it is being changed, or where userspace answers.

@@ -7,8 +7,8 @@
 //! | `ACCESS` | prefixes of clients that may ask, or may not, by group | userspace |
 //! | `BUCKETS` | rate limits | the program, and the sockets through mmap |
 //! | `HOT_LINES`, `HOT_BODIES` | kept answers of upstream servers | userspace, through mmap |
-//! | | when each of these was asked for, in its line | the program, and the sockets through mmap |
-//! | `RECURSION`, `FEW_RECURSION` | prefixes of clients that may use the upstream; these, where they are few | userspace |
+//! | `HOT_ASKED` | when each of these was asked for | the program, and the sockets through mmap |
+//! | `RECURSION` | prefixes of clients that may use the upstream | userspace |
 //! | `CLIENTS` | prefixes of clients, and their views | userspace |
 //! | `STATE` | counters and scratch, per processor | the program |
 //! | `ZONE_COUNTERS` | answers by zone, per processor | the program |
@@ -35,11 +35,11 @@ use core::ptr::{read_unaligned, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_jiffies64, bpf_ktime_get_boot_ns};
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
-use dns_common::access::{FewPrefixes, GROUP_BITS};
+use dns_common::access::GROUP_BITS;
 use dns_common::address::{OWN_LINES, OWN_WORDS, OwnKey, OwnLine, OwnValue, own_line, place};
 use dns_common::cookie::{CookieSecrets, Secret};
 use dns_common::counters::{RCODE_CLASSES, ZoneCounters};
@@ -87,8 +87,6 @@ static OWN: HashMap<OwnKey, OwnValue> = HashMap::with_max_entries(1, BPF_F_NO_PR
 #[map]
 static RECURSION: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
-static FEW_RECURSION: Array<FewPrefixes> = Array::with_max_entries(1, 0);
-#[map]
 static CLIENTS: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static ACCESS: LpmTrie<[u8; 20], u8> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -98,6 +96,8 @@ static BUCKETS: Array<[u64; BUCKET_LINE_WORDS]> = Array::with_max_entries(1, BPF
 static HOT_LINES: Array<[u64; LINE_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static HOT_BODIES: Array<[u64; BODY_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static HOT_ASKED: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static COOKIES: Array<CookieSecrets> = Array::with_max_entries(1, 0);
 #[map]
@@ -199,9 +199,6 @@ pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     if settings().has_upstream == 0 {
         return false;
     }
-    if let Some(few) = few_recursion() {
-        return few.has([first, second]);
-    }
     *room = [
         128,
         first as u32,
@@ -214,11 +211,12 @@ pub fn may_recurse([first, second]: [u64; 2], room: &mut [u32; 5]) -> bool {
     RECURSION.get(key).is_some_and(|may| *may != 0)
 }
 
-/// The prefixes of clients that may use the upstream, where they are few.
+/// The same of the client in the scratch ([`dns_common::scratch::Scratch::client`]).
 #[inline(always)]
-fn few_recursion() -> Option<&'static FewPrefixes> {
-    // It is written before the program is attached.
-    FEW_RECURSION.get(0).filter(|few| few.is_whole())
+pub fn client_may_recurse(client: &[u32; 6]) -> bool {
+    // SAFETY: a key is a number of bits and sixteen octets, packed, as the first five of these words are.
+    let key = unsafe { &*core::ptr::from_ref(client).cast::<Key<[u8; 16]>>() };
+    RECURSION.get(key).is_some_and(|may| *may != 0)
 }
 
 /// What the longest prefix of the group that has this client stands for. The map is asked with a key in `room`.
@@ -242,25 +240,6 @@ pub fn access(group: u32, [first, second]: [u64; 2], room: &mut [u32; 6]) -> Opt
 pub fn now_ns() -> u64 {
     // SAFETY: a helper without arguments.
     unsafe { bpf_ktime_get_ns() }
-}
-
-/// The time since the machine was started, with the time for which it was suspended, as the clock said it in this tick:
-/// up to ten milliseconds ago. To read the clock takes a processor some 25 ns, and it waits for all that it has asked
-/// memory for before.
-///
-/// Ticks are not counted while the machine is suspended. So the old time is taken for less than a tick after that.
-#[inline(always)]
-fn tick_time() -> u64 {
-    let Some(state) = STATE.get_ptr_mut(0) else { return 0 };
-    // SAFETY: helpers without arguments, and aligned words of this processor's own. No reference to them is kept.
-    unsafe {
-        let tick = bpf_jiffies64();
-        if read_volatile(&raw const (*state).tick) != tick {
-            write_volatile(&raw mut (*state).tick_time, bpf_ktime_get_boot_ns());
-            write_volatile(&raw mut (*state).tick, tick);
-        }
-        read_volatile(&raw const (*state).tick_time)
-    }
 }
 
 /// The memory of rate limits.
@@ -414,10 +393,7 @@ pub struct KernelTable;
 impl HotAnswers for KernelTable {
     #[inline(always)]
     fn buckets(&self) -> u32 {
-        if settings().has_hot == 0 {
-            return 0;
-        }
-        epoch_word(word::HOT_BUCKETS) as u32
+        settings().hot_buckets
     }
 
     #[inline(always)]
@@ -472,21 +448,22 @@ impl HotAnswers for KernelTable {
     #[inline(always)]
     fn now(&self) -> u64 {
         match epoch_word(word::FIXED_NOW) {
-            0 => tick_time(),
+            // SAFETY: a helper without arguments.
+            0 => unsafe { bpf_ktime_get_boot_ns() },
             fixed => fixed,
         }
     }
 
     #[inline(always)]
-    fn note_asked(&self, place: u32, word: u64, asked: u32) {
-        // It is written once in a second: what many processors write takes each of them long.
-        if (word >> 32) as u32 == asked {
-            return;
-        }
-        if let Some(line) = HOT_LINES.get_ptr_mut(place) {
-            // SAFETY: the aligned upper half of a word of the line, which others write in one go as well. Where the
-            // line has come to be another answer's meanwhile, that one counts as asked for.
-            unsafe { write_volatile(line.cast::<u32>().add(9), asked) };
+    fn note_asked(&self, place: u32, asked: u64) {
+        if let Some(word) = HOT_ASKED.get_ptr_mut(place) {
+            // SAFETY: an aligned word, which others write in one go as well. It is written once in a second: what many
+            // processors write takes each of them long.
+            unsafe {
+                if read_volatile(word) != asked {
+                    write_volatile(word, asked);
+                }
+            }
         }
     }
 }

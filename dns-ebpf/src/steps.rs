@@ -11,7 +11,7 @@ use dns_common::access::{EXEMPT, SERVER, admission, verdict};
 use dns_common::arrange::{arrange_rrs, draw_places};
 use dns_common::cookie::server_cookie;
 use dns_common::decide::{First, check, decide_further, deny, first_look, refuse, refuse_foreign, truncate};
-use dns_common::hot::{Kept, answer};
+use dns_common::hot::{HotAnswers, answer};
 use dns_common::limit::{Charge, charge};
 use dns_common::message::Message;
 use dns_common::order::Nibbles;
@@ -21,9 +21,9 @@ use dns_common::scan::scan;
 use dns_common::scratch::{MESSAGE_BYTES, Scratch};
 use dns_common::search::{BAD_LIST, Prober, look_in_list, probe, probed};
 use dns_common::table::Table;
-use dns_common::wire::{flags, info_code};
+use dns_common::wire::info_code;
 
-use crate::maps::{self, KernelBuckets, KernelTable, cookie_source, limits, may_recurse, random, settings, state};
+use crate::maps::{self, KernelBuckets, KernelTable, cookie_source, limits, random, settings, state};
 use crate::packet::{Half, Header, Number, Octet, Packet, Word};
 use crate::parse::Frame;
 
@@ -192,24 +192,11 @@ fn unpack(number: u32) -> Result<(), PassReason> {
 }
 
 const FOUND: u32 = First::Found as u32;
-const OVERFLOW: u32 = First::Overflow as u32;
-const FAR: u32 = First::Far as u32;
-
-/// What [`hotdns_hot`] gives where there is an answer if the name is not ours.
-const UNSURE: u32 = 1 << 16;
+const ABSENT: u32 = First::Absent as u32;
 
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn hotdns_decide(first: u32) -> u32 {
-    let mut may_be_kept = settings().has_hot != 0;
-    if may_be_kept && first == FAR {
-        // Mostly its line says that the name is not ours, and the table need not be searched.
-        match black_box(hotdns_hot(black_box(0))) {
-            UNSURE => {}
-            NOT_KEPT => may_be_kept = false,
-            packed => return packed,
-        }
-    }
     let Some(state) = state() else {
         return pack(Err(PassReason::Internal));
     };
@@ -218,14 +205,14 @@ extern "C" fn hotdns_decide(first: u32) -> u32 {
     };
     let first = match first {
         FOUND => First::Found,
-        OVERFLOW => First::Overflow,
-        _ => First::Absent,
+        ABSENT => First::Absent,
+        _ => First::Overflow,
     };
     let decided = decide_further(&mut prober, &KernelTable, first);
     let may_forward = settings().has_upstream != 0;
     let decided = refuse_foreign(prober.scratch, decided, may_forward);
-    if may_be_kept && matches!(decided, Err(PassReason::Foreign)) {
-        return black_box(hotdns_hot(black_box(1)));
+    if matches!(decided, Err(PassReason::Foreign)) && KernelTable.buckets() != 0 {
+        return hotdns_hot();
     }
     let checked = decided.and_then(|()| check(prober.scratch, &KernelTable, settings().udp_payload));
     if checked.is_ok() && needs_preparation(prober.scratch) {
@@ -235,32 +222,23 @@ extern "C" fn hotdns_decide(first: u32) -> u32 {
     }
 }
 
-/// [`hotdns_hot`] has no answer, and would have none later.
-const NOT_KEPT: u32 = PassReason::Foreign as u32 + 1;
-
-/// Looks for a kept answer of an upstream server to the question in the scratch, whose name the table lacks.
-/// `is_searched`: it has said that the name is not ours.
+/// Looks for a kept answer of an upstream server to the question in the scratch, whose name is not ours.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn hotdns_hot(is_searched: u32) -> u32 {
+extern "C" fn hotdns_hot() -> u32 {
     let Some(state) = state() else {
         return pack(Err(PassReason::Internal));
     };
     let scratch = &mut state.scratch;
-    let is_desired = scratch.query_flags as u16 & flags::RD != 0;
-    if !is_desired || !may_recurse(scratch.client_words(), &mut state.client_key) {
-        return NOT_KEPT;
+    if !maps::client_may_recurse(&scratch.client) {
+        return pack(Err(PassReason::Foreign));
     }
     let view = if KernelTable.has_views() {
         KernelTable.view(&scratch.client)
     } else {
         0
     };
-    match answer(scratch, &KernelTable, view, settings().udp_payload, is_searched != 0) {
-        Kept::Answer => 0,
-        Kept::Unsure => UNSURE,
-        Kept::Nothing(reason) => pack(Err(reason)),
-    }
+    pack(answer(scratch, &KernelTable, view, settings().udp_payload))
 }
 
 #[inline(never)]

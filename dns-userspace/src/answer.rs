@@ -35,7 +35,7 @@ pub use crate::message::CookieSource;
 pub use encode::{Encoded, Framing, Marks, SerialMark, encode};
 pub use resolve::resolve;
 pub(crate) use resolve::resolve_at;
-pub use respond::{Resumed, is_dropped_by_zone, is_foreign, is_ours, respond, resume, zone_asked};
+pub use respond::{Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked};
 
 /// What an answer depends on besides the query and the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,8 +117,6 @@ pub struct Forwarder {
     flights: Arc<Flights>,
     local: Option<Arc<dyn LocalData>>,
     cache: Option<Arc<Cache>>,
-    /// What promotes: the cache, or one that keeps nothing, for what rules say.
-    promoter: Option<Arc<Cache>>,
     rules: Arc<RuleBook>,
     figures: Arc<Figures>,
     loop_said: Mutex<Option<Instant>>,
@@ -148,7 +146,6 @@ impl Forwarder {
             flights: Arc::default(),
             local: None,
             cache: None,
-            promoter: None,
             rules: Arc::default(),
             figures: Arc::default(),
             loop_said: Mutex::default(),
@@ -167,21 +164,9 @@ impl Forwarder {
         }
     }
 
-    /// The same, keeping answers there, and promoting them from there.
+    /// The same, keeping answers there.
     pub fn keeping(self, cache: Option<Arc<Cache>>) -> Self {
-        Self {
-            promoter: cache.clone(),
-            cache,
-            ..self
-        }
-    }
-
-    /// The same, keeping nothing, and promoting from there what rules say.
-    pub fn promoting_rules(self, promoter: Arc<Cache>) -> Self {
-        Self {
-            promoter: Some(promoter),
-            ..self
-        }
+        Self { cache, ..self }
     }
 
     /// The same, with these rules.
@@ -202,11 +187,6 @@ impl Forwarder {
     /// The cache, where there is one.
     pub fn cache(&self) -> Option<&Arc<Cache>> {
         self.cache.as_ref()
-    }
-
-    /// From where answers are promoted: the cache, or without one what promotes the answers of rules.
-    pub fn promoter(&self) -> Option<&Arc<Cache>> {
-        self.promoter.as_ref()
     }
 
     /// The name of the set with this number.
@@ -337,7 +317,7 @@ impl Forwarder {
     /// Promotes answers of the cache that are asked for often, demotes others, and has fetched anew what is soon over;
     /// to be called every moment.
     pub fn tend_hot(&self) {
-        let Some(cache) = &self.promoter else { return };
+        let Some(cache) = &self.cache else { return };
         let may = |candidate: Candidate<'_>| self.may_be_promoted(&candidate);
         let fetch = |question: Question<'_>| Asking {
             name: question.name.into(),
@@ -352,15 +332,14 @@ impl Forwarder {
             set: question.set,
         };
         let rule = |question: Question<'_>, client| self.said_by_rules(question, client);
-        let is_foreign = |question: Question<'_>, client| self.is_foreign(question, client);
-        for asking in cache.tend(may, is_foreign, rule, fetch) {
+        for asking in cache.tend(may, rule, fetch) {
             self.prefetch(&asking);
         }
     }
 
     /// Notes where a rule gave the whole answer: it may be asked for often.
     fn note_ruled(&self, walk: &Walk, query: &Query<'_>, client: IpAddr) {
-        if let Some(promoter) = self.promoter.as_ref().filter(|_| walk.is_ruled) {
+        if let Some(cache) = self.cache.as_ref().filter(|_| walk.is_ruled) {
             let question = Question {
                 name: query.name,
                 qtype: query.qtype,
@@ -370,7 +349,7 @@ impl Forwarder {
                 view: walk.asking.view,
                 set: 0,
             };
-            promoter.note_ruled(question, client);
+            cache.note_ruled(question, client);
         }
     }
 
@@ -387,14 +366,6 @@ impl Forwarder {
             Verdict::Pass | Verdict::Drop | Verdict::Rewritten(_) | Verdict::Search(_) => return None,
         };
         Ruled::of(question.name, question.qtype, &message, info_code)
-    }
-
-    /// Whether the question's name is in no zone of ours, as all clients of its view see them; this one is in it.
-    fn is_foreign(&self, question: Question<'_>, client: IpAddr) -> bool {
-        let (Some(local), Ok(name)) = (&self.local, Name::from_wire(question.name)) else {
-            return false;
-        };
-        local.view_of(client) == question.view && local.is_foreign(&name, RecordType(question.qtype), client)
     }
 
     /// Whether an answer may be given to all clients of its view without asking the rules, the routes, or whose the

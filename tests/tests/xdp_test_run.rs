@@ -186,15 +186,11 @@ fn object_has_its_program_and_maps() -> Result<()> {
         ("OWN", "HashMap", 8),
         ("OWN_TABLE", "Array", size_of::<dns_common::address::OwnLine>() as u32),
         ("RECURSION", "LpmTrie", 1),
-        (
-            "FEW_RECURSION",
-            "Array",
-            size_of::<dns_common::access::FewPrefixes>() as u32,
-        ),
         ("ACCESS", "LpmTrie", 1),
         ("BUCKETS", "Array", 64),
         ("HOT_LINES", "Array", 64),
         ("HOT_BODIES", "Array", 512),
+        ("HOT_ASKED", "Array", 8),
         (
             "COOKIES",
             "Array",

@@ -183,13 +183,6 @@ pub fn is_ours(name: &Name, qtype: RecordType, snapshot: &Snapshot, environment:
     }
 }
 
-/// Whether `name` is in no zone and no overlay.
-pub fn is_foreign(name: &Name, qtype: RecordType, snapshot: &Snapshot, environment: &Environment<'_>) -> bool {
-    let snapshot = snapshot.for_client(environment.cookies.client);
-    let resolution = resolve_unheard(snapshot, name, qtype, &environment.resolve_options());
-    matches!(resolution.end, End::NotOurs)
-}
-
 /// A referral for the name itself has AA=0, and so has REFUSED.
 fn is_answer(resolution: &Resolution) -> bool {
     resolution.authoritative

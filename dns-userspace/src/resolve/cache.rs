@@ -88,9 +88,9 @@ pub(super) enum Look {
 }
 
 impl Cache {
-    /// An empty cache, which counts there. One that is not enabled has room for nothing.
+    /// An empty cache, which counts there.
     pub fn new(config: CacheConfig, clock: Clock, figures: Arc<CacheFigures>) -> Self {
-        let bytes = if config.enabled { config.max_bytes.0 } else { 0 };
+        let bytes = config.max_bytes.0;
         let items = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX);
         let evictions = Evictions(Arc::clone(&figures));
         Self {

@@ -26,8 +26,6 @@ const RRSIG: u16 = 46;
 pub trait LocalData: std::fmt::Debug + Send + Sync {
     /// Whether our data have something to say to this name; a name that we delegate is not ours.
     fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool;
-    /// Whether the name is in no zone and no overlay of ours, as the client sees them.
-    fn is_foreign(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool;
     /// Whether the client may ask for the name: what the access list of its zone says.
     fn may_ask(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool;
     /// The number of the view that the client is in.

@@ -14,8 +14,7 @@ use super::gate::Denied;
 use super::policy::{Policies, Policy};
 use super::query_log::{Begun, QueryLog};
 use crate::answer::{
-    Admission, Environment, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_foreign, is_ours, respond, resume,
-    zone_asked,
+    Admission, Environment, Outcome, PartialChain, Resumed, is_dropped_by_zone, is_ours, respond, resume, zone_asked,
 };
 use crate::cookies::Cookies;
 use crate::message::{HEADER_BYTES, Protocol};
@@ -167,10 +166,6 @@ impl fmt::Debug for LocalChains {
 impl LocalData for LocalChains {
     fn is_ours(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
         is_ours(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
-    }
-
-    fn is_foreign(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
-        is_foreign(name, qtype, &self.served.snapshot_guard(), &self.environment(client))
     }
 
     fn may_ask(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dns_common::arrange::{arrange_rrs, draw_places, needs_arranging};
 use dns_common::cookie::{self, words};
 use dns_common::decide::{decide, deny, truncate};
-use dns_common::hot::{self, Kept};
+use dns_common::hot;
 use dns_common::message::Buffer;
 use dns_common::prepare::{Body, patch, prepare};
 use dns_common::reason::PassReason;
@@ -146,12 +146,7 @@ fn answer_kept(
     limit: u16,
 ) -> Result<(), PassReason> {
     let view = table.clients.view_of(environment.cookies.client);
-    match hot::answer(scratch, table, view.into(), limit, true) {
-        Kept::Answer => Ok(()),
-        Kept::Nothing(reason) => Err(reason),
-        // It is only said where the table was not searched.
-        Kept::Unsure => Err(PassReason::Internal),
-    }
+    hot::answer(scratch, table, view.into(), limit)
 }
 
 fn make_cookie(scratch: &mut Scratch, source: &CookieSource) {

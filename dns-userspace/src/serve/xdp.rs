@@ -30,7 +30,7 @@ use aya::maps::{Array, MapData, MapError, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use dns_common::access::{AccessKey, EXEMPT, FewPrefixes, GROUP_BITS, SERVER};
+use dns_common::access::{AccessKey, EXEMPT, GROUP_BITS, SERVER};
 use dns_common::cookie::{CookieSecrets, words};
 use dns_common::counters::{Counters, RCODE_CLASSES, ZoneCounters};
 use dns_common::hash::Keys;
@@ -61,21 +61,6 @@ use crate::model::shown::with_causes;
 use crate::model::views::Clients;
 use crate::publish::{self, Home, ZoneAccess};
 use crate::table::{HotMemory, Memory, Sizes};
-
-/// The prefixes, if they are few; those of IPv6 that have nothing but IPv4-mapped addresses have no clients.
-fn few_prefixes(prefixes: &[IpNet]) -> Option<FewPrefixes> {
-    let ipv4 = prefixes.iter().filter_map(|prefix| match prefix {
-        IpNet::V4(prefix) => Some((prefix.network().octets(), prefix.prefix_len())),
-        IpNet::V6(_) => None,
-    });
-    let ipv6 = prefixes.iter().filter_map(|prefix| match prefix {
-        IpNet::V6(net) if !AddressPrefix::IPV4.covers((*prefix).into()) => {
-            Some((net.network().octets(), net.prefix_len()))
-        }
-        _ => None,
-    });
-    FewPrefixes::new(ipv4, ipv6)
-}
 
 /// Whether this processor may do loads in another order than a program has them in.
 const MAY_REORDER_LOADS: bool = !cfg!(target_arch = "x86_64");
@@ -224,7 +209,7 @@ impl Program {
                 rtype => rtype.into(),
             },
             orders_loads: settings.orders_loads | u32::from(MAY_REORDER_LOADS),
-            has_hot: u32::from(room.hot > 0),
+            hot_buckets: HotMemory::buckets_for(room.hot),
             ..*settings
         };
         let counted_zones = if settings.per_zone != 0 { sizes.zones } else { 0 };
@@ -244,6 +229,7 @@ impl Program {
             .map_max_entries("BUCKETS", bucket_lines)
             .map_max_entries("HOT_LINES", hot_lines)
             .map_max_entries("HOT_BODIES", hot_bodies)
+            .map_max_entries("HOT_ASKED", hot_lines)
             .map_max_entries("LINES", sizes.lines)
             .map_max_entries("ZONES", sizes.zones)
             .map_max_entries("ZONE_COUNTERS", counted_zones.max(1));
@@ -286,6 +272,7 @@ impl Program {
                 names: room.hot,
                 lines: region("HOT_LINES", hot_lines as usize * LINE_WORDS)?,
                 bodies: region("HOT_BODIES", hot_bodies as usize * BODY_WORDS)?,
+                asked: region("HOT_ASKED", hot_lines as usize)?,
             },
         };
         let own = OwnMap::new(
@@ -560,14 +547,7 @@ impl Program {
     }
 
     /// Says which clients may use the upstream.
-    ///
-    /// Not while the program is attached: a few prefixes are written one after the other.
     pub fn set_recursion(&mut self, prefixes: &[IpNet]) -> Result<(), XdpError> {
-        let few = few_prefixes(prefixes).unwrap_or(FewPrefixes::TOO_MANY);
-        let words: [u64; size_of::<FewPrefixes>() / 8] = bytemuck::cast(few);
-        let mut map: Array<_, [u64; size_of::<FewPrefixes>() / 8]> =
-            maps::write_to(&mut self.ebpf, "FEW_RECURSION")?;
-        map.set(0, words, 0).map_err(XdpError::Recursion)?;
         let mut trie: LpmTrie<_, [u8; 16], u8> = maps::write_to(&mut self.ebpf, "RECURSION")?;
         // A short IPv6 prefix, `::/0` say, is one of IPv6 clients alone; no client comes from an IPv4-mapped address.
         let mut places = BTreeMap::from([(AddressPrefix::IPV4, 0)]);

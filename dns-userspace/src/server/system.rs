@@ -460,9 +460,9 @@ fn recursion(config: &Config) -> Arc<[IpNet]> {
     }
 }
 
-/// How many answers of upstream servers and rules are ready to be given at once, beside our own.
+/// How many answers of upstream servers are ready to be given at once, beside our own.
 fn hot_names(config: &Config) -> u32 {
-    if config.resolves() && (config.cache.enabled || !config.rules.is_empty()) {
+    if config.resolves() && config.cache.enabled {
         config.cache.xdp.names
     } else {
         0

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use dns_common::checksum;
 use dns_common::hash::of_name_in_view;
-use dns_common::hot::{BODY_WORDS, HotAnswers, MOST_TTLS, PLACES, VIEWS, WAYS, hot_flag, key, place};
+use dns_common::hot::{BODY_WORDS, HotAnswers, MOST_TTLS, VIEWS, WAYS, bucket, hot_flag, key};
 use dns_common::line::{LINE_WORDS, flag};
 use dns_common::scratch::PREPARED_WORDS;
 use dns_common::slot::marks_of;
@@ -26,11 +26,6 @@ const A_BYTES: usize = HEAD_BYTES + 4;
 const AAAA_BYTES: usize = HEAD_BYTES + 16;
 /// A addresses that a line has room for.
 const MOST_INLINE: usize = 4;
-/// Buckets in use from the start on.
-const LEAST_BUCKETS: u32 = 64;
-/// Of the lines in use, in percent: where more of them are taken, more come into use. With fewer lines, fewer answers
-/// are found in their home; with more, more memory is walked over.
-const FULL_PERCENT: usize = 50;
 
 /// An answer, and the question that it is the answer to.
 #[derive(Debug, Clone, Copy)]
@@ -59,9 +54,6 @@ pub struct HotAnswer<'a> {
     pub ttls: &'a [u8],
     /// Where it leads on to other names, the generation in which none of them is ours.
     pub generation: Option<u32>,
-    /// The generation in which the question's name is none of ours, where that is known; the same as `generation`,
-    /// where there is that.
-    pub foreign_in: Option<u32>,
     /// Where a rule gives it, with AA=1: the INFO-CODE of the extended error that goes with it, or 0.
     pub rule: Option<u8>,
 }
@@ -81,8 +73,6 @@ pub struct HotWriter {
     free: Vec<u32>,
     /// Slots from this one on were never used.
     unused: u32,
-    /// How many lines are taken.
-    taken: usize,
 }
 
 impl HotPlace {
@@ -96,37 +86,11 @@ impl HotPlace {
 impl HotWriter {
     /// For a table where there is no kept answer yet.
     pub fn new(reader: TableReader) -> Self {
-        let writer = Self {
+        Self {
             reader,
             free: Vec::new(),
             unused: 0,
-            taken: 0,
-        };
-        // It stays at what a writer before this one had.
-        if writer.reader.buckets() == 0 {
-            writer.use_buckets(LEAST_BUCKETS.min(writer.reader.memory.hot.buckets()));
         }
-        writer
-    }
-
-    fn use_buckets(&self, buckets: u32) {
-        let word = self.reader.memory.epoch_word(word::HOT_BUCKETS);
-        word.store(buckets.into(), Ordering::Release);
-        fence(Ordering::SeqCst);
-    }
-
-    /// Whether so many of the lines in use are taken that more are to come into use.
-    pub fn is_crowded(&self) -> bool {
-        let buckets = self.reader.buckets();
-        let lines = buckets as usize * WAYS as usize;
-        buckets < self.reader.memory.hot.buckets() && 100 * self.taken > FULL_PERCENT * lines
-    }
-
-    /// Brings half as many lines more into use. No answer may be there: all have other places then.
-    pub fn spread(&mut self) {
-        debug_assert_eq!(self.taken, 0);
-        let buckets = self.reader.buckets();
-        self.use_buckets((buckets + buckets.div_ceil(2)).min(self.reader.memory.hot.buckets()));
     }
 
     /// Whether it writes this table.
@@ -147,24 +111,11 @@ impl HotWriter {
 
     /// When the line was asked for, as [`dns_common::hot::ASKED_SHIFT`] has it.
     pub fn asked(&self, place: HotPlace) -> u64 {
-        self.words(place.line)
-            .map_or(0, |words| words[4].load(Ordering::Relaxed) >> 32)
+        self.asked_word(place.line)
+            .map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Says whether the name of an answer without aliases is none of ours in this generation.
-    pub fn set_foreign(&self, place: HotPlace, foreign_in: Option<u32>) {
-        let Some(line) = self.words(place.line) else { return };
-        let mut words = [0; LINE_WORDS];
-        for (copy, word) in words.iter_mut().zip(line) {
-            *copy = word.load(Ordering::Relaxed);
-        }
-        words[0] = u64::from(foreign_in.unwrap_or(0)) << 32;
-        let foreign = u64::from(hot_flag::FOREIGN) << 32;
-        words[3] = words[3] & !foreign | if foreign_in.is_some() { foreign } else { 0 };
-        self.write(place.line, words, None);
-    }
-
-    /// Gives this answer from now on. `asked`: when it was asked for last. `None` where it has no room, or is there.
+    /// Gives this answer from now on. `asked`: when it was asked for last. `None` where it has no room.
     pub fn put(&mut self, answer: &HotAnswer<'_>, asked: u64) -> Option<HotPlace> {
         let &HotAnswer { view, counts, .. } = answer;
         let buckets = self.reader.buckets();
@@ -175,25 +126,28 @@ impl HotWriter {
         let (answers, authorities) = (answers.ok()?, authorities.ok()?);
         let number = key(answer.qtype, answer.dnssec_ok, answer.checking_disabled, view.into());
         let hash = of_name_in_view(answer.name, number, &self.reader.keys);
-        let places = || (0..PLACES).map(|step| place(hash, buckets, step));
+        let first = bucket(hash, buckets);
         // No line with this tag is left: it would be found first.
-        if hash.tag == 0 || places().any(|line| self.reader.tag(line) == hash.tag) {
+        let is_taken = |line: &u32| self.reader.tag(*line) == hash.tag;
+        if hash.tag == 0 || (first..first + WAYS).any(|line| is_taken(&line)) {
             return None;
         }
-        let line = places().find(|line| self.reader.tag(*line) == 0)?;
+        let line = (first..first + WAYS).find(|line| self.reader.tag(*line) == 0)?;
         let mut words = [0; LINE_WORDS];
-        words[0] = u64::from(answer.generation.or(answer.foreign_in).unwrap_or(0)) << 32;
+        words[0] = u64::from(answer.generation.unwrap_or(0)) << 32;
         words[1] = hash.tag;
         words[2] = answer.came;
-        let flag_if = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
-        let mut flags = flag_if(answer.generation.is_some(), hot_flag::ALIASED)
-            | flag_if(answer.foreign_in.is_some(), hot_flag::FOREIGN);
+        let mut flags = if answer.generation.is_some() {
+            hot_flag::ALIASED
+        } else {
+            0
+        };
         let mut marks = answer.rcode & 0x0F;
         if let Some(info_code) = answer.rule {
             flags |= hot_flag::RULED | u32::from(info_code) << hot_flag::INFO_CODE_SHIFT;
             marks |= marks_of(wire_flags::AA);
         }
-        words[4] = u64::from(marks) << 24 | asked << 32;
+        words[4] = u64::from(marks) << 24;
         let mut slot = None;
         let mut body = [0; BODY_WORDS];
         if let Some((inline, addresses)) = inline(answer) {
@@ -217,20 +171,21 @@ impl HotWriter {
                 _ => *slot.insert(self.take_slot()?),
             };
             let ttls = answer.ttls.len() as u64 / 2;
-            words[4] |= u64::from(answers) | u64::from(authorities) << 8 | ttls << 16;
+            words[4] |= u64::from(answers) | u64::from(authorities) << 8 | ttls << 32;
             let sum = checksum::of_bytes(answer.body);
             words[5] = u64::from(at) | (answer.body.len() as u64) << 32 | u64::from(sum) << 48;
         }
         words[3] = u64::from(answer.ttl) | u64::from(flags) << 32;
+        if let Some(word) = self.asked_word(line) {
+            word.store(asked, Ordering::Relaxed);
+        }
         self.write(line, words, slot.map(|slot| (slot, body)));
-        self.taken += 1;
         Some(HotPlace { line, slot })
     }
 
     /// Gives the answer no more: a query that comes from now on does not find it.
     pub fn remove(&mut self, place: HotPlace) {
         self.write(place.line, [0; LINE_WORDS], None);
-        self.taken -= 1;
         self.free.extend(place.slot);
     }
 
@@ -248,7 +203,9 @@ impl HotWriter {
     /// The version becomes odd before anything else changes, and even afterwards.
     fn write(&self, line: u32, words: [u64; LINE_WORDS], body: Option<(u32, [u64; BODY_WORDS])>) {
         let hot = &self.reader.memory.hot;
-        let Some(to) = self.words(line) else { return };
+        let Some(to) = hot.lines.words(line as usize * LINE_WORDS, LINE_WORDS) else {
+            return;
+        };
         let old = to[0].load(Ordering::Relaxed);
         let version = old as u32;
         to[0].store(
@@ -270,8 +227,8 @@ impl HotWriter {
         fence(Ordering::SeqCst);
     }
 
-    fn words(&self, line: u32) -> Option<&[AtomicU64]> {
-        (self.reader.memory.hot.lines).words(line as usize * LINE_WORDS, LINE_WORDS)
+    fn asked_word(&self, line: u32) -> Option<&AtomicU64> {
+        self.reader.memory.hot.asked.words(line as usize, 1)?.first()
     }
 }
 
@@ -317,7 +274,7 @@ fn inline(answer: &HotAnswer<'_>) -> Option<(u32, [u64; 2])> {
 
 impl HotAnswers for TableReader {
     fn buckets(&self) -> u32 {
-        self.memory.epoch_word(word::HOT_BUCKETS).load(Ordering::Acquire) as u32
+        self.memory.hot.buckets()
     }
 
     fn tag(&self, place: u32) -> u64 {
@@ -357,13 +314,11 @@ impl HotAnswers for TableReader {
         }
     }
 
-    fn note_asked(&self, place: u32, word: u64, asked: u32) {
-        let noted = word & 0xFFFF_FFFF | u64::from(asked) << 32;
-        if noted != word
-            && let Some(words) = self.memory.hot.lines.words(place as usize * LINE_WORDS + 4, 1)
+    fn note_asked(&self, place: u32, asked: u64) {
+        if let Some(word) = self.memory.hot.asked.words(place as usize, 1)
+            && word[0].load(Ordering::Relaxed) != asked
         {
-            // Where the line has become another's, or is asked for by another processor as well, that one says it.
-            let _ = words[0].compare_exchange(word, noted, Ordering::Relaxed, Ordering::Relaxed);
+            word[0].store(asked, Ordering::Relaxed);
         }
     }
 }
@@ -386,7 +341,6 @@ mod tests {
             body,
             ttls,
             generation: None,
-            foreign_in: None,
             rule: None,
         }
     }

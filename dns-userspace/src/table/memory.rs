@@ -90,13 +90,14 @@ pub struct HotMemory {
     pub lines: Region,
     /// Bodies.
     pub bodies: Region,
+    /// When each line was asked for.
+    pub asked: Region,
 }
 
 impl HotMemory {
-    /// Buckets for so many answers: half of the lines are then taken, and one answer in two hundred finds both of its
-    /// buckets full.
+    /// Buckets for so many answers: about one in a hundred finds its own full.
     pub fn buckets_for(names: u32) -> u32 {
-        names.div_ceil(WAYS / 2)
+        (u64::from(names) * 3 / 4) as u32 + u32::from(names > 0)
     }
 
     /// Lines for so many.
@@ -111,10 +112,11 @@ impl HotMemory {
             names,
             lines: Region::anonymous(lines * LINE_WORDS)?,
             bodies: Region::anonymous(bodies * BODY_WORDS)?,
+            asked: Region::anonymous(lines)?,
         })
     }
 
-    /// How many buckets there is room for.
+    /// How many buckets there are.
     pub fn buckets(&self) -> u32 {
         Self::buckets_for(self.names)
     }

@@ -14,7 +14,6 @@ use clap::{Args, ValueEnum};
 
 use super::circuit::Frames;
 use super::contestant::{Contestant, Stage};
-use super::hot::figures;
 use super::load::{self, Features, Load};
 use super::report::{median, with_commas};
 use super::stream::{self, Shape};
@@ -38,8 +37,7 @@ pub struct Options {
     /// it out.
     #[arg(long, default_value_t = 16)]
     connections: usize,
-    /// Who takes part; by default hotdns, Unbound and dnsdist. Another build of hotdns only takes part where it is
-    /// named.
+    /// Who takes part; by default hotdns, Unbound and dnsdist.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contestant>,
     /// How many names are kept where memory is measured.
@@ -65,13 +63,12 @@ enum Part {
     Memory,
 }
 
-const ALL: [Contestant; 6] = [
+const ALL: [Contestant; 5] = [
     Contestant::HotdnsSockets,
     Contestant::Unbound,
     Contestant::Dnsdist,
     Contestant::Bounce,
     Contestant::Hotdns,
-    Contestant::HotdnsOther,
 ];
 const OTHERS: [Contestant; 2] = [Contestant::Unbound, Contestant::Dnsdist];
 /// Of the limit, for promoted answers.
@@ -112,12 +109,7 @@ fn hits(options: &Options) -> Result<()> {
     let load = &loads[0];
     let mut stages = Vec::new();
     for contestant in ALL {
-        let is_chosen = if options.only.is_empty() {
-            contestant != Contestant::HotdnsOther
-        } else {
-            options.only.contains(&contestant)
-        };
-        if !is_chosen {
+        if !options.only.is_empty() && !options.only.contains(&contestant) {
             continue;
         }
         eprint!("\r\x1b[Kstarting {}", contestant.title());
@@ -170,14 +162,6 @@ fn hits(options: &Options) -> Result<()> {
             rates.iter().map(|rate| *rate as u64).collect::<Vec<_>>()
         );
     }
-    for (stage, ..) in &mut stages {
-        if matches!(stage.contestant, Contestant::Hotdns | Contestant::HotdnsOther) {
-            let returns = stage.contestant.returns();
-            let figures = figures(&mut stage.circuit, load, returns, Frames::Full, options.in_flight)?;
-            let time = figures.nanoseconds;
-            println!("{:<18} {time:.0} ns/query in the program", stage.contestant.title());
-        }
-    }
     if options.parts.contains(&Part::HalfLoad) {
         let all = stages.iter().map(|(stage, ..)| stage);
         let on_sockets: Vec<_> = all.filter(|stage| !stage.contestant.is_xdp_program()).collect();
@@ -193,10 +177,7 @@ fn hits(options: &Options) -> Result<()> {
     if let Some(promoted) = rates_of(Contestant::Hotdns)
         && let Some(share) = ratio_to(promoted, Contestant::Bounce)
     {
-        println!("promoted answers from XDP over the limit: {share:.3} (to reach: {PROMOTED_GOAL})");
-        if let Some(times) = ratio_to(promoted, Contestant::HotdnsOther) {
-            println!("promoted answers from XDP over those of the other build: {times:.3}");
-        }
+        println!("promoted answers from XDP over the limit: {share:.2} (to reach: {PROMOTED_GOAL})");
         if let Some(times) = ratio_to(promoted, Contestant::HotdnsSockets) {
             println!("promoted answers from XDP over those from sockets: {times:.1}");
         }

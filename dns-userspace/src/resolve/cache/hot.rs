@@ -38,8 +38,6 @@ pub(in crate::resolve) use ruled::Ruled;
 
 /// Answers that wait to be promoted.
 const MOST_WANTED: usize = 4096;
-/// Promoted answers of which it is looked at again, at one time, whether their names are ours.
-const MOST_RENEWED: usize = 4096;
 /// What was not asked for so long is demoted: many times the time within which it had to be asked for often.
 const IDLE: Duration = Duration::from_secs(60);
 /// The set of servers in the keys of what rules say: none has this number.
@@ -62,8 +60,6 @@ struct State {
     again: Vec<Wanted>,
     /// When it was looked after, as lines count it.
     tended: u64,
-    /// The generation of the table then.
-    generation: u32,
     /// Whether another cache is in force.
     is_over: bool,
 }
@@ -79,10 +75,7 @@ struct Promoted {
     place: HotPlace,
     giver: Giver,
     client: IpAddr,
-    /// The generation in which it was looked at whose the names are.
     generation: u32,
-    /// Whether the question's name was in no zone of ours then.
-    is_foreign: bool,
 }
 
 /// Whose answer it is.
@@ -92,26 +85,11 @@ enum Giver {
 }
 
 impl Giver {
-    fn has_aliases(&self) -> bool {
+    fn hot_answer<'a>(&'a self, key: &'a [u8], generation: u32) -> Option<HotAnswer<'a>> {
         match self {
-            Self::Upstream(entry) => entry.has_aliases(),
-            Self::Rule(_) => false,
+            Self::Upstream(entry) => entry.hot_answer(key, generation),
+            Self::Rule(ruled) => ruled.hot_answer(key),
         }
-    }
-}
-
-impl Promoted {
-    fn hot_answer<'a>(&'a self, key: &'a [u8]) -> Option<HotAnswer<'a>> {
-        let answer = match &self.giver {
-            Giver::Upstream(entry) => entry.hot_answer(key, self.generation),
-            Giver::Rule(ruled) => ruled.hot_answer(key),
-        };
-        let foreign_in = self.foreign_in();
-        answer.map(|answer| HotAnswer { foreign_in, ..answer })
-    }
-
-    fn foreign_in(&self) -> Option<u32> {
-        self.is_foreign.then_some(self.generation)
     }
 }
 
@@ -160,7 +138,6 @@ impl HotSet {
             inbox,
             again: Vec::new(),
             tended: 0,
-            generation: 0,
             is_over: false,
         };
         Self {
@@ -178,10 +155,7 @@ impl HotSet {
 
 impl State {
     fn put(&mut self, key: &[u8], promoted: Promoted, asked: u64) -> bool {
-        if self.writer.is_crowded() {
-            self.spread();
-        }
-        let answer = promoted.hot_answer(key);
+        let answer = promoted.giver.hot_answer(key, promoted.generation);
         let Some(place) = answer.and_then(|answer| self.writer.put(&answer, asked)) else {
             return false;
         };
@@ -189,42 +163,11 @@ impl State {
         true
     }
 
-    /// Gives all answers more room. Until each is at its new place, the sockets give it.
-    fn spread(&mut self) {
-        let mut all = Vec::with_capacity(self.promoted.len());
-        for (key, promoted) in self.promoted.drain() {
-            let asked = self.writer.asked(promoted.place);
-            self.writer.remove(promoted.place);
-            all.push((key, promoted, asked));
-        }
-        self.writer.spread();
-        for (key, promoted, asked) in all {
-            let answer = promoted.hot_answer(&key);
-            if let Some(place) = answer.and_then(|answer| self.writer.put(&answer, asked)) {
-                self.promoted.insert(key, Promoted { place, ..promoted });
-            }
-        }
-    }
-
     fn remove(&mut self, key: &[u8]) -> Option<(Promoted, u64)> {
         let promoted = self.promoted.remove(key)?;
         let asked = self.writer.asked(promoted.place);
         self.writer.remove(promoted.place);
         Some((promoted, asked))
-    }
-
-    /// Says of answers without aliases that were looked at in an earlier generation whether their names are none of
-    /// ours now. What has aliases is put anew.
-    fn look_again(&mut self, generation: u32, is_foreign: &impl Fn(Question<'_>, IpAddr) -> bool) {
-        let earlier = self
-            .promoted
-            .iter_mut()
-            .filter(|(_, promoted)| promoted.generation != generation && !promoted.giver.has_aliases());
-        for (key, promoted) in earlier.take(MOST_RENEWED) {
-            promoted.generation = generation;
-            promoted.is_foreign = Question::of(key).is_some_and(|question| is_foreign(question, promoted.client));
-            self.writer.set_foreign(promoted.place, promoted.foreign_in());
-        }
     }
 }
 
@@ -338,13 +281,11 @@ impl Cache {
     }
 
     /// Promotes what is wanted, demotes what is over or no more asked for, and gives the questions whose answers are to
-    /// be fetched anew. `may`: whether nobody else has something to say to the names of an answer. `is_foreign`: whether
-    /// the question's name is in no zone of ours, as this client sees them. `rule`: what the rules say to a question,
-    /// for all clients of the view that this one is in.
+    /// be fetched anew. `may`: whether nobody else has something to say to the names of an answer. `rule`: what the
+    /// rules say to a question, for all clients of the view that this one is in.
     pub(in crate::resolve) fn tend<T>(
         &self,
         may: impl Fn(Candidate<'_>) -> bool,
-        is_foreign: impl Fn(Question<'_>, IpAddr) -> bool,
         rule: impl Fn(Question<'_>, IpAddr) -> Option<Ruled>,
         fetch: impl Fn(Question<'_>) -> T,
     ) -> Vec<T> {
@@ -375,12 +316,6 @@ impl Cache {
             }
         }
         let due = due.iter().filter_map(|key| Question::of(key)).map(fetch).collect();
-        // While names become ours, nothing is known of any.
-        let is_settled = generation & 1 == 0;
-        if is_settled && state.generation == generation {
-            state.look_again(generation, &is_foreign);
-        }
-        state.generation = generation;
         wanted.extend(state.inbox.try_iter());
         for Wanted { key, client } in wanted {
             if state.promoted.contains_key(&key) || state.promoted.len() >= state.writer.capacity() {
@@ -398,7 +333,6 @@ impl Cache {
                 giver,
                 client,
                 generation,
-                is_foreign: is_settled && is_foreign(question, client),
             };
             if state.put(&key, promoted, asked_at(now)) {
                 self.figures.promoted.fetch_add(1, Ordering::Relaxed);

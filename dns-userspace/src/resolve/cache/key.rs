@@ -125,7 +125,6 @@ pub(super) fn hot_question(key: &[u8]) -> Option<HotAnswer<'_>> {
         body: &[],
         ttls: &[],
         generation: None,
-        foreign_in: None,
         rule: None,
     })
 }

@@ -13,10 +13,6 @@ impl LocalData for Ours {
         (name == "ours." || name.ends_with(".ours.")) && !name.ends_with("cut.ours.")
     }
 
-    fn is_foreign(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
-        !self.is_ours(name, qtype, client)
-    }
-
     fn may_ask(&self, name: &Name, _: RecordType, _: IpAddr) -> bool {
         name.to_string() != "secret.ours."
     }

@@ -9,7 +9,6 @@ use rand::{Rng, SeedableRng};
 use super::caching::CONFIG;
 use super::*;
 use crate::answer::Environment;
-use crate::config::CacheConfig;
 use crate::lines::CompileOptions;
 use crate::model::views::ViewClients;
 use crate::publish::Moment;
@@ -81,19 +80,6 @@ impl Ask {
 
 impl Hot {
     fn new() -> Self {
-        Self::with(CONFIG, |forwarder, cache| forwarder.keeping(Some(cache)))
-    }
-
-    /// Without a cache.
-    fn of_rules() -> Self {
-        let config = CacheConfig {
-            enabled: false,
-            ..CONFIG
-        };
-        Self::with(config, Forwarder::promoting_rules)
-    }
-
-    fn with(config: CacheConfig, attached: impl FnOnce(Forwarder, Arc<Cache>) -> Forwarder) -> Self {
         let cookies = Arc::new(Cookies::new(None).unwrap());
         let options = CompileOptions::of(&Environment::DEFAULT, true);
         let loader = Box::new(|_: &_, sizes| Ok((None, Memory::on_heap(sizes)?.with_hot(NAMES)?)));
@@ -102,7 +88,7 @@ impl Hot {
         let time = Arc::new(Mutex::new(Duration::from_secs(1000)));
         let seen = Arc::clone(&time);
         let clock = Clock::of(move || *seen.lock().unwrap());
-        let cache = Arc::new(Cache::new(config, clock.clone(), Arc::default()).promoting(Arc::clone(&served)));
+        let cache = Arc::new(Cache::new(CONFIG, clock.clone(), Arc::default()).promoting(Arc::clone(&served)));
         let rules = Arc::new(RuleBook::default());
         let fenced = Arc::clone(&cache);
         rules.fence_with(move |change| fenced.fence(change));
@@ -112,8 +98,9 @@ impl Hot {
         };
         let forwarder = Forwarder::new(settings, cookies, &clock, &UpstreamMetrics::default());
         let local = LocalChains::new(Arc::clone(&served), Environment::DEFAULT);
-        let forwarder = attached(forwarder, cache)
+        let forwarder = forwarder
             .beside(Arc::new(local))
+            .keeping(Some(cache))
             .ruled(Arc::clone(&rules));
         let hot = Self {
             forwarder: Arc::new(forwarder),

@@ -123,10 +123,6 @@ impl LocalData for Cluster {
         name.to_string() == "host.two.svc.cluster.local."
     }
 
-    fn is_foreign(&self, name: &Name, qtype: RecordType, client: IpAddr) -> bool {
-        !self.is_ours(name, qtype, client)
-    }
-
     fn may_ask(&self, _: &Name, _: RecordType, _: IpAddr) -> bool {
         true
     }

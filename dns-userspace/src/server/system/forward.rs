@@ -105,20 +105,19 @@ impl Forwarding {
             max_cname_depth: config.backend.max_cname_depth,
         };
         let kept = before.filter(|(old, _)| old.cache == config.cache && sets(old) == sets(config));
-        let kept = kept.and_then(|(_, forwarder)| forwarder.promoter().cloned());
-        let promoter = kept.unwrap_or_else(|| {
-            let cache = Cache::new(config.cache, self.clock.clone(), Arc::clone(&self.cached));
-            Arc::new(cache.promoting(Arc::clone(&self.served)))
+        let kept = kept.and_then(|(_, forwarder)| forwarder.cache().cloned());
+        let cache = config.cache.enabled.then(|| {
+            let new = || {
+                let cache = Cache::new(config.cache, self.clock.clone(), Arc::clone(&self.cached));
+                Arc::new(cache.promoting(Arc::clone(&self.served)))
+            };
+            kept.unwrap_or_else(new)
         });
         let local = LocalChains::new(Arc::clone(&self.served), environment);
         let forwarder = Forwarder::new(settings, Arc::clone(&self.cookies), &self.clock, &self.servers);
-        let forwarder = if config.cache.enabled {
-            forwarder.keeping(Some(promoter))
-        } else {
-            forwarder.promoting_rules(promoter)
-        };
         let forwarder = forwarder
             .beside(Arc::new(local))
+            .keeping(cache)
             .ruled(Arc::clone(&self.rules))
             .counting(Arc::clone(&self.figures));
         let host = HostAddresses::read().unwrap_or_else(|error| {
@@ -290,14 +289,14 @@ async fn tend(policies: &Policies) -> anyhow::Result<()> {
     }
 }
 
-/// Makes a change of the rules with nothing promoted by the forwarder in force.
+/// Makes a change of the rules with nothing promoted from the cache in force.
 fn fence(policies: &Policies, change: &mut dyn FnMut()) {
     let cache = || {
         policies
             .current()
             .forwarder
             .as_ref()
-            .and_then(|forwarder| forwarder.promoter().cloned())
+            .and_then(|forwarder| forwarder.cache().cloned())
     };
     let mut fenced = cache();
     let mut is_changed = false;

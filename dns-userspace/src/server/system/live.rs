@@ -337,7 +337,7 @@ impl Live {
         let forwarders = [from, to].map(|of| of.policy.forwarder.clone());
         let caches = forwarders
             .each_ref()
-            .map(|forwarder| forwarder.as_ref()?.promoter().cloned());
+            .map(|forwarder| forwarder.as_ref()?.cache().cloned());
         let is_other = forwarders
             .each_ref()
             .map(|forwarder| forwarder.as_ref().map(Arc::as_ptr));

@@ -127,29 +127,6 @@ fn both_give_the_same_octets_of_what_rules_say_and_these_do_not_age() {
 }
 
 #[test]
-fn without_a_cache_what_rules_say_is_promoted_and_nothing_is_kept() {
-    let mut hot = Hot::of_rules();
-    let ads = |answer| [block("ads", "ads.example", answer)];
-    hot.rules.replace(&ads(BlockAnswer::Nxdomain));
-    hot.heat_rule(&ADS);
-    let query = ADS.query(0);
-    let denied = hot.table_reply(&query, CLIENT);
-    assert!(denied.is_some() && denied == hot.ruled_reply(&query, CLIENT));
-    assert!(hot.worker.is_ruled());
-    hot.rules.replace(&ads(BlockAnswer::Nodata));
-    assert_eq!(hot.table_reply(&query, CLIENT), None, "other rules are in force");
-    hot.forwarder.tend_hot();
-    hot.set_time();
-    let other = hot.table_reply(&query, CLIENT);
-    assert!(other.is_some() && other != denied && other == hot.ruled_reply(&query, CLIENT));
-    hot.rules.replace(&[]);
-    hot.forwarder.tend_hot();
-    assert_eq!(hot.table_reply(&query, CLIENT), None);
-    assert!(hot.forwarder.cache().is_none());
-    assert!(!hot.forwarder.answer_at_once(&query, &Arrival::by(Protocol::Udp, CLIENT), &mut Vec::new()));
-}
-
-#[test]
 fn what_is_not_said_to_all_of_a_view_or_leads_on_is_never_promoted() {
     let mut hot = Hot::new();
     let some = Rule {
