@@ -18,7 +18,7 @@ use crate::process;
 const SKIP: &str = "HOTDNS_SKIP_PRIVILEGED";
 
 /// All packages but dns-ebpf, whose program `bench` would take the place of the one of the package `tests`.
-const SUITE: &[&str] = &["--workspace", "--exclude", "dns-ebpf"];
+const SUITE: &[&str] = &["--workspace", "--exclude", "dns-ebpf", "--features", "tests/suite"];
 
 /// The arithmetic of the XDP program, compiled for the host.
 const KERNEL_SIDE: [&str; 5] = ["test", "--package", "dns-ebpf", "--bin", "dns-ebpf"];
