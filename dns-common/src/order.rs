@@ -58,9 +58,13 @@ impl Prefixes {
     pub const MOST_IPV4: u8 = 32;
     /// The most bits of an IPv6 client: hosts choose the others themselves.
     pub const MOST_IPV6: u8 = 64;
-    /// The first 24 bits of an IPv4 address, the first 56 of an IPv6 address. Sites are given at least that much, so
-    /// resolvers that share a site count as one client.
-    pub const DEFAULT: Self = Self::of(24, 56);
+    /// The bits of an IPv4 client, unless configured. Sites are given at least that much, so resolvers that share a
+    /// site count as one client.
+    pub const DEFAULT_IPV4: u8 = 24;
+    /// The same of an IPv6 client.
+    pub const DEFAULT_IPV6: u8 = 56;
+    /// Prefixes of so many bits.
+    pub const DEFAULT: Self = Self::of(Self::DEFAULT_IPV4, Self::DEFAULT_IPV6);
 
     /// Prefixes of so many bits, from 1 on; of more than there can be, all count.
     pub const fn of(ipv4: u8, ipv6: u8) -> Self {
@@ -68,6 +72,17 @@ impl Prefixes {
             ipv4: first_bits(ipv4.saturating_add(32)),
             ipv6: first_bits(ipv6),
         }
+    }
+
+    /// A number for the prefix of a client. Without a branch: the verifier knows the masks, so that it would follow
+    /// each way of two on its own, through all that comes after.
+    #[inline(always)]
+    const fn number(self, [first, second]: [u64; 2]) -> u64 {
+        // 0 for an IPv4-mapped address.
+        let other = first | (second as u32 ^ MAPPED) as u64;
+        // All bits, or none.
+        let is_ipv6 = (((other | other.wrapping_neg()) as i64) >> 63) as u64;
+        (first & self.ipv6 & is_ipv6) | (second & self.ipv4 & !is_ipv6)
     }
 }
 
@@ -94,19 +109,6 @@ impl Draw {
 
 /// `::ffff:0:0/96`: octets 8 to 11 of an IPv4-mapped address, as they lie in memory.
 const MAPPED: u32 = u32::from_le_bytes([0, 0, 0xFF, 0xFF]);
-
-impl Prefixes {
-    /// A number for the prefix of a client. Without a branch: the verifier knows the masks, so that it would follow each
-    /// way of two on its own, through all that comes after.
-    #[inline(always)]
-    const fn number(self, [first, second]: [u64; 2]) -> u64 {
-        // 0 for an IPv4-mapped address.
-        let other = first | (second as u32 ^ MAPPED) as u64;
-        // All bits, or none.
-        let is_ipv6 = (((other | other.wrapping_neg()) as i64) >> 63) as u64;
-        (first & self.ipv6 & is_ipv6) | (second & self.ipv4 & !is_ipv6)
-    }
-}
 
 /// Which RR stands at which place; each of them as given at first.
 pub trait Places {

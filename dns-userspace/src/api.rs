@@ -284,8 +284,8 @@ fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// What is done before and after each handler, the outermost last. It is one layer: each layer of a router is cloned and
-/// boxed for each request.
+/// What is done before and after each handler, the outermost last. It is one layer: each layer of a router is cloned
+/// and boxed for each request.
 async fn around(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let answer = |request| media::yaml_out(request, |request| next.run(request));
     let answer = |request| nodes::wait(&state, request, answer);

@@ -16,7 +16,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("traefik", "https://github.com/traefik/traefik/releases"),
 ];
 
-/// Runs these tests, where each program is there. `program` is tested in the place of a new one; `arguments` are filters.
+/// Runs these tests, where each program is there. `program` is tested in the place of a new one; `arguments` are
+/// filters.
 pub(crate) fn test(program: Option<&Path>, arguments: &[OsString]) -> Result<()> {
     let folder = match std::env::var_os("HOTDNS_PEERS") {
         Some(folder) => PathBuf::from(folder),

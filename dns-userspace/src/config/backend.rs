@@ -58,9 +58,6 @@ impl BackendConfig {
 
 const DEFAULT_TTL: u32 = 300;
 const MAX_CNAME_DEPTH: u8 = 10;
-/// Sites are given at least that much, so resolvers that share a site count as one client.
-const HASH_IPV4_PREFIX: u8 = 24;
-const HASH_IPV6_PREFIX: u8 = 56;
 const UPSTREAM_KEYS: &[&str] = &["enabled", "servers", "timeout", "allow"];
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
 const UPSTREAM_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
@@ -158,8 +155,8 @@ pub(super) fn read(
         return_soa_on_nxdomain: section
             .boolean("return_soa_on_nxdomain", "return_soa_on_nxdomain: true", findings)
             .unwrap_or(true),
-        hash_ipv4_prefix: hash_ipv4_prefix.unwrap_or(HASH_IPV4_PREFIX),
-        hash_ipv6_prefix: hash_ipv6_prefix.unwrap_or(HASH_IPV6_PREFIX),
+        hash_ipv4_prefix: hash_ipv4_prefix.unwrap_or(Prefixes::DEFAULT_IPV4),
+        hash_ipv6_prefix: hash_ipv6_prefix.unwrap_or(Prefixes::DEFAULT_IPV6),
         upstream: read_upstream(&section, &listen.addresses(), findings),
     }
 }

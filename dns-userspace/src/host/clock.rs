@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The kernel's own of the kind; the XDP program reads the same one. That of macOS counts the time of sleep, that of the
-/// BSDs does not.
+/// The kernel's own of the kind; the XDP program reads the same one. That of macOS counts the time of sleep, that of
+/// the BSDs does not.
 #[cfg(target_os = "linux")]
 const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
 #[cfg(not(target_os = "linux"))]

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A job of a query over UDP asks an upstream server one question, most often. It stays in the thread that took the
-//! query on: to wake another thread, and to be woken by it, took a third of the time of all. Jobs of different threads may
-//! wait for one question, so a worker stays until all jobs are done.
+//! query on: to wake another thread, and to be woken by it, took a third of the time of all. Jobs of different threads
+//! may wait for one question, so a worker stays until all jobs are done.
 //!
 //! A query that makes the answerer panic costs that query: it is answered SERVFAIL, the answerer is built anew, and the
 //! log and `Figures` say so. A task that panics elsewhere is started again, and so is a whole worker, without its

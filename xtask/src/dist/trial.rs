@@ -1,7 +1,7 @@
-//! `cargo xtask test --package`: what a person does with the Debian package, in a clean Debian that is booted: installed,
-//! looked at by `doctor`, configured by `init`, asked, over sockets and by XDP, watched by Debian's Prometheus, upgraded,
-//! removed and purged, and nothing of it left. Before that lintian reads it. The other package with `rpm` in a root of
-//! its own, the image unpacked and run as its user, and the signature.
+//! `cargo xtask test --package`: what a person does with the Debian package, in a clean Debian that is booted:
+//! installed, looked at by `doctor`, configured by `init`, asked, over sockets and by XDP, watched by Debian's
+//! Prometheus, upgraded, removed and purged, and nothing of it left. Before that lintian reads it. The other package
+//! with `rpm` in a root of its own, the image unpacked and run as its user, and the signature.
 
 use std::fs;
 use std::path::{Path, PathBuf};

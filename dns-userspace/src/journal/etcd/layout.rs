@@ -6,7 +6,8 @@
 //! zones/APEX                 the SOA serial that the zone is served with, and the version at which it changed last
 //! nodes/ID                   a node that lives, on a lease: its name, and the version that it serves
 //! filling                    a node that writes everything anew, on a lease
-//! tokens/ID                  a token of the HTTP API that all nodes have: its name, scope and hash; or that it is deleted
+//! tokens/ID                  a token of the HTTP API that all nodes have: its name, scope and hash; or that it is
+//!                            deleted
 //! ```
 //!
 //! Members that a node does not know are passed over. `head` says by `needs` which format a node has to know.

@@ -281,9 +281,8 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
         match why {
             Why::Restored => error!(
                 "etcd does not hold what this node has read from it: it was restored from an older state, or is \
-                another \
-                 one (revision {revision}, version {}; this node knows revision {}, version {}). Changes that were \
-                 made since are lost where etcd's state is taken",
+                 another one (revision {revision}, version {}; this node knows revision {}, version {}). Changes that \
+                 were made since are lost where etcd's state is taken",
                 head.version, known.revision, known.version
             ),
             _ => info!("etcd was compacted beyond what this node has read: everything is read anew"),
@@ -375,7 +374,8 @@ impl<W: Fn() + Send + Sync> Session<'_, W> {
         }
     }
 
-    /// What one transaction has changed; whether everything is to be listed. Of tokens all is known up to `tokens_from`.
+    /// What one transaction has changed; whether everything is to be listed. Of tokens all is known up to
+    /// `tokens_from`.
     async fn take(&self, group: &[Event], tokens_from: u64) -> Result<bool, CallError> {
         let line = self.line();
         let (mut head, mut has_filler_gone) = (None, false);

@@ -4,8 +4,8 @@
 //! made at a node ─ put ─► etcd ─ watch ─► every node ─► its `http.tokens_file`
 //! ```
 //!
-//! Each node keeps them in a file of its own, so that tokens are good while etcd is away. One that is deleted stays here
-//! as a mark: a node that was away deletes it when it comes back. What a node has and etcd lacks, because etcd was
+//! Each node keeps them in a file of its own, so that tokens are good while etcd is away. One that is deleted stays
+//! here as a mark: a node that was away deletes it when it comes back. What a node has and etcd lacks, because etcd was
 //! restored or is new, that node writes again.
 
 use std::collections::BTreeMap;
