@@ -322,8 +322,9 @@ pub(super) fn of_names(
     let zones: Vec<&Arc<Zone>> = lines.iter().filter_map(|(key, _)| snapshot.zones.get(key)).collect();
     need.zones = u32::try_from(zones.len()).unwrap_or(u32::MAX);
     let mut sizes = need.sizes(Spare::Little)?;
-    // Zones keep their numbers.
-    sizes.zones = snapshot.zones.values().map(|zone| zone.index + 1).max().unwrap_or(0);
+    // Zones keep their numbers. There may be none at all, and memory for none cannot be had.
+    let numbers = snapshot.zones.values().map(|zone| zone.index + 1).max();
+    sizes.zones = sizes.zones.max(numbers.unwrap_or(0));
     let mut writer = TableWriter::new(
         Memory::on_heap(sizes).map_err(|error| TableError::NotMade(error.into()))?,
         random_keys()?,
@@ -489,6 +490,7 @@ mod tests {
     use dns_common::line::REFERRAL;
 
     use super::*;
+    use crate::model::name::Name;
     use crate::table::{Body, BodyOrder};
 
     fn body(bytes: usize) -> Body {
@@ -507,6 +509,18 @@ mod tests {
             }),
             base_bytes: 255,
         }
+    }
+
+    #[test]
+    fn names_of_a_server_without_zones_have_a_table() {
+        let name: Name = "www.example.".parse().expect("a name");
+        let options = CompileOptions {
+            has_upstream: false,
+            max_cname_depth: 10,
+            resolve_cname_chain: true,
+            return_soa_on_nxdomain: true,
+        };
+        of_names(&Snapshot::default(), [name.key()], &options).expect("a table");
     }
 
     #[test]
